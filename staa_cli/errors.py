@@ -1,0 +1,86 @@
+"""Every error that staa raises on purpose, and the exit code that each one becomes.
+
+StaaError                     a cause, and a hint what to do about it
+|- UsageError             2   a flag, a name, or a combination that cannot be
+|  `- ConfigError         2   the same, in a configuration file: with its file and line
+|- InputError             3   this input cannot be explained; others go on
+|  |- VideoError          3   it does not open, or does not decode
+|  `- OutputError         3   its results cannot be written
+|- NothingMatched         4   no input at all
+`- UnavailableError       5   a model, a device, or a codec that is not here
+   `- CheckpointError     5   weights that do not fit, or that are not weights
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process returns; public, so that scripts can name the values."""
+
+    OK = 0
+    GATE_FAILED = 1
+    USAGE = 2
+    INPUT_FAILED = 3
+    NOTHING_MATCHED = 4
+    UNAVAILABLE = 5
+    INTERNAL = 70
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+class StaaError(Exception):
+    """A failure with a cause (one line) and, where one helps, a hint (one line).
+
+    Args:
+        cause: what is wrong, in the words of the person who typed the command.
+        hint: what to do about it.
+    """
+
+    exit_code = ExitCode.INTERNAL
+
+    def __init__(self, cause: str, hint: str | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.hint = hint
+
+
+class UsageError(StaaError):
+    """A flag, a name, or a combination of both that cannot be."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(UsageError):
+    """A configuration file that cannot be read or that says something impossible."""
+
+
+class InputError(StaaError):
+    """One input cannot be explained; the others go on."""
+
+    exit_code = ExitCode.INPUT_FAILED
+
+
+class VideoError(InputError):
+    """A video that does not open or does not decode."""
+
+
+class OutputError(InputError):
+    """Results that cannot be written."""
+
+
+class NothingMatched(StaaError):
+    """No input was found at all."""
+
+    exit_code = ExitCode.NOTHING_MATCHED
+
+
+class UnavailableError(StaaError):
+    """A model, a device, or a codec that this machine does not have."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class CheckpointError(UnavailableError):
+    """Weights that do not fit their model, or a file that holds no weights."""

@@ -1,0 +1,293 @@
+"""The nouns: small frozen values that the stages hand to each other.
+
+Shapes use the letters of the method: T frames of a clip, T' = T / tubelet steps of the token
+grid, h x w tokens a frame, N frames of the video. Times are seconds from the video's first frame,
+taken from its presentation time stamps. Arrays are numpy; nothing here knows torch, a file, or a
+terminal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCHEMA_VERSION = 1
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+UInt8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoInfo:
+    """What a video file is, before anything of it is decoded for the model.
+
+    Width and height are those of the picture as a person sees it: rotation applied, in pixels.
+    """
+
+    path: str
+    sha256: str
+    bytes: int
+    container: str
+    codec: str
+    pixel_format: str
+    width: int
+    height: int
+    rotation: int
+    """Degrees counter-clockwise that turn the stored picture upright: 0, 90, 180, or 270."""
+    mirrored: bool
+    """The upright picture is flipped left to right after the turn."""
+    sample_aspect_ratio: tuple[int, int]
+    """Of the upright picture; (1, 1) where pixels are square or nothing is said."""
+    transfer: Literal["sdr", "pq", "hlg"]
+    interlaced: bool
+    start_s: float
+    """Presentation time of the first frame on the container's own clock."""
+    duration_s: float
+    """From the first frame's start to the last frame's end."""
+    rate: float
+    """Mean frames a second."""
+    variable_rate: bool
+    times_s: Float64
+    """[N] start of every frame, rising, the first one 0."""
+    audio: str | None
+    """Codec of the sound track, None where there is none."""
+    frames_declared: int
+    """What the container claims; 0 where it claims nothing."""
+    packets_bad: int = 0
+    truncated: bool = False
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that a player shows."""
+        return len(self.times_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """The frames that one forward pass sees."""
+
+    index: int
+    frame_indices: tuple[int, ...]
+    """T positions in the video; a short video repeats its last frame."""
+    times_s: tuple[float, ...]
+    """T start times of those frames."""
+    padded: int = 0
+    """How many of the T frames are repeats that fill a short clip up."""
+
+    @property
+    def start_s(self) -> float:
+        """Start of the first frame."""
+        return self.times_s[0]
+
+    @property
+    def end_s(self) -> float:
+        """Start of the last frame."""
+        return self.times_s[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """What a model expects to be fed."""
+
+    frames: int
+    size: tuple[int, int]
+    """Height and width in pixels."""
+    stride: int
+    """Frames between two sampled frames, at `rate`."""
+    rate: float
+    """Frames a second that `stride` refers to."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resize: int
+    """Length in pixels that the picture's shorter side is scaled to before the centre crop."""
+    keep_aspect: bool = True
+    """False: both sides are scaled to `resize`, whatever the picture's shape."""
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    antialias: bool = True
+    rescale: float = 1 / 255
+    offset: float = 0.0
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two sampled frames."""
+        return self.stride / self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionLayout:
+    """How a model attends, as data; methods read this and never ask for a family by name."""
+
+    kind: Literal["divided", "joint", "space"]
+    """Space and time in turn, all tokens at once, or each frame by itself."""
+    pooling: Literal["cls", "mean", "token", "attentive"]
+    """What the head reads: the class token, all tokens' mean, token 0, or a pooler's query."""
+    grid: tuple[int, int, int]
+    """(T', h, w)."""
+    tubelet: int
+    depth: int
+    prefix_tokens: int
+    """Tokens before the patches, the class token among them."""
+    order: Literal["thw", "hwt"] = "thw"
+    """Which of the patch axes runs slowest to fastest in the token sequence of joint attention."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelInfo:
+    """What the report says about a model."""
+
+    name: str
+    family: str
+    source: str
+    """Where the weights come from: bundled, a path, or a hub name with its revision."""
+    weights_sha256: str
+    licence: str
+    note: str
+    """One line that a user should read before believing a result; empty where there is none."""
+    input: ModelInput
+    layout: AttentionLayout
+    labels: tuple[str, ...]
+    parameters: int
+    background: int | None = None
+    """The class that stands for "nothing happens here", where there is one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """Class probabilities, and the class that is explained."""
+
+    probabilities: Float32
+    """[classes], summing to one."""
+    target: int
+    reason: Literal["top-1", "named", "index"]
+    labels: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """Name of the target class."""
+        return self.labels[self.target]
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the target class."""
+        return float(self.probabilities[self.target])
+
+    def top(self, k: int = 5) -> list[tuple[int, str, float]]:
+        """The k most probable classes as (index, label, probability)."""
+        order = np.argsort(-self.probabilities, kind="stable")[:k]
+        return [(int(i), self.labels[i], float(self.probabilities[i])) for i in order]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attribution:
+    """One number a token, raw: not normalised, not thresholded, not smoothed."""
+
+    values: Float32
+    """[T', h, w]."""
+    method: str
+    target: int | None
+    """The class it speaks of, None where the method is class-blind."""
+    layers: tuple[int, ...]
+    units: str
+    signed: bool
+    forward_equivalents: float
+    cls_self_mass: float | None = None
+    """Share of the read-out that stays on the class token itself, where that can be told."""
+
+    @property
+    def temporal(self) -> Float32:
+        """[T'] the attribution summed over space."""
+        return np.asarray(self.values.sum(axis=(1, 2), dtype=np.float64), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameScores:
+    """One score for every frame of the video."""
+
+    times_s: Float64
+    """[N]."""
+    score: Float32
+    """[N] raw temporal attribution, interpolated between the frames that the model saw."""
+    weighted_score: Float32
+    """[N] the same, each clip's part multiplied by p(target | clip)."""
+    seen: Bool
+    """[N] True where the model received this very frame."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeatMaps:
+    """Spatial maps on the video's time axis, raw; what is drawn is interpolated between them."""
+
+    times_s: Float64
+    """[K] rising."""
+    values: Float32
+    """[K, h, w]."""
+    box: tuple[float, float, float, float]
+    """Part of the picture that the maps cover: left, top, right, bottom, each 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A stretch of time that carries much of the evidence."""
+
+    start_s: float
+    peak_s: float
+    end_s: float
+    share: float
+    """Part of the whole video's weighted score, 0 to 1."""
+    centre: tuple[float, float]
+    """Centre of mass of the map at the peak: x and y in the picture, each 0 to 1."""
+    box: tuple[float, float, float, float]
+    """Smallest box around the strongest half of the map at the peak: left, top, right, bottom."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalFacts:
+    """How much the temporal score says at all."""
+
+    minimum: float
+    maximum: float
+    mean: float
+    coefficient_of_variation: float
+    entropy: float
+    """Of the score as a distribution over frames, divided by that of the uniform one: 0 to 1."""
+    flat: bool
+    """The curve cannot be told from a uniform one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warning:
+    """Something the reader of a report should know; `code` is stable, `text` is for people."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """All that is known about one explained video: plain data and numpy arrays."""
+
+    video: VideoInfo
+    model: ModelInfo
+    settings: dict[str, Any]
+    """The settings in force, as nested plain data."""
+    strategy: str
+    clips: tuple[Clip, ...]
+    prediction: Prediction
+    clip_predictions: tuple[Prediction, ...]
+    attributions: tuple[Attribution, ...]
+    """One a clip, raw."""
+    frames: FrameScores
+    maps: HeatMaps
+    """Post-processed as the settings say; the raw maps are in `attributions`."""
+    moments: tuple[Moment, ...]
+    temporal: TemporalFacts
+    warnings: tuple[Warning, ...]
+    fingerprint: str = ""
+    """Of input, settings, weights, and version together; equal ones need no second look."""
+    run: dict[str, Any] = field(default_factory=dict)
+    """Volatile facts: device, threads, seconds a stage, memory, host, start."""
