@@ -1,0 +1,316 @@
+"""Trains the bundled model on event clips: ``python -m staa_cli.synthetic.train OUT``.
+
+Every step draws clips that no step before it has seen. Training begins on small views with few
+objects, where an event is easy to find, and goes on with the whole view; objects keep their size
+in pixels, so what the stem has learned stays true. It can be stopped at any time: the same line
+goes on from the last checkpoint, and ends in the same place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import typer
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, IterableDataset
+
+from staa_cli.models.timesformer import TimeSformer, timesformer_tiny_events
+from staa_cli.schema import UInt8
+from staa_cli.synthetic.events import (
+    LABELS,
+    SIZE_PX,
+    STANDARD,
+    EventClip,
+    Setting,
+    clip_seed,
+    event_clip,
+)
+
+MEAN, STD = 0.45, 0.225
+GROUP = 60
+REUSE = 5
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training at one view size."""
+
+    steps: int
+    size_px: int
+    setting: Setting
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that the result depends on."""
+
+    stages: tuple[Stage, ...]
+    seed: int = 0
+    batch_size: int = 32
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.05
+    warmup: int = 200
+    ema: float = 0.998
+    model: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Of all stages together."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> Stage:
+        """The stage that a step belongs to."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self.stages[-1]
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate: linear warm-up, then a half cosine down to zero."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(self.steps - self.warmup, 1)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+EASY = replace(STANDARD, resting=(0, 1), circling=(0, 1), circling_a_while=(0, 1))
+
+
+def default_recipe(steps: int = 3800, first: int = 1400) -> Recipe:
+    """The recipe of the bundled model.
+
+    Args:
+        steps: of all stages together.
+        first: of them on small views.
+    """
+    return Recipe((Stage(first, 64, EASY), Stage(steps - first, SIZE_PX, STANDARD)))
+
+
+class ClipBatches(IterableDataset[tuple[Tensor, Tensor]]):
+    """Batches (uint8 [B, T, H, W, 3], int64 [B]) from a step on.
+
+    Steps come in groups. A group draws its own fresh clips and shows each of them `REUSE` times,
+    differently augmented every time: rendering a clip costs as much as learning from it.
+    """
+
+    def __init__(self, recipe: Recipe, first_step: int) -> None:
+        self.recipe = recipe
+        self.first_step = first_step
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        step = self.first_step
+        while step < self.recipe.steps:
+            group, skipped = divmod(step, GROUP)
+            cache: dict[int, EventClip] = {}
+            for indices in self._order(group)[skipped:]:
+                if step < self.recipe.steps:
+                    yield self._batch(step, indices, cache)
+                    step += 1
+
+    def _order(self, group: int) -> np.ndarray:
+        """[GROUP, B] which clips each step of a group shows."""
+        fresh = GROUP * self.recipe.batch_size // REUSE
+        rng = np.random.default_rng([self.recipe.seed, group])
+        rounds = [rng.permutation(fresh) for _ in range(REUSE)]
+        return group * fresh + np.concatenate(rounds).reshape(GROUP, self.recipe.batch_size)
+
+    def _batch(
+        self, step: int, indices: np.ndarray, cache: dict[int, EventClip]
+    ) -> tuple[Tensor, Tensor]:
+        stage = self.recipe.stage_at(step)
+        rng = np.random.default_rng([self.recipe.seed, step, 0xA06])
+        frames, labels = [], []
+        for index in map(int, indices):
+            if index not in cache or cache[index].frames.shape[1] != stage.size_px:
+                cache[index] = event_clip(
+                    clip_seed("train", self.recipe.seed, index),
+                    stage.setting,
+                    size_px=stage.size_px,
+                    view=stage.size_px / SIZE_PX,
+                )
+            frames.append(augment(cache[index].frames, rng))
+            labels.append(cache[index].label)
+        return torch.from_numpy(np.stack(frames)), torch.tensor(labels)
+
+
+def augment(frames: UInt8, rng: np.random.Generator) -> UInt8:
+    """A variant of a clip [T, H, W, 3] that keeps its label: mirrored, reversed, recoloured."""
+    backwards, down, left, negative = rng.random(4) < 0.5
+    frames = frames[:: -1 if backwards else 1, :: -1 if down else 1, :: -1 if left else 1]
+    frames = frames[..., rng.permutation(3)]
+    return 255 - frames if negative else frames
+
+
+def normalise(frames: Tensor) -> Tensor:
+    """Frames uint8 [B, T, H, W, 3] to what the model takes, float [B, T, 3, H, W]."""
+    # Contiguous: with channels last the backward pass on a CPU takes four times as long.
+    return (frames.permute(0, 1, 4, 2, 3).contiguous().float() / 255 - MEAN) / STD
+
+
+def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> bool:
+    """Train until the recipe is done or time is up; True when it is done.
+
+    Args:
+        recipe: what to do.
+        out: folder for ``checkpoint.pt`` and ``log.jsonl``.
+        device: cpu or cuda.
+        minutes: stop after so long; None for no limit.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    # Gradients that fade out would cost a CPU many times their worth.
+    torch.set_flush_denormal(True)
+    model = timesformer_tiny_events(**dict(recipe.model)).to(device)
+    for layer in model.attention_layers().values():
+        # On so few tokens explicit attention trains twice as fast on a CPU as fused.
+        layer.fused_attn = device != "cpu"
+    ema = get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
+    average = AveragedModel(model, multi_avg_fn=ema)
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
+    step, seconds = _restore(out, model, average, optimizer, device)
+    began = time.monotonic()
+    loader = DataLoader(
+        ClipBatches(recipe, step), batch_size=None, num_workers=1, prefetch_factor=8
+    )
+    losses: list[Tensor] = []
+    with (out / "log.jsonl").open("a") as log:
+        for frames, labels in loader:
+            loss = _step(
+                model, average, optimizer, frames.to(device), labels.to(device), recipe, step
+            )
+            losses.append(loss)
+            step += 1
+            if step % 50 == 0:
+                spent = seconds + time.monotonic() - began
+                mean = float(torch.stack(losses).mean())
+                log.write(
+                    json.dumps({"step": step, "loss": round(mean, 4), "s": round(spent)}) + "\n"
+                )
+                log.flush()
+                losses.clear()
+            out_of_time = minutes is not None and time.monotonic() - began > minutes * 60
+            if step % 250 == 0 or step == recipe.steps or out_of_time:
+                _save(out, model, average, optimizer, step, seconds + time.monotonic() - began)
+            if out_of_time:
+                break
+    return step >= recipe.steps
+
+
+def _step(
+    model: TimeSformer,
+    average: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+    frames: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    step: int,
+) -> Tensor:
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.rate_at(step)
+    with torch.autocast(frames.device.type, torch.bfloat16):
+        logits = model(normalise(frames))
+    loss = F.cross_entropy(logits.float(), labels)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    average.update_parameters(model)
+    return loss.detach()
+
+
+def _save(
+    out: Path,
+    model: TimeSformer,
+    average: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    seconds: float,
+) -> None:
+    state = {
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "seconds": seconds,
+    }
+    torch.save(state, out / "checkpoint.part")
+    (out / "checkpoint.part").replace(out / "checkpoint.pt")
+
+
+def _restore(
+    out: Path,
+    model: TimeSformer,
+    average: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+    device: str,
+) -> tuple[int, float]:
+    """Step and seconds that a checkpoint had reached; (0, 0.0) where there is none."""
+    path = out / "checkpoint.pt"
+    if not path.exists():
+        return 0, 0.0
+    state = torch.load(path, map_location=device, weights_only=True)
+    model.load_state_dict(state["model"])
+    average.load_state_dict(state["average"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"]), float(state["seconds"])
+
+
+@torch.inference_mode()
+def confusion(
+    model: torch.nn.Module, setting: Setting, seeds: Iterator[int], device: str
+) -> np.ndarray:
+    """Counts [true, predicted] over the clips of the given seeds."""
+    counts = np.zeros((len(LABELS), len(LABELS)), dtype=np.int64)
+    model.eval()
+    batch: list[int] = []
+    for seed in [*seeds]:
+        batch.append(seed)
+        if len(batch) == 16:
+            _count(model, setting, batch, counts, device)
+            batch = []
+    if batch:
+        _count(model, setting, batch, counts, device)
+    model.train()
+    return counts
+
+
+def _count(
+    model: torch.nn.Module, setting: Setting, seeds: list[int], counts: np.ndarray, device: str
+) -> None:
+    clips = [event_clip(seed, setting) for seed in seeds]
+    frames = torch.from_numpy(np.stack([clip.frames for clip in clips])).to(device)
+    predicted = model(normalise(frames)).argmax(dim=1).tolist()
+    np.add.at(counts, ([clip.label for clip in clips], predicted), 1)
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    out: Annotated[Path, typer.Argument(help="Folder for checkpoints, the log, and the result.")],
+    steps: Annotated[int, typer.Option(help="Steps in all.")] = 3800,
+    first: Annotated[int, typer.Option(help="Of them on small views.")] = 1400,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so long; go on later.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
+) -> None:
+    """Train the bundled model; the same line again goes on from the last checkpoint."""
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    recipe = default_recipe(steps, first)
+    done = train(recipe, out, device=device, minutes=minutes)
+    typer.echo("done" if done else "stopped; the same line goes on from here")
+
+
+if __name__ == "__main__":
+    app()
