@@ -1,0 +1,89 @@
+"""Cards of the bundled models: one JSON file beside each weights file. Knows no torch.
+
+`weights/NAME.json` belongs to `weights/NAME.safetensors`, whose tensors carry our own names::
+
+    family   timesformer
+    arch     a function registered with timm, for example timesformer_tiny_events
+    kwargs   arguments for it, where its defaults are not the ones of the weights (may be absent)
+    labels   names of the classes, in the order of the head
+    input    fields of schema.ModelInput; those with a default there may be absent
+    licence  of the weights
+    origin   who made them, from what, how
+    note     one line that a user should read before believing a result
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from staa_cli.errors import CheckpointError
+from staa_cli.schema import ModelInput
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is known of bundled weights; the fields stand at the top of this file."""
+
+    name: str
+    weights: Path
+    family: str
+    arch: str
+    labels: tuple[str, ...]
+    input: ModelInput
+    licence: str
+    origin: str
+    note: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+def read_cards(folder: Path = WEIGHTS) -> dict[str, Card]:
+    """A folder in, name to card out, in alphabetical order.
+
+    Raises:
+        CheckpointError: a card is broken, which means a broken installation.
+    """
+    cards = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            cards[path.stem] = _card(path)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise CheckpointError(
+                f"the card {path.name} of a bundled model is broken: {error}", "install staa again"
+            ) from error
+    return cards
+
+
+def list_models(folder: Path = WEIGHTS) -> list[dict[str, Any]]:
+    """The models that need no checkpoint, as plain data for `staa models`."""
+    return [
+        {
+            "name": card.name,
+            "family": card.family,
+            "input": {
+                "frames": card.input.frames,
+                "size": list(card.input.size),
+                "stride": card.input.stride,
+                "rate": card.input.rate,
+            },
+            "classes": list(card.labels),
+            "licence": card.licence,
+            "origin": card.origin,
+            "note": card.note,
+        }
+        for card in read_cards(folder).values()
+    ]
+
+
+def _card(path: Path) -> Card:
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    facts["labels"] = tuple(facts["labels"])
+    given: dict[str, Any] = facts["input"]
+    for name in ("size", "mean", "std"):
+        given[name] = tuple(given[name])
+    facts["input"] = ModelInput(**given)
+    return Card(name=path.stem, weights=path.with_suffix(".safetensors"), **facts)

@@ -1,0 +1,195 @@
+"""Weights on disk, in whatever wrapping, to plain tensors; nothing in a file is ever executed."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import pickle
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from staa_cli.errors import CheckpointError
+
+SUFFIXES = (".pyth", ".pth", ".pt", ".bin", ".safetensors")
+
+_WRAPPERS = ("model_state", "model_ema", "model", "module", "state_dict")
+_PREFIXES = ("module.", "model.", "backbone.", "encoder.")
+_IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
+_BARE = "save the weights alone: safetensors.torch.save_file(model.state_dict(), 'w.safetensors')"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a checkpoint's folder.
+
+    Raises:
+        CheckpointError: it cannot be read, or is something else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} holds no JSON object")
+    return value
+
+
+def find_weights(folder: Path) -> tuple[Path, ...]:
+    """A Hugging Face folder to its weights files: safetensors first, whole before sharded.
+
+    Raises:
+        CheckpointError: there are none, or a shard is missing.
+    """
+    for name in _IN_FOLDER:
+        if (folder / name).is_file():
+            return (folder / name,)
+        if (folder / f"{name}.index.json").is_file():
+            return _shards(folder / f"{name}.index.json")
+    raise CheckpointError(f"{folder} holds no weights", f"wanted: {' or '.join(_IN_FOLDER)}")
+
+
+def read_weights(files: Iterable[Path]) -> dict[str, Tensor]:
+    """Files to tensors by name: wrappers opened, common prefixes gone, floats as float32.
+
+    Raises:
+        CheckpointError: a file is broken, holds no weights, or would have to be executed.
+    """
+    tensors: dict[str, Tensor] = {}
+    for path in files:
+        tensors |= _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    # A copy, because numbers depend on how memory is aligned, and that of a mapped file varies.
+    tensors = {
+        name: value.to(torch.float32, copy=True) if value.is_floating_point() else value
+        for name, value in tensors.items()
+    }
+    _refuse_broken_numbers(tensors)
+    return _without_prefixes(tensors)
+
+
+def sha256_of(files: Iterable[Path]) -> str:
+    """Hash of the files' bytes, one after the other."""
+    total = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()
+
+
+def fit(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Put `tensors` into `module`, all of them, in place of what it has.
+
+    Raises:
+        CheckpointError: a name is missing, left over, or of another shape.
+    """
+    wanted = module.state_dict()
+    misfits = [
+        f"{name} {_kind(tensors[name])} for {_kind(wanted[name])}"
+        for name in wanted
+        if name in tensors and _kind(tensors[name]) != _kind(wanted[name])
+    ]
+    faults = {
+        "missing": [name for name in wanted if name not in tensors],
+        "unexpected": [name for name in tensors if name not in wanted],
+        "misshapen": misfits,
+    }
+    if any(faults.values()):
+        told = "; ".join(f"{len(v)} {kind} ({_first(v)})" for kind, v in faults.items() if v)
+        raise CheckpointError(f"the weights in {where} do not fit: {told}")
+    module.load_state_dict(tensors, strict=True, assign=True)
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+
+
+def _first(names: list[str], count: int = 3) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def _shards(index: Path) -> tuple[Path, ...]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{index} has no weight_map")
+    names = sorted({str(name) for name in weight_map.values()})
+    missing = [n for n in names if Path(n).name != n or not (index.parent / n).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{len(missing)} of {len(names)} shards are not in {index.parent}: {_first(missing)}"
+        )
+    return tuple(index.parent / name for name in names)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        # Published fine-tunes keep their command line beside the weights; a Namespace is harmless.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # an unpickler can fail on broken bytes with anything
+        called = re.search(r"GLOBAL (\S+)", str(error))
+        if called:
+            raise CheckpointError(
+                f"{path} holds more than weights: reading it would run {called[1]}", _BARE
+            ) from error
+        raise _unreadable(path, error) from error
+    return _unwrap(loaded, path)
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    if not path.is_file():
+        return CheckpointError(f"there is no file {path}")
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(b"version https://git-lfs"):
+        return CheckpointError(f"{path} is a Git LFS pointer, not the weights", "run: git lfs pull")
+    reason = str(error).strip().split("\n")[0]
+    if not reason or isinstance(error, pickle.UnpicklingError):  # whose advice is long and unsafe
+        reason = "it is empty" if not head else "it is no checkpoint, or a broken one"
+    return CheckpointError(f"cannot read weights from {path}: {reason}", "is the file whole?")
+
+
+def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
+    """The tensors inside the wrappers that training code puts around them."""
+    if not isinstance(loaded, Mapping):
+        raise CheckpointError(f"{path} holds a {type(loaded).__name__}, not weights by name", _BARE)
+    for wrapper in _WRAPPERS:
+        if isinstance(loaded.get(wrapper), Mapping):
+            return _unwrap(loaded[wrapper], path)
+    tensors = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise CheckpointError(f"{path} holds no weights but {_first([*map(str, loaded)])}", _BARE)
+    return tensors
+
+
+def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in _PREFIXES * 2:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
+
+
+def _refuse_broken_numbers(tensors: Mapping[str, Tensor]) -> None:
+    broken = [
+        name
+        for name, value in tensors.items()
+        if value.is_floating_point() and not bool(torch.isfinite(value).all())
+    ]
+    if broken:
+        raise CheckpointError(
+            f"{len(broken)} tensors are not finite ({_first(broken)})",
+            "the training diverged, or the file is damaged; take an earlier checkpoint",
+        )

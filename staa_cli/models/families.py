@@ -1,0 +1,89 @@
+"""What a model family is, as data: how its checkpoints are recognised, renamed, and built.
+
+A new family is one file with its module, and one like `timesformer_checkpoints` that registers a
+`Family`; the loader asks for nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from staa_cli.errors import CheckpointError
+from staa_cli.registry import Registry
+from staa_cli.schema import ModelInput
+
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family of checkpoints.
+
+    Args:
+        model_type: its name in a Hugging Face config.
+        licence: what is said where a checkpoint does not state its own.
+        rename: a parameter's name in any published dialect to ours; ours stay as they are.
+        recognise: whether renamed tensors are of this family.
+        from_config: a Hugging Face config to arguments for `build`.
+        from_state: renamed tensors to arguments for `build`; raises CheckpointError where the
+            tensors alone do not tell.
+        measured: the arguments that the tensors tell better than a config.
+        build: the module from those arguments; it has ``num_classes``, ``layout()``, and
+            ``attention_layers()``.
+        input: what a built module expects, as it was published.
+    """
+
+    model_type: str
+    licence: str
+    rename: Callable[[str], str]
+    recognise: Callable[[State], bool]
+    from_config: Callable[[Mapping[str, Any]], dict[str, Any]]
+    from_state: Callable[[State], dict[str, Any]]
+    measured: Callable[[State], dict[str, Any]]
+    build: Callable[..., nn.Module]
+    input: Callable[[Any], ModelInput]
+
+    def renamed(self, tensors: State) -> dict[str, Tensor]:
+        """Tensors under our names."""
+        return {self.rename(name): tensor for name, tensor in tensors.items()}
+
+
+FAMILIES: Registry[Family] = Registry("model family", ["staa_cli.models.timesformer_checkpoints"])
+
+
+def family_of_config(config: Mapping[str, Any]) -> str:
+    """Name of the family that a Hugging Face config is of.
+
+    Raises:
+        CheckpointError: it is of none that is known here.
+    """
+    found = config.get("model_type")
+    for name, family in FAMILIES.items():
+        if family.model_type == found:
+            return name
+    raise CheckpointError(
+        f"config.json says model_type {found!r}, which is not supported", _supported()
+    )
+
+
+def family_of_state(tensors: State, where: str) -> str:
+    """Name of the family whose weights these are.
+
+    Raises:
+        CheckpointError: they are of none that is known here.
+    """
+    for name, family in FAMILIES.items():
+        if family.recognise(family.renamed(tensors)):
+            return name
+    some = ", ".join(f"{name} {list(value.shape)}" for name, value in list(tensors.items())[:3])
+    raise CheckpointError(
+        f"{where} is of no supported model: {len(tensors)} tensors such as {some}", _supported()
+    )
+
+
+def _supported() -> str:
+    return f"supported model families: {', '.join(FAMILIES.names())}"

@@ -1,0 +1,65 @@
+"""Names of classes, from a checkpoint's config or from a file of the user's."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from staa_cli.errors import CheckpointError, UsageError
+
+_PLACEHOLDER = re.compile(r"LABEL_\d+")
+
+
+def placeholder_labels(classes: int) -> tuple[str, ...]:
+    """Names for classes of which only the number is known."""
+    return tuple(f"class_{index}" for index in range(classes))
+
+
+def labels_from_config(config: Mapping[str, Any], classes: int) -> tuple[str, ...]:
+    """A Hugging Face config in, one name a class out; `LABEL_0` and the like count as missing.
+
+    Raises:
+        CheckpointError: the config names another number of classes than the head has.
+    """
+    id2label = config.get("id2label")
+    if not id2label or all(_PLACEHOLDER.fullmatch(str(name)) for name in id2label.values()):
+        return placeholder_labels(classes)
+    return _in_order(id2label, classes, "config.json")
+
+
+def read_labels(path: Path, classes: int) -> tuple[str, ...]:
+    """A file in, one name a class out.
+
+    Args:
+        path: JSON, ``["name", ...]`` or ``{"0": "name", ...}``, or text with one name a line.
+        classes: width of the head.
+
+    Raises:
+        UsageError: the file cannot be read as names.
+        CheckpointError: it holds another number of names.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        names = json.loads(text) if path.suffix.lower() == ".json" else text.splitlines()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read labels from {path}: {error}") from error
+    if isinstance(names, list):
+        names = dict(enumerate(name for name in names if str(name).strip()))
+    if not isinstance(names, dict):
+        raise UsageError(
+            f"{path} holds no labels", 'wanted: {"0": "name", ...} as JSON, or one name a line'
+        )
+    return _in_order(names, classes, str(path))
+
+
+def _in_order(names: Mapping[Any, Any], classes: int, where: str) -> tuple[str, ...]:
+    by_index = {str(index): str(name).strip() for index, name in names.items()}
+    if by_index.keys() != {str(index) for index in range(classes)}:
+        raise CheckpointError(
+            f"the weights have {classes} classes, {where} names {len(by_index)}",
+            f"--labels FILE takes one name a line, or a JSON object with keys 0 to {classes - 1}",
+        )
+    return tuple(by_index[str(index)] for index in range(classes))

@@ -1,0 +1,169 @@
+"""From a name, a folder, or a file to a model that is ready to be explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from staa_cli.errors import UnavailableError, UsageError
+from staa_cli.models.cards import list_models, read_cards
+from staa_cli.models.labels import read_labels
+from staa_cli.models.preprocess import preprocess_frame, view_box
+from staa_cli.models.sources import (
+    Opened,
+    architectures,
+    open_bundled,
+    open_file,
+    open_folder,
+    open_random,
+)
+from staa_cli.registry import did_you_mean
+from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput, UInt8
+
+__all__ = ["LoadedModel", "list_models", "load_model"]
+
+_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A module with all that is known of it.
+
+    Args:
+        module: normalised float [B, T, 3, H, W] to logits [B, classes]; frozen, in evaluation mode.
+        info: what the report says about it.
+        device: where it is.
+        precision: fp32, bf16, or fp16; of weights and activations.
+    """
+
+    module: nn.Module
+    info: ModelInfo
+    device: torch.device
+    precision: str
+
+    @property
+    def input(self) -> ModelInput:
+        """What it expects to be fed."""
+        return self.info.input
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.info.labels
+
+    @property
+    def layout(self) -> AttentionLayout:
+        """How it attends."""
+        return self.info.layout
+
+    def preprocess_frame(self, frame: UInt8) -> Tensor:
+        """A picture uint8 [H, W, 3] RGB, upright, to normalised float [3, h, w] on the CPU."""
+        return preprocess_frame(frame, self.input)
+
+    def preprocess(self, frames: UInt8) -> Tensor:
+        """Pictures uint8 [T, H, W, 3] RGB to normalised float [1, T, 3, h, w] on the CPU."""
+        return torch.stack([self.preprocess_frame(frame) for frame in frames])[None]
+
+    def view_box(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Part of a picture [H, W] that it sees: left, top, right, bottom, each 0 to 1."""
+        return view_box(height, width, self.input)
+
+    def place(self, batch: Tensor) -> Tensor:
+        """A batch on the model's device and in its precision."""
+        return batch.to(self.device, _PRECISIONS[self.precision])
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Normalised float [B, T, 3, h, w], wherever it is, to logits float32 [B, classes].
+
+        Gradients flow if the batch asks for them; the weights never do.
+        """
+        return self.module(self.place(batch)).float()  # type: ignore[no-any-return]
+
+
+def load_model(
+    name: str,
+    *,
+    arch: str | None = None,
+    labels: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    offline: bool = False,
+) -> LoadedModel:
+    """A name, a Hugging Face folder, or a checkpoint file in, a model out. Downloads nothing.
+
+    Args:
+        name: a bundled model; a folder with ``config.json``; a ``.pyth``, ``.pth``, ``.pt``,
+            ``.bin``, or ``.safetensors`` file; or a ``test_`` architecture, with random weights.
+            Bundled names come first: write ``./name`` for a folder that has one.
+        arch: architecture of a checkpoint that does not say its own.
+        labels: file with the names of the classes, over those of the checkpoint.
+        device: auto (CUDA where there is one, else the CPU), cpu, cuda, cuda:N, or mps.
+        precision: auto (fp32 everywhere), fp32, bf16, or fp16.
+        offline: never download; nothing is downloaded yet anyway.
+
+    Raises:
+        UsageError: a name that cannot be one.
+        UnavailableError: no such model or device here.
+        CheckpointError: weights that do not fit, or that are not weights.
+    """
+    target = find_device(device)
+    precision = "fp32" if precision == "auto" else precision
+    if precision not in _PRECISIONS:
+        raise UsageError(f"unknown precision {precision!r}", f"auto, {', '.join(_PRECISIONS)}")
+    module, info = _open(name, arch)
+    if labels is not None:
+        info = replace(info, labels=read_labels(Path(labels), len(info.labels)))
+    module = module.to(target, _PRECISIONS[precision]).eval().requires_grad_(False)
+    return LoadedModel(module, info, target, precision)
+
+
+def find_device(name: str) -> torch.device:
+    """auto, cpu, cuda, cuda:N, or mps to a device that is there.
+
+    Raises:
+        UnavailableError: it is not there.
+        UsageError: it is no device.
+    """
+    kind, _, index = name.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (index and not index.isdecimal()):
+        raise UsageError(f"unknown device {name!r}", "auto, cpu, cuda, cuda:N, or mps")
+    cards = torch.cuda.device_count() if kind in ("auto", "cuda") else 0
+    if kind == "auto":
+        return torch.device("cuda" if cards else "cpu")
+    if kind == "cuda" and int(index or 0) >= cards:
+        raise UnavailableError(f"no device {name}: this machine has {cards} CUDA devices")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UnavailableError("no device mps: this machine or this build of torch has none")
+    return torch.device(name)
+
+
+def _open(name: str, arch: str | None) -> Opened:
+    cards, path = read_cards(), Path(name).expanduser()
+    if name in cards:
+        if arch is not None:
+            raise UsageError(f"{name} has its own architecture", "leave --arch out")
+        return open_bundled(cards[name])
+    if path.is_dir():
+        return open_folder(path, arch)
+    if path.is_file():
+        return open_file(path, arch)
+    if name in architectures("test_*"):
+        return open_random(name)
+    raise _not_found(name, [*cards])
+
+
+def _not_found(name: str, bundled: list[str]) -> UnavailableError:
+    if name in architectures():
+        return UnavailableError(
+            f"{name} is an architecture, without weights", f"give a checkpoint and --arch {name}"
+        )
+    if name.startswith("hf-hub:"):
+        return UnavailableError(
+            f"cannot download {name}: not supported yet",
+            f"run: hf download {name.removeprefix('hf-hub:')} --local-dir DIR; then --model DIR",
+        )
+    near = did_you_mean(name, bundled) or f"bundled: {', '.join(bundled) or 'none'}"
+    return UnavailableError(f"there is no model {name!r}, nor a file or folder of that name", near)

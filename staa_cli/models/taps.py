@@ -1,0 +1,149 @@
+"""Reading q, k, and v where they are, while the layer runs, and keeping only what was asked for.
+
+A tap is a reader that runs inside an attention layer's forward pass. The layer's own output comes
+from the same fused kernel in the same order whether or not anybody reads, so logits do not change,
+and no N x N matrix outlives the reader. Taps live in a context variable, never on the module:
+nothing can be left behind, and threads do not see each other's taps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+Reader = Callable[..., Tensor]
+"""(*shown, layer) -> what to keep. Attention shows q, k, v [..., heads, N, d], q not yet scaled;
+the norm before the head shows its input [B, N, D]."""
+
+_READERS: ContextVar[Mapping[int, Callable[..., None]] | None] = ContextVar(
+    "staa_taps", default=None
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """A request to read one attention layer.
+
+    Args:
+        role: ``spatial``, ``temporal``, or ``joint`` attention, or ``read_out``, the norm before
+            the head.
+        block: index of the block, from 0; 0 for the read-out.
+        name: the key under which the reading is returned.
+        read: what to keep.
+    """
+
+    role: str
+    block: int
+    name: str
+    read: Reader
+
+
+@contextmanager
+def taps(model: nn.Module, wanted: Sequence[Tap]) -> Iterator[dict[tuple[str, int], Tensor]]:
+    """Within the block, every forward pass of `model` fills a dict: (name, block) -> reading.
+
+    Args:
+        model: has ``attention_layers() -> dict[(role, block), layer]``.
+        wanted: what to read.
+
+    Raises:
+        KeyError: the model has no such layer.
+        RuntimeError: the block ended normally and a tap captured nothing.
+    """
+    layers: Mapping[tuple[str, int], nn.Module] = model.attention_layers()  # type: ignore[operator]
+    captured: dict[tuple[str, int], Tensor] = {}
+    by_layer: dict[int, list[tuple[Tap, nn.Module]]] = {}
+    for tap in wanted:
+        layer = layers[tap.role, tap.block]
+        by_layer.setdefault(id(layer), []).append((tap, layer))
+
+    def reader(entries: list[tuple[Tap, nn.Module]]) -> Callable[..., None]:
+        def read(*shown: Tensor) -> None:
+            for tap, layer in entries:
+                captured[tap.name, tap.block] = tap.read(*shown, layer)
+
+        return read
+
+    token = _READERS.set({key: reader(entries) for key, entries in by_layer.items()})
+    try:
+        yield captured
+    finally:
+        _READERS.reset(token)
+    missing = [
+        f"{t.role} attention of block {t.block}"
+        for t in wanted
+        if (t.name, t.block) not in captured
+    ]
+    if missing:
+        raise RuntimeError(f"nothing was captured from {', '.join(missing)}")
+
+
+def offer(layer: nn.Module, *shown: Tensor) -> None:
+    """Show tensors of `layer` to whoever taps it; called by the layers themselves."""
+    readers = _READERS.get()
+    if readers is not None and id(layer) in readers:
+        readers[id(layer)](*shown)
+
+
+def attention_rows(q: Tensor, k: Tensor, scale: float) -> Tensor:
+    """Attention [..., heads, n, N] of the n queries given, in float32: softmax(q k^T * scale)."""
+    return torch.softmax((q.float() * scale) @ k.float().transpose(-2, -1), dim=-1)
+
+
+def cls_row(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
+    """Row of query 0, mean over heads: [..., N]. Costs O(N d)."""
+    return attention_rows(q[..., :1, :], k, layer.scale)[..., 0, :].mean(dim=-2)  # type: ignore[arg-type]
+
+
+def full_map(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
+    """The whole matrix, mean over heads: [..., N, N]. For short sequences only."""
+    return attention_rows(q, k, layer.scale).mean(dim=-3)  # type: ignore[arg-type]
+
+
+def mean_row(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
+    """Mean over all query rows and heads: [..., N]. In chunks: memory is O(chunk * N)."""
+    weights = q.new_full((*q.shape[:-3], q.shape[-2]), 1.0 / q.shape[-2], dtype=torch.float32)
+    return row_product(weights)(q, k, v, layer)
+
+
+def row_product(row: Tensor) -> Reader:
+    """A reader of `row` [..., N] times the head-mean attention matrix: [..., N], in chunks."""
+
+    def read(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
+        heads, length = q.shape[-3], q.shape[-2]
+        # Some 4 MB a chunk stay in a core's cache; larger ones are slower (measured on VideoMAE-B).
+        chunk = max(1, min(length, (1 << 20) // (heads * k.shape[-2])))
+        total = torch.zeros_like(row)
+        for start in range(0, length, chunk):
+            rows = attention_rows(q[..., start : start + chunk, :], k, layer.scale)  # type: ignore[arg-type]
+            part = row[..., None, None, start : start + chunk] @ rows  # [..., heads, 1, N]
+            total += part[..., 0, :].mean(dim=-2)
+        return total
+
+    return read
+
+
+def cls_values(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
+    """What query 0 takes from every token, before the output projection: [..., N, heads * d].
+
+    The attention-weighted value alpha_h[n] * v_h[n], heads side by side as the projection wants
+    them. As large as one activation of the layer.
+    """
+    row = attention_rows(q[..., :1, :], k, layer.scale)[..., 0, :]  # type: ignore[arg-type]
+    moved = row[..., None] * v.float()  # [..., heads, N, d]
+    return moved.transpose(-3, -2).flatten(-2)
+
+
+def queries_and_keys(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
+    """Queries over keys: [2, ..., heads, N, d]; a copy, so that v's memory is let go."""
+    return torch.stack([q, k])
+
+
+def shown(x: Tensor, layer: nn.Module) -> Tensor:
+    """The tensor as it was shown: the input of the norm before the head."""
+    return x

@@ -1,0 +1,282 @@
+"""TimeSformer: "Is Space-Time Attention All You Need for Video Understanding?", arXiv 2102.05095.
+
+Three attention types. Tokens are [B, 1 + P*T, D]: the class token, then patches, patch by patch
+with time running fastest, as in every published checkpoint.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from timm.layers.drop import DropPath
+from timm.layers.mlp import Mlp
+from timm.layers.patch_embed import PatchEmbed
+from timm.models import register_model
+from torch import Tensor, nn
+
+from staa_cli.models.layers import ConvStem, TapAttention, TapNorm
+from staa_cli.schema import AttentionLayout
+
+AttentionType = Literal["divided_space_time", "joint_space_time", "space_only"]
+
+
+class Block(nn.Module):
+    """One pre-norm block; with divided attention it attends over time, then over space."""
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        mlp_ratio: float,
+        divided: bool,
+        eps: float,
+        attn_drop: float = 0.0,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=eps)
+        self.attn = TapAttention(dim, num_heads=num_heads, qkv_bias=True, attn_drop=attn_drop)
+        self.divided = divided
+        if divided:
+            self.temporal_norm1 = nn.LayerNorm(dim, eps=eps)
+            self.temporal_attn = TapAttention(
+                dim, num_heads=num_heads, qkv_bias=True, attn_drop=attn_drop
+            )
+            self.temporal_fc = nn.Linear(dim, dim)
+        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        self.mlp = Mlp(dim, round(dim * mlp_ratio))
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, N, D]; `frames` is T where attention is divided."""
+        if self.divided:
+            x = self._attend_over_space(self._attend_over_time(x, frames), frames)
+        else:
+            x = x + self.drop_path(self.attn(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
+
+    def _attend_over_time(self, x: Tensor, frames: int) -> Tensor:
+        batch, _, dim = x.shape
+        patches = x[:, 1:]
+        rows = self.temporal_norm1(patches).reshape(-1, frames, dim)  # [B*P, T, D]
+        out = self.temporal_fc(self.drop_path(self.temporal_attn(rows)))
+        return torch.cat([x[:, :1], patches + out.reshape(batch, -1, dim)], dim=1)
+
+    def _attend_over_space(self, x: Tensor, frames: int) -> Tensor:
+        batch, length, dim = x.shape
+        places = (length - 1) // frames
+        normed = self.norm1(x)
+        patches = normed[:, 1:].reshape(batch, places, frames, dim).transpose(1, 2)
+        cls_token = normed[:, None, :1].expand(batch, frames, 1, dim)
+        rows = torch.cat([cls_token, patches], dim=2).reshape(-1, 1 + places, dim)  # [B*T, 1+P, D]
+        out = self.drop_path(self.attn(rows)).reshape(batch, frames, 1 + places, dim)
+        back = out[:, :, 1:].transpose(1, 2).reshape(batch, -1, dim)  # time fastest again
+        return x + torch.cat([out[:, :, 0].mean(dim=1, keepdim=True), back], dim=1)
+
+
+class TimeSformer(nn.Module):
+    """Normalised float [B, T, 3, H, W] to logits [B, classes].
+
+    Args:
+        img_size: height and width in pixels that the position table is for.
+        patch_size: side of a patch in pixels.
+        num_classes: width of the head; 0 leaves it out.
+        embed_dim: D.
+        depth: number of blocks.
+        num_heads: heads a layer.
+        mlp_ratio: hidden width of the MLP, of D.
+        num_frames: T that the time table is for.
+        attention_type: divided_space_time, joint_space_time, or space_only.
+        stem: ``patch`` for one projection a patch, ``conv`` for strided 3x3 convolutions.
+        eps: of every LayerNorm.
+        attn_drop: dropout on attention weights while training.
+        drop_path: stochastic depth of the last block while training.
+    """
+
+    def __init__(
+        self,
+        img_size: int = 224,
+        patch_size: int = 16,
+        num_classes: int = 400,
+        embed_dim: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+        num_frames: int = 8,
+        attention_type: AttentionType = "divided_space_time",
+        stem: Literal["patch", "conv"] = "patch",
+        eps: float = 1e-6,
+        attn_drop: float = 0.0,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.attention_type = attention_type
+        self.patch_size = patch_size
+        self.num_frames = num_frames
+        self.num_classes = num_classes
+        self.embed_dim = embed_dim
+        self.grid_size = (img_size // patch_size, img_size // patch_size)
+        self.patch_embed = (
+            ConvStem(patch_size, embed_dim)
+            if stem == "conv"
+            else PatchEmbed(img_size, patch_size, embed_dim=embed_dim, strict_img_size=False)
+        )
+        places = self.grid_size[0] * self.grid_size[1]
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + places, embed_dim))
+        if attention_type != "space_only":
+            self.time_embed = nn.Parameter(torch.zeros(1, num_frames, embed_dim))
+        divided = attention_type == "divided_space_time"
+        rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
+        self.blocks = nn.ModuleList(
+            Block(embed_dim, num_heads, mlp_ratio, divided, eps, attn_drop, rate) for rate in rates
+        )
+        self.norm = TapNorm(embed_dim, eps=eps)
+        self.head = nn.Linear(embed_dim, num_classes) if num_classes else nn.Identity()
+        self._init_weights()
+
+    def _init_weights(self) -> None:
+        # For training from nothing. The published models start from image weights and a temporal
+        # attention that is switched off; a small model that has to find motion learns from neither.
+        tables = [self.cls_token, self.pos_embed]
+        if self.attention_type != "space_only":
+            tables.append(self.time_embed)
+        for table in tables:
+            nn.init.trunc_normal_(table, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def layout(self) -> AttentionLayout:
+        """How this model attends, for the methods."""
+        kind: dict[str, Literal["divided", "joint", "space"]] = {
+            "divided_space_time": "divided",
+            "joint_space_time": "joint",
+            "space_only": "space",
+        }
+        return AttentionLayout(
+            kind=kind[self.attention_type],
+            pooling="cls",
+            grid=(self.num_frames, *self.grid_size),
+            tubelet=1,
+            depth=len(self.blocks),
+            prefix_tokens=1,
+            order="hwt",
+        )
+
+    def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
+        """(role, block) to the layer that can be tapped; the norm before the head is read_out 0."""
+        role = "joint" if self.attention_type == "joint_space_time" else "spatial"
+        layers: dict[tuple[str, int], nn.Module] = {("read_out", 0): self.norm}
+        block: Any
+        for index, block in enumerate(self.blocks):
+            layers[role, index] = block.attn
+            if block.divided:
+                layers["temporal", index] = block.temporal_attn
+        return layers
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Normalised float [B, T, 3, H, W] to tokens [B, 1 + P*T, D]; space only, [B, 1 + P, D]."""
+        batch, frames = x.shape[:2]
+        tokens = self._embed(x)  # [B*T, 1+P, D]
+        if self.attention_type != "space_only":
+            tokens = self._add_time(tokens, batch, frames)  # [B, 1+P*T, D]
+        for block in self.blocks:
+            tokens = block(tokens, frames)
+        if self.attention_type == "space_only":
+            tokens = tokens.reshape(batch, frames, *tokens.shape[1:]).mean(dim=1)
+        return self.norm(tokens)  # type: ignore[no-any-return]
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Tokens [B, N, D] to logits [B, classes], or to the class token [B, D]."""
+        pooled = x[:, 0]
+        return pooled if pre_logits else self.head(pooled)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised float [B, T, 3, H, W] to logits [B, classes]."""
+        return self.forward_head(self.forward_features(x))
+
+    def _embed(self, x: Tensor) -> Tensor:
+        """[B, T, 3, H, W] to [B*T, 1+P, D] with the class token and positions."""
+        height, width = x.shape[-2:]
+        patches = self.patch_embed(x.flatten(0, 1))
+        cls_token = self.cls_token.expand(len(patches), -1, -1)
+        grid = (height // self.patch_size, width // self.patch_size)
+        return torch.cat([cls_token, patches], dim=1) + self._positions(grid)
+
+    def _positions(self, grid: tuple[int, int]) -> Tensor:
+        if grid == self.grid_size:
+            return self.pos_embed
+        # Nearest, as the published code does it.
+        table = self.pos_embed[:, 1:].reshape(1, *self.grid_size, -1).permute(0, 3, 1, 2)
+        table = F.interpolate(table, size=grid, mode="nearest").flatten(2).transpose(1, 2)
+        return torch.cat([self.pos_embed[:, :1], table], dim=1)
+
+    def _add_time(self, tokens: Tensor, batch: int, frames: int) -> Tensor:
+        """[B*T, 1+P, D] to [B, 1+P*T, D]: one class token, patches with time fastest."""
+        cls_token = tokens.reshape(batch, frames, *tokens.shape[1:])[:, 0, :1]
+        patches = tokens[:, 1:].reshape(batch, frames, -1, self.embed_dim).transpose(1, 2)
+        time: Tensor = self.time_embed
+        if frames != time.shape[1]:
+            time = F.interpolate(time.transpose(1, 2), size=frames, mode="nearest").transpose(1, 2)
+        patches = patches + time[:, None]  # [B, P, T, D]
+        return torch.cat([cls_token, patches.flatten(1, 2)], dim=1)
+
+
+def _create(pretrained: bool, defaults: dict[str, Any], **overrides: Any) -> TimeSformer:
+    if pretrained:
+        raise RuntimeError("weights are loaded by staa_cli.load_model, not by timm")
+    known = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
+    return TimeSformer(**{**defaults, **{k: v for k, v in overrides.items() if k not in known}})
+
+
+@register_model
+def timesformer_base_patch16_224(pretrained: bool = False, **kwargs: Any) -> TimeSformer:
+    """The base model of the paper: 8 frames of 224 x 224, divided attention."""
+    return _create(pretrained, {}, **kwargs)
+
+
+@register_model
+def timesformer_hr_patch16_448(pretrained: bool = False, **kwargs: Any) -> TimeSformer:
+    """High resolution: 16 frames of 448 x 448."""
+    return _create(pretrained, {"img_size": 448, "num_frames": 16}, **kwargs)
+
+
+@register_model
+def timesformer_large_patch16_224(pretrained: bool = False, **kwargs: Any) -> TimeSformer:
+    """Long range: 96 frames of 224 x 224."""
+    return _create(pretrained, {"num_frames": 96}, **kwargs)
+
+
+@register_model
+def timesformer_tiny_events(pretrained: bool = False, **kwargs: Any) -> TimeSformer:
+    """The bundled model: 8 frames of 112 x 112, 14 x 14 tokens each, on event clips."""
+    defaults = {
+        "img_size": 112,
+        "patch_size": 8,
+        "num_classes": 9,
+        "embed_dim": 96,
+        "depth": 4,
+        "num_heads": 3,
+        "num_frames": 8,
+        "stem": "conv",
+    }
+    return _create(pretrained, defaults, **kwargs)
+
+
+@register_model
+def test_timesformer(pretrained: bool = False, **kwargs: Any) -> TimeSformer:  # noqa: PT028
+    """As small as one can be and still have every part; for tests."""
+    defaults = {
+        "img_size": 32,
+        "patch_size": 8,
+        "num_classes": 5,
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+        "num_frames": 4,
+    }
+    return _create(pretrained, defaults, **kwargs)

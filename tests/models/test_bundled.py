@@ -1,0 +1,92 @@
+"""The bundled models and their cards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from staa_cli.errors import CheckpointError
+from staa_cli.models.cards import WEIGHTS, list_models, read_cards
+from staa_cli.models.loading import load_model
+from staa_cli.models.sources import open_bundled
+from staa_cli.synthetic.events import FRAMES, INTERVAL_S, LABELS, SIZE_PX
+
+CARD = {
+    "family": "timesformer",
+    "arch": "test_timesformer",
+    "kwargs": {"num_frames": 8},
+    "labels": ["a", "b", "c"],
+    "input": {
+        "frames": 8,
+        "size": [32, 32],
+        "stride": 2,
+        "rate": 8.0,
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
+        "resize": 36,
+    },
+    "licence": "MIT",
+    "origin": "a test",
+    "note": "knows nothing",
+}
+
+
+def test_a_card_and_its_weights_make_a_model(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text(json.dumps(CARD))
+    from timm.models import create_model
+
+    original = create_model("test_timesformer", num_frames=8, num_classes=3).eval()
+    save_file(original.state_dict(), tmp_path / "mine.safetensors")
+    module, info = open_bundled(read_cards(tmp_path)["mine"])
+    clip = torch.randn(1, 8, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(module(clip), original(clip))
+    assert (info.name, info.licence, info.note) == ("mine", "MIT", "knows nothing")
+    assert (info.labels, info.input.resize, info.layout.grid) == (("a", "b", "c"), 36, (8, 4, 4))
+
+
+def test_models_are_listed_as_plain_data(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text(json.dumps(CARD))
+    (model,) = json.loads(json.dumps(list_models(tmp_path)))
+    assert model == {
+        "name": "mine",
+        "family": "timesformer",
+        "input": {"frames": 8, "size": [32, 32], "stride": 2, "rate": 8.0},
+        "classes": ["a", "b", "c"],
+        "licence": "MIT",
+        "origin": "a test",
+        "note": "knows nothing",
+    }
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"family": "timesformer"}'])
+def test_a_broken_card_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"mine\.json"):
+        read_cards(tmp_path)
+
+
+def test_the_bundled_card_says_what_the_model_knows() -> None:
+    card = read_cards()["tiny-events"]
+    assert card.labels == LABELS
+    assert (card.input.frames, card.input.size) == (FRAMES, (SIZE_PX, SIZE_PX))
+    assert card.input.interval_s == INTERVAL_S
+    assert "synthetic events only" in card.note
+    assert "--model" in card.note
+
+
+@pytest.mark.skipif(
+    not (WEIGHTS / "tiny-events.safetensors").exists(), reason="the bundled weights are not here"
+)
+def test_the_bundled_model_tells_events_apart() -> None:
+    from staa_cli.synthetic.events import STANDARD, clip_seed, event_clip
+
+    model = load_model("tiny-events", device="cpu")
+    clips = [event_clip(clip_seed("test", 0, index), STANDARD) for index in range(36)]
+    logits = torch.cat([model.forward(model.preprocess(clip.frames)) for clip in clips])
+    right = logits.argmax(dim=1) == torch.tensor([clip.label for clip in clips])
+    assert right.float().mean() > 0.6  # chance is 0.11

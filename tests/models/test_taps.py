@@ -1,0 +1,185 @@
+"""Taps: what they read is right, costs little, changes nothing, and is gone afterwards."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from staa_cli.models.layers import TapAttention
+from staa_cli.models.loading import load_model
+from staa_cli.models.taps import Tap, cls_row, full_map, mean_row, row_product, taps
+
+
+class OneLayer(nn.Module):
+    """A model that is nothing but one attention layer."""
+
+    def __init__(self, dim: int = 16, heads: int = 2) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.attn = TapAttention(dim, num_heads=heads, qkv_bias=True).requires_grad_(False)
+        self.attn.qkv.weight *= 4  # rows that are far from uniform
+
+    def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
+        return {("joint", 0): self.attn}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attn(x)
+
+
+def materialised(layer: TapAttention, x: Tensor) -> Tensor:
+    """Attention [B, heads, N, N], written out."""
+    batch, length, dim = x.shape
+    q, k, _ = layer.qkv(x).view(batch, length, 3, layer.num_heads, -1).permute(2, 0, 3, 1, 4)
+    return torch.softmax(q @ k.mT / (dim // layer.num_heads) ** 0.5, dim=-1)
+
+
+def tokens(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("length", [5, 1500])  # the longer one takes several chunks
+def test_readers_equal_the_materialised_matrix(length: int) -> None:
+    model, x = OneLayer(), tokens(2, length, 16)
+    weights = torch.rand(2, length, generator=torch.Generator().manual_seed(4))
+    readers = {
+        "cls": cls_row, "mean": mean_row, "product": row_product(weights), "full": full_map
+    }  # fmt: skip
+    with taps(model, [Tap("joint", 0, name, read) for name, read in readers.items()]) as seen:
+        model(x)
+    matrix = materialised(model.attn, x).mean(dim=1)  # [B, N, N]
+    assert matrix.max() > 3 / length
+    expected = {
+        "cls": matrix[:, 0],
+        "mean": matrix.mean(dim=1),
+        "product": torch.einsum("bi,bij->bj", weights, matrix),
+        "full": matrix,
+    }
+    for name, value in expected.items():
+        torch.testing.assert_close(seen[name, 0], value, rtol=1e-5, atol=1e-6)
+
+
+def test_readings_are_float32_in_a_half_precision_model() -> None:
+    model, x = OneLayer().to(torch.bfloat16), tokens(1, 9, 16).bfloat16()
+    with taps(model, [Tap("joint", 0, "cls", cls_row), Tap("joint", 0, "mean", mean_row)]) as seen:
+        model(x)
+    for row in seen.values():
+        assert row.dtype == torch.float32
+        torch.testing.assert_close(row.sum(dim=-1), torch.ones(1), rtol=0, atol=1e-6)
+
+
+def every_tap(module: nn.Module) -> list[Tap]:
+    roles = [key for key in module.attention_layers() if key[0] != "read_out"]
+    return [Tap(role, block, role, full_map) for role, block in roles]
+
+
+def test_logits_are_the_same_bits_with_and_without_taps(tiny_clip: Tensor) -> None:
+    module = load_model("test_timesformer", device="cpu").module
+    before = module(tiny_clip)
+    with taps(module, every_tap(module)) as seen:
+        during = module(tiny_clip)
+    assert len(seen) == 4
+    assert torch.equal(before, during)
+    assert torch.equal(before, module(tiny_clip))
+
+
+def test_nothing_is_read_outside_the_block(tiny_clip: Tensor) -> None:
+    module = load_model("test_timesformer", device="cpu").module
+    with taps(module, every_tap(module)) as seen:
+        module(tiny_clip)
+    kept = dict(seen)
+    seen.clear()
+    module(tiny_clip)
+    assert kept
+    assert not seen
+
+
+def test_a_tap_that_caught_nothing_is_an_error() -> None:
+    model = OneLayer()
+    wanted = [Tap("joint", 0, "cls", cls_row)]
+    with pytest.raises(RuntimeError, match="joint attention of block 0"), taps(model, wanted):
+        pass
+
+
+def test_a_layer_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(KeyError), taps(OneLayer(), [Tap("temporal", 0, "map", full_map)]):
+        pytest.fail("the block must not run")
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_exception_inside_comes_through_and_leaves_nothing(error: type[BaseException]) -> None:
+    model, x = OneLayer(), tokens(1, 4, 16)
+    with pytest.raises(error), taps(model, [Tap("joint", 0, "cls", cls_row)]) as seen:
+        raise error
+    model(x)
+    assert not seen
+
+
+def test_a_reader_that_raises_leaves_nothing() -> None:
+    def broken(*_shown: object) -> Tensor:
+        raise ValueError("reader")
+
+    model, x = OneLayer(), tokens(1, 4, 16)
+    with pytest.raises(ValueError, match="reader"), taps(model, [Tap("joint", 0, "x", broken)]):
+        model(x)
+    model(x)  # does not call the reader again
+
+
+def test_threads_do_not_see_each_others_taps() -> None:
+    model = OneLayer()
+    barrier = threading.Barrier(3, timeout=30)
+    results: dict[str, dict[tuple[str, int], Tensor]] = {}
+
+    def work(name: str, wanted: list[Tap], x: Tensor) -> None:
+        with taps(model, wanted) as seen:
+            barrier.wait()  # all are inside at once
+            model(x)
+            barrier.wait()
+        results[name] = seen
+
+    clips = {name: tokens(1, 4 + i, 16) for i, name in enumerate(("cls", "mean", "none"))}
+    wanted = {
+        "cls": [Tap("joint", 0, "cls", cls_row)],
+        "mean": [Tap("joint", 0, "mean", mean_row)],
+        "none": [],
+    }
+    threads = [threading.Thread(target=work, args=(n, wanted[n], clips[n])) for n in clips]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {name: list(seen) for name, seen in results.items()} == {
+        "cls": [("cls", 0)],
+        "mean": [("mean", 0)],
+        "none": [],
+    }
+    for name, row in (("cls", lambda m: m[:, 0]), ("mean", lambda m: m.mean(dim=1))):
+        matrix = materialised(model.attn, clips[name]).mean(dim=1)
+        torch.testing.assert_close(results[name][name, 0], row(matrix), rtol=1e-5, atol=1e-6)
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the most numbers that any result had."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.numbers = max(self.numbers, result.numel())
+        return result
+
+
+@pytest.mark.parametrize(("read", "most"), [(cls_row, 2 * 4096 * 8), (mean_row, 1 << 20)])
+def test_a_row_never_takes_the_whole_matrix(read: object, most: int) -> None:
+    length = 4096
+    layer = OneLayer().attn
+    q, k, v = tokens(3, 1, 2, length, 8).unbind(0)
+    with Largest() as largest:
+        row = read(q, k, v, layer)
+    assert row.shape == (1, length)
+    assert row.untyped_storage().nbytes() == 4 * length  # and does not keep a larger one alive
+    assert largest.numbers <= most < length * length
