@@ -1,0 +1,142 @@
+"""What a method is, what it is given, and where it is filed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from staa_cli.errors import UsageError
+from staa_cli.registry import Registry
+from staa_cli.schema import AttentionLayout
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from staa_cli.models.taps import Tap
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user may set about a method."""
+
+    layers: str | tuple[int, ...] = "default"
+    """``default`` (the method's own choice), ``last``, ``all``, or block numbers."""
+    combine: str = "default"
+    """How factors read from several blocks become one; each method names its own ways."""
+    seed: int = 0
+
+    def blocks(self, depth: int, default: Sequence[int]) -> tuple[int, ...]:
+        """The block numbers that are meant, from 0; negative ones count from the end.
+
+        Raises:
+            UsageError: the model has no such block.
+        """
+        if self.layers == "default":
+            chosen = tuple(default)
+        elif self.layers == "last":
+            chosen = (depth - 1,)
+        elif self.layers == "all":
+            chosen = tuple(range(depth))
+        elif isinstance(self.layers, str):
+            raise UsageError(f"layers cannot be {self.layers!r}", "last, all, or numbers as in 0,2")
+        else:
+            chosen = self.layers
+        outside = [block for block in chosen if not -depth <= block < depth]
+        if outside or not chosen:
+            raise UsageError(
+                f"the model has no block {outside[0] if outside else '(none named)'}",
+                f"it has {depth} blocks, numbered 0 to {depth - 1}",
+            )
+        return tuple(sorted({block % depth for block in chosen}))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What one forward pass left for the method to read."""
+
+    layout: AttentionLayout
+    options: Options
+    captured: Mapping[tuple[str, int], Tensor]
+    """(name, block) to what the method's tap kept."""
+    inputs: Tensor
+    """[B, T, 3, H, W] as the model saw them."""
+    logits: Tensor
+    """[B, classes]."""
+    targets: Tensor
+    """[B] class to explain."""
+    model: nn.Module
+    clip_indices: Sequence[int] = field(default=())
+    """[B] numbers of the clips in their video; what is random differs from clip to clip."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What a method returns."""
+
+    values: Tensor
+    """[B, T', h, w] raw."""
+    cls_self_mass: Tensor | None = None
+    """[B] share of the read-out that stays on the class token itself."""
+
+
+class Method:
+    """One way to attribute. Subclasses are stateless; an instance is filed in `METHODS`."""
+
+    name: str
+    """Under which it is filed."""
+    summary: ClassVar[str]
+    source: ClassVar[str]
+    units: ClassVar[str]
+    class_specific: ClassVar[bool] = False
+    signed: ClassVar[bool] = False
+    forward_equivalents: ClassVar[float] = 1.0
+
+    def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
+        """What is to be read during the forward pass.
+
+        Raises:
+            UsageError: the method does not fit this model.
+        """
+        return ()
+
+    def attribute(self, evidence: Evidence) -> Reading:
+        """One number a token from what was read."""
+        raise NotImplementedError
+
+    def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
+        """The blocks that are read, for the report; empty where no attention is."""
+        return ()
+
+
+METHODS: Registry[Method] = Registry(
+    "method",
+    [
+        "staa_cli.methods.staa",
+        "staa_cli.methods.staa_value",
+        "staa_cli.methods.staa_logit",
+        "staa_cli.methods.rollout",
+        "staa_cli.methods.staa_published",
+        "staa_cli.methods.baselines",
+    ],
+)
+
+
+def register(name: str) -> Callable[[type[Method]], type[Method]]:
+    """A class decorator that files an instance under `name`."""
+
+    def add(cls: type[Method]) -> type[Method]:
+        method = METHODS.register(name)(cls())
+        method.name = name
+        return cls
+
+    return add
+
+
+def to_grid(rows: torch.Tensor, layout: AttentionLayout, batch: int) -> torch.Tensor:
+    """Patch values of joint attention [B, T'*h*w] in the model's own order to [B, T', h, w]."""
+    frames, height, width = layout.grid
+    if layout.order == "hwt":
+        return rows.reshape(batch, height, width, frames).permute(0, 3, 1, 2)
+    return rows.reshape(batch, frames, height, width)

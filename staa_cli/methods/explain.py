@@ -1,0 +1,73 @@
+"""One batch through the model, with what a method needs read on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from staa_cli.methods.base import Evidence, Method, Options
+from staa_cli.models.taps import taps
+from staa_cli.schema import AttentionLayout, Float32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explained:
+    """What one forward pass of a batch gave."""
+
+    probabilities: Float32
+    """[B, classes]."""
+    targets: tuple[int, ...]
+    """[B] class that each clip was explained for."""
+    values: Float32
+    """[B, T', h, w] raw attribution."""
+    cls_self_mass: tuple[float | None, ...]
+    """[B]."""
+
+
+@torch.inference_mode()
+def explain_batch(
+    model: nn.Module,
+    layout: AttentionLayout,
+    inputs: Tensor,
+    method: Method,
+    options: Options,
+    *,
+    target: int | Sequence[int] | None = None,
+    clip_indices: Sequence[int] = (),
+) -> Explained:
+    """Normalised clips in, probabilities and attributions out, by one forward pass.
+
+    Args:
+        model: float [B, T, 3, H, W] to logits [B, classes].
+        layout: how it attends.
+        inputs: [B, T, 3, H, W], on the model's device and in its precision.
+        method: how to attribute.
+        options: of the method.
+        target: class to explain, one for all or one a clip; each clip's own top-1 where None.
+        clip_indices: [B] numbers of the clips in their video.
+    """
+    with taps(model, method.taps(layout, options)) as captured:
+        logits: Tensor = model(inputs)
+    if target is None:
+        targets = logits.argmax(dim=1)
+    else:
+        targets = torch.as_tensor(target, device=logits.device).expand(len(logits))
+    reading = method.attribute(
+        Evidence(layout, options, captured, inputs, logits, targets, model, clip_indices)
+    )
+    masses = reading.cls_self_mass
+    return Explained(
+        probabilities=logits.float().softmax(dim=1).cpu().numpy(),
+        targets=tuple(targets.tolist()),
+        values=reading.values.float().cpu().numpy(),
+        cls_self_mass=tuple(masses.tolist()) if masses is not None else (None,) * len(logits),
+    )
+
+
+@torch.inference_mode()
+def predict_batch(model: nn.Module, inputs: Tensor) -> Float32:
+    """Normalised clips [B, T, 3, H, W] to probabilities [B, classes]; nothing is read."""
+    return model(inputs).float().softmax(dim=1).cpu().numpy()  # type: ignore[no-any-return]

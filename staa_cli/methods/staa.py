@@ -1,0 +1,100 @@
+"""STAA: the attention path by which the classifier reads each token, in one forward pass.
+
+Divided attention: in frame t the class token reads patch p with weight S[t, p]; that patch had read
+frame t' at the same place with weight T[p, t, t']. The class token then averages over frames, so
+
+    J[t', p] = 1/T * sum_t S[t, p] * T[p, t, t']
+
+S alone cannot rank frames, since its rows sum to one in every frame; time enters by T. Joint
+attention needs no such step: its rows run over space and time already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from staa_cli.errors import UsageError
+from staa_cli.methods.base import Evidence, Method, Options, Reading, register, to_grid
+from staa_cli.schema import AttentionLayout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from staa_cli.models.taps import Tap
+
+COMBINATIONS = ("mean",)
+
+
+@register("staa")
+class Staa(Method):
+    """The path of attention from the class token to the tokens, through space and time."""
+
+    summary = "attention path from the class token through space and time"
+    source = "arXiv 2411.00630"
+    units = "share of attention"
+
+    def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
+        """The class token's spatial row and the temporal maps of the chosen blocks."""
+        blocks = self.blocks(layout, options)
+        return [tap for block in blocks for tap in path_taps(layout, block)]
+
+    def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
+        """The last block unless told otherwise."""
+        return options.blocks(layout.depth, [layout.depth - 1])
+
+    def attribute(self, evidence: Evidence) -> Reading:
+        """J [B, T', h, w], the mean over the chosen blocks."""
+        paths = [
+            attention_path(evidence, block)
+            for block in self.blocks(evidence.layout, evidence.options)
+        ]
+        values = torch.stack([values for values, _ in paths]).mean(dim=0)
+        masses = [mass for _, mass in paths if mass is not None]
+        return Reading(values, torch.stack(masses).mean(dim=0) if masses else None)
+
+
+def path_taps(layout: AttentionLayout, block: int) -> list[Tap]:
+    """What one block's attention path needs to be read."""
+    from staa_cli.models.taps import Tap, cls_row, full_map, mean_row
+
+    if layout.kind == "divided":
+        return [
+            Tap("spatial", block, "space", cls_row),
+            Tap("temporal", block, "time", full_map),
+        ]
+    if layout.pooling == "attentive":
+        raise UsageError("this method does not read attentive pooling yet")
+    role = "spatial" if layout.kind == "space" else "joint"
+    return [Tap(role, block, "space", mean_row if layout.pooling == "mean" else cls_row)]
+
+
+def spatial_rows(evidence: Evidence, block: int) -> tuple[Tensor, Tensor]:
+    """S [B, T, P] of a block, and the class token's own share [B], mean over frames."""
+    frames = evidence.layout.grid[0]
+    rows = evidence.captured["space", block]  # [B*T, 1+P]
+    rows = rows.reshape(len(evidence.inputs), frames, -1)
+    return rows[..., 1:], rows[..., 0].mean(dim=1)
+
+
+def temporal_maps(evidence: Evidence, block: int) -> Tensor:
+    """T [B, P, T, T'] of a block."""
+    maps = evidence.captured["time", block]  # [B*P, T, T]
+    return maps.reshape(len(evidence.inputs), -1, *maps.shape[1:])
+
+
+def attention_path(evidence: Evidence, block: int) -> tuple[Tensor, Tensor | None]:
+    """J [B, T', h, w] of one block, and the mass [B] that stays on the class token."""
+    layout, batch = evidence.layout, len(evidence.inputs)
+    if layout.kind == "joint":
+        row = evidence.captured["space", block]  # [B, prefix + T'*P]
+        mass = row[:, 0] if layout.pooling == "cls" else None
+        return to_grid(row[:, layout.prefix_tokens :], layout, batch), mass
+    space, mass = spatial_rows(evidence, block)
+    if layout.kind == "space":
+        return space.reshape(batch, *layout.grid) / layout.grid[0], mass
+    time = temporal_maps(evidence, block)
+    path = torch.einsum("btp,bpts->bsp", space, time) / layout.grid[0]  # [B, T', P]
+    return path.reshape(batch, *layout.grid), mass
