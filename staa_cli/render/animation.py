@@ -1,0 +1,98 @@
+"""Explanation + some frames -> a short GIF around its main moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from staa_cli.files import atomic_path
+from staa_cli.render.curve import total_s
+from staa_cli.render.painter import Painter
+from staa_cli.render.storyboard import fitted, painted
+from staa_cli.render.strip import colour_bar
+from staa_cli.schema import Explanation, UInt8
+
+if TYPE_CHECKING:
+    from staa_cli.config import RenderSettings
+
+_LONGEST_S = 8.0
+_STEP_S = 0.1
+_MOMENTS = 3
+_FIT = (480, 480)
+
+
+def gif_indices(explanation: Explanation) -> list[int]:
+    """The frames that a GIF shows, in order: about ten a second, eight seconds at most."""
+    times = explanation.frames.times_s
+    wanted = np.concatenate([np.arange(a, b, _STEP_S) for a, b in windows(explanation)])
+    after = np.searchsorted(times, wanted + 1e-6, side="right") - 1
+    return sorted({int(index) for index in after.clip(0)})
+
+
+def windows(explanation: Explanation) -> list[tuple[float, float]]:
+    """The stretches of time that a GIF shows: all of a short video, else around its moments."""
+    total = total_s(explanation)
+    if total <= _LONGEST_S:
+        return [(0.0, total)]
+    peaks = sorted(moment.peak_s for moment in explanation.moments[:_MOMENTS]) or [total / 2]
+    half = _LONGEST_S / len(peaks) / 2
+    starts = [min(max(peak - half, 0.0), total - 2 * half) for peak in peaks]
+    return [(start, start + 2 * half) for start in starts]
+
+
+def gif(
+    explanation: Explanation, frames: Mapping[int, UInt8], path: Path, settings: RenderSettings
+) -> None:
+    """Writes the annotated frames around the main moments as a GIF of at most 480 pixels a side.
+
+    Args:
+        explanation: what is shown.
+        frames: upright RGB [H, W, 3] of at least `gif_indices`, by index.
+        path: where the GIF goes.
+        settings: how the frames are drawn.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    indices = gif_indices(explanation)
+    height, width = frames[indices[0]].shape[:2]
+    size = fitted((width, height), (min(width, _FIT[0]), min(height, _FIT[1])))
+    view = "heat" if settings.view == "side-by-side" else settings.view
+    painter = Painter(explanation, replace(settings, view=view), size)
+    pictures = [
+        painted(painter, _resized(frames[i], size), float(t))
+        for i, t in zip(indices, explanation.frames.times_s[indices], strict=True)
+    ]
+    palette = _palette(pictures, settings.colormap)
+    first, *rest = (p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures)
+    shown_ms = _shown_ms(explanation, indices)
+    with atomic_path(path) as part:
+        first.save(part, "GIF", save_all=True, append_images=rest, duration=shown_ms, loop=0)
+
+
+def _palette(pictures: list[Image.Image], colours: str) -> Image.Image:
+    """One palette for all pictures, so that nothing flickers, with room for the colours of heat."""
+    width, height = pictures[0].size
+    chosen = pictures[:: -(-len(pictures) // 8)]
+    sheet = Image.new("RGB", (width, height * len(chosen) + height * len(chosen) // 3))
+    for place, picture in enumerate(chosen):
+        sheet.paste(picture, (0, place * height))
+    heat = colour_bar(width, sheet.height - height * len(chosen), colours)
+    sheet.paste(heat, (0, height * len(chosen)))
+    return sheet.quantize(256, method=Image.Quantize.MEDIANCUT)
+
+
+def _resized(frame: UInt8, size: tuple[int, int]) -> Image.Image:
+    return Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
+
+
+def _shown_ms(explanation: Explanation, indices: list[int]) -> list[int]:
+    """How long each picture stands: its true time, but 0.3 s before a leap."""
+    times = explanation.frames.times_s[indices]
+    gaps = np.diff(times, append=times[-1] + _STEP_S)
+    return [int(10 * round(100 * gap)) if gap < 1.5 else 300 for gap in gaps.clip(0.05)]

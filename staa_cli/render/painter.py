@@ -1,0 +1,165 @@
+"""Explanation + frames -> annotated frames: heat, the crop's edge, title, strip, and playhead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from staa_cli.render import strip as strips
+from staa_cli.render.heat import Draw, HeatField, view
+from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, Layer, blend
+from staa_cli.render.layout import Box, font_size, plan
+from staa_cli.render.text import measure
+from staa_cli.schema import Explanation
+
+if TYPE_CHECKING:
+    from staa_cli.config import RenderSettings
+    from staa_cli.video.pixels import YuvPlanes
+
+_DIM = np.uint16(184)
+"""Of 256: what stays of the light outside the model's crop."""
+_HAIRLINE = np.uint16(120), np.uint16(136 * WHITE)
+
+
+class Painter:
+    """Draws one explanation over the frames of its video, in the planes of the picture.
+
+    Args:
+        explanation: what is drawn.
+        settings: how.
+        picture: width and height of the frames that will come, where they are not the video's own
+            (a thumbnail). Odd ones count as the next even one, as the planes of a frame do.
+    """
+
+    def __init__(
+        self,
+        explanation: Explanation,
+        settings: RenderSettings,
+        picture: tuple[int, int] | None = None,
+    ) -> None:
+        width, height = picture or (explanation.video.width, explanation.video.height)
+        self._explanation, self._settings = explanation, settings
+        self._whole = Box(0, 0, width + width % 2, height + height % 2)
+        self._crop = crop_box(explanation.maps.box, width, height)
+        self._field = HeatField(explanation, settings.scale)
+        self._texts = strips.texts_of(explanation, self._field.ceiling_text())
+        self.layout = plan(self.size, font_size(*self.size), self._texts, measure)
+        self._brushes: dict[bool, _Brushes] = {}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what `draw` gives back, both even."""
+        copies = 2 if self._settings.view == "side-by-side" else 1
+        return copies * self._whole.width, self._whole.height
+
+    def draw(self, index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
+        """One upright frame in, the annotated one out; the input stays as it is.
+
+        Args:
+            index: the frame's position in the video.
+            time_s: its time from the first frame.
+            planes: y [H, W], u and v [H/2, W/2] in limited range.
+        """
+        hd = planes.matrix == "bt709"
+        y, u, v = self.paint(time_s, Canvas(planes.y, planes.u, planes.v), hd)
+        return replace(planes, y=y, u=u, v=v)
+
+    def paint(self, time_s: float, picture: Canvas, hd: bool) -> Canvas:
+        """Planes of a frame, its time, and whether they are BT.709 in; the annotated planes out.
+
+        Raises:
+            ValueError: the planes have another size than the picture.
+        """
+        if picture.y.shape != (self._whole.height, self._whole.width):
+            raise ValueError(f"planes of {picture.y.shape[::-1]} for {self._whole[2:]}")
+        if hd not in self._brushes:
+            self._brushes[hd] = self._dress(hd)
+        brushes = self._brushes[hd]
+        canvas = self._background(picture)
+        shown = canvas.part(self.size[0] - self._whole.width, 0, *self.size)
+        self._frame_crop(shown)
+        brushes.heat(shown.part(*self._crop), self._field.at(time_s))
+        for layer in brushes.layers:
+            layer.over(canvas)
+        if brushes.playhead:
+            brushes.playhead.draw(canvas, time_s)
+        return canvas
+
+    def _background(self, picture: Canvas) -> Canvas:
+        if self._settings.view == "map":
+            return Canvas.black(*self.size)
+        copies = self.size[0] // self._whole.width
+        return Canvas(*(np.tile(plane, (1, copies)) for plane in picture))
+
+    def _frame_crop(self, picture: Canvas) -> None:
+        for margin in margins(self._whole, self._crop):
+            _dim(picture.part(*margin))
+        for line in hairlines(self._whole, self._crop, max(1, self._whole.height // 540)):
+            blend(picture.y[line.top : line.bottom, line.left : line.right], *_HAIRLINE)
+
+    def _dress(self, hd: bool) -> _Brushes:
+        grid = self._explanation.maps.values.shape[1:]
+        crop_size = (self._crop.width, self._crop.height)
+        heat = view(self._settings, crop_size, (grid[0], grid[1]), hd)
+        if not self._settings.strip:
+            return _Brushes(heat, (), None)
+        layers, playhead, layout = [], None, self.layout
+        if layout.title:
+            image = strips.title_image(layout.title, layout, self._texts)
+            layers.append(Layer.of(image, layout.title.plate.left, layout.title.plate.top, hd))
+        if layout.strip:
+            image = strips.strip_image(
+                layout.strip, layout, self._texts, self._explanation, self._settings.colormap
+            )
+            layers.append(Layer.of(image, layout.strip.plate.left, layout.strip.plate.top, hd))
+            playhead = strips.Playhead(layout.strip, layout, self._explanation, hd)
+        return _Brushes(heat, tuple(layers), playhead)
+
+
+@dataclass(frozen=True, slots=True)
+class _Brushes:
+    """What is drawn with, in the colours of one matrix."""
+
+    heat: Draw
+    layers: tuple[Layer, ...]
+    playhead: strips.Playhead | None
+
+
+def crop_box(part: tuple[float, float, float, float], width: int, height: int) -> Box:
+    """Shares of a picture in, the box of even edges in pixels that is nearest to them out."""
+    left, top, right, bottom = part
+    edges = (left * width, top * height, right * width, bottom * height)
+    x0, y0, x1, y1 = (2 * round(edge / 2) for edge in edges)
+    return Box(x0, y0, max(x1, x0 + 2), max(y1, y0 + 2))
+
+
+def margins(whole: Box, crop: Box) -> list[Box]:
+    """What of the whole lies outside the crop, in up to four boxes."""
+    sides = (
+        whole._replace(bottom=crop.top),
+        whole._replace(top=crop.bottom),
+        Box(whole.left, crop.top, crop.left, crop.bottom),
+        Box(crop.right, crop.top, whole.right, crop.bottom),
+    )
+    return [side for side in sides if side.width > 0 and side.height > 0]
+
+
+def hairlines(whole: Box, crop: Box, px: int) -> list[Box]:
+    """Lines just outside the crop's edges, without those that are the picture's own."""
+    lines = []
+    if crop.left > whole.left:
+        lines.append(crop._replace(left=max(crop.left - px, 0), right=crop.left))
+    if crop.right < whole.right:
+        lines.append(crop._replace(left=crop.right, right=crop.right + px))
+    if crop.top > whole.top:
+        lines.append(crop._replace(top=max(crop.top - px, 0), bottom=crop.top))
+    if crop.bottom < whole.bottom:
+        lines.append(crop._replace(top=crop.bottom, bottom=crop.bottom + px))
+    return lines
+
+
+def _dim(part: Canvas) -> None:
+    for plane, dark in zip(part, (BLACK, GREY, GREY), strict=True):
+        blend(plane, _DIM, np.uint16((256 - _DIM) * dark))

@@ -1,0 +1,145 @@
+"""Explanation + some frames -> one PNG of its top moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from staa_cli.files import atomic_path
+from staa_cli.render import text
+from staa_cli.render.colour import planes_to_rgb, rgb_to_planes
+from staa_cli.render.layer import Canvas
+from staa_cli.render.layout import Box, shorten
+from staa_cli.render.painter import Painter
+from staa_cli.render.plot import facts_line
+from staa_cli.schema import Explanation, UInt8
+
+if TYPE_CHECKING:
+    from staa_cli.config import RenderSettings
+
+_TILES, _COLUMNS = 6, 3
+_FIT = (480, 360)
+_GAP, _HEAD_PX = 28, 120
+_FONT_PX, _TITLE_PX = 22, 34
+_CAPTION_PX = 250
+"""Least width for the words beside the small picture."""
+_PAPER = (255, 255, 255, 255)
+_INK = (25, 25, 30, 255)
+_SOFT = (105, 105, 115, 255)
+
+
+def storyboard_indices(explanation: Explanation) -> list[int]:
+    """The frames that a storyboard shows, in order of time; evenly spread without moments."""
+    times = explanation.frames.times_s
+    if explanation.moments:
+        peaks = [moment.peak_s for moment in explanation.moments[:_TILES]]
+        return sorted({int(np.abs(times - peak).argmin()) for peak in peaks})
+    count = min(_TILES, len(times))
+    return sorted({int((i + 0.5) * len(times) / count) for i in range(count)})
+
+
+def storyboard(
+    explanation: Explanation, frames: Mapping[int, UInt8], path: Path, settings: RenderSettings
+) -> None:
+    """Writes the top moments as a PNG: with heat, without, their times, and their share.
+
+    Args:
+        explanation: what is shown.
+        frames: upright RGB [H, W, 3] of at least `storyboard_indices`, by index.
+        path: where the PNG goes.
+        settings: colour map, opacity, and scale of the heat.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    image = storyboard_image(explanation, frames, settings)
+    with atomic_path(path) as part:
+        image.save(part, "PNG")
+
+
+def storyboard_image(
+    explanation: Explanation, frames: Mapping[int, UInt8], settings: RenderSettings
+) -> Image.Image:
+    """An explanation and its frames in, the RGB picture of its moments out."""
+    indices = storyboard_indices(explanation)
+    first = frames[indices[0]]
+    size = fitted((first.shape[1], first.shape[0]), _FIT)
+    painter = Painter(explanation, replace(settings, view="heat", strip=False), size)
+    tiles = [_tile(explanation, i, frames[i], painter, size) for i in indices]
+    columns, (width, height) = min(_COLUMNS, len(tiles)), tiles[0].size
+    rows = -(-len(tiles) // columns)
+    whole = (
+        max(_GAP + columns * (width + _GAP), 640),
+        _HEAD_PX + rows * (height + _GAP),
+    )
+    image = Image.new("RGBA", whole, _PAPER)
+    _write_head(image, explanation)
+    for place, tile in enumerate(tiles):
+        row, column = divmod(place, columns)
+        image.paste(tile, (_GAP + column * (width + _GAP), _HEAD_PX + row * (height + _GAP)))
+    return image.convert("RGB")
+
+
+def fitted(size: tuple[int, int], limit: tuple[int, int]) -> tuple[int, int]:
+    """Width and height scaled into a limit, the same shape, both even."""
+    scale = min(limit[0] / size[0], limit[1] / size[1])
+    width, height = (max(2, 2 * round(edge * scale / 2)) for edge in size)
+    return width, height
+
+
+def painted(painter: Painter, picture: Image.Image, time_s: float) -> Image.Image:
+    """An RGB picture of the painter's size and its time in, the annotated one out."""
+    planes = Canvas(*rgb_to_planes(np.asarray(picture), hd=False))
+    return Image.fromarray(planes_to_rgb(*painter.paint(time_s, planes, hd=False), hd=False))
+
+
+def _tile(
+    explanation: Explanation, index: int, frame: UInt8, painter: Painter, size: tuple[int, int]
+) -> Image.Image:
+    time_s = float(explanation.frames.times_s[index])
+    plain = Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
+    small = plain.resize((max(1, size[0] // 3), max(1, size[1] // 3)), Image.Resampling.LANCZOS)
+    line = round(1.4 * _FONT_PX)
+    width = max(size[0], small.width + 16 + _CAPTION_PX)
+    tile = Image.new("RGBA", (width, size[1] + 10 + max(small.height, 3 * line)), _PAPER)
+    tile.paste(painted(painter, plain, time_s), (0, 0))
+    tile.paste(small, (0, size[1] + 10))
+    left, top = small.width + 16, size[1] + 10
+    for row, (words, colour) in enumerate(_caption(explanation, index, time_s)):
+        place = Box(left, top + row * line, width, top + (row + 1) * line)
+        cut = shorten(words, place.width, _FONT_PX, text.measure)
+        text.write(tile, place, cut, _FONT_PX, colour)
+    return tile
+
+
+def _caption(
+    explanation: Explanation, index: int, time_s: float
+) -> list[tuple[str, tuple[int, int, int, int]]]:
+    total = explanation.video.duration_s
+    lines = [(text.clock(time_s, total), _INK)]
+    times = explanation.frames.times_s
+    for rank, moment in enumerate(explanation.moments[:_TILES], start=1):
+        if int(np.abs(times - moment.peak_s).argmin()) == index:
+            span = f"{text.clock(moment.start_s, total)} to {text.clock(moment.end_s, total)}"
+            share = f"{text.percent(moment.share)} of the evidence"
+            return [(f"{rank}  at {lines[0][0]}", _INK), (span, _SOFT), (share, _SOFT)]
+    return lines
+
+
+def _write_head(image: Image.Image, explanation: Explanation) -> None:
+    room = image.width - 2 * _GAP
+    confidence = f"  {text.percent(explanation.prediction.confidence)}"
+    label = shorten(
+        text.drawable(explanation.prediction.label),
+        room - text.measure(confidence, _TITLE_PX),
+        _TITLE_PX,
+        text.measure,
+    )
+    text.write(image, Box(_GAP, 22, image.width - _GAP, 66), label + confidence, _TITLE_PX, _INK)
+    facts = shorten(text.drawable(facts_line(explanation)), room, _FONT_PX, text.measure)
+    text.write(image, Box(_GAP, 70, image.width - _GAP, 104), facts, _FONT_PX, _SOFT)

@@ -1,0 +1,201 @@
+"""The strip and the title as translucent pictures, drawn once; the playhead moves over them."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageDraw
+
+from staa_cli.render import text
+from staa_cli.render.colour import colormap
+from staa_cli.render.curve import Curve, Point, unseen
+from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, Layer
+from staa_cli.render.layout import Box, Layout, Legend, Strip, Texts, Title
+from staa_cli.render.text import RGBA, write
+from staa_cli.schema import Explanation
+
+_PLATE: RGBA = (10, 10, 12, 176)
+_TEXT: RGBA = (245, 245, 245, 255)
+_FAINT: RGBA = (205, 205, 210, 255)
+_HATCH: RGBA = (205, 205, 210, 120)
+_TICK: RGBA = (235, 235, 235, 200)
+_SMOOTH = 3
+"""Shapes are drawn this many times larger and scaled down."""
+
+
+def texts_of(explanation: Explanation, high: str) -> Texts:
+    """The words of an explanation, spelled so that the font has them."""
+    prediction = explanation.prediction
+    methods = {attribution.method for attribution in explanation.attributions}
+    method = " · ".join([*sorted(methods), explanation.model.name])
+    total = Curve.of(explanation).duration_s
+    return Texts(
+        label=text.drawable(prediction.label),
+        confidence=text.percent(prediction.confidence),
+        method=text.drawable(method),
+        clock=clock_text(total, total),
+        low="0",
+        high=high,
+    )
+
+
+def clock_text(time_s: float, total: float) -> str:
+    """The time of the frame and of the whole."""
+    return f"{text.clock(time_s, total)} / {text.clock(total, total)}"
+
+
+def title_image(title: Title, layout: Layout, texts: Texts) -> Image.Image:
+    """The plate with label and method."""
+    image = Image.new("RGBA", (title.plate.width, title.plate.height), _PLATE)
+    write(image, within(title.label, title.plate), title.label_text, layout.title_px, _TEXT)
+    if title.method:
+        write(image, within(title.method, title.plate), texts.method, layout.font_px, _FAINT)
+    return image
+
+
+def strip_image(
+    strip: Strip, layout: Layout, texts: Texts, explanation: Explanation, colours: str
+) -> Image.Image:
+    """The plate with curve and legend, without what moves."""
+    image = Image.new("RGBA", (strip.plate.width, strip.plate.height), _PLATE)
+    area = within(strip.curve, strip.plate)
+    image.paste(_curve_image(area, layout.font_px, explanation, colours), area[:2])
+    if explanation.temporal.flat:
+        write(image, _flat_box(area, layout.font_px), "flat", layout.font_px, _TEXT)
+    if strip.legend:
+        _draw_legend(image, strip.legend, strip.plate, layout, texts, colours)
+    return image
+
+
+def within(box: Box, plate: Box) -> Box:
+    """A box seen from the corner of the plate that it stands on."""
+    x, y = plate.left, plate.top
+    return Box(box.left - x, box.top - y, box.right - x, box.bottom - y)
+
+
+def hatch(draw: ImageDraw.ImageDraw, box: Box, step_px: int, colour: RGBA, width: int) -> None:
+    """Diagonal lines through a box, cut at its edges."""
+    height = box.height
+    for foot in range(box.left - box.left % step_px - height, box.right, step_px):
+        start, stop = max(foot, box.left), min(foot + height, box.right)
+        if start < stop:
+            ends = [(start, box.bottom - (start - foot)), (stop, box.bottom - (stop - foot))]
+            draw.line(ends, colour, width)
+
+
+def _flat_box(area: Box, font_px: int) -> Box:
+    width = round(text.measure("flat", font_px))
+    return Box(area.right - width - font_px // 2, area.top, area.right, area.top + area.height // 2)
+
+
+def _draw_legend(
+    image: Image.Image, legend: Legend, plate: Box, layout: Layout, texts: Texts, colours: str
+) -> None:
+    write(image, within(legend.low, plate), texts.low, layout.font_px, _FAINT)
+    write(image, within(legend.high, plate), texts.high, layout.font_px, _FAINT)
+    bar = within(legend.bar, plate)
+    image.paste(colour_bar(bar.width, bar.height, colours), bar[:2])
+    ImageDraw.Draw(image).rectangle((bar[0] - 1, bar[1] - 1, bar[2], bar[3]), outline=_HATCH)
+
+
+def colour_bar(width: int, height: int, colours: str) -> Image.Image:
+    """A colour map from left to right."""
+    row = Image.fromarray(colormap(colours)[None])
+    return row.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def _curve_image(area: Box, font_px: int, explanation: Explanation, colours: str) -> Image.Image:
+    """The curve filled to zero over hatched gaps, with ticks of seen frames where there is room."""
+    width, height = area.width * _SMOOTH, area.height * _SMOOTH
+    stroke = max(1, round(font_px / 9)) * _SMOOTH
+    image = Image.new("RGBA", (width, height), _PLATE)
+    curve = Curve.of(explanation)
+    line = _inner(curve, width, height, stroke)
+    zero = curve.y(0, height - 2 * stroke) + stroke
+    gaps = unseen_boxes(explanation, curve, width, height, 2 * _SMOOTH)
+    mask = fill_mask((width, height), [(line[0][0], zero), *line, (line[-1][0], zero)], gaps)
+    image.paste((*shade(colours, 168), 235), (0, 0), mask)
+    draw = ImageDraw.Draw(image)
+    for gap in gaps:
+        hatch(draw, gap, 7 * stroke, _HATCH, stroke)
+    draw.line([(0, zero), (width, zero)], (*_FAINT[:3], 150), max(1, stroke // 2))
+    draw.line(line, shade(colours, 224), stroke, joint="curve")
+    for x in _ticks(curve, explanation, area.width):
+        left = x * _SMOOTH
+        draw.rectangle((left, height - 3 * stroke, left + _SMOOTH - 1, height), _TICK)
+    return image.reduce(_SMOOTH)
+
+
+def shade(colours: str, level: int) -> tuple[int, int, int]:
+    """The RGB colour of a level 0 to 255."""
+    red, green, blue = (int(channel) for channel in colormap(colours)[level])
+    return red, green, blue
+
+
+def unseen_boxes(
+    explanation: Explanation, curve: Curve, width: int, height: int, least_px: int
+) -> list[Box]:
+    """The stretches that no clip covers, wider than a few pixels, on an area of that size."""
+    spans = [
+        (round(curve.x(start, width)), round(curve.x(stop, width)))
+        for start, stop in unseen(explanation)
+    ]
+    return [Box(left, 0, right, height) for left, right in spans if right - left > least_px]
+
+
+def fill_mask(size: tuple[int, int], outline: list[Point], gaps: list[Box]) -> Image.Image:
+    """Opacity of the area under a curve: faint where it is only interpolated."""
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).polygon(outline, 205)
+    for gap in gaps:
+        part = mask.crop(gap)
+        mask.paste(part.point(lambda value: value * 0.35), gap[:2])
+    return mask
+
+
+def _inner(curve: Curve, width: int, height: int, stroke: int) -> list[Point]:
+    """The curve's points, kept half a stroke off the upper and lower edge."""
+    return [(x, y + stroke) for x, y in curve.points(width, height - 2 * stroke)]
+
+
+def _ticks(curve: Curve, explanation: Explanation, width: int) -> list[int]:
+    """Columns of the frames that the model saw; none where they would run together."""
+    seen = curve.times_s[explanation.frames.seen]
+    columns = sorted({round(curve.x(time, width)) for time in seen})
+    if len(columns) < len(seen) or 4 * len(columns) > width:
+        return []
+    return columns
+
+
+class Playhead:
+    """The line at the current time, the dot on the curve, and the clock."""
+
+    def __init__(self, strip: Strip, layout: Layout, explanation: Explanation, hd: bool) -> None:
+        self._strip, self._font_px, self._hd = strip, layout.font_px, hd
+        self._curve = Curve.of(explanation)
+        self._width = max(1, round(layout.font_px / 12))
+        self._clock: tuple[str, Layer] | None = None
+
+    def x(self, time_s: float) -> int:
+        """The line's left column in the picture."""
+        area = self._strip.curve
+        return area.left + round(self._curve.x(time_s, area.width))
+
+    def draw(self, canvas: Canvas, time_s: float) -> None:
+        """Draws line, and clock where there is room for one, into a frame."""
+        area, left = self._strip.curve, self.x(time_s)
+        right, edge = left + self._width, max(1, self._width // 2)
+        top, bottom = area.top - 1, area.bottom + 1
+        canvas.y[top:bottom, max(left - edge, 0) : right + edge] = BLACK
+        canvas.y[top:bottom, left:right] = WHITE
+        for plane in (canvas.u, canvas.v):
+            plane[top // 2 : (bottom + 1) // 2, left // 2 : (right + 1) // 2] = GREY
+        if self._strip.clock:
+            words = clock_text(time_s, self._curve.duration_s)
+            self._clock_layer(self._strip.clock, words).over(canvas)
+
+    def _clock_layer(self, box: Box, words: str) -> Layer:
+        """The clock's text, drawn anew only when it changes."""
+        if self._clock is None or self._clock[0] != words:
+            image = Image.new("RGBA", (box.width, box.height), (*_TEXT[:3], 0))
+            write(image, Box(0, 0, *image.size), words, self._font_px, _TEXT)
+            self._clock = words, Layer.of(image, box.left, box.top, self._hd)
+        return self._clock[1]

@@ -1,0 +1,161 @@
+"""Plot, storyboard, and GIF: the right frames, in a file that others can open."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+from render_explanations import explanation
+
+from staa_cli.config import RenderSettings
+from staa_cli.errors import OutputError
+from staa_cli.render import gif, gif_indices, plot, storyboard, storyboard_indices
+from staa_cli.render.plot import time_steps, value_steps
+from staa_cli.schema import Moment
+
+SETTINGS = RenderSettings()
+
+
+def moments(*peaks_s):
+    return tuple(
+        Moment(t - 0.2, t, t + 0.2, 0.2, (0.5, 0.5), (0.4, 0.4, 0.6, 0.6)) for t in peaks_s
+    )
+
+
+def frames(indices, size=(320, 180)):
+    """Pictures whose grey says which frame they are."""
+    return {i: np.full((size[1], size[0], 3), 30 + i % 180, np.uint8) for i in indices}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"flat": True}, {"frames": 1}, {"signed": True}, {"labels": ("<i>é滑" * 90, "b")},
+     {"strength": lambda t: 0.0}, {"frames": 3000, "clip_starts": [9, 600, 610, 2500]}],
+)  # fmt: skip
+def test_plot_is_a_png_of_a_fixed_size(more, tmp_path):
+    plot(explanation(**more), tmp_path / "curve.png")
+    with Image.open(tmp_path / "curve.png") as image:
+        assert (image.format, image.mode, image.size) == ("PNG", "RGB", (1600, 680))
+
+
+def test_plot_shades_the_moments(tmp_path):
+    source = explanation()
+    for name, shown in (("with.png", moments(2.5)), ("without.png", ())):
+        plot(dataclasses.replace(source, moments=shown), tmp_path / name)
+    pictures = []
+    for name in ("with.png", "without.png"):
+        with Image.open(tmp_path / name) as image:
+            pictures.append(np.asarray(image).astype(int))
+    columns = np.nonzero((pictures[0] != pictures[1]).any(axis=(0, 2)))[0]
+    middle = 120 + 2.5 / 10 * (1560 - 120)
+    assert columns.mean() == pytest.approx(middle, abs=3)
+    assert np.ptp(columns) == pytest.approx(0.4 / 10 * 1440, abs=4)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "steps"),
+    [(0, 1, [0, 0.5, 1.0]), (0, 0.031, [0, 0.01, 0.02, 0.03]), (-1, 1, [-1, -0.5, 0, 0.5, 1])],
+)
+def test_values_on_the_axis_are_round(low, high, steps):
+    assert value_steps(low, high) == pytest.approx(steps)
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "steps"),
+    [(10, [*range(11)]), (0.4, [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4]),
+     (139.4, [0, 15, 30, 45, 60, 75, 90, 105, 120, 135]), (7200, [*range(0, 7201, 1800)])],
+)  # fmt: skip
+def test_times_on_the_axis_are_round(duration_s, steps):
+    assert time_steps(duration_s) == pytest.approx(steps)
+
+
+def test_storyboard_asks_for_the_peaks_in_order_of_time():
+    source = dataclasses.replace(explanation(), moments=moments(8.0, 1.0, 4.5))
+    assert storyboard_indices(source) == [30, 135, 240]
+
+
+def test_storyboard_takes_six_moments_at_most():
+    source = dataclasses.replace(explanation(), moments=moments(*range(9)))
+    assert storyboard_indices(source) == [0, 30, 60, 90, 120, 150]
+
+
+def test_storyboard_without_moments_spreads_its_frames():
+    assert storyboard_indices(explanation(flat=True)) == [25, 75, 125, 175, 225, 275]
+    assert storyboard_indices(explanation(frames=1, flat=True)) == [0]
+
+
+@pytest.mark.parametrize("size", [(320, 180), (161, 121), (108, 192), (20, 300)])
+@pytest.mark.parametrize("peaks", [(), (5.0,), (1.0, 5.0, 7.0, 9.0)])
+def test_storyboard_shows_every_frame_that_it_asked_for(size, peaks, tmp_path):
+    source = dataclasses.replace(
+        explanation(size=size, strength=lambda t: 0.0, box=(0.0, 0.0, 1.0, 1.0)),
+        moments=moments(*peaks),
+    )
+    indices = storyboard_indices(source)
+    storyboard(source, frames(indices, size), tmp_path / "storyboard.png", SETTINGS)
+    with Image.open(tmp_path / "storyboard.png") as image:
+        levels, counts = np.unique(np.asarray(image)[..., 0], return_counts=True)
+    large = set(levels[counts > 400].tolist())
+    for index in indices:
+        assert large & set(range(29 + index % 180, 32 + index % 180)), index
+
+
+def test_gif_of_a_short_video_shows_all_of_it_ten_times_a_second():
+    indices = gif_indices(explanation(frames=90))
+    assert indices == list(range(0, 90, 3))
+
+
+def test_gif_of_a_long_video_stays_around_its_moments_and_under_eight_seconds():
+    source = dataclasses.replace(explanation(frames=9000), moments=moments(100.0, 250.0))
+    times = source.frames.times_s[gif_indices(source)]
+    assert 70 <= len(times) <= 81
+    assert np.abs(times[:, None] - [100, 250]).min(axis=1).max() <= 2.05
+    assert np.abs(times - 100).min() < 0.06
+    assert np.abs(times - 250).min() < 0.06
+
+
+def test_gif_of_a_slow_video_takes_each_frame_once_for_its_true_time(tmp_path):
+    source = explanation(size=(64, 48), frames=5, rate=2.0, clip_starts=[0], stride=1)
+    indices = gif_indices(source)
+    assert indices == [0, 1, 2, 3, 4]
+    gif(source, frames(indices, (64, 48)), tmp_path / "a.gif", SETTINGS)
+    with Image.open(tmp_path / "a.gif") as image:
+        image.seek(1)
+        assert image.info["duration"] == 500
+
+
+def test_gif_opens_with_all_its_frames_at_480_pixels(tmp_path):
+    source = explanation(size=(960, 540), frames=30)
+    indices = gif_indices(source)
+    gif(source, frames(indices, (960, 540)), tmp_path / "a.gif", SETTINGS)
+    with Image.open(tmp_path / "a.gif") as image:
+        assert image.size == (480, 270)
+        assert image.n_frames == len(indices)
+        assert image.info["loop"] == 0
+        image.seek(image.n_frames - 1)
+        corner = np.asarray(image.convert("RGB"))[100, 2].astype(int)
+    assert np.ptp(corner) <= 6
+    assert 20 < corner[0] < 30 + indices[-1]
+
+
+def test_equal_input_gives_equal_bytes(tmp_path):
+    source = explanation(size=(160, 90), frames=30)
+    for name in ("a", "b"):
+        indices = gif_indices(source)
+        gif(source, frames(indices, (160, 90)), tmp_path / f"{name}.gif", SETTINGS)
+        indices = storyboard_indices(source)
+        storyboard(source, frames(indices, (160, 90)), tmp_path / f"{name}.png", SETTINGS)
+    for ending in ("gif", "png"):
+        assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
+
+
+@pytest.mark.parametrize("write", [storyboard, gif])
+def test_a_picture_that_cannot_be_written_leaves_no_part(write, tmp_path):
+    source = explanation(size=(64, 48), frames=9)
+    target = tmp_path / "taken"
+    target.mkdir()
+    with pytest.raises(OutputError, match="taken"):
+        write(source, frames(range(9), (64, 48)), target, SETTINGS)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

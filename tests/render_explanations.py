@@ -1,0 +1,189 @@
+"""Explanations made by hand: a blob wanders over the picture, its strength rises and falls."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from staa_cli.schema import (
+    AttentionLayout,
+    Attribution,
+    Clip,
+    Explanation,
+    FrameScores,
+    HeatMaps,
+    ModelInfo,
+    ModelInput,
+    Moment,
+    Prediction,
+    TemporalFacts,
+    VideoInfo,
+    Warning,
+)
+
+LABELS = ("windsurfing", "sailing", "surfing water", "kitesurfing", "jetskiing", "swimming")
+
+
+def explanation(
+    size=(1280, 720),
+    frames=300,
+    rate=30.0,
+    clip_frames=8,
+    stride=6,
+    clip_starts=None,
+    grid=(14, 14),
+    labels=LABELS,
+    confidence=0.87,
+    flat=False,
+    box=None,
+    maps=None,
+    strength=None,
+    signed=False,
+    settings=None,
+    run=None,
+):
+    """An explanation of a video of that size; `strength` is a function of seconds."""
+    width, height = size
+    times = np.arange(frames) / rate
+    span = clip_frames * stride
+    starts = range(0, frames, span) if clip_starts is None else clip_starts
+    clips = tuple(_clip(i, start, times, clip_frames, stride) for i, start in enumerate(starts))
+    strength = strength or (lambda t: 0.02 + np.exp(-(((t - 0.55 * times[-1]) / 1.2) ** 2)))
+    if flat:
+        strength = lambda t: 1.0 + 0.001 * np.sin(t)  # noqa: E731
+    knots = np.unique([time for clip in clips for time in clip.times_s])
+    values = blobs(knots, times[-1], grid, strength) if maps is None else maps
+    score = np.interp(times, knots, values.sum(axis=(1, 2)))
+    seen = np.zeros(frames, bool)
+    seen[[i for clip in clips for i in clip.frame_indices]] = True
+    prediction = _prediction(labels, confidence)
+    attributions = tuple(
+        _attribution(values, knots, clip, grid, signed, prediction.target) for clip in clips
+    )
+    peak = int(score.argmax())
+    return Explanation(
+        video=_video(width, height, times, rate),
+        model=_model(labels, clip_frames, stride, grid),
+        settings=settings or {"method": {"name": "staa", "focus": {"sigma": 1.0}}},
+        strategy="dense",
+        clips=clips,
+        prediction=prediction,
+        clip_predictions=tuple(prediction for _ in clips),
+        attributions=attributions,
+        frames=FrameScores(
+            times, score.astype(np.float32), (score * confidence).astype(np.float32), seen
+        ),
+        maps=HeatMaps(knots, values.astype(np.float32), box or centre_box(width, height)),
+        moments=() if flat else _moments(times, score, peak),
+        temporal=_facts(score, flat),
+        warnings=(Warning("flat-temporal", "The curve is flat."),) if flat else (),
+        run=run if run is not None else {"device": "cpu", "threads": 2, "host": "somewhere"},
+    )
+
+
+def centre_box(width, height):
+    """The model's square crop in the middle of the picture."""
+    side = min(width, height)
+    left, top = (width - side) / 2 / width, (height - side) / 2 / height
+    return (left, top, 1 - left, 1 - top)
+
+
+def blobs(times, end_s, grid, strength):
+    """[K, h, w] a Gaussian spot on a circle, over a little noise that never changes its seed."""
+    rng = np.random.default_rng(7)
+    rows, columns = (np.arange(n)[:, None] if i == 0 else np.arange(n) for i, n in enumerate(grid))
+    phase = 2 * np.pi * times / max(end_s, 1e-9)
+    y = (0.5 + 0.28 * np.sin(phase))[:, None, None] * grid[0]
+    x = (0.5 + 0.28 * np.cos(phase))[:, None, None] * grid[1]
+    spot = np.exp(-(((rows - y) / grid[0]) ** 2 + ((columns - x) / grid[1]) ** 2) / 0.02)
+    noise = 0.04 * rng.random((len(times), *grid))
+    return (0.02 * (spot + noise) * np.array([strength(t) for t in times])[:, None, None]).astype(
+        np.float32
+    )
+
+
+def _clip(index, start, times, count, stride):
+    wanted = [start + i * stride for i in range(count)]
+    kept = [min(i, len(times) - 1) for i in wanted]
+    padded = sum(i > len(times) - 1 for i in wanted)
+    return Clip(index, tuple(kept), tuple(float(times[i]) for i in kept), padded)
+
+
+def _attribution(values, knots, clip, grid, signed, target):
+    rows = np.searchsorted(knots, clip.times_s)
+    sign = np.where(np.arange(grid[1]) % 2, -1, 1) if signed else 1
+    return Attribution(
+        values=(values[rows] * sign).astype(np.float32),
+        method="staa",
+        target=target if signed else None,
+        layers=(11,),
+        units="attention",
+        signed=signed,
+        forward_equivalents=1.0,
+    )
+
+
+def _prediction(labels, confidence):
+    rest = np.linspace(2, 1, len(labels) - 1) if len(labels) > 1 else np.zeros(0)
+    rest = rest / max(rest.sum(), 1) * (1 - confidence)
+    return Prediction(np.array([confidence, *rest], np.float32), 0, "top-1", tuple(labels))
+
+
+def _video(width, height, times, rate):
+    return VideoInfo(
+        path="clips/windsurfing.mp4",
+        sha256="ab" * 32,
+        bytes=1_046_000,
+        container="mov",
+        codec="h264",
+        pixel_format="yuv420p",
+        width=width,
+        height=height,
+        rotation=0,
+        mirrored=False,
+        sample_aspect_ratio=(1, 1),
+        transfer="sdr",
+        interlaced=False,
+        start_s=0.0,
+        duration_s=len(times) / rate,
+        rate=rate,
+        variable_rate=False,
+        times_s=times,
+        audio=None,
+        frames_declared=len(times),
+    )
+
+
+def _model(labels, frames, stride, grid):
+    return ModelInfo(
+        name="timesformer-base-k400",
+        family="timesformer",
+        source="bundled",
+        weights_sha256="cd" * 32,
+        licence="Apache-2.0",
+        note="",
+        input=ModelInput(frames, (224, 224), stride, 30.0, (0.45,) * 3, (0.225,) * 3, 224),
+        layout=AttentionLayout("divided", "cls", (frames, *grid), 1, 12, 1),
+        labels=tuple(labels),
+        parameters=121_000_000,
+    )
+
+
+def _moments(times, score, peak):
+    lo, hi = max(peak - 20, 0), min(peak + 20, len(times) - 1)
+    far = (peak + len(times) // 2) % len(times)
+    share = float(score[lo : hi + 1].sum() / max(score.sum(), 1e-12))
+    return (
+        Moment(times[lo], times[peak], times[hi], share, (0.4, 0.5), (0.3, 0.4, 0.5, 0.6)),
+        Moment(times[max(far - 5, 0)], times[far], times[min(far + 5, len(times) - 1)], 0.04,
+               (0.6, 0.5), (0.5, 0.4, 0.7, 0.6)),
+    )  # fmt: skip
+
+
+def _facts(score, flat):
+    mean = float(score.mean())
+    spread = float(score.std() / mean) if mean else 0.0
+    share = score / score.sum() if score.sum() else np.full(len(score), 1 / len(score))
+    entropy = -(share * np.log(np.maximum(share, 1e-12))).sum() / np.log(max(len(score), 2))
+    return TemporalFacts(
+        float(score.min()), float(score.max()), mean, spread, float(min(entropy, 1.0)), flat
+    )
