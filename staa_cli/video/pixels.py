@@ -1,0 +1,185 @@
+"""Decoded pictures in, upright 8-bit arrays out: one place for turns, colour, and odd sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, cast
+
+import numpy as np
+from av.sidedata.sidedata import Type
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from numpy.typing import NDArray
+
+from staa_cli.schema import Float32, UInt8, VideoInfo
+
+Matrix = Literal["bt601", "bt709"]
+# ITU-T H.273: BT.709, not said (which FFmpeg takes for BT.601), and the two names of BT.601.
+_PLAIN = (1, 2, 5, 6)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class YuvPlanes:
+    """An upright picture in 8-bit limited-range YUV 4:2:0; H and W are even."""
+
+    y: UInt8
+    """[H, W]."""
+    u: UInt8
+    """[H/2, W/2]."""
+    v: UInt8
+    """[H/2, W/2]."""
+    matrix: Matrix = "bt601"
+    """Which coefficients turn the planes into RGB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """Quarter turns counter-clockwise that set a stored picture upright, then a mirror."""
+
+    turns: int
+    mirrored: bool
+
+    @classmethod
+    def of_frame(cls, frame: VideoFrame) -> Orientation:
+        """A decoded frame in, what its display matrix asks for out, to the nearest quarter."""
+        data = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)
+        return cls.of_matrix(np.frombuffer(data, np.int32).tolist()) if data else cls(0, False)
+
+    @classmethod
+    def of_matrix(cls, matrix: list[int]) -> Orientation:
+        """Nine numbers of ISO 14496-12 in, the orientation out; a degenerate matrix is none."""
+        a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
+        determinant = a * d - b * c
+        if determinant == 0:
+            return cls(0, False)
+        if determinant < 0:
+            a, c = -a, -c
+        turns = round(float(np.degrees(np.arctan2(c - b, a + d))) / 90) % 4
+        return cls(turns, determinant < 0)
+
+    @classmethod
+    def of_info(cls, info: VideoInfo) -> Orientation:
+        """A probed video in, its orientation out."""
+        return cls(info.rotation // 90, info.mirrored)
+
+    def turn(self, picture: UInt8) -> UInt8:
+        """[h, w, ...] as stored in, [H, W, ...] upright and contiguous out."""
+        upright = np.rot90(picture, self.turns)
+        return np.ascontiguousarray(upright[:, ::-1] if self.mirrored else upright)
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of one side of the turn in, of the other side out."""
+        return (height, width) if self.turns % 2 else (width, height)
+
+
+class Converter:
+    """Frames of one video in, upright pictures out; holds the scaler, so one a thread."""
+
+    def __init__(self, info: VideoInfo) -> None:
+        self._orientation = Orientation.of_info(info)
+        self._size = self._orientation.size(info.width, info.height)
+        self._transfer = info.transfer
+        self._scaler = VideoReformatter()
+
+    def rgb(self, frame: VideoFrame) -> UInt8:
+        """A decoded frame in, sRGB uint8 [H, W, 3] out."""
+        return self._orientation.turn(self._stored_rgb(frame))
+
+    def planes(self, frame: VideoFrame) -> YuvPlanes:
+        """A decoded frame in, its planes out, padded to even sizes by repeating the edge."""
+        width, height = self._size
+        if self._transfer != "sdr":
+            frame = VideoFrame.from_ndarray(self._stored_rgb(frame), format="rgb24")
+        matrix = kept_matrix(frame)
+        frame = self._scaler.reformat(
+            frame,
+            width,
+            height,
+            "yuv420p",
+            dst_colorspace=Colorspace.ITU709 if matrix is None else None,
+            dst_color_range=ColorRange.MPEG,
+        )
+        y, u, v = (self._orientation.turn(plane_array(plane)) for plane in frame.planes)
+        y = np.pad(y, ((0, y.shape[0] % 2), (0, y.shape[1] % 2)), mode="edge")
+        return YuvPlanes(y, u, v, "bt709" if matrix in (None, Colorspace.ITU709) else "bt601")
+
+    def _stored_rgb(self, frame: VideoFrame) -> UInt8:
+        width, height = self._size
+        if self._transfer == "sdr":
+            return _array(self._scaler.reformat(frame, width, height, "rgb24"))
+        deep = _array(self._scaler.reformat(frame, width, height, "rgb48le"))
+        return _tone_mapped(deep, self._transfer)
+
+
+def plane_array(plane: VideoPlane) -> UInt8:
+    """A plane of 8-bit samples in, a view [h, w] of its memory out."""
+    rows: UInt8 = np.frombuffer(cast(Any, plane), np.uint8).reshape(-1, plane.line_size)
+    return rows[: plane.height, : plane.width]
+
+
+def _array(frame: VideoFrame) -> NDArray[Any]:
+    return frame.to_ndarray()
+
+
+def frame_of(planes: YuvPlanes) -> VideoFrame:
+    """Planes in, a frame with a copy of them out."""
+    height, width = planes.y.shape
+    frame = VideoFrame(width, height, "yuv420p")
+    for plane, values in zip(frame.planes, (planes.y, planes.u, planes.v), strict=True):
+        plane_array(plane)[:] = values
+    return frame
+
+
+def kept_matrix(frame: VideoFrame) -> int | None:
+    """A frame in, the matrix that its planes keep out; None where they are made anew, in BT.709."""
+    if frame.format.is_rgb or frame.format.name.startswith(("gray", "mono", "pal")):
+        return None
+    return frame.colorspace if frame.colorspace in _PLAIN else None
+
+
+# HDR. FFmpeg's scaler maps tones in some versions only, and takes seconds for it.
+_WHITE = 203.0  # nits of diffuse white, ITU-R BT.2408
+_PEAK = 1000.0  # nits of the display that HLG is graded on, ITU-R BT.2100
+_BT2020_TO_709 = np.array(  # ITU-R BT.2087
+    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
+)
+_STEPS = 4096
+_BRIGHTEST = 10_000 / _WHITE
+
+
+def _tone_mapped(deep: NDArray[np.uint16], transfer: str) -> UInt8:
+    """BT.2020 uint16 [h, w, 3] in PQ or HLG in, sRGB uint8 [h, w, 3] out."""
+    light = _linear(transfer)[deep >> 6] @ _BT2020_TO_709.T
+    if transfer == "hlg":  # the display's gamma, on luminance: BT.2100
+        luminance = light @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+        light *= (np.maximum(luminance, 0) ** 0.2)[..., None] * (_PEAK / _WHITE)
+    codes = np.cbrt(np.clip(light / _BRIGHTEST, 0, 1)) * (_STEPS - 1)
+    srgb: UInt8 = _srgb_codes()[codes.astype(np.uint16)]
+    return srgb
+
+
+@cache
+def _linear(transfer: str) -> Float32:
+    """[1024] light of a 10-bit code: in units of diffuse white for PQ, of the scene for HLG."""
+    e = np.arange(1024) / 1023
+    if transfer == "pq":  # SMPTE ST 2084
+        q = e ** (32 / 2523)
+        nits = 1e4 * (np.maximum(q - 3424 / 4096, 0) / (2413 / 128 - 2392 / 128 * q)) ** (
+            8192 / 1305
+        )
+        return (nits / _WHITE).astype(np.float32)
+    a, b, c = 0.17883277, 0.28466892, 0.55991073  # ARIB STD-B67
+    return np.where(e <= 0.5, e * e / 3, (np.exp((e - c) / a) + b) / 12).astype(np.float32)
+
+
+@cache
+def _srgb_codes() -> UInt8:
+    """[steps] sRGB of light on a cubic scale: straight below the knee, rolled off above it."""
+    light = (np.arange(_STEPS) / (_STEPS - 1)) ** 3 * _BRIGHTEST
+    knee = 0.3
+    over = np.maximum(light - knee, 0) / (1 - knee)
+    light = np.minimum(light, knee) + (1 - knee) * over / (1 + over)
+    code = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.round(255 * code).astype(np.uint8)

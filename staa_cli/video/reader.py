@@ -1,0 +1,168 @@
+"""Frame numbers in, exactly those pictures out, with as little decoding as that takes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from staa_cli.errors import VideoError
+from staa_cli.schema import UInt8, VideoInfo
+from staa_cli.video.pixels import Converter
+from staa_cli.video.source import open_video, packets
+from staa_cli.video.table import DecodeReport, FrameTable, decode, frame_table
+
+
+def iter_frames(
+    info: VideoInfo, indices: Sequence[int], report: DecodeReport | None = None
+) -> Iterator[tuple[int, UInt8]]:
+    """Positions in the video in, (position, upright sRGB uint8 [H, W, 3]) out, rising, each once.
+
+    Where a listed frame does not decode, the nearest one before it stands in (the first one, where
+    nothing stands before), and `report.missing` says so.
+
+    Raises:
+        IndexError: a position that the video does not have.
+        VideoError: the file changed since it was probed, or nothing decodes any more.
+    """
+    report = report if report is not None else DecodeReport()
+    table = table_of(info)
+    report.truncated = table.truncated
+    wanted = sorted(set(indices))
+    if wanted and not 0 <= wanted[0] <= wanted[-1] < info.frames:
+        raise IndexError(f"frames {wanted[0]} to {wanted[-1]} of a video of {info.frames}")
+    convert = Converter(info).rgb
+    for index, frame in _wanted(info.path, table, wanted, report):
+        yield index, convert(frame)
+
+
+def table_of(info: VideoInfo) -> FrameTable:
+    """A probed video in, its frame table out.
+
+    Raises:
+        VideoError: the file is another one than was probed.
+    """
+    try:
+        table = frame_table(info.path)
+    except OSError as error:
+        raise VideoError("the file went away while it was read") from error
+    if len(table.ticks) != info.frames:
+        raise VideoError("the file changed while it was read")
+    return table
+
+
+def all_frames(
+    table: FrameTable, stream_packets: Iterable[Packet[Any]], report: DecodeReport
+) -> Iterator[tuple[int, VideoFrame]]:
+    """All packets of a stream in, every (position, frame) that decodes out, rising."""
+    last = -1
+    for count, frame in enumerate(decode(stream_packets, report)):
+        index = table.find(frame.pts) if table.fit else count
+        if index is not None and last < index < len(table.ticks):
+            last = index
+            yield index, frame
+
+
+def _wanted(
+    path: str, table: FrameTable, wanted: list[int], report: DecodeReport
+) -> Iterator[tuple[int, VideoFrame]]:
+    waiting = deque(wanted)
+    if table.fit:
+        for index, frame in _sought(path, table, wanted):
+            waiting.popleft()
+            report.frames_decoded += 1
+            yield index, frame
+    if waiting:
+        yield from _in_line(path, table, waiting, report)
+
+
+def _in_line(
+    path: str, table: FrameTable, waiting: deque[int], report: DecodeReport
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Wanted frames by decoding from the start, with stand-ins for those that are not there."""
+    before = None
+    with open_video(path) as (container, stream):
+        for index, frame in all_frames(table, packets(container, stream), report):
+            while waiting and waiting[0] < index:
+                report.missing.append(waiting[0])
+                yield waiting.popleft(), before or frame
+            if waiting and waiting[0] == index:
+                report.frames_decoded += 1
+                yield waiting.popleft(), frame
+            if not waiting:
+                return
+            before = frame
+    if before is None:
+        raise VideoError("no frame in it can be decoded")
+    report.missing.extend(waiting)
+    yield from ((index, before) for index in waiting)
+
+
+def _sought(
+    path: str, table: FrameTable, wanted: Iterable[int]
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Wanted frames by seeking; ends early at the first doubt that one is the right one."""
+    with open_video(path) as (container, stream):
+        _refuse_damage(stream)
+        cursor = _Cursor(container, stream, table)
+        for index in wanted:
+            frame = cursor.find(int(table.ticks[index]))
+            if frame is None:
+                return
+            yield index, frame
+
+
+def _refuse_damage(stream: VideoStream) -> None:
+    """Make the decoder fail where it would paint over damage: how, depends on what was skipped."""
+    context = stream.codec_context
+    context.options = {"err_detect": "explode"}
+    if context.name == stream.codec.canonical_name:  # FFmpeg's own: with more, errors are lost
+        context.thread_count = 1
+
+
+class _Cursor:
+    """A place in an open video that moves to wanted frames, by decoding on or by a seek."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, table: FrameTable) -> None:
+        self._container, self._stream = container, stream
+        self._keys, self._seeks = table.keys, table.seeks
+        self._target = self._at = int(table.ticks[0]) - 1
+        self._frames = self._decoded()
+
+    def find(self, target: int) -> VideoFrame | None:
+        """A listed time in, its frame out; None where decoding gave no such frame or failed."""
+        before = int(np.searchsorted(self._keys, target, side="right")) - 1
+        try:
+            for attempt, key in enumerate(range(before, before - 2, -1)):
+                if key > 0 and (attempt or self._keys[key] > self._at):
+                    self._container.seek(int(self._seeks[key]), stream=self._stream)
+                    self._frames = self._decoded()
+                frame = self._advance(target)
+                if frame is not None and frame.pts == target:
+                    return frame
+        except FFmpegError:
+            return None
+        return None
+
+    def _advance(self, target: int) -> VideoFrame | None:
+        self._target = target
+        for frame in self._frames:
+            if frame.pts is not None and frame.pts >= target:
+                self._at = frame.pts
+                return frame
+        return None
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        """Frames from here on; what no other frame needs is skipped before the target."""
+        context = self._stream.codec_context
+        for packet in packets(self._container, self._stream):
+            skip = packet.pts is not None and packet.pts < self._target
+            context.skip_frame = "NONREF" if skip else "DEFAULT"
+            yield from packet.decode()

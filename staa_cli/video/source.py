@@ -1,0 +1,167 @@
+"""A file on disk in, an open container and its video stream out, or one clear reason why not."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
+
+from staa_cli.errors import VideoError
+
+# Demuxers that read their own file and nothing else: no playlists, scripts, stills, or devices.
+_FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,live_flv,asf,ogg,nut,mxf,dv,rm,wtv,ivf,gif,apng,"
+    "h261,h263,h264,hevc,vvc,m4v,av1,obu,vc1,mjpeg,yuv4mpegpipe"
+)
+_SAFE = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+# Tags in an old code page; from PyAV 19 on they are never an error.
+_LENIENT: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
+_MOST_PIXELS = 100_000_000
+
+_NOT_FOLLOWED = "a playlist or script that points elsewhere, and those are not followed"
+_NO_VIDEOS: tuple[tuple[bytes, str, str | None], ...] = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the video", "fetch it with: git lfs pull"),
+    (b"#EXTM3U", _NOT_FOLLOWED, "give the video file itself"),
+    (b"ffconcat", _NOT_FOLLOWED, "give the video file itself"),
+    (b"v=0", _NOT_FOLLOWED, "give the video file itself"),
+    (b"<", "a web page or other text, not a video", None),
+    (b"\x89PNG", "a still picture, not a video", None),
+    (b"\xff\xd8\xff", "a still picture, not a video", None),
+    (b"PK\x03\x04", "a ZIP archive, not a video", "unpack it first"),
+)
+
+
+def fraction(value: Any) -> Fraction | None:
+    """A rational of any PyAV in, a `Fraction` out; None where nothing is set (None or 0/1)."""
+    return Fraction(value.numerator, value.denominator) if value else None
+
+
+def check_file(path: str | Path) -> Path:
+    """A path in, the same as an absolute one out, known to be a readable file with content.
+
+    Raises:
+        VideoError: it is missing, empty, a folder, a pipe, a device, or may not be read.
+    """
+    try:
+        status = Path(path).stat()  # before opening: a pipe without a writer blocks for ever
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket, or device"
+            raise VideoError(f"{kind}, not a video file")
+        if not status.st_size:
+            raise VideoError("the file is empty")
+        with Path(path).open("rb"):
+            return Path(path).absolute()
+    except FileNotFoundError as error:
+        raise VideoError("no such file") from error
+    except PermissionError as error:
+        raise VideoError("no permission to read it") from error
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or str(error)
+        raise VideoError(f"cannot be read: {cause.lower()}") from error
+
+
+@contextmanager
+def open_video(path: str, *, sound: bool = False) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """An absolute path in; inside, the open container and the stream that a player shows.
+
+    Args:
+        path: as `check_file` returns it.
+        sound: read the sound track too; otherwise every other stream is passed over.
+
+    Raises:
+        VideoError: it does not open, has no picture that can be decoded, or reading it fails.
+    """
+    # Another library may have routed FFmpeg's log to Python, which deadlocks with threads.
+    av.logging.set_level(None)
+    with video_errors(), _open(path) as container:
+        stream = _picture(container)
+        keep = {stream.index, *(a.index for a in container.streams.audio[:1] if sound)}
+        for other in container.streams:
+            if other.index not in keep:
+                other.discard = Discard.all
+        yield container, stream
+
+
+def packets(container: InputContainer, *streams: Any) -> Iterator[Packet[Any]]:
+    """Streams in, their packets in file order out, then an empty one each that flushes decoders.
+
+    A file that cannot be read on counts as ended.
+    """
+    try:
+        yield from container.demux(*streams)
+    except FFmpegError:
+        for stream in streams:
+            flush: Packet[Any] = Packet()
+            flush.stream = stream
+            yield flush
+
+
+@contextmanager
+def video_errors() -> Iterator[None]:
+    """Inside, an error of FFmpeg about the input becomes a `VideoError`."""
+    try:
+        yield
+    except FFmpegError as error:
+        raise VideoError(f"cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except MemoryError as error:
+        raise VideoError("too large for this machine's memory") from error
+
+
+def _open(path: str) -> InputContainer:
+    try:
+        container: InputContainer = av.open(f"file:{path}", options=dict(_SAFE), **_LENIENT)
+        return container
+    except FFmpegError as error:
+        raise _reason(path) from error
+
+
+def _reason(path: str) -> VideoError:
+    with Path(path).open("rb") as file:
+        head = file.read(64)
+    for start, cause, hint in _NO_VIDEOS:
+        if head.lstrip().startswith(start):
+            return VideoError(cause, hint)
+    if head[4:8] == b"ftyp":
+        return VideoError(
+            "cut short or damaged: its index (moov) cannot be read",
+            "copy or download the file again",
+        )
+    return VideoError("not a video that can be read, or too damaged")
+
+
+def _picture(container: InputContainer) -> VideoStream:
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    for stream in streams:
+        if stream.codec_context is not None:
+            _check_size(stream)
+            return stream
+    if streams:
+        raise VideoError("its video codec is unknown here")
+    raise VideoError(
+        "no video stream, only sound" if container.streams.audio else "no video stream"
+    )
+
+
+def _check_size(stream: VideoStream) -> None:
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > _MOST_PIXELS:
+        raise VideoError(f"pictures of {width}x{height} pixels are more than staa decodes")
+
+
+def signature(path: str) -> tuple[int, int, int]:
+    """A path in, what changes when the file does out: inode, bytes, time of change in ns."""
+    status = os.stat(path)  # noqa: PTH116 - the path may hold any bytes
+    return status.st_ino, status.st_size, status.st_mtime_ns

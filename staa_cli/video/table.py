@@ -1,0 +1,217 @@
+"""A video file in, the list of the frames that it shows out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from staa_cli.errors import VideoError
+from staa_cli.video.source import fraction, open_video, packets, signature
+
+_HEAD = 8
+
+
+@dataclass(slots=True)
+class DecodeReport:
+    """What reading met; filled in while the frames come."""
+
+    frames_decoded: int = 0
+    """Frames handed over that are the very ones asked for."""
+    packets_bad: int = 0
+    """Packets that the decoder refused."""
+    missing: list[int] = field(default_factory=list)
+    """Frames asked for that do not decode: the nearest one before stood in."""
+    truncated: bool = False
+    """The file ends before its index does."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameTable:
+    """When every frame is shown, and where decoding can begin."""
+
+    ticks: NDArray[np.int64]
+    """[N] rising, in units of `time_base`."""
+    keys: NDArray[np.int64]
+    """[K] rising: the key frames among them."""
+    seeks: NDArray[np.int64]
+    """[K] what to ask the container for to arrive at each."""
+    time_base: Fraction
+    last: int
+    """Ticks that the last frame stays."""
+    fit: bool
+    """Ticks are those of the packets; otherwise only counting decoded frames finds one."""
+    packets_bad: int = 0
+    truncated: bool = False
+
+    @property
+    def times_s(self) -> NDArray[np.float64]:
+        """[N] seconds from the first frame."""
+        return np.asarray((self.ticks - self.ticks[0]) * float(self.time_base), np.float64)
+
+    def find(self, ticks: int | None) -> int | None:
+        """A decoded frame's time in, its position out; None where the table does not list it."""
+        if ticks is None:
+            return None
+        at = int(np.searchsorted(self.ticks, ticks))
+        return at if at < len(self.ticks) and self.ticks[at] == ticks else None
+
+
+def frame_table(path: str) -> FrameTable:
+    """An absolute path in, its table out; read once as long as the file does not change.
+
+    Raises:
+        VideoError: the file does not open, or nothing in it decodes.
+    """
+    return _frame_table(path, signature(path))
+
+
+@lru_cache(maxsize=16)
+def _frame_table(path: str, _signature: tuple[int, int, int]) -> FrameTable:
+    with open_video(path) as (container, stream):
+        clock = _Clock.of(container, stream)
+        entries = [
+            _Entry(
+                packet.pts, packet.dts, packet.is_keyframe, packet.duration or 0, packet.is_corrupt
+            )
+            for packet in packets(container, stream)
+            if packet.size and not packet.is_discard
+        ]
+        truncated = _ends_early(stream, Path(path).stat().st_size)
+    head = _head(path)
+    table = None if clock.container == "avi" else _listed(entries, head, clock)
+    table = table or _counted(path, clock)
+    bad = table.packets_bad or sum(entry.corrupt for entry in entries)
+    return replace(table, packets_bad=bad, truncated=truncated)
+
+
+def decode(stream_packets: Iterable[Packet[Any]], report: DecodeReport) -> Iterator[VideoFrame]:
+    """Packets of a stream in, every frame that decodes out in the order shown; bad ones counted."""
+    for packet in stream_packets:
+        try:
+            frames = packet.decode()
+        except FFmpegError:
+            report.packets_bad += 1
+            continue
+        yield from frames
+
+
+def first_frame(path: str) -> VideoFrame:
+    """An absolute path in, the first frame that decodes out.
+
+    Raises:
+        VideoError: none does.
+    """
+    with open_video(path) as (container, stream):
+        for frame in decode(packets(container, stream), DecodeReport()):
+            return frame
+    raise VideoError("no frame in it can be decoded", "is the file damaged or encrypted?")
+
+
+class _Entry(NamedTuple):
+    """What a packet says without being decoded."""
+
+    pts: int | None
+    dts: int | None
+    key: bool
+    duration: int
+    corrupt: bool
+
+
+class _Clock(NamedTuple):
+    """How a stream tells time."""
+
+    container: str
+    time_base: Fraction
+    step: int
+    """Ticks from frame to frame at the stated rate."""
+    reordered: bool
+
+    @classmethod
+    def of(cls, container: InputContainer, stream: VideoStream) -> _Clock:
+        time_base = fraction(stream.time_base) or Fraction(1, 90_000)
+        # A raw stream's demuxer makes an average up; the codec knows.
+        rate = fraction(stream.codec_context.framerate) or fraction(stream.average_rate)
+        step = max(1, round(1 / ((rate or 25) * time_base)))
+        return cls(container.format.name, time_base, step, bool(stream.codec_context.has_b_frames))
+
+
+def _head(path: str) -> list[int | None]:
+    with open_video(path) as (container, stream):
+        head = [
+            frame.pts for frame in islice(decode(packets(container, stream), DecodeReport()), _HEAD)
+        ]
+    if not head:
+        raise VideoError("no frame in it can be decoded", "is the file damaged or encrypted?")
+    return head
+
+
+def _listed(entries: list[_Entry], head: list[int | None], clock: _Clock) -> FrameTable | None:
+    """The table that packets give; None where decoding would not show those frames."""
+    first = head[0]
+    stamps = {entry.pts: entry for entry in entries if entry.pts is not None}
+    if first is None or len(stamps) < len(entries):
+        return None
+    # What stands before the first picture that decodes is never shown.
+    ticks = sorted(pts for pts in stamps if pts >= first)
+    if ticks[: len(head)] != head:
+        return None
+    keys = [pts for pts in ticks if stamps[pts].key]
+    # MPEG streams have no index: their demuxer looks for times of decoding.
+    late = clock.container in ("mpegts", "mpeg")
+    seeks = [dts if late and (dts := stamps[pts].dts) is not None else pts for pts in keys]
+    return FrameTable(
+        np.array(ticks, np.int64),
+        np.array(keys, np.int64),
+        np.array(seeks, np.int64),
+        clock.time_base,
+        last=stamps[ticks[-1]].duration or clock.step,
+        fit=True,
+    )
+
+
+def _counted(path: str, clock: _Clock) -> FrameTable:
+    """The table that decoding everything gives."""
+    report = DecodeReport()
+    with open_video(path) as (container, stream):
+        pts = [frame.pts for frame in decode(packets(container, stream), report)]
+    # AVI stamps packets in the order of decoding: with B frames that is not when they are shown.
+    unstamped = clock.container == "avi" and clock.reordered
+    ticks = _rising([None] * len(pts) if unstamped else pts, clock.step)
+    return FrameTable(
+        ticks,
+        ticks[:1],
+        ticks[:1],
+        clock.time_base,
+        clock.step,
+        fit=False,
+        packets_bad=report.packets_bad,
+    )
+
+
+def _rising(pts: list[int | None], step: int) -> NDArray[np.int64]:
+    """Time stamps in, the same ones rising out: a missing, equal, or falling one is a step on."""
+    known = np.array([np.nan if p is None else p for p in pts], np.float64)
+    gaps = np.diff(known)
+    rising = gaps > 0
+    gaps[~rising] = np.median(gaps[rising]) if rising.any() else step
+    start = 0 if np.isnan(known[0]) else known[0]
+    return (start + np.concatenate([[0], np.cumsum(gaps)])).astype(np.int64)
+
+
+def _ends_early(stream: VideoStream, size: int) -> bool:
+    """Whether the container's index points beyond the end of the file."""
+    entries = stream.index_entries
+    return len(entries) > 0 and max(e.pos + e.size for e in entries) > size

@@ -1,0 +1,131 @@
+"""A video and a way to draw on it in, an annotated MP4 with its times and its sound out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from staa_cli.errors import VideoError
+from staa_cli.schema import VideoInfo
+from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix
+from staa_cli.video.reader import all_frames, table_of
+from staa_cli.video.sound import Sound, sound_of
+from staa_cli.video.source import open_video, packets
+from staa_cli.video.table import DecodeReport, FrameTable, first_frame
+from staa_cli.video.writer import BT709, CLOCK, Colour, Shape, VideoWriter
+
+Draw = Callable[[int, float, YuvPlanes], YuvPlanes]
+_FINEST = 1_000_000
+
+
+def annotate(
+    info: VideoInfo,
+    destination: Path,
+    draw: Draw,
+    *,
+    size: tuple[int, int] | None = None,
+    audio: bool = True,
+    preset: str = "veryfast",
+    crf: float = 23,
+    on_frame: Callable[[int], None] | None = None,
+    report: DecodeReport | None = None,
+) -> None:
+    """A probed video in, an H.264 MP4 at `destination` out with every frame drawn on.
+
+    Times, pixel shape, colour, and sound are the source's; its first frame is at zero. A frame that
+    does not decode is left out: the one before stays until the next.
+
+    Args:
+        info: of the video.
+        destination: written to as it is, and removed on failure.
+        draw: takes (position, seconds, planes [H, W]) and gives planes of `size`.
+        size: (width, height) that `draw` gives, even; the video's own, made even, by default.
+        audio: keep the sound track.
+        preset: of x264.
+        crf: quality of x264, lower is better.
+        on_frame: called with the position of every frame that is done.
+        report: filled in with what decoding met.
+
+    Raises:
+        VideoError: nothing decodes any more.
+        OutputError: the file cannot be written.
+    """
+    report = report if report is not None else DecodeReport()
+    table, convert = table_of(info), Converter(info)
+    report.truncated = table.truncated
+    time_base, starts = _starts(table)
+    with (
+        open_video(info.path, sound=audio) as (container, stream),
+        VideoWriter(destination, _shape(info, size, time_base), preset=preset, crf=crf) as writer,
+    ):
+        sound = _sound(container, writer, table) if audio else None
+        done = set()
+        for index, frame in all_frames(table, _pictures(container, stream, sound), report):
+            planes = draw(index, float(info.times_s[index]), convert.planes(frame))
+            writer.write(frame_of(planes), starts[index], starts[index + 1] - starts[index])
+            done.add(index)
+            if on_frame is not None:
+                on_frame(index)
+        if sound is not None:
+            sound.finish()
+        if not done:
+            raise VideoError("no frame in it can be decoded")
+    report.frames_decoded += len(done)
+    report.missing.extend(sorted(set(range(info.frames)) - done))
+
+
+def _starts(table: FrameTable) -> tuple[Fraction, list[int]]:
+    """A table in, the output's clock and [N + 1] starts on it out, the video's end being last."""
+    ends = np.append(table.ticks, table.ticks[-1] + table.last) - table.ticks[0]
+    if table.time_base.denominator <= _FINEST:
+        return table.time_base, ends.tolist()
+    scale = table.time_base / CLOCK
+    return CLOCK, [round(end * scale) for end in ends.tolist()]
+
+
+def _shape(info: VideoInfo, size: tuple[int, int] | None, time_base: Fraction) -> Shape:
+    width, height = size or (info.width + info.width % 2, info.height + info.height % 2)
+    return Shape(
+        width,
+        height,
+        time_base,
+        rate=Fraction(info.rate).limit_denominator(1001) or Fraction(1, 1001),
+        variable_rate=info.variable_rate,
+        colour=_colour(info),
+        aspect=Fraction(*info.sample_aspect_ratio),
+    )
+
+
+def _colour(info: VideoInfo) -> Colour:
+    if info.transfer != "sdr":
+        return BT709
+    frame = first_frame(info.path)
+    return Colour(kept_matrix(frame) or BT709.matrix, frame.color_trc, frame.color_primaries)
+
+
+def _sound(container: InputContainer, writer: VideoWriter, table: FrameTable) -> Sound | None:
+    source = sound_of(container)
+    if source is None:
+        return None
+    return Sound(source, writer, int(table.ticks[0]) * table.time_base)
+
+
+def _pictures(
+    container: InputContainer, stream: VideoStream, sound: Sound | None
+) -> Iterator[Packet[Any]]:
+    """All packets in file order; those of the sound go their own way."""
+    if sound is None:
+        yield from packets(container, stream)
+        return
+    for packet in packets(container, stream, sound.source):
+        if packet.stream_index == stream.index:
+            yield packet
+        else:
+            sound.add(packet)

@@ -1,0 +1,273 @@
+"""Pictures with their times in, an H.264 MP4 that every player shows out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.stream import VideoStream
+
+from staa_cli.errors import OutputError
+from staa_cli.files import output_errors
+from staa_cli.schema import Float32, UInt8
+
+CLOCK = Fraction(1, 90_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """Colour tags of a stream, as FFmpeg numbers them; the range is always limited."""
+
+    matrix: int
+    transfer: int
+    primaries: int
+
+
+BT709 = Colour(int(Colorspace.ITU709), int(ColorTrc.BT709), int(ColorPrimaries.BT709))
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What must be known of a video before its first frame is written."""
+
+    width: int
+    height: int
+    time_base: Fraction
+    rate: Fraction
+    """Mean frames a second: a hint for the encoder, the times decide."""
+    variable_rate: bool
+    colour: Colour = BT709
+    aspect: Fraction = Fraction(1)
+    rotation: int = 0
+
+
+class VideoWriter:
+    """An MP4 under way; leaving its block with an exception removes the file.
+
+    Args:
+        path: written to as it is; its ending does not matter.
+        shape: see there.
+        preset: of x264.
+        crf: quality of x264, lower is better.
+        gop: most frames from key frame to key frame.
+
+    Raises:
+        OutputError: the file cannot be written, or the encoder refuses.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shape: Shape,
+        *,
+        preset: str = "veryfast",
+        crf: float = 23,
+        gop: int | None = None,
+    ) -> None:
+        av.logging.set_level(None)
+        self._path = path
+        self._durations: dict[int, int] = {}
+        self._size = shape.width, shape.height
+        self._time_base = shape.time_base
+        with self.errors():
+            self.container = av.open(
+                f"file:{path.absolute()}", "w", format="mp4", options={"movflags": "+faststart"}
+            )
+            self._stream = self.container.add_stream(
+                "libx264", rate=shape.rate, options={"preset": preset, "crf": str(crf)}
+            )
+            _set_up(self._stream, shape, gop)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+                return
+        except BaseException:
+            self._discard()
+            raise
+        self._discard()
+
+    def write(self, frame: VideoFrame, ticks: int, duration: int) -> None:
+        """A yuv420p frame in, with its start and length in units of the shape's time base."""
+        if (frame.width, frame.height) != self._size:
+            raise ValueError(f"a picture of {frame.width}x{frame.height} for {self._size}")
+        frame.pts, frame.time_base = ticks, self._time_base
+        frame.pict_type = 0  # or the encoder repeats the source's pattern of key frames
+        self._durations[ticks] = duration
+        self._encode(frame)
+
+    def encode(self, stream: Any, frame: Any) -> None:
+        """A stream of this file and a frame for it in (None: the last); packets are written."""
+        with self.errors():
+            self.mux(stream.encode(frame))
+
+    def mux(self, packets: Any) -> None:
+        """Encoded packets of any stream of this file in; they are written."""
+        with self.errors():
+            self.container.mux(packets)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Inside, an error of FFmpeg becomes an `OutputError` about this file."""
+        with output_errors(self._path):
+            try:
+                yield
+            except OSError as error:
+                raise OSError(error.errno, error.strerror) from error
+            except FFmpegError as error:
+                raise OutputError(f"cannot encode {self._path}: {error.strerror}") from error
+
+    def _encode(self, frame: VideoFrame | None) -> None:
+        with self.errors():
+            packets = self._stream.encode(frame)
+        for packet in packets:
+            # The encoder guesses from the mean rate; the last guess would end the file.
+            if packet.pts in self._durations:
+                packet.duration = self._durations.pop(packet.pts)
+            self.mux(packet)
+
+    def _finish(self) -> None:
+        if not self._stream.codec_context.is_open:
+            raise OutputError(f"no frame to write to {self._path}")
+        self._encode(None)
+        with self.errors():
+            self.container.close()
+
+    def _discard(self) -> None:
+        with suppress(FFmpegError, OSError):
+            self.container.close()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+def write_video(
+    path: Path,
+    frames: Iterable[UInt8],
+    times_s: Sequence[float] | None = None,
+    *,
+    rate: float | Fraction = 25,
+    rotation: int = 0,
+    audio: tuple[Float32, int] | None = None,
+    crf: float = 18,
+    preset: str = "medium",
+    gop: int | None = None,
+) -> None:
+    """RGB uint8 [H, W, 3] pictures in, an MP4 at `path` out; odd sizes grow by one.
+
+    Args:
+        path: written to as it is, and removed on failure.
+        frames: at least one, all of one size.
+        times_s: start of each in seconds, rising; without them `rate` decides.
+        rate: frames a second.
+        rotation: degrees counter-clockwise that a player is told to turn the pictures.
+        audio: mono samples from -1 to 1, and how many make a second.
+        crf: quality, lower is better.
+        preset: of x264.
+        gop: most frames from key frame to key frame.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    rate = Fraction(rate).limit_denominator(1001)
+    time_base = 1 / rate if times_s is None else CLOCK
+    pictures = iter(frames)
+    first = next(pictures, None)
+    if first is None:
+        raise OutputError(f"no frame to write to {path}")
+    height, width = (side + side % 2 for side in first.shape[:2])
+    shape = Shape(width, height, time_base, rate, times_s is not None, rotation=rotation)
+    ticks = count() if times_s is None else [round(t / CLOCK) for t in times_s]
+    step = max(1, round(1 / (rate * time_base)))
+    with VideoWriter(path, shape, preset=preset, crf=crf, gop=gop) as writer:
+        sound = _Samples(writer, *audio) if audio is not None else None
+        for start, length, picture in _timed(ticks, chain([first], pictures), step):
+            writer.write(_frame(picture), start, length)
+            if sound is not None:
+                sound.add_until(float((start + length) * time_base))
+        if sound is not None:
+            sound.finish()
+
+
+def _timed(
+    ticks: Iterable[int], pictures: Iterable[UInt8], length: int
+) -> Iterator[tuple[int, int, UInt8]]:
+    """Starts and pictures in, (start, length, picture) out; the last repeats a length."""
+    held = None
+    for start, picture in zip(ticks, pictures, strict=False):
+        if held is not None:
+            length = start - held[0]
+            yield held[0], length, held[1]
+        held = start, picture
+    if held is not None:
+        yield held[0], length, held[1]
+
+
+def _frame(picture: UInt8) -> VideoFrame:
+    height, width = picture.shape[:2]
+    even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24").reformat(
+        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+    )
+
+
+class _Samples:
+    """Mono samples under way into a file, as AAC."""
+
+    def __init__(self, writer: VideoWriter, samples: Float32, rate: int) -> None:
+        self._writer, self._rate, self._done = writer, rate, 0
+        self._samples = np.ascontiguousarray(samples, np.float32)
+        with writer.errors():
+            self._stream = writer.container.add_stream("aac", rate=rate, layout="mono")
+
+    def add_until(self, time_s: float) -> None:
+        """A time in; the samples up to it are written."""
+        end = min(len(self._samples), round(time_s * self._rate))
+        if end > self._done:
+            part = self._samples[None, self._done : end]
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = self._rate, self._done
+            frame.time_base = Fraction(1, self._rate)
+            self._writer.encode(self._stream, frame)
+            self._done = end
+
+    def finish(self) -> None:
+        """Write what the encoder still holds."""
+        self._writer.encode(self._stream, None)
+
+
+def _set_up(stream: VideoStream, shape: Shape, gop: int | None) -> None:
+    context = stream.codec_context
+    context.width, context.height, context.pix_fmt = shape.width, shape.height, "yuv420p"
+    context.time_base = shape.time_base
+    context.sample_aspect_ratio = shape.aspect
+    context.color_range = int(ColorRange.MPEG)
+    context.colorspace = shape.colour.matrix
+    context.color_trc = shape.colour.transfer
+    context.color_primaries = shape.colour.primaries
+    if gop is not None:
+        context.gop_size = gop
+    if shape.variable_rate:
+        # With B frames the muxer states a duration that ends before the last frame.
+        context.max_b_frames = 0
+    if shape.rotation:
+        stream.set_display_rotation(shape.rotation)
