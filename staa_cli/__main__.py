@@ -1,0 +1,6 @@
+"""`python -m staa_cli` is `staa`."""
+
+from staa_cli.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The command line: parses, validates, calls the pipeline, computes nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn, TextIO
+
+import typer
+
+from staa_cli.cli import config, doctor, explain, methods, models, schema
+from staa_cli.cli.command import State
+from staa_cli.cli.help import HelpGroup
+from staa_cli.console import Colour, Console, wants_colour
+from staa_cli.errors import ExitCode, OutputError, StaaError, UsageError
+
+_EXAMPLES = """
+staa explain video.mp4
+staa explain clips/ -r --model ./my-checkpoint --class pouring
+staa explain --help
+"""
+
+app = typer.Typer(
+    name="staa",
+    cls=HelpGroup,
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from staa_cli import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback(epilog=_EXAMPLES)
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Where and when did a video transformer look, and how much of that can be believed."""
+
+
+for _command in (explain, models, methods, config, doctor, schema):
+    _command.add(app)
+
+
+def main() -> NoReturn:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Arguments in, exit code out; the one place where errors become messages."""
+    if "_STAA_COMPLETE" in os.environ:
+        app()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name need not be UTF-8
+    state = State(Console())
+    try:
+        _invoke(arguments or ["--help"], state)
+        sys.stdout.flush()
+    except typer.Exit as error:
+        return error.exit_code
+    except KeyboardInterrupt:
+        state.console.message("interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        _abandon(sys.stdout)
+        return ExitCode.BROKEN_PIPE
+    except Exception as error:
+        return _failed(error, state.console)
+    return ExitCode.OK
+
+
+def _invoke(arguments: Sequence[str], state: State) -> None:
+    command = typer.main.get_command(app)
+    colour = wants_colour(sys.stdout, _colour_flag(arguments), os.environ)
+    try:
+        with command.make_context("staa", list(arguments), obj=state, color=colour) as ctx:
+            command.invoke(ctx)
+    except _Misuse as error:
+        raise _usage_error(error) from error
+
+
+# Typer does not export what its parser raises; this is the parent of what it does export.
+_Misuse: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def _usage_error(error: Any) -> UsageError:
+    ctx = getattr(error, "ctx", None)
+    near = getattr(error, "possibilities", None)
+    text = (error.message if near else error.format_message()).rstrip(".")
+    page = f"`{ctx.command_path if ctx is not None else 'staa'} --help` shows what there is"
+    hint = f"did you mean {' or '.join(near)}?" if near else page
+    return UsageError(text[:1].lower() + text[1:], hint)
+
+
+def _colour_flag(arguments: Sequence[str]) -> Colour:
+    """What `--color` says, read ahead: help is printed before options are parsed."""
+    line = " ".join(arguments).replace("--color=", "--color ")
+    return "always" if "--color always" in line else "never" if "--color never" in line else "auto"
+
+
+def _failed(error: Exception, console: Console) -> int:
+    if console.tracebacks:
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        error = OutputError("no space left for the output", "free some, or choose another place")
+    if not isinstance(error, StaaError):
+        hint = "this is a bug in staa; the same line with -vv shows where it comes from"
+        text = f"{type(error).__name__}: {error}".removesuffix(": ")
+        error = StaaError(text, None if console.tracebacks else hint)
+    console.error(error)
+    return error.exit_code
+
+
+def _abandon(stream: TextIO) -> None:
+    """Send the rest of a stream nowhere, so that the interpreter's own last flush is quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,234 @@
+"""`staa explain`: videos in, annotated videos and reports out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from staa_cli.cli.command import SETTINGS, command, put, put_json
+from staa_cli.config import Loaded
+from staa_cli.console import Console, shown, table, terminal_width
+from staa_cli.errors import ExitCode, StaaError, UsageError
+from staa_cli.inputs import Job, find_jobs, read_list
+
+if TYPE_CHECKING:
+    from staa_cli.batch import Event, Outcome
+    from staa_cli.progress import Progress
+
+_EXAMPLES = """
+staa explain video.mp4                          into staa-out/video/
+staa explain clips/ -r --model ./my-checkpoint --class pouring
+staa explain *.mp4 --method rollout --sampling segments --clips 4
+staa explain talk.mkv --start 60 --end 90 --view side-by-side
+staa explain clips/ -r --config ci --json > reports.ndjson
+"""
+
+
+def _flag(text: str, panel: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel)
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, _EXAMPLES, settings=SETTINGS)(explain)
+
+
+def explain(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="INPUT", help="Videos, folders, or quoted patterns."),
+    ] = None,
+    *,
+    recursive: Annotated[
+        bool, _flag("Look into subfolders of a folder.", "Inputs", "--recursive", "-r")
+    ] = False,
+    from_file: Annotated[
+        str | None,
+        typer.Option(
+            "--from-file",
+            metavar="LIST|-",
+            help="Read more inputs from a file, one a line.",
+            rich_help_panel="Inputs",
+        ),
+    ] = None,
+    offline: Annotated[bool, _flag("Never use the network.", "Model", "--offline")] = False,
+    json: Annotated[bool, _flag("Print reports on stdout.", "Output", "--json")] = False,
+    force: Annotated[
+        bool, _flag("Explain again what is finished already.", "Run", "--force")
+    ] = False,
+    no_clobber: Annotated[
+        bool, _flag("Leave every result as it is, even an old one.", "Run", "--no-clobber")
+    ] = False,
+    reproducible: Annotated[
+        bool,
+        _flag("Leave out times and hosts: equal input, equal bytes.", "Run", "--reproducible"),
+    ] = False,
+    fail_fast: Annotated[
+        bool, _flag("Stop at the first input that fails.", "Run", "--fail-fast", "-x")
+    ] = False,
+    dry_run: Annotated[
+        bool, _flag("Say what would be done, and do nothing.", "Run", "--dry-run")
+    ] = False,
+    console: Console,
+    loaded: Loaded,
+) -> None:
+    """Explain what a video model looked at: an annotated video and a report for every input."""
+    if force and no_clobber:
+        raise UsageError("--force and --no-clobber contradict each other", "give one of them")
+    if offline:
+        os.environ["STAA_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
+    jobs = _jobs(inputs or [], from_file, loaded.settings.output.dir, recursive, console)
+    _say_settings(loaded, console)
+    from staa_cli import batch
+
+    if dry_run:
+        _show_plan(batch.plan_many(jobs, loaded.settings), json, console)
+        return
+    with console.progress(len(jobs)) as progress:
+        reporter = _Reporter(console, progress, len(jobs), json)
+        try:
+            outcomes = batch.explain_many(
+                jobs,
+                loaded.settings,
+                force=force,
+                no_clobber=no_clobber,
+                fail_fast=fail_fast,
+                reproducible=reproducible,
+                on_event=reporter,
+            )
+        except KeyboardInterrupt:
+            console.message(reporter.interrupted())
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+    _conclude(outcomes, len(jobs), console)
+
+
+def _jobs(
+    inputs: Sequence[str], from_file: str | None, folder: str, recursive: bool, console: Console
+) -> tuple[Job, ...]:
+    listed = read_list(from_file) if from_file is not None else []
+    found = find_jobs([*inputs, *listed], Path(folder), recursive=recursive)
+    for argument in found.unmatched:
+        console.warning(f"{argument}: no video in it")
+    return found.jobs
+
+
+def _say_settings(loaded: Loaded, console: Console) -> None:
+    for name, origin in loaded.origins.items():
+        if origin != "default":
+            console.detail(f"{name} set by {origin}")
+
+
+class _Reporter:
+    """Turns the events of a batch into progress, messages, and lines on stdout."""
+
+    def __init__(self, console: Console, progress: Progress, total: int, json: bool) -> None:
+        self._console, self._progress = console, progress
+        self._total, self._json = total, json
+        self._finished = 0
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        from staa_cli.batch import Finished, Progress, Started
+
+        match event:
+            case Started(job=job):
+                self._progress.stage(shown(job.source.name), "opening", 0, 0)
+            case Progress(job=job, stage=stage, done=done, total=total):
+                self._progress.stage(shown(job.source.name), stage, done, total)
+            case Finished(outcome=outcome):
+                self._finish(outcome)
+
+    def interrupted(self) -> str:
+        """What to say when somebody stops it."""
+        again = "the same line again goes on from here"
+        return f"interrupted: {self._finished} of {self._total} finished; {again}"
+
+    def _finish(self, outcome: Outcome) -> None:
+        self._finished += outcome.status != "failed"
+        self._progress.finished()
+        source = str(outcome.job.source)
+        if outcome.error is not None:
+            self._console.error(outcome.error, source)
+        else:
+            self._console.message(f"{source}: {_in_words(outcome)}")
+        if self._json:
+            put_json(self._console, _json(outcome))
+            return
+        for path in outcome.outputs:
+            put(self._console, _as_argument(path))
+
+
+def _as_argument(path: Path) -> str:
+    """A path that no program takes for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
+def _json(outcome: Outcome) -> dict[str, Any]:
+    from staa_cli.schema import SCHEMA_VERSION
+
+    head = {"schema_version": SCHEMA_VERSION}
+    if outcome.report is not None:
+        return head | outcome.report
+    facts: dict[str, Any] = {"video": {"path": str(outcome.job.source)}, "status": outcome.status}
+    if outcome.error is not None:
+        facts["error"] = {
+            "code": int(outcome.error.exit_code),
+            "kind": type(outcome.error).__name__,
+            "cause": outcome.error.cause,
+            "hint": outcome.error.hint,
+        }
+    return head | facts
+
+
+def _in_words(outcome: Outcome) -> str:
+    if outcome.report is None:
+        return outcome.status
+    target: dict[str, Any]
+    target, moments = outcome.report["prediction"]["target"], outcome.report["moments"]
+    words = [f"{target['label']} {target['probability']:.0%}"]
+    if outcome.report["temporal"]["flat"]:
+        words.append("no moment stands out")
+    elif moments:
+        words.append(f"most at {moments[0]['peak_s']:.2f} s")
+    words += [f"warning: {warning['code']}" for warning in outcome.report["warnings"]]
+    words.append(
+        "skipped, finished before" if outcome.status == "skipped" else f"{outcome.seconds:.1f} s"
+    )
+    return ", ".join(words)
+
+
+def _conclude(outcomes: Sequence[Outcome], total: int, console: Console) -> None:
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if total > 1:
+        counts = {status: sum(o.status == status for o in outcomes) for status in _STATUS_WORDS}
+        counts["left"] = total - len(outcomes)
+        words = [f"{n} {_STATUS_WORDS.get(s, 'not tried')}" for s, n in counts.items() if n]
+        console.message(", ".join(words))
+        for outcome in failed:
+            console.error(outcome.error or StaaError("failed"), str(outcome.job.source))
+    if failed:
+        raise typer.Exit(ExitCode.INPUT_FAILED)
+
+
+_STATUS_WORDS = {"done": "explained", "skipped": "skipped", "failed": "failed"}
+
+
+def _show_plan(plans: Sequence[dict[str, Any]], json: bool, console: Console) -> None:
+    if json:
+        for plan in plans:
+            put_json(console, plan)
+        return
+    rows = [
+        (
+            plan["status"],
+            str(plan.get("clips", "-")),
+            f"{plan['input']} -> {plan.get('error', plan['folder'])}",
+        )
+        for plan in plans
+    ]
+    width = terminal_width(console.stream)
+    console.message_lines(table(("STATUS", "CLIPS", "INPUT -> FOLDER"), rows, width))

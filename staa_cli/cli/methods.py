@@ -1,0 +1,48 @@
+"""`staa methods`: the attribution methods."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from staa_cli.cli.command import command, put, put_json
+from staa_cli.console import Console, table, terminal_width
+
+_EXAMPLES = """
+staa methods
+staa methods --json
+staa explain video.mp4 --method rollout
+"""
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, _EXAMPLES)(methods)
+
+
+def methods(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    console: Console,
+) -> None:
+    """List the attribution methods: whether they speak of one class, and what they cost."""
+    from staa_cli.methods import list_methods
+
+    found = list_methods()
+    if json:
+        put_json(console, found, indent=2)
+        return
+    rows = [
+        (
+            method["name"],
+            "yes" if method["class_specific"] else "no",
+            f"{method['forward_equivalents']:g}",
+            method["summary"],
+        )
+        for method in found
+    ]
+    put(
+        console, table(("NAME", "PER CLASS", "FORWARDS", "ABOUT"), rows, terminal_width(sys.stdout))
+    )

@@ -1,0 +1,25 @@
+"""`staa schema`: the JSON Schema of report.json."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import typer
+
+from staa_cli.cli.command import command, put
+from staa_cli.console import Console
+
+_EXAMPLES = """
+staa schema > report.schema.json
+"""
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, _EXAMPLES)(schema)
+
+
+def schema(*, console: Console) -> None:
+    """Print the JSON Schema of report.json."""
+    text = files("staa_cli.report").joinpath("schema_v1.json").read_text(encoding="utf-8")
+    put(console, text.rstrip("\n"))

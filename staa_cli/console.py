@@ -1,0 +1,155 @@
+"""The terminal: messages, warnings, errors, and progress on stderr, tables as text.
+
+No other room knows that there is a terminal; what happens is handed to this one by `cli`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from staa_cli.errors import StaaError
+
+if TYPE_CHECKING:
+    from staa_cli.progress import Progress
+
+Colour = Literal["auto", "always", "never"]
+
+
+def wants_colour(stream: TextIO, flag: Colour, environ: Mapping[str, str]) -> bool:
+    """Whether to colour a stream: --color, else NO_COLOR, else FORCE_COLOR, else the terminal."""
+    if flag != "auto":
+        return flag == "always"
+    if environ.get("NO_COLOR"):
+        return False
+    if environ.get("FORCE_COLOR"):
+        return True
+    return environ.get("TERM") != "dumb" and stream.isatty()
+
+
+def shown(text: str) -> str:
+    """Text that may hold a file's name in, one line without control characters out."""
+    return "".join(_escaped(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
+
+
+# Controls, directions that reorder a line, lone surrogates, and the two line separators.
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def _escaped(character: str) -> str:
+    byte = ord(character) - 0xDC00  # how Python carries a byte that is no UTF-8
+    if 0x80 <= byte <= 0xFF:
+        return f"\\x{byte:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+class Console:
+    """What a command says to a person; nothing of it goes to stdout.
+
+    Args:
+        verbosity: -1 errors only, 0 as usual, 1 details, 2 everything and tracebacks.
+        colour: what `--color` said.
+        progress: False leaves the progress bar out.
+        stream: where to write, stderr unless told.
+        environ: the environment that colours are chosen by.
+    """
+
+    def __init__(
+        self,
+        verbosity: int = 0,
+        colour: Colour = "auto",
+        *,
+        progress: bool = True,
+        stream: TextIO | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.verbosity = verbosity
+        self.stream = stream if stream is not None else sys.stderr
+        self.coloured = wants_colour(self.stream, colour, environ)
+        self._live = progress and verbosity >= 0 and environ.get("TERM") != "dumb"
+        self._bar: Progress | None = None
+
+    @property
+    def tracebacks(self) -> bool:
+        """Whether a person asked to see where an error comes from."""
+        return self.verbosity >= 2 or os.environ.get("STAA_DEBUG", "0") not in ("", "0")
+
+    def error(self, error: StaaError, subject: str = "") -> None:
+        """`error: subject: cause`, and the hint on a line of its own."""
+        about = f"{subject}: " if subject and not error.cause.startswith(subject) else ""
+        self._line("error", about + error.cause, "1;31")
+        if error.hint:
+            self._line("hint", error.hint, "36")
+
+    def warning(self, text: str) -> None:
+        """Something a person should know, unless -q."""
+        if self.verbosity >= 0:
+            self._line("warning", text, "33")
+
+    def message(self, text: str) -> None:
+        """What has been done, unless -q."""
+        if self.verbosity >= 0:
+            self.write(shown(text))
+
+    def message_lines(self, text: str) -> None:
+        """A table, unless -q."""
+        if self.verbosity >= 0:
+            self.write(text)
+
+    def detail(self, text: str) -> None:
+        """What -v shows."""
+        if self.verbosity >= 1:
+            self.write(shown(text))
+
+    def progress(self, total: int) -> Progress:
+        """A progress bar over `total` videos on a terminal; elsewhere one that draws nothing."""
+        from staa_cli.progress import Progress
+
+        self._bar = Progress(total, self.stream, self.coloured, self._live and self.stream.isatty())
+        return self._bar
+
+    def write(self, text: str, stream: TextIO | None = None) -> None:
+        """One line as it is, to stderr unless told; a progress bar makes room for it."""
+        to = stream if stream is not None else self.stream
+        if self._bar is not None and self._bar.drawn and to.isatty():
+            self._bar.above(text, to)
+            return
+        to.write(text + "\n")
+        to.flush()
+
+    def _line(self, label: str, text: str, style: str) -> None:
+        head = f"\x1b[{style}m{label}:\x1b[0m" if self.coloured else f"{label}:"
+        self.write(f"{head} {shown(text)}")
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Headers and rows in, aligned columns out; the last column is wrapped to the width.
+
+    Args:
+        headers: one a column.
+        rows: as many cells each as there are headers.
+        width: in characters; None leaves every row on one line.
+    """
+    lines = [[shown(cell) for cell in row] for row in (headers, *rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(headers) - 1)]
+    indent = sum(widths) + 2 * len(widths)
+    room = max(20, width - indent) if width is not None else sys.maxsize
+    out = []
+    for *cells, last in lines:
+        head = "".join(f"{cell:<{size}}  " for cell, size in zip(cells, widths, strict=True))
+        wrapped = textwrap.wrap(last, room, break_on_hyphens=False) or [""]
+        out.append((head + wrapped[0]).rstrip())
+        out += [" " * indent + more for more in wrapped[1:]]
+    return "\n".join(out)
+
+
+def terminal_width(stream: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:
+    """Columns of the terminal behind a stream; None where there is none and COLUMNS is not set."""
+    if not stream.isatty() and not environ.get("COLUMNS"):
+        return None
+    return shutil.get_terminal_size().columns

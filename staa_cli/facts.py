@@ -1,0 +1,156 @@
+"""What is said about a run besides its result: warnings, times, memory, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from staa_cli import __version__
+from staa_cli.config import Settings
+from staa_cli.methods import Method
+from staa_cli.models.loading import LoadedModel
+from staa_cli.schema import (
+    AttentionLayout,
+    ModelInfo,
+    Prediction,
+    TemporalFacts,
+    VideoInfo,
+    Warning,
+)
+from staa_cli.video import DecodeReport
+
+LOW_CONFIDENCE = 0.3
+
+_MACHINE_SETTINGS = ("device", "threads", "batch_size", "labels")
+"""Settings that say how the work is done, not what comes out."""
+
+
+class Stopwatch:
+    """Seconds spent in each named stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.started = datetime.now(UTC)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count the block's time towards a stage."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - began
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
+
+
+def relevant(settings: Settings) -> dict[str, Any]:
+    """The settings that the result depends on, as nested plain data."""
+    plain = asdict(settings)
+    for name in _MACHINE_SETTINGS:
+        del plain[name]
+    del plain["output"]["dir"]
+    return plain
+
+
+def fingerprint(video_sha256: str, weights_sha256: str, settings: Settings) -> str:
+    """One line that stands for input, weights, settings, and version."""
+    parts = [video_sha256, weights_sha256, relevant(settings), settings.labels, __version__]
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def layout_for(layout: AttentionLayout, inputs: Tensor) -> AttentionLayout:
+    """A model's layout for clips [B, T, 3, H, W] of another length than it was trained on."""
+    steps = inputs.shape[1] // layout.tubelet
+    return layout if steps == layout.grid[0] else replace(layout, grid=(steps, *layout.grid[1:]))
+
+
+def batch_size(model: LoadedModel) -> int:
+    """Clips a forward pass where nobody says: one on a CPU, which gains nothing from more."""
+    return 1 if model.device.type == "cpu" else 8
+
+
+def with_decoding(info: VideoInfo, report: DecodeReport) -> VideoInfo:
+    """What decoding met, added to what probing had seen."""
+    return replace(
+        info,
+        packets_bad=max(info.packets_bad, report.packets_bad),
+        truncated=info.truncated or report.truncated,
+    )
+
+
+def warnings(
+    info: VideoInfo,
+    model: ModelInfo,
+    prediction: Prediction,
+    temporal: TemporalFacts,
+    report: DecodeReport,
+) -> tuple[Warning, ...]:
+    """What the reader of a report should know about the video, the prediction, and the curve."""
+    found = [*_decode_warnings(info, report)]
+    short = min(info.width, info.height)
+    if short < min(model.input.size):
+        text = f"the picture ({short} px) is smaller than the model's input and was scaled up"
+        found.append(Warning("upsampled-input", text))
+    if prediction.confidence < LOW_CONFIDENCE:
+        text = f"{prediction.label} has a probability of {prediction.confidence:.0%} only"
+        found.append(Warning("low-confidence", text))
+    if temporal.flat:
+        text = "the temporal score cannot be told from a uniform one: it ranks no moment"
+        found.append(Warning("flat-temporal", text))
+    if model.note:
+        found.append(Warning("model-note", model.note))
+    return tuple(found)
+
+
+def _decode_warnings(info: VideoInfo, report: DecodeReport) -> Iterator[Warning]:
+    if report.packets_bad or info.packets_bad or report.missing:
+        bad = max(report.packets_bad, info.packets_bad)
+        text = (
+            f"{bad} broken packets were skipped, {len(report.missing)} frames stand in for others"
+        )
+        yield Warning("decode-errors", text)
+    if info.truncated or report.truncated:
+        text = f"the file ends early: {info.frames} of {info.frames_declared} frames are there"
+        yield Warning("truncated", text)
+
+
+def method_warnings(method: Method, settings: Settings) -> tuple[Warning, ...]:
+    """What the reader should know about the method."""
+    if settings.target is None or method.class_specific:
+        return ()
+    text = f"{method.name} is class-blind: its maps are the same for every class"
+    return (Warning("class-blind-method", text),)
+
+
+def run(model: LoadedModel, watch: Stopwatch) -> dict[str, Any]:
+    """What differs from one run to the next."""
+    return {
+        "device": str(model.device),
+        "precision": model.precision,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "started_at": watch.started.isoformat(timespec="seconds"),
+        "seconds": dict(watch.seconds),
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def peak_memory_bytes() -> int:
+    """Most resident memory that the process has had so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

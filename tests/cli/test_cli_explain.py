@@ -1,0 +1,214 @@
+"""`staa explain` from end to end: real videos, a small model with random weights, real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+import jsonschema
+import numpy as np
+import pytest
+
+from staa_cli.errors import ExitCode
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def film(path: str | Path, frames: int = 24, size: int = 64) -> Path:
+    """A square that wanders over grey, 12 frames a second."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", format="matroska") as out:
+        stream = out.add_stream("libx264", rate=12, options={"preset": "ultrafast"})
+        stream.width = stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for number in range(frames):
+            picture = np.full((size, size, 3), 90, np.uint8)
+            picture[20:36, number : number + 16] = (220, 60, 40)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STAA_THREADS", "1")
+    monkeypatch.setenv("STAA_MODEL", "test_timesformer")
+
+
+def written(folder: str = "staa-out") -> dict[str, bytes]:
+    return {
+        path.as_posix(): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()
+    }
+
+
+def test_one_video_gives_its_files_on_stdout_and_words_on_stderr(run: Any) -> None:
+    film("walk.mkv")
+    done = run("explain", "walk.mkv")
+    assert done.code == ExitCode.OK
+    assert sorted(done.out.splitlines()) == sorted(written())
+    assert {"annotated.mp4", "report.json"} <= {Path(line).name for line in done.out.splitlines()}
+    assert {str(Path(line).parent) for line in done.out.splitlines()} == {"staa-out/walk"}
+    assert len(done.err.splitlines()) == 1
+    assert done.err.startswith("walk.mkv: ")
+
+
+def test_json_is_one_valid_report_and_nothing_else(run: Any) -> None:
+    film("walk.mkv")
+    done = run("explain", "walk.mkv", "--json", "--no-annotated")
+    assert done.out.startswith('{"schema_version": ')
+    report = json.loads(done.out)
+    jsonschema.validate(report, json.loads(run("schema").out))
+    assert report["video"]["path"] == "walk.mkv"
+    assert len(report["frames"]["time_s"]) == 24
+    assert "staa-out/walk/annotated.mp4" not in written()
+    assert json.loads(Path("staa-out/walk/report.json").read_text()) == report
+
+
+def test_one_bad_file_does_not_stop_the_others(run: Any) -> None:
+    film("in/a.mkv")
+    Path("in/b.mp4").write_text("no video")
+    film("in/c.mkv")
+    done = run("explain", "in", "--json")
+    assert done.code == ExitCode.INPUT_FAILED
+    first, second, third = map(json.loads, done.out.splitlines())
+    assert (first["video"]["path"], third["video"]["path"]) == ("in/a.mkv", "in/c.mkv")
+    assert second["video"] == {"path": "in/b.mp4"}
+    assert second["error"]["code"] == ExitCode.INPUT_FAILED
+    assert done.err.count("error: in/b.mp4: ") == 2  # when it happens, and again at the end
+    assert "2 explained, 1 failed" in done.err
+
+
+def test_fail_fast_stops_there(run: Any) -> None:
+    Path("a.mp4").write_text("no video")
+    film("b.mkv")
+    done = run("explain", "a.mp4", "b.mkv", "-x")
+    assert done.code == ExitCode.INPUT_FAILED
+    assert done.out == ""
+    assert "1 not tried" in done.err
+
+
+def test_the_same_line_again_skips_what_is_finished(run: Any) -> None:
+    film("walk.mkv")
+    first = run("explain", "walk.mkv")
+    before = {path: Path(path).stat().st_mtime_ns for path in written()}
+    again = run("explain", "walk.mkv")
+    assert again.code == ExitCode.OK
+    assert "skipped" in again.err
+    assert again.out == first.out
+    assert {path: Path(path).stat().st_mtime_ns for path in written()} == before
+    assert "skipped" not in run("explain", "walk.mkv", "--force").err
+    assert "skipped" not in run("explain", "walk.mkv", "--hop", "1").err
+
+
+def test_no_clobber_leaves_old_results_of_other_settings(run: Any) -> None:
+    film("walk.mkv")
+    run("explain", "walk.mkv")
+    before = written()
+    done = run("explain", "walk.mkv", "--hop", "1", "--no-clobber")
+    assert done.code == ExitCode.OK
+    assert "skipped" in done.err
+    assert written() == before
+
+
+def test_dry_run_does_nothing_and_says_what_it_would_do(run: Any) -> None:
+    film("walk.mkv")
+    done = run("explain", "walk.mkv", "--dry-run", "--json")
+    plan = json.loads(done.out)
+    assert plan["input"] == "walk.mkv"
+    assert plan["folder"] == "staa-out/walk"
+    assert plan["clips"] >= 1
+    assert not Path("staa-out").exists()
+    table = run("explain", "walk.mkv", "--dry-run")
+    assert table.out == ""
+    assert "walk.mkv -> staa-out/walk" in table.err
+
+
+def test_inputs_of_one_name_keep_their_results_apart(run: Any) -> None:
+    film("x/a.mkv")
+    film("y/a.mkv", frames=12)
+    assert run("explain", "x/a.mkv", "y/a.mkv", "--no-annotated").code == ExitCode.OK
+    lengths = [
+        len(json.loads(Path(f"staa-out/{name}/a/report.json").read_text())["frames"]["index"])
+        for name in ("x", "y")
+    ]
+    assert lengths == [24, 12]
+
+
+def test_a_hostile_name_does_no_harm(run: Any) -> None:
+    film("-r [red]\n.mkv", frames=12)
+    done = run("explain", "./-r [red]\n.mkv", "--no-annotated")
+    assert done.code == ExitCode.OK
+    assert "-r [red]\\n.mkv: " in done.err
+    assert all(Path(line).is_file() for line in done.out.splitlines())
+
+
+def test_reproducible_means_equal_bytes(run: Any) -> None:
+    film("walk.mkv")
+    for folder in ("one", "two"):
+        assert run("explain", "walk.mkv", "--reproducible", "-o", folder).code == ExitCode.OK
+    one = {Path(path).relative_to("one"): data for path, data in written("one").items()}
+    two = {Path(path).relative_to("two"): data for path, data in written("two").items()}
+    assert one.keys() == two.keys()
+    assert [str(path) for path in one if one[path] != two[path]] == []
+
+
+def test_options_reach_the_report(run: Any) -> None:
+    film("walk.mkv")
+    line = "explain walk.mkv --no-annotated --json --sampling uniform --class 1 --method rollout"
+    report = json.loads(run(*line.split(), "--seed", "7").out)
+    assert report["sampling"]["strategy"] == "uniform"
+    assert report["prediction"]["target"]["index"] == 1
+    assert report["prediction"]["target"]["reason"] == "index"
+    assert report["method"]["name"] == "rollout"
+    assert report["settings"]["sampling"]["seed"] == report["settings"]["method"]["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("--method rolout", ExitCode.USAGE),
+        ("--model nowhere-to-be-found", ExitCode.UNAVAILABLE),
+        ("--device cuda:99", ExitCode.UNAVAILABLE),
+        ("--start 99", ExitCode.INPUT_FAILED),
+    ],
+)
+def test_what_cannot_be_has_its_code_and_writes_nothing(run: Any, line: str, code: int) -> None:
+    film("walk.mkv", frames=12)
+    done = run("explain", "walk.mkv", *line.split())
+    assert done.code == code
+    assert done.out == ""
+    assert done.err.startswith("error: ")
+    assert written() == {}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals are different there")
+def test_an_interrupt_leaves_finished_videos_and_no_parts(tmp_path: Path) -> None:
+    for number in range(30):
+        film(f"in/{number:02}.mkv", frames=48)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "staa_cli", "explain", "in", "--threads", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    deadline = time.monotonic() + 60
+    while not list(Path("staa-out").rglob("report.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert "of 30 finished" in err
+    assert "Traceback" not in err
+    assert list(Path("staa-out").rglob("*.part")) == []
+    assert all(Path(line).is_file() for line in out.splitlines())

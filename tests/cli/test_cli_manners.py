@@ -1,0 +1,209 @@
+"""Manners: help, exit codes, what goes to stdout, and what a mistake is told."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from staa_cli import __version__
+from staa_cli.cli.command import SETTINGS
+from staa_cli.config import keys
+from staa_cli.errors import ExitCode
+
+ROOT = Path(__file__).parent.parent.parent
+COMMANDS = ["explain", "models", "methods", "config", "config show", "doctor", "schema"]
+
+
+HEAVY = ("torch", "torchvision", "timm", "av", "PIL", "numpy", "imageio", "yaml", "rich")
+
+
+def test_help_imports_nothing_heavy(staa: Any) -> None:
+    done = staa("explain", "--help", PYTHONPROFILEIMPORTTIME="1")
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "staa_cli.cli.explain" in imported
+    assert not imported & set(HEAVY)
+
+
+@pytest.mark.perf
+def test_help_takes_less_than_a_third_of_a_second(staa: Any) -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        staa("--help")
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(5)) < 0.3
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_goes_to_stdout_plain_and_within_the_width(
+    run: Any, command: str, flag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for width in (60, 80, 120):
+        monkeypatch.setenv("COLUMNS", str(width))
+        done = run(*command.split(), flag)
+        assert done.code == ExitCode.OK
+        assert done.err == ""
+        assert "\x1b" not in done.out
+        examples = re.search(r"^Examples:\n(  .*\n)+", done.out, re.MULTILINE)
+        assert examples
+        rest = done.out.replace(examples[0], "")
+        assert max(len(line) for line in rest.splitlines()) <= width
+        assert "  -h, --help" in done.out
+
+
+def test_every_setting_with_an_option_is_in_the_help_with_its_value(run: Any) -> None:
+    text = " ".join(run("explain", "-h").out.split())
+    for name in " ".join(SETTINGS.values()).split():
+        key = keys()[name]
+        assert key.flag in text
+        if not isinstance(key.default, bool):
+            worth = key.unset or (
+                f"{key.default:g}" if isinstance(key.default, float) else key.default
+            )
+            assert f"[{worth}]" in text
+
+
+def test_help_shows_the_value_in_force(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAA_SAMPLING_CLIPS", "5")
+    assert "[5, by STAA_SAMPLING_CLIPS]" in " ".join(run("explain", "-h").out.split())
+
+
+def test_help_is_coloured_on_demand(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b[" in run("explain", "-h", "--color", "always").out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[" in run("-h").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[" not in run("-h").out
+
+
+def test_version_is_the_version_alone(run: Any) -> None:
+    assert run("--version").out == __version__ + "\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "error"),
+    [
+        ("nonsense", 2, "nonsense"),
+        ("explain --nonsense", 2, "--nonsense"),
+        ("explain --fram 3", 2, "--frames"),
+        ("explain --frames", 2, "--frames"),
+        ("explain a.mp4 --frames 0", 2, "--frames: expected a whole number of at least 1, not '0'"),
+        ("explain a.mp4 --view hot", 2, "--view: expected one of heat"),
+        ("explain a.mp4 --config fst", 2, "'fast'"),
+        ("explain a.mp4 --start 2 --end 1", 2, "--start: the start (2 s) is not before the end"),
+        ("explain a.mp4 --force --no-clobber", 2, "contradict"),
+        ("explain a.mp4 --color blue", 2, "--color"),
+        ("explain --from-file nowhere", 2, "nowhere"),
+        ("explain", 4, "no input was given"),
+        ("explain *.nothing", 4, "no video in *.nothing"),
+        ("config validate nowhere.yaml", 2, "nowhere.yaml"),
+        ("config", 2, "config --help"),
+    ],
+)
+def test_a_mistake_is_one_error_line_and_its_exit_code(
+    run: Any, line: str, code: int, error: str
+) -> None:
+    done = run(*line.split())
+    assert done.code == code
+    assert done.out == ""
+    first, *rest = done.err.splitlines()
+    assert first.startswith("error: ")
+    assert all(line.startswith("hint: ") for line in rest)
+    assert error in done.err
+
+
+def test_no_arguments_at_all_show_the_help(run: Any) -> None:
+    assert run().out == run("--help").out
+
+
+def test_a_bug_is_70_and_the_way_to_see_it(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("staa_cli.methods.list_methods", broken)
+    done = run("methods")
+    assert done.code == ExitCode.INTERNAL
+    assert done.err.startswith("error: ZeroDivisionError: division by zero\nhint: ")
+    assert "-vv" in done.err
+    for traced in (run("methods", "-vv"), run("methods", STAA_DEBUG="1")):
+        assert traced.code == ExitCode.INTERNAL
+        assert "Traceback" in traced.err
+        assert "in broken" in traced.err
+
+
+def test_an_interrupt_is_130(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("staa_cli.methods.list_methods", interrupted)
+    done = run("methods")
+    assert (done.code, done.err) == (ExitCode.INTERRUPTED, "interrupted\n")
+
+
+def test_a_broken_pipe_is_quiet() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "staa_cli", "schema"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(60) == ExitCode.BROKEN_PIPE
+
+
+def test_a_full_disk_is_said_in_words() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full on this system")
+    with full.open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "staa_cli", "schema"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+    assert done.returncode == ExitCode.INPUT_FAILED
+    assert done.stderr.startswith("error: no space left")
+
+
+def test_schema_prints_a_json_schema(run: Any) -> None:
+    jsonschema.Draft202012Validator.check_schema(json.loads(run("schema").out))
+
+
+def test_methods_and_models_speak_json_and_tables(run: Any) -> None:
+    methods = json.loads(run("methods", "--json").out)
+    assert "staa" in [method["name"] for method in methods]
+    table = run("methods").out.splitlines()
+    assert table[0].split()[0] == "NAME"
+    assert len(table) >= len(methods) + 1
+    models = json.loads(run("models", "--json").out)
+    assert "tiny-events" in [model["name"] for model in models]
+    assert "tiny-events" in run("models").out
+
+
+def test_a_table_fits_its_terminal_and_never_cuts_a_word(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for width in (60, 80, 120):
+        monkeypatch.setenv("COLUMNS", str(width))
+        for command in ("methods", "models", "config show"):
+            lines = run(*command.split()).out.splitlines()
+            assert max(len(line) for line in lines) <= width
+    monkeypatch.delenv("COLUMNS")
+    names = [line.split()[0] for line in run("methods").out.splitlines()[1:]]
+    assert names == [method["name"] for method in json.loads(run("methods", "--json").out)]
