@@ -2,7 +2,8 @@
 
 Pure arithmetic on time stamps. Within a clip, scores and maps are interpolated between the moments
 that the model saw. Where clips overlap they are averaged with weights that fall towards a clip's
-ends, so that no seam shows. Frames outside every clip take the value of the nearest moment.
+ends, so that no seam shows. Gaps between clips are interpolated, too; before the first clip and
+after the last one, the nearest value holds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ from staa_cli.schema import (
     TemporalFacts,
 )
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in the picture, each 0 to 1."""
+
 MOMENTS = 5
+_LEAST_TRUST = 0.05  # or a frame at the ends of all its clips would count nowhere
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +69,7 @@ class Piece:
 
     def covers(self, times_s: Float64) -> Bool:
         """[N] which times lie between the clip's first and last frame."""
+        # The mean of a tubelet's times may be rounded past the last frame.
         first, last = self.seen_s[0] - 1e-9, self.seen_s[-1] + 1e-9
         return np.asarray((times_s >= first) & (times_s <= last))
 
@@ -72,7 +79,7 @@ class Piece:
         half = (self.seen_s[-1] - self.seen_s[0]) / 2
         if half <= 0:
             return np.ones_like(times_s)
-        return np.asarray(np.maximum(1.0 - np.abs(times_s - middle) / half, 0.0) + 0.05)
+        return np.asarray(np.maximum(1.0 - np.abs(times_s - middle) / half, 0.0) + _LEAST_TRUST)
 
 
 def stitch_scores(pieces: Sequence[Piece], times_s: Float64) -> FrameScores:
@@ -92,7 +99,7 @@ def stitch_scores(pieces: Sequence[Piece], times_s: Float64) -> FrameScores:
     return FrameScores(times_s, fill[0].astype(np.float32), fill[1].astype(np.float32), seen)
 
 
-def stitch_maps(pieces: Sequence[Piece], box: tuple[float, float, float, float]) -> HeatMaps:
+def stitch_maps(pieces: Sequence[Piece], box: Box) -> HeatMaps:
     """Maps of clips in, each multiplied by its clip's weight, one a seen moment out."""
     moments = np.unique(np.concatenate([piece.times_s for piece in pieces]))
     grid = pieces[0].maps.shape[1:]
@@ -108,13 +115,13 @@ def stitch_maps(pieces: Sequence[Piece], box: tuple[float, float, float, float])
 
 def _between(piece: Piece, times_s: Float64) -> Float32:
     """[n, h, w] maps of a clip, interpolated in time."""
-    right = np.clip(np.searchsorted(piece.times_s, times_s), 1, max(len(piece.times_s) - 1, 1))
-    left = right - 1
     if len(piece.times_s) == 1:
         return np.repeat(piece.maps, len(times_s), axis=0)
+    right = np.clip(np.searchsorted(piece.times_s, times_s), 1, len(piece.times_s) - 1)
+    left = right - 1
     span = piece.times_s[right] - piece.times_s[left]
-    part = np.clip((times_s - piece.times_s[left]) / span, 0.0, 1.0).astype(np.float32)
-    part = part[:, None, None]
+    part = np.clip((times_s - piece.times_s[left]) / span, 0.0, 1.0)
+    part = part.astype(np.float32)[:, None, None]  # [n, 1, 1]
     return piece.maps[left] * (1 - part) + piece.maps[right] * part
 
 
@@ -160,74 +167,89 @@ def measure(pieces: Sequence[Piece], flat_below: float) -> TemporalFacts:
         flat_below: coefficient of variation below which the curve counts as uniform.
     """
     scores = np.concatenate([piece.scores for piece in pieces]).astype(np.float64)
-    mean, size = float(scores.mean()), len(scores)
-    spread = float(scores.std())
-    scale = max(abs(mean), float(np.abs(scores).mean()))
-    variation = spread / scale if scale > 0 else 0.0
+    size, variation = len(scores), _variation(scores)
     positive = np.maximum(scores, 0.0)
     share = positive / positive.sum() if positive.sum() > 0 else np.full(size, 1 / size)
     entropy = float(-(share * np.log(np.maximum(share, 1e-300))).sum())
     return TemporalFacts(
         minimum=float(scores.min()),
         maximum=float(scores.max()),
-        mean=mean,
+        mean=float(scores.mean()),
         coefficient_of_variation=variation,
         entropy=entropy / np.log(size) if size > 1 else 1.0,
         flat=variation < flat_below,
     )
 
 
-def find_moments(scores: FrameScores, maps: HeatMaps, limit: int = MOMENTS) -> tuple[Moment, ...]:
-    """Stretches in which the weighted score stands in the upper half of its range, best first."""
+def _variation(values: Float64) -> float:
+    """Coefficient of variation; of signed values, by the mean of their magnitudes."""
+    scale = float(np.abs(values).mean())
+    return float(values.std()) / scale if scale > 0 else 0.0
+
+
+def find_moments(
+    scores: FrameScores, maps: HeatMaps, *, flat_below: float = 0.0, limit: int = MOMENTS
+) -> tuple[Moment, ...]:
+    """Stretches in which the weighted score stands in the upper half of its range, best first.
+
+    Args:
+        scores: of a video.
+        maps: of the same video.
+        flat_below: coefficient of variation of the weighted score below which there are none.
+        limit: how many at most.
+    """
     values = np.maximum(scores.weighted_score.astype(np.float64), 0.0)
-    total, low, high = values.sum(), values.min(), values.max()
-    if total <= 0 or high - low <= 1e-9 * high:
+    if _variation(values) < max(flat_below, _ROUNDING):
         return ()
-    above = np.concatenate([[False], values >= (low + high) / 2, [False]])
+    total = values.sum()
+    above = np.concatenate([[False], values >= (values.min() + values.max()) / 2, [False]])
     edges = np.flatnonzero(np.diff(above.astype(np.int8)))
     moments = []
     for start, end in zip(edges[::2], edges[1::2], strict=True):
         peak = start + int(np.argmax(values[start:end]))
-        centre, box = _place(maps, float(scores.times_s[peak]))
+        heat = maps.values[int(np.argmin(np.abs(maps.times_s - scores.times_s[peak])))]
         moments.append(
             Moment(
                 start_s=float(scores.times_s[start]),
                 peak_s=float(scores.times_s[peak]),
                 end_s=float(scores.times_s[end - 1]),
                 share=float(values[start:end].sum() / total),
-                centre=centre,
-                box=box,
+                centre=centre_of_mass(heat, maps.box),
+                box=_strongest_half(heat, maps.box),
             )
         )
     return tuple(sorted(moments, key=lambda moment: -moment.share)[:limit])
 
 
-def _place(
-    maps: HeatMaps, time_s: float
-) -> tuple[tuple[float, float], tuple[float, float, float, float]]:
-    """Centre of the map nearest in time, and the box of its strongest half, in the picture."""
-    heat = np.maximum(maps.values[int(np.argmin(np.abs(maps.times_s - time_s)))], 0.0)
-    left, top, right, bottom = maps.box
-    height, width = heat.shape
-    if heat.sum() <= 0:
-        return ((left + right) / 2, (top + bottom) / 2), maps.box
-    order = np.argsort(-heat, axis=None, kind="stable")
-    mass = np.cumsum(heat.ravel()[order])
+def centre_of_mass(values: Float32 | Float64, box: Box) -> tuple[float, float]:
+    """A map [h, w] and its box in, x and y in the picture out; negative values count as none.
+
+    A map without mass has its centre in the middle of the box.
+    """
+    mass = values.astype(np.float64).clip(0)
+    if mass.sum() <= 0:
+        mass = np.ones_like(mass)
+    rows, columns = ((np.arange(n) + 0.5) / n for n in mass.shape)
+    x = float((mass.sum(axis=0) * columns).sum() / mass.sum())
+    y = float((mass.sum(axis=1) * rows).sum() / mass.sum())
+    left, top, right, bottom = box
+    return left + x * (right - left), top + y * (bottom - top)
+
+
+def _strongest_half(values: Float32, box: Box) -> Box:
+    """Box in the picture around the fewest tokens of a map [h, w] that hold half of its mass."""
+    heat = values.astype(np.float64).clip(0).ravel()
+    order = np.argsort(-heat, kind="stable")
+    mass = np.cumsum(heat[order])
+    if mass[-1] <= 0:
+        return box
     strongest = order[: int(np.searchsorted(mass, mass[-1] / 2)) + 1]
-    rows, columns = np.unravel_index(strongest, heat.shape)
-    y = (np.arange(height) + 0.5) @ heat.sum(axis=1) / heat.sum() / height
-    x = (np.arange(width) + 0.5) @ heat.sum(axis=0) / heat.sum() / width
-
-    def across(part: float) -> float:
-        return left + part * (right - left)
-
-    def down(part: float) -> float:
-        return top + part * (bottom - top)
-
-    box = (
-        across(columns.min() / width),
-        down(rows.min() / height),
-        across((columns.max() + 1) / width),
-        down((rows.max() + 1) / height),
+    rows, columns = np.unravel_index(strongest, values.shape)
+    left, top, right, bottom = box
+    height, width = (bottom - top) / values.shape[0], (right - left) / values.shape[1]
+    return (
+        left + float(columns.min()) * width,
+        top + float(rows.min()) * height,
+        left + float(columns.max() + 1) * width,
+        top + float(rows.max() + 1) * height,
     )
-    return (across(float(x)), down(float(y))), tuple(map(float, box))  # type: ignore[return-value]

@@ -32,47 +32,54 @@ def _flag(text: str, panel: str, *names: str) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel)
 
 
+_Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="INPUT", help="Videos, folders, or quoted patterns."),
+]
+_FromFile = Annotated[
+    str | None,
+    typer.Option(
+        "--from-file",
+        metavar="LIST|-",
+        help="Read more inputs from a file, one a line.",
+        rich_help_panel="Inputs",
+    ),
+]
+_Recursive = Annotated[
+    bool, _flag("Look into subfolders of a folder.", "Inputs", "--recursive", "-r")
+]
+_Offline = Annotated[bool, _flag("Never use the network.", "Model", "--offline")]
+_Json = Annotated[bool, _flag("Print reports on stdout.", "Output", "--json")]
+_Force = Annotated[bool, _flag("Explain again what is finished already.", "Run", "--force")]
+_NoClobber = Annotated[
+    bool, _flag("Leave every result as it is, even an old one.", "Run", "--no-clobber")
+]
+_Reproducible = Annotated[
+    bool, _flag("Leave out times and hosts: equal input, equal bytes.", "Run", "--reproducible")
+]
+_FailFast = Annotated[
+    bool, _flag("Stop at the first input that fails.", "Run", "--fail-fast", "-x")
+]
+_DryRun = Annotated[bool, _flag("Say what would be done, and do nothing.", "Run", "--dry-run")]
+
+
 def add(app: typer.Typer) -> None:
     """Register the command."""
     command(app, _EXAMPLES, settings=SETTINGS)(explain)
 
 
 def explain(
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="INPUT", help="Videos, folders, or quoted patterns."),
-    ] = None,
+    inputs: _Inputs = None,
     *,
-    recursive: Annotated[
-        bool, _flag("Look into subfolders of a folder.", "Inputs", "--recursive", "-r")
-    ] = False,
-    from_file: Annotated[
-        str | None,
-        typer.Option(
-            "--from-file",
-            metavar="LIST|-",
-            help="Read more inputs from a file, one a line.",
-            rich_help_panel="Inputs",
-        ),
-    ] = None,
-    offline: Annotated[bool, _flag("Never use the network.", "Model", "--offline")] = False,
-    json: Annotated[bool, _flag("Print reports on stdout.", "Output", "--json")] = False,
-    force: Annotated[
-        bool, _flag("Explain again what is finished already.", "Run", "--force")
-    ] = False,
-    no_clobber: Annotated[
-        bool, _flag("Leave every result as it is, even an old one.", "Run", "--no-clobber")
-    ] = False,
-    reproducible: Annotated[
-        bool,
-        _flag("Leave out times and hosts: equal input, equal bytes.", "Run", "--reproducible"),
-    ] = False,
-    fail_fast: Annotated[
-        bool, _flag("Stop at the first input that fails.", "Run", "--fail-fast", "-x")
-    ] = False,
-    dry_run: Annotated[
-        bool, _flag("Say what would be done, and do nothing.", "Run", "--dry-run")
-    ] = False,
+    recursive: _Recursive = False,
+    from_file: _FromFile = None,
+    offline: _Offline = False,
+    json: _Json = False,
+    force: _Force = False,
+    no_clobber: _NoClobber = False,
+    reproducible: _Reproducible = False,
+    fail_fast: _FailFast = False,
+    dry_run: _DryRun = False,
     console: Console,
     loaded: Loaded,
 ) -> None:

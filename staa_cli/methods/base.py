@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from staa_cli.errors import UsageError
 from staa_cli.registry import Registry
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from staa_cli.models.layers import TapAttention
     from staa_cli.models.taps import Tap
 
 
@@ -132,6 +133,29 @@ def register(name: str) -> Callable[[type[Method]], type[Method]]:
         return cls
 
     return add
+
+
+def require_class_token(layout: AttentionLayout, method: str) -> None:
+    """Refuse a model whose head does not read a class token.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if layout.pooling != "cls":
+        raise UsageError(
+            f"{method} follows the class token, and this model has none", "use --method staa"
+        )
+
+
+def space_role(layout: AttentionLayout) -> str:
+    """Role of the attention that runs over space: alone, or together with time."""
+    return "joint" if layout.kind == "joint" else "spatial"
+
+
+def space_attention(model: Any, layout: AttentionLayout, block: int) -> TapAttention:
+    """The attention layer of a block that runs over space."""
+    layer: TapAttention = model.attention_layers()[space_role(layout), block]
+    return layer
 
 
 def to_grid(rows: torch.Tensor, layout: AttentionLayout, batch: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from staa_cli.methods.base import Evidence, Method, Reading, register
@@ -18,12 +19,14 @@ class Random(Method):
 
     def attribute(self, evidence: Evidence) -> Reading:
         """Independent uniform numbers, the same for the same seed and clip."""
-        seeds = evidence.clip_indices or range(len(evidence.inputs))
-        maps = []
-        for index in seeds:
-            generator = torch.Generator().manual_seed((evidence.options.seed << 32) + index)
-            maps.append(torch.rand(evidence.layout.grid, generator=generator))
-        return Reading(torch.stack(maps).to(evidence.inputs.device))
+        numbers = evidence.clip_indices or range(len(evidence.inputs))
+        maps = [
+            np.random.default_rng([evidence.options.seed, number]).random(
+                evidence.layout.grid, dtype=np.float32
+            )
+            for number in numbers
+        ]
+        return Reading(torch.from_numpy(np.stack(maps)).to(evidence.inputs.device))
 
 
 @register("centre")
@@ -62,5 +65,5 @@ class FrameDifference(Method):
             return Reading(inputs.new_zeros(len(inputs), *evidence.layout.grid))
         before = torch.cat([steps[:, :1], steps], dim=1)  # [B, T, H, W]
         after = torch.cat([steps, steps[:, -1:]], dim=1)
-        motion = (before + after)[:, None] / 2
+        motion = (before + after)[:, None] / 2  # [B, 1, T, H, W]
         return Reading(torch.nn.functional.adaptive_avg_pool3d(motion, evidence.layout.grid)[:, 0])

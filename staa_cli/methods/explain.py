@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -42,13 +42,14 @@ def explain_batch(
 
     Args:
         model: float [B, T, 3, H, W] to logits [B, classes].
-        layout: how it attends.
+        layout: how it attends; clips may be of another length than its grid.
         inputs: [B, T, 3, H, W], on the model's device and in its precision.
         method: how to attribute.
         options: of the method.
         target: class to explain, one for all or one a clip; each clip's own top-1 where None.
         clip_indices: [B] numbers of the clips in their video.
     """
+    layout = _fitted(layout, inputs)
     with taps(model, method.taps(layout, options)) as captured:
         logits: Tensor = model(inputs)
     if target is None:
@@ -65,6 +66,11 @@ def explain_batch(
         values=reading.values.float().cpu().numpy(),
         cls_self_mass=tuple(masses.tolist()) if masses is not None else (None,) * len(logits),
     )
+
+
+def _fitted(layout: AttentionLayout, inputs: Tensor) -> AttentionLayout:
+    """The layout with the token grid that clips [B, T, 3, H, W] of this length give."""
+    return replace(layout, grid=(inputs.shape[1] // layout.tubelet, *layout.grid[1:]))
 
 
 @torch.inference_mode()

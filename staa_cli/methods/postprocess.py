@@ -27,11 +27,16 @@ def postprocess(
 
     Args:
         values: raw.
-        threshold: ``none``, ``otsu``, ``percentile``, or ``mean_std``; lower values go to zero.
+        threshold: ``none``, ``otsu``, ``percentile``, or ``mean_std``; what is weaker, whatever its
+            sign, goes to zero.
         threshold_value: the percentile (80 by default), or the number of standard deviations above
             the mean (1 by default).
         focus_sigma: deviation of the space-time Gaussian that smooths first, in tokens.
         focus_gamma: exponent that sharpens then; the mass is kept.
+
+    Returns:
+        float32, always a copy. Smoothing and sharpening come first, so that the threshold sees what
+        will be drawn.
 
     Raises:
         UsageError: a parameter that cannot be.
@@ -40,8 +45,8 @@ def postprocess(
     if focus_gamma != 1.0:
         out = sharpen(out, focus_gamma)
     if threshold != "none":
-        level = find_level(out, threshold, threshold_value)
-        out = np.where(out >= level, out, np.float32(0))
+        size = np.abs(out)
+        out = np.where(size >= find_level(size, threshold, threshold_value), out, np.float32(0))
     return out
 
 

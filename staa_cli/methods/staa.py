@@ -12,18 +12,22 @@ attention needs no such step: its rows run over space and time already.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.base import Evidence, Method, Options, Reading, register, to_grid
+from staa_cli.methods.base import (
+    Evidence,
+    Method,
+    Options,
+    Reading,
+    register,
+    space_role,
+    to_grid,
+)
+from staa_cli.models.taps import Tap, cls_row, full_map, mean_row
 from staa_cli.schema import AttentionLayout
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from staa_cli.models.taps import Tap
 
 COMBINATIONS = ("mean",)
 
@@ -58,17 +62,17 @@ class Staa(Method):
 
 def path_taps(layout: AttentionLayout, block: int) -> list[Tap]:
     """What one block's attention path needs to be read."""
-    from staa_cli.models.taps import Tap, cls_row, full_map, mean_row
-
     if layout.kind == "divided":
         return [
             Tap("spatial", block, "space", cls_row),
             Tap("temporal", block, "time", full_map),
         ]
     if layout.pooling == "attentive":
-        raise UsageError("this method does not read attentive pooling yet")
-    role = "spatial" if layout.kind == "space" else "joint"
-    return [Tap(role, block, "space", mean_row if layout.pooling == "mean" else cls_row)]
+        raise UsageError(
+            "staa does not read attentive pooling yet", "`staa methods` lists the others"
+        )
+    read = mean_row if layout.pooling == "mean" else cls_row
+    return [Tap(space_role(layout), block, "space", read)]
 
 
 def spatial_rows(evidence: Evidence, block: int) -> tuple[Tensor, Tensor]:

@@ -11,17 +11,24 @@ The last MLP comes after this layer and is not seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
+
+from torch import Tensor, nn
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.base import Evidence, Method, Options, Reading, register, to_grid
-from staa_cli.methods.staa_value import class_token_projection, require_class_token
+from staa_cli.methods.base import (
+    Evidence,
+    Method,
+    Options,
+    Reading,
+    register,
+    require_class_token,
+    space_role,
+    to_grid,
+)
+from staa_cli.methods.staa_value import class_token_projection
+from staa_cli.models.taps import Tap, cls_values, shown
 from staa_cli.schema import AttentionLayout
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from staa_cli.models.taps import Tap
 
 
 @register("staa-logit")
@@ -36,17 +43,17 @@ class StaaLogit(Method):
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """What the class token takes in the last block, and the final norm's input."""
-        from staa_cli.models.taps import Tap, cls_values, shown
-
         require_class_token(layout, "staa-logit")
         if layout.kind == "space":
             raise UsageError(
                 "staa-logit needs one class token for a whole clip; this model has one a frame",
                 "use --method staa",
             )
-        role = "joint" if layout.kind == "joint" else "spatial"
         (block,) = self.blocks(layout, options)
-        return [Tap(role, block, "values", cls_values), Tap("read_out", 0, "read_out", shown)]
+        return [
+            Tap(space_role(layout), block, "values", cls_values),
+            Tap("read_out", 0, "read_out", shown),
+        ]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
         """The last block, always: what earlier ones write is read again by later ones."""
@@ -68,7 +75,7 @@ class StaaLogit(Method):
 
 def class_direction(evidence: Evidence) -> Tensor:
     """w_c_eff [B, D]: the head's row of each clip's target through the final norm as observed."""
-    norm, head = cast("nn.LayerNorm", evidence.model.norm), cast("nn.Linear", evidence.model.head)
+    norm, head = cast(nn.LayerNorm, evidence.model.norm), cast(nn.Linear, evidence.model.head)
     weights = head.weight[evidence.targets].float() * norm.weight.float()  # [B, D]
     token = evidence.captured["read_out", 0][:, 0].float()  # [B, D]
     sigma = (token.var(dim=-1, correction=0) + norm.eps).sqrt()

@@ -8,15 +8,19 @@ token's own share, so that score is (1 - a_cls) / P: nearly the same number for 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.base import Evidence, Method, Options, Reading, register
+from staa_cli.methods.base import (
+    Evidence,
+    Method,
+    Options,
+    Reading,
+    register,
+    require_class_token,
+)
 from staa_cli.methods.staa import spatial_rows
+from staa_cli.models.taps import Tap, cls_row
 from staa_cli.schema import AttentionLayout
-
-if TYPE_CHECKING:
-    from staa_cli.models.taps import Tap
 
 
 @register("staa-published")
@@ -29,14 +33,14 @@ class StaaPublished(Method):
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """The class token's spatial row of the last block."""
-        from staa_cli.models.taps import Tap, cls_row
-
-        if layout.kind == "joint" or layout.pooling != "cls":
+        require_class_token(layout, "staa-published")
+        if layout.kind == "joint":
             raise UsageError(
-                "staa-published reads spatial attention from a class token; this model has none",
+                "staa-published reads attention within a frame; this model has none",
                 "use --method staa",
             )
-        return [Tap("spatial", block, "space", cls_row) for block in self.blocks(layout, options)]
+        (block,) = self.blocks(layout, options)
+        return [Tap("spatial", block, "space", cls_row)]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
         """The last block, always."""

@@ -7,32 +7,24 @@ is looked at but whose value is near zero contributes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
 
 import torch
+from torch import Tensor, nn
 
-from staa_cli.errors import UsageError
-from staa_cli.methods.base import Evidence, Method, Options, Reading, register, to_grid
+from staa_cli.methods.base import (
+    Evidence,
+    Method,
+    Options,
+    Reading,
+    register,
+    require_class_token,
+    space_attention,
+    space_role,
+    to_grid,
+)
 from staa_cli.methods.staa import temporal_maps
+from staa_cli.models.taps import Tap, cls_values, full_map
 from staa_cli.schema import AttentionLayout
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from staa_cli.models.layers import TapAttention
-    from staa_cli.models.taps import Tap
-
-
-def require_class_token(layout: AttentionLayout, method: str) -> None:
-    """Refuse a model whose head does not read a class token.
-
-    Raises:
-        UsageError: it does not.
-    """
-    if layout.pooling != "cls":
-        raise UsageError(
-            f"{method} follows the class token, and this model has none", "use --method staa"
-        )
 
 
 @register("staa-value")
@@ -68,15 +60,13 @@ class StaaValue(Method):
         if layout.kind == "divided":
             time = temporal_maps(evidence, block)  # [B, P, T, T']
             space = torch.einsum("btp,bpts->bsp", space, time)
-        return space.reshape(batch, *layout.grid) / layout.grid[0]
+        mean: Tensor = space / layout.grid[0]  # the class token averages over frames
+        return mean.reshape(batch, *layout.grid)
 
 
 def value_taps(layout: AttentionLayout, block: int) -> list[Tap]:
     """What the class token takes in one block, and where those tokens had looked in time."""
-    from staa_cli.models.taps import Tap, cls_values, full_map
-
-    role = "joint" if layout.kind == "joint" else "spatial"
-    taps = [Tap(role, block, "values", cls_values)]
+    taps = [Tap(space_role(layout), block, "values", cls_values)]
     if layout.kind == "divided":
         taps.append(Tap("temporal", block, "time", full_map))
     return taps
@@ -84,7 +74,4 @@ def value_taps(layout: AttentionLayout, block: int) -> list[Tap]:
 
 def class_token_projection(model: nn.Module, layout: AttentionLayout, block: int) -> Tensor:
     """W_o [D, heads * d] of the attention layer in which the class token reads."""
-    role = "joint" if layout.kind == "joint" else "spatial"
-    layer = cast("TapAttention", model.attention_layers()[role, block])  # type: ignore[operator]
-    weight: Tensor = layer.proj.weight
-    return weight.float()
+    return space_attention(model, layout, block).proj.weight.float()

@@ -4,6 +4,7 @@
 
     family   timesformer
     arch     a function registered with timm, for example timesformer_tiny_events
+    background  index of the class that means "nothing happens" (may be absent)
     kwargs   arguments for it, where its defaults are not the ones of the weights (may be absent)
     labels   names of the classes, in the order of the head
     input    fields of schema.ModelInput; those with a default there may be absent
@@ -39,6 +40,7 @@ class Card:
     origin: str
     note: str
     kwargs: dict[str, Any] = field(default_factory=dict)
+    background: int | None = None
 
 
 def read_cards(folder: Path = WEIGHTS) -> dict[str, Card]:

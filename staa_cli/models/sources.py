@@ -55,6 +55,7 @@ def family_of_arch(arch: str) -> str:
 
 def open_bundled(card: Card) -> Opened:
     """A card in, the model that it describes out."""
+    FAMILIES.get(card.family)  # imports the family, which registers its architectures with timm
     module = _build(model_entrypoint(card.arch), {"num_classes": len(card.labels), **card.kwargs})
     fit(module, read_weights([card.weights]), card.weights.name)
     return module, ModelInfo(
@@ -68,6 +69,7 @@ def open_bundled(card: Card) -> Opened:
         layout=module.layout(),
         labels=card.labels,
         parameters=_parameters(module),
+        background=card.background,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from staa_cli import __version__
 from staa_cli.errors import OutputError
 from staa_cli.schema import SCHEMA_VERSION, Explanation, Float32, Float64, Prediction
+from staa_cli.timeline import centre_of_mass
 
 _TOP_K = 5
 
@@ -142,23 +143,6 @@ def _spatial(explanation: Explanation) -> dict[str, Any]:
             "entropy": np.array([map_entropy(each) for each in maps.values]),
         },
     }
-
-
-def centre_of_mass(
-    values: Float32 | Float64, box: tuple[float, float, float, float]
-) -> tuple[float, float]:
-    """A map [h, w] and its box in, x and y in the picture out; negative values count as none.
-
-    A map without mass has its centre in the middle of the box.
-    """
-    mass = values.astype(np.float64).clip(0)
-    if mass.sum() <= 0:
-        mass = np.ones_like(mass)
-    rows, columns = ((np.arange(n) + 0.5) / n for n in mass.shape)
-    x = float((mass.sum(axis=0) * columns).sum() / mass.sum())
-    y = float((mass.sum(axis=1) * rows).sum() / mass.sum())
-    left, top, right, bottom = box
-    return left + x * (right - left), top + y * (bottom - top)
 
 
 def map_entropy(values: Float32 | Float64) -> float:

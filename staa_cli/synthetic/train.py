@@ -9,7 +9,6 @@ goes on from the last checkpoint, and ends in the same place.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -60,6 +59,8 @@ class Recipe:
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
     warmup: int = 200
+    decay: float = 0.3
+    """Part of the steps in which the rate comes down."""
     ema: float = 0.998
     model: tuple[tuple[str, Any], ...] = ()
 
@@ -77,11 +78,12 @@ class Recipe:
         return self.stages[-1]
 
     def rate_at(self, step: int) -> float:
-        """Learning rate: linear warm-up, then a half cosine down to zero."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(self.steps - self.warmup, 1)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        """Learning rate: linear warm-up, constant, and linearly down to zero at the end.
+
+        Constant for so long, so that a run can be made longer without beginning again.
+        """
+        decay = max(round(self.steps * self.decay), 1)
+        return self.learning_rate * min((step + 1) / self.warmup, (self.steps - step) / decay, 1.0)
 
 
 EASY = replace(STANDARD, resting=(0, 1), circling=(0, 1), circling_a_while=(0, 1))

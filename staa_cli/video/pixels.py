@@ -65,9 +65,9 @@ class Orientation:
         return cls(info.rotation // 90, info.mirrored)
 
     def turn(self, picture: UInt8) -> UInt8:
-        """[h, w, ...] as stored in, [H, W, ...] upright and contiguous out."""
+        """[h, w, ...] as stored in, a contiguous copy [H, W, ...] upright out."""
         upright = np.rot90(picture, self.turns)
-        return np.ascontiguousarray(upright[:, ::-1] if self.mirrored else upright)
+        return np.array(upright[:, ::-1] if self.mirrored else upright, order="C")
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) of one side of the turn in, of the other side out."""
@@ -89,21 +89,29 @@ class Converter:
 
     def planes(self, frame: VideoFrame) -> YuvPlanes:
         """A decoded frame in, its planes out, padded to even sizes by repeating the edge."""
-        width, height = self._size
         if self._transfer != "sdr":
             frame = VideoFrame.from_ndarray(self._stored_rgb(frame), format="rgb24")
         matrix = kept_matrix(frame)
-        frame = self._scaler.reformat(
+        stored = self._yuv420p(frame, matrix).planes
+        y, u, v = (self._orientation.turn(plane_array(plane)) for plane in stored)
+        y = np.pad(y, ((0, y.shape[0] % 2), (0, y.shape[1] % 2)), mode="edge")
+        return YuvPlanes(y, u, v, "bt709" if matrix in (None, Colorspace.ITU709) else "bt601")
+
+    def _yuv420p(self, frame: VideoFrame, matrix: int | None) -> VideoFrame:
+        limited = frame.color_range != ColorRange.JPEG
+        if (frame.format.name, limited, frame.width, frame.height) == (
+            "yuv420p",
+            True,
+            *self._size,
+        ):
+            return frame  # an odd size would come back damaged from FFmpeg 8.0
+        return self._scaler.reformat(
             frame,
-            width,
-            height,
+            *self._size,
             "yuv420p",
             dst_colorspace=Colorspace.ITU709 if matrix is None else None,
             dst_color_range=ColorRange.MPEG,
         )
-        y, u, v = (self._orientation.turn(plane_array(plane)) for plane in frame.planes)
-        y = np.pad(y, ((0, y.shape[0] % 2), (0, y.shape[1] % 2)), mode="edge")
-        return YuvPlanes(y, u, v, "bt709" if matrix in (None, Colorspace.ITU709) else "bt601")
 
     def _stored_rgb(self, frame: VideoFrame) -> UInt8:
         width, height = self._size

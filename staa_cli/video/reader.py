@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -17,7 +17,7 @@ from staa_cli.errors import VideoError
 from staa_cli.schema import UInt8, VideoInfo
 from staa_cli.video.pixels import Converter
 from staa_cli.video.source import open_video, packets
-from staa_cli.video.table import DecodeReport, FrameTable, decode, frame_table
+from staa_cli.video.table import DecodeReport, FrameTable, Key, decode, frame_table
 
 
 def iter_frames(
@@ -110,7 +110,8 @@ def _sought(
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Wanted frames by seeking; ends early at the first doubt that one is the right one."""
     with open_video(path) as (container, stream):
-        _refuse_damage(stream)
+        # Damage fails here: how it is painted over depends on what was skipped.
+        stream.codec_context.options = {"err_detect": "explode"}
         cursor = _Cursor(container, stream, table)
         for index in wanted:
             frame = cursor.find(int(table.ticks[index]))
@@ -119,31 +120,22 @@ def _sought(
             yield index, frame
 
 
-def _refuse_damage(stream: VideoStream) -> None:
-    """Make the decoder fail where it would paint over damage: how, depends on what was skipped."""
-    context = stream.codec_context
-    context.options = {"err_detect": "explode"}
-    if context.name == stream.codec.canonical_name:  # FFmpeg's own: with more, errors are lost
-        context.thread_count = 1
-
-
 class _Cursor:
     """A place in an open video that moves to wanted frames, by decoding on or by a seek."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, table: FrameTable) -> None:
-        self._container, self._stream = container, stream
-        self._keys, self._seeks = table.keys, table.seeks
+        self._container, self._stream, self._keys = container, stream, table.keys
         self._target = self._at = int(table.ticks[0]) - 1
-        self._frames = self._decoded()
+        self._frames = self._decoded(None)
 
     def find(self, target: int) -> VideoFrame | None:
         """A listed time in, its frame out; None where decoding gave no such frame or failed."""
-        before = int(np.searchsorted(self._keys, target, side="right")) - 1
+        last = bisect_right(self._keys, target, key=lambda key: key.ticks) - 1
         try:
-            for attempt, key in enumerate(range(before, before - 2, -1)):
-                if key > 0 and (attempt or self._keys[key] > self._at):
-                    self._container.seek(int(self._seeks[key]), stream=self._stream)
-                    self._frames = self._decoded()
+            for attempt, at in enumerate((last, last - 1)):
+                if at > 0 and (attempt or self._keys[at].ticks > self._at):
+                    self._container.seek(self._keys[at].seek, stream=self._stream)
+                    self._frames = self._decoded(self._keys[at])
                 frame = self._advance(target)
                 if frame is not None and frame.pts == target:
                     return frame
@@ -159,10 +151,17 @@ class _Cursor:
                 return frame
         return None
 
-    def _decoded(self) -> Iterator[VideoFrame]:
-        """Frames from here on; what no other frame needs is skipped before the target."""
+    def _decoded(self, start: Key | None) -> Iterator[VideoFrame]:
+        """Frames from a key frame on, or from here; none where the seek missed it."""
         context = self._stream.codec_context
         for packet in packets(self._container, self._stream):
+            if start is not None:
+                if packet.pts is not None and packet.pts < start.ticks:
+                    continue
+                if packet.pts != start.ticks:
+                    return
+                start = None
+            # What no other frame needs is skipped before the target.
             skip = packet.pts is not None and packet.pts < self._target
             context.skip_frame = "NONREF" if skip else "DEFAULT"
             yield from packet.decode()

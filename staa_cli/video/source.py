@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,6 +87,9 @@ def open_video(path: str, *, sound: bool = False) -> Iterator[tuple[InputContain
     av.logging.set_level(None)
     with video_errors(), _open(path) as container:
         stream = _picture(container)
+        if stream.codec_context.name == stream.codec.canonical_name:
+            # FFmpeg's own decoders lose their errors among slice threads.
+            stream.codec_context.thread_count = 1
         keep = {stream.index, *(a.index for a in container.streams.audio[:1] if sound)}
         for other in container.streams:
             if other.index not in keep:
@@ -129,8 +131,11 @@ def _open(path: str) -> InputContainer:
 
 
 def _reason(path: str) -> VideoError:
-    with Path(path).open("rb") as file:
-        head = file.read(64)
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(64)
+    except OSError:
+        return VideoError("the file went away while it was read")
     for start, cause, hint in _NO_VIDEOS:
         if head.lstrip().startswith(start):
             return VideoError(cause, hint)
@@ -163,5 +168,5 @@ def _check_size(stream: VideoStream) -> None:
 
 def signature(path: str) -> tuple[int, int, int]:
     """A path in, what changes when the file does out: inode, bytes, time of change in ns."""
-    status = os.stat(path)  # noqa: PTH116 - the path may hold any bytes
+    status = Path(path).stat()
     return status.st_ino, status.st_size, status.st_mtime_ns

