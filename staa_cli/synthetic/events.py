@@ -35,11 +35,11 @@ class Setting:
     """How hard the clips are. Pairs are ranges; counts are inclusive."""
 
     name: str
-    resting: tuple[int, int] = (1, 2)
+    resting: tuple[int, int] = (0, 1)
     """Bystanders that only drift."""
-    circling: tuple[int, int] = (1, 2)
+    circling: tuple[int, int] = (1, 1)
     """Bystanders that circle all the time."""
-    circling_a_while: tuple[int, int] = (2, 2)
+    circling_a_while: tuple[int, int] = (1, 1)
     """Bystanders that circle for a stretch of their own."""
     event_share: tuple[float, float] = (0.35, 0.6)
     """Length of the event as a share of the clip."""
@@ -47,14 +47,14 @@ class Setting:
     """Speed of the background while the camera pans, units a second."""
     contrast: float = 1.0
     """1 leaves colours as they are, 0 would dissolve the objects into the background's mean."""
-    noise: float = 0.03
+    noise: float = 0.02
     """Half width of the pixel noise, of 1."""
 
 
 STANDARD = Setting("standard")
 HARD_VARIANTS = (
-    Setting("distractors", resting=(3, 4), circling=(2, 2)),
-    Setting("motion", circling=(3, 4)),
+    Setting("distractors", resting=(2, 3), circling_a_while=(2, 2)),
+    Setting("motion", circling=(3, 3)),
     Setting("drift", camera_drift=0.3),
     Setting("contrast", contrast=0.4),
     Setting("length", event_share=(0.1, 0.6)),
@@ -190,7 +190,7 @@ def make_scene(
         things[0], things[actor] = things[actor], things[0]
     background = tuple(
         (rng.random((k, k, 3), dtype=np.float32) - 0.5) * amplitude + (0.5 if i == 0 else 0.0)
-        for i, (k, amplitude) in enumerate(((8, 0.4), (20, 0.2), (48, 0.15)))
+        for i, (k, amplitude) in enumerate(((8, 0.35), (20, 0.15), (48, 0.1)))
     )
     mean = background[0].mean(axis=(0, 1))
     things = [_soften(thing, mean, setting.contrast) for thing in things]

@@ -86,10 +86,10 @@ class Recipe:
         return self.learning_rate * min((step + 1) / self.warmup, (self.steps - step) / decay, 1.0)
 
 
-EASY = replace(STANDARD, resting=(0, 1), circling=(0, 1), circling_a_while=(0, 1))
+EASY = replace(STANDARD, circling=(0, 1), circling_a_while=(0, 1))
 
 
-def default_recipe(steps: int = 3800, first: int = 1400) -> Recipe:
+def default_recipe(steps: int = 4400, first: int = 2400) -> Recipe:
     """The recipe of the bundled model.
 
     Args:
@@ -302,8 +302,8 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def main(
     out: Annotated[Path, typer.Argument(help="Folder for checkpoints, the log, and the result.")],
-    steps: Annotated[int, typer.Option(help="Steps in all.")] = 3800,
-    first: Annotated[int, typer.Option(help="Of them on small views.")] = 1400,
+    steps: Annotated[int, typer.Option(help="Steps in all.")] = 4400,
+    first: Annotated[int, typer.Option(help="Of them on small views.")] = 2400,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; go on later.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
 ) -> None:
