@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from staa_cli.files import atomic_path
 from staa_cli.render import text
 from staa_cli.render.curve import Curve, Point, unseen
 from staa_cli.render.layout import Box, shorten
+from staa_cli.render.stills import write_png
 from staa_cli.render.strip import hatch
 from staa_cli.schema import Explanation
 
@@ -37,8 +37,7 @@ def plot(explanation: Explanation, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     image = plot_image(explanation)
-    with atomic_path(path) as part:
-        image.save(part, "PNG")
+    write_png(image, path)
 
 
 def plot_image(explanation: Explanation) -> Image.Image:

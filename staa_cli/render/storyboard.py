@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from staa_cli.files import atomic_path
 from staa_cli.render import text
 from staa_cli.render.colour import planes_to_rgb, rgb_to_planes
 from staa_cli.render.layer import Canvas
 from staa_cli.render.layout import Box, shorten
 from staa_cli.render.painter import Painter
 from staa_cli.render.plot import facts_line
+from staa_cli.render.stills import write_png
 from staa_cli.schema import Explanation, UInt8
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def storyboard(
         OutputError: the file cannot be written.
     """
     image = storyboard_image(explanation, frames, settings)
-    with atomic_path(path) as part:
-        image.save(part, "PNG")
+    write_png(image, path)
 
 
 def storyboard_image(

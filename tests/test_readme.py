@@ -1,0 +1,66 @@
+"""The README promises only what runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from staa_cli.cli import run
+from staa_cli.config import load_settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+
+
+def lines_of(language: str) -> list[str]:
+    return [line for kind, block in BLOCKS if kind == language for line in block.splitlines()]
+
+
+def staa_lines() -> list[str]:
+    """Every line of the README that calls the command."""
+    lines = [line.split("  #")[0].strip() for line in lines_of("sh")]
+    return [line for line in lines if line.startswith("staa ")]
+
+
+def test_the_two_lines_that_ci_runs_are_there() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    for name in ("run the tests", "the first run"):
+        assert len(re.findall(rf"^    .+ # {name}$", README, re.MULTILINE)) == 1
+        assert f"line '{name}'" in script
+
+
+def test_the_readme_shows_commands() -> None:
+    assert len(staa_lines()) >= 8
+
+
+@pytest.mark.parametrize("line", staa_lines())
+def test_every_command_line_parses(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(line.split("|")[0].split(">")[0])[1:]
+    command = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
+    depth = 2 if command[0] in ("benchmark", "config") else 1
+    assert run([*words[:depth], "--help"]) == 0
+    text = capsys.readouterr().out
+    for option in (word.split("=")[0] for word in words if re.fullmatch(r"--?[a-z].*", word)):
+        assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text), f"no option {option}"
+
+
+def test_yaml_examples_are_valid_settings(tmp_path: Path) -> None:
+    for index, block in enumerate(b for kind, b in BLOCKS if kind == "yaml" if "on:" not in b):
+        path = tmp_path / f"{index}.yaml"
+        path.write_text(block)
+        load_settings(str(path), {}, {})
+
+
+def test_local_links_and_pictures_exist() -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)]+)\)|src=\"(?!https?:)([^\"]+)\"", README)
+    for target in {a or b for a, b in targets}:
+        assert (ROOT / target.split("#")[0]).exists(), target
+
+
+def test_python_examples_compile() -> None:
+    for block in (block for kind, block in BLOCKS if kind == "python"):
+        compile(block, "README.md", "exec")
