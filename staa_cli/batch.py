@@ -14,10 +14,13 @@ from staa_cli.config import Settings
 from staa_cli.errors import InputError, OutputError, StaaError
 from staa_cli.inputs import Job
 from staa_cli.methods import get_method
+from staa_cli.models.cards import read_cards
+from staa_cli.models.labels import read_labels
 from staa_cli.models.loading import LoadedModel
-from staa_cli.outputs import REPORT, finished_report, save, wanted_files
+from staa_cli.outputs import REPORT, check_free, finished_report, save, wanted_files
 from staa_cli.pipeline import explain_video, find_target, method_options, open_model, plan_clips
-from staa_cli.report import report_dict
+from staa_cli.report import load_report
+from staa_cli.schema import ModelInput
 from staa_cli.video import probe
 
 
@@ -93,12 +96,14 @@ def explain_many(
     method = get_method(settings.method.name)
     method.taps(model.layout, method_options(settings.method))
     find_target(settings.target, model.labels)
+    known = _Known(model.input, model.labels, model.info.weights_sha256)
     outcomes: list[Outcome] = []
     for index, job in enumerate(jobs):
         on_event(Started(job, index, len(jobs)))
         began = time.perf_counter()
         try:
-            outcome = _one(job, model, settings, force, no_clobber, reproducible, on_event)
+            outcome = None if force else _left_alone(job, known, settings, no_clobber)
+            outcome = outcome or _explain(job, model, settings, reproducible, on_event)
         except InputError as error:
             outcome = Outcome(job, "failed", None, error, 0.0, ())
         outcome = replace(outcome, seconds=time.perf_counter() - began)
@@ -109,59 +114,87 @@ def explain_many(
     return outcomes
 
 
-def plan_many(jobs: Sequence[Job], settings: Settings) -> list[dict[str, Any]]:
-    """What `explain_many` would do, a row a video: input, folder, status, clips, files."""
-    model = open_model(settings)
-    rows = []
-    for job in jobs:
-        row: dict[str, Any] = {"input": str(job.source), "folder": str(job.folder)}
-        try:
-            info = probe(job.source)
-            mark = facts.fingerprint(info.sha256, model.info.weights_sha256, settings)
-            done = finished_report(job.folder, mark, settings.output) is not None
-            row["status"] = "skip" if done else "explain"
-            row["clips"] = len(plan_clips(info, model, settings).clips)
-            row["files"] = wanted_files(settings.output)
-        except InputError as error:
-            row |= {"status": "fail", "error": error.cause}
-        rows.append(row)
-    return rows
+def plan_many(
+    jobs: Sequence[Job], settings: Settings, *, force: bool = False, no_clobber: bool = False
+) -> list[dict[str, Any]]:
+    """What `explain_many` would do, a row a video: input, folder, status, clips, files.
+
+    Raises:
+        UsageError: a method or a class that does not exist.
+        UnavailableError: no such model.
+    """
+    get_method(settings.method.name)
+    known = _know(settings)
+    find_target(settings.target, known.labels)
+    return [_plan(job, known, settings, force, no_clobber) for job in jobs]
 
 
-def _one(
-    job: Job,
-    model: LoadedModel,
-    settings: Settings,
-    force: bool,
-    no_clobber: bool,
-    reproducible: bool,
-    on_event: OnEvent,
-) -> Outcome:
-    if no_clobber and (job.folder / REPORT).exists():
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What must be known of a model to tell what there is to do."""
+
+    input: ModelInput
+    labels: tuple[str, ...]
+    weights_sha256: str
+
+
+def _know(settings: Settings) -> _Known:
+    """A bundled model's facts stand on its card; of a checkpoint, only its weights tell them."""
+    card = read_cards().get(settings.model)
+    if card is None or not card.weights.is_file():
+        model = open_model(settings)
+        return _Known(model.input, model.labels, model.info.weights_sha256)
+    labels = card.labels
+    if settings.labels is not None:
+        labels = read_labels(Path(settings.labels), len(labels))
+    return _Known(card.input, labels, sha256_of(card.weights))
+
+
+def _plan(
+    job: Job, known: _Known, settings: Settings, force: bool, no_clobber: bool
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"input": str(job.source), "folder": str(job.folder)}
+    try:
+        done = None if force else _left_alone(job, known, settings, no_clobber)
+        if done is None:
+            _check_folder(job, settings)
+        clips = plan_clips(probe(job.source), known.input, settings).clips
+    except InputError as error:
+        return row | {"status": "fail", "error": error.cause}
+    status = "skip" if done else "explain"
+    return row | {"status": status, "clips": len(clips), "files": wanted_files(settings.output)}
+
+
+def _left_alone(job: Job, known: _Known, settings: Settings, no_clobber: bool) -> Outcome | None:
+    """The outcome of a video whose results stay as they are, None where there is work to do."""
+    if not (job.folder / REPORT).is_file():
+        return None
+    if no_clobber:
         return Outcome(job, "skipped", None, None, 0.0, ())
-    if not force:
-        mark = facts.fingerprint(sha256_of(job.source), model.info.weights_sha256, settings)
-        report = finished_report(job.folder, mark, settings.output)
-        if report is not None:
-            files = tuple(job.folder / name for name in wanted_files(settings.output))
-            return Outcome(job, "skipped", report, None, 0.0, files)
+    mark = facts.fingerprint(sha256_of(job.source), known.weights_sha256, known.labels, settings)
+    report = finished_report(job.folder, mark, settings.output)
+    if report is None:
+        return None
+    outputs = tuple(job.folder / name for name in wanted_files(settings.output))
+    return Outcome(job, "skipped", report, None, 0.0, outputs)
 
+
+def _explain(
+    job: Job, model: LoadedModel, settings: Settings, reproducible: bool, on_event: OnEvent
+) -> Outcome:
     def progress(stage: str, done: int, total: int) -> None:
         on_event(Progress(job, stage, done, total))
 
+    _check_folder(job, settings)  # now: a video may take an hour
     explanation = explain_video(job.source, model, settings=settings, on_progress=progress)
-    _refuse_to_replace_source(job, settings)
     outputs = save(
         explanation, job.folder, settings, reproducible=reproducible, on_progress=progress
     )
-    report = report_dict(explanation, reproducible=reproducible)
-    return Outcome(job, "done", report, None, 0.0, outputs)
+    return Outcome(job, "done", load_report(outputs[-1]), None, 0.0, outputs)
 
 
 def sha256_of(path: Path) -> str:
     """Checksum of a file; empty where it cannot be read, which the probe then explains."""
-    if not path.is_file():
-        return ""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -169,8 +202,9 @@ def sha256_of(path: Path) -> str:
         return ""
 
 
-def _refuse_to_replace_source(job: Job, settings: Settings) -> None:
-    for name in wanted_files(settings.output):
-        target = job.folder / name
-        if target.exists() and target.samefile(job.source):
+def _check_folder(job: Job, settings: Settings) -> None:
+    names = wanted_files(settings.output)
+    check_free(job.folder, names)
+    for target in (job.folder / name for name in names):
+        if target.exists() and job.source.exists() and target.samefile(job.source):
             raise OutputError(f"{target} is the video itself", "choose another --output-dir")

@@ -41,7 +41,7 @@ class ClipReader:
         self._info, self._model, self._clips = info, model, clips
         # A CPU gains nothing from more than one clip at a time.
         self._size = batch_size or (1 if model.device.type == "cpu" else 8)
-        self._on_progress, self._watch = on_progress, watch
+        self._on_progress, self.watch = on_progress, watch
 
     def batches(self, stage: str) -> Iterator[tuple[tuple[int, ...], Tensor]]:
         """One pass: (positions in `clips` [B], normalised float [B, T, 3, h, w])."""
@@ -60,7 +60,7 @@ class ClipReader:
         pictures = iter_frames(self._info, sorted(last_use), self.report)
         kept: dict[int, Tensor] = {}  # index to [3, h, w]
         for number in order:
-            with self._watch("decode"):
+            with self.watch("decode"):
                 while frames[number][-1] not in kept:
                     index, picture = next(pictures)
                     kept[index] = self._model.preprocess_frame(picture)

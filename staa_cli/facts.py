@@ -5,36 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from staa_cli import __version__
 from staa_cli.config import Settings
 from staa_cli.methods import Method
 from staa_cli.models.loading import LoadedModel
-from staa_cli.schema import (
-    AttentionLayout,
-    ModelInfo,
-    Prediction,
-    TemporalFacts,
-    VideoInfo,
-    Warning,
-)
+from staa_cli.schema import ModelInfo, Prediction, TemporalFacts, VideoInfo, Warning
 from staa_cli.video import DecodeReport
 
 LOW_CONFIDENCE = 0.3
 
 _MACHINE_SETTINGS = ("device", "threads", "batch_size", "labels")
-"""Settings that say how the work is done, not what comes out."""
+"""Settings that say how the work is done or where a file lies, not what comes out."""
 
 
 class Stopwatch:
@@ -64,22 +55,13 @@ def relevant(settings: Settings) -> dict[str, Any]:
     return plain
 
 
-def fingerprint(video_sha256: str, weights_sha256: str, settings: Settings) -> str:
-    """One line that stands for input, weights, settings, and version."""
-    parts = [video_sha256, weights_sha256, relevant(settings), settings.labels, __version__]
+def fingerprint(
+    video_sha256: str, weights_sha256: str, labels: Sequence[str], settings: Settings
+) -> str:
+    """One line that stands for input, weights, names of the classes, settings, and version."""
+    parts = [video_sha256, weights_sha256, list(labels), relevant(settings), __version__]
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def layout_for(layout: AttentionLayout, inputs: Tensor) -> AttentionLayout:
-    """A model's layout for clips [B, T, 3, H, W] of another length than it was trained on."""
-    steps = inputs.shape[1] // layout.tubelet
-    return layout if steps == layout.grid[0] else replace(layout, grid=(steps, *layout.grid[1:]))
-
-
-def batch_size(model: LoadedModel) -> int:
-    """Clips a forward pass where nobody says: one on a CPU, which gains nothing from more."""
-    return 1 if model.device.type == "cpu" else 8
 
 
 def with_decoding(info: VideoInfo, report: DecodeReport) -> VideoInfo:
@@ -98,8 +80,16 @@ def warnings(
     temporal: TemporalFacts,
     report: DecodeReport,
 ) -> tuple[Warning, ...]:
-    """What the reader of a report should know about the video, the prediction, and the curve."""
-    found = [*_decode_warnings(info, report)]
+    """What the reader of a report should know about the video, the prediction, and the curve.
+
+    Args:
+        info: of the video, with what decoding met.
+        model: that was asked.
+        prediction: for the whole video.
+        temporal: of the whole video.
+        report: of the pass that was explained.
+    """
+    found = [*_decode_warnings(info, len(report.missing))]
     short = min(info.width, info.height)
     if short < min(model.input.size):
         text = f"the picture ({short} px) is smaller than the model's input and was scaled up"
@@ -115,16 +105,16 @@ def warnings(
     return tuple(found)
 
 
-def _decode_warnings(info: VideoInfo, report: DecodeReport) -> Iterator[Warning]:
-    if report.packets_bad or info.packets_bad or report.missing:
-        bad = max(report.packets_bad, info.packets_bad)
+def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[Warning]:
+    if info.packets_bad or missing:
         text = (
-            f"{bad} broken packets were skipped, {len(report.missing)} frames stand in for others"
+            f"{info.packets_bad} broken packets were skipped, {missing} frames stand in for others"
         )
         yield Warning("decode-errors", text)
-    if info.truncated or report.truncated:
-        text = f"the file ends early: {info.frames} of {info.frames_declared} frames are there"
-        yield Warning("truncated", text)
+    if info.truncated:
+        known = info.frames_declared > info.frames
+        count = f"{info.frames} of {info.frames_declared}" if known else f"{info.frames}"
+        yield Warning("truncated", f"the file ends early: {count} frames are there")
 
 
 def method_warnings(method: Method, settings: Settings) -> tuple[Warning, ...]:
@@ -137,7 +127,7 @@ def method_warnings(method: Method, settings: Settings) -> tuple[Warning, ...]:
 
 def run(model: LoadedModel, watch: Stopwatch) -> dict[str, Any]:
     """What differs from one run to the next."""
-    return {
+    facts: dict[str, Any] = {
         "device": str(model.device),
         "precision": model.precision,
         "threads": torch.get_num_threads(),
@@ -146,11 +136,15 @@ def run(model: LoadedModel, watch: Stopwatch) -> dict[str, Any]:
         "platform": platform.platform(),
         "started_at": watch.started.isoformat(timespec="seconds"),
         "seconds": dict(watch.seconds),
-        "peak_memory_bytes": peak_memory_bytes(),
     }
+    if sys.platform != "win32":  # which does not tell
+        facts["peak_memory_bytes"] = peak_memory_bytes()
+    return facts
 
 
 def peak_memory_bytes() -> int:
-    """Most resident memory that the process has had so far."""
+    """Most resident memory that the process has had so far; not on Windows."""
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

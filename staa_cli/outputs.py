@@ -6,14 +6,13 @@ lists the names that are staa's own, so that the next run may replace them and n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from staa_cli.config import OutputSettings, RenderSettings, Settings
-from staa_cli.errors import OutputError, StaaError
+from staa_cli.errors import InputError, OutputError
 from staa_cli.files import atomic_path, output_errors
 from staa_cli.report import WRITERS, load_report, write_json
 from staa_cli.schema import Explanation, UInt8, Warning
@@ -28,6 +27,7 @@ GIF = "annotated.gif"
 _MARK = ".staa-writing"
 
 OnProgress = Callable[[str, int, int], None]
+"""(stage, done, total)."""
 
 
 def wanted_files(output: OutputSettings) -> list[str]:
@@ -43,6 +43,8 @@ def finished_report(
     folder: Path, fingerprint: str, output: OutputSettings
 ) -> dict[str, Any] | None:
     """The report of a finished run with that fingerprint, None where there is work to do."""
+    if (folder / _MARK).exists():  # what stands beside the report may be of a later, broken run
+        return None
     report = _own_report(folder)
     complete = all((folder / name).is_file() for name in wanted_files(output))
     return report if report and complete and report.get("fingerprint") == fingerprint else None
@@ -64,7 +66,9 @@ def save(
     names = wanted_files(settings.output)
     claim(folder, names)
     if settings.output.annotated:
-        report = _annotate(explanation, folder / ANNOTATED, settings.render, on_progress)
+        report = _annotate(
+            explanation, folder / ANNOTATED, settings.render, reproducible, on_progress
+        )
         explanation = _after_decoding(explanation, report)
     for kind in ("csv", "npz", "plot"):
         if getattr(settings.output, kind):
@@ -81,19 +85,36 @@ def claim(folder: Path, names: Sequence[str]) -> None:
     Raises:
         OutputError: a file of such a name is there that staa did not write.
     """
+    check_free(folder, names)
+    with output_errors(folder):
+        own = _own_names(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _MARK).write_text("\n".join(sorted(own | set(names))) + "\n")
+
+
+def check_free(folder: Path, names: Sequence[str]) -> None:
+    """See that nothing of somebody else's stands where these names would be written.
+
+    Raises:
+        OutputError: a file of such a name is there that staa did not write.
+    """
+    with output_errors(folder):
+        own = _own_names(folder)
+        foreign = [name for name in names if name not in own and (folder / name).exists()]
+    if foreign:
+        raise OutputError(
+            f"{folder / foreign[0]} is in the way, and staa did not write it",
+            "move it away, or choose another folder with --output-dir",
+        )
+
+
+def _own_names(folder: Path) -> set[str]:
+    """Names in the folder that are staa's to replace."""
     mark = folder / _MARK
     own = set(mark.read_text().splitlines()) if mark.is_file() else set()
     if _own_report(folder) is not None:
-        own |= {ANNOTATED, STORYBOARD, GIF, REPORT, *(w.file for w in WRITERS.values())}
-    for name in names:
-        if (folder / name).exists() and name not in own:
-            raise OutputError(
-                f"{folder / name} is in the way, and staa did not write it",
-                "move it away, or choose another folder with --output-dir",
-            )
-    with output_errors(mark):
-        folder.mkdir(parents=True, exist_ok=True)
-        mark.write_text("\n".join(sorted(own | set(names))) + "\n")
+        own |= {ANNOTATED, STORYBOARD, GIF, *(writer.file for writer in WRITERS.values())}
+    return own
 
 
 def _own_report(folder: Path) -> dict[str, Any] | None:
@@ -102,13 +123,17 @@ def _own_report(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         report = load_report(path)
-    except (StaaError, json.JSONDecodeError):
+    except InputError:  # somebody else's, or of another version
         return None
     return report if "staa_version" in report else None
 
 
 def _annotate(
-    explanation: Explanation, path: Path, settings: RenderSettings, on_progress: OnProgress
+    explanation: Explanation,
+    path: Path,
+    settings: RenderSettings,
+    repeatable: bool,
+    on_progress: OnProgress,
 ) -> DecodeReport:
     from staa_cli.render import Painter
     from staa_cli.video import DecodeReport, annotate
@@ -123,6 +148,7 @@ def _annotate(
             size=painter.size,
             preset=settings.preset,
             crf=settings.crf,
+            repeatable=repeatable,
             on_frame=lambda index: on_progress("drawing", index + 1, total),
             report=report,
         )
@@ -131,27 +157,28 @@ def _annotate(
 
 def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanation:
     """Drawing decodes every frame; what it met beyond what sampling met belongs in the report."""
-    video = explanation.video
-    bad = max(video.packets_bad, report.packets_bad)
-    if bad == video.packets_bad and not (report.truncated and not video.truncated):
+    bad, missing = report.packets_bad, len(report.missing)
+    if bad <= explanation.video.packets_bad and not missing:
         return explanation
-    video = replace(video, packets_bad=bad, truncated=video.truncated or report.truncated)
-    others = [w for w in explanation.warnings if w.code != "decode-errors"]
-    text = f"{bad} broken packets were skipped while every frame was read"
+    video = replace(explanation.video, packets_bad=max(bad, explanation.video.packets_bad))
+    others = [warning for warning in explanation.warnings if warning.code != "decode-errors"]
+    text = (
+        f"{video.packets_bad} broken packets were skipped while every frame was read, "
+        f"{missing} frames are not in the annotated video"
+    )
     return replace(explanation, video=video, warnings=(*others, Warning("decode-errors", text)))
 
 
 def _stills(explanation: Explanation, folder: Path, settings: Settings) -> None:
-    """Storyboard and GIF: both need pictures, which are read once for the two."""
+    """Storyboard and GIF: both need some of the source's pictures."""
     from staa_cli.render import gif, gif_indices, storyboard, storyboard_indices
 
-    jobs = []
     if settings.output.storyboard:
-        jobs.append((storyboard_indices(explanation), storyboard, STORYBOARD))
+        pictures = _pictures(explanation, storyboard_indices(explanation))
+        storyboard(explanation, pictures, folder / STORYBOARD, settings.render)
     if settings.output.gif:
-        jobs.append((gif_indices(explanation), gif, GIF))
-    for indices, write, name in jobs:
-        write(explanation, _pictures(explanation, indices), folder / name, settings.render)
+        pictures = _pictures(explanation, gif_indices(explanation))
+        gif(explanation, pictures, folder / GIF, settings.render)
 
 
 def _pictures(explanation: Explanation, indices: Sequence[int]) -> dict[int, UInt8]:

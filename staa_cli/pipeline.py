@@ -5,29 +5,31 @@ The one room that knows all stages, and a summary of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from staa_cli import facts, sampling
+from staa_cli.clips import ClipReader
 from staa_cli.config import MethodSettings, Settings
-from staa_cli.errors import UsageError
+from staa_cli.errors import InputError, UsageError
 from staa_cli.methods import Method, Options, get_method
 from staa_cli.methods.explain import Explained, explain_batch, predict_batch
 from staa_cli.methods.postprocess import postprocess
 from staa_cli.models.loading import LoadedModel, load_model
-from staa_cli.outputs import save
+from staa_cli.outputs import OnProgress, save
 from staa_cli.registry import did_you_mean
 from staa_cli.schema import (
     Attribution,
     Clip,
     Explanation,
     Float32,
+    ModelInput,
     Prediction,
     UInt8,
     VideoInfo,
@@ -40,10 +42,9 @@ from staa_cli.timeline import (
     stitch_maps,
     stitch_scores,
 )
-from staa_cli.video import DecodeReport, iter_frames, probe
+from staa_cli.video import probe
 
-OnProgress = Callable[[str, int, int], None]
-"""(stage, done, total)."""
+Reason = Literal["top-1", "named", "index"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,22 +55,24 @@ class ClipExplanation:
     attribution: Attribution
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class VideoExplanation(Explanation):
     """An explanation that knows how to write itself."""
 
-    __slots__ = ()
+    asked: Settings = field(default_factory=Settings)
+    """All settings that it was made with; `settings` has those that its content depends on."""
 
     def save(self, folder: str | Path, settings: Settings | None = None) -> tuple[Path, ...]:
         """Write what the command would write into `folder`; returns the paths.
 
         Args:
             folder: made where it is missing.
-            settings: what to write and how it looks; the defaults where None.
+            settings: what to write and how it looks; those that it was made with where None.
 
         Raises:
             OutputError: a file cannot be written, or one that is not staa's is in the way.
         """
-        return save(self, Path(folder), settings or Settings())
+        return save(self, Path(folder), settings or self.asked)
 
 
 def explain_clip(
@@ -90,8 +93,9 @@ def explain_clip(
 
     Raises:
         UsageError: an unknown class or method, or a method that does not fit the model.
+        InputError: the frames are something else.
     """
-    inputs = frames if isinstance(frames, Tensor) else model.preprocess(frames)
+    inputs = _as_input(frames, model)
     chosen, options = get_method(method), options or Options()
     wanted, reason = find_target(target, model.labels)
     explained = _attend(model, inputs, chosen, options, wanted, (0,))
@@ -151,8 +155,15 @@ def _explain(
     target, reason = find_target(settings.target, model.labels)
     with watch("probe"):
         info = probe(path)
-    plan = plan_clips(info, model, settings)
-    reader = _Reader(info, model, plan.clips, settings, on_progress, watch)
+    plan = plan_clips(info, model.input, settings)
+    reader = ClipReader(
+        info,
+        model,
+        plan.clips,
+        batch_size=settings.batch_size,
+        on_progress=on_progress,
+        watch=watch,
+    )
     passes = 1.0
     if target is None and method.class_specific and len(plan.clips) > 1:
         # The class must be known before its part in a clip can be; one more pass finds it.
@@ -183,21 +194,23 @@ def _explain(
         attributions=tuple(attributions),
         frames=frames,
         maps=maps,
-        moments=() if temporal.flat and len(pieces) == 1 else find_moments(frames, maps),
+        moments=find_moments(frames, maps, flat_below=settings.post.flat_below),
         temporal=temporal,
         warnings=(
             *plan.warnings,
             *facts.warnings(info, model.info, prediction, temporal, reader.report),
             *facts.method_warnings(method, settings),
         ),
-        fingerprint=facts.fingerprint(info.sha256, model.info.weights_sha256, settings),
+        fingerprint=facts.fingerprint(
+            info.sha256, model.info.weights_sha256, model.labels, settings
+        ),
         run=facts.run(model, watch),
+        asked=settings,
     )
 
 
-def plan_clips(info: VideoInfo, model: LoadedModel, settings: Settings) -> sampling.Plan:
-    """Which frames of a video the model is to see."""
-    own = model.input
+def plan_clips(info: VideoInfo, own: ModelInput, settings: Settings) -> sampling.Plan:
+    """Which frames of a video a model of such an input is to see."""
     stride = settings.sampling.stride or own.stride
     return sampling.plan(
         info.times_s,
@@ -208,7 +221,7 @@ def plan_clips(info: VideoInfo, model: LoadedModel, settings: Settings) -> sampl
     )
 
 
-def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | None, Any]:
+def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | None, Reason]:
     """A class name or index in, (index, why it was chosen) out; (None, top-1) for no name.
 
     Raises:
@@ -254,6 +267,27 @@ def _ignore(stage: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
+def _as_input(frames: UInt8 | Tensor, model: LoadedModel) -> Tensor:
+    """Pictures, or what is preprocessed already, to normalised float [1, T, 3, h, w].
+
+    Raises:
+        InputError: it is neither.
+    """
+    if 0 in frames.shape:
+        raise InputError("there are no frames to explain")
+    if not isinstance(frames, Tensor):
+        return model.preprocess(frames)
+    height, width = model.input.size
+    others = (*frames.shape[:1], *frames.shape[2:])
+    if others != (1, 3, height, width) or not frames.is_floating_point():
+        raise InputError(
+            f"a tensor must be preprocessed already, float [1, T, 3, {height}, {width}], "
+            f"not {frames.dtype} {list(frames.shape)}",
+            "give uint8 [T, H, W, 3] as an array, or what model.preprocess makes of it",
+        )
+    return frames
+
+
 def _attend(
     model: LoadedModel,
     inputs: Tensor,
@@ -262,10 +296,9 @@ def _attend(
     target: int | None,
     clip_indices: Sequence[int],
 ) -> Explained:
-    layout = facts.layout_for(model.layout, inputs)
     return explain_batch(
         model.module,
-        layout,
+        model.layout,
         model.place(inputs),
         method,
         options,
@@ -294,60 +327,8 @@ def _attributions(
     ]
 
 
-class _Reader:
-    """Clips of a video as batches for the model; each pass decodes every frame once."""
-
-    def __init__(
-        self,
-        info: VideoInfo,
-        model: LoadedModel,
-        clips: Sequence[Clip],
-        settings: Settings,
-        on_progress: OnProgress,
-        watch: facts.Stopwatch,
-    ) -> None:
-        self.report = DecodeReport()
-        self.watch = watch
-        self._info, self._model, self._clips = info, model, clips
-        self._size = settings.batch_size or facts.batch_size(model)
-        self._on_progress = on_progress
-
-    def batches(self, stage: str) -> Iterator[tuple[tuple[int, ...], Tensor]]:
-        """(numbers of the clips [B], normalised float [B, T, 3, h, w])."""
-        batch: list[tuple[int, Tensor]] = []
-        for number, clip in self._read():
-            batch.append((number, clip))
-            if len(batch) == self._size:
-                yield self._join(batch, stage)
-                batch = []
-        if batch:
-            yield self._join(batch, stage)
-
-    def _join(self, batch: list[tuple[int, Tensor]], stage: str) -> tuple[tuple[int, ...], Tensor]:
-        numbers = tuple(number for number, _ in batch)
-        self._on_progress(stage, numbers[-1] + 1, len(self._clips))
-        return numbers, torch.stack([clip for _, clip in batch])
-
-    def _read(self) -> Iterator[tuple[int, Tensor]]:
-        """Clips in order of their last frame; a frame is kept as long as a clip still needs it."""
-        order = sorted(range(len(self._clips)), key=lambda i: self._clips[i].frame_indices[-1])
-        last_use = {i: clip for clip in order for i in self._clips[clip].frame_indices}
-        kept: dict[int, Tensor] = {}
-        waiting = list(order)
-        pictures = iter_frames(self._info, sorted(last_use), self.report)
-        while waiting:
-            clip = self._clips[waiting[0]]
-            with self.watch("decode"):
-                while clip.frame_indices[-1] not in kept:
-                    index, picture = next(pictures)
-                    kept[index] = self._model.preprocess_frame(picture)
-            yield waiting[0], torch.stack([kept[i] for i in clip.frame_indices])
-            for i in {i for i in clip.frame_indices if last_use[i] == waiting[0]}:
-                del kept[i]
-            waiting.pop(0)
-
-
-def _most_probable(reader: _Reader, model: LoadedModel) -> int:
+def _most_probable(reader: ClipReader, model: LoadedModel) -> int:
+    """The class that all clips together are most probably of."""
     rows: dict[int, Float32] = {}
     for numbers, inputs in reader.batches("predicting"):
         with reader.watch("forward"):
@@ -356,7 +337,11 @@ def _most_probable(reader: _Reader, model: LoadedModel) -> int:
 
 
 def _attribute(
-    reader: _Reader, model: LoadedModel, method: Method, options: Options, target: int | None
+    reader: ClipReader,
+    model: LoadedModel,
+    method: Method,
+    options: Options,
+    target: int | None,
 ) -> tuple[list[Float32], list[Attribution]]:
     """Probabilities and attributions of all clips, in the order of the plan."""
     rows: dict[int, tuple[Float32, Attribution]] = {}
@@ -375,9 +360,14 @@ def _pieces(
     predictions: Sequence[Prediction],
     settings: Settings,
 ) -> list[Piece]:
-    post = asdict(settings.post)
-    rules = {k: post[k] for k in ("threshold", "threshold_value", "focus_sigma", "focus_gamma")}
-    return [
-        Piece.of(clip, attribution, postprocess(attribution.values, **rules), each.confidence)
-        for clip, attribution, each in zip(clips, attributions, predictions, strict=True)
-    ]
+    post, pieces = settings.post, []
+    for clip, attribution, each in zip(clips, attributions, predictions, strict=True):
+        maps = postprocess(
+            attribution.values,
+            threshold=post.threshold,
+            threshold_value=post.threshold_value,
+            focus_sigma=post.focus_sigma,
+            focus_gamma=post.focus_gamma,
+        )
+        pieces.append(Piece.of(clip, attribution, maps, each.confidence))
+    return pieces

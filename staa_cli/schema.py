@@ -9,6 +9,7 @@ terminal.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +31,7 @@ class VideoInfo:
     """
 
     path: str
+    """As it was given."""
     sha256: str
     bytes: int
     container: str
@@ -60,6 +62,11 @@ class VideoInfo:
     """What the container claims; 0 where it claims nothing."""
     packets_bad: int = 0
     truncated: bool = False
+
+    @property
+    def file(self) -> str:
+        """The absolute path: no colon or dash in it is taken for a protocol or an option."""
+        return str(Path(self.path).absolute())
 
     @property
     def frames(self) -> int:

@@ -120,8 +120,8 @@ def _between(piece: Piece, times_s: Float64) -> Float32:
     right = np.clip(np.searchsorted(piece.times_s, times_s), 1, len(piece.times_s) - 1)
     left = right - 1
     span = piece.times_s[right] - piece.times_s[left]
-    part = np.clip((times_s - piece.times_s[left]) / span, 0.0, 1.0)
-    part = part.astype(np.float32)[:, None, None]  # [n, 1, 1]
+    share = np.clip((times_s - piece.times_s[left]) / span, 0.0, 1.0)
+    part = share.astype(np.float32)[:, None, None]  # [n, 1, 1]
     return piece.maps[left] * (1 - part) + piece.maps[right] * part
 
 

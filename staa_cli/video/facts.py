@@ -31,18 +31,23 @@ def probe(path: str | Path) -> VideoInfo:
     table = frame_table(str(file))
     frame = first_frame(str(file))
     with open_video(str(file)) as (container, stream):
-        return _info(file, table, container, stream, frame)
+        return _info(str(path), file, table, container, stream, frame)
 
 
 def _info(
-    file: Path, table: FrameTable, container: InputContainer, stream: VideoStream, frame: VideoFrame
+    given: str,
+    file: Path,
+    table: FrameTable,
+    container: InputContainer,
+    stream: VideoStream,
+    frame: VideoFrame,
 ) -> VideoInfo:
     upright = Orientation.of_frame(frame)
     width, height = upright.size(frame.width, frame.height)
     times_s = table.times_s
     duration_s = float(times_s[-1] + table.last * table.time_base)
     return VideoInfo(
-        path=str(file),
+        path=given,
         sha256=_sha256(file),
         bytes=file.stat().st_size,
         container=container.format.name.partition(",")[0],

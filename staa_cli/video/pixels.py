@@ -98,16 +98,14 @@ class Converter:
         return YuvPlanes(y, u, v, "bt709" if matrix in (None, Colorspace.ITU709) else "bt601")
 
     def _yuv420p(self, frame: VideoFrame, matrix: int | None) -> VideoFrame:
-        limited = frame.color_range != ColorRange.JPEG
-        if (frame.format.name, limited, frame.width, frame.height) == (
-            "yuv420p",
-            True,
-            *self._size,
-        ):
+        width, height = self._size
+        same = (frame.width, frame.height) == self._size and matrix is not None
+        if same and frame.format.name == "yuv420p" and frame.color_range != ColorRange.JPEG:
             return frame  # an odd size would come back damaged from FFmpeg 8.0
         return self._scaler.reformat(
             frame,
-            *self._size,
+            width,
+            height,
             "yuv420p",
             dst_colorspace=Colorspace.ITU709 if matrix is None else None,
             dst_color_range=ColorRange.MPEG,

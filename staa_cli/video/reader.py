@@ -39,7 +39,7 @@ def iter_frames(
     if wanted and not 0 <= wanted[0] <= wanted[-1] < info.frames:
         raise IndexError(f"frames {wanted[0]} to {wanted[-1]} of a video of {info.frames}")
     convert = Converter(info).rgb
-    for index, frame in _wanted(info.path, table, wanted, report):
+    for index, frame in _wanted(info.file, table, wanted, report):
         yield index, convert(frame)
 
 
@@ -50,7 +50,7 @@ def table_of(info: VideoInfo) -> FrameTable:
         VideoError: the file is another one than was probed.
     """
     try:
-        table = frame_table(info.path)
+        table = frame_table(info.file)
     except OSError as error:
         raise VideoError("the file went away while it was read") from error
     if len(table.ticks) != info.frames:
@@ -158,7 +158,7 @@ class _Cursor:
             if start is not None:
                 if packet.pts is not None and packet.pts < start.ticks:
                     continue
-                if packet.pts != start.ticks:
+                if (packet.pts, packet.size) != (start.ticks, start.size):
                     return
                 start = None
             # What no other frame needs is skipped before the target.

@@ -34,6 +34,7 @@ def annotate(
     audio: bool = True,
     preset: str = "veryfast",
     crf: float = 23,
+    repeatable: bool = False,
     on_frame: Callable[[int], None] | None = None,
     report: DecodeReport | None = None,
 ) -> None:
@@ -50,6 +51,7 @@ def annotate(
         audio: keep the sound track.
         preset: of x264.
         crf: quality of x264, lower is better.
+        repeatable: equal pictures become equal bytes; the file grows a little.
         on_frame: called with the position of every frame that is done.
         report: filled in with what decoding met.
 
@@ -61,9 +63,10 @@ def annotate(
     table, convert = table_of(info), Converter(info)
     report.truncated = table.truncated
     time_base, starts = _starts(table)
+    shape = _shape(info, size, time_base)
     with (
-        open_video(info.path, sound=audio) as (container, stream),
-        VideoWriter(destination, _shape(info, size, time_base), preset=preset, crf=crf) as writer,
+        open_video(info.file, sound=audio) as (container, stream),
+        VideoWriter(destination, shape, preset=preset, crf=crf, repeatable=repeatable) as writer,
     ):
         sound = _sound(container, writer, table) if audio else None
         done = set()
@@ -106,7 +109,7 @@ def _shape(info: VideoInfo, size: tuple[int, int] | None, time_base: Fraction) -
 def _colour(info: VideoInfo) -> Colour:
     if info.transfer != "sdr":
         return BT709
-    frame = first_frame(info.path)
+    frame = first_frame(info.file)
     return Colour(kept_matrix(frame) or BT709.matrix, frame.color_trc, frame.color_primaries)
 
 

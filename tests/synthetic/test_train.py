@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from staa_cli.models.timesformer import timesformer_tiny_events
+from staa_cli.synthetic import train as training
+from staa_cli.synthetic.events import LABELS, STANDARD, event_clip, make_scene, render
+from staa_cli.synthetic.train import (
+    EASY,
+    GROUP,
+    ClipBatches,
+    Recipe,
+    Stage,
+    augment,
+    confusion,
+    default_recipe,
+    normalise,
+    train,
+)
+
+TINY = Recipe(
+    (Stage(2, 32, EASY), Stage(2, 48, EASY)),
+    seed=3,
+    batch_size=2,
+    warmup=2,
+    model=(("embed_dim", 16), ("depth", 1), ("num_heads", 2), ("img_size", 48)),
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Sums come out the same only in the same order; and training changes global switches."""
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_rng_state(state)
+    torch.set_flush_denormal(False)
+
+
+def run(out: Path, recipe: Recipe = TINY, minutes: float | None = None) -> bool:
+    return train(recipe, out, device="cpu", minutes=minutes)
+
+
+def checkpoint(out: Path) -> dict[str, object]:
+    return torch.load(out / "checkpoint.pt", weights_only=True)
+
+
+def flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    """Every leaf of nested containers with its path."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flat(inner, f"{name}/{key}")
+    elif isinstance(value, list | tuple):
+        yield from flat(dict(enumerate(value)), name)
+    else:
+        yield name, value
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    ends = [dict(flat(checkpoint(out))) for out in (one, other)]
+    assert ends[0].keys() == ends[1].keys()
+    for name, value in ends[0].items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, ends[1][name]), name
+        elif name != "/seconds":
+            assert value == ends[1][name], name
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing stopped."""
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("straight")
+    assert run(out)
+    return out
+
+
+def test_a_run_out_of_time_goes_on_to_the_same_end(straight: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder"
+    reached = []
+    for _ in range(3):
+        assert not run(out, minutes=0)
+        reached.append(checkpoint(out)["step"])
+    assert reached == [1, 2, 3]
+    assert run(out)
+    assert_same_end(straight, out)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(
+    straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not run(tmp_path, minutes=0)
+    step = training._step
+
+    def interrupt(*words: object) -> torch.Tensor:
+        if words[-1] == 2:
+            raise KeyboardInterrupt
+        return step(*words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path)
+    assert checkpoint(tmp_path)["step"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "log.jsonl"]
+    assert run(tmp_path)
+    assert_same_end(straight, tmp_path)
+
+
+def test_a_finished_run_stays_finished(straight: Path) -> None:
+    before = (straight / "checkpoint.pt").read_bytes()
+    assert run(straight)
+    assert (straight / "checkpoint.pt").read_bytes() == before
+
+
+def test_the_seed_decides(straight: Path, tmp_path: Path) -> None:
+    run(tmp_path, replace(TINY, seed=4))
+    with pytest.raises(AssertionError):
+        assert_same_end(straight, tmp_path)
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    """A few clips over and over: the loss must fall far below that of guessing, ln 9 = 2.2."""
+    recipe = replace(TINY, stages=(Stage(100, 32, EASY),), warmup=5, learning_rate=5e-3, ema=0.9)
+    assert run(tmp_path, recipe)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [50, 100]
+    assert lines[1]["loss"] < lines[0]["loss"]
+
+
+def test_batches_go_on_where_they_are_told() -> None:
+    recipe = replace(TINY, stages=(Stage(GROUP + 3, 24, EASY),))
+    whole = list(ClipBatches(recipe, 0))
+    assert len(whole) == GROUP + 3
+    for first in (1, GROUP - 1, GROUP, GROUP + 2):
+        rest = list(ClipBatches(recipe, first))
+        assert len(rest) == len(whole) - first
+        for (frames, labels), (expected, expected_labels) in zip(rest, whole[first:], strict=True):
+            assert torch.equal(frames, expected)
+            assert torch.equal(labels, expected_labels)
+
+
+def test_groups_share_no_clips_and_show_each_of_their_own_equally_often() -> None:
+    batches = ClipBatches(TINY, 0)
+    groups = [batches._order(number) for number in range(3)]
+    counts = [np.unique(group, return_counts=True) for group in groups]
+    for (clips, times), (later, _) in pairwise(counts):
+        assert set(times) == {5}
+        assert not set(clips) & set(later)
+
+
+def test_views_grow_with_the_stages() -> None:
+    sizes = [frames.shape for frames, _ in ClipBatches(TINY, 0)]
+    assert sizes == [(2, 8, 32, 32, 3)] * 2 + [(2, 8, 48, 48, 3)] * 2
+
+
+def test_rate_rises_stays_and_falls_to_nothing() -> None:
+    recipe = Recipe((Stage(100, 64, STANDARD), Stage(300, 112, STANDARD)), warmup=40, decay=0.25)
+    rates = np.array([recipe.rate_at(step) for step in range(recipe.steps + 1)])
+    top = recipe.learning_rate
+    assert recipe.steps == 400
+    assert rates[:41] == pytest.approx(top * np.minimum(np.arange(1, 42) / 40, 1))
+    assert np.all(rates[40:300] == top)
+    assert rates[300:] == pytest.approx(top * np.linspace(1, 0, 101))
+
+
+def test_stages_follow_each_other() -> None:
+    recipe = default_recipe(steps=30, first=10)
+    assert [recipe.stage_at(step).size_px for step in (0, 9, 10, 29, 30)] == [64, 64, 112, 112, 112]
+    assert recipe.stage_at(10).setting == STANDARD
+    assert default_recipe().stage_at(default_recipe().steps).size_px == 112
+
+
+def test_augmentation_only_reorders_and_complements_pixels() -> None:
+    """Undoing any of the 2^4 x 6 variants gives the clip back; all sixteen turns occur."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (4, 5, 6, 3), dtype=np.uint8)
+    variants = {}
+    for backwards in (1, -1):
+        for down in (1, -1):
+            for left in (1, -1):
+                for order in ([0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]):
+                    turned = frames[::backwards, ::down, ::left][..., order]
+                    variants[turned.tobytes()] = 1
+                    variants[(255 - turned).tobytes()] = 1
+    assert len(variants) == 96
+    seen = {augment(frames, np.random.default_rng(n)).tobytes() for n in range(600)}
+    assert seen <= variants.keys()
+    assert len(seen) > 90
+
+
+def test_a_mirrored_clip_is_the_clip_of_the_mirrored_scene() -> None:
+    """So a mirrored hop is a hop: its scene can be told without looking at the label."""
+    scene = make_scene(5, replace(STANDARD, noise=0.0), label=LABELS.index("spin"))
+    actor = scene.things[scene.actor]
+    bare = replace(scene, things=(actor,), actor=0)
+    a2, a3 = actor.shape.harmonics
+    wave = actor.shape.stripes
+    shape = replace(
+        actor.shape,
+        harmonics=np.array([[a2[0], -a2[1]], [a3[0], -a3[1]]], np.float32),
+        stripes=np.array([wave[0], -wave[1], wave[2]], np.float32),
+    )
+    mirrored = replace(
+        actor,
+        shape=shape,
+        centre=(actor.centre[0], 1 - actor.centre[1]),
+        velocity=(actor.velocity[0], -actor.velocity[1]),
+        angle=-actor.angle,
+    )
+    twin = replace(bare, things=(mirrored,), direction=-scene.direction)
+    times = np.arange(8) / 4
+    _, mask = render(bare, times, 112)
+    _, other = render(twin, times, 112)
+    assert np.mean(mask[:, ::-1] != other) < 0.001
+
+
+def test_normalised_frames_are_what_the_model_takes() -> None:
+    frames = torch.tensor([[[[[0, 255, 115]]]]], dtype=torch.uint8)  # [1, 1, 1, 1, 3]
+    out = normalise(frames)
+    assert out.shape == (1, 1, 3, 1, 1)
+    assert out.is_contiguous()
+    assert out.flatten().tolist() == pytest.approx(
+        [
+            -2.0,
+            0.55 / 0.225,
+            0.0,
+        ],
+        abs=0.005,
+    )
+
+
+class Oracle(torch.nn.Module):
+    """Answers with a fixed class, whatever it sees."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.one_hot(torch.full((len(x),), 4), len(LABELS)).float()
+
+
+def test_confusion_counts_every_clip_once() -> None:
+    seeds = range(100, 119)  # more than one batch, and no whole number of them
+    counts = confusion(Oracle(), STANDARD, iter(seeds), "cpu")
+    labels = [event_clip(seed).label for seed in seeds]
+    assert counts[:, 4].tolist() == [labels.count(n) for n in range(len(LABELS))]
+    assert counts.sum() == len(seeds)
+
+
+def test_the_bundled_model_takes_what_training_makes() -> None:
+    frames, labels = next(iter(ClipBatches(replace(default_recipe(3, 1), batch_size=1), 1)))
+    logits = timesformer_tiny_events()(normalise(frames))
+    assert logits.shape == (len(labels), len(LABELS))
