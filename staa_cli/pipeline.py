@@ -16,7 +16,7 @@ from torch import Tensor
 
 from staa_cli import facts, sampling
 from staa_cli.clips import ClipReader
-from staa_cli.config import MethodSettings, Settings
+from staa_cli.config import MethodSettings, PostSettings, Settings
 from staa_cli.errors import InputError, UsageError
 from staa_cli.methods import Method, Options, get_method
 from staa_cli.methods.explain import Explained, explain_batch, predict_batch
@@ -29,8 +29,10 @@ from staa_cli.schema import (
     Clip,
     Explanation,
     Float32,
+    FrameScores,
     ModelInput,
     Prediction,
+    TemporalFacts,
     UInt8,
     VideoInfo,
 )
@@ -131,7 +133,7 @@ def explain_video(
     if not isinstance(model, LoadedModel):
         settings = settings if model is None else replace(settings, model=model)
         model = open_model(settings)
-    return _explain(path, model, settings, on_progress or _ignore)
+    return _explain(path, model, settings, _ignore if on_progress is None else on_progress)
 
 
 def open_model(settings: Settings) -> LoadedModel:
@@ -164,23 +166,21 @@ def _explain(
         on_progress=on_progress,
         watch=watch,
     )
-    passes = 1.0
+    extra = 0.0
     if target is None and method.class_specific and len(plan.clips) > 1:
         # The class must be known before its part in a clip can be; one more pass finds it.
-        target, passes = _most_probable(reader, model), 2.0
+        target, extra = _most_probable(reader, model), 1.0
     probabilities, attributions = _attribute(reader, model, method, options, target)
     pooled = pool(probabilities, model.info.background)
     target = int(pooled.argmax()) if target is None else target
     each = [Prediction(row, target, reason, model.labels) for row in probabilities]
     attributions = [
-        replace(a, forward_equivalents=a.forward_equivalents * passes) for a in attributions
+        replace(a, forward_equivalents=a.forward_equivalents + extra) for a in attributions
     ]
     with watch("stitch"):
-        pieces = _pieces(plan.clips, attributions, each, settings)
-        scores = stitch_scores(pieces, info.times_s)
-        frames = smooth_scores(scores, settings.post.smooth, settings.post.smooth_s)
+        pieces = _pieces(plan.clips, attributions, each, settings.post)
+        frames, temporal = _curve(pieces, info, settings.post)
         maps = stitch_maps(pieces, model.view_box(info.height, info.width))
-        temporal = measure(pieces, settings.post.flat_below)
     prediction = Prediction(pooled, target, reason, model.labels)
     info = facts.with_decoding(info, reader.report)
     return VideoExplanation(
@@ -358,9 +358,9 @@ def _pieces(
     clips: Sequence[Clip],
     attributions: Sequence[Attribution],
     predictions: Sequence[Prediction],
-    settings: Settings,
+    post: PostSettings,
 ) -> list[Piece]:
-    post, pieces = settings.post, []
+    pieces = []
     for clip, attribution, each in zip(clips, attributions, predictions, strict=True):
         maps = postprocess(
             attribution.values,
@@ -371,3 +371,11 @@ def _pieces(
         )
         pieces.append(Piece.of(clip, attribution, maps, each.confidence))
     return pieces
+
+
+def _curve(
+    pieces: Sequence[Piece], info: VideoInfo, post: PostSettings
+) -> tuple[FrameScores, TemporalFacts]:
+    """Scores of every frame, smoothed as asked, and what the raw ones amount to."""
+    scores = stitch_scores(pieces, info.times_s)
+    return smooth_scores(scores, post.smooth, post.smooth_s), measure(pieces, post.flat_below)

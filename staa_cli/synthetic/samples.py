@@ -61,7 +61,7 @@ class Sample:
 
 
 SAMPLES = (
-    Sample("hop.mp4", "hop", 103, 4.0, (2.5, 3.25), size=(480, 360)),
+    Sample("hop.mp4", "hop", 126, 4.0, (2.5, 3.25), size=(480, 360)),
     Sample("spin_sound.mp4", "spin", 202, 5.0, (1.0, 2.0), sound=True),
     Sample("split_vfr.mp4", "split", 304, 5.0, (3.1, 3.85), dropped=0.35),
     Sample("flash_rotated.mp4", "flash", 403, 4.0, (0.75, 1.5), size=(240, 320), rotation=90),
@@ -143,10 +143,11 @@ def sample_scene(sample: Sample) -> Scene:
 
 
 def sample_times(sample: Sample) -> Float64:
-    """[N] start times of a sample's frames; the first and the last one are never dropped."""
+    """[N] start times of a sample's frames; the first one and the last two are never dropped."""
     times_s = np.arange(round(sample.duration_s * RATE)) / RATE
     kept = np.random.default_rng([sample.seed, 0xD209]).random(len(times_s)) >= sample.dropped
-    kept[[0, -1]] = True
+    # The writer lets the last frame last as long as the one before it.
+    kept[[0, -2, -1]] = True
     return times_s[kept]
 
 

@@ -59,7 +59,7 @@ class Recipe:
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
     warmup: int = 200
-    decay: float = 0.3
+    decay: float = 0.73
     """Part of the steps in which the rate comes down."""
     ema: float = 0.998
     model: tuple[tuple[str, Any], ...] = ()
@@ -89,7 +89,7 @@ class Recipe:
 EASY = replace(STANDARD, circling=(0, 1), circling_a_while=(0, 1))
 
 
-def default_recipe(steps: int = 4400, first: int = 2400) -> Recipe:
+def default_recipe(steps: int = 4200, first: int = 2000) -> Recipe:
     """The recipe of the bundled model.
 
     Args:
@@ -302,8 +302,8 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def main(
     out: Annotated[Path, typer.Argument(help="Folder for checkpoints, the log, and the result.")],
-    steps: Annotated[int, typer.Option(help="Steps in all.")] = 4400,
-    first: Annotated[int, typer.Option(help="Of them on small views.")] = 2400,
+    steps: Annotated[int, typer.Option(help="Steps in all.")] = 4200,
+    first: Annotated[int, typer.Option(help="Of them on small views.")] = 2000,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; go on later.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
 ) -> None:

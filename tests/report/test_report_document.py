@@ -18,6 +18,7 @@ from staa_cli.schema import Moment
 SECTIONS = [
     "schema_version",
     "staa_version",
+    "fingerprint",
     "video",
     "model",
     "settings",

@@ -1,0 +1,474 @@
+"""From a video to its explanation, with a small model of random weights."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_videos import HEIGHT, WIDTH, asked, film, pictures
+
+from staa_cli import facts
+from staa_cli.clips import ClipReader
+from staa_cli.config import MethodSettings, PostSettings, SamplingSettings
+from staa_cli.errors import InputError, UsageError, VideoError
+from staa_cli.methods import Options
+from staa_cli.models.loading import LoadedModel, load_model
+from staa_cli.models.preprocess import preprocess_frame
+from staa_cli.pipeline import VideoExplanation, explain_clip, explain_video, find_target, pool
+from staa_cli.schema import Clip, UInt8
+from staa_cli.video import iter_frames, probe, write_video
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return load_model("test_timesformer", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def wavering(model: LoadedModel) -> LoadedModel:
+    """A model that is of another opinion at the end of the video than at its start."""
+    other = load_model("test_timesformer", device="cpu")
+    other.module.head.weight *= 40
+    return other
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return film(tmp_path_factory.mktemp("films") / "walk.mp4", 36)
+
+
+@pytest.fixture(scope="module")
+def explained(video: Path, model: LoadedModel) -> VideoExplanation:
+    return explain_video(video, model, settings=asked())
+
+
+def same(one: VideoExplanation, two: VideoExplanation, atol: float = 0.0) -> None:
+    pairs = [
+        (one.frames.score, two.frames.score),
+        (one.frames.weighted_score, two.frames.weighted_score),
+        (one.maps.values, two.maps.values),
+        (one.prediction.probabilities, two.prediction.probabilities),
+        *((a.values, b.values) for a, b in zip(one.attributions, two.attributions, strict=True)),
+    ]
+    for a, b in pairs:
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol)
+    assert one.prediction.target == two.prediction.target
+    assert one.clips == two.clips
+
+
+def test_every_frame_has_a_row(explained: VideoExplanation) -> None:
+    frames = explained.frames
+    for column in (frames.times_s, frames.score, frames.weighted_score, frames.seen):
+        assert column.shape == (36,)
+        assert np.isfinite(column).all()
+    np.testing.assert_allclose(frames.times_s, np.arange(36) / 12, atol=1e-4)
+    seen = {index for clip in explained.clips for index in clip.frame_indices}
+    assert np.flatnonzero(frames.seen).tolist() == sorted(seen)
+    assert 0 < len(seen) < 36
+
+
+def test_clips_are_in_order_and_each_is_what_explain_clip_says(
+    video: Path, model: LoadedModel, explained: VideoExplanation
+) -> None:
+    frames = dict(iter_frames(probe(video), range(36)))
+    starts = [clip.start_s for clip in explained.clips]
+    assert starts == sorted(starts)
+    assert len(starts) > 3
+    rows = []
+    for clip, attribution, each in zip(
+        explained.clips, explained.attributions, explained.clip_predictions, strict=True
+    ):
+        alone = explain_clip(model, np.stack([frames[i] for i in clip.frame_indices]))
+        np.testing.assert_allclose(attribution.values, alone.attribution.values, atol=1e-6)
+        np.testing.assert_allclose(
+            each.probabilities, alone.prediction.probabilities, rtol=1e-5, atol=1e-7
+        )
+        assert each.target == explained.prediction.target
+        rows.append(alone.prediction.probabilities)
+    np.testing.assert_allclose(
+        explained.prediction.probabilities, np.mean(rows, axis=0), rtol=1e-5, atol=1e-7
+    )
+    assert explained.prediction.target == int(np.mean(rows, axis=0).argmax())
+
+
+@pytest.mark.parametrize("size", [2, 3, 100])
+@pytest.mark.parametrize("method", ["staa", "random"])
+def test_the_batch_size_changes_nothing(
+    video: Path, model: LoadedModel, size: int, method: str
+) -> None:
+    one, many = (
+        explain_video(video, model, method=method, settings=asked(batch_size=n)) for n in (1, size)
+    )
+    same(one, many, atol=1e-6)
+    assert one.fingerprint == many.fingerprint
+
+
+def test_a_class_specific_method_speaks_of_the_videos_class(
+    video: Path, wavering: LoadedModel
+) -> None:
+    found = explain_video(video, wavering, method="staa-logit", settings=asked())
+    own = {int(each.probabilities.argmax()) for each in found.clip_predictions}
+    assert len(own) > 1  # or it could not go wrong
+    assert {a.target for a in found.attributions} == {found.prediction.target}
+    assert {a.forward_equivalents for a in found.attributions} == {2.0}
+    assert found.prediction.reason == "top-1"
+    named = explain_video(
+        video, wavering, method="staa-logit", target=found.prediction.target, settings=asked()
+    )
+    same(found, named)
+    assert {a.forward_equivalents for a in named.attributions} == {1.0}
+    other = explain_video(video, wavering, method="staa-logit", target=0, settings=asked())
+    assert found.prediction.target != 0
+    assert not np.array_equal(other.frames.score, found.frames.score)
+
+
+def test_a_class_blind_method_takes_one_pass(video: Path, wavering: LoadedModel) -> None:
+    found = explain_video(video, wavering, settings=asked())
+    assert {a.forward_equivalents for a in found.attributions} == {1.0}
+    assert {a.target for a in found.attributions} == {None}
+
+
+def test_weights_of_clips_are_their_probability_of_the_class(
+    video: Path, wavering: LoadedModel
+) -> None:
+    settings = asked(sampling=SamplingSettings(strategy="segments", clips=2))
+    found = explain_video(video, wavering, settings=settings)
+    first, last = found.clip_predictions
+    assert abs(first.confidence - last.confidence) > 0.05
+    for row, each in ((0, first), (-1, last)):
+        ratio = found.frames.weighted_score[row] / found.frames.score[row]
+        assert ratio == pytest.approx(each.confidence, rel=1e-4)
+
+
+LABELS = ("walking", "3", "Running", "class_3", "class_4")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (None, (None, "top-1")),
+        ("running", (2, "named")),
+        ("3", (1, "named")),  # a name goes before a number
+        (4, (4, "index")),
+        ("0", (0, "index")),
+    ],
+)
+def test_a_class_by_name_or_number(wanted: Any, found: Any) -> None:
+    assert find_target(wanted, LABELS) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hint"),
+    [("runing", "'Running'"), ("5", "there are 5"), ("-1", "there are 5"), ("", "there are 5")],
+)
+def test_a_class_that_is_not_there(wanted: str, hint: str) -> None:
+    with pytest.raises(UsageError, match="no class") as caught:
+        find_target(wanted, LABELS)
+    assert hint in str(caught.value.hint)
+
+
+def test_the_named_class_is_explained(video: Path, model: LoadedModel) -> None:
+    found = explain_video(video, model, target="CLASS_2", settings=asked())
+    assert (found.prediction.target, found.prediction.reason) == (2, "named")
+    assert "class-blind-method" in {w.code for w in found.warnings}
+    other = explain_video(video, model, settings=asked(target="1"))
+    assert (other.prediction.target, other.prediction.reason) == (1, "index")
+
+
+def test_pooling_by_hand() -> None:
+    rows = np.array([[0.9, 0.1, 0.0], [0.2, 0.2, 0.6]], np.float32)
+    np.testing.assert_allclose(pool(rows, None), [0.55, 0.15, 0.3], rtol=1e-6)
+    # Class 0 stands for nothing: the clips count 0.1 and 0.8.
+    np.testing.assert_allclose(
+        pool(rows, 0), (0.1 * rows[0] + 0.8 * rows[1]) / 0.9, rtol=1e-4, atol=1e-6
+    )
+    sure = np.array([[1.0, 0.0], [1.0, 0.0]], np.float32)
+    np.testing.assert_allclose(pool(sure, 0), [1.0, 0.0])
+
+
+def test_a_short_event_survives_much_nothing() -> None:
+    rows = [np.array([0.97, 0.02, 0.01], np.float32)] * 20 + [
+        np.array([0.04, 0.01, 0.95], np.float32)
+    ]
+    assert pool(rows, None).argmax() == 0
+    assert pool(rows, 0).argmax() == 2
+
+
+class Progress(list[tuple[str, int, int]]):
+    def __call__(self, *step: Any) -> None:
+        self.append(step)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_uneven_clips_get_their_own_frames(video: Path, model: LoadedModel, size: int) -> None:
+    info = probe(video)
+    indices = [(0, 10, 20, 30), (5, 6, 7, 8), (8, 8, 9, 31), (35, 35, 35, 35), (0, 10, 20, 30)]
+    clips = [Clip(n, row, tuple(info.times_s[list(row)])) for n, row in enumerate(indices)]
+    progress = Progress()
+    reader = ClipReader(
+        info, model, clips, batch_size=size, on_progress=progress, watch=facts.Stopwatch()
+    )
+    for _ in range(2):  # a second pass is like the first
+        found: dict[int, torch.Tensor] = {}
+        for numbers, batch in reader.batches("reading"):
+            assert len(numbers) == len(batch) <= size
+            found |= zip(numbers, batch, strict=True)
+        assert sorted(found) == [0, 1, 2, 3, 4]
+        assert reader.report.frames_decoded == len({i for row in indices for i in row})
+        assert reader.report.missing == []
+    frames = dict(iter_frames(info, range(36)))
+    for number, row in enumerate(indices):
+        wanted = model.preprocess(np.stack([frames[i] for i in row]))[0]
+        assert torch.equal(found[number], wanted)
+    steps = [done for _, done, _ in progress]
+    assert steps == sorted(steps[: len(steps) // 2]) * 2
+    assert progress[-1] == ("reading", 5, 5)
+
+
+@pytest.mark.parametrize("hop", [1, 2, 4])
+def test_no_more_frames_are_kept_than_clips_still_need(
+    video: Path, model: LoadedModel, hop: int
+) -> None:
+    made: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+
+    class Watched(LoadedModel):
+        def preprocess_frame(self, frame: UInt8) -> torch.Tensor:
+            tensor = preprocess_frame(frame, self.input)
+            made.append(weakref.ref(tensor))
+            alive.append(sum(ref() is not None for ref in made))
+            return tensor
+
+    info = probe(video)
+    rows = [tuple(range(start, start + 4)) for start in range(0, 32, hop)]
+    clips = [Clip(n, row, tuple(info.times_s[list(row)])) for n, row in enumerate(rows)]
+    watched = Watched(model.module, model.info, model.device, model.precision)
+    reader = ClipReader(
+        info, watched, clips, batch_size=1, on_progress=lambda *_: None, watch=facts.Stopwatch()
+    )
+    for _ in reader.batches("reading"):
+        pass
+    assert max(alive) == 4
+
+
+def test_progress_is_told_for_every_pass(video: Path, model: LoadedModel) -> None:
+    progress = Progress()
+    found = explain_video(video, model, method="staa-logit", settings=asked(), on_progress=progress)
+    count = len(found.clips)
+    steps = [(stage, n + 1, count) for stage in ("predicting", "explaining") for n in range(count)]
+    assert progress == steps
+
+
+def test_pictures_and_their_tensor_give_the_same(model: LoadedModel) -> None:
+    frames = np.stack(pictures(4))
+    one, two = explain_clip(model, frames), explain_clip(model, model.preprocess(frames))
+    np.testing.assert_array_equal(one.attribution.values, two.attribution.values)
+    np.testing.assert_array_equal(one.prediction.probabilities, two.prediction.probabilities)
+    assert one.attribution.values.shape == (4, 4, 4)
+    assert one.attribution.layers
+
+
+def test_clips_of_another_length(model: LoadedModel) -> None:
+    for count in (1, 2, 7):
+        values = explain_clip(model, np.stack(pictures(count))).attribution.values
+        assert values.shape == (count, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        np.zeros((0, 48, 64, 3), np.uint8),
+        np.zeros((4, 48, 64, 3), np.float32),
+        np.zeros((48, 64, 3), np.uint8),
+        torch.zeros(4, 48, 64, 3, dtype=torch.uint8),
+        torch.zeros(1, 4, 3, 48, 64),
+        torch.zeros(2, 4, 3, 32, 32),
+        torch.zeros(4, 3, 32, 32),
+        torch.zeros(1, 0, 3, 32, 32),
+    ],
+    ids=lambda frames: f"{frames.dtype} {list(frames.shape)}",
+)
+def test_what_is_no_clip_is_told(model: LoadedModel, frames: Any) -> None:
+    with pytest.raises(InputError):
+        explain_clip(model, frames)
+
+
+def test_options_reach_the_method(model: LoadedModel) -> None:
+    frames = np.stack(pictures(4))
+    found = explain_clip(model, frames, method="rollout", options=Options(layers=(0,)))
+    assert found.attribution.layers == (0,)
+    with pytest.raises(UsageError, match="no block 9"):
+        explain_clip(model, frames, options=Options(layers=(9,)))
+    with pytest.raises(UsageError, match="unknown method"):
+        explain_clip(model, frames, method="saliency")
+
+
+def test_videos_at_once_give_what_they_give_in_turn(tmp_path: Path, model: LoadedModel) -> None:
+    jobs = [
+        (film(tmp_path / f"{n}.mp4", 24, seed=n), method)
+        for n, method in enumerate(("staa", "rollout", "staa-logit"))
+    ]
+    alone = [explain_video(path, model, method=name, settings=asked()) for path, name in jobs]
+    together: dict[int, VideoExplanation] = {}
+
+    def work(n: int) -> None:
+        path, name = jobs[n]
+        for _ in range(2):
+            together[n] = explain_video(path, model, method=name, settings=asked())
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n in range(3):
+        same(together[n], alone[n], atol=1e-6)
+
+
+def test_it_is_silent_and_leaves_nothing(
+    video: Path, model: LoadedModel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    explain_video(video, model, settings=asked())
+    threads = torch.get_num_threads()
+    gc.collect()
+    gc.freeze()  # what is there now is looked at no more
+    try:
+        for _ in range(2):
+            explain_video(video, model, settings=asked())
+        gc.collect()
+        assert [each for each in gc.get_objects() if type(each) is torch.Tensor] == []
+    finally:
+        gc.unfreeze()
+    assert torch.get_num_threads() == threads
+    assert not any(part._forward_hooks for part in model.module.modules())
+    assert torch.is_grad_enabled()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_is_written(tmp_path: Path, model: LoadedModel) -> None:
+    film(tmp_path / "walk.mp4", 12)
+    explain_video(tmp_path / "walk.mp4", model)
+    assert [path.name for path in tmp_path.iterdir()] == ["walk.mp4"]
+
+
+def test_a_frozen_video_has_a_flat_curve_and_no_moment(
+    tmp_path: Path,
+) -> None:
+    model = load_model("test_timesformer", device="cpu")
+    model.module.time_embed.zero_()  # or the model itself would tell the frames apart
+    found = explain_video(film(tmp_path / "still.mp4", moving=False), model, settings=asked())
+    assert len(found.clips) > 1
+    assert found.temporal.flat
+    assert found.temporal.coefficient_of_variation < 0.01
+    assert found.moments == ()
+    assert "flat-temporal" in {w.code for w in found.warnings}
+    assert np.ptp(found.frames.score) < 0.01 * found.frames.score.mean()
+
+
+def test_motion_makes_the_curve_of_the_motion_baseline(tmp_path: Path, model: LoadedModel) -> None:
+    still, moving = pictures(12, moving=False), pictures(36)[12:24]
+    path = tmp_path / "both.mp4"
+    write_video(path, [*still, *moving, *[moving[-1]] * 12], rate=12)
+    found = explain_video(path, model, method="frame-difference", settings=asked())
+    (moment,) = found.moments
+    assert 0.7 < moment.start_s <= moment.peak_s <= moment.end_s < 2.3
+    assert moment.share > 0.5
+    score = found.frames.score
+    assert score[12:24].mean() > 5 * max(score[:8].mean(), score[-8:].mean())
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_a_video_shorter_than_a_clip(tmp_path: Path, model: LoadedModel, frames: int) -> None:
+    found = explain_video(film(tmp_path / "short.mp4", frames), model, settings=asked())
+    assert len(found.clips) == 1
+    assert found.clips[0].padded > 0
+    assert len(found.frames.score) == frames
+    assert len(found.maps.times_s) == len(set(found.clips[0].times_s))
+    assert "short-video" in {w.code for w in found.warnings}
+
+
+def test_frames_of_any_rate(tmp_path: Path, model: LoadedModel) -> None:
+    times = [0, 0.05, 0.1, 0.7, 0.75, 1.5, 1.6, 1.7, 2.4]
+    path = film(tmp_path / "varies.mp4", len(times), times_s=times)
+    found = explain_video(path, model, settings=asked())
+    np.testing.assert_allclose(found.frames.times_s, times, atol=1e-3)
+    assert np.isfinite(found.frames.score).all()
+    for clip in found.clips:
+        np.testing.assert_array_equal(clip.times_s, found.frames.times_s[list(clip.frame_indices)])
+
+
+def test_maps_are_of_what_the_model_saw(explained: VideoExplanation, model: LoadedModel) -> None:
+    side = HEIGHT / WIDTH  # a square in the middle, but for a rounded pixel
+    assert explained.maps.box == pytest.approx(((1 - side) / 2, 0, (1 + side) / 2, 1), abs=0.02)
+    assert explained.maps.values.shape[1:] == model.layout.grid[1:]
+    assert (
+        explained.maps.times_s.tolist() == explained.frames.times_s[explained.frames.seen].tolist()
+    )
+
+
+def test_only_the_drawn_maps_are_thresholded_and_only_the_curve_is_smoothed(
+    video: Path, model: LoadedModel, explained: VideoExplanation
+) -> None:
+    post = PostSettings(threshold="percentile", threshold_value=75, smooth="average", smooth_s=0.5)
+    found = explain_video(video, model, settings=asked(post=post))
+    for mine, raw in zip(found.attributions, explained.attributions, strict=True):
+        np.testing.assert_array_equal(mine.values, raw.values)
+    assert found.temporal == explained.temporal
+    assert np.abs(np.diff(found.frames.score)).max() < np.abs(np.diff(explained.frames.score)).max()
+    share = np.count_nonzero(found.maps.values) / np.count_nonzero(explained.maps.values)
+    assert 0.2 < share < 0.5  # knots of overlapping clips hold what either keeps
+    assert found.fingerprint != explained.fingerprint
+
+
+def test_the_fingerprint_is_of_what_matters(model: LoadedModel) -> None:
+    base = asked()
+    one = facts.fingerprint("video", "weights", model.labels, base)
+    for same_result in (
+        replace(base, batch_size=7, threads=3, device="cpu"),
+        replace(base, output=replace(base.output, dir="elsewhere")),
+    ):
+        assert facts.fingerprint("video", "weights", model.labels, same_result) == one
+    others = [
+        facts.fingerprint("other", "weights", model.labels, base),
+        facts.fingerprint("video", "other", model.labels, base),
+        facts.fingerprint("video", "weights", ("a", *model.labels[1:]), base),
+        facts.fingerprint("video", "weights", model.labels, replace(base, target="1")),
+        facts.fingerprint(
+            "video", "weights", model.labels, replace(base, method=MethodSettings(seed=1))
+        ),
+    ]
+    assert len({one, *others}) == 1 + len(others)
+
+
+def test_what_a_reader_should_know_is_said(explained: VideoExplanation, tmp_path: Path) -> None:
+    codes = {w.code for w in explained.warnings}
+    assert "model-note" in codes
+    assert codes.isdisjoint({"upsampled-input", "decode-errors", "truncated"})
+    write_video(tmp_path / "tiny.mp4", [p[:24, :32] for p in pictures(24)], rate=12)
+    small = explain_video(tmp_path / "tiny.mp4", settings=asked())
+    assert "upsampled-input" in {w.code for w in small.warnings}
+
+
+def test_the_run_is_described(explained: VideoExplanation) -> None:
+    assert explained.run["device"] == "cpu"
+    assert explained.run["seconds"].keys() == {"probe", "decode", "forward", "stitch"}
+    assert all(seconds > 0 for seconds in explained.run["seconds"].values())
+    assert explained.run["peak_memory_bytes"] > 50e6
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no video"])
+def test_what_is_no_video_is_told(
+    tmp_path: Path, model: LoadedModel, content: bytes | None
+) -> None:
+    path = tmp_path / "a.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(VideoError):
+        explain_video(path, model)
