@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from staa_cli import facts
 from staa_cli.config import Settings
 from staa_cli.errors import InputError, OutputError, StaaError
+from staa_cli.files import sha256_of
 from staa_cli.inputs import Job
 from staa_cli.methods import get_method
 from staa_cli.models.cards import read_cards
@@ -102,7 +102,7 @@ def explain_many(
         on_event(Started(job, index, len(jobs)))
         began = time.perf_counter()
         try:
-            outcome = None if force else _left_alone(job, known, settings, no_clobber)
+            outcome = None if force else _left_alone(job, known, settings, no_clobber, reproducible)
             outcome = outcome or _explain(job, model, settings, reproducible, on_event)
         except InputError as error:
             outcome = Outcome(job, "failed", None, error, 0.0, ())
@@ -165,14 +165,20 @@ def _plan(
     return row | {"status": status, "clips": len(clips), "files": wanted_files(settings.output)}
 
 
-def _left_alone(job: Job, known: _Known, settings: Settings, no_clobber: bool) -> Outcome | None:
+def _left_alone(
+    job: Job, known: _Known, settings: Settings, no_clobber: bool, reproducible: bool = False
+) -> Outcome | None:
     """The outcome of a video whose results stay as they are, None where there is work to do."""
     if not (job.folder / REPORT).is_file():
         return None
     if no_clobber:
         return Outcome(job, "skipped", None, None, 0.0, ())
-    mark = facts.fingerprint(sha256_of(job.source), known.weights_sha256, known.labels, settings)
-    report = finished_report(job.folder, mark, settings.output)
+    try:
+        video = sha256_of(job.source)
+    except OSError:
+        return None  # the probe tells what is wrong
+    mark = facts.fingerprint(video, known.weights_sha256, known.labels, settings)
+    report = finished_report(job.folder, mark, settings.output, reproducible=reproducible)
     if report is None:
         return None
     outputs = tuple(job.folder / name for name in wanted_files(settings.output))
@@ -191,15 +197,6 @@ def _explain(
         explanation, job.folder, settings, reproducible=reproducible, on_progress=progress
     )
     return Outcome(job, "done", load_report(outputs[-1]), None, 0.0, outputs)
-
-
-def sha256_of(path: Path) -> str:
-    """Checksum of a file; empty where it cannot be read, which the probe then explains."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
 
 
 def _check_folder(job: Job, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,20 @@ from uuid import uuid4
 from staa_cli.errors import OutputError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def sha256_of(*paths: Path) -> str:
+    """Checksum of files' bytes, one after the other.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    total = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()
 
 
 @contextmanager

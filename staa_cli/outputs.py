@@ -40,14 +40,19 @@ def wanted_files(output: OutputSettings) -> list[str]:
 
 
 def finished_report(
-    folder: Path, fingerprint: str, output: OutputSettings
+    folder: Path, fingerprint: str, output: OutputSettings, *, reproducible: bool = False
 ) -> dict[str, Any] | None:
-    """The report of a finished run with that fingerprint, None where there is work to do."""
+    """The report of a finished run with that fingerprint, None where there is work to do.
+
+    A reproducible report stands for any, but one with volatile facts for no reproducible one.
+    """
     if (folder / _MARK).exists():  # what stands beside the report may be of a later, broken run
         return None
     report = _own_report(folder)
     complete = all((folder / name).is_file() for name in wanted_files(output))
-    return report if report and complete and report.get("fingerprint") == fingerprint else None
+    if report is None or not complete or (reproducible and "run" in report):
+        return None
+    return report if report.get("fingerprint") == fingerprint else None
 
 
 def save(

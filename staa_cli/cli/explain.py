@@ -93,7 +93,8 @@ def explain(
     from staa_cli import batch
 
     if dry_run:
-        _show_plan(batch.plan_many(jobs, loaded.settings), json, console)
+        plans = batch.plan_many(jobs, loaded.settings, force=force, no_clobber=no_clobber)
+        _show_plan(plans, json, console)
         return
     with console.progress(len(jobs)) as progress:
         reporter = _Reporter(console, progress, len(jobs), json)

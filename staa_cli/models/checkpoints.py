@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import pickle
 import re
@@ -71,16 +70,6 @@ def read_weights(files: Iterable[Path]) -> dict[str, Tensor]:
     }
     _refuse_broken_numbers(tensors)
     return _without_prefixes(tensors)
-
-
-def sha256_of(files: Iterable[Path]) -> str:
-    """Hash of the files' bytes, one after the other."""
-    total = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                total.update(block)
-    return total.hexdigest()
 
 
 def fit(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

@@ -14,8 +14,9 @@ from timm.models import list_models as list_architectures
 from torch import nn
 
 from staa_cli.errors import CheckpointError, UsageError
+from staa_cli.files import sha256_of
 from staa_cli.models.cards import Card
-from staa_cli.models.checkpoints import find_weights, fit, read_json, read_weights, sha256_of
+from staa_cli.models.checkpoints import find_weights, fit, read_json, read_weights
 from staa_cli.models.families import (
     FAMILIES,
     Family,
@@ -62,7 +63,7 @@ def open_bundled(card: Card) -> Opened:
         name=card.name,
         family=card.family,
         source="bundled",
-        weights_sha256=sha256_of([card.weights]),
+        weights_sha256=sha256_of(card.weights),
         licence=card.licence,
         note=card.note,
         input=card.input,
@@ -141,7 +142,7 @@ def _open_checkpoint(
         name=path.resolve().name,
         family=family_name,
         source=str(path),
-        weights_sha256=sha256_of(files),
+        weights_sha256=sha256_of(*files),
         licence=family.licence,
         note="",
         input=family.input(module),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorTrc
 from av.video.stream import VideoStream
 
+from staa_cli.files import sha256_of
 from staa_cli.schema import VideoInfo
 from staa_cli.video.pixels import Orientation
 from staa_cli.video.source import check_file, fraction, open_video
@@ -48,7 +48,7 @@ def _info(
     duration_s = float(times_s[-1] + table.last * table.time_base)
     return VideoInfo(
         path=given,
-        sha256=_sha256(file),
+        sha256=sha256_of(file),
         bytes=file.stat().st_size,
         container=container.format.name.partition(",")[0],
         codec=stream.codec.canonical_name,
@@ -70,11 +70,6 @@ def _info(
         packets_bad=table.packets_bad,
         truncated=table.truncated,
     )
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _aspect(stream: VideoStream) -> tuple[int, int]:
