@@ -19,7 +19,10 @@ staa benchmark quality --methods staa,rollout,random --metrics pointing,temporal
 staa benchmark quality --dataset events-hard --clips 512 --seed 1 --json
 """
 
-_SETTINGS = {"Model": "model device precision threads", "Attribution": "method.layers"}
+_SETTINGS = {
+    "Model": "model device precision threads",
+    "Attribution": "method.layers method.combine",
+}
 
 
 def add(app: typer.Typer) -> None:
@@ -78,7 +81,7 @@ def quality(
             clips=clips,
             seed=seed,
             split=split,  # type: ignore[arg-type]
-            options=Options(loaded.settings.method.layers, seed=seed),
+            options=Options(loaded.settings.method.layers, loaded.settings.method.combine, seed),
             on_progress=lambda done, total: progress.stage(dataset, "scoring", done, total),
         )
     if json:

@@ -22,7 +22,7 @@ SETTINGS = {
     "Model": "model arch labels target device precision threads batch_size",
     "Sampling": "sampling.strategy sampling.frames sampling.stride sampling.hop sampling.clips "
     "sampling.seed sampling.start sampling.end",
-    "Attribution": "method.name method.layers post.threshold post.threshold_value "
+    "Attribution": "method.name method.layers method.combine post.threshold post.threshold_value "
     "post.focus_sigma post.focus_gamma post.smooth post.smooth_s",
     "Picture": "render.view render.opacity render.colormap render.scale",
     "Output": "output.dir output.annotated output.plot output.storyboard output.gif output.npz "

@@ -45,7 +45,7 @@ class Sample:
     duration_s: float
     event: tuple[float, float]
     """Start and end in seconds."""
-    size: tuple[int, int] = (320, 240)
+    size: tuple[int, int] = (384, 288)
     """Width and height in pixels as a person sees the picture."""
     rotation: int = 0
     """Degrees counter-clockwise that turn the stored picture upright."""
@@ -60,12 +60,13 @@ class Sample:
         return min(self.size)
 
 
+# Stored widths are multiples of 128: at others x264 writes other bytes from run to run.
 SAMPLES = (
-    Sample("hop.mp4", "hop", 126, 4.0, (2.5, 3.25), size=(480, 360)),
+    Sample("hop.mp4", "hop", 126, 4.0, (2.5, 3.25), size=(512, 384)),
     Sample("spin_sound.mp4", "spin", 202, 5.0, (1.0, 2.0), sound=True),
     Sample("split_vfr.mp4", "split", 304, 5.0, (3.1, 3.85), dropped=0.35),
-    Sample("flash_rotated.mp4", "flash", 403, 4.0, (0.75, 1.5), size=(240, 320), rotation=90),
-    Sample("grow_sound.mp4", "grow", 504, 6.0, (4.0, 5.0), size=(426, 240), sound=True),
+    Sample("flash_rotated.mp4", "flash", 403, 4.0, (0.75, 1.5), size=(288, 384), rotation=90),
+    Sample("grow_sound.mp4", "grow", 504, 6.0, (4.0, 5.0), size=(512, 288), sound=True),
     Sample("shake.mp4", "shake", 604, 3.0, (0.25, 1.0)),
 )
 SPEED = Sample("speed.mp4", "hop", 700, 10.0, (6.0, 6.9), size=(640, 360))

@@ -53,7 +53,10 @@ def clips(seed: int = 1, count: int = B) -> Tensor:
 
 
 def explain(module: Any, inputs: Tensor, name: str, **arguments: Any) -> Explained:
-    options = Options(layers=arguments.pop("layers", "default"), seed=arguments.pop("seed", 0))
+    given = {
+        name: arguments.pop(name) for name in ("layers", "combine", "seed") if name in arguments
+    }
+    options = Options(**given)
     return explain_batch(module, layout_of(module), inputs, get_method(name), options, **arguments)
 
 

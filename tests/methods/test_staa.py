@@ -60,9 +60,35 @@ def test_staa_is_the_path_by_its_definition(kind: str, layers: Any, blocks: list
     module = tiny(kind)
     seen, _, _ = watch(module, clips())
     expected = np.mean([path(seen, kind, block) for block in blocks], axis=0)
-    found = explain(module, clips(), "staa", layers=layers)
+    found = explain(module, clips(), "staa", layers=layers, combine="mean")
     np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-7)
     assert expected.max() > 5 / (T * P)  # far from uniform, or any order would do
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_product_keeps_what_all_blocks_agree_on(kind: str) -> None:
+    module = tiny(kind)
+    seen, _, _ = watch(module, clips())
+    expected = np.sqrt(path(seen, kind, 0) * path(seen, kind, 1))
+    if kind == "divided":
+        rows = [seen["spatial", block].attention.mean(axis=1)[:, 0, 1:] for block in (0, 1)]
+        expected = expected * np.sqrt(rows[0] * rows[1]).reshape(expected.shape)
+    found = explain(module, clips(), "staa", layers="all", combine="product")
+    np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-9)
+
+
+def test_the_default_multiplies_all_blocks_of_divided_attention_and_reads_the_last_of_others() -> (
+    None
+):
+    for kind, layers, combine in (("divided", "all", "product"), ("joint", "last", "mean")):
+        shipped = explain(tiny(kind), clips(), "staa")
+        named = explain(tiny(kind), clips(), "staa", layers=layers, combine=combine)
+        np.testing.assert_array_equal(shipped.values, named.values)
+
+
+def test_an_unknown_combination_is_refused() -> None:
+    with pytest.raises(UsageError, match="'sum'"):
+        explain(tiny("divided"), clips(), "staa", combine="sum")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -70,7 +96,7 @@ def test_what_is_not_in_the_map_stays_on_the_class_token(kind: str) -> None:
     module = tiny(kind)
     seen, _, _ = watch(module, clips())
     own = seen["joint" if kind == "joint" else "spatial", 1].attention[:, :, 0, 0].mean(axis=1)
-    found = explain(module, clips(), "staa", layers="last")
+    found = explain(module, clips(), "staa", layers="last", combine="mean")
     np.testing.assert_allclose(found.cls_self_mass, own.reshape(B, -1).mean(axis=1), rtol=1e-4)
     whole = found.values.sum(axis=(1, 2, 3)) + np.array(found.cls_self_mass)
     np.testing.assert_allclose(whole, 1.0, rtol=1e-5)
