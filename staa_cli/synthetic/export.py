@@ -63,7 +63,9 @@ def measure(clips: int, seed: int) -> dict[str, NDArray[np.int64]]:
     }
 
 
-def card(facts: dict[str, Any], counts: dict[str, NDArray[np.int64]], seed: int) -> str:
+def card(
+    facts: dict[str, Any], counts: dict[str, NDArray[np.int64]], seed: int, remark: str = ""
+) -> str:
     """The model card as Markdown."""
     recipe = default_recipe()
     standard = counts[STANDARD.name]
@@ -80,6 +82,7 @@ def card(facts: dict[str, Any], counts: dict[str, NDArray[np.int64]], seed: int)
         f"| hours | {facts['hours']:.2f} on {os.cpu_count()} cores ({platform.machine()}) |",
         f"| held-out clips | {standard.sum()} of seed {seed}, standard setting |",
         f"| top-1 | **{_accuracy(standard):.4f}** |",
+        *([f"| remark | {remark} |"] if remark else []),
         "",
         f"Loss every 50 steps: `{_spark(list(facts['losses'].values()))}`",
         "",
@@ -116,11 +119,12 @@ def main(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
     clips: Annotated[int, typer.Option(help="Held-out clips of the standard setting.")] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the held-out clips.")] = 0,
+    remark: Annotated[str, typer.Option(help="A line for the card.")] = "",
 ) -> None:
     """Bundle a trained model with its card."""
     facts = export(run, WEIGHTS)
     counts = measure(clips, seed)
-    (WEIGHTS / f"{NAME}.md").write_text(card(facts, counts, seed), encoding="utf-8")
+    (WEIGHTS / f"{NAME}.md").write_text(card(facts, counts, seed, remark), encoding="utf-8")
     typer.echo(f"top-1 {_accuracy(counts[STANDARD.name]):.4f}")
 
 

@@ -89,7 +89,7 @@ class Recipe:
 EASY = replace(STANDARD, circling=(0, 1), circling_a_while=(0, 1))
 
 
-def default_recipe(steps: int = 4200, first: int = 2000) -> Recipe:
+def default_recipe(steps: int = 3200, first: int = 2000) -> Recipe:
     """The recipe of the bundled model.
 
     Args:
@@ -302,7 +302,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def main(
     out: Annotated[Path, typer.Argument(help="Folder for checkpoints, the log, and the result.")],
-    steps: Annotated[int, typer.Option(help="Steps in all.")] = 4200,
+    steps: Annotated[int, typer.Option(help="Steps in all.")] = 3200,
     first: Annotated[int, typer.Option(help="Of them on small views.")] = 2000,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; go on later.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",

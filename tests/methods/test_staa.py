@@ -65,14 +65,12 @@ def test_staa_is_the_path_by_its_definition(kind: str, layers: Any, blocks: list
     assert expected.max() > 5 / (T * P)  # far from uniform, or any order would do
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_product_keeps_what_all_blocks_agree_on(kind: str) -> None:
-    module = tiny(kind)
+def test_product_sharpens_the_path_by_where_every_block_looked() -> None:
+    module = tiny("divided")
     seen, _, _ = watch(module, clips())
-    expected = np.sqrt(path(seen, kind, 0) * path(seen, kind, 1))
-    if kind == "divided":
-        rows = [seen["spatial", block].attention.mean(axis=1)[:, 0, 1:] for block in (0, 1)]
-        expected = expected * np.sqrt(rows[0] * rows[1]).reshape(expected.shape)
+    mean = (path(seen, "divided", 0) + path(seen, "divided", 1)) / 2
+    rows = [seen["spatial", block].attention.mean(axis=1)[:, 0, 1:] for block in (0, 1)]
+    expected = mean * np.sqrt(rows[0] * rows[1]).reshape(mean.shape)
     found = explain(module, clips(), "staa", layers="all", combine="product")
     np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-9)
 
@@ -86,7 +84,9 @@ def test_the_default_multiplies_all_blocks_of_divided_attention_and_reads_the_la
         np.testing.assert_array_equal(shipped.values, named.values)
 
 
-def test_an_unknown_combination_is_refused() -> None:
+def test_a_combination_that_is_unknown_or_does_not_fit_is_refused() -> None:
+    with pytest.raises(UsageError, match="only divided"):
+        explain(tiny("joint"), clips(), "staa", combine="product")
     with pytest.raises(UsageError, match="'sum'"):
         explain(tiny("divided"), clips(), "staa", combine="sum")
 

@@ -1,0 +1,188 @@
+"""From a scene to pictures, and to the mask of its actor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from staa_cli.schema import Bool, Float32, UInt8
+from staa_cli.synthetic.scenes import LABELS, Scene, Shape, Thing
+
+CREEP = 0.2
+"""Speed of the camera outside its pan, of that within."""
+
+
+@dataclass(slots=True, eq=False)
+class Pose:
+    """State of one object at n times: every field is [n]."""
+
+    x: Float32
+    y: Float32
+    angle: Float32
+    scale: Float32
+    gap: Float32
+    inverted: Float32
+    opacity: Float32
+
+
+def render(scene: Scene, times_s: np.ndarray, scale_px: float) -> tuple[UInt8, Bool]:
+    """Frames uint8 [n, H, W, 3] and the actor's mask bool [n, H, W] at the given times.
+
+    Args:
+        scene: what to show.
+        times_s: [n] rising or not.
+        scale_px: pixels a unit.
+    """
+    height, width = round(scene.height * scale_px), round(scene.width * scale_px)
+    times = np.asarray(times_s, dtype=np.float32)
+    canvas = _draw_background(scene, times, height, width, scale_px)
+    mask = np.zeros((len(times), height, width), dtype=bool)
+    for index, thing in enumerate(scene.things):
+        pose = _pose(thing, times)
+        if index == scene.actor:
+            _act(pose, scene, times)
+        _draw(canvas, mask, thing, pose, scale_px, is_actor=index == scene.actor)
+    rng = np.random.default_rng([scene.seed, 0x9015E])
+    grain = rng.integers(0, 256, canvas.shape, dtype=np.uint8)
+    canvas += (grain.astype(np.float32) - 127.5) * (scene.noise / 127.5)
+    np.clip(canvas, 0.0, 1.0, out=canvas)
+    return (canvas * 255.0 + 0.5).astype(np.uint8), mask
+
+
+def _pose(thing: Thing, times: Float32) -> Pose:
+    """Drift and circling of one object; [n] each."""
+    across, along, speed, phase = thing.orbit
+    clock = np.clip(times, *thing.circles) - thing.circles[0] if across else 0.0 * times
+    turn = phase + speed * clock
+    ones = np.ones_like(times)
+    return Pose(
+        x=thing.centre[0] + thing.velocity[0] * times + across * (np.cos(turn) - np.cos(phase)),
+        y=thing.centre[1] + thing.velocity[1] * times + along * (np.sin(turn) - np.sin(phase)),
+        angle=thing.angle * ones,
+        scale=thing.radius * ones,
+        gap=thing.gap * ones,
+        inverted=0.0 * ones,
+        opacity=ones.copy(),
+    )
+
+
+def _act(pose: Pose, scene: Scene, times: Float32) -> None:
+    """Add the event to the actor's pose."""
+    start, end = scene.event
+    length = max(end - start, 1e-6)
+    u = np.clip((times - start) / length, 0.0, 1.0)
+    # Rises and falls quickly, so that the first and the last frame of the event show it.
+    swell = np.sqrt(np.maximum(np.sin(np.pi * u), 0.0))
+    repeats = max(round(length / 0.55), 1)
+    s = scene.strength
+    match LABELS[scene.label]:
+        case "spin":
+            pose.angle += scene.direction * 2 * np.pi * (0.7 + 0.35 * s) * length * u
+        case "hop":
+            towards_middle = 1.0 if float(pose.y[0]) < scene.height / 2 else -1.0
+            pose.y += towards_middle * (0.17 + 0.08 * s) * np.abs(np.sin(repeats * np.pi * u))
+        case "shake":
+            pose.x += scene.direction * (0.11 + 0.05 * s) * np.sin(repeats * 2 * np.pi * u)
+        case "blink":
+            cycle = (u * max(round(length / 0.6), 1)) % 1.0
+            pose.opacity[(cycle > 0.2) & (cycle < 0.85) & (u < 1.0)] = 0.0
+        case "split":
+            pose.gap += (0.6 + 0.4 * s) * swell
+        case "grow":
+            pose.scale *= 1.0 + (0.55 + 0.2 * s) * swell
+        case "shrink":
+            pose.scale *= 1.0 - (0.45 + 0.15 * s) * swell
+        case "flash":
+            pose.inverted += swell
+
+
+def _draw_background(
+    scene: Scene, times: Float32, height: int, width: int, scale_px: float
+) -> Float32:
+    """[n, H, W, 3] the drifting ground: a sum of linearly interpolated noise grids."""
+    canvas = np.zeros((len(times), height, width, 3), dtype=np.float32)
+    # Far enough inside the grids for any drift; the period of a grid is some two units.
+    y = ((np.arange(height) + 0.5) / scale_px).astype(np.float32)
+    x = ((np.arange(width) + 0.5) / scale_px).astype(np.float32)
+    travelled = (np.clip(times, *scene.pan) + CREEP * times).astype(np.float32)
+    for grid in scene.background:
+        cells = len(grid)
+        rows = _hat_weights(y[None] + scene.camera[1] * travelled[:, None], cells)  # [n, H, K]
+        columns = _hat_weights(x[None] + scene.camera[0] * travelled[:, None], cells)  # [n, W, K]
+        strips = np.tensordot(columns, grid, axes=(2, 1)).transpose(0, 2, 1, 3)  # [n, K, W, 3]
+        layer = rows @ strips.reshape(len(times), cells, width * 3)  # [n, H, W*3]
+        canvas += layer.reshape(canvas.shape)
+    return canvas
+
+
+def _hat_weights(positions: Float32, cells: int) -> Float32:
+    """[n, L, K] weights that interpolate a periodic row of K values at positions in half units."""
+    cell = (positions * (cells / 2.0)) % cells
+    low = np.floor(cell).astype(np.int64)
+    part = cell - low
+    weights = np.zeros((*positions.shape, cells), dtype=np.float32)
+    np.put_along_axis(weights, (low % cells)[..., None], (1.0 - part)[..., None], axis=-1)
+    np.put_along_axis(weights, ((low + 1) % cells)[..., None], part[..., None], axis=-1)
+    return weights
+
+
+def _draw(
+    canvas: Float32, mask: Bool, thing: Thing, pose: Pose, scale_px: float, *, is_actor: bool
+) -> None:
+    """Paint one object into every frame, and keep the mask to what stays visible of the actor."""
+    height, width = canvas.shape[1:3]
+    reach = int(np.ceil(float((pose.scale * (1.45 + pose.gap)).max()) * scale_px)) + 2
+    side = np.arange(-reach, reach + 1)
+    column = np.round(pose.x * scale_px - 0.5).astype(np.int64)
+    row = np.round(pose.y * scale_px - 0.5).astype(np.int64)
+    dx = (column[:, None] + side + 0.5) / scale_px - pose.x[:, None]  # [n, S]
+    dy = (row[:, None] + side + 0.5) / scale_px - pose.y[:, None]
+    alpha, skin = _shade(thing.shape, pose, dx.astype(np.float32), dy.astype(np.float32), scale_px)
+    for n in range(len(canvas)):
+        x0, x1 = max(column[n] - reach, 0), min(column[n] + reach + 1, width)
+        y0, y1 = max(row[n] - reach, 0), min(row[n] + reach + 1, height)
+        if x0 >= x1 or y0 >= y1:
+            continue
+        part = np.s_[
+            y0 - row[n] + reach : y1 - row[n] + reach,
+            x0 - column[n] + reach : x1 - column[n] + reach,
+        ]
+        solid = alpha[n][part]
+        mask[n, y0:y1, x0:x1] = (
+            (solid > 0.5) if is_actor else mask[n, y0:y1, x0:x1] & (solid <= 0.5)
+        )
+        opaque = (solid * pose.opacity[n])[..., None]
+        target = canvas[n, y0:y1, x0:x1]
+        target += opaque * (skin[n][part] - target)
+
+
+def _shade(
+    shape: Shape, pose: Pose, dx: Float32, dy: Float32, scale_px: float
+) -> tuple[Float32, Float32]:
+    """Coverage [n, S, S] and colour [n, S, S, 3] of an object on a pixel grid around it."""
+    cosine, sine = np.cos(pose.angle)[:, None, None], np.sin(pose.angle)[:, None, None]
+    radius = pose.scale[:, None, None]
+    x = (cosine * dx[:, None, :] + sine * dy[:, :, None]) / radius
+    y = (cosine * dy[:, :, None] - sine * dx[:, None, :]) / radius
+    gap = pose.gap[:, None, None]
+    inner = np.abs(x) - gap  # negative between the halves
+    x = np.sign(x) * np.maximum(inner, 0.0)
+    rho = np.sqrt(x * x + y * y) + 1e-6
+    c, s = x / rho, y / rho
+    (a2, b2), (a3, b3) = shape.harmonics
+    outline = (
+        1.0
+        + a2 * (c * c - s * s)
+        + b2 * 2 * c * s
+        + a3 * (4 * c * c - 3) * c
+        + b3 * (3 - 4 * s * s) * s
+    )
+    edge_px = (outline - rho) * radius * scale_px
+    alpha = np.clip(edge_px + 0.5, 0.0, 1.0)
+    alpha *= np.where(gap > 0, np.clip(inner * radius * scale_px + 0.5, 0.0, 1.0), 1.0)
+    wave = np.sin(shape.stripes[0] * x + shape.stripes[1] * y + shape.stripes[2])
+    mix = np.clip(0.5 + 2.0 * wave, 0.0, 1.0)[..., None]
+    skin = shape.colours[0] + mix * (shape.colours[1] - shape.colours[0])
+    skin += pose.inverted[:, None, None, None] * (1.0 - 2.0 * skin)
+    return alpha.astype(np.float32), skin.astype(np.float32)

@@ -1,0 +1,279 @@
+"""Scenes of event clips: what moves where and when, before any pixel.
+
+Lengths are in units of the standard view's side, times in seconds. Everything follows from a seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from staa_cli.schema import Float32
+
+LABELS = ("none", "spin", "hop", "shake", "blink", "split", "grow", "shrink", "flash")
+EVENTS = LABELS[1:]
+
+FRAMES = 8
+INTERVAL_S = 0.25
+SIZE_PX = 112
+
+DECOY_STATES = ("normal", "normal", "large", "small", "split")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How hard the clips are. Pairs are ranges; counts are inclusive."""
+
+    name: str
+    resting: tuple[int, int] = (0, 1)
+    """Bystanders that only drift."""
+    circling: tuple[int, int] = (1, 1)
+    """Bystanders that circle all the time."""
+    circling_a_while: tuple[int, int] = (1, 1)
+    """Bystanders that circle for a stretch of their own."""
+    event_share: tuple[float, float] = (0.35, 0.6)
+    """Length of the event as a share of the clip."""
+    camera_drift: float = 0.1
+    """Speed of the background while the camera pans, units a second."""
+    contrast: float = 1.0
+    """1 leaves colours as they are, 0 would dissolve the objects into the background's mean."""
+    noise: float = 0.02
+    """Half width of the pixel noise, of 1."""
+
+
+STANDARD = Setting("standard")
+HARD_VARIANTS = (
+    Setting("distractors", resting=(2, 3), circling_a_while=(2, 2)),
+    Setting("motion", circling=(3, 3)),
+    Setting("drift", camera_drift=0.3),
+    Setting("contrast", contrast=0.4),
+    Setting("length", event_share=(0.1, 0.6)),
+)
+SETTINGS = {setting.name: setting for setting in (STANDARD, *HARD_VARIANTS)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """A blob with a striped skin: fixed for the object's life."""
+
+    harmonics: Float32
+    """[2, 2] cosine and sine weight of the outline's second and third harmonic."""
+    stripes: Float32
+    """[3] wave vector and phase of the skin, in radii."""
+    colours: Float32
+    """[2, 3] the two colours of the stripes, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Thing:
+    """One object: its shape, its resting state, and its own motion."""
+
+    shape: Shape
+    radius: float
+    centre: tuple[float, float]
+    velocity: tuple[float, float]
+    angle: float
+    gap: float = 0.0
+    """How far its halves stand apart, in radii."""
+    orbit: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """Half axes, angular speed in radians a second, and phase of its circling."""
+    circles: tuple[float, float] = (0.0, 0.0)
+    """When it circles: start and end."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """All that a clip shows, before any pixel."""
+
+    label: int
+    event: tuple[float, float]
+    """Start and end; equal where nothing happens."""
+    strength: float
+    direction: float
+    things: tuple[Thing, ...]
+    actor: int
+    """Index into `things`, drawn in that order; -1 where nothing happens."""
+    background: tuple[Float32, ...] = field(repr=False)
+    """Octaves of [K, K, 3] noise."""
+    camera: tuple[float, float]
+    """Velocity of the camera while it pans."""
+    pan: tuple[float, float]
+    """When it pans: start and end; otherwise it creeps."""
+    width: float
+    height: float
+    duration_s: float
+    noise: float
+    seed: int
+
+
+def make_scene(
+    seed: int,
+    setting: Setting = STANDARD,
+    *,
+    label: int | None = None,
+    duration_s: float = FRAMES * INTERVAL_S,
+    width: float = 1.0,
+    height: float = 1.0,
+    event: tuple[float, float] | None = None,
+    region: tuple[float, float, float, float] | None = None,
+) -> Scene:
+    """A random scene from a seed.
+
+    Args:
+        seed: everything follows from it and from the other arguments.
+        setting: how hard it is.
+        label: index into LABELS; drawn evenly where None.
+        duration_s: length of the clip.
+        width: of the view, in units.
+        height: of the view, in units.
+        event: start and end in seconds; drawn from the setting where None.
+        region: left, top, right, bottom in units that the actor's centre starts in.
+    """
+    rng = np.random.default_rng([seed, 0x57AA])
+    label = int(rng.integers(len(LABELS))) if label is None else label
+    length = float(rng.uniform(*setting.event_share)) * FRAMES * INTERVAL_S
+    start = float(rng.uniform(0.0, max(duration_s - length, 0.0)))
+    span = event or (start, start + length)
+    kinds = _draw_kinds(rng, setting)
+    centres = _scatter(rng, len(kinds), width, height, region)
+    things = [
+        _make_bystander(rng, kind, centre, duration_s)
+        for kind, centre in zip(kinds, centres, strict=True)
+    ]
+    actor = -1
+    if label > 0:
+        actor = int(rng.integers(len(things)))
+        things[0] = _make_actor(rng, centres[0])
+        things[0], things[actor] = things[actor], things[0]
+    background = tuple(
+        (rng.random((k, k, 3), dtype=np.float32) - 0.5) * amplitude + (0.5 if i == 0 else 0.0)
+        for i, (k, amplitude) in enumerate(((8, 0.35), (20, 0.15), (48, 0.1)))
+    )
+    mean = background[0].mean(axis=(0, 1))
+    things = [_soften(thing, mean, setting.contrast) for thing in things]
+    heading = rng.uniform(0, 2 * np.pi)
+    return Scene(
+        label=label,
+        event=span if label else (span[0], span[0]),
+        strength=float(rng.uniform(0.0, 1.0)),
+        direction=float(rng.choice((-1.0, 1.0))),
+        things=tuple(things),
+        actor=actor,
+        background=background,
+        camera=(
+            float(np.cos(heading)) * setting.camera_drift,
+            float(np.sin(heading)) * setting.camera_drift,
+        ),
+        pan=_random_stretch(rng, duration_s),
+        width=width,
+        height=height,
+        duration_s=duration_s,
+        noise=setting.noise,
+        seed=seed,
+    )
+
+
+def _draw_kinds(rng: np.random.Generator, setting: Setting) -> list[str]:
+    """What each object does of its own; the first one becomes the actor where there is one."""
+    counts = {
+        "rest": setting.resting,
+        "circle": setting.circling,
+        "circle a while": setting.circling_a_while,
+    }
+    bystanders = [
+        kind
+        for kind, (low, high) in counts.items()
+        for _ in range(int(rng.integers(low, high + 1)))
+    ]
+    return ["rest", *bystanders]
+
+
+def _scatter(
+    rng: np.random.Generator,
+    count: int,
+    width: float,
+    height: float,
+    region: tuple[float, float, float, float] | None,
+) -> list[tuple[float, float]]:
+    """Centres that keep clear of each other as well as a few tries allow."""
+    placed: list[tuple[float, float]] = []
+    for index in range(count):
+        left, top, right, bottom = (0.08, 0.08, width - 0.08, height - 0.08)
+        if index == 0 and region is not None:
+            left, top, right, bottom = region
+        tries = np.stack([rng.uniform(left, right, 24), rng.uniform(top, bottom, 24)], axis=1)
+        if not placed:
+            best = 0
+        else:
+            distance = np.linalg.norm(tries[:, None] - np.asarray(placed)[None], axis=2).min(axis=1)
+            # Near enough is good enough: the farthest candidate would always be a corner.
+            best = int(np.argmax(np.minimum(distance, 0.3)))
+        placed.append((float(tries[best, 0]), float(tries[best, 1])))
+    return placed
+
+
+def _make_shape(rng: np.random.Generator) -> Shape:
+    turn = rng.uniform(0, 2 * np.pi, 2)
+    size = np.array([rng.uniform(0.08, 0.2), rng.uniform(0.08, 0.18)])
+    harmonics = np.stack([size * np.cos(turn), size * np.sin(turn)], axis=1)
+    wave = rng.uniform(2.5, 5.0)
+    heading = rng.uniform(0, 2 * np.pi)
+    stripes = np.array([wave * np.cos(heading), wave * np.sin(heading), rng.uniform(0, 2 * np.pi)])
+    first = rng.random(3)
+    # The second colour is far from the first, so that the skin shows how the object is turned.
+    second = np.where(
+        first > 0.5, first - rng.uniform(0.35, 0.5, 3), first + rng.uniform(0.35, 0.5, 3)
+    )
+    colours = np.stack([first, second])
+    return Shape(*(a.astype(np.float32) for a in (harmonics, stripes, colours)))
+
+
+def _make_actor(rng: np.random.Generator, centre: tuple[float, float]) -> Thing:
+    return Thing(
+        shape=_make_shape(rng),
+        radius=float(rng.uniform(0.095, 0.125)),
+        centre=centre,
+        velocity=_random_velocity(rng),
+        angle=float(rng.uniform(0, 2 * np.pi)),
+    )
+
+
+def _make_bystander(
+    rng: np.random.Generator, kind: str, centre: tuple[float, float], duration_s: float
+) -> Thing:
+    thing = _make_actor(rng, centre)
+    state = rng.choice(DECOY_STATES)
+    scale = {"large": rng.uniform(1.3, 1.6), "small": rng.uniform(0.45, 0.7)}.get(str(state), 1.0)
+    thing = replace(thing, radius=thing.radius * float(scale))
+    if state == "split":
+        thing = replace(thing, gap=float(rng.uniform(0.3, 0.8)))
+    if kind == "rest":
+        return thing
+    radius = rng.uniform(0.09, 0.15)
+    speed = rng.choice((-1.0, 1.0)) * 2 * np.pi * rng.uniform(0.5, 1.0)
+    orbit = (radius, radius * rng.uniform(0.7, 1.4), speed, rng.uniform(0, 2 * np.pi))
+    span = (-1e3, 1e3)
+    if kind == "circle a while":
+        span = _random_stretch(rng, duration_s)
+    a, b, c, d = map(float, orbit)
+    return replace(thing, orbit=(a, b, c, d), circles=span)
+
+
+def _random_stretch(rng: np.random.Generator, duration_s: float) -> tuple[float, float]:
+    """Start and end of a stretch as long as an event, which may begin and end outside the clip."""
+    length = rng.uniform(0.35, 0.6) * FRAMES * INTERVAL_S
+    start = rng.uniform(-length, duration_s)
+    return float(start), float(start + length)
+
+
+def _random_velocity(rng: np.random.Generator) -> tuple[float, float]:
+    heading, speed = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.05)
+    return float(speed * np.cos(heading)), float(speed * np.sin(heading))
+
+
+def _soften(thing: Thing, mean: Float32, contrast: float) -> Thing:
+    if contrast == 1.0:
+        return thing
+    colours = (mean + contrast * (thing.shape.colours - mean)).astype(np.float32)
+    return replace(thing, shape=replace(thing.shape, colours=colours))
