@@ -18,14 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from staa_cli.synthetic.drawing import _act, _pose
 from staa_cli.synthetic.events import (
     FRAMES,
     INTERVAL_S,
     LABELS,
     SIZE_PX,
     Scene,
-    _act,
-    _pose,
     clip_seed,
     make_scene,
     render,
