@@ -201,6 +201,8 @@ def test_an_interrupt_leaves_finished_videos_and_no_parts(tmp_path: Path) -> Non
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
+        # A job in the background of a script ignores interrupts, and hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not list(Path("staa-out").rglob("report.json")) and time.monotonic() < deadline:
