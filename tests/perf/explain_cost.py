@@ -128,7 +128,7 @@ def floors_of(video: Path) -> float:
     from staa_cli.video import annotate, iter_frames, probe
 
     model, info = open_model(Settings()), probe(video)
-    clips = plan_clips(info, model, Settings()).clips
+    clips = plan_clips(info, model.input, Settings()).clips
     wanted = sorted({index for clip in clips for index in clip.frame_indices})
     batch = torch.zeros(1, model.input.frames, 3, *model.input.size)
     began = time.perf_counter()
