@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -95,7 +95,7 @@ def measure_quality(
     scorers = {name: METRICS.get(name) for name in metrics}
     chosen = [get_method(name) for name in methods]
     scores: dict[tuple[str, str], list[float]] = {(m, s): [] for m in methods for s in metrics}
-    correct, shares = 0, []
+    shares: list[float] = []
     batch: list[EventClip] = []
     for done, clip in enumerate(make_clips(dataset, clips, seed, split), 1):
         batch.append(clip)
@@ -104,7 +104,6 @@ def measure_quality(
         known, maps = explain_clips(model, batch, chosen, options or Options(seed=seed))
         for index in np.flatnonzero(known):
             one = batch[index]
-            correct += 1
             shares.append(float(coverage(one.mask, model.layout.grid).mean()))
             for (method, metric), row in scores.items():
                 row.append(scorers[metric](maps[method][index], one.mask, one.event))
@@ -118,15 +117,20 @@ def measure_quality(
         "split": split,
         "seed": seed,
         "clips": clips,
-        "correct": correct,
-        "accuracy": correct / clips,
+        "correct": len(shares),
+        "accuracy": len(shares) / clips,
         "mask_share": float(np.mean(shares)) if shares else None,
-        "results": [
-            {"method": method, "metric": metric, **bootstrap(row, seed)._asdict()}
-            for (method, metric), row in scores.items()
-            if row
-        ],
+        "results": _rows(scores, seed),
     }
+
+
+def _rows(scores: Mapping[tuple[str, str], Sequence[float]], seed: int) -> list[dict[str, Any]]:
+    """A row a method and metric; none where no clip has a score."""
+    return [
+        {"method": method, "metric": metric, **bootstrap(row, seed)._asdict()}
+        for (method, metric), row in scores.items()
+        if not np.isnan(row).all()
+    ]
 
 
 def check_model(model: LoadedModel) -> None:

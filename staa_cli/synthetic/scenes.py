@@ -146,10 +146,7 @@ def make_scene(
         actor = int(rng.integers(len(things)))
         things[0] = _make_actor(rng, centres[0])
         things[0], things[actor] = things[actor], things[0]
-    background = tuple(
-        (rng.random((k, k, 3), dtype=np.float32) - 0.5) * amplitude + (0.5 if i == 0 else 0.0)
-        for i, (k, amplitude) in enumerate(((8, 0.35), (20, 0.15), (48, 0.1)))
-    )
+    background = _make_background(rng)
     mean = background[0].mean(axis=(0, 1))
     things = [_soften(thing, mean, setting.contrast) for thing in things]
     heading = rng.uniform(0, 2 * np.pi)
@@ -171,6 +168,14 @@ def make_scene(
         duration_s=duration_s,
         noise=setting.noise,
         seed=seed,
+    )
+
+
+def _make_background(rng: np.random.Generator) -> tuple[Float32, ...]:
+    """Octaves of noise, the coarsest around a middle grey."""
+    return tuple(
+        (rng.random((k, k, 3), dtype=np.float32) - 0.5) * amplitude + (0.5 if i == 0 else 0.0)
+        for i, (k, amplitude) in enumerate(((8, 0.35), (20, 0.15), (48, 0.1)))
     )
 
 

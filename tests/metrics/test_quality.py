@@ -12,7 +12,7 @@ from torch import Tensor
 
 from staa_cli.cli import run
 from staa_cli.errors import UsageError
-from staa_cli.metrics.quality import BASELINES, make_clips, measure_quality
+from staa_cli.metrics.quality import BASELINES, _rows, make_clips, measure_quality
 from staa_cli.models.loading import LoadedModel, load_model
 from staa_cli.synthetic.events import LABELS
 
@@ -86,3 +86,9 @@ def test_the_command_prints_one_json_object(capsys: pytest.CaptureFixture[str]) 
     assert result["schema_version"] == 1
     assert [row["method"] for row in result["results"]] == ["staa", "random"]
     assert set(result["results"][0]) == {"method", "metric", "mean", "low", "high", "n"}
+
+
+def test_a_metric_that_says_nothing_about_any_clip_is_left_out() -> None:
+    assert _rows({("random", "iou"): [float("nan")], ("random", "energy"): [0.5]}, 0) == [
+        {"method": "random", "metric": "energy", "mean": 0.5, "low": 0.5, "high": 0.5, "n": 1}
+    ]
