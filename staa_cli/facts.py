@@ -119,10 +119,16 @@ def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[Warning]:
 
 def method_warnings(method: Method, settings: Settings) -> tuple[Warning, ...]:
     """What the reader should know about the method."""
-    if settings.target is None or method.class_specific:
-        return ()
-    text = f"{method.name} is class-blind: its maps are the same for every class"
-    return (Warning("class-blind-method", text),)
+    found = []
+    if settings.target is not None and not method.class_specific:
+        text = f"{method.name} is class-blind: its maps are the same for every class"
+        found.append(Warning("class-blind-method", text))
+    for name in ("layers", "combine"):
+        asked = getattr(settings.method, name)
+        if asked != "default" and name not in method.heeds:
+            text = f"{method.name} has no choice of {name}: {asked!r} was not heeded"
+            found.append(Warning("setting-not-heeded", text))
+    return tuple(found)
 
 
 def run(model: LoadedModel, watch: Stopwatch) -> dict[str, Any]:

@@ -174,6 +174,17 @@ def test_a_class_that_is_not_there(wanted: str, hint: str) -> None:
     assert hint in str(caught.value.hint)
 
 
+def test_a_setting_that_a_method_has_no_use_for_is_told(video: Path, model: LoadedModel) -> None:
+    method = MethodSettings(name="centre", layers="all", combine="mean")
+    found = explain_video(video, model, settings=asked(method=method))
+    texts = [w.text for w in found.warnings if w.code == "setting-not-heeded"]
+    assert len(texts) == 2
+    assert "centre has no choice of layers: 'all'" in texts[0]
+    method = MethodSettings(name="staa", layers="all", combine="mean")
+    found = explain_video(video, model, settings=asked(method=method))
+    assert "setting-not-heeded" not in {w.code for w in found.warnings}
+
+
 def test_the_named_class_is_explained(video: Path, model: LoadedModel) -> None:
     found = explain_video(video, model, target="CLASS_2", settings=asked())
     assert (found.prediction.target, found.prediction.reason) == (2, "named")

@@ -93,6 +93,8 @@ class Method:
     class_specific: ClassVar[bool] = False
     signed: ClassVar[bool] = False
     forward_equivalents: ClassVar[float] = 1.0
+    heeds: ClassVar[frozenset[str]] = frozenset()
+    """Names of the Options that change what it does; a user is told of the others."""
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """What is to be read during the forward pass.

@@ -16,6 +16,7 @@ class Random(Method):
     source = "baseline"
     units = "none"
     forward_equivalents = 0.0
+    heeds = frozenset({"seed"})
 
     def attribute(self, evidence: Evidence) -> Reading:
         """Independent uniform numbers, the same for the same seed and clip."""

@@ -36,6 +36,7 @@ class Rollout(Method):
     summary = "attention rolled out through all blocks, half of each step being the identity"
     source = "arXiv 2005.00928, section 3"
     units = "share of attention"
+    heeds = frozenset({"layers"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """Queries and keys of every block, and the temporal maps."""

@@ -45,6 +45,7 @@ class Staa(Method):
     summary = "attention path from the class token through space and time"
     source = "arXiv 2411.00630"
     units = "share of attention"
+    heeds = frozenset({"layers", "combine"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """The class token's spatial row and the temporal maps of the chosen blocks."""

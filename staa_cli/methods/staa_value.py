@@ -34,6 +34,7 @@ class StaaValue(Method):
     summary = "as staa, each token weighted by the size of what attention moves"
     source = "arXiv 2004.10102, equation 7"
     units = "norm of what is written"
+    heeds = frozenset({"layers"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """What the class token takes from every token, and the temporal maps."""
