@@ -49,7 +49,7 @@ class MethodSettings:
     layers: Literal["default", "last", "all"] | tuple[int, ...] = setting(
         "default", "blocks to read: default, last, all, or numbers as in 0,2"
     )
-    combine: Literal["default", "mean", "product"] = setting(
+    combine: Literal["default", "mean", "contrast"] = setting(
         "default", "how several blocks become one map"
     )
     seed: int = setting(0, "seed of methods that draw at random", at_least=0)

@@ -6,7 +6,9 @@ frame t' at the same place with weight T[p, t, t']. The class token then average
     J[t', p] = 1/T * sum_t S[t, p] * T[p, t, t']
 
 S alone cannot rank frames, since its rows sum to one in every frame; time enters by T. Joint
-attention needs no such step: its rows run over space and time already.
+attention needs no such step: its rows run over space and time already. What is read is the row of
+the class token, the mean of all rows where the head reads the tokens' mean, row 0 where it reads
+token 0, and the row of the pooler's query where there is a pooler.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from staa_cli.errors import UsageError
@@ -29,17 +32,18 @@ from staa_cli.methods.base import (
 from staa_cli.models.taps import Tap, cls_row, full_map, mean_row
 from staa_cli.schema import AttentionLayout
 
-COMBINATIONS = ("mean", "product")
+COMBINATIONS = ("mean", "contrast")
+TEMPORAL_SHARE = 0.25
+"""Exponent of the temporal factor of ``contrast``, chosen on development clips (README)."""
 
 
 @register("staa")
 class Staa(Method):
     """The path of attention from the class token to the tokens, through space and time.
 
-    Several blocks become one map in either of two ways. ``mean`` averages their J. ``product``, the
-    default for divided attention, multiplies that by the geometric mean of their S: where the class
-    token itself looked in every block. It was chosen on development clips, where it points to the
-    right place more often (README).
+    Several blocks become one map in either of two ways. ``mean`` averages their J. ``contrast``,
+    the default for divided attention, takes space from S and time from T (see `contrast`). It was
+    chosen on development clips, where it finds the place and the time more often (README).
     """
 
     summary = "attention path from the class token through space and time"
@@ -54,21 +58,29 @@ class Staa(Method):
         return [tap for block in blocks for tap in path_taps(layout, block)]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """All blocks where they are multiplied, else the last one, unless told otherwise."""
+        """All blocks where they are contrasted, else the last one, unless told otherwise.
+
+        Where a pooler's query reads the tokens, that reading is the path: block 0, and no choice.
+        """
+        if layout.pooling == "attentive":
+            return (0,)
         last = [layout.depth - 1]
-        product = combination(layout, options) == "product"
-        return options.blocks(layout.depth, range(layout.depth) if product else last)
+        every = combination(layout, options) == "contrast"
+        return options.blocks(layout.depth, range(layout.depth) if every else last)
 
     def attribute(self, evidence: Evidence) -> Reading:
         """The chosen blocks' paths in one, [B, T', h, w]."""
         layout = evidence.layout
         blocks = self.blocks(layout, evidence.options)
+        if combination(layout, evidence.options) == "contrast":
+            read = [spatial_rows(evidence, block) for block in blocks]
+            rows = torch.stack([row for row, _ in read])
+            maps = torch.stack([temporal_maps(evidence, block) for block in blocks])
+            values = contrast(rows.reshape(*rows.shape[:2], *layout.grid), maps)
+            return Reading(values, torch.stack([mass for _, mass in read]).mean(dim=0))
         paths = [attention_path(evidence, block) for block in blocks]
         masses = [mass for _, mass in paths if mass is not None]
         values = torch.stack([values for values, _ in paths]).mean(dim=0)  # [B, T', h, w]
-        if combination(layout, evidence.options) == "product":
-            rows = torch.stack([spatial_rows(evidence, block)[0] for block in blocks])
-            values = values * geometric_mean(rows).reshape(values.shape)
         return Reading(values, torch.stack(masses).mean(dim=0) if masses else None)
 
 
@@ -79,9 +91,9 @@ def combination(layout: AttentionLayout, options: Options) -> str:
         UsageError: there is no such way.
     """
     if options.combine == "default":
-        return "product" if layout.kind == "divided" else "mean"
-    if options.combine == "product" and layout.kind != "divided":
-        raise UsageError("only divided attention can be combined by product", "--combine mean")
+        return "contrast" if layout.kind == "divided" else "mean"
+    if options.combine == "contrast" and layout.kind != "divided":
+        raise UsageError("only divided attention can be combined by contrast", "--combine mean")
     if options.combine not in COMBINATIONS:
         raise UsageError(
             f"staa cannot combine blocks by {options.combine!r}", " or ".join(COMBINATIONS)
@@ -89,10 +101,34 @@ def combination(layout: AttentionLayout, options: Options) -> str:
     return options.combine
 
 
-def geometric_mean(values: Tensor) -> Tensor:
-    """Geometric mean over the first axis of numbers that are not negative."""
+def contrast(rows: Tensor, maps: Tensor) -> Tensor:
+    """Where every block looks, at the times when those places attend unlike they usually do.
+
+    Space: the geometric mean of S over blocks, which keeps what all of them look at, smoothed over
+    the neighbouring tokens, as a share of its frame. Time: how far the row T[p, t, :] of a place is
+    from that place's median row, summed over the places by their share; J ranks frames by who is
+    asked, but a frame at rest is asked as often as one of an event, since each explains the other.
+    The two are multiplied as they would be in a weighted geometric mean, time to the power of
+    `TEMPORAL_SHARE`: enough to rank the frames, and too little to move the place.
+
+    Args:
+        rows: S [blocks, B, T, h, w].
+        maps: T [blocks, B, h*w, T, T'].
+
+    Returns:
+        [B, T, h, w], a clip's sum is one.
+    """
     tiny = torch.finfo(torch.float32).tiny
-    return values.clamp_min(tiny).log().mean(dim=0).exp()
+    looked = rows.clamp_min(tiny).log().mean(dim=0).exp()  # [B, T, h, w]
+    looked = F.avg_pool3d(F.pad(looked[:, None], (1,) * 6, mode="replicate"), 3, stride=1)[:, 0]
+    share = looked / looked.sum(dim=(2, 3), keepdim=True)
+    usual = maps.median(dim=3, keepdim=True).values  # [blocks, B, P, 1, T']
+    unlike = (maps - usual).abs().sum(dim=4).mean(dim=0)  # [B, P, T]
+    moment = torch.einsum("bp,bpt->bt", share.mean(dim=1).flatten(1), unlike)
+    moment = F.avg_pool1d(F.pad(moment[:, None], (1, 1), mode="replicate"), 3, stride=1)[:, 0]
+    weight = moment.clamp_min(tiny) ** TEMPORAL_SHARE  # [B, T]
+    weight = weight / weight.sum(dim=1, keepdim=True)
+    return share * weight[:, :, None, None]
 
 
 def path_taps(layout: AttentionLayout, block: int) -> list[Tap]:
@@ -103,9 +139,7 @@ def path_taps(layout: AttentionLayout, block: int) -> list[Tap]:
             Tap("temporal", block, "time", full_map),
         ]
     if layout.pooling == "attentive":
-        raise UsageError(
-            "staa does not read attentive pooling yet", "`staa methods` lists the others"
-        )
+        return [Tap("pooler", block, "space", cls_row)]
     read = mean_row if layout.pooling == "mean" else cls_row
     return [Tap(space_role(layout), block, "space", read)]
 

@@ -31,6 +31,7 @@ from staa_cli.errors import UsageError
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.base import to_grid
 from staa_cli.methods.explain import explain_batch
+from staa_cli.methods.staa import TEMPORAL_SHARE, contrast
 from staa_cli.schema import AttentionLayout
 
 
@@ -65,20 +66,51 @@ def test_staa_is_the_path_by_its_definition(kind: str, layers: Any, blocks: list
     assert expected.max() > 5 / (T * P)  # far from uniform, or any order would do
 
 
-def test_product_sharpens_the_path_by_where_every_block_looked() -> None:
+def contrasted(seen: dict[tuple[str, int], Layer], blocks: list[int]) -> Array:
+    """The contrast [B, T, h, w] by its definition, one token after the other."""
+    maps = {key: layer.attention.mean(axis=1) for key, layer in seen.items()}
+    space = [maps["spatial", n][:, 0, 1:].reshape(B, T, h, w) for n in blocks]
+    time = [maps["temporal", n].reshape(B, h, w, T, T) for n in blocks]
+    looked, share = np.prod(space, axis=0) ** (1 / len(blocks)), np.zeros((B, T, h, w))
+    for b, t, y, x in np.ndindex(share.shape):
+        near = np.ix_(*(np.clip([i - 1, i, i + 1], 0, n - 1) for i, n in ((t, T), (y, h), (x, w))))
+        share[b, t, y, x] = looked[b][near].mean()
+    share /= share.sum(axis=(2, 3), keepdims=True)
+    moment = np.zeros((B, T))
+    for b, t, y, x in np.ndindex(share.shape):
+        for attention in time:
+            rows = attention[b, y, x]  # [T, T']
+            usual = np.sort(rows, axis=0)[(T - 1) // 2]
+            unlike = np.abs(rows[t] - usual).sum() / len(time)
+            moment[b, t] += share[b, :, y, x].mean() * unlike
+    ends = [np.clip([t - 1, t, t + 1], 0, T - 1) for t in range(T)]
+    smooth = np.stack([moment[:, near].mean(axis=1) for near in ends], axis=1)
+    weight = smooth**TEMPORAL_SHARE
+    weight /= weight.sum(axis=1, keepdims=True)
+    return np.asarray(share * weight[:, :, None, None])
+
+
+@pytest.mark.parametrize(("layers", "blocks"), [("all", [0, 1]), ("last", [1])])
+def test_contrast_is_what_its_definition_says(layers: str, blocks: list[int]) -> None:
     module = tiny("divided")
     seen, _, _ = watch(module, clips())
-    mean = (path(seen, "divided", 0) + path(seen, "divided", 1)) / 2
-    rows = [seen["spatial", block].attention.mean(axis=1)[:, 0, 1:] for block in (0, 1)]
-    expected = mean * np.sqrt(rows[0] * rows[1]).reshape(mean.shape)
-    found = explain(module, clips(), "staa", layers="all", combine="product")
-    np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-9)
+    found = explain(module, clips(), "staa", layers=layers, combine="contrast")
+    np.testing.assert_allclose(found.values, contrasted(seen, blocks), rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(found.values.sum(axis=(1, 2, 3)), 1.0, rtol=1e-5)
+    frames = found.values.sum(axis=(2, 3))
+    assert frames.max() > 1.02 * frames.min()  # time is in it
 
 
-def test_the_default_multiplies_all_blocks_of_divided_attention_and_reads_the_last_of_others() -> (
+def test_contrast_of_frames_that_attend_alike_ranks_none_of_them() -> None:
+    maps = torch.full((2, 1, P, T, T), 1 / T)
+    values = contrast(torch.rand(2, 1, T, h, w), maps).sum(dim=(2, 3))
+    torch.testing.assert_close(values, torch.full((1, T), 1 / T))
+
+
+def test_the_default_contrasts_all_blocks_of_divided_attention_and_reads_the_last_of_others() -> (
     None
 ):
-    for kind, layers, combine in (("divided", "all", "product"), ("joint", "last", "mean")):
+    for kind, layers, combine in (("divided", "all", "contrast"), ("joint", "last", "mean")):
         shipped = explain(tiny(kind), clips(), "staa")
         named = explain(tiny(kind), clips(), "staa", layers=layers, combine=combine)
         np.testing.assert_array_equal(shipped.values, named.values)
@@ -86,7 +118,7 @@ def test_the_default_multiplies_all_blocks_of_divided_attention_and_reads_the_la
 
 def test_a_combination_that_is_unknown_or_does_not_fit_is_refused() -> None:
     with pytest.raises(UsageError, match="only divided"):
-        explain(tiny("joint"), clips(), "staa", combine="product")
+        explain(tiny("joint"), clips(), "staa", combine="contrast")
     with pytest.raises(UsageError, match="'sum'"):
         explain(tiny("divided"), clips(), "staa", combine="sum")
 
@@ -133,7 +165,8 @@ def test_a_token_that_changes_shows_where_it_is(
     t, row, column = place
     after[0, t, :, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = other[0]
     uniform, found = (
-        explain(module, x, name, layers=(0,)).values[0].astype(np.float64) for x in (before, after)
+        explain(module, x, name, layers=(0,), combine="mean").values[0].astype(np.float64)
+        for x in (before, after)
     )
     np.testing.assert_allclose(uniform, uniform.mean(), rtol=1e-4)
     assert found[place] > 2 * uniform[place]
@@ -162,9 +195,9 @@ def test_models_without_a_class_token(pooling: str, order: str) -> None:
     assert found.cls_self_mass == (None, None)
 
 
-def test_attentive_pooling_is_refused() -> None:
+def test_attentive_pooling_is_refused_where_it_is_not_read() -> None:
     layout = AttentionLayout("joint", "attentive", (T, h, w), 2, 1, 0)
-    for name in ("staa", "staa-value", "staa-logit", "rollout", "staa-published"):
+    for name in ("staa-value", "staa-logit", "rollout", "staa-published"):
         with pytest.raises(UsageError, match=name) as caught:
             get_method(name).taps(layout, Options())
         assert caught.value.hint
