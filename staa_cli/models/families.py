@@ -13,10 +13,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from staa_cli.errors import CheckpointError
+from staa_cli.models.dialects import State
 from staa_cli.registry import Registry
 from staa_cli.schema import ModelInput
-
-State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +23,12 @@ class Family:
     """One family of checkpoints.
 
     Args:
-        model_type: its name in a Hugging Face config.
+        model_types: its names in a Hugging Face config.
         licence: what is said where a checkpoint does not state its own.
-        rename: a parameter's name in any published dialect to ours; ours stay as they are.
-        recognise: whether renamed tensors are of this family.
+        convert: tensors in any published dialect to ours; ours stay as they are.
+        recognise: whether converted tensors are of this family.
         from_config: a Hugging Face config to arguments for `build`.
-        from_state: renamed tensors to arguments for `build`; raises CheckpointError where the
+        from_state: converted tensors to arguments for `build`; raises CheckpointError where the
             tensors alone do not tell.
         measured: the arguments that the tensors tell better than a config.
         build: the module from those arguments; it has ``num_classes``, ``layout()``, and
@@ -37,9 +36,9 @@ class Family:
         input: what a built module expects, as it was published.
     """
 
-    model_type: str
+    model_types: tuple[str, ...]
     licence: str
-    rename: Callable[[str], str]
+    convert: Callable[[State], dict[str, Tensor]]
     recognise: Callable[[State], bool]
     from_config: Callable[[Mapping[str, Any]], dict[str, Any]]
     from_state: Callable[[State], dict[str, Any]]
@@ -47,12 +46,16 @@ class Family:
     build: Callable[..., nn.Module]
     input: Callable[[Any], ModelInput]
 
-    def renamed(self, tensors: State) -> dict[str, Tensor]:
-        """Tensors under our names."""
-        return {self.rename(name): tensor for name, tensor in tensors.items()}
 
-
-FAMILIES: Registry[Family] = Registry("model family", ["staa_cli.models.timesformer_checkpoints"])
+FAMILIES: Registry[Family] = Registry(
+    "model family",
+    [
+        "staa_cli.models.timesformer_checkpoints",
+        "staa_cli.models.videomae_checkpoints",
+        "staa_cli.models.vivit_checkpoints",
+        "staa_cli.models.vjepa2_checkpoints",
+    ],
+)
 
 
 def family_of_config(config: Mapping[str, Any]) -> str:
@@ -63,7 +66,7 @@ def family_of_config(config: Mapping[str, Any]) -> str:
     """
     found = config.get("model_type")
     for name, family in FAMILIES.items():
-        if family.model_type == found:
+        if found in family.model_types:
             return name
     raise CheckpointError(
         f"config.json says model_type {found!r}, which is not supported", _supported()
@@ -77,7 +80,7 @@ def family_of_state(tensors: State, where: str) -> str:
         CheckpointError: they are of none that is known here.
     """
     for name, family in FAMILIES.items():
-        if family.recognise(family.renamed(tensors)):
+        if family.recognise(family.convert(tensors)):
             return name
     some = ", ".join(f"{name} {list(value.shape)}" for name, value in list(tensors.items())[:3])
     raise CheckpointError(

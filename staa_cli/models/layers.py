@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from timm.layers.attention import Attention
+from timm.layers.layer_scale import LayerScale
+from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
 from staa_cli.models.taps import offer
+
+M = TypeVar("M", bound=nn.Module)
+
+Rope = tuple[Tensor, Tensor]
+"""Sine and cosine [N, d] of a rotary position embedding, for every number of a head."""
+
+
+def rotate(x: Tensor, rope: Rope) -> Tensor:
+    """Queries or keys [B, heads, N, d] with neighbouring numbers turned as pairs (RoFormer)."""
+    sine, cosine = rope
+    turned = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
+    return x * cosine + turned * sine
 
 
 class TapAttention(Attention):
     """timm's attention (same parameters, same names) whose q, k, v can be read while it runs."""
 
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """Tokens [B, N, D] to tokens [B, N, D]."""
+    def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:  # type: ignore[override]
+        """Tokens [B, N, D] to tokens [B, N, D]; `rope` turns queries and keys by their places."""
         batch, length, _ = x.shape
         qkv = self.qkv(x).reshape(batch, length, 3, self.num_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, N, d]
+        if rope is not None:
+            q, k = rotate(q, rope), rotate(k, rope)
         if self.fused_attn:
             out = F.scaled_dot_product_attention(
                 q, k, v, dropout_p=self.attn_drop.p if self.training else 0.0, scale=self.scale
@@ -67,3 +85,71 @@ class ConvStem(nn.Module):
         for index, conv in enumerate(self.convs):
             x = conv(x if index == 0 else F.gelu(x))
         return x.flatten(2).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """One pre-norm block: attention over all tokens, then the MLP.
+
+    Args:
+        dim: D.
+        num_heads: of the attention.
+        mlp_ratio: hidden width of the MLP, of D.
+        eps: of both LayerNorms.
+        act_layer: of the MLP.
+        init_values: first value of the layer scale; None for a block without.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        mlp_ratio: float,
+        eps: float,
+        act_layer: type[nn.Module] = nn.GELU,
+        init_values: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=eps)
+        self.attn = TapAttention(dim, num_heads=num_heads, qkv_bias=True)
+        self.ls1 = nn.Identity() if init_values is None else LayerScale(dim, init_values)
+        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        self.mlp = Mlp(dim, round(dim * mlp_ratio), act_layer=act_layer)
+        self.ls2 = nn.Identity() if init_values is None else LayerScale(dim, init_values)
+
+    def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, N, D]."""
+        x = x + self.ls1(self.attn(self.norm1(x), rope))
+        return x + self.ls2(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
+
+
+class TubeletEmbed(nn.Module):
+    """Video [B, T, 3, H, W] to tokens [B, T'*h*w, D], time first, then rows.
+
+    Args:
+        tubelet_size: frames a token.
+        patch_size: height and width of a token in pixels.
+        embed_dim: D.
+    """
+
+    def __init__(self, tubelet_size: int, patch_size: int, embed_dim: int) -> None:
+        super().__init__()
+        kernel = (tubelet_size, patch_size, patch_size)
+        self.proj = nn.Conv3d(3, embed_dim, kernel, stride=kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Video [B, T, 3, H, W] to tokens [B, N, D]."""
+        return self.proj(x.transpose(1, 2)).flatten(2).transpose(1, 2)  # type: ignore[no-any-return]
+
+
+def create(
+    build: Callable[..., M], pretrained: bool, defaults: dict[str, Any], overrides: dict[str, Any]
+) -> M:
+    """What an entry point of timm gets to a module; what timm adds on its own is left out.
+
+    Raises:
+        RuntimeError: weights are asked for, which are none of timm's.
+    """
+    if pretrained:
+        raise RuntimeError("weights are loaded by staa_cli.load_model, not by timm")
+    known = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
+    return build(**{**defaults, **{k: v for k, v in overrides.items() if k not in known}})

@@ -72,13 +72,15 @@ def processor_input(facts: Mapping[str, Any], base: ModelInput) -> ModelInput:
     if resample not in _INTERPOLATION:
         raise CheckpointError(f"the processor's resample {resample} is not known here")
     normalise = facts.get("do_normalize", True)
+    kind = str(facts.get("image_processor_type", facts.get("feature_extractor_type", "")))
+    shifted = facts.get("offset", kind.startswith("Vivit"))  # whose class has it on by default
     return replace(
         base,
         resize=short,
         keep_aspect=keep_aspect,
         interpolation=_INTERPOLATION[resample],
         rescale=facts.get("rescale_factor", 1 / 255) if facts.get("do_rescale", True) else 1.0,
-        offset=-1.0 if facts.get("offset", False) else 0.0,
+        offset=-1.0 if shifted else 0.0,
         mean=_triple(facts.get("image_mean", base.mean)) if normalise else (0.0, 0.0, 0.0),
         std=_triple(facts.get("image_std", base.std)) if normalise else (1.0, 1.0, 1.0),
     )

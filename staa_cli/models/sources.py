@@ -17,13 +17,8 @@ from staa_cli.errors import CheckpointError, UsageError
 from staa_cli.files import sha256_of
 from staa_cli.models.cards import Card
 from staa_cli.models.checkpoints import find_weights, fit, read_json, read_weights
-from staa_cli.models.families import (
-    FAMILIES,
-    Family,
-    State,
-    family_of_config,
-    family_of_state,
-)
+from staa_cli.models.dialects import State
+from staa_cli.models.families import FAMILIES, Family, family_of_config, family_of_state
 from staa_cli.models.labels import labels_from_config, placeholder_labels
 from staa_cli.models.preprocess import processor_input
 from staa_cli.registry import did_you_mean
@@ -135,7 +130,7 @@ def _open_checkpoint(
     tensors = read_weights(files)
     family_name = family_name or family_of_state(tensors, str(path))
     family = FAMILIES.get(family_name)
-    state = family.renamed(tensors)
+    state = family.convert(tensors)
     module = _build_for(family, state, arch, config)
     fit(module, state, str(path))
     return module, ModelInfo(

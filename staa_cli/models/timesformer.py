@@ -16,7 +16,7 @@ from timm.layers.patch_embed import PatchEmbed
 from timm.models import register_model
 from torch import Tensor, nn
 
-from staa_cli.models.layers import ConvStem, TapAttention, TapNorm
+from staa_cli.models.layers import ConvStem, TapAttention, TapNorm, create
 from staa_cli.schema import AttentionLayout
 
 AttentionType = Literal["divided_space_time", "joint_space_time", "space_only"]
@@ -226,29 +226,22 @@ class TimeSformer(nn.Module):
         return torch.cat([cls_token, patches.flatten(1, 2)], dim=1)
 
 
-def _create(pretrained: bool, defaults: dict[str, Any], **overrides: Any) -> TimeSformer:
-    if pretrained:
-        raise RuntimeError("weights are loaded by staa_cli.load_model, not by timm")
-    known = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
-    return TimeSformer(**{**defaults, **{k: v for k, v in overrides.items() if k not in known}})
-
-
 @register_model
 def timesformer_base_patch16_224(pretrained: bool = False, **kwargs: Any) -> TimeSformer:
     """The base model of the paper: 8 frames of 224 x 224, divided attention."""
-    return _create(pretrained, {}, **kwargs)
+    return create(TimeSformer, pretrained, {}, kwargs)
 
 
 @register_model
 def timesformer_hr_patch16_448(pretrained: bool = False, **kwargs: Any) -> TimeSformer:
     """High resolution: 16 frames of 448 x 448."""
-    return _create(pretrained, {"img_size": 448, "num_frames": 16}, **kwargs)
+    return create(TimeSformer, pretrained, {"img_size": 448, "num_frames": 16}, kwargs)
 
 
 @register_model
 def timesformer_large_patch16_224(pretrained: bool = False, **kwargs: Any) -> TimeSformer:
     """Long range: 96 frames of 224 x 224."""
-    return _create(pretrained, {"num_frames": 96}, **kwargs)
+    return create(TimeSformer, pretrained, {"num_frames": 96}, kwargs)
 
 
 @register_model
@@ -264,7 +257,7 @@ def timesformer_tiny_events(pretrained: bool = False, **kwargs: Any) -> TimeSfor
         "num_frames": 8,
         "stem": "conv",
     }
-    return _create(pretrained, defaults, **kwargs)
+    return create(TimeSformer, pretrained, defaults, kwargs)
 
 
 @register_model
@@ -279,4 +272,4 @@ def test_timesformer(pretrained: bool = False, **kwargs: Any) -> TimeSformer:  #
         "num_heads": 2,
         "num_frames": 4,
     }
-    return _create(pretrained, defaults, **kwargs)
+    return create(TimeSformer, pretrained, defaults, kwargs)

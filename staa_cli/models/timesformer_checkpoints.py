@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from staa_cli.errors import CheckpointError
-from staa_cli.models.families import FAMILIES, Family, State
+from staa_cli.models.dialects import (
+    HUGGING_FACE,
+    State,
+    count_blocks,
+    count_classes,
+    heads_of,
+    one_of,
+    rename,
+    whole,
+)
+from staa_cli.models.families import FAMILIES, Family
 from staa_cli.models.timesformer import TimeSformer
 from staa_cli.schema import ModelInput
 
-# Hugging Face's names to ours, in this order: later lines see what earlier ones left.
 _RENAMES = (
     ("timesformer.", ""),
-    ("embeddings.cls_token", "cls_token"),
-    ("embeddings.position_embeddings", "pos_embed"),
     ("embeddings.time_embeddings", "time_embed"),
-    ("embeddings.patch_embeddings.projection", "patch_embed.proj"),
-    ("encoder.layer.", "blocks."),
-    ("temporal_attention.attention.qkv", "temporal_attn.qkv"),
+    ("temporal_attention.attention.", "temporal_attn."),
     ("temporal_attention.output.dense", "temporal_attn.proj"),
     ("temporal_layernorm", "temporal_norm1"),
     ("temporal_dense", "temporal_fc"),
-    ("attention.attention.qkv", "attn.qkv"),
-    ("attention.output.dense", "attn.proj"),
-    ("layernorm_before", "norm1"),
-    ("layernorm_after", "norm2"),
-    ("intermediate.dense", "mlp.fc1"),
-    ("output.dense", "mlp.fc2"),
-    ("layernorm", "norm"),
-    ("classifier", "head"),
+    *HUGGING_FACE,
 )
 _TYPES = ("divided_space_time", "joint_space_time", "space_only")
-_HEADS = {384: 6, 768: 12, 1024: 16, 1280: 16}
 _STEM = "patch_embed.proj.weight"
 _CONV_STEM = "patch_embed.convs.{}.weight"
 
@@ -49,15 +47,13 @@ _SSV2_CLASSES = 174
 _SSV2_SPAN_S = 4
 
 
-def rename(name: str) -> str:
-    """A parameter's name in either dialect to ours."""
-    for theirs, ours in _RENAMES:
-        name = name.replace(theirs, ours)
-    return name
+def convert(state: State) -> dict[str, Tensor]:
+    """Tensors in either dialect under our names."""
+    return {rename(name, _RENAMES): tensor for name, tensor in state.items()}
 
 
 def recognise(state: State) -> bool:
-    """Whether renamed tensors are a TimeSformer's: 2D patches and learned positions."""
+    """Whether converted tensors are a TimeSformer's: 2D patches and learned positions."""
     needed = ("cls_token", "pos_embed", "blocks.0.attn.qkv.weight", "blocks.0.mlp.fc1.weight")
     stem = state.get(_STEM, state.get(_CONV_STEM.format(0)))
     return all(name in state for name in needed) and stem is not None and stem.ndim == 4
@@ -69,44 +65,32 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         CheckpointError: it asks for something that TimeSformer does not have.
     """
-    if config.get("hidden_act", "gelu") != "gelu":
-        raise CheckpointError(f"config.json: hidden_act {config['hidden_act']!r} is not supported")
-    if config.get("attention_type", _TYPES[0]) not in _TYPES:
-        raise CheckpointError(
-            f"config.json: attention_type {config['attention_type']!r} is not known",
-            f"there are: {', '.join(_TYPES)}",
-        )
-    width = _whole(config, "hidden_size", 768)
+    one_of(config, "hidden_act", ["gelu"])
+    width = whole(config, "hidden_size", 768)
     return {
-        "img_size": _whole(config, "image_size", 224),
-        "patch_size": _whole(config, "patch_size", 16),
+        "img_size": whole(config, "image_size", 224),
+        "patch_size": whole(config, "patch_size", 16),
         "embed_dim": width,
-        "depth": _whole(config, "num_hidden_layers", 12),
-        "num_heads": _whole(config, "num_attention_heads", 12),
-        "mlp_ratio": _whole(config, "intermediate_size", 3072) / width,
-        "num_frames": _whole(config, "num_frames", 8),
-        "attention_type": config.get("attention_type", _TYPES[0]),
+        "depth": whole(config, "num_hidden_layers", 12),
+        "num_heads": whole(config, "num_attention_heads", 12),
+        "mlp_ratio": whole(config, "intermediate_size", 3072) / width,
+        "num_frames": whole(config, "num_frames", 8),
+        "attention_type": one_of(config, "attention_type", _TYPES),
         "eps": config.get("layer_norm_eps", 1e-6),
     }
 
 
 def from_state(state: State) -> dict[str, Any]:
-    """Renamed tensors to TimeSformer's arguments.
+    """Converted tensors to TimeSformer's arguments.
 
     Raises:
         CheckpointError: the picture is not square, or the number of heads cannot be known.
     """
     width = state["cls_token"].shape[-1]
-    if width not in _HEADS:
-        raise CheckpointError(
-            f"weights {width} wide do not tell their number of attention heads",
-            "say --arch NAME, or give a Hugging Face folder with its config.json",
-        )
-    blocks = [int(m[1]) for m in (re.match(r"blocks\.(\d+)\.", name) for name in state) if m]
     return {
         "embed_dim": width,
-        "depth": 1 + max(blocks),
-        "num_heads": _HEADS[width],
+        "depth": count_blocks(state),
+        "num_heads": heads_of(width),
         "mlp_ratio": state["blocks.0.mlp.fc1.weight"].shape[0] / width,
         "attention_type": _attention_type(state),
         **_patches(state),
@@ -120,12 +104,7 @@ def measured(state: State) -> dict[str, Any]:
     Raises:
         CheckpointError: there is no classification head.
     """
-    if "head.weight" not in state:
-        raise CheckpointError(
-            "the weights have no classification head, so there is no decision to explain",
-            "give a checkpoint that was fine-tuned for classification",
-        )
-    facts = {"num_classes": state["head.weight"].shape[0]}
+    facts = {"num_classes": count_classes(state)}
     if "time_embed" in state:
         facts["num_frames"] = state["time_embed"].shape[1]
     return facts
@@ -148,13 +127,6 @@ def published_input(model: TimeSformer) -> ModelInput:
     )
 
 
-def _whole(config: Mapping[str, Any], key: str, default: int) -> int:
-    value = config.get(key, default)
-    if not isinstance(value, int) or value < 1:
-        raise CheckpointError(f"config.json: {key} is {value!r}, which is no count")
-    return value
-
-
 def _attention_type(state: State) -> str:
     if "blocks.0.temporal_attn.qkv.weight" in state:
         return "divided_space_time"
@@ -175,9 +147,9 @@ def _patches(state: State) -> dict[str, Any]:
 
 FAMILIES.register("timesformer")(
     Family(
-        model_type="timesformer",
+        model_types=("timesformer",),
         licence="not stated; the published TimeSformer weights are CC-BY-NC-4.0",
-        rename=rename,
+        convert=convert,
         recognise=recognise,
         from_config=from_config,
         from_state=from_state,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +56,39 @@ def test_pixels_equal_those_of_hugging_face(
     )
     expected = reference([[frame]], return_tensors="pt").pixel_values[0, 0]
     torch.testing.assert_close(preprocess_frame(frame, wanted), expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(61, 97), (97, 61), (36, 36)])
+@pytest.mark.parametrize(
+    ("name", "arguments", "limit"),
+    [
+        ("VideoMAEImageProcessor", {"size": {"shortest_edge": 32}}, 2e-6),
+        # It resizes with Pillow, which rounds some pixels to the next of 256 levels.
+        ("VivitImageProcessor", {"size": {"shortest_edge": 36}}, 1 / 127.5 / 0.5 + 2e-6),
+        ("VJEPA2VideoProcessor", {}, 2e-6),
+    ],
+)
+def test_every_familys_own_processor_is_followed(
+    name: str, arguments: dict[str, Any], limit: float, height: int, width: int, tmp_path: Path
+) -> None:
+    import transformers
+
+    crop: Any = 32 if name.startswith("VJEPA2") else {"height": 32, "width": 32}
+    reference = getattr(transformers, name)(crop_size=crop, **arguments)
+    reference.save_pretrained(tmp_path)
+    (saved,) = tmp_path.iterdir()
+    wanted = processor_input(json.loads(saved.read_text()), replace(WANTED, size=(32, 32)))
+    frame = picture(height, width)
+    given = torch.from_numpy(frame).permute(2, 0, 1)[None] if crop == 32 else [frame]
+    (expected,) = reference([given], return_tensors="pt").values()
+    torch.testing.assert_close(preprocess_frame(frame, wanted), expected[0, 0], rtol=0, atol=limit)
+
+
+def test_a_vivit_processor_shifts_colours_unless_it_says_otherwise() -> None:
+    facts = {"image_processor_type": "VivitImageProcessor", "rescale_factor": 1 / 127.5}
+    assert processor_input(facts, WANTED).offset == -1
+    assert processor_input({**facts, "offset": False}, WANTED).offset == 0
+    assert processor_input({"image_processor_type": "VideoMAEImageProcessor"}, WANTED).offset == 0
 
 
 def test_a_plain_colour_comes_out_rescaled_and_normalised() -> None:

@@ -1,0 +1,175 @@
+"""VideoMAE (arXiv 2203.12602) and VideoMAE v2 (arXiv 2303.16727), as classifiers.
+
+Joint attention over tubelets, no class token, positions from a fixed table. The head reads the mean
+of all tokens, or, in what most fine-tunes inherit from the pre-trained models, token 0: the first
+tubelet's upper left patch.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Literal
+
+import torch
+from timm.models import register_model
+from torch import Tensor, nn
+
+from staa_cli.models.layers import Block, TapNorm, TubeletEmbed, create
+from staa_cli.schema import AttentionLayout
+
+Pooling = Literal["mean", "token"]
+
+
+class VideoMAE(nn.Module):
+    """Normalised float [B, T, 3, H, W] to logits [B, classes].
+
+    Args:
+        img_size: height and width in pixels.
+        patch_size: side of a patch in pixels.
+        tubelet_size: frames a token.
+        num_classes: width of the head.
+        embed_dim: D.
+        depth: number of blocks.
+        num_heads: heads a layer.
+        mlp_ratio: hidden width of the MLP, of D.
+        num_frames: T that it was trained with.
+        pooling: ``mean`` of all tokens, then a norm; or ``token`` 0 after the norm.
+        eps: of the blocks' LayerNorms, and of the last one where the head reads token 0.
+        fc_eps: of the norm after the mean.
+        init_values: first value of the layer scale; None for none.
+    """
+
+    def __init__(
+        self,
+        img_size: int = 224,
+        patch_size: int = 16,
+        tubelet_size: int = 2,
+        num_classes: int = 400,
+        embed_dim: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+        num_frames: int = 16,
+        pooling: Pooling = "mean",
+        eps: float = 1e-6,
+        fc_eps: float = 1e-6,
+        init_values: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_frames, self.num_classes, self.embed_dim = num_frames, num_classes, embed_dim
+        self.tubelet_size, self.patch_size = tubelet_size, patch_size
+        self.pooling = pooling
+        side = img_size // patch_size
+        self.grid_size = (num_frames // tubelet_size, side, side)
+        self.patch_embed = TubeletEmbed(tubelet_size, patch_size, embed_dim)
+        self.blocks = nn.ModuleList(
+            Block(embed_dim, num_heads, mlp_ratio, eps, init_values=init_values)
+            for _ in range(depth)
+        )
+        if pooling == "mean":
+            self.fc_norm = TapNorm(embed_dim, eps=fc_eps)
+        else:
+            self.norm = TapNorm(embed_dim, eps=eps)
+        self.head = nn.Linear(embed_dim, num_classes)
+
+    def layout(self) -> AttentionLayout:
+        """How this model attends, for the methods."""
+        return AttentionLayout(
+            kind="joint",
+            pooling=self.pooling,
+            grid=self.grid_size,
+            tubelet=self.tubelet_size,
+            depth=len(self.blocks),
+            prefix_tokens=0,
+            order="thw",
+        )
+
+    def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
+        """(role, block) to the layer that can be tapped; the norm before the head is read_out 0."""
+        last = self.fc_norm if self.pooling == "mean" else self.norm
+        layers: dict[tuple[str, int], nn.Module] = {("read_out", 0): last}
+        block: Any
+        for index, block in enumerate(self.blocks):
+            layers["joint", index] = block.attn
+        return layers
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Normalised float [B, T, 3, H, W] to tokens [B, N, D], before any last norm.
+
+        Raises:
+            ValueError: the picture has another size than the table of positions.
+        """
+        side = self.grid_size[1] * self.patch_size
+        if tuple(x.shape[-2:]) != (side, side):
+            raise ValueError(f"pictures must be {side} x {side}, not {tuple(x.shape[-2:])}")
+        tokens = self.patch_embed(x)
+        # The table counts tokens, not places: a longer clip goes on where a shorter one ends.
+        tokens = tokens + sinusoid_table(*tokens.shape[1:], tokens.device, tokens.dtype)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return tokens  # type: ignore[no-any-return]
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Tokens [B, N, D] to logits [B, classes], or to what the head reads [B, D]."""
+        pooled = self.fc_norm(x.mean(dim=1)) if self.pooling == "mean" else self.norm(x[:, 0])
+        return pooled if pre_logits else self.head(pooled)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised float [B, T, 3, H, W] to logits [B, classes]."""
+        return self.forward_head(self.forward_features(x))
+
+
+@lru_cache(maxsize=4)
+def sinusoid_table(length: int, dim: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Positions [length, D] of Vaswani et al. 2017 (arXiv 1706.03762), in no checkpoint."""
+    with torch.inference_mode(False):  # or a table made there could not be used elsewhere
+        rate = 10000 ** (-2 * (torch.arange(dim, dtype=torch.float64) // 2) / dim)
+        angle = torch.arange(length, dtype=torch.float64)[:, None] * rate
+        table = torch.where(torch.arange(dim) % 2 == 0, angle.sin(), angle.cos())
+        return table.to(torch.float32).to(device, dtype)
+
+
+@register_model
+def videomae_small_patch16_224(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
+    """Small: 16 frames of 224 x 224."""
+    return create(VideoMAE, pretrained, {"embed_dim": 384, "num_heads": 6}, kwargs)
+
+
+@register_model
+def videomae_base_patch16_224(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
+    """Base: 16 frames of 224 x 224."""
+    return create(VideoMAE, pretrained, {}, kwargs)
+
+
+@register_model
+def videomae_large_patch16_224(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
+    """Large: 16 frames of 224 x 224."""
+    return create(VideoMAE, pretrained, {"embed_dim": 1024, "depth": 24, "num_heads": 16}, kwargs)
+
+
+@register_model
+def videomae_huge_patch16_224(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
+    """Huge: 16 frames of 224 x 224."""
+    return create(VideoMAE, pretrained, {"embed_dim": 1280, "depth": 32, "num_heads": 16}, kwargs)
+
+
+@register_model
+def videomae_giant_patch14_224(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
+    """Giant, of the second version: 16 frames of 224 x 224 in patches of 14."""
+    shape = {"embed_dim": 1408, "depth": 40, "num_heads": 16, "mlp_ratio": 48 / 11}
+    return create(VideoMAE, pretrained, {"patch_size": 14, **shape}, kwargs)
+
+
+@register_model
+def test_videomae(pretrained: bool = False, **kwargs: Any) -> VideoMAE:  # noqa: PT028
+    """As small as one can be and still have every part; for tests."""
+    defaults = {
+        "img_size": 32,
+        "patch_size": 8,
+        "num_classes": 5,
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+        "num_frames": 4,
+    }
+    return create(VideoMAE, pretrained, defaults, kwargs)

@@ -1,0 +1,223 @@
+"""V-JEPA 2 (arXiv 2506.09985) with its attentive pooler, as a classifier.
+
+Joint attention over tubelets with rotary positions, no class token. A pooler follows: some blocks
+without positions, then one query that reads all tokens by cross-attention.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.layers.mlp import Mlp
+from timm.models import register_model
+from torch import Tensor, nn
+
+from staa_cli.models.layers import Block, Rope, TapNorm, TubeletEmbed, create
+from staa_cli.models.taps import offer
+from staa_cli.schema import AttentionLayout
+
+
+class CrossAttention(nn.Module):
+    """One query that reads all tokens; there is no projection after it."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim = num_heads, dim // num_heads
+        self.scale = self.head_dim**-0.5
+        self.q = nn.Linear(dim, dim)
+        self.kv = nn.Linear(dim, 2 * dim)
+
+    def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
+        """Query [B, 1, D] and tokens [B, N, D] to what is read [B, 1, D]."""
+        batch, length, _ = tokens.shape
+        heads = (self.num_heads, self.head_dim)
+        q = self.q(query).reshape(batch, 1, *heads).transpose(1, 2)
+        k, v = self.kv(tokens).reshape(batch, length, 2, *heads).permute(2, 0, 3, 1, 4).unbind(0)
+        out = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
+        offer(self, q, k, v)
+        return out.transpose(1, 2).reshape(batch, 1, -1)
+
+
+class CrossAttentionBlock(nn.Module):
+    """The query reads the normalised tokens, and goes through an MLP; residuals are the query's."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: float, eps: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=eps)
+        self.xattn = CrossAttention(dim, num_heads)
+        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+
+    def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
+        """Query [B, 1, D] and tokens [B, N, D] to the query [B, 1, D]."""
+        query = query + self.xattn(query, self.norm1(tokens))
+        return query + self.mlp(self.norm2(query))  # type: ignore[no-any-return]
+
+
+class AttentivePooler(nn.Module):
+    """Tokens [B, N, D] to one token [B, D]."""
+
+    def __init__(self, dim: int, depth: int, num_heads: int, mlp_ratio: float, eps: float) -> None:
+        super().__init__()
+        self.query_tokens = nn.Parameter(torch.zeros(1, 1, dim))
+        self.blocks = nn.ModuleList(Block(dim, num_heads, mlp_ratio, eps) for _ in range(depth))
+        self.cross_attention_block = CrossAttentionBlock(dim, num_heads, mlp_ratio, eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens [B, N, D] to one token [B, D]."""
+        for block in self.blocks:
+            x = block(x)
+        query = self.query_tokens.expand(len(x), -1, -1)
+        return self.cross_attention_block(query, x)[:, 0]  # type: ignore[no-any-return]
+
+
+class VJEPA2(nn.Module):
+    """Normalised float [B, T, 3, H, W] to logits [B, classes].
+
+    Args:
+        img_size: height and width in pixels that it was trained with.
+        patch_size: side of a patch in pixels.
+        tubelet_size: frames a token.
+        num_classes: width of the head.
+        embed_dim: D.
+        depth: number of blocks of the encoder.
+        num_heads: heads a layer of the encoder.
+        mlp_ratio: hidden width of the encoder's MLPs, of D.
+        num_frames: T that it was trained with.
+        pooler_depth: blocks of the pooler before its query.
+        pooler_heads: heads a layer of the pooler; those of the encoder where None.
+        eps: of the encoder's LayerNorms.
+        pooler_eps: of the pooler's.
+    """
+
+    def __init__(
+        self,
+        img_size: int = 256,
+        patch_size: int = 16,
+        tubelet_size: int = 2,
+        num_classes: int = 174,
+        embed_dim: int = 1024,
+        depth: int = 24,
+        num_heads: int = 16,
+        mlp_ratio: float = 4.0,
+        num_frames: int = 16,
+        pooler_depth: int = 3,
+        pooler_heads: int | None = None,
+        eps: float = 1e-6,
+        pooler_eps: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        self.num_frames, self.num_classes, self.embed_dim = num_frames, num_classes, embed_dim
+        self.tubelet_size, self.patch_size = tubelet_size, patch_size
+        self.head_dim = embed_dim // num_heads
+        side = img_size // patch_size
+        self.grid_size = (num_frames // tubelet_size, side, side)
+        self.patch_embed = TubeletEmbed(tubelet_size, patch_size, embed_dim)
+        self.blocks = nn.ModuleList(
+            Block(embed_dim, num_heads, mlp_ratio, eps) for _ in range(depth)
+        )
+        self.norm = TapNorm(embed_dim, eps=eps)
+        self.pooler = AttentivePooler(
+            embed_dim, pooler_depth, pooler_heads or num_heads, 4.0, pooler_eps
+        )
+        self.head = nn.Linear(embed_dim, num_classes)
+
+    def layout(self) -> AttentionLayout:
+        """How this model attends, for the methods."""
+        return AttentionLayout(
+            kind="joint",
+            pooling="attentive",
+            grid=self.grid_size,
+            tubelet=self.tubelet_size,
+            depth=len(self.blocks),
+            prefix_tokens=0,
+            order="thw",
+        )
+
+    def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
+        """(role, block) to the layer that can be tapped; the pooler's query reads at pooler 0."""
+        layers: dict[tuple[str, int], nn.Module] = {
+            ("pooler", 0): self.pooler.cross_attention_block.xattn
+        }
+        block: Any
+        for index, block in enumerate(self.blocks):
+            layers["joint", index] = block.attn
+        return layers
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Normalised float [B, T, 3, H, W] to tokens [B, N, D]."""
+        frames, height, width = x.shape[1], *x.shape[-2:]
+        grid = (frames // self.tubelet_size, height // self.patch_size, width // self.patch_size)
+        tokens = self.patch_embed(x)
+        rope = rope_table(grid, self.head_dim, tokens.device, tokens.dtype)
+        for block in self.blocks:
+            tokens = block(tokens, rope)
+        return self.norm(tokens)  # type: ignore[no-any-return]
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Tokens [B, N, D] to logits [B, classes], or to the pooled token [B, D]."""
+        pooled = self.pooler(x)
+        return pooled if pre_logits else self.head(pooled)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised float [B, T, 3, H, W] to logits [B, classes]."""
+        return self.forward_head(self.forward_features(x))
+
+
+@lru_cache(maxsize=4)
+def rope_table(
+    grid: tuple[int, int, int], head_dim: int, device: torch.device, dtype: torch.dtype
+) -> Rope:
+    """Sine and cosine [T'*h*w, head_dim] for a token's time, row, and column.
+
+    Each axis turns a third of a head's numbers, rounded down to an even count; the rest stay. The
+    published models hold the angles f0, f1, ... twice in a row although neighbouring numbers are
+    turned as pairs; weights were trained with that, so it has to be so.
+    """
+    with torch.inference_mode(False):  # or a table made there could not be used elsewhere
+        size = 2 * (head_dim // 3 // 2)
+        rate = 10000 ** -(torch.arange(size // 2, dtype=torch.float32) / (size / 2))
+        axes = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in grid), indexing="ij")
+        angles = [(axis.flatten()[:, None] * rate).repeat(1, 2) for axis in axes]
+        still = torch.zeros(len(angles[0]), head_dim - 3 * size)
+        angle = torch.cat([*angles, still], dim=1)
+        return angle.sin().to(device, dtype), angle.cos().to(device, dtype)
+
+
+@register_model
+def vjepa2_large_patch16_256(pretrained: bool = False, **kwargs: Any) -> VJEPA2:
+    """Large: 16 frames of 256 x 256."""
+    return create(VJEPA2, pretrained, {}, kwargs)
+
+
+@register_model
+def vjepa2_huge_patch16_256(pretrained: bool = False, **kwargs: Any) -> VJEPA2:
+    """Huge: 64 frames of 256 x 256."""
+    shape = {"embed_dim": 1280, "depth": 32, "num_heads": 16}
+    return create(VJEPA2, pretrained, {"num_frames": 64, **shape}, kwargs)
+
+
+@register_model
+def vjepa2_giant_patch16_384(pretrained: bool = False, **kwargs: Any) -> VJEPA2:
+    """Giant: 64 frames of 384 x 384."""
+    shape = {"embed_dim": 1408, "depth": 40, "num_heads": 22, "mlp_ratio": 48 / 11}
+    return create(VJEPA2, pretrained, {"img_size": 384, "num_frames": 64, **shape}, kwargs)
+
+
+@register_model
+def test_vjepa2(pretrained: bool = False, **kwargs: Any) -> VJEPA2:  # noqa: PT028
+    """As small as one can be and still have every part; for tests."""
+    defaults = {
+        "img_size": 32,
+        "patch_size": 8,
+        "num_classes": 5,
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+        "num_frames": 4,
+        "pooler_depth": 1,
+    }
+    return create(VJEPA2, pretrained, defaults, kwargs)
