@@ -8,6 +8,7 @@ after the last one, the nearest value holds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -176,7 +177,7 @@ def measure(pieces: Sequence[Piece], flat_below: float) -> TemporalFacts:
         maximum=float(scores.max()),
         mean=float(scores.mean()),
         coefficient_of_variation=variation,
-        entropy=entropy / np.log(size) if size > 1 else 1.0,
+        entropy=entropy / math.log(size) if size > 1 else 1.0,
         flat=variation < flat_below,
     )
 

@@ -35,6 +35,8 @@ from staa_cli.schema import AttentionLayout
 COMBINATIONS = ("mean", "contrast")
 TEMPORAL_SHARE = 0.25
 """Exponent of the temporal factor of ``contrast``, chosen on development clips (README)."""
+UNLIKE_FLOOR = 1e-3
+"""Added to how unlike a frame attends, of at most 2: rounding alone shall not rank frames."""
 
 
 @register("staa")
@@ -126,7 +128,7 @@ def contrast(rows: Tensor, maps: Tensor) -> Tensor:
     unlike = (maps - usual).abs().sum(dim=4).mean(dim=0)  # [B, P, T]
     moment = torch.einsum("bp,bpt->bt", share.mean(dim=1).flatten(1), unlike)
     moment = F.avg_pool1d(F.pad(moment[:, None], (1, 1), mode="replicate"), 3, stride=1)[:, 0]
-    weight = moment.clamp_min(tiny) ** TEMPORAL_SHARE  # [B, T]
+    weight = (moment + UNLIKE_FLOOR) ** TEMPORAL_SHARE  # [B, T]
     weight = weight / weight.sum(dim=1, keepdim=True)
     return share * weight[:, :, None, None]
 
