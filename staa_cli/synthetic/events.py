@@ -1,11 +1,10 @@
 """Event clips: drifting objects of which exactly one, the actor, does something for a while.
 
-The label is what the actor does. A single frame says little about it, because most states that an
+The label is what the actor does. A single frame says little about it, because the states that an
 event passes through (large, small, cut in two, inverted, turned, anywhere in the picture) also
-occur as the resting state of a bystander; the sizes and gaps at an event's height go a little
-beyond theirs. Motion does not give the actor away either, because bystanders
-circle at least as fast as any actor moves, some all the time, some for a stretch that has nothing
-to do with the event.
+occur as the resting state of a bystander; they are only somewhat rarer there. Motion does not give
+the actor away either, because bystanders circle at least as fast as any actor moves, some all the
+time, some for a stretch that has nothing to do with the event.
 
 Lengths are in units of the standard view's side, times in seconds. Everything follows from a seed.
 """

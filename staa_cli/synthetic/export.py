@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from staa_cli.models.cards import WEIGHTS
 from staa_cli.models.loading import load_model
 from staa_cli.synthetic.events import LABELS, SETTINGS, STANDARD, clip_seed
-from staa_cli.synthetic.train import confusion, default_recipe
+from staa_cli.synthetic.train import confusion
 
 NAME = "tiny-events"
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -31,7 +31,7 @@ def export(run: Path, folder: Path) -> dict[str, Any]:
     """A run's folder in, the averaged weights in `folder` out; returns what the run says of itself.
 
     Args:
-        run: holds ``checkpoint.pt`` and ``log.jsonl``.
+        run: holds ``checkpoint.pt``, ``log.jsonl``, and ``recipe.json``.
         folder: receives the weights.
     """
     state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
@@ -43,7 +43,9 @@ def export(run: Path, folder: Path) -> dict[str, Any]:
     save_file(weights, folder / f"{NAME}.safetensors", metadata={"format": "pt"})
     lines = (run / "log.jsonl").read_text().splitlines()
     losses = {row["step"]: row["loss"] for row in map(json.loads, lines)}  # the last word counts
-    return {"step": state["step"], "hours": state["seconds"] / 3600, "losses": losses}
+    recipe = json.loads((run / "recipe.json").read_text())
+    hours = state["seconds"] / 3600
+    return {"step": state["step"], "hours": hours, "losses": losses, "recipe": recipe}
 
 
 def measure(clips: int, seed: int) -> dict[str, NDArray[np.int64]]:
@@ -67,8 +69,8 @@ def card(
     facts: dict[str, Any], counts: dict[str, NDArray[np.int64]], seed: int, remark: str = ""
 ) -> str:
     """The model card as Markdown."""
-    recipe = default_recipe()
-    standard = counts[STANDARD.name]
+    recipe, standard = facts["recipe"], counts[STANDARD.name]
+    start = f" --start WEIGHTS` (sha256 {recipe['start'][:16]})" if recipe["start"] else "`"
     lines = [
         f"# {NAME}",
         "",
@@ -77,8 +79,8 @@ def card(
         "",
         "| | |",
         "|---|---|",
-        "| made by | `python -m staa_cli.synthetic.train RUN`, then `...export RUN` |",
-        f"| steps, batch, seed | {facts['step']}, {recipe.batch_size}, {recipe.seed} |",
+        f"| made by | `python -m staa_cli.synthetic.train RUN{start}, then `...export RUN` |",
+        f"| steps, batch, seed | {facts['step']}, {recipe['batch_size']}, {recipe['seed']} |",
         f"| hours | {facts['hours']:.2f} on {os.cpu_count()} cores ({platform.machine()}) |",
         f"| held-out clips | {standard.sum()} of seed {seed}, standard setting |",
         f"| top-1 | **{_accuracy(standard):.4f}** |",

@@ -18,7 +18,7 @@ FRAMES = 8
 INTERVAL_S = 0.25
 SIZE_PX = 112
 
-DECOY_STATES = ("normal", "normal", "large", "small", "split")
+DECOY_STATES = ("normal", "large", "small", "split")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,10 @@ class Setting:
     """Bystanders that circle all the time."""
     circling_a_while: tuple[int, int] = (1, 1)
     """Bystanders that circle for a stretch of their own."""
-    event_share: tuple[float, float] = (0.35, 0.6)
-    """Length of the event as a share of the clip."""
-    camera_drift: float = 0.1
+    event_share: tuple[float, float] = (0.25, 0.4)
+    """Length of the event as a share of the clip. Below a half, or rest and event would be a matter
+    of opinion: a small object that is large for most of the clip shrinks as much as it grows."""
+    camera_drift: float = 0.14
     """Speed of the background while the camera pans, units a second."""
     contrast: float = 1.0
     """1 leaves colours as they are, 0 would dissolve the objects into the background's mean."""
@@ -249,10 +250,10 @@ def _make_bystander(
 ) -> Thing:
     thing = _make_actor(rng, centre)
     state = rng.choice(DECOY_STATES)
-    scale = {"large": rng.uniform(1.3, 1.6), "small": rng.uniform(0.45, 0.7)}.get(str(state), 1.0)
+    scale = {"large": rng.uniform(1.3, 1.75), "small": rng.uniform(0.4, 0.7)}.get(str(state), 1.0)
     thing = replace(thing, radius=thing.radius * float(scale))
     if state == "split":
-        thing = replace(thing, gap=float(rng.uniform(0.3, 0.8)))
+        thing = replace(thing, gap=float(rng.uniform(0.3, 1.0)))
     if kind == "rest":
         return thing
     radius = rng.uniform(0.09, 0.15)
@@ -266,9 +267,9 @@ def _make_bystander(
 
 
 def _random_stretch(rng: np.random.Generator, duration_s: float) -> tuple[float, float]:
-    """Start and end of a stretch as long as an event, which may begin and end outside the clip."""
-    length = rng.uniform(0.35, 0.6) * FRAMES * INTERVAL_S
-    start = rng.uniform(-length, duration_s)
+    """Start and end of a stretch as long as an event, half of which may lie outside the clip."""
+    length = rng.uniform(*STANDARD.event_share) * FRAMES * INTERVAL_S
+    start = rng.uniform(-length / 2, duration_s - length / 2)
     return float(start), float(start + length)
 
 

@@ -4,6 +4,10 @@ Every step draws clips that no step before it has seen. Training begins on small
 objects, where an event is easy to find, and goes on with the whole view; objects keep their size
 in pixels, so what the stem has learned stays true. It can be stopped at any time: the same line
 goes on from the last checkpoint, and ends in the same place.
+
+Beside the class token, every patch token is asked what happens where and when it is, through the
+same head ("All Tokens Matter: Token Labeling for Training Better Vision Transformers", arXiv
+2104.10858). One clip then teaches hundreds of answers and not one. No loss touches attention.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,8 +27,9 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
+from staa_cli.files import sha256_of
+from staa_cli.models.checkpoints import fit, read_weights
 from staa_cli.models.timesformer import TimeSformer, timesformer_tiny_events
-from staa_cli.schema import UInt8
 from staa_cli.synthetic.events import (
     LABELS,
     SIZE_PX,
@@ -38,6 +43,10 @@ from staa_cli.synthetic.events import (
 MEAN, STD = 0.45, 0.225
 GROUP = 60
 REUSE = 5
+UNCLEAR = -100
+"""Label of a token that the loss leaves out."""
+EVENT_WEIGHT = 20.0
+"""Of a token with an event, in its loss; about one token in a hundred has one."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,8 @@ class Recipe:
     decay: float = 0.73
     """Part of the steps in which the rate comes down."""
     ema: float = 0.998
+    token_loss: float = 1.0
+    """Weight of the patch tokens' loss; the class token's has 1."""
     model: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -87,20 +98,45 @@ class Recipe:
 
 
 EASY = replace(STANDARD, circling=(0, 1), circling_a_while=(0, 1))
+LONG = replace(EASY, event_share=(0.35, 0.6))
 
 
-def default_recipe(steps: int = 3200, first: int = 2000) -> Recipe:
-    """The recipe of the bundled model.
+def default_recipe(steps: int = 6000) -> Recipe:
+    """The recipe from nothing: most of it on small views, which cost less, and long events first.
 
     Args:
         steps: of all stages together.
-        first: of them on small views.
     """
-    return Recipe((Stage(first, 64, EASY), Stage(steps - first, SIZE_PX, STANDARD)))
+    long, easy, crowded = round(steps * 0.125), round(steps * 0.475), round(steps * 0.25)
+    last = steps - long - easy - crowded
+    return Recipe(
+        (
+            Stage(long, 64, LONG),
+            Stage(easy, 64, EASY),
+            Stage(crowded, 80, STANDARD),
+            Stage(last, SIZE_PX, STANDARD),
+        )
+    )
 
 
-class ClipBatches(IterableDataset[tuple[Tensor, Tensor]]):
-    """Batches (uint8 [B, T, H, W, 3], int64 [B]) from a step on.
+def tuning_recipe(steps: int = 4860) -> Recipe:
+    """The recipe from weights that know events already.
+
+    Args:
+        steps: of all stages together.
+    """
+    easy, crowded = round(steps * 0.62), round(steps * 0.265)
+    last = steps - easy - crowded
+    stages = (
+        Stage(easy, 64, EASY),
+        Stage(crowded, 80, STANDARD),
+        Stage(last, SIZE_PX, STANDARD),
+    )
+    return Recipe(stages, seed=1, learning_rate=1e-3, decay=0.85)
+
+
+class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
+    """Batches (frames uint8 [B, T, H, W, 3], labels int64 [B], `token_labels` [B, h*w*T]).
 
     Steps come in groups. A group draws its own fresh clips and shows each of them `REUSE` times,
     differently augmented every time: rendering a clip costs as much as learning from it.
@@ -110,7 +146,7 @@ class ClipBatches(IterableDataset[tuple[Tensor, Tensor]]):
         self.recipe = recipe
         self.first_step = first_step
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         step = self.first_step
         while step < self.recipe.steps:
             group, skipped = divmod(step, GROUP)
@@ -129,10 +165,10 @@ class ClipBatches(IterableDataset[tuple[Tensor, Tensor]]):
 
     def _batch(
         self, step: int, indices: np.ndarray, cache: dict[int, EventClip]
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         stage = self.recipe.stage_at(step)
         rng = np.random.default_rng([self.recipe.seed, step, 0xA06])
-        frames, labels = [], []
+        frames, labels, tokens = [], [], []
         for index in map(int, indices):
             if index not in cache or cache[index].frames.shape[1] != stage.size_px:
                 cache[index] = event_clip(
@@ -141,17 +177,41 @@ class ClipBatches(IterableDataset[tuple[Tensor, Tensor]]):
                     size_px=stage.size_px,
                     view=stage.size_px / SIZE_PX,
                 )
-            frames.append(augment(cache[index].frames, rng))
-            labels.append(cache[index].label)
-        return torch.from_numpy(np.stack(frames)), torch.tensor(labels)
+            clip = augment(cache[index], rng)
+            frames.append(clip.frames)
+            labels.append(clip.label)
+            tokens.append(token_labels(clip))
+        return (
+            torch.from_numpy(np.stack(frames)),
+            torch.tensor(labels),
+            torch.from_numpy(np.stack(tokens)),
+        )
 
 
-def augment(frames: UInt8, rng: np.random.Generator) -> UInt8:
-    """A variant of a clip [T, H, W, 3] that keeps its label: mirrored, reversed, recoloured."""
+def augment(clip: EventClip, rng: np.random.Generator) -> EventClip:
+    """A variant of a clip that keeps its label: mirrored, reversed, recoloured."""
     backwards, down, left, negative = rng.random(4) < 0.5
-    frames = frames[:: -1 if backwards else 1, :: -1 if down else 1, :: -1 if left else 1]
-    frames = frames[..., rng.permutation(3)]
-    return 255 - frames if negative else frames
+    turn = tuple(slice(None, None, -1 if each else 1) for each in (backwards, down, left))
+    frames = clip.frames[turn][..., rng.permutation(3)]
+    return replace(
+        clip,
+        frames=255 - frames if negative else frames,
+        mask=clip.mask[turn],
+        event=clip.event[turn[0]],
+    )
+
+
+def token_labels(clip: EventClip, patch_px: int = 8) -> np.ndarray:
+    """What each patch token should say, int64 [h*w*T] with time fastest.
+
+    The clip's label where the actor fills a quarter of the patch or more during the event,
+    `UNCLEAR` where it only touches it, and 0 elsewhere and at all other times.
+    """
+    frames, height, width = clip.mask.shape
+    cells = clip.mask.reshape(frames, height // patch_px, patch_px, width // patch_px, patch_px)
+    filled = cells.mean(axis=(2, 4)) * clip.event[:, None, None]  # [T, h, w]
+    labels = np.where(filled >= 0.25, clip.label, np.where(filled > 0.02, UNCLEAR, 0))
+    return labels.transpose(1, 2, 0).reshape(-1)
 
 
 def normalise(frames: Tensor) -> Tensor:
@@ -160,20 +220,27 @@ def normalise(frames: Tensor) -> Tensor:
     return (frames.permute(0, 1, 4, 2, 3).contiguous().float() / 255 - MEAN) / STD
 
 
-def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> bool:
+def train(
+    recipe: Recipe, out: Path, *, device: str, minutes: float | None, start: Path | None = None
+) -> bool:
     """Train until the recipe is done or time is up; True when it is done.
 
     Args:
         recipe: what to do.
-        out: folder for ``checkpoint.pt`` and ``log.jsonl``.
+        out: folder for ``checkpoint.pt``, ``log.jsonl``, and ``recipe.json``.
         device: cpu or cuda.
         minutes: stop after so long; None for no limit.
+        start: safetensors to begin with where there is no checkpoint yet; None for random weights.
     """
     out.mkdir(parents=True, exist_ok=True)
+    _write_recipe(out, recipe, start)
     torch.manual_seed(recipe.seed)
     # Gradients that fade out would cost a CPU many times their worth.
     torch.set_flush_denormal(True)
-    model = timesformer_tiny_events(**dict(recipe.model)).to(device)
+    model = timesformer_tiny_events(**dict(recipe.model))
+    if start is not None:
+        fit(model, read_weights([start]), str(start))
+    model = model.to(device)
     for layer in model.attention_layers().values():
         # On so few tokens explicit attention trains twice as fast on a CPU as fused.
         layer.fused_attn = device != "cpu"
@@ -187,18 +254,15 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
     )
     losses: list[Tensor] = []
     with (out / "log.jsonl").open("a") as log:
-        for frames, labels in loader:
-            loss = _step(
-                model, average, optimizer, frames.to(device), labels.to(device), recipe, step
-            )
-            losses.append(loss)
+        for batch in loader:
+            batch = tuple(part.to(device) for part in batch)
+            losses.append(_step(model, average, optimizer, batch, recipe, step))
             step += 1
             if step % 50 == 0:
                 spent = seconds + time.monotonic() - began
-                mean = float(torch.stack(losses).mean())
-                log.write(
-                    json.dumps({"step": step, "loss": round(mean, 4), "s": round(spent)}) + "\n"
-                )
+                loss, tokens = (round(x, 4) for x in torch.stack(losses).mean(dim=0).tolist())
+                line = {"step": step, "loss": loss, "tokens": tokens, "s": round(spent)}
+                log.write(json.dumps(line) + "\n")
                 log.flush()
                 losses.clear()
             out_of_time = minutes is not None and time.monotonic() - began > minutes * 60
@@ -209,26 +273,36 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
     return step >= recipe.steps
 
 
+def _write_recipe(out: Path, recipe: Recipe, start: Path | None) -> None:
+    """What the result depends on, for its card."""
+    facts = asdict(recipe) | {"start": None if start is None else sha256_of(start)}
+    (out / "recipe.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
 def _step(
     model: TimeSformer,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
-    frames: Tensor,
-    labels: Tensor,
+    batch: tuple[Tensor, Tensor, Tensor],
     recipe: Recipe,
     step: int,
 ) -> Tensor:
+    """One update; the loss of the class token and that of the patch tokens, [2]."""
+    frames, labels, tokens = batch
     for group in optimizer.param_groups:
         group["lr"] = recipe.rate_at(step)
     with torch.autocast(frames.device.type, torch.bfloat16):
-        logits = model(normalise(frames))
-    loss = F.cross_entropy(logits.float(), labels)
+        logits = model.head(model.forward_features(normalise(frames))).float()  # [B, N, classes]
+    weight = torch.full((logits.shape[-1],), EVENT_WEIGHT, device=frames.device)
+    weight[0] = 1.0
+    loss = F.cross_entropy(logits[:, 0], labels)
+    dense = F.cross_entropy(logits[:, 1:].flatten(0, 1), tokens.flatten(), weight)
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    (loss + recipe.token_loss * dense).backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     average.update_parameters(model)
-    return loss.detach()
+    return torch.stack([loss, dense]).detach()
 
 
 def _save(
@@ -302,15 +376,16 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def main(
     out: Annotated[Path, typer.Argument(help="Folder for checkpoints, the log, and the result.")],
-    steps: Annotated[int, typer.Option(help="Steps in all.")] = 3200,
-    first: Annotated[int, typer.Option(help="Of them on small views.")] = 2000,
+    steps: Annotated[int | None, typer.Option(help="Steps in all.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Weights to go on from, safetensors.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; go on later.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
 ) -> None:
     """Train the bundled model; the same line again goes on from the last checkpoint."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    recipe = default_recipe(steps, first)
-    done = train(recipe, out, device=device, minutes=minutes)
+    make = default_recipe if start is None else tuning_recipe
+    recipe = make() if steps is None else make(steps)
+    done = train(recipe, out, device=device, minutes=minutes, start=start)
     typer.echo("done" if done else "stopped; the same line goes on from here")
 
 

@@ -34,11 +34,11 @@ PATCH_PX = 8
 # index, label, frames of the event, pixels of the mask, mean of all pixels: taken when the bundled
 # model was trained. Another machine may round a pixel otherwise; a changed draw changes everything.
 KNOWN = [
-    (0, "spin", [1, 2, 3, 4], 4256, 122.718),
-    (1, "blink", [1, 2, 3, 4, 5], 4834, 129.408),
-    (2, "spin", [3, 4, 5, 6], 3508, 130.748),
-    (3, "grow", [1, 2, 3, 4, 5], 7153, 130.108),
-    (4, "none", [], 0, 127.488),
+    (0, "spin", [1, 2, 3], 4253, 124.183),
+    (1, "blink", [2, 3, 4], 4834, 128.529),
+    (2, "spin", [4, 5], 3519, 130.295),
+    (3, "grow", [2, 3, 4], 6149, 129.330),
+    (4, "none", [], 0, 127.143),
 ]
 
 
@@ -98,7 +98,7 @@ def test_shapes_and_ground_truth(event_clips: list[EventClip]) -> None:
         else:
             visible.append(clip.mask.any(axis=(1, 2))[clip.event].mean())
             inside = np.flatnonzero(clip.event)
-            assert 2 <= len(inside) <= 6
+            assert 2 <= len(inside) <= 4
             assert np.ptp(inside) == len(inside) - 1
     # A bystander may pass in front, now and then.
     assert min(visible) > 0
@@ -269,8 +269,8 @@ def test_trivial_baselines_are_at_chance(event_clips: list[EventClip]) -> None:
     for name in ("random", "centre"):
         maps = attributed(name, clips)
         assert abs(pointing(maps, hits) - chance) < reach, name
-        # An area from some 4 against 4 frames has a deviation of 0.29.
-        assert abs(temporal_auc(maps, clips) - 0.5) < 3 * 0.29 / np.sqrt(len(clips)), name
+        # An area from some 3 against 5 frames has a deviation of 0.31.
+        assert abs(temporal_auc(maps, clips) - 0.5) < 3 * 0.31 / np.sqrt(len(clips)), name
 
 
 def test_the_yardsticks_can_be_met(event_clips: list[EventClip]) -> None:

@@ -2,9 +2,10 @@
 
 Chance is one of nine, 0.111. Two probes look at the middle frame of the event. One is a small
 convolutional network on the pixels, which would find a careless leak. The other is told the state
-of every object without error, which no picture can beat; sizes and gaps in the middle of an event
-do tell something then. A probe's failure counts only beside the control, in which the same network
-with as many pictures must succeed, because there the actor's colour gives the label away.
+of every object without error, which no picture can beat: a gap is a little more often an event's
+than a bystander's, and a missing object may be blinking. A probe's failure counts only beside the
+control, in which the same network with as many pictures must succeed, because there the actor's
+colour gives the label away.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ def states(scene: Scene) -> Tensor:
         inside = -0.1 < pose.x[0] < 1.1 and -0.1 < pose.y[0] < 1.1
         if inside and pose.opacity[0] > 0:
             found.append((float(pose.scale[0]), float(pose.gap[0])))
-    sizes, gaps = (sorted(column) for column in zip(*found, (0.1, 0.0), strict=True))
+    # Two more, so that there are always two of each.
+    sizes, gaps = (sorted(column) for column in zip(*found, (0.1, 0.0), (0.1, 0.0), strict=True))
     split = sum(gap > 0 for gap in gaps)
     row = [len(found), split, *sizes[:2], *sizes[-2:], *gaps[-2:]]
     return torch.tensor(row, dtype=torch.float32)
@@ -145,10 +147,10 @@ def test_the_background_says_nothing() -> None:
 
 
 def test_pixels_of_one_frame_say_little() -> None:
-    assert probe(middle_frame) < 0.25
+    assert probe(middle_frame) < 0.2
 
 
 def test_one_frame_read_without_error_leaves_most_labels_open() -> None:
     told = accuracy(perceptron(), states, training=6000, held_out=2000, epochs=12)
-    assert told > 0.2  # it does read: extreme sizes and gaps are rarer among bystanders
-    assert told < 0.45
+    assert told > 0.2  # it does read
+    assert told < 0.4

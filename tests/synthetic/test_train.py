@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -8,14 +9,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from staa_cli.files import sha256_of
 from staa_cli.models.timesformer import timesformer_tiny_events
 from staa_cli.synthetic import train as training
-from staa_cli.synthetic.events import LABELS, STANDARD, event_clip, make_scene, render
+from staa_cli.synthetic.events import (
+    LABELS,
+    STANDARD,
+    EventClip,
+    event_clip,
+    make_scene,
+    render,
+)
 from staa_cli.synthetic.train import (
     EASY,
     GROUP,
+    LONG,
+    UNCLEAR,
     ClipBatches,
     Recipe,
     Stage,
@@ -23,7 +35,9 @@ from staa_cli.synthetic.train import (
     confusion,
     default_recipe,
     normalise,
+    token_labels,
     train,
+    tuning_recipe,
 )
 
 TINY = Recipe(
@@ -111,7 +125,8 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path)
     assert checkpoint(tmp_path)["step"] == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "log.jsonl"]
+    names = ["checkpoint.pt", "log.jsonl", "recipe.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert run(tmp_path)
     assert_same_end(straight, tmp_path)
 
@@ -137,13 +152,18 @@ def test_steps_learn_a_batch_by_heart_and_the_average_follows() -> None:
     clips = [event_clip(seed, EASY, size_px=48, view=48 / 112) for seed in range(4)]
     frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
     labels = torch.tensor([clip.label for clip in clips])
-    words = (model, average, optimizer, frames, labels, recipe, 1)
-    losses = [float(training._step(*words)) for _ in range(60)]
-    assert losses[0] > 1.5  # guessing one of nine costs 2.2
-    assert losses[-1] < 0.1
+    tokens = torch.from_numpy(np.stack([token_labels(clip) for clip in clips]))
+    words = (model, average, optimizer, (frames, labels, tokens), recipe, 1)
+    losses = np.array([training._step(*words).tolist() for _ in range(60)])
+    assert losses[0].min() > 1.5  # guessing one of nine costs 2.2
+    assert losses[-1].max() < 0.1
     with torch.inference_mode():
         answers = average(normalise(frames)).argmax(dim=1)
+        places = model.head(model.forward_features(normalise(frames)))[:, 1:]
     assert answers.tolist() == labels.tolist()
+    told = places.argmax(dim=2)
+    assert (told[tokens > 0] == tokens[tokens > 0]).float().mean() > 0.9
+    assert (told[tokens == 0] == 0).float().mean() > 0.9
 
 
 def test_batches_go_on_where_they_are_told() -> None:
@@ -153,9 +173,8 @@ def test_batches_go_on_where_they_are_told() -> None:
     for first in (1, GROUP - 1, GROUP, GROUP + 2):
         rest = list(ClipBatches(recipe, first))
         assert len(rest) == len(whole) - first
-        for (frames, labels), (expected, expected_labels) in zip(rest, whole[first:], strict=True):
-            assert torch.equal(frames, expected)
-            assert torch.equal(labels, expected_labels)
+        for batch, expected in zip(rest, whole[first:], strict=True):
+            assert all(map(torch.equal, batch, expected))
 
 
 def test_groups_share_no_clips_and_show_each_of_their_own_equally_often() -> None:
@@ -168,7 +187,7 @@ def test_groups_share_no_clips_and_show_each_of_their_own_equally_often() -> Non
 
 
 def test_views_grow_with_the_stages() -> None:
-    sizes = [frames.shape for frames, _ in ClipBatches(TINY, 0)]
+    sizes = [batch[0].shape for batch in ClipBatches(TINY, 0)]
     assert sizes == [(2, 8, 32, 32, 3)] * 2 + [(2, 8, 48, 48, 3)] * 2
 
 
@@ -183,28 +202,80 @@ def test_rate_rises_stays_and_falls_to_nothing() -> None:
 
 
 def test_stages_follow_each_other() -> None:
-    recipe = default_recipe(steps=30, first=10)
-    assert [recipe.stage_at(step).size_px for step in (0, 9, 10, 29, 30)] == [64, 64, 112, 112, 112]
-    assert recipe.stage_at(10).setting == STANDARD
-    assert default_recipe().stage_at(default_recipe().steps).size_px == 112
+    recipe = default_recipe(steps=100)
+    sizes = [recipe.stage_at(step).size_px for step in range(101)]
+    assert sizes == [64] * 60 + [80] * 25 + [112] * 16
+    shares = [recipe.stage_at(step).setting.event_share for step in (0, 11, 12, 100)]
+    assert shares == [LONG.event_share] * 2 + [STANDARD.event_share] * 2
+    last = tuning_recipe().stage_at(tuning_recipe().steps)
+    assert (last.size_px, last.setting) == (112, STANDARD)
+
+
+def test_a_run_can_go_on_from_given_weights(straight: Path, tmp_path: Path) -> None:
+    """With no rate, the weights come out as they went in; the card can tell which they were."""
+    state = {n.removeprefix("module."): t for n, t in checkpoint(straight)["average"].items()}
+    del state["n_averaged"]
+    save_file(state, tmp_path / "w.safetensors")
+    recipe = replace(TINY, learning_rate=0.0)
+    assert train(recipe, tmp_path, device="cpu", minutes=None, start=tmp_path / "w.safetensors")
+    for name, tensor in checkpoint(tmp_path)["model"].items():
+        assert torch.equal(tensor, state[name]), name
+    written = json.loads((tmp_path / "recipe.json").read_text())
+    assert written["start"] == sha256_of(tmp_path / "w.safetensors")
+    assert written["seed"] == TINY.seed
 
 
 def test_augmentation_only_reorders_and_complements_pixels() -> None:
     """Undoing any of the 2^4 x 6 variants gives the clip back; all sixteen turns occur."""
     rng = np.random.default_rng(0)
-    frames = rng.integers(0, 256, (4, 5, 6, 3), dtype=np.uint8)
+    clip = EventClip(
+        frames=rng.integers(0, 256, (4, 5, 6, 3), dtype=np.uint8),
+        mask=rng.random((4, 5, 6)) < 0.3,
+        event=np.array([True, True, False, False]),
+        label=3,
+        seed=0,
+    )
     variants = {}
     for backwards in (1, -1):
         for down in (1, -1):
             for left in (1, -1):
                 for order in ([0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]):
-                    turned = frames[::backwards, ::down, ::left][..., order]
+                    turned = clip.frames[::backwards, ::down, ::left][..., order]
                     variants[turned.tobytes()] = 1
                     variants[(255 - turned).tobytes()] = 1
     assert len(variants) == 96
-    seen = {augment(frames, np.random.default_rng(n)).tobytes() for n in range(600)}
+    found = [augment(clip, np.random.default_rng(n)) for n in range(600)]
+    seen = {each.frames.tobytes() for each in found}
     assert seen <= variants.keys()
     assert len(seen) > 90
+
+
+def test_what_is_where_and_when_turns_with_the_frames() -> None:
+    """Contrast against the middle grey tells: strong on the actor, none in an event's frames."""
+    mask = np.random.default_rng(1).random((4, 5, 6)) < 0.3
+    event = np.array([True, False, False, False])
+    contrast = np.where(mask, 100, np.where(event[:, None, None], 0, 40))
+    frames = np.repeat((127 + contrast)[..., None], 3, axis=3).astype(np.uint8)
+    turns = set()
+    for n in range(60):
+        found = augment(EventClip(frames, mask, event, 3, 0), np.random.default_rng(n))
+        strength = np.abs(found.frames[..., 0] - 127.5).round()
+        assert np.array_equal(strength > 90, found.mask)
+        assert np.array_equal((strength < 10).any(axis=(1, 2)), found.event)
+        assert (found.label, found.seed) == (3, 0)
+        turns.add(found.mask.tobytes())
+    assert len(turns) == 8
+
+
+def test_tokens_know_what_happens_where_and_when() -> None:
+    mask = np.zeros((2, 16, 24), bool)
+    mask[:, :8, 8:16] = True  # fills patch (0, 1)
+    mask[:, 8:12, 0:8] = True  # half of (1, 0)
+    mask[:, 8:11, 8:9] = True  # touches (1, 1)
+    clip = EventClip(np.zeros((2, 16, 24, 3), np.uint8), mask, np.array([False, True]), 5, 0)
+    labels = token_labels(clip).reshape(2, 3, 2)  # time fastest, as the model's tokens
+    assert (labels[..., 0] == 0).all()
+    assert labels[..., 1].tolist() == [[0, 5, 0], [5, UNCLEAR, 0]]
 
 
 def test_a_mirrored_clip_is_the_clip_of_the_mirrored_scene() -> None:
@@ -264,6 +335,6 @@ def test_confusion_counts_every_clip_once() -> None:
 
 
 def test_the_bundled_model_takes_what_training_makes() -> None:
-    frames, labels = next(iter(ClipBatches(replace(default_recipe(3, 1), batch_size=1), 1)))
+    frames, labels, _ = next(iter(ClipBatches(replace(default_recipe(3), batch_size=1), 1)))
     logits = timesformer_tiny_events()(normalise(frames))
     assert logits.shape == (len(labels), len(LABELS))
