@@ -117,10 +117,10 @@ def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[Warning]:
         yield Warning("truncated", f"the file ends early: {count} frames are there")
 
 
-def method_warnings(method: Method, settings: Settings) -> tuple[Warning, ...]:
-    """What the reader should know about the method."""
+def method_warnings(method: Method, settings: Settings, of_class: bool) -> tuple[Warning, ...]:
+    """What the reader should know about the method, which speaks of one class or of none."""
     found = []
-    if settings.target is not None and not method.class_specific:
+    if settings.target is not None and not of_class:
         text = f"{method.name} is class-blind: its maps are the same for every class"
         found.append(Warning("class-blind-method", text))
     for name in ("layers", "combine"):

@@ -167,7 +167,8 @@ def _explain(
         watch=watch,
     )
     extra = 0.0
-    if target is None and method.class_specific and len(plan.clips) > 1:
+    of_class = method.speaks_of_class(model.layout, options)
+    if target is None and of_class and len(plan.clips) > 1:
         # The class must be known before its part in a clip can be; one more pass finds it.
         target, extra = _most_probable(reader, model), 1.0
     probabilities, attributions = _attribute(reader, model, method, options, target)
@@ -199,7 +200,7 @@ def _explain(
         warnings=(
             *plan.warnings,
             *facts.warnings(info, model.info, prediction, temporal, reader.report),
-            *facts.method_warnings(method, settings),
+            *facts.method_warnings(method, settings, of_class),
         ),
         fingerprint=facts.fingerprint(
             info.sha256, model.info.weights_sha256, model.labels, settings
@@ -310,11 +311,12 @@ def _attend(
 def _attributions(
     explained: Explained, model: LoadedModel, method: Method, options: Options
 ) -> list[Attribution]:
+    of_class = method.speaks_of_class(model.layout, options)
     return [
         Attribution(
             values=values,
             method=method.name,
-            target=target if method.class_specific else None,
+            target=target if of_class else None,
             layers=method.blocks(model.layout, options),
             units=method.units,
             signed=method.signed,

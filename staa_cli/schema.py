@@ -129,8 +129,9 @@ class ModelInput:
 class AttentionLayout:
     """How a model attends, as data; methods read this and never ask for a family by name."""
 
-    kind: Literal["divided", "joint", "space"]
-    """Space and time in turn, all tokens at once, or each frame by itself."""
+    kind: Literal["divided", "joint", "space", "frame"]
+    """Space and time in turn; all tokens at once; each frame by itself, then one mean of tokens; or
+    each frame by itself up to its own logits."""
     pooling: Literal["cls", "mean", "token", "attentive"]
     """What the head reads: the class token, all tokens' mean, token 0, or a pooler's query."""
     grid: tuple[int, int, int]
@@ -141,6 +142,8 @@ class AttentionLayout:
     """Tokens before the patches, the class token among them."""
     order: Literal["thw", "hwt"] = "thw"
     """Which of the patch axes runs slowest to fastest in the token sequence of joint attention."""
+    pooler_depth: int = 0
+    """Blocks of attentive pooling before its query."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from staa_cli.models.layers import TapAttention
     from staa_cli.models.taps import Tap
 
 
@@ -71,6 +70,12 @@ class Evidence:
     clip_indices: Sequence[int] = field(default=())
     """[B] numbers of the clips in their video; what is random differs from clip to clip."""
 
+    def layer(self, role: str, block: int) -> nn.Module:
+        """The layer of the model that a tap of that role and block reads."""
+        model: Any = self.model
+        found: nn.Module = model.attention_layers()[role, block]
+        return found
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
@@ -103,6 +108,11 @@ class Method:
             UsageError: the method does not fit this model.
         """
         return ()
+
+    def speaks_of_class(self, layout: AttentionLayout, options: Options) -> bool:
+        """Whether the values are for one class; they are where frames are weighed by its logit."""
+        taps = self.taps(layout, options)
+        return self.class_specific or any(tap.role == "frames" for tap in taps)
 
     def attribute(self, evidence: Evidence) -> Reading:
         """One number a token from what was read."""
@@ -137,27 +147,21 @@ def register(name: str) -> Callable[[type[Method]], type[Method]]:
     return add
 
 
-def require_class_token(layout: AttentionLayout, method: str) -> None:
-    """Refuse a model whose head does not read a class token.
-
-    Raises:
-        UsageError: it does not.
-    """
-    if layout.pooling != "cls":
-        raise UsageError(
-            f"{method} follows the class token, and this model has none", "use --method staa"
-        )
-
-
 def space_role(layout: AttentionLayout) -> str:
     """Role of the attention that runs over space: alone, or together with time."""
     return "joint" if layout.kind == "joint" else "spatial"
 
 
-def space_attention(model: Any, layout: AttentionLayout, block: int) -> TapAttention:
-    """The attention layer of a block that runs over space."""
-    layer: TapAttention = model.attention_layers()[space_role(layout), block]
-    return layer
+def read_role(layout: AttentionLayout) -> str:
+    """Role of the attention by which the head's one token is read from all others."""
+    return "pooler" if layout.pooling == "attentive" else space_role(layout)
+
+
+def read_blocks(layout: AttentionLayout, options: Options) -> tuple[int, ...]:
+    """The blocks of `read_role`: the last one unless told otherwise; a pooler's query has one."""
+    if layout.pooling == "attentive":
+        return (0,)
+    return options.blocks(layout.depth, [layout.depth - 1])
 
 
 def to_grid(rows: torch.Tensor, layout: AttentionLayout, batch: int) -> torch.Tensor:

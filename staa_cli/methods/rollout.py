@@ -13,19 +13,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from staa_cli.errors import UsageError
 from staa_cli.methods.base import (
     Evidence,
     Method,
     Options,
     Reading,
     register,
-    space_attention,
     space_role,
     to_grid,
 )
+from staa_cli.methods.frames import FRAME_LOGITS, frame_share
 from staa_cli.methods.staa import temporal_maps
-from staa_cli.models.taps import Tap, full_map, queries_and_keys, row_product
+from staa_cli.models.taps import Tap, cls_row, full_map, queries_and_keys, row_product
 from staa_cli.schema import AttentionLayout
 
 
@@ -40,15 +39,19 @@ class Rollout(Method):
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """Queries and keys of every block, and the temporal maps."""
-        if layout.pooling == "attentive":
-            raise UsageError(
-                "rollout does not read attentive pooling yet", "`staa methods` lists the others"
-            )
         taps = []
+        if layout.pooling == "attentive":
+            taps = [Tap("pooler", 0, "read", cls_row)]
+            taps += [
+                Tap("pooler_self", block, "pooler", queries_and_keys)
+                for block in range(layout.pooler_depth)
+            ]
         for block in self.blocks(layout, options):
             taps.append(Tap(space_role(layout), block, "queries_keys", queries_and_keys))
             if layout.kind == "divided":
                 taps.append(Tap("temporal", block, "time", full_map))
+        if layout.kind == "frame":
+            taps.append(FRAME_LOGITS)
         return taps
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
@@ -66,9 +69,14 @@ def _frame_by_frame(evidence: Evidence, blocks: Sequence[int]) -> Reading:
     """Rollout where space is attended in every frame by itself, and time, if at all, apart."""
     layout, batch = evidence.layout, len(evidence.inputs)
     frames, places = layout.grid[0], layout.grid[1] * layout.grid[2]
-    rows = torch.zeros(batch, frames, 1 + places, device=evidence.inputs.device)
+    prefix = layout.prefix_tokens
+    rows = torch.zeros(batch, frames, prefix + places, device=evidence.inputs.device)
     # The class token is one row shared by all frames; each frame holds an equal part of it.
-    rows[..., 0] = 1.0 / frames
+    share = frame_share(evidence)[..., None] if layout.kind == "frame" else 1.0 / frames
+    if layout.pooling == "mean":
+        rows[..., prefix:] = share / places
+    else:
+        rows[..., :1] = share
     for block in blocks:
         rows = 0.5 * rows + 0.5 * _push(evidence, block, rows.flatten(0, 1)).view_as(rows)
         if layout.kind == "divided":
@@ -76,27 +84,44 @@ def _frame_by_frame(evidence: Evidence, blocks: Sequence[int]) -> Reading:
             time = temporal_maps(evidence, block)  # [B, P, T, T']
             moved = torch.einsum("btp,bpts->bsp", rows[..., 1:], time)
             rows[..., 1:] = 0.5 * rows[..., 1:] + 0.5 * moved
-    values = rows[..., 1:].reshape(batch, *layout.grid)
-    return Reading(values, rows[..., 0].sum(dim=1))
+    values = rows[..., prefix:].reshape(batch, *layout.grid)
+    return Reading(values, rows[..., :prefix].sum(dim=(1, 2)) if prefix else None)
 
 
 def _joint(evidence: Evidence, blocks: Sequence[int]) -> Reading:
     """Rollout where every token attends to every other."""
     layout, batch = evidence.layout, len(evidence.inputs)
-    length = evidence.captured["queries_keys", blocks[0]].shape[-2]
-    rows = torch.zeros(batch, length, device=evidence.inputs.device)
-    if layout.pooling == "mean":
-        rows += 1.0 / length
-    else:
-        rows[:, 0] = 1.0
+    rows = _read_out(evidence, evidence.captured["queries_keys", blocks[0]].shape[-2])
     for block in blocks:
         rows = 0.5 * rows + 0.5 * _push(evidence, block, rows)
     mass = rows[:, 0] if layout.pooling == "cls" else None
     return Reading(to_grid(rows[:, layout.prefix_tokens :], layout, batch), mass)
 
 
-def _push(evidence: Evidence, block: int, rows: Tensor) -> Tensor:
-    """`rows` [R, N] times the block's head-mean attention [R, N, N]."""
-    q, k = evidence.captured["queries_keys", block]
-    layer = space_attention(evidence.model, evidence.layout, block)
+def _read_out(evidence: Evidence, length: int) -> Tensor:
+    """[B, N] what the head reads of the last block's tokens."""
+    pooling, batch = evidence.layout.pooling, len(evidence.inputs)
+    if pooling == "mean":
+        return torch.full((batch, length), 1.0 / length, device=evidence.inputs.device)
+    if pooling == "attentive":
+        # The half that stays with the query is no token's, and the same for all of them.
+        rows = evidence.captured["read", 0]
+        for block in reversed(range(evidence.layout.pooler_depth)):
+            rows = 0.5 * rows + 0.5 * _push(evidence, block, rows, "pooler_self", "pooler")
+        return rows
+    rows = torch.zeros(batch, length, device=evidence.inputs.device)
+    rows[:, 0] = 1.0
+    return rows
+
+
+def _push(
+    evidence: Evidence,
+    block: int,
+    rows: Tensor,
+    role: str | None = None,
+    name: str = "queries_keys",
+) -> Tensor:
+    """`rows` [R, N] times a block's head-mean attention [R, N, N]."""
+    q, k = evidence.captured[name, block]
+    layer = evidence.layer(role or space_role(evidence.layout), block)
     return row_product(rows)(q, k, q, layer)  # which does not look at the values

@@ -14,6 +14,7 @@ token 0, and the row of the pooler's query where there is a pooler.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -25,10 +26,12 @@ from staa_cli.methods.base import (
     Method,
     Options,
     Reading,
+    read_blocks,
+    read_role,
     register,
-    space_role,
     to_grid,
 )
+from staa_cli.methods.frames import FRAME_LOGITS, frame_share
 from staa_cli.models.taps import Tap, cls_row, full_map, mean_row
 from staa_cli.schema import AttentionLayout
 
@@ -64,11 +67,9 @@ class Staa(Method):
 
         Where a pooler's query reads the tokens, that reading is the path: block 0, and no choice.
         """
-        if layout.pooling == "attentive":
-            return (0,)
-        last = [layout.depth - 1]
-        every = combination(layout, options) == "contrast"
-        return options.blocks(layout.depth, range(layout.depth) if every else last)
+        if combination(layout, options) == "contrast":
+            return options.blocks(layout.depth, range(layout.depth))
+        return read_blocks(layout, options)
 
     def attribute(self, evidence: Evidence) -> Reading:
         """The chosen blocks' paths in one, [B, T', h, w]."""
@@ -140,18 +141,21 @@ def path_taps(layout: AttentionLayout, block: int) -> list[Tap]:
             Tap("spatial", block, "space", cls_row),
             Tap("temporal", block, "time", full_map),
         ]
-    if layout.pooling == "attentive":
-        return [Tap("pooler", block, "space", cls_row)]
-    read = mean_row if layout.pooling == "mean" else cls_row
-    return [Tap(space_role(layout), block, "space", read)]
+    read = partial(mean_row, first=layout.prefix_tokens) if layout.pooling == "mean" else cls_row
+    taps = [Tap(read_role(layout), block, "space", read)]
+    return [*taps, FRAME_LOGITS] if layout.kind == "frame" else taps
 
 
-def spatial_rows(evidence: Evidence, block: int) -> tuple[Tensor, Tensor]:
-    """S [B, T, P] of a block, and the class token's own share [B], mean over frames."""
-    frames = evidence.layout.grid[0]
-    rows = evidence.captured["space", block]  # [B*T, 1+P]
+def spatial_rows(evidence: Evidence, block: int) -> tuple[Tensor, Tensor | None]:
+    """S [B, T, P] of a block, and the share [B] that is no patch's, mean over frames.
+
+    The share is None where there are patches alone.
+    """
+    frames, prefix = evidence.layout.grid[0], evidence.layout.prefix_tokens
+    rows = evidence.captured["space", block]  # [B*T, prefix + P]
     rows = rows.reshape(len(evidence.inputs), frames, -1)
-    return rows[..., 1:], rows[..., 0].mean(dim=1)
+    other = rows[..., :prefix].sum(dim=2).mean(dim=1) if prefix else None
+    return rows[..., prefix:], other
 
 
 def temporal_maps(evidence: Evidence, block: int) -> Tensor:
@@ -170,6 +174,8 @@ def attention_path(evidence: Evidence, block: int) -> tuple[Tensor, Tensor | Non
     space, mass = spatial_rows(evidence, block)
     if layout.kind == "space":
         return space.reshape(batch, *layout.grid) / layout.grid[0], mass
+    if layout.kind == "frame":
+        return (space * frame_share(evidence)[..., None]).reshape(batch, *layout.grid), mass
     time = temporal_maps(evidence, block)
     path = torch.einsum("btp,bpts->bsp", space, time) / layout.grid[0]  # [B, T', P]
     return path.reshape(batch, *layout.grid), mass

@@ -1,39 +1,37 @@
-"""STAA for one class, signed: what the last attention layer writes, as a part of the logit.
+"""STAA for one class, signed: each token's part of the logit, in one forward pass.
 
-Direct logit attribution. The class token receives alpha_h[n] * W_o^h v_h[n] from token n; through
-the final norm at the scale observed in this very pass, and the head's row of class c, that is
+Direct logit attribution. Where one token reads the others, it receives alpha_h[n] * W_o^h v_h[n]
+from token n in the last attention layer; through the final norm at the scale observed in this very
+pass, and the head's row of class c, that is
 
     J_c[n] = sum_h alpha_h[n] * <w_c_eff, W_o^h v_h[n]>,   w_c_eff = centred(gamma * w_c) / sigma
 
-The last MLP comes after this layer and is not seen.
+The last MLP comes after this layer and is not seen. A pooler's query has neither W_o nor a norm
+after it: w_c_eff is w_c. Where the head reads the mean of all tokens x[n], each has its own part,
+
+    J_c[n] = <w_c_eff, x[n]> / N,
+
+and all parts and the biases are the logit: class activation mapping (Zhou et al. 2016, arXiv
+1512.04150) through a norm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.base import (
-    Evidence,
-    Method,
-    Options,
-    Reading,
-    register,
-    require_class_token,
-    space_role,
-    to_grid,
-)
-from staa_cli.methods.staa_value import class_token_projection
+from staa_cli.methods.base import Evidence, Method, Options, Reading, read_role, register, to_grid
+from staa_cli.methods.staa_value import output_projection
 from staa_cli.models.taps import Tap, cls_values, shown
 from staa_cli.schema import AttentionLayout
 
 
 @register("staa-logit")
 class StaaLogit(Method):
-    """Logit contributions of the tokens through the last attention layer."""
+    """Logit contributions of the tokens to what the head reads."""
 
     summary = "each token's part of the class's logit, through the last attention (not its MLP)"
     source = "direct logit attribution; arXiv 2411.00630 for the path"
@@ -42,41 +40,61 @@ class StaaLogit(Method):
     signed = True
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
-        """What the class token takes in the last block, and the final norm's input."""
-        require_class_token(layout, "staa-logit")
+        """What the head's token takes in the last block, or is the mean of; the norm's input."""
         if layout.kind == "space":
             raise UsageError(
                 "staa-logit needs one class token for a whole clip; this model has one a frame",
                 "use --method staa",
             )
+        if layout.kind == "frame" and layout.pooling == "mean":
+            raise UsageError(
+                "staa-logit does not read an image model that pools by the mean",
+                "use --method staa",
+            )
         (block,) = self.blocks(layout, options)
-        return [
-            Tap(space_role(layout), block, "values", cls_values),
-            Tap("read_out", 0, "read_out", shown),
-        ]
+        norm = Tap("read_out", 0, "read_out", shown)
+        if layout.pooling == "mean":
+            return [Tap("tokens", 0, "tokens", shown), norm]
+        values = Tap(read_role(layout), block, "values", cls_values)
+        return [values] if layout.pooling == "attentive" else [values, norm]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
         """The last block, always: what earlier ones write is read again by later ones."""
-        return (layout.depth - 1,)
+        return (0 if layout.pooling == "attentive" else layout.depth - 1,)
 
     def attribute(self, evidence: Evidence) -> Reading:
         """Logit contributions [B, T', h, w]."""
         layout, batch = evidence.layout, len(evidence.inputs)
         (block,) = self.blocks(layout, evidence.options)
+        direction = class_direction(evidence)  # [B, D]
+        if layout.pooling == "mean":
+            tokens = evidence.captured["tokens", 0].float()  # [B, N, D]
+            return Reading(
+                to_grid((tokens @ direction[:, :, None])[..., 0] / tokens.shape[1], layout, batch)
+            )
+        projection = output_projection(evidence, block)
+        if projection is not None:
+            direction = direction @ projection  # [B, heads*d]
         values = evidence.captured["values", block]  # [B*T or B, N, heads*d]
-        values = values.reshape(batch, -1, *values.shape[1:])  # [B, T or 1, N, heads*d]
-        projection = class_token_projection(evidence.model, layout, block)
-        direction = class_direction(evidence) @ projection  # [B, heads*d]
-        parts = (values @ direction[:, None, :, None])[..., 0]  # [B, T or 1, N]
+        direction = direction.repeat_interleave(len(values) // len(direction), dim=0)
+        parts = (values @ direction[:, :, None])[:, layout.prefix_tokens :, 0]  # [B*T or B, N]
         if layout.kind == "joint":
-            return Reading(to_grid(parts[:, 0, layout.prefix_tokens :], layout, batch))
-        return Reading(parts[..., 1:].reshape(batch, *layout.grid) / layout.grid[0])
+            return Reading(to_grid(parts, layout, batch))
+        return Reading(parts.reshape(batch, *layout.grid) / layout.grid[0])
 
 
 def class_direction(evidence: Evidence) -> Tensor:
-    """w_c_eff [B, D]: the head's row of each clip's target through the final norm as observed."""
-    norm, head = cast(nn.LayerNorm, evidence.model.norm), cast(nn.Linear, evidence.model.head)
-    weights = head.weight[evidence.targets].float() * norm.weight.float()  # [B, D]
-    token = evidence.captured["read_out", 0][:, 0].float()  # [B, D]
+    """w_c_eff [B, D], or [B*T, D] where each frame has its own read-out.
+
+    The head's row of each clip's target through the final norm as observed.
+    """
+    model: Any = evidence.model
+    row: Tensor = model.head.weight[evidence.targets].float()  # [B, D]
+    if evidence.layout.pooling == "attentive":
+        return row
+    norm: Any = evidence.layer("read_out", 0)
+    token = evidence.captured["read_out", 0].float()  # [B or B*T, N, D], or [B, D] alone
+    token = token[:, 0] if token.ndim == 3 else token
+    weights = row.repeat_interleave(len(token) // len(row), dim=0) * norm.weight.float()
     sigma = (token.var(dim=-1, correction=0) + norm.eps).sqrt()
     return (weights - weights.mean(dim=-1, keepdim=True)) / sigma[:, None]

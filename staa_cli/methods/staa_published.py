@@ -16,7 +16,6 @@ from staa_cli.methods.base import (
     Options,
     Reading,
     register,
-    require_class_token,
 )
 from staa_cli.methods.staa import spatial_rows
 from staa_cli.models.taps import Tap, cls_row
@@ -33,10 +32,9 @@ class StaaPublished(Method):
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """The class token's spatial row of the last block."""
-        require_class_token(layout, "staa-published")
-        if layout.kind == "joint":
+        if layout.kind == "joint" or layout.pooling != "cls":
             raise UsageError(
-                "staa-published reads attention within a frame; this model has none",
+                "staa-published reads a class token within a frame; this model has none",
                 "use --method staa",
             )
         (block,) = self.blocks(layout, options)

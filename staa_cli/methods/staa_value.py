@@ -7,23 +7,25 @@ is looked at but whose value is near zero contributes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from staa_cli.methods.base import (
     Evidence,
     Method,
     Options,
     Reading,
+    read_blocks,
+    read_role,
     register,
-    require_class_token,
-    space_attention,
-    space_role,
     to_grid,
 )
+from staa_cli.methods.frames import FRAME_LOGITS, frame_share
 from staa_cli.methods.staa import temporal_maps
-from staa_cli.models.taps import Tap, cls_values, full_map
+from staa_cli.models.taps import Tap, cls_values, full_map, mean_values
 from staa_cli.schema import AttentionLayout
 
 
@@ -37,13 +39,12 @@ class StaaValue(Method):
     heeds = frozenset({"layers"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
-        """What the class token takes from every token, and the temporal maps."""
-        require_class_token(layout, "staa-value")
+        """What is taken from every token, and the temporal maps."""
         return [tap for block in self.blocks(layout, options) for tap in value_taps(layout, block)]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
         """The last block unless told otherwise."""
-        return options.blocks(layout.depth, [layout.depth - 1])
+        return read_blocks(layout, options)
 
     def attribute(self, evidence: Evidence) -> Reading:
         """The mean over the chosen blocks, [B, T', h, w]."""
@@ -52,12 +53,16 @@ class StaaValue(Method):
 
     def _block(self, evidence: Evidence, block: int) -> Tensor:
         layout, batch = evidence.layout, len(evidence.inputs)
-        projection = class_token_projection(evidence.model, layout, block)
-        written = evidence.captured["values", block] @ projection.T  # [B*T or B, N, D]
-        norms = written.norm(dim=-1)  # [B*T, 1+P], or [B, 1+N] joint
+        written = evidence.captured["values", block]
+        projection = output_projection(evidence, block)
+        if projection is not None:
+            written = written @ projection.T  # [B*T or B, N, D]
+        norms = written.norm(dim=-1)  # [B*T, 1+P], or [B, prefix + N] joint
         if layout.kind == "joint":
             return to_grid(norms[:, layout.prefix_tokens :], layout, batch)
-        space = norms[:, 1:].reshape(batch, layout.grid[0], -1)  # [B, T, P]
+        space = norms[:, layout.prefix_tokens :].reshape(batch, layout.grid[0], -1)  # [B, T, P]
+        if layout.kind == "frame":
+            return (space * frame_share(evidence)[..., None]).reshape(batch, *layout.grid)
         if layout.kind == "divided":
             time = temporal_maps(evidence, block)  # [B, P, T, T']
             space = torch.einsum("btp,bpts->bsp", space, time)
@@ -66,13 +71,27 @@ class StaaValue(Method):
 
 
 def value_taps(layout: AttentionLayout, block: int) -> list[Tap]:
-    """What the class token takes in one block, and where those tokens had looked in time."""
-    taps = [Tap(space_role(layout), block, "values", cls_values)]
+    """What the head's token takes in one block, and where those tokens had looked in time."""
+    mean = partial(mean_values, first=layout.prefix_tokens)
+    taps = [
+        Tap(read_role(layout), block, "values", mean if layout.pooling == "mean" else cls_values)
+    ]
     if layout.kind == "divided":
         taps.append(Tap("temporal", block, "time", full_map))
+    if layout.kind == "frame":
+        taps.append(FRAME_LOGITS)
     return taps
 
 
-def class_token_projection(model: nn.Module, layout: AttentionLayout, block: int) -> Tensor:
-    """W_o [D, heads * d] of the attention layer in which the class token reads."""
-    return space_attention(model, layout, block).proj.weight.float()
+def output_projection(evidence: Evidence, block: int) -> Tensor | None:
+    """W_o [D, heads * d] of the layer that reads, scaled as the block scales what it writes.
+
+    None for a pooler's query, which has none.
+    """
+    if evidence.layout.pooling == "attentive":
+        return None
+    model: Any = evidence.model
+    owner = model.blocks[block]
+    weight: Tensor = owner.attn.proj.weight.float()
+    gamma: Tensor | None = getattr(getattr(owner, "ls1", None), "gamma", None)
+    return weight if gamma is None else gamma.float()[:, None] * weight

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -31,11 +31,22 @@ def rotate(x: Tensor, rope: Rope) -> Tensor:
 class TapAttention(Attention):
     """timm's attention (same parameters, same names) whose q, k, v can be read while it runs."""
 
-    def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:  # type: ignore[override]
-        """Tokens [B, N, D] to tokens [B, N, D]; `rope` turns queries and keys by their places."""
+    def forward(  # type: ignore[override]
+        self,
+        x: Tensor,
+        rope: Rope | None = None,
+        *,
+        attn_mask: None = None,
+        is_causal: Literal[False] = False,
+    ) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, N, D]; `rope` turns queries and keys by their places.
+
+        timm's own blocks pass `attn_mask` and `is_causal`; no video model here has either.
+        """
         batch, length, _ = x.shape
         qkv = self.qkv(x).reshape(batch, length, 3, self.num_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, N, d]
+        q, k = self.q_norm(q), self.k_norm(k)
         if rope is not None:
             q, k = rotate(q, rope), rotate(k, rope)
         if self.fused_attn:
@@ -47,16 +58,25 @@ class TapAttention(Attention):
             out = self.attn_drop(weights) @ v
         offer(self, q, k, v)
         out = out.transpose(1, 2).reshape(batch, length, -1)  # [B, N, D]
-        return self.proj_drop(self.proj(out))  # type: ignore[no-any-return]
+        return self.proj_drop(self.proj(self.norm(out)))  # type: ignore[no-any-return]
 
 
 class TapNorm(nn.LayerNorm):
     """A LayerNorm whose input can be read: the one before the head."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens [B, N, D] to normalised tokens [B, N, D]."""
+        """Tokens [..., D] to normalised tokens [..., D]."""
         offer(self, x)
         return super().forward(x)
+
+
+class TokenMean(nn.Module):
+    """The mean of all tokens, which can be read before they are one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens [B, N, D] to [B, D]."""
+        offer(self, x)
+        return x.mean(dim=1)
 
 
 class ConvStem(nn.Module):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 Reader = Callable[..., Tensor]
 """(*shown, layer) -> what to keep. Attention shows q, k, v [..., heads, N, d], q not yet scaled;
-the norm before the head shows its input [B, N, D]."""
+the norm before the head shows its input [B, N, D] or [B, D]; a mean of tokens, those [B, N, D]."""
 
 _READERS: ContextVar[Mapping[int, Callable[..., None]] | None] = ContextVar(
     "staa_taps", default=None
@@ -30,9 +30,10 @@ class Tap:
     """A request to read one attention layer.
 
     Args:
-        role: ``spatial``, ``temporal``, or ``joint`` attention, or ``read_out``, the norm before
-            the head.
-        block: index of the block, from 0; 0 for the read-out.
+        role: ``spatial``, ``temporal``, or ``joint`` attention; of a pooler, ``pooler`` for the
+            query and ``pooler_self`` for the blocks before it; ``read_out``, the norm before the
+            head; or ``tokens``, the mean that the head reads.
+        block: index of the block, from 0; 0 where there is one alone.
         name: the key under which the reading is returned.
         read: what to keep.
     """
@@ -105,27 +106,30 @@ def full_map(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
     return attention_rows(q, k, layer.scale).mean(dim=-3)  # type: ignore[arg-type]
 
 
-def mean_row(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
-    """Mean over all query rows and heads: [..., N]. In chunks: memory is O(chunk * N)."""
-    weights = q.new_full((*q.shape[:-3], q.shape[-2]), 1.0 / q.shape[-2], dtype=torch.float32)
-    return row_product(weights)(q, k, v, layer)
+def mean_row(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module, first: int = 0) -> Tensor:
+    """Mean over heads and all query rows from `first` on: [..., N]. Memory is O(chunk * N)."""
+    return row_product(_even(q, first))(q, k, v, layer)
 
 
 def row_product(row: Tensor) -> Reader:
     """A reader of `row` [..., N] times the head-mean attention matrix: [..., N], in chunks."""
 
     def read(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
-        heads, length = q.shape[-3], q.shape[-2]
-        # Some 4 MB a chunk stay in a core's cache; larger ones are slower (measured on VideoMAE-B).
-        chunk = max(1, min(length, (1 << 20) // (heads * k.shape[-2])))
-        total = torch.zeros_like(row)
-        for start in range(0, length, chunk):
-            rows = attention_rows(q[..., start : start + chunk, :], k, layer.scale)  # type: ignore[arg-type]
-            part = row[..., None, None, start : start + chunk] @ rows  # [..., heads, 1, N]
-            total += part[..., 0, :].mean(dim=-2)
-        return total
+        return _row_by_head(row, q, k, layer).mean(dim=-2)
 
     return read
+
+
+def _row_by_head(row: Tensor, q: Tensor, k: Tensor, layer: nn.Module) -> Tensor:
+    """`row` [..., N] times every head's attention matrix: [..., heads, N], in chunks."""
+    heads, length = q.shape[-3], q.shape[-2]
+    # Some 4 MB a chunk stay in a core's cache; larger ones are slower (measured on VideoMAE-B).
+    chunk = max(1, min(length, (1 << 20) // (heads * k.shape[-2])))
+    total = row.new_zeros(*row.shape[:-1], heads, k.shape[-2])
+    for start in range(0, length, chunk):
+        rows = attention_rows(q[..., start : start + chunk, :], k, layer.scale)  # type: ignore[arg-type]
+        total += (row[..., None, None, start : start + chunk] @ rows)[..., 0, :]
+    return total
 
 
 def cls_values(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
@@ -134,9 +138,24 @@ def cls_values(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
     The attention-weighted value alpha_h[n] * v_h[n], heads side by side as the projection wants
     them. As large as one activation of the layer.
     """
-    row = attention_rows(q[..., :1, :], k, layer.scale)[..., 0, :]  # type: ignore[arg-type]
-    moved = row[..., None] * v.float()  # [..., heads, N, d]
-    return moved.transpose(-3, -2).flatten(-2)
+    return _moved(attention_rows(q[..., :1, :], k, layer.scale)[..., 0, :], v)  # type: ignore[arg-type]
+
+
+def mean_values(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module, first: int = 0) -> Tensor:
+    """What the queries from `first` on take from every token, their mean: as `cls_values`."""
+    return _moved(_row_by_head(_even(q, first), q, k, layer), v)
+
+
+def _even(q: Tensor, first: int) -> Tensor:
+    """The weights [..., N] of a mean over the queries from `first` on."""
+    weights = q.new_zeros((*q.shape[:-3], q.shape[-2]), dtype=torch.float32)
+    weights[..., first:] = 1.0 / (q.shape[-2] - first)
+    return weights
+
+
+def _moved(row: Tensor, v: Tensor) -> Tensor:
+    """Weights [..., heads, N] times values, heads side by side: [..., N, heads * d]."""
+    return (row[..., None] * v.float()).transpose(-3, -2).flatten(-2)
 
 
 def queries_and_keys(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
@@ -145,5 +164,5 @@ def queries_and_keys(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tenso
 
 
 def shown(x: Tensor, layer: nn.Module) -> Tensor:
-    """The tensor as it was shown: the input of the norm before the head."""
+    """The tensor as it was shown: the input of the norm before the head, or of the mean."""
     return x

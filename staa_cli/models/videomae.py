@@ -14,7 +14,7 @@ import torch
 from timm.models import register_model
 from torch import Tensor, nn
 
-from staa_cli.models.layers import Block, TapNorm, TubeletEmbed, create
+from staa_cli.models.layers import Block, TapNorm, TokenMean, TubeletEmbed, create
 from staa_cli.schema import AttentionLayout
 
 Pooling = Literal["mean", "token"]
@@ -67,6 +67,7 @@ class VideoMAE(nn.Module):
             for _ in range(depth)
         )
         if pooling == "mean":
+            self.pool = TokenMean()
             self.fc_norm = TapNorm(embed_dim, eps=fc_eps)
         else:
             self.norm = TapNorm(embed_dim, eps=eps)
@@ -85,9 +86,12 @@ class VideoMAE(nn.Module):
         )
 
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
-        """(role, block) to the layer that can be tapped; the norm before the head is read_out 0."""
-        last = self.fc_norm if self.pooling == "mean" else self.norm
-        layers: dict[tuple[str, int], nn.Module] = {("read_out", 0): last}
+        """(role, block) to the layer that can be tapped; see `Tap` for the roles."""
+        layers: dict[tuple[str, int], nn.Module] = (
+            {("tokens", 0): self.pool, ("read_out", 0): self.fc_norm}
+            if self.pooling == "mean"
+            else {("read_out", 0): self.norm}
+        )
         block: Any
         for index, block in enumerate(self.blocks):
             layers["joint", index] = block.attn
@@ -111,7 +115,7 @@ class VideoMAE(nn.Module):
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Tokens [B, N, D] to logits [B, classes], or to what the head reads [B, D]."""
-        pooled = self.fc_norm(x.mean(dim=1)) if self.pooling == "mean" else self.norm(x[:, 0])
+        pooled = self.fc_norm(self.pool(x)) if self.pooling == "mean" else self.norm(x[:, 0])
         return pooled if pre_logits else self.head(pooled)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -135,14 +135,17 @@ class VJEPA2(nn.Module):
             depth=len(self.blocks),
             prefix_tokens=0,
             order="thw",
+            pooler_depth=len(self.pooler.blocks),
         )
 
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
-        """(role, block) to the layer that can be tapped; the pooler's query reads at pooler 0."""
+        """(role, block) to the layer that can be tapped; see `Tap` for the roles."""
         layers: dict[tuple[str, int], nn.Module] = {
             ("pooler", 0): self.pooler.cross_attention_block.xattn
         }
         block: Any
+        for index, block in enumerate(self.pooler.blocks):
+            layers["pooler_self", index] = block.attn
         for index, block in enumerate(self.blocks):
             layers["joint", index] = block.attn
         return layers

@@ -196,14 +196,6 @@ def test_models_without_a_class_token(pooling: str, order: str) -> None:
     assert found.cls_self_mass == (None, None)
 
 
-def test_attentive_pooling_is_refused_where_it_is_not_read() -> None:
-    layout = AttentionLayout("joint", "attentive", (T, h, w), 2, 1, 0)
-    for name in ("staa-value", "staa-logit", "rollout", "staa-published"):
-        with pytest.raises(UsageError, match=name) as caught:
-            get_method(name).taps(layout, Options())
-        assert caught.value.hint
-
-
 def test_tokens_go_back_to_their_places() -> None:
     numbers = torch.arange(T * h * w)[None]
     thw = AttentionLayout("joint", "cls", (T, h, w), 1, 1, 1, "thw")

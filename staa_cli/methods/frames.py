@@ -1,0 +1,26 @@
+"""Time, where a model sees one frame at a time, and a clip's logits are its frames' mean."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from staa_cli.methods.base import Evidence
+from staa_cli.models.taps import Tap, shown
+
+FRAME_LOGITS = Tap("frames", 0, "frame_logits", shown)
+"""[B, T, classes]."""
+
+
+def frame_share(evidence: Evidence) -> Tensor:
+    """[B, T] each frame's share of what speaks for the target class; a clip's sum is one.
+
+    That is how far its logit lies above the mean of all classes, or zero where it lies below; in a
+    clip of which no frame speaks for the class, all frames have the same.
+    """
+    logits = evidence.captured[FRAME_LOGITS.name, 0].float()  # [B, T, classes]
+    index = evidence.targets[:, None, None].expand(-1, logits.shape[1], 1)
+    own = logits.gather(2, index)[..., 0]
+    speaks = (own - logits.mean(dim=2)).clamp_min(0)  # [B, T]
+    whole = speaks.sum(dim=1, keepdim=True)
+    return torch.where(whole > 0, speaks / whole, 1 / logits.shape[1])

@@ -1,0 +1,102 @@
+"""Image transformers of timm, a frame at a time: the logits of a clip are the mean of its frames'.
+
+Such a model cannot see motion. It shows what each frame contributes, and where in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+from timm.layers.attention import Attention
+from timm.layers.norm import LayerNorm
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from staa_cli.errors import CheckpointError
+from staa_cli.models.layers import TapAttention, TapNorm, TokenMean
+from staa_cli.schema import AttentionLayout
+
+FRAMES = 8
+"""Frames that are looked at, where nobody says how many."""
+
+
+class FrameWise(nn.Module):
+    """Normalised float [B, T, 3, H, W] to logits [B, classes].
+
+    Args:
+        vit: float [B, 3, H, W] to logits [B, classes]; its attention layers become tapped ones.
+        num_frames: T that is looked at unless told otherwise.
+
+    Raises:
+        CheckpointError: it attends, or pools, in a way that is not read here.
+    """
+
+    def __init__(self, vit: nn.Module, num_frames: int = FRAMES) -> None:
+        super().__init__()
+        self.vit = _tapped(vit)
+        self.mean = TokenMean()
+        self.num_frames, self.num_classes = num_frames, self.vit.num_classes
+        self.pooling: Literal["cls", "mean"] = "cls" if self.vit.global_pool == "token" else "mean"
+
+    @property
+    def head(self) -> nn.Module:
+        """The image model's own."""
+        return cast(nn.Module, self.vit.head)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The image model's own."""
+        return cast(nn.ModuleList, self.vit.blocks)
+
+    def layout(self) -> AttentionLayout:
+        """How this model attends, for the methods."""
+        return AttentionLayout(
+            kind="frame",
+            pooling=self.pooling,
+            grid=(self.num_frames, *self.vit.patch_embed.grid_size),
+            tubelet=1,
+            depth=len(self.vit.blocks),
+            prefix_tokens=self.vit.num_prefix_tokens,
+            order="thw",
+        )
+
+    def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
+        """(role, block) to the layer that can be tapped; see `Tap` for the roles."""
+        layers: dict[tuple[str, int], nn.Module] = {
+            ("frames", 0): self.mean,
+            ("read_out", 0): self.vit.norm,
+        }
+        block: Any
+        for index, block in enumerate(self.vit.blocks):
+            layers["spatial", index] = block.attn
+        return layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised float [B, T, 3, H, W] to logits [B, classes]."""
+        logits = self.vit(x.flatten(0, 1))
+        return self.mean(logits.unflatten(0, x.shape[:2]))  # type: ignore[no-any-return]
+
+
+def _tapped(vit: nn.Module) -> Any:
+    """The same model, whose attention layers and last norm can be read."""
+    told = type(vit).__name__
+    if not isinstance(vit, VisionTransformer):
+        raise CheckpointError(f"{told} is no plain vision transformer", "use a timm ViT: vit_*")
+    if vit.attn_pool is not None or vit.global_pool not in ("token", "avg") or not vit.num_classes:
+        pools = "by attention" if vit.attn_pool is not None else repr(vit.global_pool)
+        raise CheckpointError(
+            f"this {told} pools {pools} to {vit.num_classes} classes, which is not read",
+            "a model that pools by its class token or by the mean works",
+        )
+    for block in vit.blocks:
+        layer = getattr(block, "attn", None)
+        if type(layer) is not Attention or layer.gate is not None:
+            raise CheckpointError(
+                f"this {told} attends by {type(layer).__name__}, which is not read"
+            )
+        # The same parameters and arithmetic; only now the layer shows its q, k, and v.
+        layer.__class__ = TapAttention
+    if type(vit.norm) not in (LayerNorm, nn.LayerNorm):
+        raise CheckpointError(f"this {told} ends in {type(vit.norm).__name__}, which is not read")
+    vit.norm.__class__ = TapNorm
+    return vit
