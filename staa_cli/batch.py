@@ -15,6 +15,7 @@ from staa_cli.files import sha256_of
 from staa_cli.inputs import Job
 from staa_cli.methods import get_method
 from staa_cli.models.cards import read_cards
+from staa_cli.models.hub import Announce
 from staa_cli.models.labels import read_labels
 from staa_cli.models.loading import LoadedModel
 from staa_cli.outputs import REPORT, check_free, finished_report, save, wanted_files
@@ -76,6 +77,7 @@ def explain_many(
     fail_fast: bool = False,
     reproducible: bool = False,
     on_event: OnEvent = lambda event: None,
+    announce: Announce = lambda line: None,
 ) -> list[Outcome]:
     """Explain videos one after the other and write their results.
 
@@ -87,12 +89,13 @@ def explain_many(
         fail_fast: stop at the first video that fails.
         reproducible: leave out of the report what differs from run to run.
         on_event: told what happens, as it happens.
+        announce: told what is about to be downloaded.
 
     Raises:
         UsageError: a method or a class that does not exist; before the first video.
         UnavailableError: no such model or device; before the first video.
     """
-    model = open_model(settings)
+    model = open_model(settings, announce)
     method = get_method(settings.method.name)
     method.taps(model.layout, method_options(settings.method))
     find_target(settings.target, model.labels)

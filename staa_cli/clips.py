@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 
+from staa_cli.errors import UnavailableError
 from staa_cli.facts import Stopwatch
 from staa_cli.models.loading import LoadedModel
 from staa_cli.outputs import OnProgress
 from staa_cli.schema import Clip, VideoInfo
 from staa_cli.video import DecodeReport, iter_frames
+
+R = TypeVar("R")
+Work = Callable[[Tensor, Sequence[int]], R]
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on whatever device."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    words = str(error).lower()
+    return "out of memory" in words or "can't allocate memory" in words
 
 
 class ClipReader:
@@ -21,7 +35,7 @@ class ClipReader:
         info: of the video.
         model: that the clips are for.
         clips: in any order; their frames may overlap.
-        batch_size: clips a batch; by device where None.
+        batch_size: clips a batch; auto is by device.
         on_progress: called with (stage, clips read, clips in all).
         watch: counts the time that decoding takes.
     """
@@ -32,24 +46,64 @@ class ClipReader:
         model: LoadedModel,
         clips: Sequence[Clip],
         *,
-        batch_size: int | None,
+        batch_size: Literal["auto"] | int,
         on_progress: OnProgress,
         watch: Stopwatch,
     ) -> None:
         self.report = DecodeReport()
         """Of the last pass."""
         self._info, self._model, self._clips = info, model, clips
-        # A CPU gains nothing from more than one clip at a time.
-        self._size = batch_size or (1 if model.device.type == "cpu" else 8)
+        if batch_size == "auto":
+            # A CPU gains nothing from more than one clip at a time.
+            batch_size = 1 if model.device.type == "cpu" else 8
+        self.batch_size = batch_size
+        """Clips a batch; smaller than it began where memory ran out."""
+        self.backed_off = False
         self._on_progress, self.watch = on_progress, watch
 
-    def batches(self, stage: str) -> Iterator[tuple[tuple[int, ...], Tensor]]:
-        """One pass: (positions in `clips` [B], normalised float [B, T, 3, h, w])."""
-        clips = self._read()
-        for done in range(0, len(self._clips), self._size):
-            batch = [next(clips) for _ in self._clips[done : done + self._size]]
-            self._on_progress(stage, done + len(batch), len(self._clips))
-            yield tuple(number for number, _ in batch), torch.stack([clip for _, clip in batch])
+    def forward(self, stage: str, work: Work[R]) -> Iterator[tuple[tuple[int, ...], R]]:
+        """One pass: (positions in `clips` [B], what `work` made of them), batch by batch.
+
+        A batch that does not fit into memory is halved, and so are those after it.
+
+        Args:
+            stage: name for the progress.
+            work: takes normalised clips float [B, T, 3, h, w] and their positions [B].
+
+        Raises:
+            UnavailableError: not even one clip fits.
+        """
+        clips, done = self._read(), 0
+        while done < len(self._clips):
+            batch = list(islice(clips, self.batch_size))
+            done += len(batch)
+            self._on_progress(stage, done, len(self._clips))
+            while batch:
+                part = batch[: self.batch_size]
+                numbers = tuple(number for number, _ in part)
+                inputs = torch.stack([clip for _, clip in part])
+                try:
+                    with self.watch("forward"):
+                        result = work(inputs, numbers)
+                except (RuntimeError, MemoryError) as error:
+                    self._back_off(error)
+                    continue
+                batch = batch[len(part) :]
+                yield numbers, result
+
+    def _back_off(self, error: Exception) -> None:
+        """Halve the batches if memory ran out; anything else goes on up."""
+        if not ran_out_of_memory(error):
+            raise error
+        if self.batch_size == 1:
+            raise UnavailableError(
+                f"one clip alone does not fit into the memory of {self._model.device}",
+                "--precision bf16 needs half of it; --device cpu may have more",
+            ) from error
+        self.batch_size //= 2
+        self.backed_off = True
+        if self._model.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _read(self) -> Iterator[tuple[int, Tensor]]:
         """Clips in order of their last frame; a frame is kept as long as a clip still needs it."""

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_type_hints
 
 from staa_cli.config_values import Key, convert, setting
 from staa_cli.errors import ConfigError, UsageError
+from staa_cli.models.names import is_factory
 from staa_cli.registry import did_you_mean
 
 RESERVED_VARIABLES = frozenset({"STAA_DEBUG", "STAA_OFFLINE"})
@@ -123,7 +124,7 @@ class Settings:
     """Everything that can be set; an instance made without arguments holds the defaults."""
 
     model: str = setting(
-        "tiny-events", "a name from `staa models`, or a checkpoint's file or folder"
+        "tiny-events", "a name from `staa models`, a checkpoint's file or folder, or hf-hub:NAME"
     )
     arch: str | None = setting(None, "architecture of the checkpoint", unset="what it says itself")
     labels: str | None = setting(None, "file with the classes' names", unset="the model's own")
@@ -132,7 +133,10 @@ class Settings:
         "auto", "number format of the forward pass"
     )
     threads: int | None = setting(None, "CPU threads", unset="one a core", at_least=1)
-    batch_size: int | None = setting(None, "clips a forward pass", unset="by device", at_least=1)
+    batch_size: Literal["auto"] | int = setting(
+        "auto", "clips a forward pass: auto (by device), or a number", at_least=1
+    )
+    compile: bool = setting(False, "compile the model first: slow to start, for long runs")
     target: str | None = setting(
         None, "class to explain, by name or index", unset="the most probable", flag="--class"
     )
@@ -235,6 +239,11 @@ def _build(section: Any, values: Mapping[str, Any], prefix: str) -> Any:
 
 
 def _check(settings: Settings, origins: Mapping[str, str]) -> None:
+    if is_factory(settings.model) and not origins["model"].startswith("--"):
+        raise ConfigError(
+            f"{origins['model']}: {settings.model} would run code, which only --model may ask for",
+            "name it on the command line, or install a package that has it as an entry point",
+        )
     sampling, post = settings.sampling, settings.post
     if sampling.start is not None and sampling.end is not None and sampling.start >= sampling.end:
         raise UsageError(

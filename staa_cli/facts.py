@@ -24,7 +24,7 @@ from staa_cli.video import DecodeReport
 
 LOW_CONFIDENCE = 0.3
 
-_MACHINE_SETTINGS = ("device", "threads", "batch_size", "labels")
+_MACHINE_SETTINGS = ("device", "threads", "batch_size", "compile", "labels")
 """Settings that say how the work is done or where a file lies, not what comes out."""
 
 
@@ -129,6 +129,14 @@ def method_warnings(method: Method, settings: Settings, of_class: bool) -> tuple
             text = f"{method.name} has no choice of {name}: {asked!r} was not heeded"
             found.append(Warning("setting-not-heeded", text))
     return tuple(found)
+
+
+def batch_warnings(reduced_to: int | None) -> tuple[Warning, ...]:
+    """What became of the batches; None where they stayed as large as they were."""
+    if reduced_to is None:
+        return ()
+    text = f"memory ran out; batches went down to {reduced_to} clips (--batch-size {reduced_to})"
+    return (Warning("batch-size-reduced", text),)
 
 
 def run(model: LoadedModel, watch: Stopwatch) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from staa_cli.errors import InputError, UsageError
 from staa_cli.methods import Method, Options, get_method
 from staa_cli.methods.explain import Explained, explain_batch, predict_batch
 from staa_cli.methods.postprocess import postprocess
+from staa_cli.models.hub import Announce
 from staa_cli.models.loading import LoadedModel, load_model
 from staa_cli.outputs import OnProgress, save
 from staa_cli.registry import did_you_mean
@@ -136,8 +137,8 @@ def explain_video(
     return _explain(path, model, settings, _ignore if on_progress is None else on_progress)
 
 
-def open_model(settings: Settings) -> LoadedModel:
-    """The model that the settings name, where they want it."""
+def open_model(settings: Settings, announce: Announce = lambda line: None) -> LoadedModel:
+    """The model that the settings name, where they want it; `announce` is told of a download."""
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     return load_model(
@@ -146,6 +147,8 @@ def open_model(settings: Settings) -> LoadedModel:
         labels=settings.labels,
         device=settings.device,
         precision=settings.precision,
+        compile=settings.compile,
+        announce=announce,
     )
 
 
@@ -201,6 +204,7 @@ def _explain(
             *plan.warnings,
             *facts.warnings(info, model.info, prediction, temporal, reader.report),
             *facts.method_warnings(method, settings, of_class),
+            *facts.batch_warnings(reader.batch_size if reader.backed_off else None),
         ),
         fingerprint=facts.fingerprint(
             info.sha256, model.info.weights_sha256, model.labels, settings
@@ -331,10 +335,13 @@ def _attributions(
 
 def _most_probable(reader: ClipReader, model: LoadedModel) -> int:
     """The class that all clips together are most probably of."""
+
+    def predict(inputs: Tensor, numbers: Sequence[int]) -> Float32:
+        return predict_batch(model.module, model.place(inputs))
+
     rows: dict[int, Float32] = {}
-    for numbers, inputs in reader.batches("predicting"):
-        with reader.watch("forward"):
-            rows |= zip(numbers, predict_batch(model.module, model.place(inputs)), strict=True)
+    for numbers, found in reader.forward("predicting", predict):
+        rows |= zip(numbers, found, strict=True)
     return int(pool([rows[i] for i in sorted(rows)], model.info.background).argmax())
 
 
@@ -346,10 +353,12 @@ def _attribute(
     target: int | None,
 ) -> tuple[list[Float32], list[Attribution]]:
     """Probabilities and attributions of all clips, in the order of the plan."""
+
+    def attend(inputs: Tensor, numbers: Sequence[int]) -> Explained:
+        return _attend(model, inputs, method, options, target, numbers)
+
     rows: dict[int, tuple[Float32, Attribution]] = {}
-    for numbers, inputs in reader.batches("explaining"):
-        with reader.watch("forward"):
-            explained = _attend(model, inputs, method, options, target, numbers)
+    for numbers, explained in reader.forward("explaining", attend):
         found = _attributions(explained, model, method, options)
         rows |= zip(numbers, zip(explained.probabilities, found, strict=True), strict=True)
     ordered = [rows[i] for i in sorted(rows)]

@@ -17,7 +17,7 @@ from small_videos import HEIGHT, WIDTH, asked, film, pictures
 from staa_cli import facts
 from staa_cli.clips import ClipReader
 from staa_cli.config import MethodSettings, PostSettings, SamplingSettings
-from staa_cli.errors import InputError, UsageError, VideoError
+from staa_cli.errors import InputError, UnavailableError, UsageError, VideoError
 from staa_cli.methods import Options
 from staa_cli.models.loading import LoadedModel, load_model
 from staa_cli.models.preprocess import preprocess_frame
@@ -228,7 +228,7 @@ def test_uneven_clips_get_their_own_frames(video: Path, model: LoadedModel, size
     )
     for _ in range(2):  # a second pass is like the first
         found: dict[int, torch.Tensor] = {}
-        for numbers, batch in reader.batches("reading"):
+        for numbers, batch in reader.forward("reading", lambda inputs, numbers: inputs):
             assert len(numbers) == len(batch) <= size
             found |= zip(numbers, batch, strict=True)
         assert sorted(found) == [0, 1, 2, 3, 4]
@@ -241,6 +241,47 @@ def test_uneven_clips_get_their_own_frames(video: Path, model: LoadedModel, size
     steps = [done for _, done, _ in progress]
     assert steps == sorted(steps[: len(steps) // 2]) * 2
     assert progress[-1] == ("reading", 5, 5)
+
+
+def test_batches_back_off_when_memory_runs_out_and_the_report_says_so(
+    video: Path, model: LoadedModel
+) -> None:
+    plain = explain_video(video, model, settings=asked(batch_size=1))
+    sizes: list[int] = []
+
+    class Small(LoadedModel):
+        def place(self, batch: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(batch))
+            if len(batch) > 2:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")
+            return model.place(batch)
+
+    tight = Small(model.module, model.info, model.device, model.precision)
+    found = explain_video(video, tight, settings=asked(batch_size=8))
+    assert sizes[0] > 4
+    assert max(sizes[2:]) == 2
+    same(found, plain, atol=1e-6)
+    (warning,) = [w for w in found.warnings if w.code == "batch-size-reduced"]
+    assert "2 clips" in warning.text
+
+
+def test_a_clip_that_never_fits_is_told_and_other_errors_stay(
+    video: Path, model: LoadedModel
+) -> None:
+    class Full(LoadedModel):
+        def place(self, batch: torch.Tensor) -> torch.Tensor:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    class Broken(LoadedModel):
+        def place(self, batch: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("something else")
+
+    parts = model.module, model.info, model.device, model.precision
+    with pytest.raises(UnavailableError, match="one clip alone") as caught:
+        explain_video(video, Full(*parts), settings=asked(batch_size=4))
+    assert "--precision bf16" in str(caught.value.hint)
+    with pytest.raises(RuntimeError, match="something else"):
+        explain_video(video, Broken(*parts), settings=asked(batch_size=4))
 
 
 @pytest.mark.parametrize("hop", [1, 2, 4])
@@ -264,7 +305,7 @@ def test_no_more_frames_are_kept_than_clips_still_need(
     reader = ClipReader(
         info, watched, clips, batch_size=1, on_progress=lambda *_: None, watch=facts.Stopwatch()
     )
-    for _ in reader.batches("reading"):
+    for _ in reader.forward("reading", lambda inputs, numbers: None):
         pass
     assert max(alive) == 4
 

@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
-from staa_cli.cli.help import HelpCommand
+from staa_cli.cli.help import HelpCommand, HelpGroup
 from staa_cli.config import keys, load_settings
 from staa_cli.config_values import Key
 from staa_cli.console import Console
 
 SETTINGS = {
-    "Model": "model arch labels target device precision threads batch_size",
+    "Model": "model arch labels target device precision compile threads batch_size",
     "Sampling": "sampling.strategy sampling.frames sampling.stride sampling.hop sampling.clips "
     "sampling.seed sampling.start sampling.end",
     "Attribution": "method.name method.layers method.combine post.threshold post.threshold_value "
@@ -77,18 +77,25 @@ _CONFIG = Annotated[
 
 
 def command(
-    app: typer.Typer, examples: str, *, settings: Mapping[str, str] | None = None
+    app: typer.Typer,
+    examples: str,
+    *,
+    settings: Mapping[str, str] | None = None,
+    alone: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as a command; its docstring's first paragraph is its help.
 
     The function receives a `console` and, where `settings` names groups of settings, `loaded`: the
-    settings in force. Every named setting becomes an option, described as the setting is.
+    settings in force. Every named setting becomes an option, described as the setting is. With
+    `alone`, it is what the group `app` does where no command of it is named.
     """
     names = {name: panel for panel, group in (settings or {}).items() for name in group.split()}
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(ctx: typer.Context, **given: Any) -> None:
+            if alone and ctx.invoked_subcommand is not None:
+                return
             state: State = ctx.obj
             state.console = extra = _console(given)
             shared: dict[str, Any] = {"console": extra}
@@ -105,7 +112,10 @@ def command(
         run.__annotations__ = {name: p.annotation for name, p in parameters.items()}
         doc = (function.__doc__ or "").split("\n\n")[0]
         name = function.__name__.rstrip("_").replace("_", "-")
-        app.command(name, cls=HelpCommand, help=doc, epilog=examples)(run)
+        if alone:
+            app.callback(cls=HelpGroup, help=doc, epilog=examples, invoke_without_command=True)(run)
+        else:
+            app.command(name, cls=HelpCommand, help=doc, epilog=examples)(run)
         return function
 
     return register

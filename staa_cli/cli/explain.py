@@ -107,6 +107,7 @@ def explain(
                 fail_fast=fail_fast,
                 reproducible=reproducible,
                 on_event=reporter,
+                announce=console.message,
             )
         except KeyboardInterrupt:
             console.message(reporter.interrupted())

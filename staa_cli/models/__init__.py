@@ -5,11 +5,11 @@ Importing this package costs nothing; torch comes with the first use of `load_mo
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from staa_cli.models.cards import list_models
-
 if TYPE_CHECKING:
+    from staa_cli.models.cards import list_models
     from staa_cli.models.loading import LoadedModel, load_model
 
 __all__ = ["LoadedModel", "list_models", "load_model"]
@@ -18,6 +18,5 @@ __all__ = ["LoadedModel", "list_models", "load_model"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from staa_cli.models import loading
-
-    return getattr(loading, name)
+    room = "cards" if name == "list_models" else "loading"
+    return getattr(importlib.import_module(f"staa_cli.models.{room}"), name)

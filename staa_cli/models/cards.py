@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from staa_cli.errors import CheckpointError
+from staa_cli.models.names import HUB, installed, published
 from staa_cli.schema import ModelInput
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -61,7 +62,37 @@ def read_cards(folder: Path = WEIGHTS) -> dict[str, Card]:
 
 
 def list_models(folder: Path = WEIGHTS) -> list[dict[str, Any]]:
-    """The models that need no checkpoint, as plain data for `staa models`."""
+    """The models that have a name, as plain data for `staa models`.
+
+    Those that come along first, then those that are downloaded when they are asked for, then those
+    of installed packages.
+    """
+    return [*_bundled(folder), *_published(), *_installed()]
+
+
+def _published() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": model.name,
+            "family": model.family,
+            "input": model.input,
+            "classes": model.classes,
+            "licence": model.licence,
+            "origin": f"{HUB}{model.repo}",
+            "note": f"{model.data}; downloads some {model.megabytes:,} MB once",
+        }
+        for model in published().values()
+    ]
+
+
+def _installed() -> list[dict[str, Any]]:
+    return [
+        {"name": name, "family": "own", "origin": factory, "note": "of an installed package"}
+        for name, factory in installed().items()
+    ]
+
+
+def _bundled(folder: Path) -> list[dict[str, Any]]:
     return [
         {
             "name": card.name,
@@ -72,7 +103,8 @@ def list_models(folder: Path = WEIGHTS) -> list[dict[str, Any]]:
                 "stride": card.input.stride,
                 "rate": card.input.rate,
             },
-            "classes": list(card.labels),
+            "classes": len(card.labels),
+            "labels": list(card.labels),
             "licence": card.licence,
             "origin": card.origin,
             "note": card.note,

@@ -78,21 +78,25 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     Raises:
         CheckpointError: a name is missing, left over, or of another shape.
     """
-    wanted = module.state_dict()
-    misfits = [
-        f"{name} {_kind(tensors[name])} for {_kind(wanted[name])}"
-        for name in wanted
-        if name in tensors and _kind(tensors[name]) != _kind(wanted[name])
-    ]
-    faults = {
-        "missing": [name for name in wanted if name not in tensors],
-        "unexpected": [name for name in tensors if name not in wanted],
-        "misshapen": misfits,
-    }
+    faults = misfits(module, tensors)
     if any(faults.values()):
         told = "; ".join(f"{len(v)} {kind} ({_first(v)})" for kind, v in faults.items() if v)
         raise CheckpointError(f"the weights in {where} do not fit: {told}")
     module.load_state_dict(tensors, strict=True, assign=True)
+
+
+def misfits(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Names of tensors that are missing, unexpected, or misshapen for `module`."""
+    wanted = module.state_dict()
+    return {
+        "missing": [name for name in wanted if name not in tensors],
+        "unexpected": [name for name in tensors if name not in wanted],
+        "misshapen": [
+            f"{name} {_kind(tensors[name])} for {_kind(wanted[name])}"
+            for name in wanted
+            if name in tensors and _kind(tensors[name]) != _kind(wanted[name])
+        ],
+    }
 
 
 def _kind(tensor: Tensor) -> str:

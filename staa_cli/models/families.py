@@ -34,6 +34,9 @@ class Family:
         build: the module from those arguments; it has ``num_classes``, ``layout()``, and
             ``attention_layers()``.
         input: what a built module expects, as it was published.
+        left_out: beginnings of names that have no part in a decision, such as a decoder's.
+        labels: names of a built module's classes where no checkpoint tells them, or None.
+        note: what a user should know before believing a result.
     """
 
     model_types: tuple[str, ...]
@@ -45,6 +48,9 @@ class Family:
     measured: Callable[[State], dict[str, Any]]
     build: Callable[..., nn.Module]
     input: Callable[[Any], ModelInput]
+    left_out: tuple[str, ...] = ()
+    labels: Callable[[Any], tuple[str, ...] | None] = lambda module: None
+    note: str = ""
 
 
 FAMILIES: Registry[Family] = Registry(
@@ -54,17 +60,18 @@ FAMILIES: Registry[Family] = Registry(
         "staa_cli.models.videomae_checkpoints",
         "staa_cli.models.vivit_checkpoints",
         "staa_cli.models.vjepa2_checkpoints",
+        "staa_cli.models.framewise_checkpoints",
     ],
 )
 
 
 def family_of_config(config: Mapping[str, Any]) -> str:
-    """Name of the family that a Hugging Face config is of.
+    """Name of the family that a Hugging Face config is of; timm's names an architecture.
 
     Raises:
         CheckpointError: it is of none that is known here.
     """
-    found = config.get("model_type")
+    found = config.get("model_type", "timm" if "architecture" in config else None)
     for name, family in FAMILIES.items():
         if found in family.model_types:
             return name

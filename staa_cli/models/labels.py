@@ -18,16 +18,20 @@ def placeholder_labels(classes: int) -> tuple[str, ...]:
     return tuple(f"class_{index}" for index in range(classes))
 
 
-def labels_from_config(config: Mapping[str, Any], classes: int) -> tuple[str, ...]:
-    """A Hugging Face config in, one name a class out; `LABEL_0` and the like count as missing.
+def labels_from_config(config: Mapping[str, Any], known: tuple[str, ...]) -> tuple[str, ...]:
+    """A Hugging Face or timm config in, one name a class out; `LABEL_0` and such count as missing.
+
+    Args:
+        config: what config.json holds.
+        known: names to keep where it has none.
 
     Raises:
         CheckpointError: the config names another number of classes than the head has.
     """
-    id2label = config.get("id2label")
-    if not id2label or all(_PLACEHOLDER.fullmatch(str(name)) for name in id2label.values()):
-        return placeholder_labels(classes)
-    return _in_order(id2label, classes, "config.json")
+    names = config.get("id2label") or dict(enumerate(config.get("label_names") or ()))
+    if not names or all(_PLACEHOLDER.fullmatch(str(name)) for name in names.values()):
+        return known
+    return _in_order(names, len(known), "config.json")
 
 
 def read_labels(path: Path, classes: int) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from torch import Tensor, nn
 
 from staa_cli.errors import UnavailableError, UsageError
 from staa_cli.models.cards import list_models, read_cards
+from staa_cli.models.factories import open_factory
+from staa_cli.models.hub import Announce
 from staa_cli.models.labels import read_labels
+from staa_cli.models.names import HUB, TIMM, installed, is_factory, published
 from staa_cli.models.preprocess import preprocess_frame, view_box
 from staa_cli.models.sources import (
     Opened,
@@ -18,8 +22,11 @@ from staa_cli.models.sources import (
     open_bundled,
     open_file,
     open_folder,
+    open_hub,
     open_random,
+    open_timm,
 )
+from staa_cli.models.taps import offer
 from staa_cli.registry import did_you_mean
 from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput, UInt8
 
@@ -90,19 +97,27 @@ def load_model(
     labels: str | Path | None = None,
     device: str = "auto",
     precision: str = "auto",
+    compile: bool = False,
     offline: bool = False,
+    announce: Announce = lambda line: None,
 ) -> LoadedModel:
-    """A name, a Hugging Face folder, or a checkpoint file in, a model out. Downloads nothing.
+    """A name, a Hugging Face folder, or a checkpoint file in, a model out.
 
     Args:
         name: a bundled model; a folder with ``config.json``; a ``.pyth``, ``.pth``, ``.pt``,
-            ``.bin``, or ``.safetensors`` file; or a ``test_`` architecture, with random weights.
-            Bundled names come first: write ``./name`` for a folder that has one.
+            ``.bin``, or ``.safetensors`` file; ``hf-hub:ORG/NAME[@REVISION]``; a published name
+            from `staa models`; ``timm:NAME``, an image transformer a frame at a time;
+            ``package.module:factory``, which is imported; a model of an installed package; or a
+            ``test_`` architecture, with random weights. Bundled names come first: write ``./name``
+            for a folder that has one.
         arch: architecture of a checkpoint that does not say its own.
         labels: file with the names of the classes, over those of the checkpoint.
         device: auto (CUDA where there is one, else the CPU), cpu, cuda, cuda:N, or mps.
         precision: auto (fp32 everywhere), fp32, bf16, or fp16.
-        offline: never download; nothing is downloaded yet anyway.
+        compile: have torch compile the module; the first clip takes a minute or more, and the
+            numbers change by rounding.
+        offline: never download: what is not cached is not there.
+        announce: told, in one line, what is about to be downloaded.
 
     Raises:
         UsageError: a name that cannot be one.
@@ -113,10 +128,15 @@ def load_model(
     precision = "fp32" if precision == "auto" else precision
     if precision not in _PRECISIONS:
         raise UsageError(f"unknown precision {precision!r}", f"auto, {', '.join(_PRECISIONS)}")
-    module, info = _open(name, arch)
+    offline = offline or os.environ.get("STAA_OFFLINE", "0") not in ("", "0")
+    module, info = _open(name, arch, offline, announce)
     if labels is not None:
         info = replace(info, labels=read_labels(Path(labels), len(info.labels)))
     module = module.to(target, _PRECISIONS[precision]).eval().requires_grad_(False)
+    if compile:
+        # Who reads is decided anew in every pass: that part stays as it is written.
+        torch._dynamo.disallow_in_graph(offer)
+        module.compile()
     return LoadedModel(module, info, target, precision)
 
 
@@ -140,30 +160,32 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _open(name: str, arch: str | None) -> Opened:
+def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Opened:
     cards, path = read_cards(), Path(name).expanduser()
+    if arch is not None and (name in cards or name.startswith(TIMM) or is_factory(name)):
+        raise UsageError(f"{name} has its own architecture", "leave --arch out")
     if name in cards:
-        if arch is not None:
-            raise UsageError(f"{name} has its own architecture", "leave --arch out")
         return open_bundled(cards[name])
     if path.is_dir():
         return open_folder(path, arch)
     if path.is_file():
         return open_file(path, arch)
+    if name in published() or name.startswith(HUB):
+        repo = published()[name].repo if name in published() else name.removeprefix(HUB)
+        return open_hub(repo, arch, offline, announce)
+    if name.startswith(TIMM):
+        return open_timm(name, offline, announce)
+    if name in installed() or is_factory(name):
+        return open_factory(name, installed().get(name, name))
     if name in architectures("test_*"):
         return open_random(name)
-    raise _not_found(name, [*cards])
+    raise _not_found(name, [*cards, *published(), *installed()])
 
 
-def _not_found(name: str, bundled: list[str]) -> UnavailableError:
+def _not_found(name: str, known: list[str]) -> UnavailableError:
     if name in architectures():
         return UnavailableError(
             f"{name} is an architecture, without weights", f"give a checkpoint and --arch {name}"
         )
-    if name.startswith("hf-hub:"):
-        return UnavailableError(
-            f"cannot download {name}: not supported yet",
-            f"run: hf download {name.removeprefix('hf-hub:')} --local-dir DIR; then --model DIR",
-        )
-    near = did_you_mean(name, bundled) or f"bundled: {', '.join(bundled) or 'none'}"
+    near = did_you_mean(name, known) or "`staa models` lists those that have a name"
     return UnavailableError(f"there is no model {name!r}, nor a file or folder of that name", near)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,18 @@ from timm.models import is_model_in_modules, model_entrypoint
 from timm.models import list_models as list_architectures
 from torch import nn
 
-from staa_cli.errors import CheckpointError, UsageError
+from staa_cli.errors import CheckpointError, UnavailableError, UsageError
 from staa_cli.files import sha256_of
 from staa_cli.models.cards import Card
 from staa_cli.models.checkpoints import find_weights, fit, read_json, read_weights
 from staa_cli.models.dialects import State
 from staa_cli.models.families import FAMILIES, Family, family_of_config, family_of_state
+from staa_cli.models.hub import Announce, fetch, revision_of
 from staa_cli.models.labels import labels_from_config, placeholder_labels
+from staa_cli.models.names import HUB, TIMM
 from staa_cli.models.preprocess import processor_input
 from staa_cli.registry import did_you_mean
-from staa_cli.schema import ModelInfo
+from staa_cli.schema import ModelInfo, ModelInput
 
 Opened = tuple[nn.Module, ModelInfo]
 
@@ -35,11 +37,13 @@ def architectures(pattern: str = "*") -> list[str]:
 
 
 def family_of_arch(arch: str) -> str:
-    """Name of the family that a registered architecture belongs to.
+    """Name of the family that a registered architecture, or ``timm:NAME``, belongs to.
 
     Raises:
         UsageError: there is no such architecture.
     """
+    if arch.startswith(TIMM):
+        return "framewise"
     for family in FAMILIES.names():
         if is_model_in_modules(arch, [family]):
             return family
@@ -96,66 +100,154 @@ def open_random(arch: str) -> Opened:
 
 def open_folder(folder: Path, arch: str | None) -> Opened:
     """A Hugging Face folder in, its model out: config, weights, processor, and labels."""
+    return _load(examine_folder(folder, arch))
+
+
+def open_file(path: Path, arch: str | None) -> Opened:
+    """A checkpoint file in, its model out, as far as the shapes of its tensors tell."""
+    return _load(examine_file(path, arch))
+
+
+def open_hub(name: str, arch: str | None, offline: bool, announce: Announce) -> Opened:
+    """A name on the hub in, its model out: `open_folder` on what `fetch` brings."""
+    folder = fetch(name, offline=offline, announce=announce)
+    module, info = open_folder(folder, arch)
+    repo = name.partition("@")[0]
+    return module, replace(
+        info, name=repo.split("/")[-1], source=f"{HUB}{repo}@{revision_of(folder)}"
+    )
+
+
+def open_timm(name: str, offline: bool, announce: Announce) -> Opened:
+    """``timm:NAME`` in, that image model out, a frame at a time, with timm's own weights.
+
+    Raises:
+        UsageError: timm has no such model.
+        UnavailableError: timm has no weights for it, or they cannot be had.
+    """
+    from timm.models import get_pretrained_cfg
+
+    from staa_cli.models.framewise_checkpoints import timm_name
+
+    short = timm_name(name)
+    cfg = get_pretrained_cfg(short)
+    if cfg is None or not cfg.hf_hub_id:
+        raise UnavailableError(f"timm has no weights for {short}", f"give some, and --arch {name}")
+    return open_hub(cfg.hf_hub_id, None, offline, announce)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examined:
+    """A checkpoint as it was found, before its weights are put into the module."""
+
+    path: Path
+    files: tuple[Path, ...]
+    family: str
+    licence: str
+    arguments: dict[str, Any]
+    """What the module was built from."""
+    module: Any
+    """Without memory behind its parameters."""
+    state: State
+    """All tensors under our names."""
+    left_out: tuple[str, ...]
+    """Names of tensors that have no part in a decision."""
+    input: ModelInput
+    labels: tuple[str, ...]
+    note: str
+
+
+def examine_folder(folder: Path, arch: str | None) -> Examined:
+    """A Hugging Face or timm folder to what is in it.
+
+    Raises:
+        CheckpointError: it is none, or of no supported family.
+    """
     if not (folder / "config.json").is_file():
         raise CheckpointError(
             f"{folder} has no config.json", "give a folder as Hugging Face saves it, or one file"
         )
     config = read_json(folder / "config.json")
-    family = family_of_config(config)
-    files = find_weights(folder)
-    module, info = _open_checkpoint(folder, files, family, arch, config)
-    given, declared = info.input, config.get("num_frames", info.input.frames)
+    family = family_of_config(config) if arch is None else family_of_arch(arch)
+    found = _examine(folder, find_weights(folder), family, arch, config)
+    given, declared = found.input, config.get("num_frames", found.input.frames)
     processor = next((folder / n for n in _PROCESSORS if (folder / n).is_file()), None)
     if processor is not None:
         given = processor_input(read_json(processor), given)
-    note = ""
+    note = found.note
     if declared != given.frames:
         note = f"config.json says {declared} frames, the weights {given.frames}: the weights hold"
-    labels = labels_from_config(config, len(info.labels))
-    return module, replace(info, input=given, labels=labels, note=note)
+    labels = labels_from_config(config, found.labels)
+    return replace(found, input=given, labels=labels, note=note)
 
 
-def open_file(path: Path, arch: str | None) -> Opened:
-    """A checkpoint file in, its model out, as far as the shapes of its tensors tell."""
-    return _open_checkpoint(path, (path,), None, arch, None)
+def examine_file(path: Path, arch: str | None) -> Examined:
+    """A checkpoint file to what is in it.
+
+    Raises:
+        CheckpointError: it is none, or of no supported family.
+    """
+    return _examine(path, (path,), None if arch is None else family_of_arch(arch), arch, None)
 
 
-def _open_checkpoint(
+def _examine(
     path: Path,
     files: tuple[Path, ...],
     family_name: str | None,
     arch: str | None,
     config: Mapping[str, Any] | None,
-) -> Opened:
+) -> Examined:
     tensors = read_weights(files)
     family_name = family_name or family_of_state(tensors, str(path))
     family = FAMILIES.get(family_name)
-    state = family.convert(tensors)
-    module = _build_for(family, state, arch, config)
-    fit(module, state, str(path))
-    return module, ModelInfo(
-        name=path.resolve().name,
+    left_out = tuple(name for name in tensors if name.startswith(family.left_out or ("\0",)))
+    state = family.convert({n: tensor for n, tensor in tensors.items() if n not in left_out})
+    build, arguments = _recipe(family, state, arch, config)
+    module = _build(build, arguments)
+    return Examined(
+        path=path,
+        files=files,
         family=family_name,
-        source=str(path),
-        weights_sha256=sha256_of(*files),
         licence=family.licence,
-        note="",
+        arguments=arguments,
+        module=module,
+        state=state,
+        left_out=left_out,
         input=family.input(module),
-        layout=module.layout(),
-        labels=placeholder_labels(module.num_classes),
-        parameters=_parameters(module),
+        labels=family.labels(module) or placeholder_labels(module.num_classes),
+        note=family.note,
     )
 
 
-def _build_for(
+def _load(found: Examined) -> Opened:
+    fit(found.module, found.state, str(found.path))
+    return found.module, ModelInfo(
+        name=found.path.resolve().name,
+        family=found.family,
+        source=str(found.path),
+        weights_sha256=sha256_of(*found.files),
+        licence=found.licence,
+        note=found.note,
+        input=found.input,
+        layout=found.module.layout(),
+        labels=found.labels,
+        parameters=_parameters(found.module),
+    )
+
+
+def _recipe(
     family: Family, state: State, arch: str | None, config: Mapping[str, Any] | None
-) -> Any:
+) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+    """What builds the module, and from what."""
+    if arch is not None and arch.startswith(TIMM):
+        from staa_cli.models.framewise_checkpoints import timm_name
+
+        return family.build, {"architecture": timm_name(arch), **family.measured(state)}
     if arch is not None:
-        family_of_arch(arch)
-        return _build(model_entrypoint(arch), family.measured(state))
+        return model_entrypoint(arch), family.measured(state)
     if config is None:
-        return _build(family.build, family.from_state(state))
-    return _build(family.build, {**family.from_config(config), **family.measured(state)})
+        return family.build, family.from_state(state)
+    return family.build, {**family.from_config(config), **family.measured(state)}
 
 
 def _build(build: Callable[..., nn.Module], arguments: dict[str, Any]) -> Any:

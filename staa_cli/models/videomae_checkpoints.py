@@ -42,9 +42,8 @@ _SSV2_CLASSES, _SSV2_SPAN_S = 174, 4
 
 
 def convert(state: State) -> dict[str, Tensor]:
-    """Tensors in any dialect under our names; the decoder is left out."""
-    kept = {name: tensor for name, tensor in state.items() if not name.startswith(_DECODER)}
-    return fuse_qkv({rename(name, _RENAMES): tensor for name, tensor in kept.items()})
+    """Tensors in any dialect under our names."""
+    return fuse_qkv({rename(name, _RENAMES): tensor for name, tensor in state.items()})
 
 
 def recognise(state: State) -> bool:
@@ -159,5 +158,6 @@ FAMILIES.register("videomae")(
         measured=measured,
         build=VideoMAE,
         input=published_input,
+        left_out=_DECODER,
     )
 )

@@ -56,12 +56,8 @@ _STRIDES = {16: 4, 32: 2, 64: 2}
 
 
 def convert(state: State) -> dict[str, Tensor]:
-    """Tensors in either dialect under our names; the predictor is left out."""
-    renamed = {
-        rename(name, _RENAMES): tensor
-        for name, tensor in state.items()
-        if not name.removeprefix("vjepa2.").startswith("predictor.")
-    }
+    """Tensors in either dialect under our names."""
+    renamed = {rename(name, _RENAMES): tensor for name, tensor in state.items()}
     own = {n: t for n, t in renamed.items() if n.startswith(_READ)}
     fused = fuse_qkv({n: t for n, t in renamed.items() if n not in own})
     return {**fused, **_fuse_kv(own)}
@@ -164,5 +160,6 @@ FAMILIES.register("vjepa2")(
         measured=measured,
         build=VJEPA2,
         input=published_input,
+        left_out=("predictor.", "vjepa2.predictor."),
     )
 )

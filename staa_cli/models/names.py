@@ -1,0 +1,59 @@
+"""What the name of a model can be, told from the name alone. Knows no torch."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HUB = "hf-hub:"
+TIMM = "timm:"
+ENTRY_POINTS = "staa.models"
+"""Group of the entry points by which installed packages name models of their own."""
+
+_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_PUBLISHED = Path(__file__).with_name("published.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A fine-tuned checkpoint that people use, on the Hugging Face hub."""
+
+    name: str
+    repo: str
+    family: str
+    input: dict[str, Any]
+    """Frames, size, stride, rate."""
+    classes: int
+    data: str
+    """What it was fine-tuned on."""
+    licence: str
+    """Of the weights, as their page states it."""
+    parameters: int
+
+    @property
+    def megabytes(self) -> int:
+        """Size of the weights in float32, as all of them are stored."""
+        return round(self.parameters * 4 / 1e6)
+
+
+@functools.cache
+def published() -> dict[str, Published]:
+    """The published checkpoints that have a short name here."""
+    rows = json.loads(_PUBLISHED.read_text(encoding="utf-8"))
+    return {name: Published(name, **row) for name, row in rows.items()}
+
+
+def installed() -> dict[str, str]:
+    """Models of installed packages: name to ``package.module:factory``."""
+    from importlib.metadata import entry_points  # which reads mail, and takes as long as that
+
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+
+
+def is_factory(name: str) -> bool:
+    """Whether a name has the form ``package.module:factory``, of which the import runs code."""
+    return not name.startswith((HUB, TIMM)) and _FACTORY.fullmatch(name) is not None

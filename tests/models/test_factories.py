@@ -1,0 +1,127 @@
+"""Models of the user's own: what is asked of them, and who may name them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from checkpoint_checks import load
+
+from staa_cli.config import load_settings
+from staa_cli.errors import ConfigError, UsageError
+from staa_cli.methods import Options, get_method
+from staa_cli.methods.explain import explain_batch
+from staa_cli.models.cards import list_models
+
+OWN = """
+import torch
+from torch import nn
+from staa_cli.models.layers import TapAttention
+from staa_cli.schema import AttentionLayout, ModelInput
+
+HALF = (0.5, 0.5, 0.5)
+
+
+class Own(nn.Module):
+    input = ModelInput(4, (16, 16), stride=2, rate=8.0, mean=HALF, std=HALF, resize=16)
+    labels = ("left", "right")
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Conv2d(3, 8, 8, stride=8)
+        self.attn = TapAttention(8, num_heads=2, qkv_bias=True)
+        self.head = nn.Linear(8, 2)
+
+    def layout(self):
+        return AttentionLayout("joint", "mean", (4, 2, 2), 1, 1, 0)
+
+    def attention_layers(self):
+        return {("joint", 0): self.attn}
+
+    def forward(self, x):
+        tokens = self.embed(x.flatten(0, 1)).flatten(2).transpose(1, 2)
+        return self.head(self.attn(tokens.reshape(len(x), -1, 8)).mean(dim=1))
+
+
+def make():
+    torch.manual_seed(0)
+    return Own()
+
+
+def bare():
+    return nn.Linear(2, 2)
+
+
+def number():
+    return 3
+
+
+def mistyped():
+    model = make()
+    model.input = {"frames": 4}
+    return model
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    (tmp_path / "own_video_model.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield "own_video_model"
+    sys.modules.pop("own_video_model", None)
+
+
+def test_a_factory_makes_a_model_that_can_be_explained(own: str) -> None:
+    model = load(f"{own}:make")
+    assert model.labels == ("left", "right")
+    assert (model.info.family, model.info.source) == ("own", f"{own}:make")
+    assert model.info.weights_sha256 == load(f"{own}:make").info.weights_sha256
+    found = explain_batch(
+        model.module, model.layout, torch.randn(1, 4, 3, 16, 16), get_method("staa"), Options()
+    )
+    assert found.values.shape == (1, 4, 2, 2)
+    assert found.values.sum() == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("own_video_model:absent", "absent"),
+        ("no_such_module_here:make", "no_such_module_here"),
+        ("own_video_model:number", "is a int"),
+        ("own_video_model:bare", "has no layout"),
+        ("own_video_model:mistyped", "ModelInput"),
+    ],
+)
+def test_what_is_no_such_factory_is_told(own: str, name: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        load(name)
+    assert caught.value.hint
+
+
+def test_only_the_command_line_may_name_code(own: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(f"model: {own}:make\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml:1.*would run code"):
+        load_settings("mine.yaml", {}, {})
+    with pytest.raises(ConfigError, match="STAA_MODEL"):
+        load_settings(None, {}, {"STAA_MODEL": f"{own}:make"})
+    assert load_settings(None, {"model": f"{own}:make"}, {}).settings.model == f"{own}:make"
+    assert own not in sys.modules
+
+
+def test_an_installed_package_brings_names(
+    own: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    facts = tmp_path / "own_video_model-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: own-video-model\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text(f"[staa.models]\nmy-model = {own}:make\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rows: dict[str, Any] = {row["name"]: row for row in list_models()}
+    assert rows["my-model"]["origin"] == f"{own}:make"
+    assert load("my-model").info.name == "my-model"
