@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
+from small_videos import film
 
 from staa_cli.cli import run
 from staa_cli.config import load_settings
@@ -41,7 +44,7 @@ def test_the_readme_shows_commands() -> None:
 def test_every_command_line_parses(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = shlex.split(line.split("|")[0].split(">")[0])[1:]
     command = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
-    depth = 2 if command[0] in ("benchmark", "config") else 1
+    depth = 2 if command[0] in ("benchmark", "config") or "inspect" in command else 1
     assert run([*words[:depth], "--help"]) == 0
     text = capsys.readouterr().out
     for option in (word.split("=")[0] for word in words if re.fullmatch(r"--?[a-z].*", word)):
@@ -64,3 +67,19 @@ def test_local_links_and_pictures_exist() -> None:
 def test_python_examples_compile() -> None:
     for block in (block for kind, block in BLOCKS if kind == "python"):
         compile(block, "README.md", "exec")
+
+
+def test_the_model_of_ones_own_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = (block for kind, block in BLOCKS if kind == "python" and "my_model:build" in block)
+    (tmp_path / "my_model.py").write_text(block)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    video = film(tmp_path / "video.mp4", 24)
+    words = ["explain", video.name, "--model", "my_model:build", "-q", "--no-annotated"]
+    assert run(words) == 0
+    report = json.loads((tmp_path / "staa-out" / "video" / "report.json").read_text())
+    assert report["model"]["source"] == "my_model:build"
+    assert report["prediction"]["target"]["label"] in ("jump", "fall")
+    sys.modules.pop("my_model")

@@ -80,7 +80,8 @@ class Staa(Method):
             rows = torch.stack([row for row, _ in read])
             maps = torch.stack([temporal_maps(evidence, block) for block in blocks])
             values = contrast(rows.reshape(*rows.shape[:2], *layout.grid), maps)
-            return Reading(values, torch.stack([mass for _, mass in read]).mean(dim=0))
+            masses = [mass for _, mass in read if mass is not None]
+            return Reading(values, torch.stack(masses).mean(dim=0))
         paths = [attention_path(evidence, block) for block in blocks]
         masses = [mass for _, mass in paths if mass is not None]
         values = torch.stack([values for values, _ in paths]).mean(dim=0)  # [B, T', h, w]

@@ -96,5 +96,6 @@ def class_direction(evidence: Evidence) -> Tensor:
     token = evidence.captured["read_out", 0].float()  # [B or B*T, N, D], or [B, D] alone
     token = token[:, 0] if token.ndim == 3 else token
     weights = row.repeat_interleave(len(token) // len(row), dim=0) * norm.weight.float()
-    sigma = (token.var(dim=-1, correction=0) + norm.eps).sqrt()
-    return (weights - weights.mean(dim=-1, keepdim=True)) / sigma[:, None]
+    sigma: Tensor = (token.var(dim=-1, correction=0) + norm.eps).sqrt()
+    direction: Tensor = (weights - weights.mean(dim=-1, keepdim=True)) / sigma[:, None]
+    return direction

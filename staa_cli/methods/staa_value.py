@@ -57,12 +57,13 @@ class StaaValue(Method):
         projection = output_projection(evidence, block)
         if projection is not None:
             written = written @ projection.T  # [B*T or B, N, D]
-        norms = written.norm(dim=-1)  # [B*T, 1+P], or [B, prefix + N] joint
+        norms: Tensor = written.norm(dim=-1)  # [B*T, 1+P], or [B, prefix + N] joint
         if layout.kind == "joint":
             return to_grid(norms[:, layout.prefix_tokens :], layout, batch)
         space = norms[:, layout.prefix_tokens :].reshape(batch, layout.grid[0], -1)  # [B, T, P]
         if layout.kind == "frame":
-            return (space * frame_share(evidence)[..., None]).reshape(batch, *layout.grid)
+            weighed: Tensor = space * frame_share(evidence)[..., None]
+            return weighed.reshape(batch, *layout.grid)
         if layout.kind == "divided":
             time = temporal_maps(evidence, block)  # [B, P, T, T']
             space = torch.einsum("btp,bpts->bsp", space, time)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from timm.data.config import resolve_data_config
@@ -105,11 +105,10 @@ def timm_name(arch: str) -> str:
 
 def published_input(model: FrameWise) -> ModelInput:
     """What a model expects, by timm's own record; frames some quarter of a second apart."""
-    facts = resolve_data_config(pretrained_cfg=model.vit.pretrained_cfg, model=model.vit)
-    height, width = facts["input_size"][1:]
+    resolve: Callable[..., dict[str, Any]] = resolve_data_config
+    facts = resolve(pretrained_cfg=model.vit.pretrained_cfg, model=model.vit)
     grid, patch = model.vit.patch_embed.grid_size, model.vit.patch_embed.patch_size
-    if (height, width) != (grid[0] * patch[0], grid[1] * patch[1]):
-        height, width = grid[0] * patch[0], grid[1] * patch[1]
+    height, width = grid[0] * patch[0], grid[1] * patch[1]
     mode: Literal["bilinear", "bicubic"] = (
         "bilinear" if facts["interpolation"] == "bilinear" else "bicubic"
     )

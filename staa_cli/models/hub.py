@@ -6,6 +6,7 @@ network once its files are there. A download that was broken off goes on where i
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections.abc import Callable
@@ -133,13 +134,12 @@ def _wanted(sizes: dict[str, int], asked: str) -> list[str]:
 
 def _quiet_bar() -> Any:
     """A progress bar on a terminal, and nothing anywhere else."""
-    from huggingface_hub.utils import tqdm
+    base: Any = importlib.import_module("tqdm.auto").tqdm
 
-    class Bar(tqdm):  # type: ignore[misc]
-        def __init__(self, *words: Any, **options: Any) -> None:
-            super().__init__(*words, **{**options, "disable": None})
+    def begin(self: Any, *words: Any, **options: Any) -> None:
+        base.__init__(self, *words, **{**options, "disable": None})
 
-    return Bar
+    return type("Bar", (base,), {"__init__": begin})
 
 
 def _arguments(repo: str, revision: str | None) -> str:

@@ -27,8 +27,6 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
-from staa_cli.files import sha256_of
-from staa_cli.models.checkpoints import fit, read_weights
 from staa_cli.models.timesformer import TimeSformer, timesformer_tiny_events
 from staa_cli.synthetic.events import (
     LABELS,
@@ -119,22 +117,6 @@ def default_recipe(steps: int = 6000) -> Recipe:
     )
 
 
-def tuning_recipe(steps: int = 4860) -> Recipe:
-    """The recipe from weights that know events already.
-
-    Args:
-        steps: of all stages together.
-    """
-    easy, crowded = round(steps * 0.62), round(steps * 0.265)
-    last = steps - easy - crowded
-    stages = (
-        Stage(easy, 64, EASY),
-        Stage(crowded, 80, STANDARD),
-        Stage(last, SIZE_PX, STANDARD),
-    )
-    return Recipe(stages, seed=1, learning_rate=1e-3, decay=0.85)
-
-
 class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
     """Batches (frames uint8 [B, T, H, W, 3], labels int64 [B], `token_labels` [B, h*w*T]).
 
@@ -220,9 +202,7 @@ def normalise(frames: Tensor) -> Tensor:
     return (frames.permute(0, 1, 4, 2, 3).contiguous().float() / 255 - MEAN) / STD
 
 
-def train(
-    recipe: Recipe, out: Path, *, device: str, minutes: float | None, start: Path | None = None
-) -> bool:
+def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> bool:
     """Train until the recipe is done or time is up; True when it is done.
 
     Args:
@@ -230,16 +210,14 @@ def train(
         out: folder for ``checkpoint.pt``, ``log.jsonl``, and ``recipe.json``.
         device: cpu or cuda.
         minutes: stop after so long; None for no limit.
-        start: safetensors to begin with where there is no checkpoint yet; None for random weights.
     """
     out.mkdir(parents=True, exist_ok=True)
-    _write_recipe(out, recipe, start)
+    facts = json.dumps(asdict(recipe), indent=1)
+    (out / "recipe.json").write_text(facts + "\n", encoding="utf-8")
     torch.manual_seed(recipe.seed)
     # Gradients that fade out would cost a CPU many times their worth.
     torch.set_flush_denormal(True)
     model = timesformer_tiny_events(**dict(recipe.model))
-    if start is not None:
-        fit(model, read_weights([start]), str(start))
     model = model.to(device)
     for layer in model.attention_layers().values():
         # On so few tokens explicit attention trains twice as fast on a CPU as fused.
@@ -271,12 +249,6 @@ def train(
             if out_of_time:
                 break
     return step >= recipe.steps
-
-
-def _write_recipe(out: Path, recipe: Recipe, start: Path | None) -> None:
-    """What the result depends on, for its card."""
-    facts = asdict(recipe) | {"start": None if start is None else sha256_of(start)}
-    (out / "recipe.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 def _step(
@@ -377,15 +349,13 @@ app = typer.Typer(add_completion=False)
 def main(
     out: Annotated[Path, typer.Argument(help="Folder for checkpoints, the log, and the result.")],
     steps: Annotated[int | None, typer.Option(help="Steps in all.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Weights to go on from, safetensors.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; go on later.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
 ) -> None:
     """Train the bundled model; the same line again goes on from the last checkpoint."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    make = default_recipe if start is None else tuning_recipe
-    recipe = make() if steps is None else make(steps)
-    done = train(recipe, out, device=device, minutes=minutes, start=start)
+    recipe = default_recipe() if steps is None else default_recipe(steps)
+    done = train(recipe, out, device=device, minutes=minutes)
     typer.echo("done" if done else "stopped; the same line goes on from here")
 
 
