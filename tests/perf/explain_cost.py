@@ -7,16 +7,15 @@ fresh process each for memory. Prints a Markdown table; ``--json`` prints every 
 from __future__ import annotations
 
 import argparse
-import json
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from measure import child, interleaved, peak_bytes, show
 
 CLIP_S, RATE, SIZE = 10, 24, (640, 360)
 
@@ -31,24 +30,18 @@ def ratio_of_times(rounds: int) -> dict[str, Any]:
     model, clip = base_model()
     method, options = get_method("staa"), Options()
     layout = model.layout()
-    plain: list[float] = []
-    explained: list[float] = []
-    jobs: list[tuple[list[float], Callable[[], object]]] = [
-        (plain, lambda: predict_batch(model, clip)),
-        (explained, lambda: explain_batch(model, layout, clip, method, options)),
-    ]
-    for index in range(rounds + 1):
-        for times, job in jobs if index % 2 else reversed(jobs):
-            began = time.perf_counter()
-            job()
-            times.append(time.perf_counter() - began)
-    pairs = [b / a for a, b in zip(plain[1:], explained[1:], strict=True)]  # the first warms up
+    jobs = {
+        "plain": lambda: predict_batch(model, clip),
+        "staa": lambda: explain_batch(model, layout, clip, method, options),
+    }
+    times = interleaved(jobs, rounds)
+    pairs = [b / a for a, b in zip(times["plain"], times["staa"], strict=True)]
     return {
         "what": "explaining / plain forward, wall, TimeSformer-B 8x224",
         "ratio": statistics.median(pairs),
         "limit": 1.10,
         "n": rounds,
-        "forward_s": statistics.median(plain[1:]),
+        "forward_s": statistics.median(times["plain"]),
         "threads": torch.get_num_threads(),
     }
 
@@ -73,13 +66,15 @@ def peak_of(kind: str) -> int:
         predict_batch(model, clip)
     else:
         explain_batch(model, model.layout(), clip, get_method("staa"), Options())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_bytes()
 
 
 def ratio_of_peaks(rounds: int) -> dict[str, Any]:
     """Peak resident memory of a process that explains over that of one that only predicts."""
-    peaks = {kind: [_child("--peak", kind) for _ in range(rounds)] for kind in ("plain", "staa")}
-    plain, staa = (statistics.median(peaks[kind]) for kind in ("plain", "staa"))
+    plain, staa = (
+        statistics.median(child(__file__, "--peak", kind) for _ in range(rounds))
+        for kind in ("plain", "staa")
+    )
     return {
         "what": "peak resident memory, explaining / plain forward",
         "ratio": staa / plain,
@@ -106,7 +101,7 @@ def ratio_to_floors(rounds: int) -> dict[str, Any]:
             began = time.perf_counter()
             subprocess.run([sys.executable, "-c", "import torch, timm, av"], check=True)
             imports = time.perf_counter() - began
-            floors.append(imports + _child("--floors", video))
+            floors.append(imports + child(__file__, "--floors", video))
     pairs = [a / b for a, b in zip(whole, floors, strict=True)]
     return {
         "what": f"whole `staa explain`, {CLIP_S} s of {SIZE[0]}x{SIZE[1]} / sum of its floors",
@@ -147,7 +142,7 @@ def ratio_of_lengths() -> dict[str, Any]:
         for minutes in (1, 10):
             video = Path(folder) / f"{minutes}.mp4"
             write_clip(video, 60 * minutes)
-            peaks.append(_child("--explain-peak", video))
+            peaks.append(child(__file__, "--explain-peak", video))
     return {
         "what": "peak resident memory, ten minutes of video / one minute",
         "ratio": peaks[1] / peaks[0],
@@ -162,7 +157,7 @@ def explain_peak(video: Path) -> int:
     from staa_cli import explain_video
 
     explain_video(video).save(video.parent / f"{video.stem}-out")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_bytes()
 
 
 def write_clip(path: Path, duration_s: int) -> None:
@@ -181,19 +176,13 @@ def write_clip(path: Path, duration_s: int) -> None:
     write_video(path, (pictures[i % len(pictures)] for i in range(count)), rate=RATE)
 
 
-def _child(*arguments: object) -> float:
-    """The number that this script prints in a process of its own."""
-    command = [sys.executable, __file__, *map(str, arguments)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
 def main() -> None:
     """Measure, or do a child's part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true")
-    for child in ("--peak", "--floors", "--explain-peak"):
-        parser.add_argument(child, help=argparse.SUPPRESS)
+    for part in ("--peak", "--floors", "--explain-peak"):
+        parser.add_argument(part, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.peak:
         print(peak_of(given.peak))
@@ -202,23 +191,14 @@ def main() -> None:
     elif given.explain_peak:
         print(explain_peak(Path(given.explain_peak)))
     else:
-        show(given.rounds, given.json)
-
-
-def show(rounds: int, as_json: bool) -> None:
-    """Run all four and print them."""
-    rows = [
-        ratio_of_times(rounds),
-        ratio_of_peaks(max(rounds // 2, 1)),
-        ratio_to_floors(max(rounds // 2, 1)),
-        ratio_of_lengths(),
-    ]
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    print("| what | ratio | at most | runs |\n|---|---|---|---|")
-    for row in rows:
-        print(f"| {row['what']} | {row['ratio']:.2f} | {row['limit']:.2f} | {row['n']} |")
+        few = max(given.rounds // 2, 1)
+        rows = [
+            ratio_of_times(given.rounds),
+            ratio_of_peaks(few),
+            ratio_to_floors(few),
+            ratio_of_lengths(),
+        ]
+        show(rows, given.json)
 
 
 if __name__ == "__main__":

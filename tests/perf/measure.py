@@ -1,0 +1,47 @@
+"""What the cost scripts share: interleaved times, children of their own, and the table."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Row = dict[str, Any]
+"""what, ratio, limit, n, and whatever else is worth keeping."""
+
+
+def interleaved(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every job, round by round in turns forwards and backwards; the first warms up."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for index in range(rounds + 1):
+        order = list(jobs.items())
+        for name, job in order if index % 2 else reversed(order):
+            began = time.perf_counter()
+            job()
+            times[name].append(time.perf_counter() - began)
+    return {name: seconds[1:] for name, seconds in times.items()}
+
+
+def peak_bytes() -> int:
+    """Most resident memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def child(script: str, *arguments: object) -> float:
+    """The number that a script prints in a process of its own."""
+    command = [sys.executable, script, *map(str, arguments)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def show(rows: Sequence[Row], as_json: bool) -> None:
+    """All rows as JSON, or as a Markdown table."""
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    print("| what | ratio | at most | runs |\n|---|---|---|---|")
+    for row in rows:
+        print(f"| {row['what']} | {row['ratio']:.2f} | {row['limit']:.2f} | {row['n']} |")
