@@ -19,7 +19,16 @@ from staa_cli.errors import CheckpointError
 
 SUFFIXES = (".pyth", ".pth", ".pt", ".bin", ".safetensors")
 
-_WRAPPERS = ("model_state", "model_ema", "model", "module", "state_dict")
+_WRAPPERS = (
+    "model_state",
+    "model_ema",
+    "model",
+    "module",
+    "state_dict",
+    "target_encoder",
+    "encoder",
+    "classifiers",
+)
 _PREFIXES = ("module.", "model.", "backbone.", "encoder.")
 _IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
 _BARE = "save the weights alone: safetensors.torch.save_file(model.state_dict(), 'w.safetensors')"
@@ -62,7 +71,10 @@ def read_weights(files: Iterable[Path]) -> dict[str, Tensor]:
     """
     tensors: dict[str, Tensor] = {}
     for path in files:
-        tensors |= _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+        if path.suffix == ".safetensors":
+            tensors |= _read_safetensors(path)
+        else:
+            tensors |= _without_prefixes(_read_pickle(path))
     # A copy, because numbers depend on how memory is aligned, and that of a mapped file varies.
     tensors = {
         name: value.to(torch.float32, copy=True) if value.is_floating_point() else value
@@ -160,8 +172,11 @@ def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, Mapping):
         raise CheckpointError(f"{path} holds a {type(loaded).__name__}, not weights by name", _BARE)
     for wrapper in _WRAPPERS:
-        if isinstance(loaded.get(wrapper), Mapping):
-            return _unwrap(loaded[wrapper], path)
+        inner = loaded.get(wrapper)
+        if isinstance(inner, list) and inner:  # probes that were trained side by side
+            inner = inner[0]
+        if isinstance(inner, Mapping):
+            return _unwrap(inner, path)
     tensors = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
     if not tensors:
         raise CheckpointError(f"{path} holds no weights but {_first([*map(str, loaded)])}", _BARE)

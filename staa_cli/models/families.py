@@ -34,6 +34,7 @@ class Family:
         build: the module from those arguments; it has ``num_classes``, ``layout()``, and
             ``attention_layers()``.
         input: what a built module expects, as it was published.
+        from_dialect: tensors under their own names to arguments that only the dialect tells.
         left_out: beginnings of names that have no part in a decision, such as a decoder's.
         labels: names of a built module's classes where no checkpoint tells them, or None.
         note: what a user should know before believing a result.
@@ -48,6 +49,7 @@ class Family:
     measured: Callable[[State], dict[str, Any]]
     build: Callable[..., nn.Module]
     input: Callable[[Any], ModelInput]
+    from_dialect: Callable[[State], dict[str, Any]] = lambda tensors: {}
     left_out: tuple[str, ...] = ()
     labels: Callable[[Any], tuple[str, ...] | None] = lambda module: None
     note: str = ""

@@ -10,7 +10,7 @@ from staa_cli.errors import UnavailableError
 from staa_cli.models.checkpoints import misfits
 from staa_cli.models.hub import Announce, fetch
 from staa_cli.models.names import HUB, published
-from staa_cli.models.sources import examine_file, examine_folder
+from staa_cli.models.sources import examine_files, examine_folder, files_of
 
 
 def inspect_model(
@@ -32,18 +32,18 @@ def inspect_model(
         CheckpointError: it is no checkpoint, or of no family that is known here.
         UnavailableError: there is nothing of that name.
     """
-    path = Path(name).expanduser()
-    if not path.exists():
+    path, files = Path(name).expanduser(), files_of(name)
+    if not files and not path.is_dir():
         if name not in published() and not name.startswith(HUB):
             raise UnavailableError(
                 f"there is no file or folder {name!r}", "`staa models` lists what has a name"
             )
         repo = published()[name].repo if name in published() else name.removeprefix(HUB)
         path = fetch(repo, offline=offline, announce=announce)
-    found = examine_folder(path, arch) if path.is_dir() else examine_file(path, arch)
+    found = examine_files(files, arch) if files else examine_folder(path, arch)
     faults = misfits(found.module, found.state)
     return {
-        "path": str(path),
+        "path": name if files else str(path),
         "files": [{"name": file.name, "bytes": file.stat().st_size} for file in found.files],
         "family": found.family,
         "configuration": found.arguments,

@@ -19,8 +19,9 @@ from staa_cli.models.preprocess import preprocess_frame, view_box
 from staa_cli.models.sources import (
     Opened,
     architectures,
+    files_of,
     open_bundled,
-    open_file,
+    open_files,
     open_folder,
     open_hub,
     open_random,
@@ -105,7 +106,8 @@ def load_model(
 
     Args:
         name: a bundled model; a folder with ``config.json``; a ``.pyth``, ``.pth``, ``.pt``,
-            ``.bin``, or ``.safetensors`` file; ``hf-hub:ORG/NAME[@REVISION]``; a published name
+            ``.bin``, or ``.safetensors`` file, or two with a comma between, an encoder's and its
+            probe's; ``hf-hub:ORG/NAME[@REVISION]``; a published name
             from `staa models`; ``timm:NAME``, an image transformer a frame at a time;
             ``package.module:factory``, which is imported; a model of an installed package; or a
             ``test_`` architecture, with random weights. Bundled names come first: write ``./name``
@@ -168,8 +170,8 @@ def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Ope
         return open_bundled(cards[name])
     if path.is_dir():
         return open_folder(path, arch)
-    if path.is_file():
-        return open_file(path, arch)
+    if files := files_of(name):
+        return open_files(files, arch)
     if name in published() or name.startswith(HUB):
         repo = published()[name].repo if name in published() else name.removeprefix(HUB)
         return open_hub(repo, arch, offline, announce)

@@ -103,9 +103,9 @@ def open_folder(folder: Path, arch: str | None) -> Opened:
     return _load(examine_folder(folder, arch))
 
 
-def open_file(path: Path, arch: str | None) -> Opened:
-    """A checkpoint file in, its model out, as far as the shapes of its tensors tell."""
-    return _load(examine_file(path, arch))
+def open_files(paths: tuple[Path, ...], arch: str | None) -> Opened:
+    """A checkpoint in one file or several, its model out, as far as the tensors' shapes tell."""
+    return _load(examine_files(paths, arch))
 
 
 def open_hub(name: str, arch: str | None, offline: bool, announce: Announce) -> Opened:
@@ -181,13 +181,22 @@ def examine_folder(folder: Path, arch: str | None) -> Examined:
     return replace(found, input=given, labels=labels, note=note)
 
 
-def examine_file(path: Path, arch: str | None) -> Examined:
-    """A checkpoint file to what is in it.
+def files_of(name: str) -> tuple[Path, ...]:
+    """``a.pt`` or ``encoder.pt,probe.pt`` to the files, () where one of them is none."""
+    paths = tuple(Path(part).expanduser() for part in name.split(","))
+    if Path(name).expanduser().is_file():
+        return (Path(name).expanduser(),)
+    return paths if all(path.is_file() for path in paths) else ()
+
+
+def examine_files(paths: tuple[Path, ...], arch: str | None) -> Examined:
+    """A checkpoint's file, or an encoder's and its probe's, to what is in it.
 
     Raises:
         CheckpointError: it is none, or of no supported family.
     """
-    return _examine(path, (path,), None if arch is None else family_of_arch(arch), arch, None)
+    family = None if arch is None else family_of_arch(arch)
+    return _examine(paths[0], paths, family, arch, None)
 
 
 def _examine(
@@ -203,6 +212,8 @@ def _examine(
     left_out = tuple(name for name in tensors if name.startswith(family.left_out or ("\0",)))
     state = family.convert({n: tensor for n, tensor in tensors.items() if n not in left_out})
     build, arguments = _recipe(family, state, arch, config)
+    if config is None:
+        arguments = {**arguments, **family.from_dialect(tensors)}
     module = _build(build, arguments)
     return Examined(
         path=path,

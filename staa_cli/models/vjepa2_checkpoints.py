@@ -44,8 +44,10 @@ _RENAMES = (
     ("attention.value", "attn.v"),
     ("attention.proj", "attn.proj"),
     ("classifier", "head"),
+    ("linear.", "head."),
 )
 _HEADS = {1024: 16, 1280: 16, 1408: 22}
+_PROBE = {"pooler_heads": 16, "pooler_eps": 1e-5}
 _STEM = "patch_embed.proj.weight"
 _QUERY = "pooler.query_tokens"
 _READ = "pooler.cross_attention_block.xattn"
@@ -123,6 +125,11 @@ def from_state(state: State) -> dict[str, Any]:
     }
 
 
+def from_dialect(tensors: State) -> dict[str, Any]:
+    """What the authors' own probes have otherwise than Hugging Face's: heads, and an eps."""
+    return _PROBE if "linear.weight" in tensors else {}
+
+
 def measured(state: State) -> dict[str, Any]:
     """Classes, as the weights have them.
 
@@ -157,6 +164,7 @@ FAMILIES.register("vjepa2")(
         recognise=recognise,
         from_config=from_config,
         from_state=from_state,
+        from_dialect=from_dialect,
         measured=measured,
         build=VJEPA2,
         input=published_input,

@@ -274,3 +274,28 @@ def test_mean_rows_need_no_matrix(tmp_path: Path) -> None:
         ours.forward(clip())
     torch.testing.assert_close(read["row", 2], read["map", 2].mean(dim=1), rtol=0, atol=1e-6)
     torch.testing.assert_close(read["first", 2], read["map", 2][:, 0], rtol=0, atol=1e-6)
+
+
+def test_the_authors_own_two_files_of_vjepa2(tmp_path: Path) -> None:
+    """Encoder and probe apart, under their prefixes: the model that Hugging Face's folder gives."""
+    case = CASES["vjepa2"]
+    sizes = {"hidden_size": 1024, "num_attention_heads": 16, "num_hidden_layers": 1}
+    sizes |= {"patch_size": 32, "crop_size": 256, "frames_per_clip": 16, "mlp_ratio": 1.0}
+    reference(case, **sizes, layer_norm_eps=1e-5).save_pretrained(tmp_path / "hf")
+    ours = load(tmp_path / "hf")
+    state = ours.module.state_dict()
+    probe = {n: t for n, t in state.items() if n.startswith(("pooler.", "head."))}
+    encoder = {f"module.backbone.{n}": t for n, t in state.items() if n not in probe}
+    probe = {f"module.{n.replace('head.', 'linear.')}": t for n, t in probe.items()}
+    torch.save(
+        {"encoder": {"x": torch.ones(1)}, "target_encoder": encoder, "epoch": 3},
+        tmp_path / "encoder.pt",
+    )
+    torch.save({"classifiers": [probe, probe], "epoch": 3}, tmp_path / "probe.pt")
+    both = load(f"{tmp_path / 'encoder.pt'},{tmp_path / 'probe.pt'}")
+    # The encoder's own eps is smaller; give it the folder's, which is the probe's.
+    for norm in (both.module.norm, both.module.blocks[0].norm1, both.module.blocks[0].norm2):
+        norm.eps = 1e-5
+    wanted = ours.forward(clip(16, 256)[:1])
+    torch.testing.assert_close(both.forward(clip(16, 256)[:1]), wanted, rtol=1e-4, atol=1e-4)
+    assert_refused(tmp_path / "encoder.pt", "head")
