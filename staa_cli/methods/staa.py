@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from staa_cli.errors import UsageError
@@ -36,10 +35,8 @@ from staa_cli.models.taps import Tap, cls_row, full_map, mean_row
 from staa_cli.schema import AttentionLayout
 
 COMBINATIONS = ("mean", "contrast")
-TEMPORAL_SHARE = 0.25
-"""Exponent of the temporal factor of ``contrast``, chosen on development clips (README)."""
-UNLIKE_FLOOR = 1e-3
-"""Added to how unlike a frame attends, of at most 2: rounding alone shall not rank frames."""
+UNLIKE_FLOOR = 1e-2
+"""Added to how unlike itself a place attends, of at most 2: rounding or a codec ranks no frames."""
 
 
 @register("staa")
@@ -57,9 +54,14 @@ class Staa(Method):
     heeds = frozenset({"layers", "combine"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
-        """The class token's spatial row and the temporal maps of the chosen blocks."""
-        combination(layout, options)
+        """The class token's spatial row and the temporal maps of the chosen blocks.
+
+        Where blocks are contrasted, time is read in the last of them alone.
+        """
         blocks = self.blocks(layout, options)
+        if combination(layout, options) == "contrast":
+            rows = [Tap("spatial", block, "space", cls_row) for block in blocks]
+            return [*rows, Tap("temporal", blocks[-1], "time", full_map)]
         return [tap for block in blocks for tap in path_taps(layout, block)]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
@@ -78,7 +80,7 @@ class Staa(Method):
         if combination(layout, evidence.options) == "contrast":
             read = [spatial_rows(evidence, block) for block in blocks]
             rows = torch.stack([row for row, _ in read])
-            maps = torch.stack([temporal_maps(evidence, block) for block in blocks])
+            maps = temporal_maps(evidence, blocks[-1])
             values = contrast(rows.reshape(*rows.shape[:2], *layout.grid), maps)
             masses = [mass for _, mass in read if mass is not None]
             return Reading(values, torch.stack(masses).mean(dim=0))
@@ -106,33 +108,25 @@ def combination(layout: AttentionLayout, options: Options) -> str:
 
 
 def contrast(rows: Tensor, maps: Tensor) -> Tensor:
-    """Where every block looks, at the times when those places attend unlike they usually do.
+    """Where every block looks, at the times when such a place attends unlike it usually does.
 
-    Space: the geometric mean of S over blocks, which keeps what all of them look at, smoothed over
-    the neighbouring tokens, as a share of its frame. Time: how far the row T[p, t, :] of a place is
-    from that place's median row, summed over the places by their share; J ranks frames by who is
-    asked, but a frame at rest is asked as often as one of an event, since each explains the other.
-    The two are multiplied as they would be in a weighted geometric mean, time to the power of
-    `TEMPORAL_SHARE`: enough to rank the frames, and too little to move the place.
+    Space: the geometric mean of S over blocks, which keeps what all of them look at. Time: how far
+    the row T[p, t, :] of a place in the last of them is from that place's median row. J ranks
+    frames by who is asked, but a frame at rest is asked as often as one of an event, since each
+    explains the other.
 
     Args:
         rows: S [blocks, B, T, h, w].
-        maps: T [blocks, B, h*w, T, T'].
+        maps: T of the last block [B, h*w, T, T'].
 
     Returns:
         [B, T, h, w], a clip's sum is one.
     """
-    tiny = torch.finfo(torch.float32).tiny
-    looked = rows.clamp_min(tiny).log().mean(dim=0).exp()  # [B, T, h, w]
-    looked = F.avg_pool3d(F.pad(looked[:, None], (1,) * 6, mode="replicate"), 3, stride=1)[:, 0]
-    share = looked / looked.sum(dim=(2, 3), keepdim=True)
-    usual = maps.median(dim=3, keepdim=True).values  # [blocks, B, P, 1, T']
-    unlike = (maps - usual).abs().sum(dim=4).mean(dim=0)  # [B, P, T]
-    moment = torch.einsum("bp,bpt->bt", share.mean(dim=1).flatten(1), unlike)
-    moment = F.avg_pool1d(F.pad(moment[:, None], (1, 1), mode="replicate"), 3, stride=1)[:, 0]
-    weight = (moment + UNLIKE_FLOOR) ** TEMPORAL_SHARE  # [B, T]
-    weight = weight / weight.sum(dim=1, keepdim=True)
-    return share * weight[:, :, None, None]
+    looked = rows.clamp_min(torch.finfo(torch.float32).tiny).log().mean(dim=0).exp()
+    usual = maps.median(dim=2, keepdim=True).values  # [B, P, 1, T']
+    unlike = (maps - usual).abs().sum(dim=3).transpose(1, 2)  # [B, T, P]
+    values = looked * (unlike + UNLIKE_FLOOR).reshape(looked.shape)
+    return values / values.sum(dim=(1, 2, 3), keepdim=True)
 
 
 def path_taps(layout: AttentionLayout, block: int) -> list[Tap]:

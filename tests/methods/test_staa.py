@@ -31,7 +31,7 @@ from staa_cli.errors import UsageError
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.base import to_grid
 from staa_cli.methods.explain import explain_batch
-from staa_cli.methods.staa import TEMPORAL_SHARE, UNLIKE_FLOOR, contrast
+from staa_cli.methods.staa import UNLIKE_FLOOR, contrast
 from staa_cli.schema import AttentionLayout
 
 
@@ -70,24 +70,13 @@ def contrasted(seen: dict[tuple[str, int], Layer], blocks: list[int]) -> Array:
     """The contrast [B, T, h, w] by its definition, one token after the other."""
     maps = {key: layer.attention.mean(axis=1) for key, layer in seen.items()}
     space = [maps["spatial", n][:, 0, 1:].reshape(B, T, h, w) for n in blocks]
-    time = [maps["temporal", n].reshape(B, h, w, T, T) for n in blocks]
-    looked, share = np.prod(space, axis=0) ** (1 / len(blocks)), np.zeros((B, T, h, w))
-    for b, t, y, x in np.ndindex(share.shape):
-        near = np.ix_(*(np.clip([i - 1, i, i + 1], 0, n - 1) for i, n in ((t, T), (y, h), (x, w))))
-        share[b, t, y, x] = looked[b][near].mean()
-    share /= share.sum(axis=(2, 3), keepdims=True)
-    moment = np.zeros((B, T))
-    for b, t, y, x in np.ndindex(share.shape):
-        for attention in time:
-            rows = attention[b, y, x]  # [T, T']
-            usual = np.sort(rows, axis=0)[(T - 1) // 2]
-            unlike = np.abs(rows[t] - usual).sum() / len(time)
-            moment[b, t] += share[b, :, y, x].mean() * unlike
-    ends = [np.clip([t - 1, t, t + 1], 0, T - 1) for t in range(T)]
-    smooth = np.stack([moment[:, near].mean(axis=1) for near in ends], axis=1)
-    weight = (smooth + UNLIKE_FLOOR) ** TEMPORAL_SHARE
-    weight /= weight.sum(axis=1, keepdims=True)
-    return np.asarray(share * weight[:, :, None, None])
+    time = maps["temporal", blocks[-1]].reshape(B, h, w, T, T)
+    values = np.prod(space, axis=0) ** (1 / len(blocks))
+    for b, t, y, x in np.ndindex(values.shape):
+        rows = time[b, y, x]  # [T, T']
+        usual = np.sort(rows, axis=0)[(T - 1) // 2]
+        values[b, t, y, x] *= np.abs(rows[t] - usual).sum() + UNLIKE_FLOOR
+    return np.asarray(values / values.sum(axis=(1, 2, 3), keepdims=True))
 
 
 @pytest.mark.parametrize(("layers", "blocks"), [("all", [0, 1]), ("last", [1])])
@@ -101,11 +90,12 @@ def test_contrast_is_what_its_definition_says(layers: str, blocks: list[int]) ->
     assert frames.max() > 1.02 * frames.min()  # time is in it
 
 
-def test_contrast_of_frames_that_attend_alike_ranks_none_of_them() -> None:
-    """Not even where rounding makes them differ in the last digit."""
-    maps = torch.full((2, 1, P, T, T), 1 / T) + 1e-8 * torch.rand(2, 1, P, T, T)
-    values = contrast(torch.rand(2, 1, T, h, w), maps).sum(dim=(2, 3))
-    torch.testing.assert_close(values, torch.full((1, T), 1 / T), rtol=1e-3, atol=0)
+def test_contrast_of_frames_that_attend_alike_is_where_they_look() -> None:
+    """Not even rounding in the last digit ranks one of them."""
+    maps = torch.full((1, P, T, T), 1 / T) + 1e-8 * torch.rand(1, P, T, T)
+    rows = torch.rand(2, 1, T, h, w)
+    looked = (rows[0] * rows[1]).sqrt()
+    torch.testing.assert_close(contrast(rows, maps), looked / looked.sum(), rtol=1e-3, atol=0)
 
 
 def test_the_default_contrasts_all_blocks_of_divided_attention_and_reads_the_last_of_others() -> (
