@@ -10,7 +10,7 @@ from staa_cli.render import storyboard, storyboard_indices
 from staa_cli.video import iter_frames
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = "hop"
+SAMPLE = "shake"
 
 
 def main() -> None:

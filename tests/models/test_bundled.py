@@ -91,4 +91,4 @@ def test_the_bundled_model_tells_events_apart() -> None:
     clips = [event_clip(clip_seed("test", 0, index), STANDARD) for index in range(36)]
     logits = torch.cat([model.forward(model.preprocess(clip.frames)) for clip in clips])
     right = logits.argmax(dim=1) == torch.tensor([clip.label for clip in clips])
-    assert right.float().mean() > 0.6  # chance is 0.11
+    assert right.float().mean() > 0.85  # chance is 0.11
