@@ -147,7 +147,7 @@ def test_the_background_says_nothing() -> None:
 
 
 def test_pixels_of_one_frame_say_little() -> None:
-    assert probe(middle_frame) < 0.2
+    assert probe(middle_frame) < 0.25
 
 
 def test_one_frame_read_without_error_leaves_most_labels_open() -> None:
