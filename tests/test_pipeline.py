@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import weakref
 from dataclasses import replace
@@ -524,3 +526,12 @@ def test_what_is_no_video_is_told(
         path.write_bytes(content)
     with pytest.raises(VideoError):
         explain_video(path, model)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system tells it right")
+def test_the_peak_is_this_processes_own_and_not_what_its_parent_had() -> None:
+    ballast = bytearray(15 * 10**8)
+    assert len(ballast) > 0
+    code = "from staa_cli.facts import peak_memory_bytes; print(peak_memory_bytes())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 1e7 < int(done.stdout) < 14e8 < facts.peak_memory_bytes()

@@ -15,7 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from measure import child, interleaved, peak_bytes, show
+from measure import child, interleaved, show
+
+from staa_cli.facts import peak_memory_bytes
 
 CLIP_S, RATE, SIZE = 10, 24, (640, 360)
 
@@ -66,7 +68,7 @@ def peak_of(kind: str) -> int:
         predict_batch(model, clip)
     else:
         explain_batch(model, model.layout(), clip, get_method("staa"), Options())
-    return peak_bytes()
+    return peak_memory_bytes()
 
 
 def ratio_of_peaks(rounds: int) -> dict[str, Any]:
@@ -157,7 +159,7 @@ def explain_peak(video: Path) -> int:
     from staa_cli import explain_video
 
     explain_video(video).save(video.parent / f"{video.stem}-out")
-    return peak_bytes()
+    return peak_memory_bytes()
 
 
 def write_clip(path: Path, duration_s: int) -> None:

@@ -12,7 +12,9 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from measure import Row, child, interleaved, peak_bytes, show
+from measure import Row, child, interleaved, show
+
+from staa_cli.facts import peak_memory_bytes
 
 FAMILIES = {
     "timesformer": ("TimeSformer-B 8x224", 1.05),
@@ -124,7 +126,7 @@ def above_loaded(rounds: int) -> Row:
 def peak_of(family: str, kind: str) -> int:
     """Peak resident bytes of this process after one pass."""
     jobs_of(family, () if kind == "plain" else (kind,))[kind]()
-    return peak_bytes()
+    return peak_memory_bytes()
 
 
 def above_of(kind: str) -> int:
@@ -135,9 +137,9 @@ def above_of(kind: str) -> int:
         _, clip = build("videomae")
         run = reference("videomae", attentions=True)
         job = lambda: run(clip)  # noqa: E731
-    before = peak_bytes()
+    before = peak_memory_bytes()
     job()
-    return peak_bytes() - before
+    return peak_memory_bytes() - before
 
 
 def _row(what: str, ours: list[float], theirs: list[float], limit: float) -> Row:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -24,11 +23,6 @@ def interleaved(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
             job()
             times[name].append(time.perf_counter() - began)
     return {name: seconds[1:] for name, seconds in times.items()}
-
-
-def peak_bytes() -> int:
-    """Most resident memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def child(script: str, *arguments: object) -> float:
