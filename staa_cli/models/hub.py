@@ -19,6 +19,7 @@ from staa_cli.models.checkpoints import find_weights
 Announce = Callable[[str], None]
 """Told, in one line, what is about to be downloaded."""
 
+_OFFLINE = ("STAA_OFFLINE", "HF_HUB_OFFLINE")
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 _FACTS = ("config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 _WEIGHTS = (
@@ -49,7 +50,7 @@ def fetch(name: str, *, offline: bool = False, announce: Announce = lambda line:
     cached = _cached(repo, revision)
     if cached is not None:
         return cached
-    if offline or os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
+    if offline or any(os.environ.get(name, "0") not in ("", "0") for name in _OFFLINE):
         raise UnavailableError(
             f"{name} is not in the cache, and nothing is downloaded offline",
             f"once, with a network: hf download {_arguments(repo, revision)}",

@@ -9,7 +9,7 @@ from typing import Any
 from staa_cli.errors import UnavailableError
 from staa_cli.models.checkpoints import misfits
 from staa_cli.models.hub import Announce, fetch
-from staa_cli.models.names import HUB, published
+from staa_cli.models.names import repository
 from staa_cli.models.sources import examine_files, examine_folder, files_of
 
 
@@ -34,11 +34,11 @@ def inspect_model(
     """
     path, files = Path(name).expanduser(), files_of(name)
     if not files and not path.is_dir():
-        if name not in published() and not name.startswith(HUB):
+        repo = repository(name)
+        if repo is None:
             raise UnavailableError(
                 f"there is no file or folder {name!r}", "`staa models` lists what has a name"
             )
-        repo = published()[name].repo if name in published() else name.removeprefix(HUB)
         path = fetch(repo, offline=offline, announce=announce)
     found = examine_files(files, arch) if files else examine_folder(path, arch)
     faults = misfits(found.module, found.state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from staa_cli.models.cards import list_models, read_cards
 from staa_cli.models.factories import open_factory
 from staa_cli.models.hub import Announce
 from staa_cli.models.labels import read_labels
-from staa_cli.models.names import HUB, TIMM, installed, is_factory, published
+from staa_cli.models.names import TIMM, installed, is_factory, published, repository
 from staa_cli.models.preprocess import preprocess_frame, view_box
 from staa_cli.models.sources import (
     Opened,
@@ -130,7 +129,6 @@ def load_model(
     precision = "fp32" if precision == "auto" else precision
     if precision not in _PRECISIONS:
         raise UsageError(f"unknown precision {precision!r}", f"auto, {', '.join(_PRECISIONS)}")
-    offline = offline or os.environ.get("STAA_OFFLINE", "0") not in ("", "0")
     module, info = _open(name, arch, offline, announce)
     if labels is not None:
         info = replace(info, labels=read_labels(Path(labels), len(info.labels)))
@@ -172,8 +170,7 @@ def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Ope
         return open_folder(path, arch)
     if files := files_of(name):
         return open_files(files, arch)
-    if name in published() or name.startswith(HUB):
-        repo = published()[name].repo if name in published() else name.removeprefix(HUB)
+    if repo := repository(name):
         return open_hub(repo, arch, offline, announce)
     if name.startswith(TIMM):
         return open_timm(name, offline, announce)

@@ -47,6 +47,13 @@ def published() -> dict[str, Published]:
     return {name: Published(name, **row) for name, row in rows.items()}
 
 
+def repository(name: str) -> str | None:
+    """``org/name``, and ``@revision`` where it is pinned, that a name stands for on the hub."""
+    if name in published():
+        return published()[name].repo
+    return name.removeprefix(HUB) if name.startswith(HUB) else None
+
+
 def installed() -> dict[str, str]:
     """Models of installed packages: name to ``package.module:factory``."""
     from importlib.metadata import entry_points  # which reads mail, and takes as long as that
