@@ -26,7 +26,6 @@ from staa_cli.models.sources import (
     open_random,
     open_timm,
 )
-from staa_cli.models.taps import offer
 from staa_cli.registry import did_you_mean
 from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput, UInt8
 
@@ -134,8 +133,6 @@ def load_model(
         info = replace(info, labels=read_labels(Path(labels), len(info.labels)))
     module = module.to(target, _PRECISIONS[precision]).eval().requires_grad_(False)
     if compile:
-        # Who reads is decided anew in every pass: that part stays as it is written.
-        torch._dynamo.disallow_in_graph(offer)
         module.compile()
     return LoadedModel(module, info, target, precision)
 

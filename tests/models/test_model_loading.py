@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from checkpoint_checks import assert_refused, load
 from torch import Tensor
 
 from staa_cli.errors import UnavailableError, UsageError
+from staa_cli.methods import Options, get_method
+from staa_cli.methods.explain import explain_batch
 from staa_cli.models.loading import find_device, load_model
 from staa_cli.models.timesformer import TimeSformer
 
@@ -101,6 +105,23 @@ def test_half_precision_stays_near_and_answers_in_float32(tiny_clip: Tensor) -> 
     assert 0 < (rough - exact).abs().max() < 0.05 * exact.abs().max()
     with pytest.raises(UsageError, match="int4"):
         load("test_timesformer", precision="int4")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for the CPU with g++")
+def test_a_compiled_model_is_read_like_any_other(tiny_clip: Tensor) -> None:
+    """First nobody reads, then two methods do: what was compiled before must not blind them."""
+    plain, compiled = load("test_timesformer"), load("test_timesformer", compile=True)
+    torch.testing.assert_close(
+        compiled.forward(tiny_clip), plain.forward(tiny_clip), rtol=0, atol=1e-5
+    )
+    for name in ("staa", "rollout"):
+        method = get_method(name)
+        ours, wanted = (
+            explain_batch(model.module, model.layout, tiny_clip, method, Options()).values
+            for model in (compiled, plain)
+        )
+        np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=1e-7)
 
 
 # What costs nothing
