@@ -61,6 +61,9 @@ class ClipReader:
         self.backed_off = False
         self._on_progress, self.watch = on_progress, watch
 
+    def __len__(self) -> int:
+        return len(self._clips)
+
     def forward(self, stage: str, work: Work[R]) -> Iterator[tuple[tuple[int, ...], R]]:
         """One pass: (positions in `clips` [B], what `work` made of them), batch by batch.
 

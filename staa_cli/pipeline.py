@@ -19,7 +19,7 @@ from staa_cli.clips import ClipReader
 from staa_cli.config import MethodSettings, PostSettings, Settings
 from staa_cli.errors import InputError, UsageError
 from staa_cli.methods import Method, Options, get_method
-from staa_cli.methods.explain import Explained, explain_batch, predict_batch
+from staa_cli.methods.explain import Explained, collect, explain_batch, predict_batch
 from staa_cli.methods.postprocess import postprocess
 from staa_cli.models.hub import Announce
 from staa_cli.models.loading import LoadedModel, load_model
@@ -249,7 +249,7 @@ def method_options(settings: MethodSettings) -> Options:
     return Options(settings.layers, settings.combine, settings.seed)
 
 
-def pool(probabilities: Sequence[Float32], background: int | None) -> Float32:
+def pool(probabilities: Sequence[Float32] | Float32, background: int | None) -> Float32:
     """Probabilities of clips [C, classes] in, of the video [classes] out: their mean.
 
     Where a class stands for "nothing happens here", a clip counts the less the more it is of that
@@ -339,10 +339,10 @@ def _most_probable(reader: ClipReader, model: LoadedModel) -> int:
     def predict(inputs: Tensor, numbers: Sequence[int]) -> Float32:
         return predict_batch(model.module, model.place(inputs))
 
-    rows: dict[int, Float32] = {}
+    rows = np.empty((len(reader), len(model.labels)), np.float32)
     for numbers, found in reader.forward("predicting", predict):
-        rows |= zip(numbers, found, strict=True)
-    return int(pool([rows[i] for i in sorted(rows)], model.info.background).argmax())
+        rows[list(numbers)] = found
+    return int(pool(rows, model.info.background).argmax())
 
 
 def _attribute(
@@ -357,12 +357,8 @@ def _attribute(
     def attend(inputs: Tensor, numbers: Sequence[int]) -> Explained:
         return _attend(model, inputs, method, options, target, numbers)
 
-    rows: dict[int, tuple[Float32, Attribution]] = {}
-    for numbers, explained in reader.forward("explaining", attend):
-        found = _attributions(explained, model, method, options)
-        rows |= zip(numbers, zip(explained.probabilities, found, strict=True), strict=True)
-    ordered = [rows[i] for i in sorted(rows)]
-    return [row for row, _ in ordered], [attribution for _, attribution in ordered]
+    explained = collect(reader.forward("explaining", attend), len(reader))
+    return list(explained.probabilities), _attributions(explained, model, method, options)
 
 
 def _pieces(

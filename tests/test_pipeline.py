@@ -312,6 +312,17 @@ def test_no_more_frames_are_kept_than_clips_still_need(
     assert max(alive) == 4
 
 
+def test_what_is_kept_of_the_clips_lies_in_one_block(explained: VideoExplanation) -> None:
+    # Ten minutes of video took 1.10 of one minute's memory while each clip kept a block of its own.
+    assert len(explained.attributions) > 1
+    for kept in (
+        [attribution.values for attribution in explained.attributions],
+        [prediction.probabilities for prediction in explained.clip_predictions],
+    ):
+        assert len({id(array.base) for array in kept}) == 1
+        assert sum(array.nbytes for array in kept) == kept[0].base.nbytes
+
+
 def test_progress_is_told_for_every_pass(video: Path, model: LoadedModel) -> None:
     progress = Progress()
     found = explain_video(video, model, method="staa-logit", settings=asked(), on_progress=progress)

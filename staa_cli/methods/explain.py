@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -66,6 +67,26 @@ def explain_batch(
         values=reading.values.float().cpu().numpy(),
         cls_self_mass=tuple(masses.tolist()) if masses is not None else (None,) * len(logits),
     )
+
+
+def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Explained:
+    """Batches, each with the numbers of its clips, as one; every number below `clips` comes once.
+
+    What is kept of a clip goes into one block for all of them: small arrays that stay, strewn
+    among the large ones that every pass frees, keep that memory from being used again, and the
+    process grows with the length of the video by twenty times what it keeps.
+    """
+    probabilities = values = np.empty((0, 0), np.float32)
+    targets = [0] * clips
+    masses: list[float | None] = [None] * clips
+    for numbers, part in parts:
+        if not len(values):
+            probabilities = np.empty((clips, *part.probabilities.shape[1:]), np.float32)
+            values = np.empty((clips, *part.values.shape[1:]), np.float32)
+        probabilities[list(numbers)], values[list(numbers)] = part.probabilities, part.values
+        for number, target, mass in zip(numbers, part.targets, part.cls_self_mass, strict=True):
+            targets[number], masses[number] = target, mass
+    return Explained(probabilities, tuple(targets), values, tuple(masses))
 
 
 def _fitted(layout: AttentionLayout, inputs: Tensor) -> AttentionLayout:
