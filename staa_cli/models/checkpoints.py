@@ -26,6 +26,7 @@ _WRAPPERS = (
     "module",
     "state_dict",
     "target_encoder",
+    "ema_encoder",
     "encoder",
     "classifiers",
 )

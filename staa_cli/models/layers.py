@@ -161,6 +161,14 @@ class TubeletEmbed(nn.Module):
         return self.proj(x.transpose(1, 2)).flatten(2).transpose(1, 2)  # type: ignore[no-any-return]
 
 
+def init_linear(module: nn.Module) -> None:
+    """Weights of every projection in `module` for training from nothing."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+
 def create(
     build: Callable[..., M], pretrained: bool, defaults: dict[str, Any], overrides: dict[str, Any]
 ) -> M:

@@ -16,7 +16,7 @@ from timm.layers.patch_embed import PatchEmbed
 from timm.models import register_model
 from torch import Tensor, nn
 
-from staa_cli.models.layers import ConvStem, TapAttention, TapNorm, create
+from staa_cli.models.layers import ConvStem, TapAttention, TapNorm, create, init_linear
 from staa_cli.schema import AttentionLayout
 
 AttentionType = Literal["divided_space_time", "joint_space_time", "space_only"]
@@ -145,10 +145,7 @@ class TimeSformer(nn.Module):
             tables.append(self.time_embed)
         for table in tables:
             nn.init.trunc_normal_(table, std=0.02)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+        init_linear(self)
 
     def layout(self) -> AttentionLayout:
         """How this model attends, for the methods."""

@@ -14,7 +14,15 @@ import torch
 from timm.models import register_model
 from torch import Tensor, nn
 
-from staa_cli.models.layers import Block, TapNorm, TokenMean, TubeletEmbed, create
+from staa_cli.models.layers import (
+    Block,
+    ConvStem,
+    TapNorm,
+    TokenMean,
+    TubeletEmbed,
+    create,
+    init_linear,
+)
 from staa_cli.schema import AttentionLayout
 
 Pooling = Literal["mean", "token"]
@@ -34,6 +42,7 @@ class VideoMAE(nn.Module):
         mlp_ratio: hidden width of the MLP, of D.
         num_frames: T that it was trained with.
         pooling: ``mean`` of all tokens, then a norm; or ``token`` 0 after the norm.
+        stem: ``patch`` for tubelets by one projection; ``conv`` for `ConvStem` on every frame.
         eps: of the blocks' LayerNorms, and of the last one where the head reads token 0.
         fc_eps: of the norm after the mean.
         init_values: first value of the layer scale; None for none.
@@ -51,6 +60,7 @@ class VideoMAE(nn.Module):
         mlp_ratio: float = 4.0,
         num_frames: int = 16,
         pooling: Pooling = "mean",
+        stem: Literal["patch", "conv"] = "patch",
         eps: float = 1e-6,
         fc_eps: float = 1e-6,
         init_values: float | None = None,
@@ -61,7 +71,13 @@ class VideoMAE(nn.Module):
         self.pooling = pooling
         side = img_size // patch_size
         self.grid_size = (num_frames // tubelet_size, side, side)
-        self.patch_embed = TubeletEmbed(tubelet_size, patch_size, embed_dim)
+        if stem == "conv" and tubelet_size != 1:
+            raise ValueError(f"a conv stem sees one frame at a time, not {tubelet_size}")
+        self.patch_embed = (
+            ConvStem(patch_size, embed_dim)
+            if stem == "conv"
+            else TubeletEmbed(tubelet_size, patch_size, embed_dim)
+        )
         self.blocks = nn.ModuleList(
             Block(embed_dim, num_heads, mlp_ratio, eps, init_values=init_values)
             for _ in range(depth)
@@ -72,6 +88,7 @@ class VideoMAE(nn.Module):
         else:
             self.norm = TapNorm(embed_dim, eps=eps)
         self.head = nn.Linear(embed_dim, num_classes)
+        init_linear(self)
 
     def layout(self) -> AttentionLayout:
         """How this model attends, for the methods."""
@@ -97,21 +114,41 @@ class VideoMAE(nn.Module):
             layers["joint", index] = block.attn
         return layers
 
-    def forward_features(self, x: Tensor) -> Tensor:
+    def forward_features(self, x: Tensor, corner: tuple[int, int] | None = None) -> Tensor:
         """Normalised float [B, T, 3, H, W] to tokens [B, N, D], before any last norm.
+
+        Args:
+            x: the clips.
+            corner: row and column of the token grid at which the upper left of smaller pictures
+                lies; training on parts of the view needs it.
 
         Raises:
             ValueError: the picture has another size than the table of positions.
         """
         side = self.grid_size[1] * self.patch_size
-        if tuple(x.shape[-2:]) != (side, side):
+        if corner is None and tuple(x.shape[-2:]) != (side, side):
             raise ValueError(f"pictures must be {side} x {side}, not {tuple(x.shape[-2:])}")
-        tokens = self.patch_embed(x)
-        # The table counts tokens, not places: a longer clip goes on where a shorter one ends.
-        tokens = tokens + sinusoid_table(*tokens.shape[1:], tokens.device, tokens.dtype)
+        tokens = self._embed(x) + self._positions(x, corner or (0, 0))
         for block in self.blocks:
             tokens = block(tokens)
-        return tokens  # type: ignore[no-any-return]
+        return tokens
+
+    def _embed(self, x: Tensor) -> Tensor:
+        """Clips [B, T, 3, H, W] to tokens [B, N, D] without positions."""
+        if not isinstance(self.patch_embed, ConvStem):
+            return self.patch_embed(x)  # type: ignore[no-any-return]
+        tokens: Tensor = self.patch_embed(x.flatten(0, 1))
+        return tokens.reshape(len(x), -1, self.embed_dim)
+
+    def _positions(self, x: Tensor, corner: tuple[int, int]) -> Tensor:
+        """[N, D] for clips [B, T, 3, H, W] that begin at a corner of the token grid."""
+        # The table counts tokens, not places: a longer clip goes on where a shorter one ends.
+        frames, (rows, columns) = x.shape[1] // self.tubelet_size, self.grid_size[1:]
+        table = sinusoid_table(frames * rows * columns, self.embed_dim, x.device, x.dtype)
+        places = table.reshape(frames, rows, columns, -1)
+        height, width = (length // self.patch_size for length in x.shape[-2:])
+        top, left = corner
+        return places[:, top : top + height, left : left + width].reshape(-1, self.embed_dim)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Tokens [B, N, D] to logits [B, classes], or to what the head reads [B, D]."""
@@ -131,6 +168,23 @@ def sinusoid_table(length: int, dim: int, device: torch.device, dtype: torch.dty
         angle = torch.arange(length, dtype=torch.float64)[:, None] * rate
         table = torch.where(torch.arange(dim) % 2 == 0, angle.sin(), angle.cos())
         return table.to(torch.float32).to(device, dtype)
+
+
+@register_model
+def videomae_tiny_events(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
+    """The bundled model with joint attention: 8 frames of 112 x 112, 14 x 14 tokens each."""
+    defaults = {
+        "img_size": 112,
+        "patch_size": 8,
+        "tubelet_size": 1,
+        "num_classes": 9,
+        "embed_dim": 96,
+        "depth": 4,
+        "num_heads": 3,
+        "num_frames": 8,
+        "stem": "conv",
+    }
+    return create(VideoMAE, pretrained, defaults, kwargs)
 
 
 @register_model

@@ -34,11 +34,13 @@ _RENAMES = (
 _DECODER = ("decoder.", "encoder_to_decoder.", "mask_token")
 _HEADS = {**HEADS, 1408: 16}
 _STEM = "patch_embed.proj.weight"
-_QKV = "blocks.0.attn.qkv.weight"
+_QKV, _BIAS = "blocks.0.attn.qkv.weight", "blocks.0.attn.qkv.bias"
 
 _STRIDE, _RATE = 4, 30.0
 # Something-Something V2 models saw frames spread evenly over a whole clip, some 4 s long.
 _SSV2_CLASSES, _SSV2_SPAN_S = 174, 4
+# UMT (arXiv 2303.16058) is this module with a frame a token; it sees 8 of them, evenly spread.
+_UMT_FRAMES, _UMT_SPAN_S = 8, 10
 
 
 def convert(state: State) -> dict[str, Tensor]:
@@ -47,11 +49,20 @@ def convert(state: State) -> dict[str, Tensor]:
 
 
 def recognise(state: State) -> bool:
-    """Whether converted tensors are a VideoMAE's: tubelets, and no class token or positions."""
+    """Whether converted tensors are a VideoMAE's: tubelets, and no class token or positions.
+
+    Its keys have no bias. Those that transformers 5.6 to 5.17 wrote have one, which a softmax does
+    not see; without a config, they are known only by the norm of the mean.
+    """
     learned = ("cls_token", "pos_embed", "time_embed", "pooler.query_tokens")
     tubelets = _STEM in state and state[_STEM].ndim == 5
-    read_out = "fc_norm.weight" in state or "norm.weight" in state
-    return tubelets and read_out and _QKV in state and not any(n in state for n in learned)
+    if not tubelets or _QKV not in state or any(name in state for name in learned):
+        return False
+    if "fc_norm.weight" in state:
+        return True
+    bias = state.get(_BIAS)
+    unbiased = bias is None or not bool(bias.chunk(3)[1].any())
+    return "norm.weight" in state and unbiased
 
 
 def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,6 +117,7 @@ def from_state(state: State) -> dict[str, Any]:
     return {
         "patch_size": patch,
         "tubelet_size": tubelet,
+        **({"num_frames": _UMT_FRAMES} if tubelet == 1 else {}),
         "embed_dim": width,
         "depth": count_blocks(state),
         "num_heads": heads_of(width, _HEADS),
@@ -133,6 +145,8 @@ def measured(state: State) -> dict[str, Any]:
 def published_input(model: VideoMAE) -> ModelInput:
     """What a model expects, by the published recipes; its classes tell which."""
     stride, rate = _STRIDE, _RATE
+    if model.tubelet_size == 1:
+        stride, rate = 1, model.num_frames / _UMT_SPAN_S
     if model.num_classes == _SSV2_CLASSES:
         stride, rate = 1, model.num_frames / _SSV2_SPAN_S
     side = model.grid_size[1] * model.patch_size

@@ -49,8 +49,12 @@ _RENAMES = (
 _HEADS = {1024: 16, 1280: 16, 1408: 22}
 _PROBE = {"pooler_heads": 16, "pooler_eps": 1e-5}
 _STEM = "patch_embed.proj.weight"
+_QKV = "blocks.0.attn.qkv.bias"
 _QUERY = "pooler.query_tokens"
 _READ = "pooler.cross_attention_block.xattn"
+# Tensors that the next version has and this one has not.
+_NEXT = ("norms_block.", "video_mod_embed", "img_mod_embed")
+_LEARNED = ("cls_token", "pos_embed", "time_embed")
 
 # Published: frames to stride at 30 frames a second; others see as much time as 16 frames do.
 _RATE = 30.0
@@ -76,8 +80,18 @@ def _fuse_kv(state: State) -> dict[str, Tensor]:
 
 
 def recognise(state: State) -> bool:
-    """Whether converted tensors are a V-JEPA 2's: tubelets, and a pooler that asks."""
-    return _QUERY in state and _STEM in state and state[_STEM].ndim == 5
+    """Whether converted tensors are a V-JEPA 2's: tubelets, and no positions learned or added.
+
+    An encoder alone is one too, so that `measured` can say what is missing. What tells it from a
+    VideoMAE that reads one token is the bias of its keys.
+    """
+    if _STEM not in state or state[_STEM].ndim != 5 or any(name in state for name in _LEARNED):
+        return False
+    return _QUERY in state or _is_next(state) or ("fc_norm.weight" not in state and _QKV in state)
+
+
+def _is_next(state: State) -> bool:
+    return any(part in name for name in state for part in _NEXT)
 
 
 def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,12 +148,22 @@ def measured(state: State) -> dict[str, Any]:
     """Classes, as the weights have them.
 
     Raises:
-        CheckpointError: there is no classification head, or no pooler before it.
+        CheckpointError: there is no classification head, or no pooler before it, or the weights
+            are of another version.
     """
-    classes = count_classes(state)
+    if _is_next(state):
+        raise CheckpointError(
+            "the weights are of V-JEPA 2.1, whose blocks and positions are others than V-JEPA 2's",
+            "supported are classifiers of V-JEPA 2; no classifier of 2.1 has been published",
+        )
     if _QUERY not in state:
-        raise CheckpointError("the weights have no attentive pooler before the head")
-    return {"num_classes": classes}
+        raise CheckpointError(
+            "the weights are of a V-JEPA 2 encoder alone, without the attentive pooler and the "
+            "head that decide",
+            "give both files of the authors' form: --model ENCODER.pt,PROBE.pt; "
+            "if this is another model, name it with --arch",
+        )
+    return {"num_classes": count_classes(state)}
 
 
 def published_input(model: VJEPA2) -> ModelInput:

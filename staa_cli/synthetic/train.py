@@ -1,12 +1,12 @@
-"""Trains the bundled model on event clips: ``python -m staa_cli.synthetic.train OUT``.
+"""Trains a bundled model on event clips: ``python -m staa_cli.synthetic.train OUT``.
 
 Every step draws clips that no step before it has seen. Training begins on small views with few
 objects, where an event is easy to find, and goes on with the whole view; objects keep their size
 in pixels, so what the stem has learned stays true. It can be stopped at any time: the same line
 goes on from the last checkpoint, and ends in the same place.
 
-Beside the class token, every patch token is asked what happens where and when it is, through the
-same head ("All Tokens Matter: Token Labeling for Training Better Vision Transformers", arXiv
+Beside what the head reads, every patch token is asked what happens where and when it is, through
+the same head ("All Tokens Matter: Token Labeling for Training Better Vision Transformers", arXiv
 2104.10858). One clip then teaches hundreds of answers and not one. No loss touches attention.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +28,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
 from staa_cli.models.timesformer import TimeSformer, timesformer_tiny_events
+from staa_cli.models.videomae import VideoMAE, videomae_tiny_events
 from staa_cli.synthetic.events import (
     LABELS,
     SIZE_PX,
@@ -38,6 +39,11 @@ from staa_cli.synthetic.events import (
     event_clip,
 )
 
+ARCHITECTURES: dict[str, Callable[..., TimeSformer | VideoMAE]] = {
+    "timesformer_tiny_events": timesformer_tiny_events,
+    "videomae_tiny_events": videomae_tiny_events,
+}
+FEW_TOKENS = 600
 MEAN, STD = 0.45, 0.225
 GROUP = 60
 REUSE = 5
@@ -70,7 +76,8 @@ class Recipe:
     """Part of the steps in which the rate comes down."""
     ema: float = 0.998
     token_loss: float = 1.0
-    """Weight of the patch tokens' loss; the class token's has 1."""
+    """Weight of the patch tokens' loss; that of what the head reads has 1."""
+    arch: str = "timesformer_tiny_events"
     model: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -95,17 +102,23 @@ class Recipe:
         return self.learning_rate * min((step + 1) / self.warmup, (self.steps - step) / decay, 1.0)
 
 
+SHARES = {
+    "timesformer_tiny_events": (0.125, 0.475, 0.25),
+    "videomae_tiny_events": (0.125, 0.6, 0.175),  # joint attention costs eight times as much at 112
+}
+"""Of the steps, for the stages before the last."""
 EASY = replace(STANDARD, circling=(0, 1), circling_a_while=(0, 1))
 LONG = replace(EASY, event_share=(0.35, 0.6))
 
 
-def default_recipe(steps: int = 6000) -> Recipe:
+def default_recipe(steps: int = 6000, arch: str = "timesformer_tiny_events") -> Recipe:
     """The recipe from nothing: most of it on small views, which cost less, and long events first.
 
     Args:
         steps: of all stages together.
+        arch: a name from `ARCHITECTURES`.
     """
-    long, easy, crowded = round(steps * 0.125), round(steps * 0.475), round(steps * 0.25)
+    long, easy, crowded = (round(steps * share) for share in SHARES[arch])
     last = steps - long - easy - crowded
     return Recipe(
         (
@@ -113,12 +126,13 @@ def default_recipe(steps: int = 6000) -> Recipe:
             Stage(easy, 64, EASY),
             Stage(crowded, 80, STANDARD),
             Stage(last, SIZE_PX, STANDARD),
-        )
+        ),
+        arch=arch,
     )
 
 
 class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    """Batches (frames uint8 [B, T, H, W, 3], labels int64 [B], `token_labels` [B, h*w*T]).
+    """Batches (frames uint8 [B, T, H, W, 3], labels int64 [B], `token_labels` [B, T, h, w]).
 
     Steps come in groups. A group draws its own fresh clips and shows each of them `REUSE` times,
     differently augmented every time: rendering a clip costs as much as learning from it.
@@ -184,7 +198,7 @@ def augment(clip: EventClip, rng: np.random.Generator) -> EventClip:
 
 
 def token_labels(clip: EventClip, patch_px: int = 8) -> np.ndarray:
-    """What each patch token should say, int64 [h*w*T] with time fastest.
+    """What each patch token should say, int64 [T, h, w].
 
     The clip's label where the actor fills a quarter of the patch or more during the event,
     `UNCLEAR` where it only touches it, and 0 elsewhere and at all other times.
@@ -192,8 +206,7 @@ def token_labels(clip: EventClip, patch_px: int = 8) -> np.ndarray:
     frames, height, width = clip.mask.shape
     cells = clip.mask.reshape(frames, height // patch_px, patch_px, width // patch_px, patch_px)
     filled = cells.mean(axis=(2, 4)) * clip.event[:, None, None]  # [T, h, w]
-    labels = np.where(filled >= 0.25, clip.label, np.where(filled > 0.02, UNCLEAR, 0))
-    return labels.transpose(1, 2, 0).reshape(-1)
+    return np.where(filled >= 0.25, clip.label, np.where(filled > 0.02, UNCLEAR, 0))
 
 
 def normalise(frames: Tensor) -> Tensor:
@@ -217,11 +230,7 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
     torch.manual_seed(recipe.seed)
     # Gradients that fade out would cost a CPU many times their worth.
     torch.set_flush_denormal(True)
-    model = timesformer_tiny_events(**dict(recipe.model))
-    model = model.to(device)
-    for layer in model.attention_layers().values():
-        # On so few tokens explicit attention trains twice as fast on a CPU as fused.
-        layer.fused_attn = device != "cpu"
+    model = ARCHITECTURES[recipe.arch](**dict(recipe.model)).to(device)
     ema = get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=ema)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
@@ -252,23 +261,24 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
 
 
 def _step(
-    model: TimeSformer,
+    model: TimeSformer | VideoMAE,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
     batch: tuple[Tensor, Tensor, Tensor],
     recipe: Recipe,
     step: int,
 ) -> Tensor:
-    """One update; the loss of the class token and that of the patch tokens, [2]."""
+    """One update; the loss of what the head reads and that of the patch tokens, [2]."""
     frames, labels, tokens = batch
+    _choose_attention(model, tokens)
     for group in optimizer.param_groups:
         group["lr"] = recipe.rate_at(step)
     with torch.autocast(frames.device.type, torch.bfloat16):
-        logits = model.head(model.forward_features(normalise(frames))).float()  # [B, N, classes]
+        logits, places = answers(model, normalise(frames), np.random.default_rng([step, 0xC0]))
     weight = torch.full((logits.shape[-1],), EVENT_WEIGHT, device=frames.device)
     weight[0] = 1.0
-    loss = F.cross_entropy(logits[:, 0], labels)
-    dense = F.cross_entropy(logits[:, 1:].flatten(0, 1), tokens.flatten(), weight)
+    loss = F.cross_entropy(logits.float(), labels)
+    dense = F.cross_entropy(places.float().flatten(0, 3), tokens.flatten(), weight)
     optimizer.zero_grad()
     (loss + recipe.token_loss * dense).backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -277,9 +287,40 @@ def _step(
     return torch.stack([loss, dense]).detach()
 
 
+def _choose_attention(model: TimeSformer | VideoMAE, tokens: Tensor) -> None:
+    """Fused or explicit, for labels [B, T, h, w] of tokens, whichever trains faster."""
+    together = tokens[0] if isinstance(model, VideoMAE) else tokens[0, 0]
+    layer: Any
+    for layer in model.attention_layers().values():
+        # On few tokens explicit attention trains up to twice as fast on a CPU as fused.
+        layer.fused_attn = tokens.is_cuda or together.numel() > FEW_TOKENS
+
+
+def answers(
+    model: TimeSformer | VideoMAE, clips: Tensor, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Clips [B, T, 3, H, W] to logits [B, classes], and every token's [B, T, h, w, classes].
+
+    Small views lie anywhere in the table of a VideoMAE's positions; a TimeSformer's is stretched.
+    """
+    batch, frames = clips.shape[:2]
+    height, width = (length // model.patch_size for length in clips.shape[-2:])
+    if isinstance(model, VideoMAE):
+        top, left = (
+            int(rng.integers(whole - part + 1))
+            for whole, part in zip(model.grid_size[1:], (height, width), strict=True)
+        )
+        features = model.forward_features(clips, (top, left))
+        places = model.head(model.fc_norm(features))
+        return model.forward_head(features), places.reshape(batch, frames, height, width, -1)
+    logits: Tensor = model.head(model.forward_features(clips))
+    places = logits[:, 1:].reshape(batch, height, width, frames, -1)
+    return logits[:, 0], places.permute(0, 3, 1, 2, 4)
+
+
 def _save(
     out: Path,
-    model: TimeSformer,
+    model: TimeSformer | VideoMAE,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
     step: int,
@@ -298,7 +339,7 @@ def _save(
 
 def _restore(
     out: Path,
-    model: TimeSformer,
+    model: TimeSformer | VideoMAE,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
     device: str,
@@ -351,10 +392,13 @@ def main(
     steps: Annotated[int | None, typer.Option(help="Steps in all.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; go on later.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
+    arch: Annotated[
+        str, typer.Option(help=f"One of {', '.join(ARCHITECTURES)}.")
+    ] = "timesformer_tiny_events",
 ) -> None:
-    """Train the bundled model; the same line again goes on from the last checkpoint."""
+    """Train a bundled model; the same line again goes on from the last checkpoint."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    recipe = default_recipe() if steps is None else default_recipe(steps)
+    recipe = default_recipe(arch=arch) if steps is None else default_recipe(steps, arch)
     done = train(recipe, out, device=device, minutes=minutes)
     typer.echo("done" if done else "stopped; the same line goes on from here")
 

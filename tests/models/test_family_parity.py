@@ -57,6 +57,29 @@ CASES = {
     ),
 }  # fmt: skip
 
+VIT_BASE = {
+    "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
+    "intermediate_size": 3072, "image_size": 224, "patch_size": 16,
+}  # fmt: skip
+REAL = {
+    "videomae-base": (
+        "videomae mean", {**VIT_BASE, "num_frames": 16, "layer_norm_eps": 1e-12}
+    ),
+    "vivit-base": (
+        "vivit",
+        {**VIT_BASE, "num_frames": 32, "tubelet_size": [2, 16, 16], "layer_norm_eps": 1e-6},
+    ),
+    "vjepa2-large": (
+        "vjepa2",
+        {
+            "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
+            "patch_size": 16, "crop_size": 256, "frames_per_clip": 16, "mlp_ratio": 4.0,
+            "num_pooler_layers": 3, "layer_norm_eps": 1e-6,
+        },
+    ),
+}  # fmt: skip
+"""Published sizes: the case they are of, and what they have otherwise."""
+
 every_family = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
@@ -85,6 +108,24 @@ def pooler_rows(model: Any) -> list[Tensor]:
     model.pooler.cross_attention_layer.cross_attn.register_forward_hook(
         lambda _module, _given, out: rows.append(out[1])
     )
+    return rows
+
+
+def attention_rows(model: Any, mean: bool) -> list[Tensor]:
+    """Filled by the next pass, block by block: the mean over heads of row 0, or of all rows [B, N].
+
+    Matrices of all blocks at once would take gigabytes at a published size.
+    """
+    rows: list[Tensor] = []
+
+    def keep(_module: Any, _given: Any, out: tuple[Tensor, Tensor]) -> None:
+        attention = out[1].mean(dim=1)
+        rows.append(attention.mean(dim=1) if mean else attention[:, 0])
+
+    for name, module in model.named_modules():
+        projects = hasattr(module, "query") or hasattr(module, "q_proj")
+        if projects and "predictor" not in name and "pooler" not in name:
+            module.register_forward_hook(keep)
     return rows
 
 
@@ -125,6 +166,38 @@ def test_staa_reads_what_the_head_reads(case: Case, tmp_path: Path) -> None:
         torch.from_numpy(found.values), wanted.reshape(2, 2, 4, 4), rtol=0, atol=1e-6
     )
     assert found.values.max() > 1.2 * found.values.mean()  # what is compared differs by place
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", REAL)
+def test_the_published_size_agrees_with_hugging_face(name: str, tmp_path: Path) -> None:
+    key, sizes = REAL[name]
+    case = CASES[key]
+    model = reference(case, **sizes, id2label={i: f"LABEL_{i}" for i in range(400)})
+    for parameter_name, parameter in model.named_parameters():
+        parameter.data *= 1 / 6 if parameter.ndim > 1 else 1  # rows that are sharp, not one-hot
+        parameter.data += "norm" in parameter_name and parameter_name.endswith("weight")
+    model.save_pretrained(tmp_path)
+    mean = case.pooling in ("mean", "attentive")
+    rows = attention_rows(model, mean)
+    frames = sizes.get("num_frames", 16)
+    side = sizes.get("image_size", 256)
+    given = clip(frames, side)[:1]
+    with torch.no_grad():
+        wanted = model(given).logits
+    depth = sizes["num_hidden_layers"]
+    del model
+    ours = load(tmp_path)
+    wished = mean_row if mean else cls_row
+    with taps(ours.module, [Tap("joint", block, "row", wished) for block in range(depth)]) as read:
+        logits = ours.forward(given)
+    torch.testing.assert_close(logits, wanted, rtol=0, atol=1e-4)
+    assert wanted.std() > 0.1
+    assert len(rows) == depth
+    for block, row in enumerate(rows):
+        torch.testing.assert_close(read["row", block], row, rtol=0, atol=1e-6)
+        assert row.max() > 2 / row.shape[-1]
 
 
 @every_family
@@ -298,4 +371,38 @@ def test_the_authors_own_two_files_of_vjepa2(tmp_path: Path) -> None:
         norm.eps = 1e-5
     wanted = ours.forward(clip(16, 256)[:1])
     torch.testing.assert_close(both.forward(clip(16, 256)[:1]), wanted, rtol=1e-4, atol=1e-4)
-    assert_refused(tmp_path / "encoder.pt", "head")
+    # An encoder alone is known for what it is, whatever else has no learned positions.
+    assert_refused(tmp_path / "encoder.pt", "V-JEPA 2 encoder alone", "pooler")
+    # So is the next version, which has another norm, and other weights under another key.
+    later = encoder | {"module.backbone.video_mod_embed": torch.ones(1, 1, 1024)}
+    for kind in ("weight", "bias"):
+        later[f"module.backbone.norms_block.0.{kind}"] = later.pop(f"module.backbone.norm.{kind}")
+    torch.save({"encoder": later, "ema_encoder": later}, tmp_path / "next.pt")
+    assert_refused(tmp_path / "next.pt", "V-JEPA 2.1")
+    assert_refused(f"{tmp_path / 'next.pt'},{tmp_path / 'probe.pt'}", "V-JEPA 2.1")
+
+
+def test_an_encoder_folder_of_vjepa2_is_refused_by_name(tmp_path: Path) -> None:
+    reference(CASES["vjepa2"]).save_pretrained(tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    kept = {n: tensor for n, tensor in state.items() if not n.startswith(("pooler", "classifier"))}
+    save_file(kept, tmp_path / "model.safetensors")
+    error = assert_refused(tmp_path, "V-JEPA 2 encoder alone")
+    assert "PROBE.pt" in (error.hint or "")
+
+
+def test_unmasked_teacher_is_videomae_with_a_frame_a_token(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 384, "num_attention_heads": 6, "num_hidden_layers": 1}
+    sizes |= {"patch_size": 32, "image_size": 224, "num_frames": 8, "tubelet_size": 1}
+    model = reference(CASES["videomae mean"], **sizes, layer_norm_eps=1e-6)
+    for parameter in model.parameters():
+        parameter.data *= 0.3
+    model.save_pretrained(tmp_path)
+    torch.save({"model": original(load_file(tmp_path / "model.safetensors"))}, tmp_path / "u.pth")
+    ours = load(tmp_path / "u.pth")
+    assert (ours.input.frames, ours.layout.grid, ours.layout.tubelet) == (8, (8, 7, 7), 1)
+    # Its frames are spread over a clip, not taken from one end of it.
+    assert ours.input.frames * ours.input.interval_s == 10
+    with torch.no_grad():
+        wanted = model(clip(8, 224)).logits
+    torch.testing.assert_close(ours.forward(clip(8, 224)), wanted, rtol=0, atol=1e-4)

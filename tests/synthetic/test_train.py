@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from staa_cli.models.timesformer import timesformer_tiny_events
 from staa_cli.synthetic import train as training
 from staa_cli.synthetic.events import (
     LABELS,
@@ -22,6 +21,7 @@ from staa_cli.synthetic.events import (
     render,
 )
 from staa_cli.synthetic.train import (
+    ARCHITECTURES,
     EASY,
     GROUP,
     LONG,
@@ -140,10 +140,11 @@ def test_the_seed_decides(straight: Path, tmp_path: Path) -> None:
         assert_same_end(straight, tmp_path)
 
 
-def test_steps_learn_a_batch_by_heart_and_the_average_follows() -> None:
-    recipe = replace(TINY, learning_rate=3e-3, ema=0.9)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_steps_learn_a_batch_by_heart_and_the_average_follows(arch: str) -> None:
+    recipe = replace(TINY, learning_rate=3e-3, ema=0.9, arch=arch)
     torch.manual_seed(0)
-    model = timesformer_tiny_events(**dict(recipe.model))
+    model = ARCHITECTURES[arch](**dict(recipe.model))
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
     clips = [event_clip(seed, EASY, size_px=48, view=48 / 112) for seed in range(4)]
@@ -151,14 +152,14 @@ def test_steps_learn_a_batch_by_heart_and_the_average_follows() -> None:
     labels = torch.tensor([clip.label for clip in clips])
     tokens = torch.from_numpy(np.stack([token_labels(clip) for clip in clips]))
     words = (model, average, optimizer, (frames, labels, tokens), recipe, 1)
-    losses = np.array([training._step(*words).tolist() for _ in range(60)])
+    losses = np.array([training._step(*words).tolist() for _ in range(240)])
     assert losses[0].min() > 1.5  # guessing one of nine costs 2.2
     assert losses[-1].max() < 0.1
     with torch.inference_mode():
         answers = average(normalise(frames)).argmax(dim=1)
-        places = model.head(model.forward_features(normalise(frames)))[:, 1:]
+        _, places = training.answers(model, normalise(frames), np.random.default_rng(0))
     assert answers.tolist() == labels.tolist()
-    told = places.argmax(dim=2)
+    told = places.argmax(dim=-1)
     assert (told[tokens > 0] == tokens[tokens > 0]).float().mean() > 0.9
     assert (told[tokens == 0] == 0).float().mean() > 0.9
 
@@ -261,9 +262,38 @@ def test_tokens_know_what_happens_where_and_when() -> None:
     mask[:, 8:12, 0:8] = True  # half of (1, 0)
     mask[:, 8:11, 8:9] = True  # touches (1, 1)
     clip = EventClip(np.zeros((2, 16, 24, 3), np.uint8), mask, np.array([False, True]), 5, 0)
-    labels = token_labels(clip).reshape(2, 3, 2)  # time fastest, as the model's tokens
-    assert (labels[..., 0] == 0).all()
-    assert labels[..., 1].tolist() == [[0, 5, 0], [5, UNCLEAR, 0]]
+    labels = token_labels(clip)
+    assert (labels[0] == 0).all()
+    assert labels[1].tolist() == [[0, 5, 0], [5, UNCLEAR, 0]]
+
+
+def test_small_views_of_joint_attention_lie_anywhere_in_the_whole() -> None:
+    model = ARCHITECTURES["videomae_tiny_events"](embed_dim=12, depth=0, num_heads=2, num_frames=2)
+    for parameter in model.patch_embed.parameters():
+        parameter.data.zero_()  # so that a token is its position
+    whole = model.forward_features(torch.zeros(1, 2, 3, 112, 112)).reshape(2, 14, 14, 12)
+    part = model.forward_features(torch.zeros(1, 2, 3, 64, 40), (3, 9)).reshape(2, 8, 5, 12)
+    assert torch.equal(part, whole[:, 3:11, 9:14])
+    with pytest.raises(ValueError, match="112 x 112"):
+        model.forward_features(torch.zeros(1, 2, 3, 64, 64))
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_token_answers_for_its_own_place(arch: str) -> None:
+    """Without attention, only the tokens of a patch that differs can answer otherwise."""
+    model = ARCHITECTURES[arch](embed_dim=16, depth=0, num_heads=2, img_size=48, num_frames=4)
+    torch.nn.init.normal_(model.head.weight)
+    clip = torch.zeros(1, 4, 3, 48, 48)
+    other = clip.clone()
+    other[:, 2, :, 36:39, 20:23] = 1.0  # inside the stem's view of patch (4, 2), and of no other's
+    before, after = (
+        training.answers(model, each, np.random.default_rng(0))[1] for each in (clip, other)
+    )
+    changed = (before != after).any(dim=-1)[0].nonzero()
+    assert before.shape == (1, 4, 6, 6, 9)
+    assert [2, 4, 2] in changed.tolist()
+    assert (changed[:, 0] == 2).all()
+    assert (changed[:, 1:] - torch.tensor([4, 2])).abs().max() <= 1
 
 
 def test_a_mirrored_clip_is_the_clip_of_the_mirrored_scene() -> None:
@@ -322,7 +352,11 @@ def test_confusion_counts_every_clip_once() -> None:
     assert counts.sum() == len(seeds)
 
 
-def test_the_bundled_model_takes_what_training_makes() -> None:
-    frames, labels, _ = next(iter(ClipBatches(replace(default_recipe(3), batch_size=1), 1)))
-    logits = timesformer_tiny_events()(normalise(frames))
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_the_bundled_models_take_what_training_makes(arch: str) -> None:
+    recipe = replace(default_recipe(3, arch), batch_size=1)
+    frames, labels, _ = next(iter(ClipBatches(recipe, 1)))
+    logits, _ = training.answers(
+        ARCHITECTURES[recipe.arch](), normalise(frames), np.random.default_rng(0)
+    )
     assert logits.shape == (len(labels), len(LABELS))
