@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+
+from staa_cli.schema import Float32
 
 RESAMPLES = 2000
 
@@ -34,3 +37,20 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
     means = kept[rng.integers(0, len(kept), (RESAMPLES, len(kept)))].mean(axis=1)
     low, high = np.percentile(means, (2.5, 97.5))
     return Interval(float(kept.mean()), float(low), float(high), len(kept))
+
+
+def rank_correlation(one: Float32, other: Float32) -> float:
+    """Spearman's rank correlation of two maps of one shape; ties share their mean rank.
+
+    NaN where a map is constant, which has no order.
+    """
+    ranks = [_ranks(np.ravel(values)) for values in (one, other)]
+    a, b = (each - each.mean() for each in ranks)
+    scale = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / scale) if scale else float("nan")
+
+
+def _ranks(values: Float32) -> NDArray[np.float64]:
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[places.ravel()], np.float64)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from staa_cli.metrics.statistics import bootstrap
+from staa_cli.metrics.statistics import bootstrap, rank_correlation
 
 
 def test_the_interval_of_a_proportion_is_near_the_normal_one() -> None:
@@ -24,3 +25,16 @@ def test_scores_that_say_nothing_are_left_out() -> None:
 def test_no_score_at_all_is_an_error() -> None:
     with pytest.raises(ValueError, match="no clip"):
         bootstrap([float("nan")])
+
+
+@pytest.mark.parametrize("levels", [2, 5, 10_000])
+def test_rank_correlation_is_spearmans_ties_or_not(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    one = rng.integers(0, levels, (4, 5, 6)).astype(np.float32)
+    other = one + rng.integers(0, levels, one.shape)
+    wanted = stats.spearmanr(one.ravel(), other.ravel()).statistic
+    assert rank_correlation(one, other) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_a_constant_map_has_no_order() -> None:
+    assert np.isnan(rank_correlation(np.ones((2, 3, 4), np.float32), np.eye(4, 6)[None]))
