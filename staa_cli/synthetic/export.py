@@ -1,4 +1,4 @@
-"""From a finished training run to the bundled model: ``python -m staa_cli.synthetic.export RUN``.
+"""From a finished training run to a bundled model: ``python -m staa_cli.synthetic.export RUN``.
 
 Writes the averaged weights in half precision, and beside them the model card: how they were made,
 and how often they are right on clips that training never saw.
@@ -23,7 +23,17 @@ from staa_cli.models.loading import load_model
 from staa_cli.synthetic.events import LABELS, SETTINGS, STANDARD, clip_seed
 from staa_cli.synthetic.train import confusion
 
-NAME = "tiny-events"
+MODELS = {
+    "timesformer_tiny_events": (
+        "tiny-events",
+        "A TimeSformer with divided space-time attention that tells eight events, and none, apart",
+    ),
+    "videomae_tiny_events": (
+        "tiny-events-joint",
+        "A VideoMAE, with joint attention, that tells eight events, and none, apart",
+    ),
+}
+"""Architecture to the bundled model's name and what it is."""
 SPARKS = "▁▂▃▄▅▆▇█"
 
 
@@ -40,17 +50,18 @@ def export(run: Path, folder: Path) -> dict[str, Any]:
         for name, value in state["average"].items()
         if name.startswith("module.")
     }
-    save_file(weights, folder / f"{NAME}.safetensors", metadata={"format": "pt"})
+    recipe = json.loads((run / "recipe.json").read_text())
+    name, _ = MODELS[recipe["arch"]]
+    save_file(weights, folder / f"{name}.safetensors", metadata={"format": "pt"})
     lines = (run / "log.jsonl").read_text().splitlines()
     losses = {row["step"]: row["loss"] for row in map(json.loads, lines)}  # the last word counts
-    recipe = json.loads((run / "recipe.json").read_text())
     hours = state["seconds"] / 3600
     return {"step": state["step"], "hours": hours, "losses": losses, "recipe": recipe}
 
 
-def measure(clips: int, seed: int) -> dict[str, NDArray[np.int64]]:
-    """Confusion matrices [true, predicted] of the bundled model on held-out clips, by setting."""
-    model = load_model(NAME)
+def measure(name: str, clips: int, seed: int) -> dict[str, NDArray[np.int64]]:
+    """Confusion matrices [true, predicted] of a bundled model on held-out clips, by setting."""
+    model = load_model(name)
     return {
         name: confusion(
             model.module,
@@ -70,10 +81,11 @@ def card(
 ) -> str:
     """The model card as Markdown."""
     recipe, standard = facts["recipe"], counts[STANDARD.name]
+    name, what = MODELS[recipe["arch"]]
     lines = [
-        f"# {NAME}",
+        f"# {name}",
         "",
-        "A TimeSformer with divided space-time attention that tells eight events, and none, apart",
+        what,
         "in synthetic clips. It knows nothing else: on real footage its answers mean nothing.",
         "",
         "In training its patch tokens, too, were asked what happens where and when they are (token",
@@ -82,7 +94,8 @@ def card(
         "",
         "| | |",
         "|---|---|",
-        "| made by | `python -m staa_cli.synthetic.train RUN`, then `...export RUN` |",
+        f"| made by | `python -m staa_cli.synthetic.train RUN --arch {recipe['arch']}`, "
+        "then `...export RUN` |",
         f"| steps, batch, seed | {facts['step']}, {recipe['batch_size']}, {recipe['seed']} |",
         f"| hours | {facts['hours']:.2f} on {os.cpu_count()} cores ({platform.machine()}) |",
         f"| held-out clips | {standard.sum()} of seed {seed}, standard setting |",
@@ -128,8 +141,9 @@ def main(
 ) -> None:
     """Bundle a trained model with its card."""
     facts = export(run, WEIGHTS)
-    counts = measure(clips, seed)
-    (WEIGHTS / f"{NAME}.md").write_text(card(facts, counts, seed, remark), encoding="utf-8")
+    name, _ = MODELS[facts["recipe"]["arch"]]
+    counts = measure(name, clips, seed)
+    (WEIGHTS / f"{name}.md").write_text(card(facts, counts, seed, remark), encoding="utf-8")
     typer.echo(f"top-1 {_accuracy(counts[STANDARD.name]):.4f}")
 
 
