@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Literal, TypeVar
 
@@ -64,7 +65,20 @@ class ClipReader:
     def __len__(self) -> int:
         return len(self._clips)
 
-    def forward(self, stage: str, work: Work[R]) -> Iterator[tuple[tuple[int, ...], R]]:
+    def of(self, positions: Sequence[int]) -> ClipReader:
+        """A reader of some of the clips, one at a time."""
+        return ClipReader(
+            self._info,
+            self._model,
+            [self._clips[position] for position in positions],
+            batch_size=1,
+            on_progress=self._on_progress,
+            watch=self.watch,
+        )
+
+    def forward(
+        self, stage: str, work: Work[R], copies: int = 0
+    ) -> Iterator[tuple[tuple[int, ...], R]]:
         """One pass: (positions in `clips` [B], what `work` made of them), batch by batch.
 
         A batch that does not fit into memory is halved, and so are those after it.
@@ -72,15 +86,20 @@ class ClipReader:
         Args:
             stage: name for the progress.
             work: takes normalised clips float [B, T, 3, h, w] and their positions [B].
+            copies: altered copies of each clip that the work asks about; it says so by `asked`,
+                and the progress counts them in place of clips.
 
         Raises:
             UnavailableError: not even one clip fits.
         """
         clips, done = self._read(), 0
+        self._asked, self._tell = 0, partial(self._on_progress, stage)
+        self._copies = copies * len(self._clips)
         while done < len(self._clips):
             batch = list(islice(clips, self.batch_size))
             done += len(batch)
-            self._on_progress(stage, done, len(self._clips))
+            if not copies:
+                self._tell(done, len(self._clips))
             while batch:
                 part = batch[: self.batch_size]
                 numbers = tuple(number for number, _ in part)
@@ -93,6 +112,11 @@ class ClipReader:
                     continue
                 batch = batch[len(part) :]
                 yield numbers, result
+
+    def asked(self, count: int) -> None:
+        """Tell that so many more altered copies have been asked about."""
+        self._asked += count
+        self._tell(min(self._asked, self._copies), self._copies)
 
     def _back_off(self, error: Exception) -> None:
         """Halve the batches if memory ran out; anything else goes on up."""

@@ -28,6 +28,9 @@ class SamplingSettings:
         "auto", "how clips are laid over the video", flag="--sampling"
     )
     frames: int | None = setting(None, "frames in a clip", unset="the model's own", at_least=1)
+    size: int | None = setting(
+        None, "height and width of the pictures in pixels", unset="the model's own", at_least=1
+    )
     stride: int | None = setting(
         None, "every how many frames, at the model's rate", unset="the model's own", at_least=1
     )
@@ -54,6 +57,15 @@ class MethodSettings:
         "default", "how several blocks become one map"
     )
     seed: int = setting(0, "seed of methods that draw at random", at_least=0)
+    fill: Literal["blur", "mean", "black"] = setting(
+        "blur", "what stands where a method removes something"
+    )
+    samples: int | None = setting(
+        None,
+        "altered copies, or steps, of methods that sample",
+        unset="the method's own",
+        at_least=2,
+    )
 
 
 @dataclass(frozen=True)
@@ -117,6 +129,7 @@ class OutputSettings:
     gif: bool = setting(False, "write annotated.gif")
     npz: bool = setting(False, "write the raw attributions")
     csv: bool = setting(False, "write a table with a row a frame")
+    check: bool = setting(False, "measure deletion and insertion beside baselines, and plot them")
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,18 @@ from typing import Any
 import torch
 
 from staa_cli import __version__
-from staa_cli.config import Settings
+from staa_cli.config import MethodSettings, Settings
 from staa_cli.methods import Method
 from staa_cli.models.loading import LoadedModel
-from staa_cli.schema import ModelInfo, Prediction, TemporalFacts, VideoInfo, Warning
+from staa_cli.schema import (
+    Faithfulness,
+    ModelInfo,
+    ModelInput,
+    Prediction,
+    TemporalFacts,
+    VideoInfo,
+    Warning,
+)
 from staa_cli.video import DecodeReport
 
 LOW_CONFIDENCE = 0.3
@@ -124,12 +132,42 @@ def method_warnings(method: Method, settings: Settings, of_class: bool) -> tuple
     if settings.target is not None and not of_class:
         text = f"{method.name} is class-blind: its maps are the same for every class"
         found.append(Warning("class-blind-method", text))
-    for name in ("layers", "combine"):
+    for name in ("layers", "combine", "fill", "samples"):
         asked = getattr(settings.method, name)
-        if asked != "default" and name not in method.heeds:
+        if asked != getattr(MethodSettings, name) and name not in method.heeds:
             text = f"{method.name} has no choice of {name}: {asked!r} was not heeded"
             found.append(Warning("setting-not-heeded", text))
     return tuple(found)
+
+
+def fit_warnings(trained: ModelInput, used: ModelInput) -> tuple[Warning, ...]:
+    """That clips have another length or size than those which the model learned from."""
+    if (trained.frames, trained.size) == (used.frames, used.size):
+        return ()
+    text = (
+        f"clips have {_size(used)}, those that the model learned from {_size(trained)}: "
+        "its positions are stretched or go on as its authors' code has it"
+    )
+    return (Warning("untrained-size", text),)
+
+
+def _size(given: ModelInput) -> str:
+    return f"{given.frames} frames of {given.size[1]} x {given.size[0]}"
+
+
+def check_warnings(found: Faithfulness | None) -> tuple[Warning, ...]:
+    """That the model does not need what the explanation points to; None where nobody asked."""
+    if found is None or not found.beaten_by:
+        return ()
+    own, *others = found.rows
+    beside = ", ".join(
+        f"{row.method} {row.faithfulness:.2f}" for row in others if row.method in found.beaten_by
+    )
+    text = (
+        f"removing what {own.method} points to changes the answer no more than removing what a "
+        f"baseline points to: faithfulness {own.faithfulness:.2f}, {beside}"
+    )
+    return (Warning("not-faithful", text),)
 
 
 def batch_warnings(reduced_to: int | None) -> tuple[Warning, ...]:

@@ -33,7 +33,9 @@ OnProgress = Callable[[str, int, int], None]
 def wanted_files(output: OutputSettings) -> list[str]:
     """Names of the files that the settings ask for, the report last."""
     names = [ANNOTATED] if output.annotated else []
-    names += [WRITERS[kind].file for kind in ("csv", "npz", "plot") if getattr(output, kind)]
+    names += [
+        WRITERS[kind].file for kind in ("csv", "npz", "plot", "check") if getattr(output, kind)
+    ]
     names += [STORYBOARD] if output.storyboard else []
     names += [GIF] if output.gif else []
     return [*names, REPORT]
@@ -75,7 +77,7 @@ def save(
             explanation, folder / ANNOTATED, settings.render, reproducible, on_progress
         )
         explanation = _after_decoding(explanation, report)
-    for kind in ("csv", "npz", "plot"):
+    for kind in ("csv", "npz", "plot", "check"):
         if getattr(settings.output, kind):
             WRITERS[kind].write(explanation, folder / WRITERS[kind].file)
     _stills(explanation, folder, settings)

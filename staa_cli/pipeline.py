@@ -5,7 +5,7 @@ The one room that knows all stages, and a summary of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,8 @@ from staa_cli.errors import InputError, UsageError
 from staa_cli.methods import Method, Options, get_method
 from staa_cli.methods.explain import Explained, collect, explain_batch, predict_batch
 from staa_cli.methods.postprocess import postprocess
+from staa_cli.metrics import checking
+from staa_cli.metrics.base import Curves
 from staa_cli.models.hub import Announce
 from staa_cli.models.loading import LoadedModel, load_model
 from staa_cli.outputs import OnProgress, save
@@ -29,6 +31,7 @@ from staa_cli.schema import (
     Attribution,
     Clip,
     Explanation,
+    Faithfulness,
     Float32,
     FrameScores,
     ModelInput,
@@ -99,6 +102,7 @@ def explain_clip(
         InputError: the frames are something else.
     """
     inputs = _as_input(frames, model)
+    model = model.fitted(frames=inputs.shape[1])
     chosen, options = get_method(method), options or Options()
     wanted, reason = find_target(target, model.labels)
     explained = _attend(model, inputs, chosen, options, wanted, (0,))
@@ -155,7 +159,8 @@ def open_model(settings: Settings, announce: Announce = lambda line: None) -> Lo
 def _explain(
     path: str | Path, model: LoadedModel, settings: Settings, on_progress: OnProgress
 ) -> VideoExplanation:
-    watch = facts.Stopwatch()
+    watch, trained = facts.Stopwatch(), model.input
+    model = model.fitted(settings.sampling.frames, settings.sampling.size)
     method, options = get_method(settings.method.name), method_options(settings.method)
     target, reason = find_target(settings.target, model.labels)
     with watch("probe"):
@@ -185,6 +190,10 @@ def _explain(
         pieces = _pieces(plan.clips, attributions, each, settings.post)
         frames, temporal = _curve(pieces, info, settings.post)
         maps = stitch_maps(pieces, model.view_box(info.height, info.width))
+    faithfulness = None
+    if settings.output.check:
+        with watch("check"):
+            faithfulness = check(reader, model, each, [attributions], options)
     prediction = Prediction(pooled, target, reason, model.labels)
     info = facts.with_decoding(info, reader.report)
     return VideoExplanation(
@@ -202,14 +211,17 @@ def _explain(
         temporal=temporal,
         warnings=(
             *plan.warnings,
+            *facts.fit_warnings(trained, model.input),
             *facts.warnings(info, model.info, prediction, temporal, reader.report),
             *facts.method_warnings(method, settings, of_class),
+            *facts.check_warnings(faithfulness),
             *facts.batch_warnings(reader.batch_size if reader.backed_off else None),
         ),
         fingerprint=facts.fingerprint(
             info.sha256, model.info.weights_sha256, model.labels, settings
         ),
         run=facts.run(model, watch),
+        faithfulness=faithfulness,
         asked=settings,
     )
 
@@ -246,7 +258,9 @@ def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | 
 
 def method_options(settings: MethodSettings) -> Options:
     """Settings of a method as the method wants them."""
-    return Options(settings.layers, settings.combine, settings.seed)
+    return Options(
+        settings.layers, settings.combine, settings.seed, settings.fill, settings.samples
+    )
 
 
 def pool(probabilities: Sequence[Float32] | Float32, background: int | None) -> Float32:
@@ -300,6 +314,7 @@ def _attend(
     options: Options,
     target: int | None,
     clip_indices: Sequence[int],
+    on_asked: Callable[[int], None] = lambda count: None,
 ) -> Explained:
     return explain_batch(
         model.module,
@@ -309,6 +324,8 @@ def _attend(
         options,
         target=target,
         clip_indices=clip_indices,
+        given=model.input,
+        on_asked=on_asked,
     )
 
 
@@ -324,7 +341,7 @@ def _attributions(
             layers=method.blocks(model.layout, options),
             units=method.units,
             signed=method.signed,
-            forward_equivalents=method.forward_equivalents,
+            forward_equivalents=explained.forward_equivalents,
             cls_self_mass=mass,
         )
         for values, target, mass in zip(
@@ -355,10 +372,41 @@ def _attribute(
     """Probabilities and attributions of all clips, in the order of the plan."""
 
     def attend(inputs: Tensor, numbers: Sequence[int]) -> Explained:
-        return _attend(model, inputs, method, options, target, numbers)
+        return _attend(model, inputs, method, options, target, numbers, reader.asked)
 
-    explained = collect(reader.forward("explaining", attend), len(reader))
+    copies = method.copies(model.layout, options)
+    explained = collect(reader.forward("explaining", attend, copies), len(reader))
     return list(explained.probabilities), _attributions(explained, model, method, options)
+
+
+def check(
+    reader: ClipReader,
+    model: LoadedModel,
+    predictions: Sequence[Prediction],
+    attributions: Sequence[Sequence[Attribution]],
+    options: Options,
+) -> Faithfulness:
+    """Deletion and insertion of the clips that speak most for a class, beside baselines.
+
+    Args:
+        reader: of all clips.
+        model: that is asked.
+        predictions: a clip each; their target is what is asked for.
+        attributions: of all clips, a row for every method.
+        options: what stands where something is removed, and the seed.
+    """
+    chosen = checking.chosen(predictions)
+    part = reader.of(chosen)
+
+    def ask(inputs: Tensor, positions: Sequence[int]) -> dict[str, Curves]:
+        number = chosen[positions[0]]
+        rows = [row[number] for row in attributions]
+        target = predictions[number].target
+        return checking.check_clip(model, inputs, number, rows, target, options, part.asked)
+
+    copies = checking.copies(len(attributions))
+    curves = [found for _, found in part.forward("checking", ask, copies)]
+    return checking.summarise(curves, chosen, options.fill)
 
 
 def _pieces(

@@ -278,6 +278,44 @@ class Warning:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class FaithfulnessRow:
+    """A class's probability while clips are taken away and brought back, in a method's order."""
+
+    method: str
+    deletion: Float32
+    """[steps + 1] from the whole clip to nothing, the most relevant first; mean over clips."""
+    insertion: Float32
+    """[steps + 1] from nothing to the whole clip, the most relevant first; mean over clips."""
+    deletion_area: float
+    """Area under `deletion` over [0, 1]; the lower, the better."""
+    insertion_area: float
+    """Area under `insertion`; the higher, the better."""
+
+    @property
+    def faithfulness(self) -> float:
+        """Insertion minus deletion."""
+        return self.insertion_area - self.deletion_area
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faithfulness:
+    """Whether the model needs what the explanation points to, beside baselines."""
+
+    fill: str
+    """What stood where something was removed."""
+    clips: tuple[int, ...]
+    """Positions of the clips that were asked about: those that speak most for the class."""
+    rows: tuple[FaithfulnessRow, ...]
+    """The explanation's own method first, then the baselines."""
+
+    @property
+    def beaten_by(self) -> tuple[str, ...]:
+        """Baselines that are at least as faithful."""
+        own, *others = self.rows
+        return tuple(row.method for row in others if row.faithfulness >= own.faithfulness)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """All that is known about one explained video: plain data and numpy arrays."""
 
@@ -301,3 +339,5 @@ class Explanation:
     """Of input, settings, weights, and version together; equal ones need no second look."""
     run: dict[str, Any] = field(default_factory=dict)
     """Volatile facts: device, threads, seconds a stage, memory, host, start."""
+    faithfulness: Faithfulness | None = None
+    """Measured where it was asked for."""

@@ -9,6 +9,8 @@ from staa_cli.schema import (
     Attribution,
     Clip,
     Explanation,
+    Faithfulness,
+    FaithfulnessRow,
     FrameScores,
     HeatMaps,
     ModelInfo,
@@ -187,3 +189,14 @@ def _facts(score, flat):
     return TemporalFacts(
         float(score.min()), float(score.max()), mean, spread, float(min(entropy, 1.0)), flat
     )
+
+
+def measured(beaten=True):
+    """A check of three methods; the last one is as faithful as the first, or not."""
+    curve = np.array([1.0, 0.5, 0.0], np.float32)
+    rows = [
+        FaithfulnessRow("staa", curve, 1 - curve / 4, 0.25, 0.75),
+        FaithfulnessRow("random", curve, 1 - curve, 0.5, 0.5),
+        FaithfulnessRow("centre", curve, 1 - curve, 0.25, 0.75 if beaten else 0.5),
+    ]
+    return Faithfulness("blur", (0, 2), tuple(rows))

@@ -21,6 +21,7 @@ from staa_cli.clips import ClipReader
 from staa_cli.config import MethodSettings, PostSettings, SamplingSettings
 from staa_cli.errors import InputError, UnavailableError, UsageError, VideoError
 from staa_cli.methods import Options
+from staa_cli.methods.perturbation import filler
 from staa_cli.models.loading import LoadedModel, load_model
 from staa_cli.models.preprocess import preprocess_frame
 from staa_cli.pipeline import VideoExplanation, explain_clip, explain_video, find_target, pool
@@ -323,6 +324,41 @@ def test_what_is_kept_of_the_clips_lies_in_one_block(explained: VideoExplanation
         assert sum(array.nbytes for array in kept) == kept[0].base.nbytes
 
 
+def test_clips_of_another_length_and_size_are_explained_with_a_warning(video: Path) -> None:
+    model = load_model("test_timesformer", device="cpu")
+    settings = asked(sampling=SamplingSettings(frames=2, size=48))
+    found = explain_video(video, model, settings=settings)
+    assert {a.values.shape for a in found.attributions} == {(2, 6, 6)}
+    assert {len(clip.frame_indices) for clip in found.clips} == {2}
+    assert (found.model.input.frames, found.model.input.size) == (2, (48, 48))
+    assert found.model.input.resize == model.input.resize * 48 // 32
+    told = [w.text for w in found.warnings if w.code == "untrained-size"]
+    assert len(told) == 1
+    assert "2 frames of 48 x 48" in told[0]
+    assert "4 frames of 32 x 32" in told[0]
+    own = explain_video(video, model, settings=asked(sampling=SamplingSettings(frames=4, size=32)))
+    assert "untrained-size" not in {w.code for w in own.warnings}
+
+
+@pytest.mark.parametrize(
+    ("name", "sampling", "told", "hint"),
+    [
+        ("test_videomae", {"frames": 3}, "do not divide into tokens of 2", "take 2"),
+        ("test_videomae", {"frames": 1}, "do not divide into tokens of 2", "take 2"),
+        ("test_videomae", {"size": 64}, "takes pictures of 32 x 32 only", "leave --size out"),
+        ("test_timesformer", {"size": 44}, "do not divide into patches of 8", "take 40"),
+        ("test_timesformer", {"size": 3}, "do not divide into patches of 8", "take 8"),
+    ],
+)
+def test_a_length_or_size_that_cannot_be_is_told(
+    video: Path, name: str, sampling: dict[str, int], told: str, hint: str
+) -> None:
+    model = load_model(name, device="cpu")
+    with pytest.raises(UsageError, match=told) as caught:
+        explain_video(video, model, settings=asked(sampling=SamplingSettings(**sampling)))
+    assert caught.value.hint == hint
+
+
 def test_progress_is_told_for_every_pass(video: Path, model: LoadedModel) -> None:
     progress = Progress()
     found = explain_video(video, model, method="staa-logit", settings=asked(), on_progress=progress)
@@ -546,3 +582,63 @@ def test_the_peak_is_this_processes_own_and_not_what_its_parent_had() -> None:
     code = "from staa_cli.facts import peak_memory_bytes; print(peak_memory_bytes())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 1e7 < int(done.stdout) < 14e8 < facts.peak_memory_bytes()
+
+
+@pytest.fixture(scope="module")
+def checked(video: Path, model: LoadedModel) -> tuple[VideoExplanation, Progress]:
+    progress = Progress()
+    settings = asked(output={"check": True}, post=PostSettings(threshold="otsu"))
+    return explain_video(video, model, settings=settings, on_progress=progress), progress
+
+
+def test_a_check_is_of_the_clips_that_speak_most_and_of_raw_maps(
+    checked: tuple[VideoExplanation, Progress], model: LoadedModel, video: Path
+) -> None:
+    """Every curve anew, from frames read here, by hand."""
+    found, _ = checked
+    told = found.faithfulness
+    assert told is not None
+    confidences = [each.confidence for each in found.clip_predictions]
+    assert set(told.clips) == set(np.argsort(confidences)[-4:])
+    assert [row.method for row in told.rows] == ["staa", "random", "centre", "frame-difference"]
+    assert told.fill == "blur"
+    info = probe(video)
+    frames = dict(iter_frames(info, range(info.frames)))
+    curves = []
+    for number in told.clips:
+        clip = model.preprocess(np.stack([frames[i] for i in found.clips[number].frame_indices]))
+        empty = filler(clip, "blur")
+        order = np.argsort(-found.attributions[number].values.ravel(), kind="stable")
+        steps = np.ceil(np.arange(51) * order.size / 50).astype(int)
+        kept = []
+        for count in steps:
+            mask = torch.ones(order.size)
+            mask[order[:count]] = 0
+            whole = mask.reshape(4, 4, 4).repeat_interleave(8, 1).repeat_interleave(8, 2)
+            kept.append(torch.lerp(empty, clip, whole[None, :, None]))
+        with torch.inference_mode():
+            p = model.forward(torch.cat(kept)).softmax(dim=1)[:, found.prediction.target]
+        curves.append(p.numpy())
+    np.testing.assert_allclose(told.rows[0].deletion, np.mean(curves, axis=0), atol=1e-4)
+    assert told.rows[0].insertion[0] == pytest.approx(told.rows[0].deletion[-1], abs=1e-6)
+    assert told.rows[0].insertion[-1] == pytest.approx(told.rows[0].deletion[0], abs=1e-6)
+
+
+def test_a_check_tells_its_progress_and_warns_where_it_fails(
+    checked: tuple[VideoExplanation, Progress],
+) -> None:
+    found, progress = checked
+    steps = [(done, total) for stage, done, total in progress if stage == "checking"]
+    assert found.faithfulness is not None
+    assert steps[-1] == (4 * 4 * 102, 4 * 4 * 102)
+    assert steps == sorted(steps)
+    # A model with random weights cares for no place: some baseline is as good.
+    told = [w.text for w in found.warnings if w.code == "not-faithful"]
+    assert bool(told) == bool(found.faithfulness.beaten_by)
+    for name in found.faithfulness.beaten_by:
+        assert name in told[0]
+
+
+def test_nothing_is_measured_unasked(explained: VideoExplanation) -> None:
+    assert explained.faithfulness is None
+    assert "not-faithful" not in {w.code for w in explained.warnings}

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
-from staa_cli.cli import benchmark, config, doctor, explain, methods, models, schema
+from staa_cli.cli import benchmark, compare, config, doctor, explain, methods, models, schema
 from staa_cli.cli.command import State
 from staa_cli.cli.help import HelpGroup
 from staa_cli.console import Colour, Console, wants_colour
@@ -50,7 +50,7 @@ def _root(
     """Where and when did a video transformer look, and how much of that can be believed."""
 
 
-for _command in (explain, benchmark, models, methods, config, doctor, schema):
+for _command in (explain, compare, benchmark, models, methods, config, doctor, schema):
     _command.add(app)
 
 

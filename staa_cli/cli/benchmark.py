@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -21,7 +22,7 @@ staa benchmark quality --dataset events-hard --clips 512 --seed 1 --json
 
 _SETTINGS = {
     "Model": "model device precision threads",
-    "Attribution": "method.layers method.combine",
+    "Attribution": "method.layers method.combine method.fill method.samples",
 }
 
 
@@ -64,9 +65,8 @@ def quality(
     """Say how well attributions point to where and when the thing happened."""
     from staa_cli.errors import UsageError
     from staa_cli.methods import METHODS
-    from staa_cli.methods.base import Options
     from staa_cli.metrics.quality import measure_quality
-    from staa_cli.pipeline import open_model
+    from staa_cli.pipeline import method_options, open_model
 
     if split not in ("test", "development"):
         raise UsageError(f"unknown split {split!r}", "test or development")
@@ -81,7 +81,7 @@ def quality(
             clips=clips,
             seed=seed,
             split=split,  # type: ignore[arg-type]
-            options=Options(loaded.settings.method.layers, loaded.settings.method.combine, seed),
+            options=replace(method_options(loaded.settings.method), seed=seed),
             on_progress=lambda done, total: progress.stage(dataset, "scoring", done, total),
         )
     if json:

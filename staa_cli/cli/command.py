@@ -20,13 +20,14 @@ from staa_cli.console import Console
 
 SETTINGS = {
     "Model": "model arch labels target device precision compile threads batch_size",
-    "Sampling": "sampling.strategy sampling.frames sampling.stride sampling.hop sampling.clips "
-    "sampling.seed sampling.start sampling.end",
-    "Attribution": "method.name method.layers method.combine post.threshold post.threshold_value "
-    "post.focus_sigma post.focus_gamma post.smooth post.smooth_s",
+    "Sampling": "sampling.strategy sampling.frames sampling.size sampling.stride sampling.hop "
+    "sampling.clips sampling.seed sampling.start sampling.end",
+    "Attribution": "method.name method.layers method.combine method.fill method.samples "
+    "post.threshold post.threshold_value post.focus_sigma post.focus_gamma post.smooth "
+    "post.smooth_s",
     "Picture": "render.view render.opacity render.colormap render.scale",
     "Output": "output.dir output.annotated output.plot output.storyboard output.gif output.npz "
-    "output.csv",
+    "output.csv output.check",
 }
 """The settings that have an option, by their group in the help; the others live in files."""
 

@@ -43,6 +43,4 @@ def methods(
         )
         for method in found
     ]
-    put(
-        console, table(("NAME", "PER CLASS", "FORWARDS", "ABOUT"), rows, terminal_width(sys.stdout))
-    )
+    put(console, table(("NAME", "CLASS", "FORWARDS", "ABOUT"), rows, terminal_width(sys.stdout)))

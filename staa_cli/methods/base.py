@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from staa_cli.errors import UsageError
 from staa_cli.registry import Registry
-from staa_cli.schema import AttentionLayout
+from staa_cli.schema import AttentionLayout, ModelInput
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +26,10 @@ class Options:
     combine: str = "default"
     """How factors read from several blocks become one; each method names its own ways."""
     seed: int = 0
+    fill: str = "blur"
+    """What stands where something is removed: ``blur``, ``mean``, or ``black``."""
+    samples: int | None = None
+    """Altered copies that a sampling method asks about, or steps of a path; None for its own."""
 
     def blocks(self, depth: int, default: Sequence[int]) -> tuple[int, ...]:
         """The block numbers that are meant, from 0; negative ones count from the end.
@@ -69,6 +73,10 @@ class Evidence:
     model: nn.Module
     clip_indices: Sequence[int] = field(default=())
     """[B] numbers of the clips in their video; what is random differs from clip to clip."""
+    given: ModelInput | None = None
+    """What the model expects to be fed, where it is known; it says what black is."""
+    on_asked: Callable[[int], None] = lambda count: None
+    """Told how many more altered copies have been asked about."""
 
     def layer(self, role: str, block: int) -> nn.Module:
         """The layer of the model that a tap of that role and block reads."""
@@ -85,6 +93,9 @@ class Reading:
     """[B, T', h, w] raw."""
     cls_self_mass: Tensor | None = None
     """[B] share of the read-out that stays on the class token itself."""
+    more_forwards: float = 0.0
+    """Forward passes a clip beyond the one that every method has, as counted; a backward pass
+    counts as two."""
 
 
 class Method:
@@ -97,7 +108,11 @@ class Method:
     units: ClassVar[str]
     class_specific: ClassVar[bool] = False
     signed: ClassVar[bool] = False
+    gradients: ClassVar[bool] = False
+    """Whether the pass is to be differentiated."""
     forward_equivalents: ClassVar[float] = 1.0
+    """What a clip costs, in plain forward passes: of sampling methods on a bundled model's grid,
+    with their own number of samples. The report has what was counted."""
     heeds: ClassVar[frozenset[str]] = frozenset()
     """Names of the Options that change what it does; a user is told of the others."""
 
@@ -108,6 +123,10 @@ class Method:
             UsageError: the method does not fit this model.
         """
         return ()
+
+    def copies(self, layout: AttentionLayout, options: Options) -> int:
+        """How many altered copies of a clip it asks the model about, for the progress."""
+        return 0
 
     def speaks_of_class(self, layout: AttentionLayout, options: Options) -> bool:
         """Whether the values are for one class; they are where frames are weighed by its logit."""
@@ -131,6 +150,14 @@ METHODS: Registry[Method] = Registry(
         "staa_cli.methods.staa_logit",
         "staa_cli.methods.rollout",
         "staa_cli.methods.staa_published",
+        "staa_cli.methods.grad_attention",
+        "staa_cli.methods.attention_gradient",
+        "staa_cli.methods.gradcam",
+        "staa_cli.methods.input_gradients",
+        "staa_cli.methods.frame_removal",
+        "staa_cli.methods.occlusion",
+        "staa_cli.methods.rise",
+        "staa_cli.methods.surrogates",
         "staa_cli.methods.baselines",
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from staa_cli.methods.base import Evidence, Method, Options
 from staa_cli.models.taps import taps
-from staa_cli.schema import AttentionLayout, Float32
+from staa_cli.schema import AttentionLayout, Float32, ModelInput
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,9 +26,10 @@ class Explained:
     """[B, T', h, w] raw attribution."""
     cls_self_mass: tuple[float | None, ...]
     """[B]."""
+    forward_equivalents: float
+    """What each clip has cost, in forward passes, as counted."""
 
 
-@torch.inference_mode()
 def explain_batch(
     model: nn.Module,
     layout: AttentionLayout,
@@ -38,8 +39,12 @@ def explain_batch(
     *,
     target: int | Sequence[int] | None = None,
     clip_indices: Sequence[int] = (),
+    given: ModelInput | None = None,
+    on_asked: Callable[[int], None] = lambda count: None,
 ) -> Explained:
-    """Normalised clips in, probabilities and attributions out, by one forward pass.
+    """Normalised clips in, probabilities and attributions out.
+
+    One forward pass, which the method reads; some methods differentiate it or ask for more.
 
     Args:
         model: float [B, T, 3, H, W] to logits [B, classes].
@@ -49,24 +54,42 @@ def explain_batch(
         options: of the method.
         target: class to explain, one for all or one a clip; each clip's own top-1 where None.
         clip_indices: [B] numbers of the clips in their video.
+        given: what the model expects to be fed; methods that remove by black need it.
+        on_asked: told how many more altered copies a method has asked about.
     """
     layout = _fitted(layout, inputs)
-    with taps(model, method.taps(layout, options)) as captured:
-        logits: Tensor = model(inputs)
-    if target is None:
-        targets = logits.argmax(dim=1)
-    else:
-        targets = torch.as_tensor(target, device=logits.device).expand(len(logits))
-    reading = method.attribute(
-        Evidence(layout, options, captured, inputs, logits, targets, model, clip_indices)
-    )
-    masses = reading.cls_self_mass
-    return Explained(
-        probabilities=logits.float().softmax(dim=1).cpu().numpy(),
-        targets=tuple(targets.tolist()),
-        values=reading.values.float().cpu().numpy(),
-        cls_self_mass=tuple(masses.tolist()) if masses is not None else (None,) * len(logits),
-    )
+    with torch.inference_mode(not method.gradients):
+        if method.gradients:
+            inputs = inputs.detach().requires_grad_()
+        with taps(model, method.taps(layout, options)) as captured:
+            logits: Tensor = model(inputs)
+        if target is None:
+            targets = logits.argmax(dim=1)
+        else:
+            targets = torch.as_tensor(target, device=logits.device).expand(len(logits))
+        evidence = Evidence(
+            layout,
+            options,
+            captured,
+            inputs,
+            logits,
+            targets,
+            model,
+            clip_indices,
+            given,
+            on_asked,
+        )
+        reading = method.attribute(evidence)
+        masses = reading.cls_self_mass
+        # A baseline asks the model nothing; that it was asked here is for the prediction alone.
+        cost = 1.0 + reading.more_forwards if method.forward_equivalents else 0.0
+        return Explained(
+            probabilities=logits.detach().float().softmax(dim=1).cpu().numpy(),
+            targets=tuple(targets.tolist()),
+            values=reading.values.detach().float().cpu().numpy(),
+            cls_self_mass=tuple(masses.tolist()) if masses is not None else (None,) * len(logits),
+            forward_equivalents=cost,
+        )
 
 
 def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Explained:
@@ -79,6 +102,7 @@ def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Exp
     probabilities = values = np.empty((0, 0), np.float32)
     targets = [0] * clips
     masses: list[float | None] = [None] * clips
+    cost = 0.0
     for numbers, part in parts:
         if not len(values):
             probabilities = np.empty((clips, *part.probabilities.shape[1:]), np.float32)
@@ -86,7 +110,8 @@ def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Exp
         probabilities[list(numbers)], values[list(numbers)] = part.probabilities, part.values
         for number, target, mass in zip(numbers, part.targets, part.cls_self_mass, strict=True):
             targets[number], masses[number] = target, mass
-    return Explained(probabilities, tuple(targets), values, tuple(masses))
+        cost += part.forward_equivalents * len(numbers)
+    return Explained(probabilities, tuple(targets), values, tuple(masses), cost / clips)
 
 
 def _fitted(layout: AttentionLayout, inputs: Tensor) -> AttentionLayout:

@@ -24,7 +24,7 @@ from staa_cli.methods.base import (
 )
 from staa_cli.methods.frames import FRAME_LOGITS, frame_share
 from staa_cli.methods.staa import temporal_maps
-from staa_cli.models.taps import Tap, cls_row, full_map, queries_and_keys, row_product
+from staa_cli.models.taps import Attended, Tap, cls_row, full_map, queries_and_keys, row_product
 from staa_cli.schema import AttentionLayout
 
 
@@ -124,4 +124,4 @@ def _push(
     """`rows` [R, N] times a block's head-mean attention [R, N, N]."""
     q, k = evidence.captured[name, block]
     layer = evidence.layer(role or space_role(evidence.layout), block)
-    return row_product(rows)(q, k, q, layer)  # which does not look at the values
+    return row_product(rows)(Attended(q, k, q), layer)  # which does not look at the values

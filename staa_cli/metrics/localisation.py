@@ -9,13 +9,26 @@ from collections.abc import Callable
 
 import numpy as np
 
-from staa_cli.registry import Registry
+from staa_cli.metrics.base import Trial, metric
 from staa_cli.schema import Bool, Float32
 
-Metric = Callable[[Float32, Bool, Bool], float]
+Located = Callable[[Float32, Bool, Bool], float]
 """(attribution [T', h, w], mask [T, H, W], event [T]) -> score; NaN where it says nothing."""
 
-METRICS: Registry[Metric] = Registry("metric")
+
+def located(name: str, source: str) -> Callable[[Located], Located]:
+    """A decorator that files a function of an attribution and the truth as a metric."""
+
+    def add(score: Located) -> Located:
+        def of_trial(trial: Trial) -> float:
+            if trial.mask is None or trial.event is None:
+                return float("nan")
+            return score(trial.values, trial.mask, trial.event)
+
+        metric(name, source=source, truth=True)(of_trial)
+        return score
+
+    return add
 
 
 def coverage(mask: Bool, grid: tuple[int, int, int]) -> Float32:
@@ -31,7 +44,7 @@ def coverage(mask: Bool, grid: tuple[int, int, int]) -> Float32:
     return np.asarray(mask.reshape(t, a, h, b, w, c).mean(axis=(1, 3, 5)), np.float32)
 
 
-@METRICS.register("pointing")
+@located("pointing", "Zhang et al. 2016 (arXiv 1608.00507)")
 def pointing(values: Float32, mask: Bool, event: Bool) -> float:
     """1 where the token with the maximum touches the mask in its frame, else 0.
 
@@ -41,7 +54,7 @@ def pointing(values: Float32, mask: Bool, event: Bool) -> float:
     return float(inside.ravel()[int(values.argmax())])
 
 
-@METRICS.register("energy")
+@located("energy", "Wang et al. 2020 (arXiv 1910.01279)")
 def energy(values: Float32, mask: Bool, event: Bool) -> float:
     """Share of the positive attribution that lies inside the space-time mask.
 
@@ -54,7 +67,7 @@ def energy(values: Float32, mask: Bool, event: Bool) -> float:
     return float((positive * coverage(mask, values.shape)).sum() / total)
 
 
-@METRICS.register("temporal_auc")
+@located("temporal_auc", "area under ROC, Hanley and McNeil 1982")
 def temporal_auc(values: Float32, mask: Bool, event: Bool) -> float:
     """Area under the ROC curve of the temporal score against the event's frames."""
     scores = values.sum(axis=(1, 2), dtype=np.float64)  # [T']
@@ -67,7 +80,7 @@ def temporal_auc(values: Float32, mask: Bool, event: Bool) -> float:
     return float((above + 0.5 * ties).mean())
 
 
-@METRICS.register("iou")
+@located("iou", "intersection over union at the best threshold")
 def iou(values: Float32, mask: Bool, event: Bool) -> float:
     """Intersection over union with the mask on the event's frames, at the best threshold."""
     steps = event.reshape(len(values), -1).any(axis=1)

@@ -11,7 +11,9 @@ import torch
 from staa_cli.errors import UsageError
 from staa_cli.methods import Method, Options, get_method
 from staa_cli.methods.explain import explain_batch
-from staa_cli.metrics.localisation import METRICS, coverage
+from staa_cli.methods.perturbation import Copies, filler
+from staa_cli.metrics.base import METRICS, Trial
+from staa_cli.metrics.localisation import coverage
 from staa_cli.metrics.statistics import bootstrap
 from staa_cli.models.loading import LoadedModel
 from staa_cli.registry import did_you_mean
@@ -92,8 +94,10 @@ def measure_quality(
         UsageError: an unknown name, or a model that does not know the events.
     """
     check_model(model)
-    scorers = {name: METRICS.get(name) for name in metrics}
+    for name in metrics:
+        METRICS.get(name)
     chosen = [get_method(name) for name in methods]
+    options = options or Options(seed=seed)
     scores: dict[tuple[str, str], list[float]] = {(m, s): [] for m in methods for s in metrics}
     shares: list[float] = []
     batch: list[EventClip] = []
@@ -101,12 +105,15 @@ def measure_quality(
         batch.append(clip)
         if len(batch) < BATCH and done < clips:
             continue
-        known, maps = explain_clips(model, batch, chosen, options or Options(seed=seed))
+        known, maps = explain_clips(model, batch, chosen, options)
         for index in np.flatnonzero(known):
             one = batch[index]
             shares.append(float(coverage(one.mask, model.layout.grid).mean()))
-            for (method, metric), row in scores.items():
-                row.append(scorers[metric](maps[method][index], one.mask, one.event))
+            copies = copies_of(model, one, options.fill)
+            for method in methods:
+                trial = Trial(maps[method][index], copies, one.mask, one.event, seed)
+                for name in metrics:
+                    scores[method, name].append(METRICS.get(name).score(trial))
         batch = []
         on_progress(done, clips)
     return {
@@ -120,6 +127,7 @@ def measure_quality(
         "correct": len(shares),
         "accuracy": len(shares) / clips,
         "mask_share": float(np.mean(shares)) if shares else None,
+        "fill": options.fill,
         "results": _rows(scores, seed),
     }
 
@@ -147,6 +155,13 @@ def check_model(model: LoadedModel) -> None:
         )
 
 
+def copies_of(model: LoadedModel, clip: EventClip, fill: str) -> Copies:
+    """Altered copies of a clip, asked for the probability of its label."""
+    inputs = model.place(model.preprocess(clip.frames))
+    filling = filler(inputs, fill, model.input)[0]
+    return Copies(model.module, inputs[0], filling, model.layout.grid, clip.label)
+
+
 def explain_clips(
     model: LoadedModel, clips: Sequence[EventClip], methods: Sequence[Method], options: Options
 ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], dict[str, Float32]]:
@@ -164,6 +179,7 @@ def explain_clips(
             options,
             target=labels,
             clip_indices=[clip.seed & 0xFFFFFFF for clip in clips],
+            given=model.input,
         )
         known = explained.probabilities.argmax(axis=1) == labels
         maps[method.name] = explained.values

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from staa_cli.schema import Float32
+from staa_cli.schema import Float32, Float64
 
 RESAMPLES = 2000
 
@@ -54,3 +54,11 @@ def _ranks(values: Float32) -> NDArray[np.float64]:
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[places.ravel()], np.float64)
+
+
+def kendall_tau(one: Float64, other: Float64) -> float:
+    """Kendall's tau-b of two rows of numbers; NaN where one of them is constant."""
+    pairs = np.triu_indices(len(one), 1)
+    a, b = (np.sign(np.subtract.outer(values, values))[pairs] for values in (one, other))
+    scale = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / scale) if scale else float("nan")

@@ -4,8 +4,8 @@ A factory is a function without arguments that returns a module. What staa needs
 
     forward(x)            normalised float [B, T, 3, H, W] to logits [B, classes]
     layout()              schema.AttentionLayout: how it attends
-    attention_layers()    {(role, block): layer}; a layer calls models.taps.offer(self, q, k, v)
-                          in its forward pass, or is a models.layers.TapAttention
+    attention_layers()    {(role, block): layer}; a layer is a models.layers.TapAttention, or
+                          calls models.taps.offer(self, q, k, v, out, x) in its forward pass
     input                 schema.ModelInput: what it expects to be fed
     labels                names of its classes
 

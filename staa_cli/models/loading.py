@@ -65,6 +65,39 @@ class LoadedModel:
         """How it attends."""
         return self.info.layout
 
+    def fitted(self, frames: int | None = None, size: int | None = None) -> LoadedModel:
+        """The same weights for clips of another length or size; None leaves the model's own.
+
+        Positions are stretched or go on as in the published code; see the model's own file.
+
+        Raises:
+            UsageError: they do not divide into tokens, or the model takes pictures of one size.
+        """
+        own, layout = self.input, self.layout
+        frames, side = frames or own.frames, size or own.size[0]
+        patch = own.size[0] // layout.grid[1]
+        if frames % layout.tubelet:
+            raise UsageError(
+                f"clips of {frames} frames do not divide into tokens of {layout.tubelet}",
+                f"take {max(frames // layout.tubelet, 1) * layout.tubelet}",
+            )
+        if side != own.size[0] and not getattr(self.module, "any_size", False):
+            raise UsageError(
+                f"{self.info.name} takes pictures of {own.size[0]} x {own.size[1]} only",
+                "leave --size out",
+            )
+        if side % patch:
+            raise UsageError(
+                f"pictures of {side} pixels do not divide into patches of {patch}",
+                f"take {max(side // patch, 1) * patch}",
+            )
+        given, grid = replace(own, frames=frames), layout.grid[1:]
+        if side != own.size[0]:
+            resize = round(own.resize * side / own.size[0])
+            given, grid = replace(given, size=(side, side), resize=resize), (side // patch,) * 2
+        layout = replace(layout, grid=(frames // layout.tubelet, *grid))
+        return replace(self, info=replace(self.info, input=given, layout=layout))
+
     def preprocess_frame(self, frame: UInt8) -> Tensor:
         """A picture uint8 [H, W, 3] RGB, upright, to normalised float [3, h, w] on the CPU."""
         return preprocess_frame(frame, self.input)

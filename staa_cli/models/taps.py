@@ -12,13 +12,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-Reader = Callable[..., Tensor]
-"""(*shown, layer) -> what to keep. Attention shows q, k, v [..., heads, N, d], q not yet scaled;
-the norm before the head shows its input [B, N, D] or [B, D]; a mean of tokens, those [B, N, D]."""
+
+class Attended(NamedTuple):
+    """What an attention layer shows: all [..., heads, N, d] but `x`."""
+
+    q: Tensor
+    """Not yet scaled."""
+    k: Tensor
+    v: Tensor
+    out: Tensor | None = None
+    """What the queries receive, before the output projection; gradient methods need it."""
+    x: Tensor | None = None
+    """The layer's input [..., N, D]."""
+
+
+Reader = Callable[[Any, nn.Module], Tensor]
+"""(shown, layer) -> what to keep. Attention shows `Attended`; the norm before the head shows its
+input [B, N, D] or [B, D]; a mean of tokens, those [B, N, D]."""
 
 _READERS: ContextVar[Mapping[int, Callable[..., None]] | None] = ContextVar(
     "staa_taps", default=None
@@ -64,9 +79,9 @@ def taps(model: nn.Module, wanted: Sequence[Tap]) -> Iterator[dict[tuple[str, in
         by_layer.setdefault(id(layer), []).append((tap, layer))
 
     def reader(entries: list[tuple[Tap, nn.Module]]) -> Callable[..., None]:
-        def read(*shown: Tensor) -> None:
+        def read(shown: Attended | Tensor) -> None:
             for tap, layer in entries:
-                captured[tap.name, tap.block] = tap.read(*shown, layer)
+                captured[tap.name, tap.block] = tap.read(shown, layer)
 
         return read
 
@@ -85,10 +100,13 @@ def taps(model: nn.Module, wanted: Sequence[Tap]) -> Iterator[dict[tuple[str, in
 
 
 def offer(layer: nn.Module, *shown: Tensor) -> None:
-    """Show tensors of `layer` to whoever taps it; called by the layers themselves."""
+    """Show tensors of `layer` to whoever taps it; called by the layers themselves.
+
+    Attention shows the fields of `Attended`, in their order; other layers show one tensor.
+    """
     readers = _READERS.get()
     if readers is not None and id(layer) in readers:
-        readers[id(layer)](*shown)
+        readers[id(layer)](Attended(*shown) if len(shown) > 1 else shown[0])
 
 
 def attention_rows(q: Tensor, k: Tensor, scale: float) -> Tensor:
@@ -96,32 +114,33 @@ def attention_rows(q: Tensor, k: Tensor, scale: float) -> Tensor:
     return torch.softmax((q.float() * scale) @ k.float().transpose(-2, -1), dim=-1)
 
 
-def cls_row(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
+def cls_row(seen: Attended, layer: nn.Module) -> Tensor:
     """Row of query 0, mean over heads: [..., N]. Costs O(N d)."""
-    return attention_rows(q[..., :1, :], k, layer.scale)[..., 0, :].mean(dim=-2)  # type: ignore[arg-type]
+    return attention_rows(seen.q[..., :1, :], seen.k, layer.scale)[..., 0, :].mean(dim=-2)  # type: ignore[arg-type]
 
 
-def full_map(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
+def full_map(seen: Attended, layer: nn.Module) -> Tensor:
     """The whole matrix, mean over heads: [..., N, N]. For short sequences only."""
-    return attention_rows(q, k, layer.scale).mean(dim=-3)  # type: ignore[arg-type]
+    return attention_rows(seen.q, seen.k, layer.scale).mean(dim=-3)  # type: ignore[arg-type]
 
 
-def mean_row(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module, first: int = 0) -> Tensor:
+def mean_row(seen: Attended, layer: nn.Module, first: int = 0) -> Tensor:
     """Mean over heads and all query rows from `first` on: [..., N]. Memory is O(chunk * N)."""
-    return row_product(_even(q, first))(q, k, v, layer)
+    return row_product(_even(seen.q, first))(seen, layer)
 
 
 def row_product(row: Tensor) -> Reader:
     """A reader of `row` [..., N] times the head-mean attention matrix: [..., N], in chunks."""
 
-    def read(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
-        return _row_by_head(row, q, k, layer).mean(dim=-2)
+    def read(seen: Attended, layer: nn.Module) -> Tensor:
+        return _row_by_head(row, seen, layer).mean(dim=-2)
 
     return read
 
 
-def _row_by_head(row: Tensor, q: Tensor, k: Tensor, layer: nn.Module) -> Tensor:
+def _row_by_head(row: Tensor, seen: Attended, layer: nn.Module) -> Tensor:
     """`row` [..., N] times every head's attention matrix: [..., heads, N], in chunks."""
+    q, k = seen.q, seen.k
     heads, length = q.shape[-3], q.shape[-2]
     # Some 4 MB a chunk stay in a core's cache; larger ones are slower (measured on VideoMAE-B).
     chunk = max(1, min(length, (1 << 20) // (heads * k.shape[-2])))
@@ -132,18 +151,18 @@ def _row_by_head(row: Tensor, q: Tensor, k: Tensor, layer: nn.Module) -> Tensor:
     return total
 
 
-def cls_values(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
+def cls_values(seen: Attended, layer: nn.Module) -> Tensor:
     """What query 0 takes from every token, before the output projection: [..., N, heads * d].
 
     The attention-weighted value alpha_h[n] * v_h[n], heads side by side as the projection wants
     them. As large as one activation of the layer.
     """
-    return _moved(attention_rows(q[..., :1, :], k, layer.scale)[..., 0, :], v)  # type: ignore[arg-type]
+    return _moved(attention_rows(seen.q[..., :1, :], seen.k, layer.scale)[..., 0, :], seen.v)  # type: ignore[arg-type]
 
 
-def mean_values(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module, first: int = 0) -> Tensor:
+def mean_values(seen: Attended, layer: nn.Module, first: int = 0) -> Tensor:
     """What the queries from `first` on take from every token, their mean: as `cls_values`."""
-    return _moved(_row_by_head(_even(q, first), q, k, layer), v)
+    return _moved(_row_by_head(_even(seen.q, first), seen, layer), seen.v)
 
 
 def _even(q: Tensor, first: int) -> Tensor:
@@ -158,9 +177,9 @@ def _moved(row: Tensor, v: Tensor) -> Tensor:
     return (row[..., None] * v.float()).transpose(-3, -2).flatten(-2)
 
 
-def queries_and_keys(q: Tensor, k: Tensor, v: Tensor, layer: nn.Module) -> Tensor:
+def queries_and_keys(seen: Attended, layer: nn.Module) -> Tensor:
     """Queries over keys: [2, ..., heads, N, d]; a copy, so that v's memory is let go."""
-    return torch.stack([q, k])
+    return torch.stack([seen.q, seen.k])
 
 
 def shown(x: Tensor, layer: nn.Module) -> Tensor:

@@ -95,6 +95,9 @@ class TimeSformer(nn.Module):
         drop_path: stochastic depth of the last block while training.
     """
 
+    any_size = True
+    """Whether it takes other pictures than those that it was trained with."""
+
     def __init__(
         self,
         img_size: int = 224,

@@ -33,6 +33,9 @@ class ViViT(nn.Module):
         eps: of every LayerNorm.
     """
 
+    any_size = True
+    """Whether it takes other pictures than those that it was trained with."""
+
     def __init__(
         self,
         img_size: int = 224,

@@ -37,7 +37,7 @@ class CrossAttention(nn.Module):
         q = self.q(query).reshape(batch, 1, *heads).transpose(1, 2)
         k, v = self.kv(tokens).reshape(batch, length, 2, *heads).permute(2, 0, 3, 1, 4).unbind(0)
         out = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
-        offer(self, q, k, v)
+        offer(self, q, k, v, out, tokens)
         return out.transpose(1, 2).reshape(batch, 1, -1)
 
 
@@ -92,6 +92,9 @@ class VJEPA2(nn.Module):
         eps: of the encoder's LayerNorms.
         pooler_eps: of the pooler's.
     """
+
+    any_size = True
+    """Whether it takes other pictures than those that it was trained with."""
 
     def __init__(
         self,

@@ -12,7 +12,14 @@ import numpy as np
 
 from staa_cli import __version__
 from staa_cli.errors import OutputError
-from staa_cli.schema import SCHEMA_VERSION, Explanation, Float32, Float64, Prediction
+from staa_cli.schema import (
+    SCHEMA_VERSION,
+    Explanation,
+    Faithfulness,
+    Float32,
+    Float64,
+    Prediction,
+)
 from staa_cli.timeline import centre_of_mass
 
 _TOP_K = 5
@@ -22,7 +29,6 @@ def report_dict(
     explanation: Explanation,
     *,
     reproducible: bool = False,
-    faithfulness: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """An explanation in, the content of report.json out: JSON values only, nested keys sorted.
 
@@ -31,7 +37,6 @@ def report_dict(
     Args:
         explanation: what is reported.
         reproducible: leave out what differs from one run to the next.
-        faithfulness: measured curves and areas, where they were asked for.
 
     Raises:
         OutputError: a number is not finite, or a value cannot be told in JSON.
@@ -52,11 +57,11 @@ def report_dict(
         "spatial": _spatial(explanation),
         "warnings": [asdict(warning) for warning in explanation.warnings],
     }
-    if faithfulness is not None:
-        sections["faithfulness"] = faithfulness
+    if explanation.faithfulness is not None:
+        sections["faithfulness"] = _faithfulness(explanation.faithfulness)
     if not reproducible:
         sections["run"] = explanation.run
-    return {name: _plain(section, name) for name, section in sections.items()}
+    return {name: plain(section, name) for name, section in sections.items()}
 
 
 def _video(explanation: Explanation) -> dict[str, Any]:
@@ -145,6 +150,26 @@ def _spatial(explanation: Explanation) -> dict[str, Any]:
     }
 
 
+def _faithfulness(found: Faithfulness) -> dict[str, Any]:
+    rows = [
+        {
+            "method": row.method,
+            "deletion": row.deletion_area,
+            "insertion": row.insertion_area,
+            "faithfulness": row.faithfulness,
+            "deletion_curve": row.deletion,
+            "insertion_curve": row.insertion,
+        }
+        for row in found.rows
+    ]
+    return {
+        "fill": found.fill,
+        "clips": found.clips,
+        "rows": rows,
+        "beaten_by": found.beaten_by,
+    }
+
+
 def map_entropy(values: Float32 | Float64) -> float:
     """A map in, its entropy as a share of the uniform map's out; 1 for a map without mass."""
     mass = values.astype(np.float64).clip(0).ravel()
@@ -154,16 +179,16 @@ def map_entropy(values: Float32 | Float64) -> float:
     return float(-(share * np.log(share)).sum() / np.log(mass.size))
 
 
-def _plain(value: Any, place: str) -> Any:
+def plain(value: Any, place: str) -> Any:
     """Arrays, tuples, paths, and floats in, what JSON has for them out; `place` is for errors."""
     if value is None or isinstance(value, bool | np.bool_):
         return None if value is None else bool(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(value[key], f"{place}.{key}") for key in sorted(value, key=str)}
+        return {str(key): plain(value[key], f"{place}.{key}") for key in sorted(value, key=str)}
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [_plain(item, place) for item in value]
+        return [plain(item, place) for item in value]
     if isinstance(value, float | np.floating):
         return _rounded(float(value), place)
     if isinstance(value, int | np.integer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import numpy as np
 
 from staa_cli.errors import InputError
 from staa_cli.files import atomic_path
+from staa_cli.render.faithfulness import faithfulness_plot
 from staa_cli.render.plot import plot
 from staa_cli.report.document import report_dict
 from staa_cli.schema import SCHEMA_VERSION, Explanation
@@ -30,14 +31,13 @@ def write_json(
     path: Path,
     *,
     reproducible: bool = False,
-    faithfulness: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes report.json: indented, but an array of numbers on one line.
 
     Raises:
         OutputError: the file cannot be written, or a number in it is not finite.
     """
-    report = report_dict(explanation, reproducible=reproducible, faithfulness=faithfulness)
+    report = report_dict(explanation, reproducible=reproducible)
     with atomic_path(path) as part:
         part.write_text(json_text(report) + "\n", encoding="utf-8")
 
@@ -104,6 +104,7 @@ WRITERS = {
     "csv": Writer("importance.csv", write_csv),
     "npz": Writer("maps.npz", write_npz),
     "plot": Writer("curve.png", plot),
+    "check": Writer("faithfulness.png", faithfulness_plot),
     "json": Writer("report.json", write_json),
 }
 """What needs the explanation alone, by the setting's name; report.json comes last."""

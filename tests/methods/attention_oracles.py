@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -53,10 +53,8 @@ def clips(seed: int = 1, count: int = B) -> Tensor:
 
 
 def explain(module: Any, inputs: Tensor, name: str, **arguments: Any) -> Explained:
-    given = {
-        name: arguments.pop(name) for name in ("layers", "combine", "seed") if name in arguments
-    }
-    options = Options(**given)
+    names = {field.name for field in fields(Options)} & arguments.keys()
+    options = Options(**{"samples": 12, **{name: arguments.pop(name) for name in names}})
     return explain_batch(module, layout_of(module), inputs, get_method(name), options, **arguments)
 
 

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from staa_cli.models.layers import TapAttention
 from staa_cli.models.loading import load_model
-from staa_cli.models.taps import Tap, cls_row, full_map, mean_row, row_product, taps
+from staa_cli.models.taps import Attended, Tap, cls_row, full_map, mean_row, row_product, taps
 
 
 class OneLayer(nn.Module):
@@ -179,7 +179,7 @@ def test_a_row_never_takes_the_whole_matrix(read: object, most: int) -> None:
     layer = OneLayer().attn
     q, k, v = tokens(3, 1, 2, length, 8).unbind(0)
     with Largest() as largest:
-        row = read(q, k, v, layer)
+        row = read(Attended(q, k, v), layer)
     assert row.shape == (1, length)
     assert row.untyped_storage().nbytes() == 4 * length  # and does not keep a larger one alive
     assert largest.numbers <= most < length * length

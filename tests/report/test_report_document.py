@@ -8,7 +8,7 @@ import json
 import jsonschema
 import numpy as np
 import pytest
-from render_explanations import explanation
+from render_explanations import explanation, measured
 
 from staa_cli.errors import InputError, OutputError
 from staa_cli.report import load_report, load_schema, report_dict, write_json
@@ -166,8 +166,13 @@ def test_moments_target_and_warnings_are_told_as_they_are():
 
 def test_faithfulness_is_told_only_when_it_was_measured():
     assert "faithfulness" not in report_dict(explanation())
-    told = report_dict(explanation(), faithfulness={"deletion": np.float32(0.25)})
-    assert told["faithfulness"] == {"deletion": 0.25}
+    told = report_dict(dataclasses.replace(explanation(), faithfulness=measured()))
+    found = told["faithfulness"]
+    assert (found["fill"], found["clips"], found["beaten_by"]) == ("blur", [0, 2], ["centre"])
+    assert [row["method"] for row in found["rows"]] == ["staa", "random", "centre"]
+    assert found["rows"][0]["faithfulness"] == 0.5
+    assert found["rows"][0]["deletion_curve"] == [1.0, 0.5, 0.0]
+    jsonschema.validate(told, load_schema())
 
 
 def test_settings_with_tuples_become_lists():

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
-from render_explanations import explanation
+from render_explanations import explanation, measured
 
 from staa_cli.errors import OutputError
 from staa_cli.report import WRITERS, load_report
@@ -51,8 +52,8 @@ def test_equal_input_gives_equal_bytes(name, tmp_path):
 
 def test_every_writer_writes_its_file_and_nothing_else(tmp_path):
     for writer in WRITERS.values():
-        writer.write(explanation(), tmp_path / writer.file)
-    names = {"importance.csv", "maps.npz", "curve.png", "report.json"}
+        writer.write(replace(explanation(), faithfulness=measured()), tmp_path / writer.file)
+    names = {"importance.csv", "maps.npz", "curve.png", "faithfulness.png", "report.json"}
     assert {path.name for path in tmp_path.iterdir()} == names
     assert load_report(tmp_path / "report.json")["video"]["width"] == 1280
     with Image.open(tmp_path / "curve.png") as image:

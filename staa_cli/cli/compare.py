@@ -1,0 +1,111 @@
+"""`staa compare`: several methods, or classes, on one video."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from staa_cli.cli.command import SETTINGS, command, put, put_json
+from staa_cli.config import Loaded
+from staa_cli.console import Console, shown, table, terminal_width
+from staa_cli.errors import UsageError
+from staa_cli.inputs import find_jobs
+
+_EXAMPLES = """
+staa compare video.mp4
+staa compare video.mp4 --methods staa,rollout,grad-attention,integrated-gradients
+staa compare video.mp4 --model ./my-checkpoint --class pouring --class stirring --method staa-logit
+staa compare video.mp4 --methods staa,rollout --no-annotated --json
+"""
+_SETTINGS = {panel: names.replace(" target ", " ") for panel, names in SETTINGS.items()}
+_SETTINGS["Output"] = "output.dir output.annotated"
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, _EXAMPLES, settings=_SETTINGS)(compare)
+
+
+def compare(
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video.")],
+    *,
+    methods: Annotated[
+        str,
+        typer.Option("--methods", metavar="A,B", help="Methods to compare, or all."),
+    ] = "staa,rollout,grad-attention",
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class", metavar="CLASS", help="Compare classes by one --method; give it twice."
+        ),
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    console: Console,
+    loaded: Loaded,
+) -> None:
+    """Put methods, or classes, side by side: panels in one video, and what each is worth."""
+    if offline:
+        os.environ["STAA_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
+    settings = loaded.settings
+    jobs = find_jobs([video], Path(settings.output.dir), recursive=False).jobs
+    if len(jobs) != 1:
+        raise UsageError(f"{video} is not one video", "give one; `staa explain` takes folders")
+    from staa_cli import comparison
+    from staa_cli.methods import METHODS
+    from staa_cli.pipeline import open_model
+
+    names = METHODS.names() if methods == "all" else methods.split(",")
+    with console.progress(1) as progress:
+
+        def tell(stage: str, done: int, total: int) -> None:
+            progress.stage(shown(jobs[0].source.name), stage, done, total)
+
+        found = comparison.compare_video(
+            jobs[0].source,
+            open_model(settings, console.message),
+            methods=() if classes else names,
+            classes=classes or (),
+            settings=settings,
+            on_progress=tell,
+        )
+        paths = comparison.save(found, jobs[0].folder, settings, tell)
+    if json:
+        put_json(console, comparison.document(found))
+        return
+    put(console, _tables(comparison.document(found), found.names))
+    for path in paths:
+        console.message(str(path))
+
+
+def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
+    width = terminal_width(sys.stdout)
+    head = ("NAME", "CLASS", "PEAK", "FAITHFULNESS", "INSERTION", "DELETION", "FORWARDS", "SECONDS")
+    rows = [
+        (
+            row["name"],
+            f"{row['label']} {row['probability']:.0%}" if "label" in row else "-",
+            "-" if row.get("peak_s") is None else f"{row['peak_s']:.2f} s",
+            *(f"{row[key]:.2f}" for key in ("faithfulness", "insertion", "deletion")),
+            f"{row['forward_equivalents']:,.0f}" if "forward_equivalents" in row else "0",
+            f"{row['seconds']:.1f}" if "seconds" in row else "-",
+        )
+        for row in facts["rows"]
+    ]
+    agreement = [
+        (
+            one,
+            *("-" if facts["agreement"][one][other] is None
+              else f"{facts['agreement'][one][other]:.2f}" for other in names),
+        )
+        for one in names
+    ]  # fmt: skip
+    first = table(head, rows, width)
+    if len(names) < 2:
+        return first
+    return first + "\n\n" + table(("AGREEMENT", *names), agreement, width)

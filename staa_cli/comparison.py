@@ -1,0 +1,237 @@
+"""Several explanations of one video side by side: methods, or classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from staa_cli import facts
+from staa_cli.clips import ClipReader
+from staa_cli.config import Settings
+from staa_cli.errors import UsageError
+from staa_cli.files import atomic_path
+from staa_cli.methods import get_method
+from staa_cli.metrics.statistics import rank_correlation
+from staa_cli.models.loading import LoadedModel
+from staa_cli.outputs import OnProgress
+from staa_cli.pipeline import VideoExplanation, check, explain_video, find_target, method_options
+from staa_cli.report.document import plain
+from staa_cli.report.files import json_text
+from staa_cli.schema import SCHEMA_VERSION, Faithfulness, Float64
+
+VIDEO, REPORT = "compare.mp4", "compare.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Explanations of one video, and how they stand to each other."""
+
+    names: tuple[str, ...]
+    """What each panel is of: a method's or a class's name."""
+    explanations: tuple[VideoExplanation, ...]
+    faithfulness: tuple[Faithfulness, ...]
+    """One for all methods; or one for each class."""
+    agreement: Float64
+    """[n, n] rank correlation of raw attributions, mean over clips; NaN where one is constant."""
+    seconds: tuple[float, ...]
+    """In the model's passes, of each explanation."""
+
+
+def compare_video(
+    path: str | Path,
+    model: LoadedModel,
+    *,
+    methods: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    settings: Settings | None = None,
+    on_progress: OnProgress = lambda stage, done, total: None,
+) -> Comparison:
+    """A video in, its explanations by several methods, or for several classes, out.
+
+    Args:
+        path: of the video.
+        model: from `load_model`.
+        methods: names of at least one method; they explain the same class.
+        classes: names or indices of at least two classes, in place of methods.
+        settings: everything else; the method is that of `classes`.
+        on_progress: called with (stage, done, total).
+
+    Raises:
+        UsageError: nothing to compare, an unknown name, or a method that speaks of no class.
+        VideoError: the file does not open or decode.
+    """
+    settings = settings or Settings()
+    names = tuple(dict.fromkeys(classes or methods))
+    wanted = _variants(names, bool(classes), model, settings)
+    found: list[VideoExplanation] = []
+    for name, each in zip(names, wanted, strict=True):
+        # All methods speak of the class that the first has found.
+        target = each.target if each.target is not None or not found else _target(found[0])
+        tell = _named(name, on_progress)
+        found.append(
+            explain_video(path, model, settings=replace(each, target=target), on_progress=tell)
+        )
+    reader = ClipReader(
+        found[0].video,
+        model.fitted(settings.sampling.frames, settings.sampling.size),
+        found[0].clips,
+        batch_size=1,
+        on_progress=on_progress,
+        watch=facts.Stopwatch(),
+    )
+    options = method_options(settings.method)
+    groups = [[each] for each in found] if classes else [found]
+    faithfulness = [
+        check(
+            reader,
+            model.fitted(settings.sampling.frames, settings.sampling.size),
+            group[0].clip_predictions,
+            [each.attributions for each in group],
+            options,
+        )
+        for group in groups
+    ]
+    seconds = tuple(each.run["seconds"].get("forward", 0.0) for each in found)
+    return Comparison(names, tuple(found), tuple(faithfulness), agreement(found), seconds)
+
+
+def _variants(
+    names: tuple[str, ...], classes: bool, model: LoadedModel, settings: Settings
+) -> list[Settings]:
+    """The settings of each explanation."""
+    if not names or (classes and len(names) < 2):
+        raise UsageError("there is nothing to compare", "--methods A,B or --class A --class B")
+    if not classes:
+        for name in names:
+            get_method(name)
+        return [replace(settings, method=replace(settings.method, name=name)) for name in names]
+    for name in names:
+        find_target(name, model.labels)
+    method = get_method(settings.method.name)
+    if not method.speaks_of_class(model.layout, method_options(settings.method)):
+        raise UsageError(
+            f"{method.name} is class-blind: its maps are the same for every class",
+            "add --method staa-logit",
+        )
+    return [replace(settings, target=name) for name in names]
+
+
+def _target(explanation: VideoExplanation) -> str:
+    return str(explanation.prediction.target)
+
+
+def _named(name: str, on_progress: OnProgress) -> OnProgress:
+    return lambda stage, done, total: on_progress(f"{name}: {stage}", done, total)
+
+
+def agreement(explanations: Sequence[VideoExplanation]) -> Float64:
+    """Rank correlation of every pair's raw attributions, mean over clips: [n, n]."""
+    size = len(explanations)
+    found = np.ones((size, size))
+    for i in range(size):
+        for j in range(i):
+            pairs = zip(explanations[i].attributions, explanations[j].attributions, strict=True)
+            found[i, j] = found[j, i] = np.mean(
+                [rank_correlation(a.values, b.values) for a, b in pairs]
+            )
+    return found
+
+
+def rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """A row a panel, then one a baseline, as plain data."""
+    found: list[dict[str, Any]] = []
+    for name, each, seconds in zip(
+        comparison.names, comparison.explanations, comparison.seconds, strict=True
+    ):
+        moments = each.moments
+        found.append(
+            {
+                "name": name,
+                "method": each.attributions[0].method,
+                "label": each.prediction.label,
+                "probability": each.prediction.confidence,
+                "peak_s": moments[0].peak_s if moments else None,
+                "flat": each.temporal.flat,
+                "forward_equivalents": sum(a.forward_equivalents for a in each.attributions),
+                "seconds": seconds,
+            }
+        )
+    numbers = iter(found)
+    for checked in comparison.faithfulness:
+        own = len(comparison.names) if len(comparison.faithfulness) == 1 else 1
+        for index, row in enumerate(checked.rows):
+            areas = {
+                "insertion": row.insertion_area,
+                "deletion": row.deletion_area,
+                "faithfulness": row.faithfulness,
+            }
+            if index < own:
+                next(numbers).update(areas)
+            elif len(comparison.faithfulness) == 1:
+                found.append({"name": row.method, "method": row.method, **areas})
+    return found
+
+
+def document(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as the plain data of compare.json."""
+    first, checked = comparison.explanations[0], comparison.faithfulness[0]
+    names = comparison.names
+    warnings = [f"{w.code}: {w.text}" for each in comparison.explanations for w in each.warnings]
+    facts = {
+        "schema_version": SCHEMA_VERSION,
+        "video": {"path": first.video.path, "sha256": first.video.sha256},
+        "model": {"name": first.model.name, "weights_sha256": first.model.weights_sha256},
+        "fill": checked.fill,
+        "clips": list(checked.clips),
+        "rows": rows(comparison),
+        "agreement": {
+            one: {
+                other: None if np.isnan(value) else value
+                for other, value in zip(names, line, strict=True)
+            }
+            for one, line in zip(names, comparison.agreement, strict=True)
+        },
+        "warnings": list(dict.fromkeys(warnings)),
+    }
+    return {name: plain(fact, name) for name, fact in facts.items()}
+
+
+def save(
+    comparison: Comparison,
+    folder: Path,
+    settings: Settings,
+    on_progress: OnProgress = lambda stage, done, total: None,
+) -> tuple[Path, ...]:
+    """Write the panels, where the settings want an annotated video, and the numbers.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    if settings.output.annotated:
+        from staa_cli.render.panels import Panels
+        from staa_cli.video import annotate
+
+        info = comparison.explanations[0].video
+        panels = Panels(comparison.explanations, settings.render)
+        steps = count(1)
+        with atomic_path(folder / VIDEO) as part:
+            annotate(
+                info,
+                part,
+                panels.draw,
+                size=panels.size,
+                preset=settings.render.preset,
+                crf=settings.render.crf,
+                on_frame=lambda _: on_progress("drawing", next(steps), info.frames),
+            )
+        written.append(folder / VIDEO)
+    with atomic_path(folder / REPORT) as part:
+        part.write_text(json_text(document(comparison)) + "\n", encoding="utf-8")
+    return (*written, folder / REPORT)

@@ -1,0 +1,125 @@
+"""What the model loses without a frame: alone, and in all coalitions of frames.
+
+Both speak of frames, not of places: every token of a frame has an equal part of its value. A frame
+is what one token sees of time: `tubelet` source frames.
+"""
+
+from __future__ import annotations
+
+from math import comb
+
+import torch
+from torch import Tensor
+
+from staa_cli.methods.base import Evidence, Method, Options, Reading, register
+from staa_cli.methods.perturbation import Copies
+from staa_cli.schema import AttentionLayout
+
+EXACT = 8
+"""Frames up to which all coalitions are asked about."""
+PERMUTATIONS = 16
+
+
+class FrameMethod(Method):
+    """Values of frames, spread evenly over their tokens."""
+
+    units = "probability"
+    class_specific = True
+    signed = True
+
+    def frames(self, copies: Copies, evidence: Evidence) -> Tensor:
+        """Values of the frames, [T']."""
+        raise NotImplementedError
+
+    def attribute(self, evidence: Evidence) -> Reading:
+        """[B, T', h, w], flat in space."""
+        each = [Copies.of(evidence, index) for index in range(len(evidence.inputs))]
+        values = torch.stack([self.frames(copies, evidence) for copies in each])
+        _, height, width = evidence.layout.grid
+        spread = values[..., None, None].expand(-1, -1, height, width) / (height * width)
+        return Reading(spread, more_forwards=sum(c.asked for c in each) / len(each))
+
+
+@register("frame-drop")
+class FrameDrop(FrameMethod):
+    """Leave one frame out."""
+
+    summary = "how much probability the class loses without a frame"
+    source = "leave one out; Zeiler and Fergus 2014 (arXiv 1311.2901), in time"
+    forward_equivalents = 10.0
+    heeds = frozenset({"fill"})
+
+    def copies(self, layout: AttentionLayout, options: Options) -> int:
+        """One without each frame, and the whole."""
+        return 1 + layout.grid[0]
+
+    def frames(self, copies: Copies, evidence: Evidence) -> Tensor:
+        """What is lost without each frame, [T']."""
+        count = copies.grid[0]
+        kept = torch.cat([torch.ones(1, count), 1 - torch.eye(count)])
+        found = copies.keep(over_frames(kept, copies.grid))
+        return found[0] - found[1:]
+
+
+@register("frame-shapley")
+class FrameShapley(FrameMethod):
+    """Shapley values of the frames; their sum is what the whole clip has over an empty one."""
+
+    summary = "Shapley value of each frame: exact up to 8 frames, sampled above"
+    source = "Shapley 1953; sampled as Castro et al. 2009, in pairs as Mitchell et al. (2104.12199)"
+    forward_equivalents = 257.0
+    heeds = frozenset({"fill", "samples", "seed"})
+
+    def copies(self, layout: AttentionLayout, options: Options) -> int:
+        """All coalitions, or two orders a pair."""
+        count = layout.grid[0]
+        return 2**count if count <= EXACT else 2 * _pairs(count, options) * (count + 1)
+
+    def frames(self, copies: Copies, evidence: Evidence) -> Tensor:
+        """Shapley values, [T']."""
+        count = copies.grid[0]
+        if count <= EXACT:
+            return exact_shapley(copies.keep(over_frames(coalitions(count), copies.grid)))
+        options = evidence.options
+        pairs = _pairs(count, options)
+        generator = torch.Generator().manual_seed(options.seed)
+        orders = [torch.randperm(count, generator=generator) for _ in range(pairs)]
+        total = torch.zeros(count, device=copies.clip.device)
+        for order in [each for one in orders for each in (one, one.flip(0))]:
+            kept = torch.zeros(count + 1, count)
+            for step, frame in enumerate(order.tolist()):
+                kept[step + 1 :, frame] = 1
+            found = copies.keep(over_frames(kept, copies.grid))
+            total[order] += found[1:] - found[:-1]
+        return total / (2 * pairs)
+
+
+def _pairs(count: int, options: Options) -> int:
+    """Pairs of orders, one the other's reverse, that the samples allow."""
+    return max(1, (options.samples or PERMUTATIONS * count) // (2 * (count + 1)))
+
+
+def over_frames(kept: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    """Which frames are kept [M, T'] to which tokens are [M, T', h, w]."""
+    return kept[..., None, None].expand(-1, -1, *grid[1:])
+
+
+def coalitions(count: int) -> Tensor:
+    """All subsets of `count` players [2^count, count]; row number m has player i where bit i is."""
+    return (torch.arange(2**count)[:, None] >> torch.arange(count)) & 1
+
+
+def exact_shapley(worth: Tensor) -> Tensor:
+    """Worth of all coalitions [2^n], in the order of `coalitions`, to Shapley values [n]."""
+    count = len(worth).bit_length() - 1
+    members = coalitions(count).to(worth.device)
+    sizes = members.sum(dim=1)
+    values = []
+    for player in range(count):
+        without = (members[:, player] == 0).nonzero()[:, 0]
+        weights = worth.new_tensor(
+            [1 / (count * comb(count - 1, size)) for size in sizes[without].tolist()]
+        )
+        gained = worth[without + (1 << player)] - worth[without]
+        values.append((weights * gained).sum())
+    return torch.stack(values)

@@ -1,0 +1,91 @@
+"""What gradient methods share: the pass is differentiated once, from the target's logit down.
+
+The gradient of an attention matrix is never asked of autograd. With what a query receives,
+o = A v, it is exactly dy/dA = (dy/do) v^T, so that no N x N matrix has to be kept: rows are made
+anew from q and k, some at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from staa_cli.errors import UsageError
+from staa_cli.methods.base import Evidence, Method
+from staa_cli.models.taps import Attended, attention_rows
+
+
+class GradientMethod(Method):
+    """A method that differentiates the logit of the target class."""
+
+    class_specific = True
+    gradients = True
+    forward_equivalents = 3.0
+
+
+def attended(seen: Attended, layer: nn.Module) -> Any:
+    """A reader that keeps what the layer shows as it is, in the graph.
+
+    Raises:
+        UsageError: the layer does not show enough to be differentiated.
+    """
+    if seen.out is None or seen.x is None:
+        raise UsageError(
+            "the model's attention shows no output to differentiate",
+            "let it call offer(self, q, k, v, out, x), or be a TapAttention",
+        )
+    return seen
+
+
+def target_logit(evidence: Evidence) -> Tensor:
+    """The logits of the clips' own targets, summed: clips do not see each other."""
+    return evidence.logits.gather(1, evidence.targets[:, None]).sum()
+
+
+def gradients_of(evidence: Evidence, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Gradients of the target's logit, by one backward pass."""
+    return torch.autograd.grad(target_logit(evidence), list(tensors))
+
+
+def weighted_rows(row: Tensor, seen: Attended, given: Tensor, layer: Any) -> Tensor:
+    """`row` [..., N] times mean_h relu(A * dA) of a layer: [..., N], in chunks of queries.
+
+    Args:
+        row: weights of the queries.
+        seen: what the layer showed.
+        given: gradient of what the queries received, [..., heads, N, d].
+        layer: for its scale.
+    """
+    total = torch.zeros_like(seen.k[..., 0, :, 0], dtype=torch.float32)
+    for part in _chunks(seen):
+        attention = attention_rows(seen.q[..., part, :], seen.k, layer.scale)
+        relevance = (attention * _slopes(seen, given, part)).clamp_min(0).mean(dim=-3)
+        total += (row[..., None, part] @ relevance)[..., 0, :]
+    return total
+
+
+def slope_row(
+    seen: Attended, given: Tensor, first: int | None = None, last: int | None = None
+) -> Tensor:
+    """Mean over heads and the queries [first, last) of relu(dA): [..., N], in chunks."""
+    wanted = range(seen.q.shape[-2])[first:last]
+    total = torch.zeros_like(seen.k[..., 0, :, 0], dtype=torch.float32)
+    for part in _chunks(seen, wanted):
+        total += _slopes(seen, given, part).clamp_min(0).mean(dim=-3).sum(dim=-2)
+    return total / len(wanted)
+
+
+def _slopes(seen: Attended, given: Tensor, part: slice) -> Tensor:
+    """DA [..., heads, n, N] of some queries."""
+    return given[..., part, :].float() @ seen.v.detach().float().transpose(-2, -1)
+
+
+def _chunks(seen: Attended, wanted: range | None = None) -> list[slice]:
+    """Queries, so many at a time that a chunk of rows stays in a core's cache."""
+    wanted = range(seen.q.shape[-2]) if wanted is None else wanted
+    size = max(1, (1 << 20) // (seen.q.shape[-3] * seen.k.shape[-2]))
+    starts = range(wanted.start, wanted.stop, size)
+    return [slice(start, min(start + size, wanted.stop)) for start in starts]

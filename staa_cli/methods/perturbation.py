@@ -1,0 +1,134 @@
+"""Asking a model about altered copies of a clip: what is removed, and what stands in its place.
+
+Features are tokens, or tubes of them: cells of the token grid over groups of frames. Copies are
+made on the model's device, some at a time, so that memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+from staa_cli.errors import UsageError
+from staa_cli.methods.base import Evidence
+from staa_cli.schema import ModelInput
+
+FILLS = ("blur", "mean", "black")
+BLUR = 1 / 16
+"""Standard deviation of the blur, as a part of the picture's shorter side."""
+TOKENS_A_PASS = 1 << 14
+"""Tokens that copies in one pass may have together; more of them are no faster on a CPU."""
+
+
+def filler(clips: Tensor, fill: str, given: ModelInput | None = None) -> Tensor:
+    """What stands where something is removed: normalised [B, T, 3, H, W] in, the same out.
+
+    ``blur`` is the clip's mean over time, blurred: no motion and no detail is left. ``mean`` is
+    each clip's mean colour, ``black`` is black.
+
+    Raises:
+        UsageError: there is no such fill, or black cannot be known.
+    """
+    if fill == "mean":
+        return clips.mean(dim=(1, 3, 4), keepdim=True).expand_as(clips)
+    if fill == "black":
+        if given is None:
+            raise UsageError("only what a model expects to be fed tells what black is")
+        black = [
+            (given.offset - mean) / std for mean, std in zip(given.mean, given.std, strict=True)
+        ]
+        return clips.new_tensor(black)[:, None, None].expand_as(clips)
+    if fill != "blur":
+        raise UsageError(f"nothing is removed by {fill!r}", f"by {', '.join(FILLS)}")
+    sigma = BLUR * min(clips.shape[-2:])
+    still = clips.mean(dim=1)  # [B, 3, H, W]
+    kernel = 2 * min(round(3 * sigma), min(clips.shape[-2:]) - 1) + 1
+    blurred: Tensor = gaussian_blur(still, [kernel, kernel], [sigma, sigma])
+    return blurred[:, None].expand_as(clips)
+
+
+def over_pixels(values: Tensor, clip: Tensor) -> Tensor:
+    """Values of tokens [M, T', h, w] to those of pixels [M, T, 1, H, W] of a clip [T, 3, H, W]."""
+    frames, _, height, width = clip.shape
+    return F.interpolate(values[:, None], (frames, height, width), mode="nearest").transpose(1, 2)
+
+
+def over_tokens(pixels: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    """Values of pixels [B, T, H, W] to their sums over tokens [B, T', h, w]."""
+    size = [length // cells for length, cells in zip(pixels.shape[1:], grid, strict=True)]
+    mean = F.avg_pool3d(pixels[:, None].float(), size, size)[:, 0]
+    return mean * (size[0] * size[1] * size[2])
+
+
+def tubes(grid: tuple[int, int, int], most: tuple[int, int, int]) -> Tensor:
+    """Which feature each token belongs to, int64 [T', h, w], with at most so many a side."""
+    numbers = torch.zeros(grid, dtype=torch.int64)
+    for axis, (length, limit) in enumerate(zip(grid, most, strict=True)):
+        cell = -(-length // limit)
+        place = torch.arange(length) // cell
+        shape = [1, 1, 1]
+        shape[axis] = length
+        numbers = numbers * int(place[-1] + 1) + place.reshape(shape)
+    return numbers
+
+
+@dataclass
+class Copies:
+    """One clip of a batch, to be asked about in altered copies; counts how often it was.
+
+    Args:
+        model: [M, T, 3, H, W] to logits [M, classes].
+        clip: [T, 3, H, W].
+        filling: what stands where something is removed, [T, 3, H, W].
+        grid: (T', h, w).
+        target: the class whose probability is asked for.
+        on_asked: told how many more copies have been asked about.
+    """
+
+    model: nn.Module
+    clip: Tensor
+    filling: Tensor
+    grid: tuple[int, int, int]
+    target: int
+    on_asked: Callable[[int], None] = lambda count: None
+    asked: int = 0
+
+    @classmethod
+    def of(cls, evidence: Evidence, index: int) -> Copies:
+        """Those of one clip of a batch."""
+        clips = evidence.inputs[index : index + 1].detach()
+        return cls(
+            model=evidence.model,
+            clip=clips[0],
+            filling=filler(clips, evidence.options.fill, evidence.given)[0],
+            grid=evidence.layout.grid,
+            target=int(evidence.targets[index]),
+            on_asked=evidence.on_asked,
+        )
+
+    @property
+    def a_pass(self) -> int:
+        """Copies in one pass."""
+        return max(1, TOKENS_A_PASS // (self.grid[0] * self.grid[1] * self.grid[2]))
+
+    def ask(self, clips: Tensor) -> Tensor:
+        """Probability of the class in copies [M, T, 3, H, W]: [M]; all of them in one pass."""
+        self.asked += len(clips)
+        self.on_asked(len(clips))
+        return self.model(clips).float().softmax(dim=1)[:, self.target]  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def keep(self, kept: Tensor) -> Tensor:
+        """Probability of the class where 1 of tokens [M, T', h, w] is kept and 0 removed: [M]."""
+        kept = kept.to(self.clip.device, self.clip.dtype)
+        return torch.cat(
+            [
+                self.ask(torch.lerp(self.filling, self.clip, over_pixels(part, self.clip)))
+                for part in torch.split(kept, self.a_pass)
+            ]
+        )

@@ -1,0 +1,105 @@
+"""A linear model of the class's probability, fitted to random removals of tubes, by Captum."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from staa_cli.methods.base import Evidence, Method, Options, Reading, register
+from staa_cli.methods.captum import captum_attr
+from staa_cli.methods.perturbation import Copies, over_pixels, tubes
+from staa_cli.schema import AttentionLayout
+
+CELLS = (4, 4, 4)
+"""Groups of frames, and places along the sides, at most: 64 features."""
+SAMPLES = 512
+
+
+class Surrogate(Method):
+    """A method of Captum's that fits a linear model."""
+
+    units = "probability"
+    class_specific = True
+    signed = True
+    forward_equivalents = 1.0 + SAMPLES
+    heeds = frozenset({"fill", "samples", "seed"})
+
+    def explainer(self, attr: Any, copies: Copies) -> Any:
+        """Captum's object, from ``captum.attr``."""
+        raise NotImplementedError
+
+    def copies(self, layout: AttentionLayout, options: Options) -> int:
+        """One a sample."""
+        return options.samples or SAMPLES
+
+    def attribute(self, evidence: Evidence) -> Reading:
+        """[B, T', h, w]; the tokens of a tube share its weight."""
+        attr, values, asked = captum_attr(), [], 0
+        for index in range(len(evidence.inputs)):
+            copies = Copies.of(evidence, index)
+            with _seeded(evidence.options.seed, evidence.inputs.device):
+                values.append(self._fit(attr, copies, evidence.options.samples or SAMPLES))
+            asked += copies.asked
+        return Reading(torch.stack(values), more_forwards=asked / len(values))
+
+    def _fit(self, attr: Any, copies: Copies, samples: int) -> Tensor:
+        numbers = tubes(copies.grid, CELLS)
+        mask = over_pixels(numbers[None].float(), copies.clip).long().to(copies.clip.device)
+        found = self.explainer(attr, copies).attribute(
+            copies.clip[None],
+            baselines=copies.filling[None],
+            feature_mask=mask,
+            n_samples=samples,
+            perturbations_per_eval=copies.a_pass,
+            return_input_shape=False,
+        )
+        weights = found[0].float()  # [features]
+        shared: Tensor = weights / numbers.flatten().bincount().to(weights)
+        return shared[numbers.to(weights.device)]
+
+
+@register("kernel-shap")
+class KernelShap(Surrogate):
+    """Shapley values by weighted regression."""
+
+    summary = "Shapley values of tubes by weighted regression on random removals"
+    source = "Lundberg and Lee 2017 (arXiv 1705.07874), by Captum"
+
+    def explainer(self, attr: Any, copies: Copies) -> Any:
+        """Captum's KernelShap."""
+        return attr.KernelShap(copies.ask)
+
+
+@register("lime")
+class Lime(Surrogate):
+    """A local linear model."""
+
+    summary = "weights of tubes in a ridge regression on random removals near the clip"
+    source = "Ribeiro et al. 2016 (arXiv 1602.04938), by Captum, with ridge as lime-image has it"
+
+    def explainer(self, attr: Any, copies: Copies) -> Any:
+        """Captum's Lime."""
+        from captum._utils.models.linear_model import SkLearnRidge
+
+        return attr.Lime(copies.ask, interpretable_model=SkLearnRidge(alpha=1.0))
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Random numbers from a seed within the block, and as they were after it."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])

@@ -1,0 +1,126 @@
+"""What a metric is and what it is given: one clip, and one attribution of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+
+from staa_cli.methods.perturbation import Copies
+from staa_cli.registry import Registry
+from staa_cli.schema import Bool, Float32, Float64
+
+STEPS = 50
+"""Steps of a deletion or insertion curve."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curves:
+    """Probability of the class while a clip is taken away and while it comes back."""
+
+    deletion: Float64
+    """[steps + 1], from the whole clip to nothing, the most relevant first."""
+    insertion: Float64
+    """[steps + 1], from nothing to the whole clip, the most relevant first."""
+    mean_value: Float64
+    """[steps] mean attribution of what each step moves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One clip and one attribution of it.
+
+    Args:
+        values: raw attribution [T', h, w].
+        copies: asks the model about the clip with parts of it removed.
+        mask: where the actor is, [T, H, W]; None for a clip without ground truth.
+        event: frames of the event, [T].
+        seed: of what is drawn at random.
+    """
+
+    values: Float32
+    copies: Copies
+    mask: Bool | None = None
+    event: Bool | None = None
+    seed: int = 0
+
+    @cached_property
+    def curves(self) -> Curves:
+        """Token by token, in `STEPS` steps."""
+        return walk(self.copies, self.values, STEPS, self.seed)
+
+    @cached_property
+    def frame_curves(self) -> Curves:
+        """Frame by frame, by the temporal score; a frame comes and goes as a whole."""
+        scores = self.values.sum(axis=(1, 2), keepdims=True, dtype=np.float64)
+        return walk(self.copies, np.broadcast_to(scores, self.values.shape), None, self.seed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metric:
+    """A number for an attribution."""
+
+    score: Callable[[Trial], float]
+    """NaN where it says nothing."""
+    better: Literal["higher", "lower"]
+    truth: bool
+    """Whether it needs to be known where and when the thing happened."""
+    source: str
+
+
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    ["staa_cli.metrics.localisation", "staa_cli.metrics.faithfulness"],
+)
+
+
+def metric(
+    name: str, *, source: str, better: Literal["higher", "lower"] = "higher", truth: bool = False
+) -> Callable[[Callable[[Trial], float]], Callable[[Trial], float]]:
+    """A decorator that files a function of a trial under `name`."""
+
+    def add(score: Callable[[Trial], float]) -> Callable[[Trial], float]:
+        METRICS.register(name)(Metric(score, better, truth, source))
+        return score
+
+    return add
+
+
+def walk(copies: Copies, values: Float32 | Float64, steps: int | None, seed: int) -> Curves:
+    """Take a clip away and bring it back in order of relevance, both in as many steps.
+
+    Ties go in random order: a fixed one would favour a corner of the picture.
+
+    Args:
+        copies: asks the model.
+        values: [T', h, w].
+        steps: how many; None for one step a frame, of which all tokens have one value.
+        seed: of the order of ties.
+    """
+    step_of = _steps(values, steps, seed)  # [T', h, w], 1 for what moves first
+    count = int(step_of.max())
+    taken = torch.from_numpy(step_of)[None] <= torch.arange(count + 1)[:, None, None, None]
+    found = copies.keep(torch.cat([~taken, taken]).float()).double().cpu().numpy()
+    moved = [float(values[step_of == step].mean()) for step in range(1, count + 1)]
+    return Curves(found[: count + 1], found[count + 1 :], np.asarray(moved))
+
+
+def _steps(values: Float32 | Float64, steps: int | None, seed: int) -> np.ndarray:
+    """Which step moves each token, int64 [T', h, w] from 1 on."""
+    rng = np.random.default_rng([seed, 0x5EED])
+    if steps is None:
+        scores = values[:, 0, 0]
+        order = np.lexsort((rng.random(len(scores)), np.negative(scores)))
+        ranks = np.empty(len(scores), np.int64)
+        ranks[order] = np.arange(1, len(scores) + 1)
+        return np.broadcast_to(ranks[:, None, None], values.shape).copy()
+    flat = np.ravel(values)
+    order = np.lexsort((rng.random(flat.size), np.negative(flat)))
+    ranks = np.empty(flat.size, np.int64)
+    ranks[order] = np.arange(flat.size)
+    count = min(steps, flat.size)
+    return (ranks * count // flat.size + 1).reshape(values.shape)

@@ -1,0 +1,92 @@
+"""Is an explanation worth more than none? Its clips taken away and brought back, and baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from staa_cli.methods import Options, get_method
+from staa_cli.methods.explain import explain_batch
+from staa_cli.methods.perturbation import Copies, filler
+from staa_cli.metrics.base import STEPS, Curves, walk
+from staa_cli.metrics.faithfulness import area
+from staa_cli.models.loading import LoadedModel
+from staa_cli.schema import Attribution, Faithfulness, FaithfulnessRow, Prediction
+
+BASELINES = ("random", "centre", "frame-difference")
+CLIPS = 4
+"""Clips that are asked about, at most."""
+
+
+def copies(methods: int) -> int:
+    """Altered copies of a clip that so many methods and the baselines are checked by."""
+    return 2 * (STEPS + 1) * (methods + len(BASELINES))
+
+
+def chosen(predictions: Sequence[Prediction]) -> list[int]:
+    """Positions of the clips that speak most for the class, in their order.
+
+    One that speaks less than half as much as the best has nothing to lose.
+    """
+    order = sorted(range(len(predictions)), key=lambda n: -predictions[n].confidence)
+    least = predictions[order[0]].confidence / 2
+    return sorted(n for n in order[:CLIPS] if predictions[n].confidence >= least)
+
+
+def check_clip(
+    model: LoadedModel,
+    clip: Tensor,
+    number: int,
+    attributions: Sequence[Attribution],
+    target: int,
+    options: Options,
+    on_asked: Callable[[int], None],
+) -> dict[str, Curves]:
+    """One clip's curves by method: those given first, then the baselines'.
+
+    Args:
+        model: that is asked.
+        clip: normalised [1, T, 3, h, w].
+        number: of the clip in its video, for what is random.
+        attributions: of the clip, by one method each.
+        target: class whose probability is asked for.
+        options: what stands where something is removed, and the seed.
+        on_asked: told how many more altered copies have been asked about.
+    """
+    inputs = model.place(clip)
+    filling = filler(inputs, options.fill, model.input)[0]
+    asked = Copies(model.module, inputs[0], filling, model.layout.grid, target, on_asked)
+    maps = {each.method: each.values for each in attributions}
+    for name in BASELINES:
+        found = explain_batch(
+            model.module,
+            model.layout,
+            inputs,
+            get_method(name),
+            Options(seed=options.seed),
+            clip_indices=(number,),
+        )
+        maps.setdefault(name, found.values[0])
+    return {name: walk(asked, each, STEPS, options.seed) for name, each in maps.items()}
+
+
+def summarise(
+    found: Sequence[Mapping[str, Curves]], clips: Sequence[int], fill: str
+) -> Faithfulness:
+    """Curves of clips to their means, and those to areas."""
+    rows = []
+    for name in found[0]:
+        deletion = np.mean([curves[name].deletion for curves in found], axis=0)
+        insertion = np.mean([curves[name].insertion for curves in found], axis=0)
+        rows.append(
+            FaithfulnessRow(
+                name,
+                deletion.astype(np.float32),
+                insertion.astype(np.float32),
+                area(deletion),
+                area(insertion),
+            )
+        )
+    return Faithfulness(fill, tuple(clips), tuple(rows))

@@ -1,0 +1,64 @@
+"""`staa compare`: a table for people, JSON for programs, one clear line for mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_cli_explain import film
+
+from staa_cli.errors import ExitCode
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STAA_THREADS", "1")
+    monkeypatch.setenv("STAA_MODEL", "test_timesformer")
+
+
+def test_a_table_and_its_files(run: Any) -> None:
+    film("walk.mkv", frames=12)
+    done = run("compare", "walk.mkv", "--methods", "staa,staa-logit")
+    assert done.code == ExitCode.OK
+    for word in ("FAITHFULNESS", "AGREEMENT", "staa-logit", "random", "centre", "frame-difference"):
+        assert word in done.out
+    assert Path("staa-out/walk/compare.mp4").stat().st_size > 0
+    assert Path("staa-out/walk/compare.json").is_file()
+
+
+def test_json_is_what_the_file_has(run: Any) -> None:
+    film("walk.mkv", frames=12)
+    done = run("compare", "walk.mkv", "--methods", "rollout", "--no-annotated", "--json")
+    assert done.code == ExitCode.OK
+    told = json.loads(done.out)
+    assert next(row["name"] for row in told["rows"]) == "rollout"
+    assert json.loads(Path("staa-out/walk/compare.json").read_text())["fill"] == told["fill"]
+    assert not Path("staa-out/walk/compare.mp4").exists()
+
+
+def test_classes_by_a_method_of_classes(run: Any) -> None:
+    film("walk.mkv", frames=12)
+    line = "compare walk.mkv --class 0 --class 2 --method staa-logit --no-annotated"
+    done = run(*line.split())
+    assert done.code == ExitCode.OK
+    assert "AGREEMENT" in done.out
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("compare walk.mkv --class 0 --class 1", "class-blind"),
+        ("compare walk.mkv --methods staa,nonsense", "nonsense"),
+        ("compare . --methods staa", "is not one video"),
+    ],
+)
+def test_mistakes_are_one_line(run: Any, line: str, words: str) -> None:
+    film("walk.mkv", frames=12)
+    film("other.mkv", frames=12)
+    done = run(*line.split())
+    assert done.code == ExitCode.USAGE
+    assert words in done.err
+    assert "Traceback" not in done.err

@@ -1,0 +1,250 @@
+"""Perturbation methods against Captum, brute force, and models whose answer is known."""
+
+from __future__ import annotations
+
+import builtins
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import FeatureAblation, ShapleyValues
+from test_method_families import TARGET, clips, explain, model
+from torch import Tensor, nn
+
+from staa_cli.errors import UnavailableError, UsageError
+from staa_cli.methods import Options, get_method
+from staa_cli.methods.explain import Explained, explain_batch
+from staa_cli.methods.frame_removal import coalitions, exact_shapley
+from staa_cli.methods.perturbation import Copies, filler, over_pixels, over_tokens, tubes
+from staa_cli.methods.rise import soft_masks
+from staa_cli.schema import AttentionLayout, ModelInput
+
+GRID = (4, 4, 4)
+
+
+class Additive(nn.Module):
+    """Probability of class 1 is the sum of what each token of a clip adds, if it is white."""
+
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.weights, self.most = weights, 0
+
+    def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
+        return {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.most = max(self.most, len(x))
+        white = over_tokens(x[:, :, 0], GRID) / (2 * 4 * 4)
+        p = (white * self.weights).sum(dim=(1, 2, 3)).clamp(1e-6, 1 - 1e-6)
+        return torch.stack([torch.log1p(-p), torch.log(p)], dim=1)
+
+
+LAYOUT = AttentionLayout("joint", "mean", GRID, tubelet=2, depth=1, prefix_tokens=0)
+HALF = (0.5, 0.5, 0.5)
+GIVEN = ModelInput(8, (16, 16), stride=1, rate=4.0, mean=HALF, std=HALF, resize=16)
+
+
+def ask(name: str, weights: Tensor, count: int = 1, **options: Any) -> Explained:
+    """What a method says of a white clip, where black counts for nothing."""
+    white = torch.ones(count, 8, 3, 16, 16)
+    given = ModelInput(8, (16, 16), 1, 4.0, mean=(0.0,) * 3, std=(1.0,) * 3, resize=16)
+    method = get_method(name)
+    chosen = Options(**{"fill": "black", **options})
+    return explain_batch(Additive(weights), LAYOUT, white, method, chosen, target=1, given=given)
+
+
+def spots(seed: int = 0) -> Tensor:
+    """What tokens add; half of it is at one token, and most add nothing."""
+    weights = torch.zeros(GRID)
+    generator = torch.Generator().manual_seed(seed)
+    weights.view(-1)[torch.randperm(64, generator=generator)[:6]] = 0.06
+    weights[2, 1, 3] = 0.45
+    return weights
+
+
+def test_removed_is_a_still_blur_a_mean_colour_or_black() -> None:
+    clip = torch.randn(2, 4, 3, 32, 32)
+    blurred = filler(clip, "blur")
+    assert blurred.shape == clip.shape
+    assert torch.equal(blurred[:, 0], blurred[:, 3])
+    assert blurred.std() < 0.1 * clip.std()
+    torch.testing.assert_close(blurred.mean(), clip.mean(), rtol=0, atol=0.01)
+    flat = filler(clip, "mean")
+    assert flat[1, :, 2].unique().item() == pytest.approx(clip[1, :, 2].mean().item(), abs=1e-6)
+    assert filler(clip, "black", GIVEN).unique().tolist() == [-1.0]
+    with pytest.raises(UsageError, match="black"):
+        filler(clip, "black")
+    with pytest.raises(UsageError, match="'hole'") as caught:
+        filler(clip, "hole")
+    assert "blur, mean, black" in str(caught.value.hint)
+
+
+def test_tokens_and_their_pixels() -> None:
+    values = torch.arange(8.0).reshape(1, 2, 2, 2)
+    pixels = over_pixels(values, torch.zeros(4, 3, 6, 4))
+    assert pixels.shape == (1, 4, 1, 6, 4)
+    assert pixels[0, 3, 0, 5, 0] == values[0, 1, 1, 0]
+    assert torch.equal(over_tokens(pixels[:, :, 0], (2, 2, 2)), values * 2 * 3 * 2)
+
+
+@pytest.mark.parametrize("grid", [(8, 14, 14), (3, 4, 7), (1, 16, 5), (5, 5, 5)])
+def test_tubes_part_the_grid(grid: tuple[int, int, int]) -> None:
+    numbers = tubes(grid, (4, 4, 4))
+    assert numbers.shape == grid
+    assert sorted(numbers.unique().tolist()) == list(range(int(numbers.max()) + 1))
+    for number in numbers.unique():
+        places = (numbers == number).nonzero()
+        extent = places.max(dim=0).values - places.min(dim=0).values + 1
+        assert extent.prod() == len(places)  # a box
+    for axis in range(3):
+        line = numbers.movedim(axis, 0)[:, 0, 0]
+        assert len(line.unique()) <= 4
+
+
+def test_shapley_values_are_the_mean_over_all_orders() -> None:
+    worth = torch.rand(16, dtype=torch.float64)
+    index = {tuple(row): n for n, row in enumerate(coalitions(4).tolist())}
+    wanted = np.zeros(4)
+    for order in permutations(range(4)):
+        members = [0, 0, 0, 0]
+        for player in order:
+            before = worth[index[tuple(members)]]
+            members[player] = 1
+            wanted[player] += float(worth[index[tuple(members)]] - before) / 24
+    np.testing.assert_allclose(exact_shapley(worth), wanted, rtol=1e-9)
+
+
+def by_frame(kind: str) -> Tensor:
+    frames = clips(kind).shape[1]
+    tubelet = model(kind).layout().tubelet
+    return (torch.arange(frames) // tubelet)[None, :, None, None, None]
+
+
+@pytest.mark.parametrize("kind", ["test_timesformer", "test_videomae"])
+@pytest.mark.parametrize(
+    ("name", "captums"), [("frame-drop", FeatureAblation), ("frame-shapley", ShapleyValues)]
+)
+def test_values_of_frames_are_captums(kind: str, name: str, captums: Any) -> None:
+    module, inputs = model(kind), clips(kind)
+
+    def probability(x: Tensor) -> Tensor:
+        return module(x).softmax(dim=1)[:, TARGET]
+
+    with torch.no_grad():
+        wanted = captums(probability).attribute(
+            inputs, baselines=filler(inputs, "blur"), feature_mask=by_frame(kind)
+        )
+    found = explain(name, kind)
+    frames, _height, _width = model(kind).layout().grid
+    np.testing.assert_allclose(
+        found.values.sum(axis=(2, 3)),
+        wanted[:, :: inputs.shape[1] // frames, 0, 0, 0],
+        rtol=1e-3,
+        atol=1e-6,
+    )
+    assert np.ptp(found.values, axis=(2, 3)).max() < 1e-9
+    copies = 2**frames if name == "frame-shapley" else 1 + frames
+    assert found.forward_equivalents == 1 + copies
+
+
+def test_sampled_shapley_values_come_near_and_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    from staa_cli.methods import frame_removal
+
+    exact = ask("frame-shapley", spots()).values
+    monkeypatch.setattr(frame_removal, "EXACT", 2)
+    found = ask("frame-shapley", spots(), samples=80)
+    np.testing.assert_allclose(found.values, exact, atol=1e-4)  # it is additive: any order will do
+    np.testing.assert_allclose(found.values.sum(), float(spots().sum()), rtol=1e-3)
+    assert found.forward_equivalents == 1 + 80
+
+
+def test_occlusion_is_what_each_tube_adds() -> None:
+    found = ask("occlusion", spots(), count=2)
+    np.testing.assert_allclose(found.values[1], spots(), atol=1e-5)
+    assert found.forward_equivalents == 1 + 1 + 64
+
+
+def test_occlusion_shares_a_tubes_value_among_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    from staa_cli.methods import occlusion
+
+    monkeypatch.setattr(occlusion, "CELLS", 2)
+    found = ask("occlusion", spots()).values[0]
+    wanted = spots().reshape(4, 2, 2, 2, 2).mean(dim=(2, 4))
+    np.testing.assert_allclose(found[:, ::2, ::2], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["kernel-shap", "lime"])
+def test_surrogates_find_what_each_tube_adds(name: str) -> None:
+    found = ask(name, spots(), samples=400).values[0]
+    near = {"kernel-shap": 0.01, "lime": 0.05}[name]  # ridge shrinks
+    np.testing.assert_allclose(found, spots(), atol=near)
+    assert found.argmax() == spots().argmax()
+
+
+def test_rise_finds_the_token_and_is_the_mean_of_masks_where_all_are_worth_the_same() -> None:
+    found = ask("rise", spots(), samples=2000).values[0]
+    assert found.argmax() == spots().argmax()
+    masks = soft_masks(50, GRID, torch.Generator().manual_seed(3))
+    flat = ask("rise", torch.zeros(GRID), samples=50, seed=3).values[0]
+    np.testing.assert_allclose(flat, masks.mean(dim=0) / 0.5 * 1e-6, rtol=0.05)
+
+
+def test_soft_masks_are_shifted_everywhere_and_keep_a_half() -> None:
+    masks = soft_masks(3000, (8, 14, 14), torch.Generator().manual_seed(0))
+    assert masks.shape == (3000, 8, 14, 14)
+    assert 0 <= masks.min() < 0.01
+    assert 0.99 < masks.max() <= 1
+    assert (masks.mean(dim=0) - 0.5).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("name", ["rise", "kernel-shap", "lime", "frame-shapley"])
+def test_equal_seeds_give_equal_numbers_and_leave_others_alone(name: str) -> None:
+    kind = "test_videomae"
+    torch.manual_seed(5)
+    np.random.seed(5)
+    before = torch.get_rng_state(), np.random.get_state()[1]
+    one, two = (explain(name, kind, samples=20, seed=4).values for _ in range(2))
+    assert np.array_equal(one, two)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert np.array_equal(before[1], np.random.get_state()[1])
+    if name != "frame-shapley":  # which is exact for so few frames
+        assert not np.array_equal(one, explain(name, kind, samples=20, seed=6).values)
+
+
+@pytest.mark.parametrize("name", ["occlusion", "rise", "kernel-shap", "lime", "frame-shapley"])
+def test_memory_does_not_grow_with_the_copies(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from staa_cli.methods import perturbation
+
+    monkeypatch.setattr(perturbation, "TOKENS_A_PASS", 64 * 5)
+    module = Additive(spots())
+    explain_batch(
+        module, LAYOUT, torch.ones(1, 8, 3, 16, 16), get_method(name), Options(samples=40), target=1
+    )
+    assert module.most == 5
+
+
+def test_copies_keep_what_they_are_told_to() -> None:
+    clip, filling = torch.ones(8, 3, 16, 16), torch.zeros(8, 3, 16, 16)
+    copies = Copies(Additive(spots()), clip, filling, GRID, target=1)
+    kept = torch.zeros(3, *GRID)
+    kept[1, 2, 1, 3] = 1
+    kept[2] = 1
+    found = copies.keep(kept)
+    np.testing.assert_allclose(found, [1e-6, 0.45, spots().sum()], atol=1e-5)
+    assert copies.asked == 3
+
+
+def test_a_method_of_captums_without_captum(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def absent(name: str, *rest: Any, **more: Any) -> Any:
+        if name.startswith("captum"):
+            raise ImportError("no captum here", name="captum")
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    with pytest.raises(UnavailableError, match="needs captum") as caught:
+        explain("occlusion", "test_videomae")
+    assert caught.value.hint == "pip install 'staa[compare]'"

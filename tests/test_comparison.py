@@ -1,0 +1,147 @@
+"""Methods and classes side by side: the same clips, the same class, and numbers that add up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_videos import HEIGHT, WIDTH, asked, film
+
+from staa_cli.comparison import Comparison, compare_video, document, save
+from staa_cli.config import MethodSettings, Settings
+from staa_cli.errors import UsageError
+from staa_cli.metrics.statistics import rank_correlation
+from staa_cli.models.loading import LoadedModel, load_model
+from staa_cli.pipeline import explain_video
+from staa_cli.render.panels import Panels, grid
+from staa_cli.video import iter_frames, probe
+
+METHODS = ("rollout", "staa-logit", "random")
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return load_model("test_timesformer", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return film(tmp_path_factory.mktemp("films") / "walk.mp4", 24)
+
+
+@pytest.fixture(scope="module")
+def compared(video: Path, model: LoadedModel) -> Comparison:
+    return compare_video(video, model, methods=METHODS, settings=asked())
+
+
+def test_each_explanation_is_what_explaining_alone_gives(
+    compared: Comparison, video: Path, model: LoadedModel
+) -> None:
+    assert compared.names == METHODS
+    for name, found in zip(METHODS, compared.explanations, strict=True):
+        alone = explain_video(video, model, method=name, settings=asked())
+        for a, b in zip(found.attributions, alone.attributions, strict=True):
+            np.testing.assert_array_equal(a.values, b.values)
+    assert len({each.prediction.target for each in compared.explanations}) == 1
+
+
+def test_one_check_has_every_method_and_the_baselines(compared: Comparison) -> None:
+    (checked,) = compared.faithfulness
+    names = [row.method for row in checked.rows]
+    assert names == [*METHODS, "centre", "frame-difference"]
+    facts = document(compared)
+    assert [row["name"] for row in facts["rows"]] == names
+    for row, told in zip(checked.rows, facts["rows"], strict=True):
+        assert told["faithfulness"] == pytest.approx(row.faithfulness, rel=1e-5)
+    assert facts["rows"][0]["forward_equivalents"] == len(compared.explanations[0].clips)
+
+
+def test_agreement_is_the_mean_rank_correlation_over_clips(compared: Comparison) -> None:
+    rollout, logit, _ = (each.attributions for each in compared.explanations)
+    wanted = [rank_correlation(a.values, b.values) for a, b in zip(rollout, logit, strict=True)]
+    assert compared.agreement[0, 1] == compared.agreement[1, 0] == pytest.approx(np.mean(wanted))
+    assert np.diag(compared.agreement).tolist() == [1, 1, 1]
+    assert abs(compared.agreement[0, 2]) < 0.3  # noise agrees with nothing
+
+
+def test_classes_are_compared_by_a_method_that_speaks_of_them(
+    video: Path, model: LoadedModel
+) -> None:
+    settings = asked(method=MethodSettings("staa-logit"))
+    found = compare_video(video, model, classes=("0", "3"), settings=settings)
+    assert [each.prediction.target for each in found.explanations] == [0, 3]
+    assert len(found.faithfulness) == 2
+    assert found.agreement[0, 1] < 0.999
+    assert [row["name"] for row in document(found)["rows"]] == ["0", "3"]
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "words", "hint"),
+    [
+        ({}, "nothing to compare", "--methods"),
+        ({"classes": ("0",)}, "nothing to compare", "--class"),
+        ({"classes": ("0", "1")}, "staa is class-blind", "staa-logit"),
+        ({"classes": ("0", "nine")}, "no class 'nine'", ""),
+        ({"methods": ("staa", "stab")}, "unknown method 'stab'", "staa"),
+    ],
+)
+def test_what_cannot_be_compared_is_told_before_anything_is_computed(
+    video: Path, model: LoadedModel, asked_for: dict[str, tuple[str, ...]], words: str, hint: str
+) -> None:
+    def never(*step: object) -> None:
+        raise AssertionError(step)
+
+    with pytest.raises(UsageError, match=words) as caught:
+        compare_video(video, model, settings=asked(), on_progress=never, **asked_for)
+    assert hint in (caught.value.hint or "")
+
+
+def test_panels_and_numbers_are_written(compared: Comparison, tmp_path: Path) -> None:
+    settings = asked(output={"annotated": True})
+    paths = save(compared, tmp_path / "out", settings)
+    assert [path.name for path in paths] == ["compare.mp4", "compare.json"]
+    info = probe(paths[0])
+    assert info.frames == 24
+    panels = Panels(compared.explanations, settings.render)
+    assert (info.width, info.height) == panels.size == (2 * WIDTH, 2 * HEIGHT)
+    _, picture = next(iter(iter_frames(info, [5])))
+    _, source = next(iter(iter_frames(compared.explanations[0].video, [5])))
+    difference = np.abs(picture[:HEIGHT, :WIDTH].astype(int) - source)
+    assert difference.mean() < 6  # the first panel is the source
+    others = [picture[:HEIGHT, WIDTH:], picture[HEIGHT:, :WIDTH], picture[HEIGHT:, WIDTH:]]
+    for panel in others:
+        assert np.abs(panel.astype(int) - source).mean() > 3 * difference.mean()
+    json.loads(paths[1].read_text())
+
+
+def test_only_numbers_where_no_video_is_wanted(compared: Comparison, tmp_path: Path) -> None:
+    assert [p.name for p in save(compared, tmp_path, asked())] == ["compare.json"]
+
+
+@pytest.mark.parametrize(
+    ("count", "aspect", "wanted"),
+    [
+        (2, 16 / 9, (1, 2)),
+        (4, 16 / 9, (2, 2)),
+        (3, 9 / 16, (3, 1)),
+        (6, 1.0, (3, 2)),
+        (1, 1, (1, 1)),
+    ],
+)
+def test_grids_come_near_a_wide_screen(count: int, aspect: float, wanted: tuple[int, int]) -> None:
+    columns, rows = grid(count, aspect)
+    assert columns * rows >= count
+    if count != 2:  # two wide pictures fit as badly above as beside each other
+        assert (columns, rows) == wanted
+
+
+def test_a_large_source_is_shrunk_to_a_screen(compared: Comparison) -> None:
+    from dataclasses import replace
+
+    large = [
+        replace(each, video=replace(each.video, width=3840, height=2160))
+        for each in compared.explanations
+    ]
+    assert Panels(large, Settings().render).size == (1920, 1080)
