@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ _EXAMPLES = """
 staa benchmark quality
 staa benchmark quality --methods staa,rollout,random --metrics pointing,temporal_auc
 staa benchmark quality --dataset events-hard --clips 512 --seed 1 --json
+staa benchmark quality --methods all --metrics all --clips 64 --into benchmark/
 """
 
 _SETTINGS = {
@@ -51,13 +53,17 @@ def quality(
         str, _option("--methods", "A,B", "Methods, or all; baselines are methods too.")
     ] = "staa,random,centre,frame-difference",
     metrics: Annotated[
-        str, _option("--metrics", "A,B", "Metrics.")
+        str, _option("--metrics", "A,B", "Metrics, or all.")
     ] = "pointing,energy,temporal_auc,iou",
     clips: Annotated[int, _option("--clips", "N", "Number of clips.")] = 256,
     seed: Annotated[int, _option("--seed", "N", "Seed of the clips.")] = 0,
     split: Annotated[
         str, _option("--split", "NAME", "test, or development for choosing settings.")
     ] = "test",
+    into: Annotated[
+        Path | None,
+        _option("--into", "DIR", "Keep every score there, go on from it, and write the results."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     console: Console,
     loaded: Loaded,
@@ -65,29 +71,58 @@ def quality(
     """Say how well attributions point to where and when the thing happened."""
     from staa_cli.errors import UsageError
     from staa_cli.methods import METHODS
-    from staa_cli.metrics.quality import measure_quality
+    from staa_cli.metrics import results
+    from staa_cli.metrics.base import METRICS
+    from staa_cli.metrics.quality import measure_quality, store_header
+    from staa_cli.metrics.store import Store
     from staa_cli.pipeline import method_options, open_model
 
     if split not in ("test", "development"):
         raise UsageError(f"unknown split {split!r}", "test or development")
     if clips < 1:
         raise UsageError(f"--clips: at least 1, not {clips}")
+    chosen = METHODS.names() if methods == "all" else methods.split(",")
+    scores = METRICS.names() if metrics == "all" else metrics.split(",")
+    options = replace(method_options(loaded.settings.method), seed=seed)
+    model = open_model(loaded.settings)
+    header = store_header(model, dataset, split, seed, options)  # type: ignore[arg-type]
+    store = Store(None if into is None else into / results.SCORES, header)
     with console.progress(1) as progress:
         result = measure_quality(
-            open_model(loaded.settings),
+            model,
             dataset=dataset,
-            methods=METHODS.names() if methods == "all" else methods.split(","),
-            metrics=metrics.split(","),
+            methods=chosen,
+            metrics=scores,
             clips=clips,
             seed=seed,
             split=split,  # type: ignore[arg-type]
-            options=replace(method_options(loaded.settings.method), seed=seed),
+            options=options,
+            store=store,
             on_progress=lambda done, total: progress.stage(dataset, "scoring", done, total),
         )
+    if into is not None:
+        for path in _write(result, into):
+            console.message(str(path))
     if json:
-        put_json(console, result)
+        put_json(console, {name: fact for name, fact in result.items() if name != "per_clip"})
         return
-    put(console, _as_table(result, metrics.split(",")))
+    put(console, _as_table(result, scores))
+
+
+def _write(result: dict[str, Any], folder: Path) -> list[Path]:
+    """Numbers, table, and picture."""
+    from staa_cli.methods import list_methods
+    from staa_cli.metrics import results
+    from staa_cli.render.scatter import scatter
+
+    written = [*results.write_results(result, folder)]
+    measured = {row["metric"] for row in result["results"]}
+    metric = next((name for name in ("faithfulness", "pointing") if name in measured), None)
+    if metric is not None:
+        costs = {row["name"]: row["forward_equivalents"] for row in list_methods()}
+        scatter(result, costs, metric, folder / results.PICTURE)
+        written.append(folder / results.PICTURE)
+    return written
 
 
 def _as_table(result: dict[str, Any], metrics: Sequence[str]) -> str:

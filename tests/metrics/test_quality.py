@@ -89,6 +89,6 @@ def test_the_command_prints_one_json_object(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_metric_that_says_nothing_about_any_clip_is_left_out() -> None:
-    assert _rows({("random", "iou"): [float("nan")], ("random", "energy"): [0.5]}, 0) == [
+    assert _rows({("random", "iou"): [float("nan")], ("random", "energy"): [0.5]}, "random", 0) == [
         {"method": "random", "metric": "energy", "mean": 0.5, "low": 0.5, "high": 0.5, "n": 1}
     ]

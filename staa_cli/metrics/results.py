@@ -1,0 +1,73 @@
+"""A benchmark's result -> benchmark.json, benchmark.md, and the picture of quality against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from staa_cli.files import atomic_path
+from staa_cli.metrics.base import METRICS
+
+SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.md", "quality.png"
+BASELINES = ("random", "centre", "frame-difference")
+
+
+def beats_baselines(result: Mapping[str, Any], method: str, metric: str) -> bool | None:
+    """Whether a method's mean is better than that of every baseline that was measured.
+
+    None for a baseline itself, and where no baseline or no score is there.
+    """
+    means = {row["method"]: row["mean"] for row in result["results"] if row["metric"] == metric}
+    others = [means[name] for name in BASELINES if name in means]
+    if method in BASELINES or not others or method not in means:
+        return None
+    if METRICS.get(metric).better == "higher":
+        return bool(means[method] > max(others))
+    return bool(means[method] < min(others))
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """A result as a Markdown table: mean and interval; bold where it beats every baseline."""
+    metrics = list(dict.fromkeys(row["metric"] for row in result["results"]))
+    cells = {(row["method"], row["metric"]): row for row in result["results"]}
+    lines = [
+        f"{result['model']} on {result['dataset']} ({result['split']}), seed {result['seed']}: "
+        f"{result['correct']} of {result['clips']} clips classified correctly and scored; "
+        f"removed by {result['fill']}.",
+        "",
+        "| method | " + " | ".join(f"{name}{_arrow(name)}" for name in metrics) + " |",
+        "|---" * (1 + len(metrics)) + "|",
+    ]
+    for method in dict.fromkeys(row["method"] for row in result["results"]):
+        row = []
+        for metric in metrics:
+            found = cells.get((method, metric))
+            text = "-" if found is None else interval(found)
+            row.append(f"**{text}**" if beats_baselines(result, method, metric) else text)
+        lines.append(f"| {method} | " + " | ".join(row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def interval(row: Mapping[str, Any]) -> str:
+    """A mean with its interval."""
+    return f"{row['mean']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+
+
+def _arrow(metric: str) -> str:
+    return " ↑" if METRICS.get(metric).better == "higher" else " ↓"
+
+
+def write_results(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
+    """Write all three files beside the scores.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    from staa_cli.report.files import json_text
+
+    with atomic_path(folder / JSON) as part:
+        part.write_text(json_text(dict(result)) + "\n", encoding="utf-8")
+    with atomic_path(folder / MARKDOWN) as part:
+        part.write_text(markdown(result), encoding="utf-8")
+    return folder / JSON, folder / MARKDOWN

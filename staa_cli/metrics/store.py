@@ -1,0 +1,75 @@
+"""Scores of a benchmark as they come, in a file that an interrupted run goes on from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from staa_cli.errors import InputError, UsageError
+from staa_cli.files import output_errors
+
+Facts = dict[str, Any]
+
+
+class Store:
+    """What is known of each clip, and each method's scores on it; kept in a file where one is.
+
+    The file has a line that says what is measured, then one a clip, then one a clip and method. A
+    line that a kill has cut off is dropped, and what it held is measured again.
+
+    Args:
+        path: of the file; None keeps everything in memory.
+        header: what the scores depend on; scores of another header are not mixed in.
+
+    Raises:
+        UsageError: the file holds another benchmark.
+        InputError: it is none of staa's.
+    """
+
+    def __init__(self, path: Path | None, header: Mapping[str, Any]) -> None:
+        self._path = path
+        self._rows: dict[tuple[int, str], Facts] = {}
+        if path is None:
+            return
+        if path.is_file():
+            self._read(path, header)
+        else:
+            with output_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(dict(header)) + "\n", encoding="utf-8")
+
+    def get(self, clip: int, method: str = "") -> Facts | None:
+        """What is known of a clip, or a method's scores on it; None where nothing is."""
+        return self._rows.get((clip, method))
+
+    def put(self, facts: Facts, clip: int, method: str = "") -> None:
+        """Keep what is known of a clip, or a method's scores on it."""
+        self._rows[clip, method] = facts
+        if self._path is not None:
+            row = {"clip": clip, "method": method, **facts}
+            with output_errors(self._path), self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+    def _read(self, path: Path, header: Mapping[str, Any]) -> None:
+        text = path.read_text(encoding="utf-8")
+        whole, _, cut = text.rpartition("\n")
+        lines = whole.splitlines()
+        try:
+            known, *rows = (json.loads(line) for line in lines)
+            told = json.loads(json.dumps(dict(header)))
+            other = [name for name in {**known, **told} if known.get(name) != told.get(name)]
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} is no benchmark of staa's", "choose another folder"
+            ) from error
+        if other:
+            raise UsageError(
+                f"{path.parent} holds a benchmark with another {' and '.join(sorted(other))}",
+                "choose another folder, or the same settings to go on",
+            )
+        for row in rows:
+            self._rows[row.pop("clip"), row.pop("method")] = row
+        if cut:  # or the next line would be glued to it
+            path.write_text(whole + "\n", encoding="utf-8")

@@ -1,0 +1,74 @@
+"""What a benchmark writes: a table, numbers, and a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from staa_cli.metrics.results import beats_baselines, markdown, write_results
+from staa_cli.render import scatter
+from staa_cli.render.scatter import scatter_image
+
+
+def row(method: str, metric: str, mean: float) -> dict[str, Any]:
+    return {
+        "method": method, "metric": metric, "mean": mean, "low": mean - 0.05, "high": mean + 0.05,
+        "n": 9,
+    }  # fmt: skip
+
+
+def result() -> dict[str, Any]:
+    rows = [
+        row("staa", "pointing", 0.9), row("staa", "deletion", 0.3),
+        row("rollout", "pointing", 0.1), row("rollout", "deletion", 0.1),
+        row("random", "pointing", 0.2), row("random", "deletion", 0.2),
+    ]  # fmt: skip
+    facts = {"model": "tiny-events", "dataset": "events", "split": "test", "seed": 1}
+    return {**facts, "correct": 9, "clips": 10, "fill": "blur", "results": rows}
+
+
+@pytest.mark.parametrize(
+    ("method", "metric", "wanted"),
+    [
+        ("staa", "pointing", True),
+        ("staa", "deletion", False),  # where lower is better
+        ("rollout", "pointing", False),
+        ("rollout", "deletion", True),
+        ("random", "pointing", None),
+        ("staa", "energy", None),
+    ],
+)
+def test_who_beats_every_baseline(method: str, metric: str, wanted: bool | None) -> None:
+    assert beats_baselines(result(), method, metric) is wanted
+
+
+def test_the_table_marks_what_beats_the_baselines_and_which_way_is_better() -> None:
+    text = markdown(result())
+    assert "| method | pointing ↑ | deletion ↓ |" in text
+    assert "| staa | **0.90 (0.85 to 0.95)** | 0.30 (0.25 to 0.35) |" in text
+    assert "| random | 0.20 (0.15 to 0.25) | 0.20 (0.15 to 0.25) |" in text
+
+
+def test_files_are_written(tmp_path: Path) -> None:
+    paths = write_results(result(), tmp_path)
+    assert [path.name for path in paths] == ["benchmark.json", "benchmark.md"]
+    assert json.loads(paths[0].read_text())["correct"] == 9
+
+
+def test_marks_stand_where_their_numbers_are() -> None:
+    costs = {"staa": 1.0, "rollout": 100.0, "random": 0.0}
+    image = np.asarray(scatter_image(result(), costs, "pointing")).astype(int)
+    area = scatter._AREA
+    for method, mean, colour in (
+        ("staa", 0.9, scatter._OWN),
+        ("rollout", 0.1, scatter._OTHER),
+        ("random", 0.2, scatter._BASELINE),
+    ):
+        top = 0.95 + 0.06 * 0.95
+        x = round(area.left + scatter._x(costs[method], 100.0) * area.width)
+        y = round(area.top + (1 - mean / top) * area.height)
+        assert np.abs(image[y, x] - colour).max() < 12

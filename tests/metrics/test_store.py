@@ -1,0 +1,100 @@
+"""A benchmark that was stopped goes on where it stopped, and mixes nothing that does not belong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from staa_cli.errors import InputError, UsageError
+from staa_cli.methods import Options
+from staa_cli.metrics import quality
+from staa_cli.metrics.quality import measure_quality, store_header
+from staa_cli.metrics.store import Store
+from staa_cli.models.loading import LoadedModel, load_model
+
+HEADER = {"seed": 1, "options": {"layers": (1, 2)}}
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return load_model("tiny-events")
+
+
+def test_what_was_put_is_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "scores.ndjson"
+    first = Store(path, HEADER)
+    first.put({"correct": True}, 3)
+    first.put({"iou": float("nan"), "energy": 0.25}, 3, "staa")
+    again = Store(path, HEADER)
+    assert again.get(3) == {"correct": True}
+    assert again.get(3, "staa")["energy"] == 0.25  # type: ignore[index]
+    assert again.get(4) is None
+    assert again.get(3, "rollout") is None
+
+
+def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "scores.ndjson"
+    store = Store(path, HEADER)
+    store.put({"correct": True}, 0)
+    store.put({"correct": False}, 1)
+    path.write_text(path.read_text()[:-9])
+    cut = Store(path, HEADER)
+    assert cut.get(0) == {"correct": True}
+    assert cut.get(1) is None
+    cut.put({"correct": False}, 1)
+    assert Store(path, HEADER).get(1) == {"correct": False}
+
+
+def test_another_benchmark_is_not_mixed_in(tmp_path: Path) -> None:
+    path = tmp_path / "scores.ndjson"
+    Store(path, HEADER)
+    with pytest.raises(UsageError, match="another seed"):
+        Store(path, {**HEADER, "seed": 2})
+    path.write_text("something else\n")
+    with pytest.raises(InputError, match="no benchmark"):
+        Store(path, HEADER)
+
+
+def test_a_stopped_benchmark_goes_on_and_ends_the_same(
+    model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {"methods": ("staa", "random"), "metrics": ("pointing", "iou"), "clips": 20, "seed": 2}
+    whole = measure_quality(model, **wanted)  # type: ignore[arg-type]
+    header = store_header(model, "events", "test", 2, Options(seed=2))
+    path, explained = tmp_path / "scores.ndjson", []
+    real = quality.explain_clips
+
+    def stop(*words: object) -> object:
+        if len(explained) == 3:
+            raise KeyboardInterrupt
+        explained.append(words)
+        return real(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(quality, "explain_clips", stop)
+    with pytest.raises(KeyboardInterrupt):
+        measure_quality(model, store=Store(path, header), **wanted)  # type: ignore[arg-type]
+    monkeypatch.setattr(quality, "explain_clips", lambda *w: explained.append(w) or real(*w))
+    found = measure_quality(model, store=Store(path, header), **wanted)  # type: ignore[arg-type]
+    assert found == whole
+    assert len(explained) == 6  # three batches by two methods, and none of them twice
+    # A finished one asks nothing more, and a longer one only about what is new.
+    asked: list[None] = []
+    handle = model.module.register_forward_hook(lambda *_: asked.append(None))
+    assert measure_quality(model, store=Store(path, header), **wanted) == whole  # type: ignore[arg-type]
+    assert not asked
+    longer = measure_quality(model, store=Store(path, header), **{**wanted, "clips": 24})  # type: ignore[arg-type]
+    handle.remove()
+    assert longer["per_clip"][:20] == whole["per_clip"]
+    assert isinstance(model.module, nn.Module)
+
+
+def test_differences_are_clip_by_clip(model: LoadedModel) -> None:
+    found = measure_quality(model, methods=("staa", "centre"), metrics=("energy",), clips=16)
+    staa, centre = found["results"]
+    assert "difference" not in staa
+    gap = centre["difference"]
+    assert gap["mean"] == pytest.approx(centre["mean"] - staa["mean"])
+    assert gap["high"] < 0  # paired, far narrower than either interval
+    assert gap["high"] - gap["low"] < 0.2
