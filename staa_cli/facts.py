@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from staa_cli import __version__
 from staa_cli.config import MethodSettings, Settings
+from staa_cli.memory import peak_memory_bytes
 from staa_cli.methods import Method
 from staa_cli.models.loading import LoadedModel
 from staa_cli.schema import (
@@ -193,16 +193,3 @@ def run(model: LoadedModel, watch: Stopwatch) -> dict[str, Any]:
     if sys.platform != "win32":  # which does not tell
         facts["peak_memory_bytes"] = peak_memory_bytes()
     return facts
-
-
-def peak_memory_bytes() -> int:
-    """Most resident memory that the process has had so far; not on Windows."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        # What the system counts as used is, on Linux, also what a parent had before it began this.
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(lines["VmHWM"].split()[0]) * 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

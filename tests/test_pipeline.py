@@ -20,6 +20,7 @@ from staa_cli import facts
 from staa_cli.clips import ClipReader
 from staa_cli.config import MethodSettings, PostSettings, SamplingSettings
 from staa_cli.errors import InputError, UnavailableError, UsageError, VideoError
+from staa_cli.memory import peak_memory_bytes
 from staa_cli.methods import Options
 from staa_cli.methods.perturbation import filler
 from staa_cli.models.loading import LoadedModel, load_model
@@ -579,9 +580,9 @@ def test_what_is_no_video_is_told(
 def test_the_peak_is_this_processes_own_and_not_what_its_parent_had() -> None:
     ballast = bytearray(15 * 10**8)
     assert len(ballast) > 0
-    code = "from staa_cli.facts import peak_memory_bytes; print(peak_memory_bytes())"
+    code = "from staa_cli.memory import peak_memory_bytes; print(peak_memory_bytes())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 1e7 < int(done.stdout) < 14e8 < facts.peak_memory_bytes()
+    assert 1e7 < int(done.stdout) < 14e8 < peak_memory_bytes()
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ staa benchmark quality
 staa benchmark quality --methods staa,rollout,random --metrics pointing,temporal_auc
 staa benchmark quality --dataset events-hard --clips 512 --seed 1 --json
 staa benchmark quality --methods all --metrics all --clips 64 --into benchmark/
+staa benchmark cost --methods all
 """
 
 _SETTINGS = {
@@ -33,6 +34,7 @@ def add(app: typer.Typer) -> None:
     group = typer.Typer(cls=HelpGroup, no_args_is_help=False)
     group.callback(epilog=_EXAMPLES)(_group)
     command(group, _EXAMPLES, settings=_SETTINGS)(quality)
+    command(group, _EXAMPLES, settings=_SETTINGS)(cost)
     app.add_typer(group, name="benchmark")
 
 
@@ -71,11 +73,11 @@ def quality(
     """Say how well attributions point to where and when the thing happened."""
     from staa_cli.errors import UsageError
     from staa_cli.methods import METHODS
-    from staa_cli.metrics import results
     from staa_cli.metrics.base import METRICS
     from staa_cli.metrics.quality import measure_quality, store_header
     from staa_cli.metrics.store import Store
     from staa_cli.pipeline import method_options, open_model
+    from staa_cli.report.benchmark import SCORES
 
     if split not in ("test", "development"):
         raise UsageError(f"unknown split {split!r}", "test or development")
@@ -86,7 +88,7 @@ def quality(
     options = replace(method_options(loaded.settings.method), seed=seed)
     model = open_model(loaded.settings)
     header = store_header(model, dataset, split, seed, options)  # type: ignore[arg-type]
-    store = Store(None if into is None else into / results.SCORES, header)
+    store = Store(None if into is None else into / SCORES, header)
     with console.progress(1) as progress:
         result = measure_quality(
             model,
@@ -109,19 +111,69 @@ def quality(
     put(console, _as_table(result, scores))
 
 
+def cost(
+    *,
+    methods: Annotated[
+        str, _option("--methods", "A,B", "Methods, or all; baselines are methods too.")
+    ] = "staa,rollout,grad-attention",
+    rounds: Annotated[int, _option("--rounds", "N", "Rounds of every method.")] = 5,
+    no_memory: Annotated[
+        bool, typer.Option("--no-memory", help="Do not measure memory, a process a method.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    console: Console,
+    loaded: Loaded,
+) -> None:
+    """Say what methods cost beside a plain forward pass: passes, time, and memory."""
+    from staa_cli.errors import UsageError
+    from staa_cli.methods import METHODS
+    from staa_cli.metrics.cost import measure_cost
+    from staa_cli.pipeline import method_options, open_model
+
+    if rounds < 1:
+        raise UsageError(f"--rounds: at least 1, not {rounds}")
+    with console.progress(1) as progress:
+        result = measure_cost(
+            open_model(loaded.settings),
+            METHODS.names() if methods == "all" else methods.split(","),
+            rounds=rounds,
+            memory=not no_memory,
+            options=method_options(loaded.settings.method),
+            on_progress=lambda done, total: progress.stage("cost", "measuring", done, total),
+        )
+    if json:
+        put_json(console, result)
+        return
+    head = (
+        f"{result['model']} on {result['device']}: a plain forward pass of one clip takes "
+        f"{result['forward_s'] * 1000:.0f} ms (median of {result['rounds']})"
+    )
+    rows = [
+        (
+            row["method"],
+            f"{row['forwards']:,.0f}",
+            f"{row['wall_ratio']:,.2f}",
+            "-" if row["memory_ratio"] is None else f"{row['memory_ratio']:.2f}",
+        )
+        for row in result["results"]
+    ]
+    columns = ("METHOD", "FORWARDS", "TIME / PLAIN", "PEAK MEMORY / PLAIN")
+    put(console, head + "\n\n" + table(columns, rows, terminal_width(sys.stdout)))
+
+
 def _write(result: dict[str, Any], folder: Path) -> list[Path]:
     """Numbers, table, and picture."""
     from staa_cli.methods import list_methods
-    from staa_cli.metrics import results
     from staa_cli.render.scatter import scatter
+    from staa_cli.report.benchmark import PICTURE, write_results
 
-    written = [*results.write_results(result, folder)]
+    written = [*write_results(result, folder)]
     measured = {row["metric"] for row in result["results"]}
     metric = next((name for name in ("faithfulness", "pointing") if name in measured), None)
     if metric is not None:
         costs = {row["name"]: row["forward_equivalents"] for row in list_methods()}
-        scatter(result, costs, metric, folder / results.PICTURE)
-        written.append(folder / results.PICTURE)
+        scatter(result, costs, metric, folder / PICTURE)
+        written.append(folder / PICTURE)
     return written
 
 

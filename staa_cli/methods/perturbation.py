@@ -7,7 +7,8 @@ made on the model's device, some at a time, so that memory does not grow with th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -97,6 +98,8 @@ class Copies:
     target: int
     on_asked: Callable[[int], None] = lambda count: None
     asked: int = 0
+    known: dict[str, Any] = field(default_factory=dict)
+    """What has been found out about the clip and need not be asked again."""
 
     @classmethod
     def of(cls, evidence: Evidence, index: int) -> Copies:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import nn
 
 from staa_cli.methods.perturbation import Copies
 from staa_cli.registry import Registry
@@ -40,6 +41,8 @@ class Trial:
         mask: where the actor is, [T, H, W]; None for a clip without ground truth.
         event: frames of the event, [T].
         seed: of what is drawn at random.
+        again: the same method's map [T', h, w] for another class, or of another module in the
+            model's place.
     """
 
     values: Float32
@@ -47,6 +50,7 @@ class Trial:
     mask: Bool | None = None
     event: Bool | None = None
     seed: int = 0
+    again: Callable[[int, nn.Module | None], Float32] | None = None
 
     @cached_property
     def curves(self) -> Curves:
@@ -74,7 +78,7 @@ class Metric:
 
 METRICS: Registry[Metric] = Registry(
     "metric",
-    ["staa_cli.metrics.localisation", "staa_cli.metrics.faithfulness"],
+    ["staa_cli.metrics.localisation", "staa_cli.metrics.faithfulness", "staa_cli.metrics.sanity"],
 )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from staa_cli import __version__
 from staa_cli.errors import UsageError
@@ -189,6 +191,7 @@ def _score(
     right = [
         n for n, clip, answer in zip(batch, clips, answers, strict=True) if answer == clip.label
     ]
+    copies: dict[int, Copies] = {}
     for method in methods:
         missing = [n for n in right if not _is_scored(store, n, [method], metrics)]
         if not missing:
@@ -196,8 +199,34 @@ def _score(
         maps = explain_clips(model, [batch[n] for n in missing], get_method(method), options)
         for number, values in zip(missing, maps, strict=True):
             clip = batch[number]
-            trial = Trial(values, copies_of(model, clip, options.fill), clip.mask, clip.event, seed)
+            if number not in copies:
+                copies[number] = copies_of(model, clip, options.fill)
+            again = partial(_explain_again, model, copies[number].clip, clip, method, options)
+            trial = Trial(values, copies[number], clip.mask, clip.event, seed, again)
             store.put({name: METRICS.get(name).score(trial) for name in metrics}, number, method)
+
+
+def _explain_again(
+    model: LoadedModel,
+    inputs: Tensor,
+    clip: EventClip,
+    method: str,
+    options: Options,
+    target: int,
+    module: nn.Module | None,
+) -> Float32:
+    """A clip's map for another class, or of another module in the model's place."""
+    explained = explain_batch(
+        module or model.module,
+        model.layout,
+        inputs[None],
+        get_method(method),
+        options,
+        target=target,
+        clip_indices=[clip.seed & 0xFFFFFFF],
+        given=model.input,
+    )
+    return np.asarray(explained.values[0])
 
 
 def _rows(

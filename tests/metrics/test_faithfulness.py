@@ -183,4 +183,6 @@ def test_every_metric_says_where_it_is_from_and_which_way_is_better() -> None:
         assert metric.better == ("lower" if name in LOWER else "higher")
 
 
-LOWER = {"deletion", "frame_deletion", "polarity_violations"}
+LOWER = {
+    "deletion", "frame_deletion", "polarity_violations", "randomisation", "class_sensitivity"
+}  # fmt: skip

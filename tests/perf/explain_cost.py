@@ -17,7 +17,7 @@ from typing import Any
 
 from measure import child, interleaved, show
 
-from staa_cli.facts import peak_memory_bytes
+from staa_cli.memory import peak_memory_bytes
 
 CLIP_S, RATE, SIZE = 10, 24, (640, 360)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from measure import Row, child, interleaved, show
 
-from staa_cli.facts import peak_memory_bytes
+from staa_cli.memory import peak_memory_bytes
 
 FAMILIES = {
     "timesformer": ("TimeSformer-B 8x224", 1.05),

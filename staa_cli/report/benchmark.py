@@ -8,6 +8,7 @@ from typing import Any
 
 from staa_cli.files import atomic_path
 from staa_cli.metrics.base import METRICS
+from staa_cli.report.files import json_text
 
 SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.md", "quality.png"
 BASELINES = ("random", "centre", "frame-difference")
@@ -64,8 +65,6 @@ def write_results(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
     Raises:
         OutputError: a file cannot be written.
     """
-    from staa_cli.report.files import json_text
-
     with atomic_path(folder / JSON) as part:
         part.write_text(json_text(dict(result)) + "\n", encoding="utf-8")
     with atomic_path(folder / MARKDOWN) as part:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from staa_cli.metrics.results import beats_baselines, markdown, write_results
 from staa_cli.render import scatter
 from staa_cli.render.scatter import scatter_image
+from staa_cli.report.benchmark import beats_baselines, markdown, write_results
 
 
 def row(method: str, metric: str, mean: float) -> dict[str, Any]:

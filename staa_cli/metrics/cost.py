@@ -1,0 +1,142 @@
+"""What a method costs beside a plain forward pass: passes, time, and memory.
+
+Time is measured in interleaved rounds within one process; memory in a process of its own for each
+method, since a process never forgets its peak: ``python -m staa_cli.metrics.cost MODEL METHOD``.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from staa_cli.errors import UnavailableError
+from staa_cli.memory import peak_memory_bytes
+from staa_cli.methods import Options, get_method
+from staa_cli.methods.explain import Explained, explain_batch, predict_batch
+from staa_cli.models.loading import LoadedModel, load_model
+from staa_cli.schema import SCHEMA_VERSION
+
+PLAIN = "plain"
+"""Stands for the forward pass that only predicts."""
+
+
+def measure_cost(
+    model: LoadedModel,
+    methods: Sequence[str],
+    *,
+    rounds: int = 5,
+    memory: bool = True,
+    options: Options | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Methods in, their forward passes, wall and memory ratios out, as plain data.
+
+    Args:
+        model: on which; a clip of noise is explained.
+        methods: names.
+        rounds: of every method, one after the other and back again; the first more warms up.
+        memory: measure it, in a process each; the model is loaded anew by its name.
+        options: of all methods.
+        on_progress: told (rounds and processes done, all of them).
+
+    Raises:
+        UsageError: an unknown method, or one that does not fit the model.
+    """
+    clip, options = noise(model), options or Options()
+    jobs: dict[str, Callable[[], object]] = {PLAIN: lambda: predict_batch(model.module, clip)}
+    for name in methods:
+        get_method(name)
+        jobs[name] = lambda name=name: _explain(model, clip, name, options)  # type: ignore[misc]
+    total = (rounds + 1) * len(jobs) + (len(jobs) if memory else 0)
+    done = 0
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    counted: dict[str, float] = {}
+    for number in range(rounds + 1):
+        order = list(jobs.items())
+        for name, job in order if number % 2 else reversed(order):
+            began = time.perf_counter()
+            found = job()
+            if model.device.type == "cuda":
+                torch.cuda.synchronize(model.device)
+            times[name].append(time.perf_counter() - began)
+            if isinstance(found, Explained):
+                counted[name] = found.forward_equivalents
+            done += 1
+            on_progress(done, total)
+    medians = {name: statistics.median(seconds[1:]) for name, seconds in times.items()}
+    peaks: dict[str, float] = {}
+    if memory:
+        for name in jobs:
+            peaks[name] = peak_in_child(model, name)
+            done += 1
+            on_progress(done, total)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model": model.info.name,
+        "device": str(model.device),
+        "threads": torch.get_num_threads(),
+        "rounds": rounds,
+        "forward_s": medians[PLAIN],
+        "results": [_row(name, counted[name], medians, peaks) for name in methods],
+    }
+
+
+def _row(
+    name: str, forwards: float, medians: Mapping[str, float], peaks: Mapping[str, float]
+) -> dict[str, Any]:
+    return {
+        "method": name,
+        "forwards": forwards,
+        "wall_ratio": medians[name] / medians[PLAIN],
+        "memory_ratio": peaks[name] / peaks[PLAIN] if peaks else None,
+    }
+
+
+def noise(model: LoadedModel) -> Tensor:
+    """A clip [1, T, 3, h, w] that the model could be fed, the same every time."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, model.input.frames, 3, *model.input.size)
+    return model.place(torch.randn(shape, generator=generator))
+
+
+def _explain(model: LoadedModel, clip: Tensor, name: str, options: Options) -> Explained:
+    method = get_method(name)
+    return explain_batch(model.module, model.layout, clip, method, options, given=model.input)
+
+
+def peak_in_child(model: LoadedModel, name: str) -> float:
+    """Peak resident bytes of a process that loads the model and explains one clip by a method.
+
+    Raises:
+        UnavailableError: the process failed.
+    """
+    named = model.info.source == "bundled" or model.info.source.startswith("random weights")
+    where = model.info.name if named else model.info.source
+    command = [sys.executable, "-m", "staa_cli.metrics.cost", where, name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        told = (done.stderr.strip() or "no word").splitlines()[-1]
+        raise UnavailableError(f"the memory of {name} cannot be measured: {told}")
+    return float(done.stdout)
+
+
+def main(where: str, name: str) -> None:
+    """A child's part: one clip, and the peak on stdout."""
+    model = load_model(where, device="cpu")
+    clip = noise(model)
+    if name == PLAIN:
+        predict_batch(model.module, clip)
+    else:
+        _explain(model, clip, name, Options())
+    print(peak_memory_bytes())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,72 @@
+"""Does an attribution depend on what it should: the weights, the class, the frames that matter?"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from staa_cli.methods.frame_removal import EXACT, coalitions, exact_shapley, over_frames
+from staa_cli.metrics.base import Trial, metric
+from staa_cli.metrics.statistics import rank_correlation
+
+
+@metric("randomisation", better="lower", source="Adebayo et al. 2018 (arXiv 1810.03292), section 3")
+def randomisation(trial: Trial) -> float:
+    """Rank correlation with the maps of the model with shuffled weights, top blocks first; mean."""
+    if trial.again is None:
+        return float("nan")
+    found = []
+    for module in cascade(trial.copies.model):
+        values = trial.again(trial.copies.target, module)
+        found.append(rank_correlation(trial.values, values))
+    return float(np.nanmean(found)) if not np.isnan(found).all() else float("nan")
+
+
+@metric("class_sensitivity", better="lower", source="rank correlation of two classes' maps")
+def class_sensitivity(trial: Trial) -> float:
+    """Rank correlation with the map of the class that comes next; 1 for a class-blind method."""
+    if trial.again is None:
+        return float("nan")
+    logits = trial.copies.model(trial.copies.clip[None])[0].float()
+    logits[trial.copies.target] = -torch.inf
+    return rank_correlation(trial.values, trial.again(int(logits.argmax()), None))
+
+
+@metric("agreement", source="rank correlation with exact Shapley values of the frames")
+def agreement(trial: Trial) -> float:
+    """Rank correlation of the temporal score with the frames' exact Shapley values.
+
+    NaN for clips of more frames than all coalitions can be asked about.
+    """
+    frames = trial.copies.grid[0]
+    if frames > EXACT:
+        return float("nan")
+    if "shapley" not in trial.copies.known:
+        worth = trial.copies.keep(over_frames(coalitions(frames), trial.copies.grid))
+        trial.copies.known["shapley"] = exact_shapley(worth).float().cpu().numpy()
+    scores = trial.values.sum(axis=(1, 2))
+    return rank_correlation(scores, trial.copies.known["shapley"])
+
+
+def cascade(model: Any) -> Iterator[nn.Module]:
+    """The model with ever more of it shuffled: head and last block, then the one below, and so on.
+
+    Shuffling keeps what numbers a tensor has, and loses what they were learned for.
+    """
+    shuffled = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(0)
+    _shuffle(shuffled.head, generator)
+    for block in reversed(shuffled.blocks):
+        _shuffle(block, generator)
+        yield shuffled
+
+
+def _shuffle(module: nn.Module, generator: torch.Generator) -> None:
+    for parameter in module.parameters():
+        order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+        parameter.data = parameter.data.flatten()[order].view_as(parameter)

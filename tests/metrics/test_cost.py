@@ -1,0 +1,56 @@
+"""What methods cost: counted passes, and ratios that could not be otherwise."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from staa_cli.cli import run
+from staa_cli.errors import UnavailableError, UsageError
+from staa_cli.metrics.cost import measure_cost, peak_in_child
+from staa_cli.models.loading import LoadedModel, load_model
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return load_model("test_timesformer", device="cpu")
+
+
+def test_passes_are_counted_and_time_grows_with_them(model: LoadedModel) -> None:
+    steps: list[tuple[int, int]] = []
+    found = measure_cost(
+        model,
+        ["staa", "grad-attention", "frame-shapley", "random"],
+        rounds=3,
+        memory=False,
+        on_progress=lambda *step: steps.append(step),
+    )
+    rows = {row["method"]: row for row in found["results"]}
+    passes = {name: row["forwards"] for name, row in rows.items()}
+    assert passes == {"staa": 1, "grad-attention": 3, "frame-shapley": 17, "random": 0}
+    assert rows["frame-shapley"]["wall_ratio"] > rows["staa"]["wall_ratio"]
+    assert rows["staa"]["memory_ratio"] is None
+    assert found["forward_s"] > 0
+    assert steps == [(n, 20) for n in range(1, 21)]
+
+
+def test_memory_is_that_of_a_process_of_its_own(model: LoadedModel) -> None:
+    found = measure_cost(model, ["staa"], rounds=1)
+    assert 0.9 < found["results"][0]["memory_ratio"] < 1.1
+
+
+def test_a_child_that_fails_is_told_in_one_line(model: LoadedModel) -> None:
+    with pytest.raises(UnavailableError, match="memory of nonsense cannot be measured"):
+        peak_in_child(model, "nonsense")
+    with pytest.raises(UsageError, match="nonsense"):
+        measure_cost(model, ["nonsense"])
+
+
+def test_the_command_prints_a_table_or_json(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "benchmark cost --model test_timesformer --methods staa,random --rounds 1 --no-memory"
+    assert run(line.split()) == 0
+    assert "TIME / PLAIN" in capsys.readouterr().out
+    assert run([*line.split(), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["method"] for row in told["results"]] == ["staa", "random"]

@@ -1,0 +1,81 @@
+"""Sanity metrics: of a method that looks at the weights, and of one that does not."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from staa_cli.methods.perturbation import Copies
+from staa_cli.metrics.base import METRICS, Trial
+from staa_cli.metrics.quality import measure_quality
+from staa_cli.metrics.sanity import cascade
+from staa_cli.models.loading import LoadedModel, load_model
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return load_model("tiny-events")
+
+
+@pytest.fixture(scope="module")
+def means(model: LoadedModel) -> dict[tuple[str, str], float]:
+    found = measure_quality(
+        model,
+        methods=("staa", "staa-logit", "frame-difference"),
+        metrics=("randomisation", "class_sensitivity", "agreement"),
+        clips=8,
+        seed=4,
+        split="development",
+    )
+    return {(row["method"], row["metric"]): row["mean"] for row in found["results"]}
+
+
+def test_a_map_that_asks_no_model_survives_its_randomisation(
+    means: dict[tuple[str, str], float],
+) -> None:
+    assert means["frame-difference", "randomisation"] == pytest.approx(1)
+    assert means["staa", "randomisation"] < 0.9
+
+
+def test_only_a_class_specific_map_changes_with_the_class(
+    means: dict[tuple[str, str], float],
+) -> None:
+    assert means["staa", "class_sensitivity"] == pytest.approx(1)
+    assert means["staa-logit", "class_sensitivity"] < 0.9
+
+
+def test_shuffling_goes_down_from_the_head_and_leaves_the_model_alone(model: LoadedModel) -> None:
+    before = {name: p.clone() for name, p in model.module.named_parameters()}
+    changed: list[set[str]] = []
+    for module in cascade(model.module):
+        now = dict(module.named_parameters())
+        changed.append({n for n, p in before.items() if not torch.equal(p, now[n])})
+        for name, parameter in before.items():  # the same numbers, elsewhere
+            assert torch.equal(parameter.flatten().sort()[0], now[name].flatten().sort()[0])
+    assert {name.split(".")[0] for name in changed[0]} == {"head", "blocks"}
+    assert {n.split(".")[1] for n in changed[0] if n.startswith("blocks")} == {"3"}
+    assert all(a < b for a, b in itertools.pairwise(changed))
+    assert all(torch.equal(p, before[n]) for n, p in model.module.named_parameters())
+
+
+def test_agreement_is_with_the_frames_that_matter() -> None:
+    """Frames whose presence is worth 3, 1, 0, and 2 in that order."""
+
+    class Worth(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            there = (x[:, :, 0].mean(dim=(2, 3)) > 0.5).float()
+            p = 0.05 + there @ torch.tensor([0.3, 0.1, 0.0, 0.2])
+            return torch.stack([torch.log1p(-p), torch.log(p)], dim=1)
+
+    clip = torch.ones(4, 3, 4, 4)
+    copies = Copies(Worth(), clip, torch.zeros_like(clip), (4, 2, 2), target=1)
+    values = np.zeros((4, 2, 2), np.float32)
+    values[:, 0, 0] = [30, 10, 0, 20]
+    score = METRICS.get("agreement").score
+    assert score(Trial(values, copies)) == pytest.approx(1)
+    assert score(Trial(-values, copies)) == pytest.approx(-1)
+    assert copies.asked == 16  # asked once for both
