@@ -14,7 +14,7 @@ from staa_cli import facts
 from staa_cli.clips import ClipReader
 from staa_cli.config import Settings
 from staa_cli.errors import UsageError
-from staa_cli.files import atomic_path
+from staa_cli.files import atomic_path, output_errors
 from staa_cli.methods import get_method
 from staa_cli.metrics.statistics import rank_correlation
 from staa_cli.models.loading import LoadedModel
@@ -76,9 +76,10 @@ def compare_video(
         found.append(
             explain_video(path, model, settings=replace(each, target=target), on_progress=tell)
         )
+    fitted = model.fitted(settings.sampling.frames, settings.sampling.size)
     reader = ClipReader(
         found[0].video,
-        model.fitted(settings.sampling.frames, settings.sampling.size),
+        fitted,
         found[0].clips,
         batch_size=1,
         on_progress=on_progress,
@@ -89,7 +90,7 @@ def compare_video(
     faithfulness = [
         check(
             reader,
-            model.fitted(settings.sampling.frames, settings.sampling.size),
+            fitted,
             group[0].clip_predictions,
             [each.attributions for each in group],
             options,
@@ -212,7 +213,8 @@ def save(
     Raises:
         OutputError: a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     written = []
     if settings.output.annotated:
         from staa_cli.render.panels import Panels

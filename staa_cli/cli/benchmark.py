@@ -190,4 +190,6 @@ def _as_table(result: dict[str, Any], metrics: Sequence[str]) -> str:
 
 
 def _cell(row: dict[str, Any] | None) -> str:
-    return "-" if row is None else f"{row['mean']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    from staa_cli.report.benchmark import interval
+
+    return "-" if row is None else interval(row)

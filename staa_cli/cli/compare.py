@@ -75,10 +75,11 @@ def compare(
             on_progress=tell,
         )
         paths = comparison.save(found, jobs[0].folder, settings, tell)
+    facts = comparison.document(found)
     if json:
-        put_json(console, comparison.document(found))
+        put_json(console, facts)
         return
-    put(console, _tables(comparison.document(found), found.names))
+    put(console, _tables(facts, found.names))
     for path in paths:
         console.message(str(path))
 

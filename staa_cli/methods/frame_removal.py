@@ -11,8 +11,8 @@ from math import comb
 import torch
 from torch import Tensor
 
-from staa_cli.methods.base import Evidence, Method, Options, Reading, register
-from staa_cli.methods.perturbation import Copies
+from staa_cli.methods.base import Evidence, Options, register
+from staa_cli.methods.perturbation import Copies, PerturbationMethod
 from staa_cli.schema import AttentionLayout
 
 EXACT = 8
@@ -20,24 +20,19 @@ EXACT = 8
 PERMUTATIONS = 16
 
 
-class FrameMethod(Method):
+class FrameMethod(PerturbationMethod):
     """Values of frames, spread evenly over their tokens."""
 
-    units = "probability"
-    class_specific = True
     signed = True
 
     def frames(self, copies: Copies, evidence: Evidence) -> Tensor:
         """Values of the frames, [T']."""
         raise NotImplementedError
 
-    def attribute(self, evidence: Evidence) -> Reading:
-        """[B, T', h, w], flat in space."""
-        each = [Copies.of(evidence, index) for index in range(len(evidence.inputs))]
-        values = torch.stack([self.frames(copies, evidence) for copies in each])
-        _, height, width = evidence.layout.grid
-        spread = values[..., None, None].expand(-1, -1, height, width) / (height * width)
-        return Reading(spread, more_forwards=sum(c.asked for c in each) / len(each))
+    def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
+        """[T', h, w], flat in space."""
+        values = over_frames(self.frames(copies, evidence)[None], copies.grid)[0]
+        return values / (copies.grid[1] * copies.grid[2])
 
 
 @register("frame-drop")
@@ -100,7 +95,7 @@ def _pairs(count: int, options: Options) -> int:
 
 
 def over_frames(kept: Tensor, grid: tuple[int, int, int]) -> Tensor:
-    """Which frames are kept [M, T'] to which tokens are [M, T', h, w]."""
+    """What frames have [M, T'] to what each of their tokens has [M, T', h, w]."""
     return kept[..., None, None].expand(-1, -1, *grid[1:])
 
 

@@ -79,7 +79,7 @@ def slope_row(
 
 
 def _slopes(seen: Attended, given: Tensor, part: slice) -> Tensor:
-    """DA [..., heads, n, N] of some queries."""
+    """Gradients of the attention [..., heads, n, N] of some queries."""
     return given[..., part, :].float() @ seen.v.detach().float().transpose(-2, -1)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
-from staa_cli.methods.base import Evidence, Method, Options, Reading, register
+from staa_cli.methods.base import Evidence, Options, register
 from staa_cli.methods.captum import captum_attr
-from staa_cli.methods.perturbation import Copies, over_tokens
+from staa_cli.methods.perturbation import Copies, PerturbationMethod, over_tokens
 from staa_cli.schema import AttentionLayout
 
 CELLS = 7
@@ -17,13 +16,11 @@ CELLS = 7
 
 
 @register("occlusion")
-class Occlusion(Method):
+class Occlusion(PerturbationMethod):
     """One tube at a time."""
 
     summary = "how much probability the class loses without a tube of the clip"
     source = "Zeiler and Fergus 2014 (arXiv 1311.2901), by Captum"
-    units = "probability"
-    class_specific = True
     signed = True
     forward_equivalents = 394.0
     heeds = frozenset({"fill"})
@@ -33,14 +30,9 @@ class Occlusion(Method):
         sides = (-(-length // _side(length)) for length in layout.grid[1:])
         return 1 + layout.grid[0] * math.prod(sides)
 
-    def attribute(self, evidence: Evidence) -> Reading:
-        """[B, T', h, w]; the tokens of a tube share its value."""
-        values, asked = [], 0
-        for index in range(len(evidence.inputs)):
-            copies = Copies.of(evidence, index)
-            values.append(_occlude(copies))
-            asked += copies.asked
-        return Reading(torch.stack(values), more_forwards=asked / len(values))
+    def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
+        """[T', h, w]; the tokens of a tube share its value."""
+        return _occlude(copies)
 
 
 def _side(length: int) -> int:

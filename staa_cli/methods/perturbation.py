@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.base import Evidence
+from staa_cli.methods.base import Evidence, Method, Reading
 from staa_cli.schema import ModelInput
 
 FILLS = ("blur", "mean", "black")
@@ -135,3 +135,20 @@ class Copies:
                 for part in torch.split(kept, self.a_pass)
             ]
         )
+
+
+class PerturbationMethod(Method):
+    """A method that asks about altered copies, of one clip after the other."""
+
+    units = "probability"
+    class_specific = True
+
+    def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
+        """One clip's attribution, [T', h, w]."""
+        raise NotImplementedError
+
+    def attribute(self, evidence: Evidence) -> Reading:
+        """[B, T', h, w], with the passes that it took as they were counted."""
+        each = [Copies.of(evidence, index) for index in range(len(evidence.inputs))]
+        values = torch.stack([self.clip_values(copies, evidence) for copies in each])
+        return Reading(values, more_forwards=sum(copies.asked for copies in each) / len(each))

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from staa_cli.methods.base import Evidence, Method, Options, Reading, register
-from staa_cli.methods.perturbation import Copies
+from staa_cli.methods.base import Evidence, Options, register
+from staa_cli.methods.perturbation import Copies, PerturbationMethod
 from staa_cli.schema import AttentionLayout
 
 SAMPLES = 512
@@ -20,13 +20,11 @@ KEPT = 0.5
 
 
 @register("rise")
-class Rise(Method):
+class Rise(PerturbationMethod):
     """Random masks."""
 
     summary = "mean of random masks, weighted by what the model still sees through them"
     source = "arXiv 1806.07421, equation 6"
-    units = "probability"
-    class_specific = True
     forward_equivalents = 513.0
     heeds = frozenset({"fill", "samples", "seed"})
 
@@ -34,12 +32,10 @@ class Rise(Method):
         """One a mask."""
         return options.samples or SAMPLES
 
-    def attribute(self, evidence: Evidence) -> Reading:
-        """[B, T', h, w]; the same masks for every clip."""
-        each = [Copies.of(evidence, index) for index in range(len(evidence.inputs))]
+    def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
+        """[T', h, w]; the same masks for every clip."""
         options = evidence.options
-        values = [_mean_mask(copies, options.samples or SAMPLES, options.seed) for copies in each]
-        return Reading(torch.stack(values), more_forwards=sum(c.asked for c in each) / len(each))
+        return _mean_mask(copies, self.copies(evidence.layout, options), options.seed)
 
 
 def _mean_mask(copies: Copies, samples: int, seed: int) -> Tensor:

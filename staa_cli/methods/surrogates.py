@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from staa_cli.methods.base import Evidence, Method, Options, Reading, register
+from staa_cli.methods.base import Evidence, Options, register
 from staa_cli.methods.captum import captum_attr
-from staa_cli.methods.perturbation import Copies, over_pixels, tubes
+from staa_cli.methods.perturbation import Copies, PerturbationMethod, over_pixels, tubes
 from staa_cli.schema import AttentionLayout
 
 CELLS = (4, 4, 4)
@@ -21,11 +21,9 @@ CELLS = (4, 4, 4)
 SAMPLES = 512
 
 
-class Surrogate(Method):
+class Surrogate(PerturbationMethod):
     """A method of Captum's that fits a linear model."""
 
-    units = "probability"
-    class_specific = True
     signed = True
     forward_equivalents = 1.0 + SAMPLES
     heeds = frozenset({"fill", "samples", "seed"})
@@ -38,15 +36,11 @@ class Surrogate(Method):
         """One a sample."""
         return options.samples or SAMPLES
 
-    def attribute(self, evidence: Evidence) -> Reading:
-        """[B, T', h, w]; the tokens of a tube share its weight."""
-        attr, values, asked = captum_attr(), [], 0
-        for index in range(len(evidence.inputs)):
-            copies = Copies.of(evidence, index)
-            with _seeded(evidence.options.seed, evidence.inputs.device):
-                values.append(self._fit(attr, copies, evidence.options.samples or SAMPLES))
-            asked += copies.asked
-        return Reading(torch.stack(values), more_forwards=asked / len(values))
+    def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
+        """[T', h, w]; the tokens of a tube share its weight."""
+        samples = self.copies(evidence.layout, evidence.options)
+        with _seeded(evidence.options.seed, copies.clip.device):
+            return self._fit(captum_attr(), copies, samples)
 
     def _fit(self, attr: Any, copies: Copies, samples: int) -> Tensor:
         numbers = tubes(copies.grid, CELLS)

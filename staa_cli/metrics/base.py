@@ -15,6 +15,8 @@ from staa_cli.methods.perturbation import Copies
 from staa_cli.registry import Registry
 from staa_cli.schema import Bool, Float32, Float64
 
+BASELINES = ("random", "centre", "frame-difference")
+"""Methods that ask no model anything; what does not beat them says nothing."""
 STEPS = 50
 """Steps of a deletion or insertion curve."""
 

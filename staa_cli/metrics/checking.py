@@ -10,12 +10,11 @@ from torch import Tensor
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import explain_batch
 from staa_cli.methods.perturbation import Copies, filler
-from staa_cli.metrics.base import STEPS, Curves, walk
+from staa_cli.metrics.base import BASELINES, STEPS, Curves, walk
 from staa_cli.metrics.faithfulness import area
 from staa_cli.models.loading import LoadedModel
 from staa_cli.schema import Attribution, Faithfulness, FaithfulnessRow, Prediction
 
-BASELINES = ("random", "centre", "frame-difference")
 CLIPS = 4
 """Clips that are asked about, at most."""
 

@@ -16,7 +16,7 @@ from staa_cli.errors import UsageError
 from staa_cli.methods import Method, Options, get_method
 from staa_cli.methods.explain import explain_batch, predict_batch
 from staa_cli.methods.perturbation import Copies, filler
-from staa_cli.metrics.base import METRICS, Trial
+from staa_cli.metrics.base import BASELINES, METRICS, Trial
 from staa_cli.metrics.localisation import coverage
 from staa_cli.metrics.statistics import bootstrap
 from staa_cli.metrics.store import Store
@@ -36,7 +36,6 @@ from staa_cli.synthetic.events import (
     event_clip,
 )
 
-BASELINES = ("random", "centre", "frame-difference")
 BATCH = 8
 
 Split = Literal["development", "test"]

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from staa_cli.files import atomic_path
-from staa_cli.metrics.base import METRICS
+from staa_cli.metrics.base import BASELINES, METRICS
 from staa_cli.report.files import json_text
 
 SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.md", "quality.png"
-BASELINES = ("random", "centre", "frame-difference")
 
 
 def beats_baselines(result: Mapping[str, Any], method: str, metric: str) -> bool | None:
