@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from staa_cli.metrics.statistics import variation
 from staa_cli.schema import (
     Attribution,
     Bool,
@@ -168,7 +169,7 @@ def measure(pieces: Sequence[Piece], flat_below: float) -> TemporalFacts:
         flat_below: coefficient of variation below which the curve counts as uniform.
     """
     scores = np.concatenate([piece.scores for piece in pieces]).astype(np.float64)
-    size, variation = len(scores), _variation(scores)
+    size, spread = len(scores), variation(scores)
     positive = np.maximum(scores, 0.0)
     share = positive / positive.sum() if positive.sum() > 0 else np.full(size, 1 / size)
     entropy = float(-(share * np.log(np.maximum(share, 1e-300))).sum())
@@ -176,16 +177,10 @@ def measure(pieces: Sequence[Piece], flat_below: float) -> TemporalFacts:
         minimum=float(scores.min()),
         maximum=float(scores.max()),
         mean=float(scores.mean()),
-        coefficient_of_variation=variation,
+        coefficient_of_variation=spread,
         entropy=entropy / math.log(size) if size > 1 else 1.0,
-        flat=variation < flat_below,
+        flat=spread < flat_below,
     )
-
-
-def _variation(values: Float64) -> float:
-    """Coefficient of variation; of signed values, by the mean of their magnitudes."""
-    scale = float(np.abs(values).mean())
-    return float(values.std()) / scale if scale > 0 else 0.0
 
 
 def find_moments(
@@ -200,7 +195,7 @@ def find_moments(
         limit: how many at most.
     """
     values = np.maximum(scores.weighted_score.astype(np.float64), 0.0)
-    if _variation(values) < max(flat_below, _ROUNDING):
+    if variation(values) < max(flat_below, _ROUNDING):
         return ()
     total = values.sum()
     above = np.concatenate([[False], values >= (values.min() + values.max()) / 2, [False]])

@@ -14,6 +14,7 @@ from staa_cli.cli.command import command, put, put_json
 from staa_cli.cli.help import HelpGroup
 from staa_cli.config import Loaded
 from staa_cli.console import Console, table, terminal_width
+from staa_cli.errors import ExitCode, InputError
 
 _EXAMPLES = """
 staa benchmark quality
@@ -49,14 +50,18 @@ def _option(name: str, metavar: str, text: str) -> Any:
 def quality(
     *,
     dataset: Annotated[
-        str, _option("--dataset", "NAME", "Clips with ground truth: events or events-hard.")
+        str,
+        _option(
+            "--dataset", "NAME", "Clips with ground truth: events, events-hard, twins; or a folder."
+        ),
     ] = "events",
     methods: Annotated[
         str, _option("--methods", "A,B", "Methods, or all; baselines are methods too.")
     ] = "staa,random,centre,frame-difference",
     metrics: Annotated[
-        str, _option("--metrics", "A,B", "Metrics, or all.")
-    ] = "pointing,energy,temporal_auc,iou",
+        str | None,
+        _option("--metrics", "A,B", "Metrics, or all; localisation, of a folder faithfulness."),
+    ] = None,
     clips: Annotated[int, _option("--clips", "N", "Number of clips.")] = 256,
     seed: Annotated[int, _option("--seed", "N", "Seed of the clips.")] = 0,
     split: Annotated[
@@ -70,11 +75,11 @@ def quality(
     console: Console,
     loaded: Loaded,
 ) -> None:
-    """Say how well attributions point to where and when the thing happened."""
+    """Score methods: do they point to where and when it happened, and does the model need that?"""
     from staa_cli.errors import UsageError
-    from staa_cli.methods import METHODS
     from staa_cli.metrics.base import METRICS
-    from staa_cli.metrics.quality import measure_quality, store_header
+    from staa_cli.metrics.datasets import open_dataset
+    from staa_cli.metrics.quality import Benchmark, measure_quality, store_header
     from staa_cli.metrics.store import Store
     from staa_cli.pipeline import method_options, open_model
     from staa_cli.report.benchmark import SCORES
@@ -83,32 +88,42 @@ def quality(
         raise UsageError(f"unknown split {split!r}", "test or development")
     if clips < 1:
         raise UsageError(f"--clips: at least 1, not {clips}")
-    chosen = METHODS.names() if methods == "all" else methods.split(",")
-    scores = METRICS.names() if metrics == "all" else metrics.split(",")
     options = replace(method_options(loaded.settings.method), seed=seed)
     model = open_model(loaded.settings)
-    header = store_header(model, dataset, split, seed, options)  # type: ignore[arg-type]
+    data = open_dataset(dataset, model, seed, split)  # type: ignore[arg-type]
+    fit = [name for name in METRICS.names() if data.truth or not METRICS.get(name).truth]
+    given = metrics or ("pointing,energy,temporal_auc,iou" if data.truth else "faithfulness")
+    scores = fit if given == "all" else given.split(",")
+    header = store_header(model, data, split, seed, options)
     store = Store(None if into is None else into / SCORES, header)
+    benchmark = Benchmark(model, data, _methods(methods), scores, options, seed, store)
+    problems: list[tuple[str, InputError]] = []
     with console.progress(1) as progress:
         result = measure_quality(
-            model,
-            dataset=dataset,
-            methods=chosen,
-            metrics=scores,
-            clips=clips,
-            seed=seed,
-            split=split,  # type: ignore[arg-type]
-            options=options,
-            store=store,
+            benchmark,
+            clips,
             on_progress=lambda done, total: progress.stage(dataset, "scoring", done, total),
+            on_problem=lambda name, error: problems.append((name, error)),
         )
+    for name, error in problems:
+        console.error(error, name)
+    if not result["scored"] and not data.truth:
+        raise InputError(f"no video of {dataset} can be read")
     if into is not None:
         for path in _write(result, into):
             console.message(str(path))
     if json:
         put_json(console, {name: fact for name, fact in result.items() if name != "per_clip"})
-        return
-    put(console, _as_table(result, scores))
+    else:
+        put(console, _as_table(result, scores))
+    if problems:
+        raise typer.Exit(ExitCode.INPUT_FAILED)
+
+
+def _methods(names: str) -> list[str]:
+    from staa_cli.methods import METHODS
+
+    return METHODS.names() if names == "all" else names.split(",")
 
 
 def cost(
@@ -126,7 +141,6 @@ def cost(
 ) -> None:
     """Say what methods cost beside a plain forward pass: passes, time, and memory."""
     from staa_cli.errors import UsageError
-    from staa_cli.methods import METHODS
     from staa_cli.metrics.cost import measure_cost
     from staa_cli.pipeline import method_options, open_model
 
@@ -135,7 +149,7 @@ def cost(
     with console.progress(1) as progress:
         result = measure_cost(
             open_model(loaded.settings),
-            METHODS.names() if methods == "all" else methods.split(","),
+            _methods(methods),
             rounds=rounds,
             memory=not no_memory,
             options=method_options(loaded.settings.method),
@@ -178,14 +192,12 @@ def _write(result: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def _as_table(result: dict[str, Any], metrics: Sequence[str]) -> str:
+    from staa_cli.report.benchmark import headline
+
     cells = {(row["method"], row["metric"]): row for row in result["results"]}
     names = dict.fromkeys(row["method"] for row in result["results"])
     rows = [(name, *(_cell(cells.get((name, metric))) for metric in metrics)) for name in names]
-    head = (
-        f"{result['model']} on {result['dataset']}, seed {result['seed']}: "
-        f"{result['correct']} of {result['clips']} clips classified correctly and scored; "
-        f"the actor fills {result['mask_share'] or 0:.1%} of their volume"
-    )
+    head = headline(result)
     return head + "\n\n" + table(("METHOD", *metrics), rows, terminal_width(sys.stdout))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from staa_cli.methods.perturbation import Copies
 from staa_cli.registry import Registry
@@ -33,6 +33,19 @@ class Curves:
     """[steps] mean attribution of what each step moves."""
 
 
+class Again(Protocol):
+    """Asks a method for a map once more."""
+
+    def __call__(
+        self,
+        *,
+        target: int | None = None,
+        module: nn.Module | None = None,
+        inputs: Tensor | None = None,
+    ) -> Float32:
+        """[T', h, w]; what is None stays as it was."""
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
     """One clip and one attribution of it.
@@ -43,8 +56,9 @@ class Trial:
         mask: where the actor is, [T, H, W]; None for a clip without ground truth.
         event: frames of the event, [T].
         seed: of what is drawn at random.
-        again: the same method's map [T', h, w] for another class, or of another module in the
-            model's place.
+        again: the same method's map [T', h, w] once more: for another `target`, of another `module`
+            in the model's place, or of other `inputs` [1, T, 3, h, w].
+        rival: where the actor of another class is, [T, H, W]; None where there is none.
     """
 
     values: Float32
@@ -52,7 +66,8 @@ class Trial:
     mask: Bool | None = None
     event: Bool | None = None
     seed: int = 0
-    again: Callable[[int, nn.Module | None], Float32] | None = None
+    again: Again | None = None
+    rival: Bool | None = None
 
     @cached_property
     def curves(self) -> Curves:

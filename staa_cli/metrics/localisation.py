@@ -91,3 +91,19 @@ def iou(values: Float32, mask: Bool, event: Bool) -> float:
     hit = np.cumsum(covered[order], dtype=np.float64)
     taken = np.arange(1, len(order) + 1)
     return float((hit / (taken + covered.sum() - hit)).max())
+
+
+@metric("twin_share", source="energy in the own mask, of that in both", truth=True)
+def twin_share(trial: Trial) -> float:
+    """Of the positive attribution on two actors, the share on the one whose class is asked for.
+
+    A half for a method that does not speak of a class; NaN for a clip with one actor.
+    """
+    if trial.mask is None or trial.rival is None:
+        return float("nan")
+    positive = np.maximum(trial.values, 0.0).astype(np.float64)
+    own, other = (
+        float((positive * coverage(mask, positive.shape)).sum())
+        for mask in (trial.mask, trial.rival)
+    )
+    return own / (own + other) if own + other > 0 else float("nan")

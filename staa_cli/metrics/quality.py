@@ -1,160 +1,167 @@
-"""`staa benchmark quality`: methods beside trivial baselines, scored on clips with ground truth."""
+"""`staa benchmark quality`: methods beside trivial baselines, scored on clips of a data set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from staa_cli import __version__
-from staa_cli.errors import UsageError
+from staa_cli.errors import InputError, UsageError
 from staa_cli.methods import Method, Options, get_method
 from staa_cli.methods.explain import explain_batch, predict_batch
 from staa_cli.methods.perturbation import Copies, filler
-from staa_cli.metrics.base import BASELINES, METRICS, Trial
+from staa_cli.metrics.base import METRICS, Trial
+from staa_cli.metrics.datasets import Dataset, Question, Sample, Videos
 from staa_cli.metrics.localisation import coverage
 from staa_cli.metrics.statistics import bootstrap
 from staa_cli.metrics.store import Store
 from staa_cli.models.loading import LoadedModel
-from staa_cli.registry import did_you_mean
 from staa_cli.schema import SCHEMA_VERSION, Float32
-from staa_cli.synthetic.events import (
-    EVENTS,
-    FRAMES,
-    HARD_VARIANTS,
-    LABELS,
-    SIZE_PX,
-    STANDARD,
-    EventClip,
-    Setting,
-    clip_seed,
-    event_clip,
-)
 
 BATCH = 8
 
-Split = Literal["development", "test"]
 OnProgress = Callable[[int, int], None]
 
 
-def dataset_settings(name: str) -> tuple[Setting, ...]:
-    """The settings that a data set goes through in turn.
+@dataclass(frozen=True)
+class Benchmark:
+    """What is measured, of which model, on what.
+
+    Args:
+        model: that is explained.
+        dataset: of `open_dataset`.
+        methods: their names.
+        metrics: their names.
+        options: of all methods.
+        seed: of what metrics draw at random.
+        store: where scores are kept and found again.
 
     Raises:
-        UsageError: there is no such data set.
+        UsageError: an unknown name, or a metric that needs ground truth where there is none.
     """
-    known = {"events": (STANDARD,), "events-hard": HARD_VARIANTS}
-    known |= {f"events-{setting.name}": (setting,) for setting in HARD_VARIANTS}
-    if name not in known:
-        hint = did_you_mean(name, known) or f"there are: {', '.join(known)}"
-        raise UsageError(f"unknown data set {name!r}", hint)
-    return known[name]
 
+    model: LoadedModel
+    dataset: Dataset
+    methods: Sequence[str]
+    metrics: Sequence[str]
+    options: Options
+    seed: int = 0
+    store: Store = field(default_factory=lambda: Store(None, {}))
 
-def make_clips(dataset: str, count: int, seed: int, split: Split = "test") -> Iterator[EventClip]:
-    """Event clips with ground truth, every label as often as the others, from a seed."""
-    for index in range(count):
-        yield make_clip(dataset, index, seed, split)
+    def __post_init__(self) -> None:
+        for name in self.methods:
+            get_method(name)
+        untold = [name for name in self.metrics if METRICS.get(name).truth]
+        if untold and not self.dataset.truth:
+            fit = [name for name in METRICS.names() if not METRICS.get(name).truth]
+            raise UsageError(
+                f"{self.dataset.name} has no ground truth, which {', '.join(untold)} would need",
+                f"--metrics takes {', '.join(fit)} there",
+            )
 
+    def is_scored(self, number: int) -> bool:
+        """Whether there is nothing left to measure of a clip."""
+        clip = self.store.get(number)
+        if clip is None or not clip["scored"]:
+            return clip is not None
+        return not any(self.missing(number, method) for method in self.methods)
 
-def make_clip(dataset: str, index: int, seed: int, split: Split = "test") -> EventClip:
-    """One of `make_clips`."""
-    settings = dataset_settings(dataset)
-    return event_clip(
-        clip_seed(split, seed, index),
-        settings[index % len(settings)],
-        label=1 + (index // len(settings)) % len(EVENTS),
-    )
+    def missing(self, number: int, method: str) -> list[str]:
+        """Metrics that a method has no score of yet, on a clip."""
+        known = self.store.get(number, method) or {}
+        return [name for name in self.metrics if name not in known]
+
+    def scored(self, clips: int) -> list[int]:
+        """Numbers of the clips that have scores."""
+        return [n for n in range(clips) if (self.store.get(n) or {"scored": False})["scored"]]
 
 
 def measure_quality(
-    model: LoadedModel,
+    benchmark: Benchmark,
+    clips: int,
     *,
-    dataset: str = "events",
-    methods: Sequence[str] = ("staa", *BASELINES),
-    metrics: Sequence[str] = ("pointing", "energy", "temporal_auc", "iou"),
-    clips: int = 256,
-    seed: int = 0,
-    split: Split = "test",
-    options: Options | None = None,
-    store: Store | None = None,
     on_progress: OnProgress = lambda done, total: None,
+    on_problem: Callable[[str, InputError], None] = lambda name, error: None,
 ) -> dict[str, Any]:
-    """A model and names in, a table of means with 95 % intervals out, as plain data.
+    """A benchmark in, a table of means with 95 % intervals out, as plain data.
 
-    Only clips that the model classifies correctly are scored; `correct` says how many.
+    With ground truth, only clips that the model classifies correctly are scored; `correct` says
+    how many.
 
     Args:
-        model: classifies event clips.
-        dataset: ``events``, ``events-hard``, or one of its variants.
-        methods: names of methods.
-        metrics: names of metrics.
+        benchmark: what to measure.
         clips: how many.
-        seed: which ones.
-        split: development clips are for choosing, test clips for reporting.
-        options: of all methods.
-        store: where scores are kept and found again; in memory where None.
         on_progress: told (clips done, clips in all).
-
-    Raises:
-        UsageError: an unknown name, or a model that does not know the events.
+        on_problem: told what a clip is called that cannot be read, and why; the others go on.
     """
-    check_model(model)
-    for name in methods:
-        get_method(name)
-    for name in metrics:
-        METRICS.get(name)
-    options, store = options or Options(seed=seed), store or Store(None, {})
+    if isinstance(benchmark.dataset, Videos):
+        clips = min(clips, len(benchmark.dataset.paths))
     for start in range(0, clips, BATCH):
         numbers = range(start, min(start + BATCH, clips))
-        if not all(_is_scored(store, number, methods, metrics) for number in numbers):
-            batch = {n: make_clip(dataset, n, seed, split) for n in numbers}
-            _score(model, batch, methods, metrics, options, seed, store)
+        batch = {}
+        for number in numbers:
+            if not benchmark.is_scored(number):
+                try:
+                    batch[number] = benchmark.dataset.sample(number)
+                except InputError as error:
+                    on_problem(benchmark.dataset.describe(number), error)
+        if batch:
+            _score(benchmark, batch)
         on_progress(numbers[-1] + 1, clips)
-    facts = [store.get(number) or {} for number in range(clips)]
-    correct = [number for number in range(clips) if facts[number]["correct"]]
-    scores = {
-        (method, name): [(store.get(n, method) or {})[name] for n in correct]
-        for method in methods
-        for name in metrics
+    return _result(benchmark, clips)
+
+
+def store_header(
+    model: LoadedModel, dataset: Dataset, split: str, seed: int, options: Options
+) -> dict[str, Any]:
+    """What scores depend on, beside the clip, the method, and the metric."""
+    header = {
+        "staa_version": __version__,
+        "weights_sha256": model.info.weights_sha256,
+        "dataset": dataset.name,
+        "split": split,
+        "seed": seed,
+        "options": asdict(options),
     }
+    if isinstance(dataset, Videos):
+        header["videos"] = [[path.name, path.stat().st_size] for path in dataset.paths]
+    return header
+
+
+def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
+    model, store, truth = benchmark.model, benchmark.store, benchmark.dataset.truth
+    scored = benchmark.scored(clips)
+    scores = {
+        (method, name): [(store.get(n, method) or {})[name] for n in scored]
+        for method in benchmark.methods
+        for name in benchmark.metrics
+    }
+    shares = [(store.get(n) or {})["share"] for n in scored]
     return {
         "schema_version": SCHEMA_VERSION,
         "model": model.info.name,
         "weights_sha256": model.info.weights_sha256,
-        "dataset": dataset,
-        "split": split,
-        "seed": seed,
+        "dataset": benchmark.dataset.name,
+        "split": getattr(benchmark.dataset, "split", None),
+        "seed": benchmark.seed,
         "clips": clips,
-        "correct": len(correct),
-        "accuracy": len(correct) / clips,
-        "mask_share": float(np.mean([facts[n]["share"] for n in correct])) if correct else None,
-        "fill": options.fill,
-        "results": _rows(scores, methods[0], seed),
+        "scored": len(scored),
+        "correct": len(scored) if truth else None,
+        "accuracy": len(scored) / clips if truth else None,
+        "mask_share": float(np.mean(shares)) if truth and scored else None,
+        "fill": benchmark.options.fill,
+        "results": _rows(scores, benchmark.methods[0], benchmark.seed) if scored else [],
         "per_clip": [
-            {"clip": number, "correct": facts[number]["correct"]}
-            | {method: _told(store.get(number, method), metrics) for method in methods}
-            for number in range(clips)
+            {"clip": n, "name": benchmark.dataset.describe(n), "scored": n in scored}
+            | {m: _told(store.get(n, m), benchmark.metrics) for m in benchmark.methods}
+            for n in range(clips)
         ],
-    }
-
-
-def store_header(
-    model: LoadedModel, dataset: str, split: Split, seed: int, options: Options
-) -> dict[str, Any]:
-    """What scores depend on, beside the clip, the method, and the metric."""
-    return {
-        "staa_version": __version__,
-        "weights_sha256": model.info.weights_sha256,
-        "dataset": dataset,
-        "split": split,
-        "seed": seed,
-        "options": asdict(options),
     }
 
 
@@ -164,66 +171,100 @@ def _told(scores: Mapping[str, float] | None, metrics: Sequence[str]) -> dict[st
     return {n: None if v is None or np.isnan(v) else v for n, v in found.items()}
 
 
-def _is_scored(store: Store, number: int, methods: Sequence[str], metrics: Sequence[str]) -> bool:
-    clip = store.get(number)
-    if clip is None or not clip["correct"]:
-        return clip is not None
-    return all(set(metrics) <= (store.get(number, method) or {}).keys() for method in methods)
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A question about a clip, ready to be scored."""
+
+    inputs: Tensor
+    """[1, T, 3, h, w]."""
+    target: int
+    question: Question
+    copies: Copies
 
 
-def _score(
-    model: LoadedModel,
-    batch: Mapping[int, EventClip],
-    methods: Sequence[str],
-    metrics: Sequence[str],
-    options: Options,
-    seed: int,
-    store: Store,
-) -> None:
+def _score(benchmark: Benchmark, batch: Mapping[int, Sample]) -> None:
     """Put what is missing of some clips into the store."""
-    clips = list(batch.values())
-    inputs = model.place(torch.cat([model.preprocess(clip.frames) for clip in clips]))
-    answers = predict_batch(model.module, inputs).argmax(axis=1)
-    for number, clip, answer in zip(batch, clips, answers, strict=True):
-        share = float(coverage(clip.mask, model.layout.grid).mean())
-        store.put({"correct": bool(answer == clip.label), "share": share}, number)
-    right = [
-        n for n, clip, answer in zip(batch, clips, answers, strict=True) if answer == clip.label
-    ]
-    copies: dict[int, Copies] = {}
-    for method in methods:
-        missing = [n for n in right if not _is_scored(store, n, [method], metrics)]
-        if not missing:
-            continue
-        maps = explain_clips(model, [batch[n] for n in missing], get_method(method), options)
-        for number, values in zip(missing, maps, strict=True):
-            clip = batch[number]
-            if number not in copies:
-                copies[number] = copies_of(model, clip, options.fill)
-            again = partial(_explain_again, model, copies[number].clip, clip, method, options)
-            trial = Trial(values, copies[number], clip.mask, clip.event, seed, again)
-            store.put({name: METRICS.get(name).score(trial) for name in metrics}, number, method)
+    model, store = benchmark.model, benchmark.store
+    inputs = model.place(torch.cat([model.preprocess(clip.frames) for clip in batch.values()]))
+    answers = predict_batch(model.module, inputs).argsort(axis=1)[:, ::-1]  # most probable first
+    asked: dict[int, list[_Asked]] = {}
+    for each, answer, (number, clip) in zip(inputs, answers, batch.items(), strict=True):
+        targets = {int(label) for label in answer[: len(clip.questions)]}
+        masks = [q.mask for q in clip.questions if q.mask is not None]
+        right = not benchmark.dataset.truth or targets == {q.target for q in clip.questions}
+        share = [float(coverage(mask, model.layout.grid).mean()) for mask in masks]
+        store.put({"scored": right, "share": float(np.mean(share)) if share else None}, number)
+        if right:
+            filling = filler(each[None], benchmark.options.fill, model.input)[0]
+            asked[number] = [
+                _ask(model, each, filling, question, int(answer[0])) for question in clip.questions
+            ]
+    for name in benchmark.methods:
+        missing = [n for n in asked if benchmark.missing(n, name)]
+        if missing:
+            _score_method(benchmark, name, {n: asked[n] for n in missing})
+
+
+def _ask(model: LoadedModel, clip: Tensor, filling: Tensor, question: Question, top: int) -> _Asked:
+    target = top if question.target is None else question.target
+    copies = Copies(model.module, clip, filling, model.layout.grid, target)
+    return _Asked(clip[None], target, question, copies)
+
+
+def _score_method(benchmark: Benchmark, name: str, asked: Mapping[int, list[_Asked]]) -> None:
+    """Put a method's scores into the store; of a clip with several questions, their means."""
+    flat = [(number, each) for number, questions in asked.items() for each in questions]
+    maps = explain_clips(
+        benchmark.model,
+        torch.cat([each.inputs for _, each in flat]),
+        get_method(name),
+        benchmark.options,
+        [each.target for _, each in flat],
+        [number for number, _ in flat],
+    )
+    found: dict[int, list[dict[str, float]]] = {number: [] for number in asked}
+    for (number, each), values in zip(flat, maps, strict=True):
+        again = partial(_explain_again, benchmark, name, each, number)
+        question = each.question
+        trial = Trial(
+            values,
+            each.copies,
+            question.mask,
+            question.event,
+            benchmark.seed,
+            again,
+            rival=question.rival,
+        )
+        wanted = benchmark.missing(number, name)
+        found[number].append({metric: METRICS.get(metric).score(trial) for metric in wanted})
+    for number, rows in found.items():
+        means = {metric: float(np.mean([row[metric] for row in rows])) for metric in rows[0]}
+        benchmark.store.put(means, number, name)
 
 
 def _explain_again(
-    model: LoadedModel,
-    inputs: Tensor,
-    clip: EventClip,
-    method: str,
-    options: Options,
-    target: int,
-    module: nn.Module | None,
+    benchmark: Benchmark,
+    name: str,
+    asked: _Asked,
+    number: int,
+    *,
+    target: int | None = None,
+    module: nn.Module | None = None,
+    inputs: Tensor | None = None,
 ) -> Float32:
-    """A clip's map for another class, or of another module in the model's place."""
+    """A clip's map for another class, of another module in the model's place, or of other inputs.
+
+    All by the same method; [T', h, w].
+    """
     explained = explain_batch(
-        module or model.module,
-        model.layout,
-        inputs[None],
-        get_method(method),
-        options,
-        target=target,
-        clip_indices=[clip.seed & 0xFFFFFFF],
-        given=model.input,
+        module or benchmark.model.module,
+        benchmark.model.layout,
+        asked.inputs if inputs is None else inputs,
+        get_method(name),
+        benchmark.options,
+        target=asked.target if target is None else target,
+        clip_indices=[number],
+        given=benchmark.model.input,
     )
     return np.asarray(explained.values[0])
 
@@ -247,38 +288,22 @@ def _rows(
     return rows
 
 
-def check_model(model: LoadedModel) -> None:
-    """Refuse a model that cannot be scored on event clips.
-
-    Raises:
-        UsageError: it knows other classes, or takes other clips.
-    """
-    size = model.input.frames, model.input.size
-    if model.labels != LABELS or size != (FRAMES, (SIZE_PX, SIZE_PX)):
-        raise UsageError(
-            f"{model.info.name} was not trained on event clips",
-            "event clips have ground truth for bundled models; use --model tiny-events",
-        )
-
-
-def copies_of(model: LoadedModel, clip: EventClip, fill: str) -> Copies:
-    """Altered copies of a clip, asked for the probability of its label."""
-    inputs = model.place(model.preprocess(clip.frames))
-    filling = filler(inputs, fill, model.input)[0]
-    return Copies(model.module, inputs[0], filling, model.layout.grid, clip.label)
-
-
 def explain_clips(
-    model: LoadedModel, clips: Sequence[EventClip], method: Method, options: Options
+    model: LoadedModel,
+    inputs: Tensor,
+    method: Method,
+    options: Options,
+    targets: Sequence[int],
+    numbers: Sequence[int],
 ) -> Float32:
-    """Maps [B, T', h, w] for the clips' own labels."""
+    """Normalised clips [B, T, 3, h, w] in, maps [B, T', h, w] for a class each out."""
     return explain_batch(
         model.module,
         model.layout,
-        model.place(torch.cat([model.preprocess(clip.frames) for clip in clips])),
+        inputs,
         method,
         options,
-        target=[clip.label for clip in clips],
-        clip_indices=[clip.seed & 0xFFFFFFF for clip in clips],
+        target=targets,
+        clip_indices=numbers,
         given=model.input,
     ).values

@@ -12,7 +12,7 @@ from torch import nn
 
 from staa_cli.methods.frame_removal import EXACT, coalitions, exact_shapley, over_frames
 from staa_cli.metrics.base import Trial, metric
-from staa_cli.metrics.statistics import rank_correlation
+from staa_cli.metrics.statistics import rank_correlation, variation
 
 
 @metric("randomisation", better="lower", source="Adebayo et al. 2018 (arXiv 1810.03292), section 3")
@@ -22,7 +22,7 @@ def randomisation(trial: Trial) -> float:
         return float("nan")
     found = []
     for module in cascade(trial.copies.model):
-        values = trial.again(trial.copies.target, module)
+        values = trial.again(module=module)
         found.append(rank_correlation(trial.values, values))
     return float(np.nanmean(found)) if not np.isnan(found).all() else float("nan")
 
@@ -34,7 +34,20 @@ def class_sensitivity(trial: Trial) -> float:
         return float("nan")
     logits = trial.copies.model(trial.copies.clip[None])[0].float()
     logits[trial.copies.target] = -torch.inf
-    return rank_correlation(trial.values, trial.again(int(logits.argmax()), None))
+    return rank_correlation(trial.values, trial.again(target=int(logits.argmax())))
+
+
+@metric("frozen", better="lower", source="a clip in which nothing moves has no when")
+def frozen(trial: Trial) -> float:
+    """Coefficient of variation of the temporal score where all frames are the middle one.
+
+    Nothing happens at any time, so that all of it is made up; a report calls less than 0.05 flat.
+    """
+    if trial.again is None:
+        return float("nan")
+    clip = trial.copies.clip
+    still = clip[len(clip) // 2].expand_as(clip)[None]
+    return variation(trial.again(inputs=still).sum(axis=(1, 2), dtype=np.float64))
 
 
 @metric("agreement", source="rank correlation with exact Shapley values of the frames")

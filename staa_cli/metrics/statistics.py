@@ -1,4 +1,4 @@
-"""Means with intervals, over clips."""
+"""Means with intervals, and how rows of numbers go together."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
     means = kept[rng.integers(0, len(kept), (RESAMPLES, len(kept)))].mean(axis=1)
     low, high = np.percentile(means, (2.5, 97.5))
     return Interval(float(kept.mean()), float(low), float(high), len(kept))
+
+
+def variation(values: Float64) -> float:
+    """Coefficient of variation; of signed values, by the mean of their magnitudes."""
+    scale = float(np.abs(values).mean())
+    return float(values.std()) / scale if scale > 0 else 0.0
 
 
 def rank_correlation(one: Float32, other: Float32) -> float:

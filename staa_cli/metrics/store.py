@@ -45,8 +45,8 @@ class Store:
         return self._rows.get((clip, method))
 
     def put(self, facts: Facts, clip: int, method: str = "") -> None:
-        """Keep what is known of a clip, or a method's scores on it."""
-        self._rows[clip, method] = facts
+        """Keep what is known of a clip, or a method's scores on it, beside what is already."""
+        self._rows.setdefault((clip, method), {}).update(facts)
         if self._path is not None:
             row = {"clip": clip, "method": method, **facts}
             with output_errors(self._path), self._path.open("a", encoding="utf-8") as file:
@@ -70,6 +70,6 @@ class Store:
                 "choose another folder, or the same settings to go on",
             )
         for row in rows:
-            self._rows[row.pop("clip"), row.pop("method")] = row
+            self._rows.setdefault((row.pop("clip"), row.pop("method")), {}).update(row)
         if cut:  # or the next line would be glued to it
             path.write_text(whole + "\n", encoding="utf-8")

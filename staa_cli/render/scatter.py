@@ -53,7 +53,7 @@ def scatter_image(
     ImageDraw.Draw(image).rectangle((*_AREA[:2], _AREA.right, _AREA.bottom), outline=_SOFT)
     head = f"{metric} against cost: {result['model']} on {result['dataset']}"
     text.write(image, Box(40, 30, _SIZE[0] - 40, 76), head, _TITLE_PX, _INK)
-    words = f"mean and 95 % interval over {result['correct']} clips"
+    words = f"mean and 95 % interval over {result['scored']} clips"
     text.write(image, Box(40, 80, _SIZE[0] - 40, 116), words, _FONT_PX, _SOFT)
     _write_axes(image, low, high, most)
     _write_names(image, points, low, high, most)

@@ -27,14 +27,24 @@ def beats_baselines(result: Mapping[str, Any], method: str, metric: str) -> bool
     return bool(means[method] < min(others))
 
 
+def headline(result: Mapping[str, Any]) -> str:
+    """One line: what was scored, on how many clips."""
+    line = f"{result['model']} on {result['dataset']}"
+    if result["correct"] is None:
+        return line + f": {result['scored']} of {result['clips']} videos scored, a clip each"
+    return (
+        f"{line} ({result['split']}), seed {result['seed']}: {result['correct']} of "
+        f"{result['clips']} clips classified correctly and scored; an actor fills "
+        f"{result['mask_share'] or 0:.1%} of their volume"
+    )
+
+
 def markdown(result: Mapping[str, Any]) -> str:
     """A result as a Markdown table: mean and interval; bold where it beats every baseline."""
     metrics = list(dict.fromkeys(row["metric"] for row in result["results"]))
     cells = {(row["method"], row["metric"]): row for row in result["results"]}
     lines = [
-        f"{result['model']} on {result['dataset']} ({result['split']}), seed {result['seed']}: "
-        f"{result['correct']} of {result['clips']} clips classified correctly and scored; "
-        f"removed by {result['fill']}.",
+        f"{headline(result)}; removed by {result['fill']}.",
         "",
         "| method | " + " | ".join(f"{name}{_arrow(name)}" for name in metrics) + " |",
         "|---" * (1 + len(metrics)) + "|",

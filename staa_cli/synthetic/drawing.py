@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,20 +35,34 @@ def render(scene: Scene, times_s: np.ndarray, scale_px: float) -> tuple[UInt8, B
         times_s: [n] rising or not.
         scale_px: pixels a unit.
     """
-    height, width = round(scene.height * scale_px), round(scene.width * scale_px)
+    frames, masks = render_together([scene], times_s, scale_px)
+    return frames, masks[0]
+
+
+def render_together(
+    scenes: Sequence[Scene], times_s: np.ndarray, scale_px: float
+) -> tuple[UInt8, Bool]:
+    """The things of several scenes in the room of the first one.
+
+    Returns:
+        Frames uint8 [n, H, W, 3] and each scene's actor's mask bool [scenes, n, H, W].
+    """
+    room = scenes[0]
+    height, width = round(room.height * scale_px), round(room.width * scale_px)
     times = np.asarray(times_s, dtype=np.float32)
-    canvas = _draw_background(scene, times, height, width, scale_px)
-    mask = np.zeros((len(times), height, width), dtype=bool)
-    for index, thing in enumerate(scene.things):
-        pose = _pose(thing, times)
-        if index == scene.actor:
-            _act(pose, scene, times)
-        _draw(canvas, mask, thing, pose, scale_px, is_actor=index == scene.actor)
-    rng = np.random.default_rng([scene.seed, 0x9015E])
+    canvas = _draw_background(room, times, height, width, scale_px)
+    masks = np.zeros((len(scenes), len(times), height, width), dtype=bool)
+    for scene, mask in zip(scenes, masks, strict=True):
+        for index, thing in enumerate(scene.things):
+            pose = _pose(thing, times)
+            if index == scene.actor:
+                _act(pose, scene, times)
+            _draw(canvas, mask, thing, pose, scale_px, is_actor=index == scene.actor)
+    rng = np.random.default_rng([room.seed, 0x9015E])
     grain = rng.integers(0, 256, canvas.shape, dtype=np.uint8)
-    canvas += (grain.astype(np.float32) - 127.5) * (scene.noise / 127.5)
+    canvas += (grain.astype(np.float32) - 127.5) * (room.noise / 127.5)
     np.clip(canvas, 0.0, 1.0, out=canvas)
-    return (canvas * 255.0 + 0.5).astype(np.uint8), mask
+    return (canvas * 255.0 + 0.5).astype(np.uint8), masks
 
 
 def _pose(thing: Thing, times: Float32) -> Pose:

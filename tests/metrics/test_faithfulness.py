@@ -184,5 +184,6 @@ def test_every_metric_says_where_it_is_from_and_which_way_is_better() -> None:
 
 
 LOWER = {
+    "frozen",
     "deletion", "frame_deletion", "polarity_violations", "randomisation", "class_sensitivity"
 }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from staa_cli.metrics.base import METRICS
+from staa_cli.metrics.base import METRICS, Trial
 from staa_cli.metrics.localisation import coverage, energy, iou, pointing, temporal_auc
 
 GRID = (2, 2, 2)
@@ -91,6 +91,24 @@ def test_iou_is_that_of_the_best_threshold_on_the_events_frames() -> None:
     assert iou(second, mask, event) == pytest.approx(0.5)
 
 
+def test_the_share_of_twins_is_that_of_the_one_who_is_asked_for() -> None:
+    mask, event = scene()
+    rival = np.zeros_like(mask)
+    rival[0, 3, 3] = True  # a quarter of its token
+    values = only(0, 0, 0)
+    shared = values.copy()
+    shared[0, 1, 1] = 12.0
+    score = METRICS.get("twin_share").score
+
+    def share(values: np.ndarray, rival: np.ndarray | None) -> float:
+        return score(Trial(values, None, mask, event, rival=rival))  # type: ignore[arg-type]
+
+    assert share(values, rival) == 1.0
+    assert share(shared, rival) == pytest.approx(0.25)
+    assert np.isnan(share(-values, rival))
+    assert np.isnan(share(values, None))
+
+
 def test_every_metric_is_registered_under_its_name() -> None:
     names = [name for name, each in METRICS.items() if each.truth]
-    assert names == ["pointing", "energy", "temporal_auc", "iou"]
+    assert names == ["pointing", "energy", "temporal_auc", "iou", "twin_share"]

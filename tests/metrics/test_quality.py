@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from small_videos import film
 from torch import Tensor
 
 from staa_cli.cli import run
 from staa_cli.errors import UsageError
-from staa_cli.metrics.quality import BASELINES, _rows, make_clips, measure_quality
+from staa_cli.methods import Options
+from staa_cli.metrics.base import BASELINES
+from staa_cli.metrics.datasets import open_dataset
+from staa_cli.metrics.quality import Benchmark, _rows, measure_quality
 from staa_cli.models.loading import LoadedModel, load_model
 from staa_cli.synthetic.events import LABELS
 
@@ -22,19 +27,21 @@ def model() -> LoadedModel:
     return load_model("tiny-events")
 
 
-def test_clips_follow_from_seed_and_split_and_labels_are_even() -> None:
-    first = list(make_clips("events", 16, seed=3))
-    again = list(make_clips("events", 16, seed=3))
-    other = list(make_clips("events", 16, seed=3, split="development"))
-    assert all(np.array_equal(a.frames, b.frames) for a, b in zip(first, again, strict=True))
-    assert not any(np.array_equal(a.frames, b.frames) for a, b in zip(first, other, strict=True))
-    assert sorted(clip.label for clip in first) == sorted([*range(1, 9)] * 2)
+def benchmark(model: LoadedModel, dataset: str = "events", seed: int = 0, **wanted: Any) -> Any:
+    """Localisation of `staa` and the baselines, unless something else is wanted."""
+    chosen = {
+        "methods": ("staa", *BASELINES),
+        "metrics": ("pointing", "energy", "temporal_auc", "iou"),
+        "options": Options(),
+        "seed": seed,
+    }
+    return Benchmark(model, open_dataset(dataset, model, seed), **{**chosen, **wanted})
 
 
 def test_the_table_has_every_method_and_metric_and_its_numbers_are_in_range(
     model: LoadedModel,
 ) -> None:
-    result = measure_quality(model, methods=("staa", *BASELINES), clips=24, seed=5)
+    result = measure_quality(benchmark(model, seed=5), 24)
     assert (result["dataset"], result["seed"], result["clips"]) == ("events", 5, 24)
     assert 0 < result["correct"] <= 24
     assert result["accuracy"] == result["correct"] / 24
@@ -47,36 +54,80 @@ def test_the_table_has_every_method_and_metric_and_its_numbers_are_in_range(
         assert row["n"] <= result["correct"]
 
 
+class Always(torch.nn.Module):
+    """Answers the third event, or else the fourth, whatever it sees."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        logits = torch.eye(len(LABELS))[3] + torch.eye(len(LABELS))[4] / 2
+        return logits.expand(len(clips), -1)
+
+    def attention_layers(self) -> dict[tuple[str, int], torch.nn.Module]:
+        return {}
+
+
 def test_only_clips_that_are_classified_correctly_are_scored(model: LoadedModel) -> None:
-    class Always(torch.nn.Module):
-        """Answers the third event whatever it sees."""
-
-        def forward(self, clips: Tensor) -> Tensor:
-            return torch.eye(len(LABELS))[3].expand(len(clips), -1)
-
-        def attention_layers(self) -> dict[tuple[str, int], torch.nn.Module]:
-            return {}
-
     blind = replace(model, module=Always())
-    result = measure_quality(blind, methods=("random",), metrics=("pointing",), clips=32, seed=1)
+    wanted = {"methods": ("random",), "metrics": ("pointing",)}
+    result = measure_quality(benchmark(blind, seed=1, **wanted), 32)
     assert result["correct"] == 4  # of eight labels, four clips each
     assert result["results"][0]["n"] == 4
+    # Of 56 ordered pairs of labels, in two arrangements, both must be found.
+    twins = measure_quality(benchmark(blind, "twins", **wanted), 112)
+    assert twins["correct"] == 4
 
 
 def test_random_scores_what_chance_gives(model: LoadedModel) -> None:
-    result = measure_quality(model, methods=("random",), clips=64, seed=2)
+    result = measure_quality(benchmark(model, seed=2, methods=("random",)), 64)
     means = {row["metric"]: row["mean"] for row in result["results"]}
     assert means["energy"] == pytest.approx(result["mask_share"], abs=0.01)
     assert means["temporal_auc"] == pytest.approx(0.5, abs=0.12)
 
 
+def test_of_twins_only_a_method_that_speaks_of_a_class_finds_the_one_that_is_asked_for(
+    model: LoadedModel,
+) -> None:
+    wanted = benchmark(
+        model, "twins", 3, methods=("staa", "staa-logit"), metrics=("twin_share", "pointing")
+    )
+    found = measure_quality(wanted, 24)
+    means = {(row["method"], row["metric"]): row["mean"] for row in found["results"]}
+    assert means["staa", "twin_share"] == pytest.approx(0.5)
+    assert means["staa", "pointing"] <= 0.5
+    assert means["staa-logit", "twin_share"] > 0.7
+
+
 def test_unknown_names_and_other_models_are_refused(model: LoadedModel) -> None:
     with pytest.raises(UsageError, match="unknown data set 'event'"):
-        measure_quality(model, dataset="event")
+        benchmark(model, "event")
     with pytest.raises(UsageError, match="unknown metric 'point'"):
-        measure_quality(model, metrics=("point",))
+        benchmark(model, metrics=("point",))
     with pytest.raises(UsageError, match="not trained on event clips"):
-        measure_quality(load_model("test_timesformer"))
+        benchmark(load_model("test_timesformer"))
+
+
+def test_a_folder_of_videos_is_scored_and_what_does_not_decode_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, frames in (("a.mp4", 20), ("b [x].mp4", 3)):
+        film(tmp_path / name, frames)
+    (tmp_path / "c.mp4").write_bytes(b"no video")
+    line = ["benchmark", "quality", "--dataset", str(tmp_path), "--methods", "rollout,random"]
+    line += ["--model", "test_timesformer", "--json"]
+    assert run([*line, "--metrics", "polarity_violations"]) == 3
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert (result["clips"], result["scored"], result["correct"]) == (3, 2, None)
+    assert "c.mp4" in printed.err
+    assert "b [x].mp4" not in printed.err
+    assert [row["n"] for row in result["results"]] == [2, 2]
+    assert run([*line, "--metrics", "pointing"]) == 2
+    assert "no ground truth, which pointing would need" in capsys.readouterr().err
+    (tmp_path / "a.mp4").unlink()
+    (tmp_path / "b [x].mp4").unlink()
+    assert run(line) == 3
+    assert "can be read" in capsys.readouterr().err
+    (tmp_path / "c.mp4").unlink()
+    assert run(line) == 4
 
 
 def test_the_command_prints_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from staa_cli.methods import Options
 from staa_cli.methods.perturbation import Copies
 from staa_cli.metrics.base import METRICS, Trial
-from staa_cli.metrics.quality import measure_quality
+from staa_cli.metrics.datasets import open_dataset
+from staa_cli.metrics.quality import Benchmark, measure_quality
 from staa_cli.metrics.sanity import cascade
 from staa_cli.models.loading import LoadedModel, load_model
 
@@ -23,14 +25,14 @@ def model() -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def means(model: LoadedModel) -> dict[tuple[str, str], float]:
-    found = measure_quality(
+    benchmark = Benchmark(
         model,
+        open_dataset("events", model, 4, "development"),
         methods=("staa", "staa-logit", "frame-difference"),
-        metrics=("randomisation", "class_sensitivity"),
-        clips=8,
-        seed=4,
-        split="development",
+        metrics=("randomisation", "class_sensitivity", "frozen"),
+        options=Options(),
     )
+    found = measure_quality(benchmark, 8)
     return {(row["method"], row["metric"]): row["mean"] for row in found["results"]}
 
 
@@ -46,6 +48,13 @@ def test_only_a_class_specific_map_changes_with_the_class(
 ) -> None:
     assert means["staa", "class_sensitivity"] == pytest.approx(1)
     assert means["staa-logit", "class_sensitivity"] < 0.9
+
+
+def test_only_a_map_of_what_moves_is_flat_where_nothing_moves(
+    means: dict[tuple[str, str], float],
+) -> None:
+    assert means["frame-difference", "frozen"] == 0
+    assert means["staa", "frozen"] > 0.05  # the model's own leaning to some times, not the clip's
 
 
 def test_shuffling_goes_down_from_the_head_and_leaves_the_model_alone(model: LoadedModel) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from torch import nn
 
 from staa_cli.errors import InputError, UsageError
 from staa_cli.methods import Options
 from staa_cli.metrics import quality
-from staa_cli.metrics.quality import measure_quality, store_header
+from staa_cli.metrics.datasets import open_dataset
+from staa_cli.metrics.quality import Benchmark, measure_quality, store_header
 from staa_cli.metrics.store import Store
 from staa_cli.models.loading import LoadedModel, load_model
 
@@ -60,11 +60,14 @@ def test_another_benchmark_is_not_mixed_in(tmp_path: Path) -> None:
 def test_a_stopped_benchmark_goes_on_and_ends_the_same(
     model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = {"methods": ("staa", "random"), "metrics": ("pointing", "iou"), "clips": 20, "seed": 2}
-    whole = measure_quality(model, **wanted)  # type: ignore[arg-type]
-    header = store_header(model, "events", "test", 2, Options(seed=2))
+    data, options = open_dataset("events", model, 2), Options(seed=2)
+    header = store_header(model, data, "test", 2, options)
     path, explained = tmp_path / "scores.ndjson", []
     real = quality.explain_clips
+
+    def benchmark(*metrics: str, kept: bool = True) -> Benchmark:
+        store = Store(path if kept else None, header)
+        return Benchmark(model, data, ("staa", "random"), metrics, options, 2, store)
 
     def stop(*words: object) -> object:
         if len(explained) == 3:
@@ -72,26 +75,31 @@ def test_a_stopped_benchmark_goes_on_and_ends_the_same(
         explained.append(words)
         return real(*words)  # type: ignore[arg-type]
 
+    whole = measure_quality(benchmark("pointing", "iou", kept=False), 20)
     monkeypatch.setattr(quality, "explain_clips", stop)
     with pytest.raises(KeyboardInterrupt):
-        measure_quality(model, store=Store(path, header), **wanted)  # type: ignore[arg-type]
+        measure_quality(benchmark("pointing", "iou"), 20)
     monkeypatch.setattr(quality, "explain_clips", lambda *w: explained.append(w) or real(*w))
-    found = measure_quality(model, store=Store(path, header), **wanted)  # type: ignore[arg-type]
-    assert found == whole
+    assert measure_quality(benchmark("pointing", "iou"), 20) == whole
     assert len(explained) == 6  # three batches by two methods, and none of them twice
     # A finished one asks nothing more, and a longer one only about what is new.
     asked: list[None] = []
     handle = model.module.register_forward_hook(lambda *_: asked.append(None))
-    assert measure_quality(model, store=Store(path, header), **wanted) == whole  # type: ignore[arg-type]
+    assert measure_quality(benchmark("pointing", "iou"), 20) == whole
     assert not asked
-    longer = measure_quality(model, store=Store(path, header), **{**wanted, "clips": 24})  # type: ignore[arg-type]
+    longer = measure_quality(benchmark("pointing", "iou"), 24)
     handle.remove()
     assert longer["per_clip"][:20] == whole["per_clip"]
-    assert isinstance(model.module, nn.Module)
+    # Another metric is measured beside those that are there, not in their place.
+    measure_quality(benchmark("energy"), 20)
+    count = len(explained)
+    assert measure_quality(benchmark("pointing", "iou"), 20) == whole
+    assert len(explained) == count
 
 
 def test_differences_are_clip_by_clip(model: LoadedModel) -> None:
-    found = measure_quality(model, methods=("staa", "centre"), metrics=("energy",), clips=16)
+    data = open_dataset("events", model, 0)
+    found = measure_quality(Benchmark(model, data, ("staa", "centre"), ("energy",), Options()), 16)
     staa, centre = found["results"]
     assert "difference" not in staa
     gap = centre["difference"]

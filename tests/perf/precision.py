@@ -25,11 +25,11 @@ def bundled(clips: int, device: str) -> dict[str, Any]:
 
     from staa_cli.methods import Options, get_method
     from staa_cli.methods.explain import explain_batch
-    from staa_cli.metrics.quality import make_clips
+    from staa_cli.metrics.datasets import EventClips
     from staa_cli.models.loading import load_model
 
     found = {}
-    events = list(make_clips("events", clips, seed=1))
+    events = [EventClips("events", 1, "test").sample(n) for n in range(clips)]
     for precision in ("fp32", *PRECISIONS):
         model = load_model("tiny-events", device=device, precision=precision)
         inputs = torch.cat([model.preprocess(clip.frames) for clip in events])
