@@ -65,6 +65,10 @@ class ClipReader:
     def __len__(self) -> int:
         return len(self._clips)
 
+    def number(self, position: int) -> int:
+        """Number of a clip in its video's plan."""
+        return self._clips[position].index
+
     def of(self, positions: Sequence[int]) -> ClipReader:
         """A reader of some of the clips, one at a time."""
         return ClipReader(

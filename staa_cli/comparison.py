@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from staa_cli import facts
+from staa_cli.attribution import check
 from staa_cli.clips import ClipReader
 from staa_cli.config import Settings
 from staa_cli.errors import UsageError
@@ -19,7 +20,7 @@ from staa_cli.methods import get_method
 from staa_cli.metrics.statistics import rank_correlation
 from staa_cli.models.loading import LoadedModel
 from staa_cli.outputs import OnProgress
-from staa_cli.pipeline import VideoExplanation, check, explain_video, find_target, method_options
+from staa_cli.pipeline import VideoExplanation, explain_video, find_target, method_options
 from staa_cli.report.document import plain
 from staa_cli.report.files import json_text
 from staa_cli.schema import SCHEMA_VERSION, Faithfulness, Float64

@@ -5,24 +5,21 @@ The one room that knows all stages, and a summary of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from staa_cli import facts, sampling
+from staa_cli.attribution import attend, attribute, attributions_of, check
 from staa_cli.clips import ClipReader
 from staa_cli.config import MethodSettings, PostSettings, Settings
 from staa_cli.errors import InputError, UsageError
-from staa_cli.methods import Method, Options, get_method
-from staa_cli.methods.explain import Explained, collect, explain_batch, predict_batch
+from staa_cli.methods import Options, get_method
 from staa_cli.methods.postprocess import postprocess
-from staa_cli.metrics import checking
-from staa_cli.metrics.base import Curves
 from staa_cli.models.hub import Announce
 from staa_cli.models.loading import LoadedModel, load_model
 from staa_cli.outputs import OnProgress, save
@@ -31,8 +28,6 @@ from staa_cli.schema import (
     Attribution,
     Clip,
     Explanation,
-    Faithfulness,
-    Float32,
     FrameScores,
     ModelInput,
     Prediction,
@@ -105,9 +100,9 @@ def explain_clip(
     model = model.fitted(frames=inputs.shape[1])
     chosen, options = get_method(method), options or Options()
     wanted, reason = find_target(target, model.labels)
-    explained = _attend(model, inputs, chosen, options, wanted, (0,))
+    explained = attend(model, inputs, chosen, options, wanted, (0,))
     prediction = Prediction(explained.probabilities[0], explained.targets[0], reason, model.labels)
-    return ClipExplanation(prediction, _attributions(explained, model, chosen, options)[0])
+    return ClipExplanation(prediction, attributions_of(explained, model, chosen, options)[0])
 
 
 def explain_video(
@@ -174,27 +169,17 @@ def _explain(
         on_progress=on_progress,
         watch=watch,
     )
-    extra = 0.0
-    of_class = method.speaks_of_class(model.layout, options)
-    if target is None and of_class and len(plan.clips) > 1:
-        # The class must be known before its part in a clip can be; one more pass finds it.
-        target, extra = _most_probable(reader, model), 1.0
-    probabilities, attributions = _attribute(reader, model, method, options, target)
-    pooled = pool(probabilities, model.info.background)
-    target = int(pooled.argmax()) if target is None else target
-    each = [Prediction(row, target, reason, model.labels) for row in probabilities]
-    attributions = [
-        replace(a, forward_equivalents=a.forward_equivalents + extra) for a in attributions
-    ]
+    found = attribute(reader, model, method, options, target)
+    each = [Prediction(row, found.target, reason, model.labels) for row in found.probabilities]
     with watch("stitch"):
-        pieces = _pieces(plan.clips, attributions, each, settings.post)
+        pieces = _pieces(plan.clips, found.attributions, each, settings.post)
         frames, temporal = _curve(pieces, info, settings.post)
         maps = stitch_maps(pieces, model.view_box(info.height, info.width))
     faithfulness = None
     if settings.output.check:
         with watch("check"):
-            faithfulness = check(reader, model, each, [attributions], options)
-    prediction = Prediction(pooled, target, reason, model.labels)
+            faithfulness = check(reader, model, each, [found.attributions], options)
+    prediction = Prediction(found.pooled, found.target, reason, model.labels)
     info = facts.with_decoding(info, reader.report)
     return VideoExplanation(
         video=info,
@@ -204,7 +189,7 @@ def _explain(
         clips=plan.clips,
         prediction=prediction,
         clip_predictions=tuple(each),
-        attributions=tuple(attributions),
+        attributions=found.attributions,
         frames=frames,
         maps=maps,
         moments=find_moments(frames, maps, flat_below=settings.post.flat_below),
@@ -213,7 +198,7 @@ def _explain(
             *plan.warnings,
             *facts.fit_warnings(trained, model.input),
             *facts.warnings(info, model.info, prediction, temporal, reader.report),
-            *facts.method_warnings(method, settings, of_class),
+            *facts.method_warnings(method, settings, method.speaks_of_class(model.layout, options)),
             *facts.check_warnings(faithfulness),
             *facts.batch_warnings(reader.batch_size if reader.backed_off else None),
         ),
@@ -263,17 +248,6 @@ def method_options(settings: MethodSettings) -> Options:
     )
 
 
-def pool(probabilities: Sequence[Float32] | Float32, background: int | None) -> Float32:
-    """Probabilities of clips [C, classes] in, of the video [classes] out: their mean.
-
-    Where a class stands for "nothing happens here", a clip counts the less the more it is of that
-    class: otherwise a short event would drown in the time before and after it.
-    """
-    rows = np.asarray(probabilities, dtype=np.float64)
-    weights = np.ones(len(rows)) if background is None else 1.0 - rows[:, background] + 1e-6
-    return np.asarray((weights @ rows) / weights.sum(), np.float32)
-
-
 def _merge(settings: Settings, target: str | int | None, method: str | None) -> Settings:
     if target is not None:
         settings = replace(settings, target=str(target))
@@ -305,108 +279,6 @@ def _as_input(frames: UInt8 | Tensor, model: LoadedModel) -> Tensor:
             "give uint8 [T, H, W, 3] as an array, or what model.preprocess makes of it",
         )
     return frames
-
-
-def _attend(
-    model: LoadedModel,
-    inputs: Tensor,
-    method: Method,
-    options: Options,
-    target: int | None,
-    clip_indices: Sequence[int],
-    on_asked: Callable[[int], None] = lambda count: None,
-) -> Explained:
-    return explain_batch(
-        model.module,
-        model.layout,
-        model.place(inputs),
-        method,
-        options,
-        target=target,
-        clip_indices=clip_indices,
-        given=model.input,
-        on_asked=on_asked,
-    )
-
-
-def _attributions(
-    explained: Explained, model: LoadedModel, method: Method, options: Options
-) -> list[Attribution]:
-    of_class = method.speaks_of_class(model.layout, options)
-    return [
-        Attribution(
-            values=values,
-            method=method.name,
-            target=target if of_class else None,
-            layers=method.blocks(model.layout, options),
-            units=method.units,
-            signed=method.signed,
-            forward_equivalents=explained.forward_equivalents,
-            cls_self_mass=mass,
-        )
-        for values, target, mass in zip(
-            explained.values, explained.targets, explained.cls_self_mass, strict=True
-        )
-    ]
-
-
-def _most_probable(reader: ClipReader, model: LoadedModel) -> int:
-    """The class that all clips together are most probably of."""
-
-    def predict(inputs: Tensor, numbers: Sequence[int]) -> Float32:
-        return predict_batch(model.module, model.place(inputs))
-
-    rows = np.empty((len(reader), len(model.labels)), np.float32)
-    for numbers, found in reader.forward("predicting", predict):
-        rows[list(numbers)] = found
-    return int(pool(rows, model.info.background).argmax())
-
-
-def _attribute(
-    reader: ClipReader,
-    model: LoadedModel,
-    method: Method,
-    options: Options,
-    target: int | None,
-) -> tuple[list[Float32], list[Attribution]]:
-    """Probabilities and attributions of all clips, in the order of the plan."""
-
-    def attend(inputs: Tensor, numbers: Sequence[int]) -> Explained:
-        return _attend(model, inputs, method, options, target, numbers, reader.asked)
-
-    copies = method.copies(model.layout, options)
-    explained = collect(reader.forward("explaining", attend, copies), len(reader))
-    return list(explained.probabilities), _attributions(explained, model, method, options)
-
-
-def check(
-    reader: ClipReader,
-    model: LoadedModel,
-    predictions: Sequence[Prediction],
-    attributions: Sequence[Sequence[Attribution]],
-    options: Options,
-) -> Faithfulness:
-    """Deletion and insertion of the clips that speak most for a class, beside baselines.
-
-    Args:
-        reader: of all clips.
-        model: that is asked.
-        predictions: a clip each; their target is what is asked for.
-        attributions: of all clips, a row for every method.
-        options: what stands where something is removed, and the seed.
-    """
-    chosen = checking.chosen(predictions)
-    part = reader.of(chosen)
-
-    def ask(inputs: Tensor, positions: Sequence[int]) -> dict[str, Curves]:
-        number = chosen[positions[0]]
-        rows = [row[number] for row in attributions]
-        target = predictions[number].target
-        return checking.check_clip(model, inputs, number, rows, target, options, part.asked)
-
-    copies = checking.copies(len(attributions))
-    curves = [found for _, found in part.forward("checking", ask, copies)]
-    return checking.summarise(curves, chosen, options.fill)
 
 
 def _pieces(

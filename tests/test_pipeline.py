@@ -17,6 +17,7 @@ import torch
 from small_videos import HEIGHT, WIDTH, asked, film, pictures
 
 from staa_cli import facts
+from staa_cli.attribution import pool
 from staa_cli.clips import ClipReader
 from staa_cli.config import MethodSettings, PostSettings, SamplingSettings
 from staa_cli.errors import InputError, UnavailableError, UsageError, VideoError
@@ -25,7 +26,7 @@ from staa_cli.methods import Options
 from staa_cli.methods.perturbation import filler
 from staa_cli.models.loading import LoadedModel, load_model
 from staa_cli.models.preprocess import preprocess_frame
-from staa_cli.pipeline import VideoExplanation, explain_clip, explain_video, find_target, pool
+from staa_cli.pipeline import VideoExplanation, explain_clip, explain_video, find_target
 from staa_cli.schema import Clip, UInt8
 from staa_cli.video import iter_frames, probe, write_video
 
@@ -121,7 +122,10 @@ def test_a_class_specific_method_speaks_of_the_videos_class(
     own = {int(each.probabilities.argmax()) for each in found.clip_predictions}
     assert len(own) > 1  # or it could not go wrong
     assert {a.target for a in found.attributions} == {found.prediction.target}
-    assert {a.forward_equivalents for a in found.attributions} == {2.0}
+    # Explained at once for what it was most probably of so far, and again where that was wrong.
+    wrong = guesses_that_were_wrong(found)
+    assert 0 < wrong < len(found.clips)
+    assert {a.forward_equivalents for a in found.attributions} == {1 + wrong / len(found.clips)}
     assert found.prediction.reason == "top-1"
     named = explain_video(
         video, wavering, method="staa-logit", target=found.prediction.target, settings=asked()
@@ -131,6 +135,12 @@ def test_a_class_specific_method_speaks_of_the_videos_class(
     other = explain_video(video, wavering, method="staa-logit", target=0, settings=asked())
     assert found.prediction.target != 0
     assert not np.array_equal(other.frames.score, found.frames.score)
+
+
+def guesses_that_were_wrong(found: VideoExplanation) -> int:
+    """Clips after which the most probable class so far was not the one that it was in the end."""
+    rows = np.stack([each.probabilities for each in found.clip_predictions]).astype(np.float64)
+    return int((rows.cumsum(axis=0).argmax(axis=1) != found.prediction.target).sum())
 
 
 def test_a_class_blind_method_takes_one_pass(video: Path, wavering: LoadedModel) -> None:
@@ -360,12 +370,21 @@ def test_a_length_or_size_that_cannot_be_is_told(
     assert caught.value.hint == hint
 
 
-def test_progress_is_told_for_every_pass(video: Path, model: LoadedModel) -> None:
+def test_progress_is_told_for_every_pass(video: Path, wavering: LoadedModel) -> None:
     progress = Progress()
-    found = explain_video(video, model, method="staa-logit", settings=asked(), on_progress=progress)
-    count = len(found.clips)
-    steps = [(stage, n + 1, count) for stage in ("predicting", "explaining") for n in range(count)]
+    found = explain_video(
+        video, wavering, method="staa-logit", settings=asked(), on_progress=progress
+    )
+    passes = {"explaining": len(found.clips), "explaining again": guesses_that_were_wrong(found)}
+    steps = [(stage, n + 1, count) for stage, count in passes.items() for n in range(count)]
     assert progress == steps
+    # A method that asks about many copies finds the class first.
+    progress.clear()
+    explain_video(video, wavering, method="frame-drop", settings=asked(), on_progress=progress)
+    assert [stage for stage, *_ in progress[: len(found.clips)]] == ["predicting"] * len(
+        found.clips
+    )
+    assert {stage for stage, *_ in progress} == {"predicting", "explaining"}
 
 
 def test_pictures_and_their_tensor_give_the_same(model: LoadedModel) -> None:

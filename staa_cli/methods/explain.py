@@ -13,6 +13,10 @@ from staa_cli.methods.base import Evidence, Method, Options
 from staa_cli.models.taps import taps
 from staa_cli.schema import AttentionLayout, Float32, ModelInput
 
+Target = int | Sequence[int] | Callable[[Float32], Sequence[int]] | None
+"""Class to explain: one for all clips, one a clip, chosen by the probabilities [B, classes], or
+each clip's own most probable one."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explained:
@@ -37,7 +41,7 @@ def explain_batch(
     method: Method,
     options: Options,
     *,
-    target: int | Sequence[int] | None = None,
+    target: Target = None,
     clip_indices: Sequence[int] = (),
     given: ModelInput | None = None,
     on_asked: Callable[[int], None] = lambda count: None,
@@ -52,7 +56,7 @@ def explain_batch(
         inputs: [B, T, 3, H, W], on the model's device and in its precision.
         method: how to attribute.
         options: of the method.
-        target: class to explain, one for all or one a clip; each clip's own top-1 where None.
+        target: class to explain.
         clip_indices: [B] numbers of the clips in their video.
         given: what the model expects to be fed; methods that remove by black need it.
         on_asked: told how many more altered copies a method has asked about.
@@ -63,10 +67,12 @@ def explain_batch(
             inputs = inputs.detach().requires_grad_()
         with taps(model, method.taps(layout, options)) as captured:
             logits: Tensor = model(inputs)
+        probabilities = logits.detach().float().softmax(dim=1).cpu().numpy()
         if target is None:
             targets = logits.argmax(dim=1)
         else:
-            targets = torch.as_tensor(target, device=logits.device).expand(len(logits))
+            chosen = target(probabilities) if callable(target) else target
+            targets = torch.as_tensor(chosen, device=logits.device).expand(len(logits))
         evidence = Evidence(
             layout,
             options,
@@ -84,7 +90,7 @@ def explain_batch(
         # A baseline asks the model nothing; that it was asked here is for the prediction alone.
         cost = 1.0 + reading.more_forwards if method.forward_equivalents else 0.0
         return Explained(
-            probabilities=logits.detach().float().softmax(dim=1).cpu().numpy(),
+            probabilities=probabilities,
             targets=tuple(targets.tolist()),
             values=reading.values.detach().float().cpu().numpy(),
             cls_self_mass=tuple(masses.tolist()) if masses is not None else (None,) * len(logits),

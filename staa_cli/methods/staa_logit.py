@@ -12,7 +12,7 @@ after it: w_c_eff is w_c. Where the head reads the mean of all tokens x[n], each
     J_c[n] = <w_c_eff, x[n]> / N,
 
 and all parts and the biases are the logit: class activation mapping (Zhou et al. 2016, arXiv
-1512.04150) through a norm.
+1512.04150) through a norm. An image model that pools by the mean norms each token by itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from typing import Any
 
 from torch import Tensor
 
-from staa_cli.errors import UsageError
 from staa_cli.methods.base import Evidence, Method, Options, Reading, read_role, register, to_grid
 from staa_cli.methods.staa_value import output_projection
 from staa_cli.models.taps import Tap, cls_values, shown
@@ -41,20 +40,11 @@ class StaaLogit(Method):
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """What the head's token takes in the last block, or is the mean of; the norm's input."""
-        if layout.kind == "space":
-            raise UsageError(
-                "staa-logit needs one class token for a whole clip; this model has one a frame",
-                "use --method staa",
-            )
-        if layout.kind == "frame" and layout.pooling == "mean":
-            raise UsageError(
-                "staa-logit does not read an image model that pools by the mean",
-                "use --method staa",
-            )
         (block,) = self.blocks(layout, options)
         norm = Tap("read_out", 0, "read_out", shown)
         if layout.pooling == "mean":
-            return [Tap("tokens", 0, "tokens", shown), norm]
+            # Of an image model each token is normed by itself, before the mean.
+            return [norm] if layout.kind == "frame" else [Tap("tokens", 0, "tokens", shown), norm]
         values = Tap(read_role(layout), block, "values", cls_values)
         return [values] if layout.pooling == "attentive" else [values, norm]
 
@@ -66,7 +56,11 @@ class StaaLogit(Method):
         """Logit contributions [B, T', h, w]."""
         layout, batch = evidence.layout, len(evidence.inputs)
         (block,) = self.blocks(layout, evidence.options)
-        direction = class_direction(evidence)  # [B, D]
+        direction = class_direction(evidence)  # [B, D]; of frames [B*T, D], or [B*T, P, D]
+        if layout.kind == "frame" and layout.pooling == "mean":
+            tokens = evidence.captured["read_out", 0].float()[:, layout.prefix_tokens :]
+            parts = (tokens * direction).sum(dim=2) / tokens.shape[1]  # [B*T, P]
+            return Reading(parts.reshape(batch, *layout.grid) / layout.grid[0])
         if layout.pooling == "mean":
             tokens = evidence.captured["tokens", 0].float()  # [B, N, D]
             return Reading(
@@ -84,18 +78,22 @@ class StaaLogit(Method):
 
 
 def class_direction(evidence: Evidence) -> Tensor:
-    """w_c_eff [B, D], or [B*T, D] where each frame has its own read-out.
+    """w_c_eff: the head's row of each clip's target through the final norm as observed.
 
-    The head's row of each clip's target through the final norm as observed.
+    [B, D]; [B*T, D] where each frame has its own read-out, and [B*T, P, D] where each patch has.
     """
     model: Any = evidence.model
+    layout = evidence.layout
     row: Tensor = model.head.weight[evidence.targets].float()  # [B, D]
-    if evidence.layout.pooling == "attentive":
+    if layout.pooling == "attentive":
         return row
     norm: Any = evidence.layer("read_out", 0)
     token = evidence.captured["read_out", 0].float()  # [B or B*T, N, D], or [B, D] alone
-    token = token[:, 0] if token.ndim == 3 else token
     weights = row.repeat_interleave(len(token) // len(row), dim=0) * norm.weight.float()
+    if layout.kind == "frame" and layout.pooling == "mean":
+        token, weights = token[:, layout.prefix_tokens :], weights[:, None]
+    elif token.ndim == 3:
+        token = token[:, 0]
     sigma: Tensor = (token.var(dim=-1, correction=0) + norm.eps).sqrt()
-    direction: Tensor = (weights - weights.mean(dim=-1, keepdim=True)) / sigma[:, None]
+    direction: Tensor = (weights - weights.mean(dim=-1, keepdim=True)) / sigma[..., None]
     return direction

@@ -15,7 +15,7 @@ from staa_cli.methods import METHODS, Options, get_method, list_methods
 from staa_cli.methods.explain import predict_batch
 from staa_cli.models.taps import Tap, cls_row, taps
 
-MISFITS = {("staa-logit", "space"), ("staa-published", "joint")}
+MISFITS = {("staa-published", "joint")}
 CASES = [(name, kind) for name in METHODS.names() for kind in KINDS if (name, kind) not in MISFITS]
 
 every_case = pytest.mark.parametrize(("name", "kind"), CASES)

@@ -25,7 +25,7 @@ FRAMES = {
     "frames-registers": {"reg_tokens": 3, "qk_norm": True, "init_values": 0.5},
 }
 KINDS = [*ARCHS, "test_videomae-token", "test_videomae-scaled", *FRAMES]
-MISFITS = {("staa-logit", "frames-mean")} | {
+MISFITS = {
     ("staa-published", kind)
     for kind in KINDS
     if kind not in ("test_timesformer", "frames", "frames-registers")
@@ -133,6 +133,16 @@ def test_what_a_mean_is_made_of_adds_up_to_the_logit() -> None:
         parts = explain("staa-logit", kind).values
         whole = logits[:, TARGET] - constant
         np.testing.assert_allclose(parts.sum(axis=(1, 2, 3)), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_mean_over_frames_is_made_of_adds_up_to_the_logit() -> None:
+    """Where every token is normed by itself, its part is its own logit without the biases."""
+    module, (_, logits) = model("frames-mean"), seen("frames-mean")
+    head, norm = module.head, module.vit.norm
+    parts = explain("staa-logit", "frames-mean").values
+    constant = head.weight[TARGET] @ norm.bias + head.bias[TARGET]
+    whole = logits[:, TARGET] - constant
+    np.testing.assert_allclose(parts.sum(axis=(1, 2, 3)), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_the_part_of_a_mean_is_that_of_the_token() -> None:

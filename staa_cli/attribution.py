@@ -1,0 +1,211 @@
+"""Clips of a video -> probabilities, attributions for one class, and what those are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from staa_cli.clips import ClipReader
+from staa_cli.methods import Method, Options
+from staa_cli.methods.explain import Explained, Target, collect, explain_batch, predict_batch
+from staa_cli.metrics import checking
+from staa_cli.metrics.base import Curves
+from staa_cli.models.loading import LoadedModel
+from staa_cli.schema import Attribution, Faithfulness, Float32, Float64, Prediction
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attributed:
+    """What the clips of a plan gave."""
+
+    probabilities: Float32
+    """[C, classes]."""
+    pooled: Float32
+    """[classes] of all clips together."""
+    target: int
+    """The class that is explained; the most probable one of all clips where none was asked for."""
+    attributions: tuple[Attribution, ...]
+    """[C]."""
+
+
+def attend(
+    model: LoadedModel,
+    inputs: Tensor,
+    method: Method,
+    options: Options,
+    target: Target,
+    clip_indices: Sequence[int],
+    on_asked: Callable[[int], None] = lambda count: None,
+) -> Explained:
+    """Normalised clips [B, T, 3, h, w] on the CPU in, their attributions out; one batch."""
+    return explain_batch(
+        model.module,
+        model.layout,
+        model.place(inputs),
+        method,
+        options,
+        target=target,
+        clip_indices=clip_indices,
+        given=model.input,
+        on_asked=on_asked,
+    )
+
+
+def attributions_of(
+    explained: Explained, model: LoadedModel, method: Method, options: Options
+) -> list[Attribution]:
+    """What was found of each clip, with all that a reader must know of it."""
+    of_class = method.speaks_of_class(model.layout, options)
+    return [
+        Attribution(
+            values=values,
+            method=method.name,
+            target=target if of_class else None,
+            layers=method.blocks(model.layout, options),
+            units=method.units,
+            signed=method.signed,
+            forward_equivalents=explained.forward_equivalents,
+            cls_self_mass=mass,
+        )
+        for values, target, mass in zip(
+            explained.values, explained.targets, explained.cls_self_mass, strict=True
+        )
+    ]
+
+
+def attribute(
+    reader: ClipReader,
+    model: LoadedModel,
+    method: Method,
+    options: Options,
+    target: int | None,
+) -> Attributed:
+    """Explain all clips for one class.
+
+    Where no class is asked for, a method that speaks of one cannot know it before the last clip has
+    been seen. Each clip is then explained for the class that it and those before it are most
+    probably of, and the few for which that turns out to be another one are explained again. A
+    method that asks about many copies is worth a pass of its own that finds the class.
+
+    Args:
+        reader: of all clips.
+        model: that is explained.
+        method: how.
+        options: of the method.
+        target: class to explain; the most probable one of all clips where None.
+    """
+    background, copies = model.info.background, method.copies(model.layout, options)
+    extra = 0.0
+    if target is None and copies and len(reader) > 1:
+        target, extra = _most_probable(reader, model), 1.0
+    wanted: Target = _Guess(background) if target is None else target
+    explained = _explain(reader, model, method, options, wanted, "explaining")
+    pooled = pool(explained.probabilities, background)
+    target = int(pooled.argmax()) if target is None else target
+    if method.speaks_of_class(model.layout, options):
+        other = [n for n, guess in enumerate(explained.targets) if guess != target]
+        if other:
+            again = _explain(reader.of(other), model, method, options, target, "explaining again")
+            explained.values[other] = again.values
+            extra += again.forward_equivalents * len(other) / len(reader)
+    cost = explained.forward_equivalents + extra
+    found = replace(explained, targets=(target,) * len(reader), forward_equivalents=cost)
+    attributions = attributions_of(found, model, method, options)
+    return Attributed(explained.probabilities, pooled, target, tuple(attributions))
+
+
+def _explain(
+    reader: ClipReader,
+    model: LoadedModel,
+    method: Method,
+    options: Options,
+    target: Target,
+    stage: str,
+) -> Explained:
+    """All clips of a reader, in its order."""
+
+    def work(inputs: Tensor, numbers: Sequence[int]) -> Explained:
+        plan = [reader.number(position) for position in numbers]
+        return attend(model, inputs, method, options, target, plan, reader.asked)
+
+    copies = method.copies(model.layout, options)
+    return collect(reader.forward(stage, work, copies), len(reader))
+
+
+def check(
+    reader: ClipReader,
+    model: LoadedModel,
+    predictions: Sequence[Prediction],
+    attributions: Sequence[Sequence[Attribution]],
+    options: Options,
+) -> Faithfulness:
+    """Deletion and insertion of the clips that speak most for a class, beside baselines.
+
+    Args:
+        reader: of all clips.
+        model: that is asked.
+        predictions: a clip each; their target is what is asked for.
+        attributions: of all clips, a row for every method.
+        options: what stands where something is removed, and the seed.
+    """
+    chosen = checking.chosen(predictions)
+    part = reader.of(chosen)
+
+    def ask(inputs: Tensor, positions: Sequence[int]) -> dict[str, Curves]:
+        number = chosen[positions[0]]
+        rows = [row[number] for row in attributions]
+        target = predictions[number].target
+        return checking.check_clip(model, inputs, number, rows, target, options, part.asked)
+
+    copies = checking.copies(len(attributions))
+    curves = [found for _, found in part.forward("checking", ask, copies)]
+    return checking.summarise(curves, chosen, options.fill)
+
+
+class _Guess:
+    """The class that all clips so far are most probably of, clip after clip."""
+
+    def __init__(self, background: int | None) -> None:
+        self._background = background
+        self._sum: Float64 | float = 0.0
+
+    def __call__(self, probabilities: Float32) -> list[int]:
+        """Of the next clips, [B, classes]."""
+        guesses = []
+        for row in probabilities:
+            self._sum = self._sum + row * _weight(row, self._background)
+            guesses.append(int(np.argmax(self._sum)))
+        return guesses
+
+
+def _most_probable(reader: ClipReader, model: LoadedModel) -> int:
+    """The class that all clips together are most probably of."""
+
+    def predict(inputs: Tensor, numbers: Sequence[int]) -> Float32:
+        return predict_batch(model.module, model.place(inputs))
+
+    rows = np.empty((len(reader), len(model.labels)), np.float32)
+    for numbers, found in reader.forward("predicting", predict):
+        rows[list(numbers)] = found
+    return int(pool(rows, model.info.background).argmax())
+
+
+def pool(probabilities: Sequence[Float32] | Float32, background: int | None) -> Float32:
+    """Probabilities of clips [C, classes] in, of the video [classes] out: their mean.
+
+    Where a class stands for "nothing happens here", a clip counts the less the more it is of that
+    class: otherwise a short event would drown in the time before and after it.
+    """
+    rows = np.asarray(probabilities, dtype=np.float64)
+    weights = _weight(rows, background)
+    return np.asarray((weights @ rows) / weights.sum(), np.float32)
+
+
+def _weight(rows: Float32 | Float64, background: int | None) -> Float64:
+    """What clips count, of probabilities [..., classes]."""
+    if background is None:
+        return np.ones(rows.shape[:-1])
+    return np.asarray(1.0 - rows[..., background] + 1e-6, np.float64)
