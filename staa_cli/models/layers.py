@@ -100,6 +100,13 @@ class ConvStem(nn.Module):
             nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)
         )
 
+    def init_large(self) -> None:
+        """Weights of which tokens come out about as large as sines, or positions drown them."""
+        conv: Any
+        for conv in self.convs:
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            nn.init.zeros_(conv.bias)
+
     def forward(self, x: Tensor) -> Tensor:
         """Frames [B, 3, H, W] to tokens [B, P, D], rows first."""
         for index, conv in enumerate(self.convs):

@@ -43,6 +43,7 @@ class VideoMAE(nn.Module):
         num_frames: T that it was trained with.
         pooling: ``mean`` of all tokens, then a norm; or ``token`` 0 after the norm.
         stem: ``patch`` for tubelets by one projection; ``conv`` for `ConvStem` on every frame.
+        positions: ``flat`` counts tokens, as published; ``axes`` tells time, row, and column apart.
         eps: of the blocks' LayerNorms, and of the last one where the head reads token 0.
         fc_eps: of the norm after the mean.
         init_values: first value of the layer scale; None for none.
@@ -61,6 +62,7 @@ class VideoMAE(nn.Module):
         num_frames: int = 16,
         pooling: Pooling = "mean",
         stem: Literal["patch", "conv"] = "patch",
+        positions: Literal["flat", "axes"] = "flat",
         eps: float = 1e-6,
         fc_eps: float = 1e-6,
         init_values: float | None = None,
@@ -68,7 +70,7 @@ class VideoMAE(nn.Module):
         super().__init__()
         self.num_frames, self.num_classes, self.embed_dim = num_frames, num_classes, embed_dim
         self.tubelet_size, self.patch_size = tubelet_size, patch_size
-        self.pooling = pooling
+        self.pooling, self.positions = pooling, positions
         side = img_size // patch_size
         self.grid_size = (num_frames // tubelet_size, side, side)
         if stem == "conv" and tubelet_size != 1:
@@ -89,6 +91,8 @@ class VideoMAE(nn.Module):
             self.norm = TapNorm(embed_dim, eps=eps)
         self.head = nn.Linear(embed_dim, num_classes)
         init_linear(self)
+        if isinstance(self.patch_embed, ConvStem):
+            self.patch_embed.init_large()
 
     def layout(self) -> AttentionLayout:
         """How this model attends, for the methods."""
@@ -142,10 +146,13 @@ class VideoMAE(nn.Module):
 
     def _positions(self, x: Tensor, corner: tuple[int, int]) -> Tensor:
         """[N, D] for clips [B, T, 3, H, W] that begin at a corner of the token grid."""
-        # The table counts tokens, not places: a longer clip goes on where a shorter one ends.
         frames, (rows, columns) = x.shape[1] // self.tubelet_size, self.grid_size[1:]
-        table = sinusoid_table(frames * rows * columns, self.embed_dim, x.device, x.dtype)
-        places = table.reshape(frames, rows, columns, -1)
+        if self.positions == "axes":
+            places = axes_table((frames, rows, columns), self.embed_dim, x.device, x.dtype)
+        else:
+            # It counts tokens, not places: a longer clip goes on where a shorter one ends.
+            table = sinusoid_table(frames * rows * columns, self.embed_dim, x.device, x.dtype)
+            places = table.reshape(frames, rows, columns, -1)
         height, width = (length // self.patch_size for length in x.shape[-2:])
         top, left = corner
         return places[:, top : top + height, left : left + width].reshape(-1, self.embed_dim)
@@ -170,6 +177,31 @@ def sinusoid_table(length: int, dim: int, device: torch.device, dtype: torch.dty
         return table.to(torch.float32).to(device, dtype)
 
 
+@lru_cache(maxsize=4)
+def axes_table(
+    grid: tuple[int, int, int], dim: int, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """Positions [T', h, w, D], a third of D each for time, row, and column; in no checkpoint.
+
+    Wavelengths go from 6 to 600 tokens: longer ones would tell nothing apart on a small grid.
+
+    Raises:
+        ValueError: D does not divide into sines and cosines of three axes.
+    """
+    if dim % 6:
+        raise ValueError(f"embed_dim must be a multiple of 6 for three axes, not {dim}")
+    with torch.inference_mode(False):  # or a table made there could not be used elsewhere
+        rate = 100.0 ** (-torch.arange(dim // 6, dtype=torch.float64) / (dim // 6))
+        axes = []
+        for axis, length in enumerate(grid):
+            angle = torch.arange(length, dtype=torch.float64)[:, None] * rate
+            shape = [1, 1, 1, -1]
+            shape[axis] = length
+            axes.append(torch.cat([angle.sin(), angle.cos()], 1).reshape(shape))
+        table = torch.cat([axis.expand(*grid, -1) for axis in axes], dim=-1)
+        return table.to(torch.float32).to(device, dtype)
+
+
 @register_model
 def videomae_tiny_events(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
     """The bundled model with joint attention: 8 frames of 112 x 112, 14 x 14 tokens each."""
@@ -183,6 +215,7 @@ def videomae_tiny_events(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
         "num_heads": 3,
         "num_frames": 8,
         "stem": "conv",
+        "positions": "axes",
     }
     return create(VideoMAE, pretrained, defaults, kwargs)
 

@@ -38,6 +38,7 @@ from staa_cli.synthetic.events import (
     clip_seed,
     event_clip,
 )
+from staa_cli.synthetic.leading import STRENGTH, lead
 
 ARCHITECTURES: dict[str, Callable[..., TimeSformer | VideoMAE]] = {
     "timesformer_tiny_events": timesformer_tiny_events,
@@ -77,6 +78,8 @@ class Recipe:
     ema: float = 0.998
     token_loss: float = 1.0
     """Weight of the patch tokens' loss; that of what the head reads has 1."""
+    lead: tuple[float, float] = (0.0, 0.0)
+    """Parts of the steps until which heads are led, and from which on they are not at all."""
     arch: str = "timesformer_tiny_events"
     model: tuple[tuple[str, Any], ...] = ()
 
@@ -101,12 +104,18 @@ class Recipe:
         decay = max(round(self.steps * self.decay), 1)
         return self.learning_rate * min((step + 1) / self.warmup, (self.steps - step) / decay, 1.0)
 
+    def lead_at(self, step: int) -> float:
+        """Part of the lead that is there, 1 to 0."""
+        whole, gone = (part * self.steps for part in self.lead)
+        return min(max((gone - step) / max(gone - whole, 1.0), 0.0), 1.0)
+
 
 SHARES = {
     "timesformer_tiny_events": (0.125, 0.475, 0.25),
-    "videomae_tiny_events": (0.125, 0.6, 0.175),  # joint attention costs eight times as much at 112
+    "videomae_tiny_events": (0.125, 0.65, 0.15),  # joint attention costs eight times as much at 112
 }
 """Of the steps, for the stages before the last."""
+LEADS = {"timesformer_tiny_events": (0.0, 0.0), "videomae_tiny_events": (1 / 6, 1 / 2)}
 EASY = replace(STANDARD, circling=(0, 1), circling_a_while=(0, 1))
 LONG = replace(EASY, event_share=(0.35, 0.6))
 
@@ -127,6 +136,7 @@ def default_recipe(steps: int = 6000, arch: str = "timesformer_tiny_events") -> 
             Stage(crowded, 80, STANDARD),
             Stage(last, SIZE_PX, STANDARD),
         ),
+        lead=LEADS[arch],
         arch=arch,
     )
 
@@ -271,6 +281,10 @@ def _step(
     """One update; the loss of what the head reads and that of the patch tokens, [2]."""
     frames, labels, tokens = batch
     _choose_attention(model, tokens)
+    if isinstance(model, VideoMAE):
+        strength = STRENGTH * recipe.lead_at(step)
+        grid = (tokens.shape[1], tokens.shape[2], tokens.shape[3])
+        lead(model.attention_layers().values(), grid, strength)
     for group in optimizer.param_groups:
         group["lr"] = recipe.rate_at(step)
     with torch.autocast(frames.device.type, torch.bfloat16):

@@ -42,7 +42,7 @@ TINY = Recipe(
     seed=3,
     batch_size=2,
     warmup=2,
-    model=(("embed_dim", 16), ("depth", 1), ("num_heads", 2), ("img_size", 48)),
+    model=(("embed_dim", 24), ("depth", 1), ("num_heads", 2), ("img_size", 48)),
 )
 
 
@@ -281,7 +281,7 @@ def test_small_views_of_joint_attention_lie_anywhere_in_the_whole() -> None:
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_every_token_answers_for_its_own_place(arch: str) -> None:
     """Without attention, only the tokens of a patch that differs can answer otherwise."""
-    model = ARCHITECTURES[arch](embed_dim=16, depth=0, num_heads=2, img_size=48, num_frames=4)
+    model = ARCHITECTURES[arch](embed_dim=24, depth=0, num_heads=2, img_size=48, num_frames=4)
     torch.nn.init.normal_(model.head.weight)
     clip = torch.zeros(1, 4, 3, 48, 48)
     other = clip.clone()

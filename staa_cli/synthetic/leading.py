@@ -1,0 +1,64 @@
+"""Leads the heads of joint attention for a while, so that a small model learns from nothing.
+
+Among all tokens of a clip a head finds the few that matter, those of its own place at other times,
+only after very long, and without them nothing else is learned. So some heads are shown their own
+place at all times, some their own frame, and the rest everything; then the lead is taken back
+little by little, until attention is what it is in any other model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor, nn
+
+from staa_cli.models.layers import TapAttention
+
+STRENGTH = 12.0
+"""Taken off the scores of what a head is not to see, while the lead is whole."""
+
+
+@lru_cache(maxsize=2)
+def led_to(grid: tuple[int, int, int], heads: int, device: torch.device) -> Tensor:
+    """What each head is to see, bool [heads, N, N] for tokens in the order (t, h, w).
+
+    The first heads see their own place, then some see their own frame; the last see everything.
+    """
+    frames, places = grid[0], grid[1] * grid[2]
+    number = torch.arange(frames * places, device=device)
+    place = number % places
+    frame = number // places
+    same_place = place[:, None] == place
+    same_frame = frame[:, None] == frame
+    kinds = [same_place, same_frame, torch.ones_like(same_place)]
+    return torch.stack([kinds[head * len(kinds) // heads] for head in range(heads)])
+
+
+def lead(layers: Iterable[nn.Module], grid: tuple[int, int, int], strength: float) -> None:
+    """Add a lead to attention layers, or take it back.
+
+    Args:
+        layers: of a model; those that attend are led.
+        grid: (T', h, w) of the clips to come.
+        strength: taken off the scores of what a head is not to see; 0 takes the lead back.
+    """
+    for layer in layers:
+        if strength and isinstance(layer, TapAttention):
+            seen = led_to(grid, layer.num_heads, layer.qkv.weight.device)
+            bias = torch.where(seen, 0.0, -strength)
+            vars(layer)["forward"] = partial(_attend, layer, bias)
+        else:
+            vars(layer).pop("forward", None)
+
+
+def _attend(layer: TapAttention, bias: Tensor, x: Tensor, rope: None = None) -> Tensor:
+    """Attention with numbers [heads, N, N] added to its scores: [B, N, D] to [B, N, D]."""
+    batch, length, _ = x.shape
+    qkv = layer.qkv(x).reshape(batch, length, 3, layer.num_heads, layer.head_dim)
+    q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    scores = (q * layer.scale) @ k.transpose(-2, -1)
+    out = torch.softmax(scores + bias.to(scores.dtype), dim=-1) @ v
+    found: Tensor = layer.proj(out.transpose(1, 2).reshape(batch, length, -1))
+    return found
