@@ -12,6 +12,7 @@ from torch import Tensor
 
 from staa_cli.errors import UnavailableError
 from staa_cli.facts import Stopwatch
+from staa_cli.memory import ran_out_of_memory
 from staa_cli.models.loading import LoadedModel
 from staa_cli.outputs import OnProgress
 from staa_cli.schema import Clip, VideoInfo
@@ -19,14 +20,6 @@ from staa_cli.video import DecodeReport, iter_frames
 
 R = TypeVar("R")
 Work = Callable[[Tensor, Sequence[int]], R]
-
-
-def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on whatever device."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    words = str(error).lower()
-    return "out of memory" in words or "can't allocate memory" in words
 
 
 class ClipReader:

@@ -1,4 +1,4 @@
-"""How much memory the process has taken."""
+"""How much memory the process has taken, and whether it had too little."""
 
 from __future__ import annotations
 
@@ -17,3 +17,10 @@ def peak_memory_bytes() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on whatever device."""
+    words = str(error).lower()  # torch has an error of its own for one kind of device only
+    said = "out of memory" in words or "can't allocate memory" in words
+    return said or isinstance(error, MemoryError)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from staa_cli.errors import UsageError
+from staa_cli.memory import ran_out_of_memory
 from staa_cli.methods.base import Evidence, Method, Reading
 from staa_cli.schema import ModelInput
 
@@ -98,6 +99,8 @@ class Copies:
     target: int
     on_asked: Callable[[int], None] = lambda count: None
     asked: int = 0
+    at_once: int = 1 << 30
+    """Copies that fit into memory; fewer than it began with where they did not."""
     known: dict[str, Any] = field(default_factory=dict)
     """What has been found out about the clip and need not be asked again."""
 
@@ -120,10 +123,25 @@ class Copies:
         return max(1, TOKENS_A_PASS // (self.grid[0] * self.grid[1] * self.grid[2]))
 
     def ask(self, clips: Tensor) -> Tensor:
-        """Probability of the class in copies [M, T, 3, H, W]: [M]; all of them in one pass."""
-        self.asked += len(clips)
-        self.on_asked(len(clips))
-        return self.model(clips).float().softmax(dim=1)[:, self.target]  # type: ignore[no-any-return]
+        """Probability of the class in copies [M, T, 3, H, W]: [M].
+
+        In one pass; where that does not fit into memory, in passes of half as many.
+        """
+        found: list[Tensor] = []
+        while len(clips):
+            part = clips[: self.at_once]
+            try:
+                logits: Tensor = self.model(part)
+            except (RuntimeError, MemoryError) as error:
+                if len(part) == 1 or not ran_out_of_memory(error):
+                    raise
+                self.at_once = len(part) // 2
+                continue
+            found.append(logits.float().softmax(dim=1)[:, self.target])
+            clips = clips[len(part) :]
+            self.asked += len(part)
+            self.on_asked(len(part))
+        return torch.cat(found)
 
     @torch.inference_mode()
     def keep(self, kept: Tensor) -> Tensor:

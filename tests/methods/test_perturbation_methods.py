@@ -225,6 +225,40 @@ def test_memory_does_not_grow_with_the_copies(name: str, monkeypatch: pytest.Mon
     assert module.most == 5
 
 
+class Cramped(Additive):
+    """Has memory for two copies at once."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        if len(clips) > 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate more than there is")
+        return super().forward(clips)
+
+
+@pytest.mark.parametrize("name", ["occlusion", "rise", "kernel-shap", "frame-shapley"])
+def test_copies_that_do_not_fit_into_memory_are_asked_about_in_smaller_passes(name: str) -> None:
+    roomy, cramped = (
+        explain_batch(
+            module(spots()),
+            LAYOUT,
+            torch.ones(1, 8, 3, 16, 16),
+            get_method(name),
+            Options(samples=40),
+            target=1,
+        )
+        for module in (Additive, Cramped)
+    )
+    np.testing.assert_allclose(cramped.values, roomy.values, atol=1e-6)
+    assert cramped.forward_equivalents == roomy.forward_equivalents
+
+    class Broken(Additive):
+        def forward(self, clips: Tensor) -> Tensor:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    copies = Copies(Broken(spots()), torch.ones(8, 3, 16, 16), torch.zeros(1), GRID, target=1)
+    with pytest.raises(RuntimeError, match="mat1"):
+        copies.ask(torch.ones(4, 8, 3, 16, 16))
+
+
 def test_copies_keep_what_they_are_told_to() -> None:
     clip, filling = torch.ones(8, 3, 16, 16), torch.zeros(8, 3, 16, 16)
     copies = Copies(Additive(spots()), clip, filling, GRID, target=1)
