@@ -148,6 +148,7 @@ METHODS: Registry[Method] = Registry(
         "staa_cli.methods.staa",
         "staa_cli.methods.staa_value",
         "staa_cli.methods.staa_logit",
+        "staa_cli.methods.staa_class",
         "staa_cli.methods.rollout",
         "staa_cli.methods.staa_published",
         "staa_cli.methods.grad_attention",

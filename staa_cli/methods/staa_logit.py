@@ -6,8 +6,10 @@ pass, and the head's row of class c, that is
 
     J_c[n] = sum_h alpha_h[n] * <w_c_eff, W_o^h v_h[n]>,   w_c_eff = centred(gamma * w_c) / sigma
 
-The last MLP comes after this layer and is not seen. A pooler's query has neither W_o nor a norm
-after it: w_c_eff is w_c. Where the head reads the mean of all tokens x[n], each has its own part,
+The last MLP comes after this layer and is not seen. Of several layers the parts are added up; what
+a later one reads again of what an earlier one wrote is not followed. A pooler's query has neither
+W_o nor a norm after it: w_c_eff is w_c. Where the head reads the mean of all tokens x[n], each has
+its own part,
 
     J_c[n] = <w_c_eff, x[n]> / N,
 
@@ -20,9 +22,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from staa_cli.methods.base import Evidence, Method, Options, Reading, read_role, register, to_grid
+from staa_cli.methods.base import (
+    Evidence,
+    Method,
+    Options,
+    Reading,
+    read_blocks,
+    read_role,
+    register,
+    to_grid,
+)
 from staa_cli.methods.staa_value import output_projection
 from staa_cli.models.taps import Tap, cls_values, shown
 from staa_cli.schema import AttentionLayout
@@ -37,25 +49,25 @@ class StaaLogit(Method):
     units = "logit"
     class_specific = True
     signed = True
+    heeds = frozenset({"layers"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """What the head's token takes in the last block, or is the mean of; the norm's input."""
-        (block,) = self.blocks(layout, options)
         norm = Tap("read_out", 0, "read_out", shown)
         if layout.pooling == "mean":
             # Of an image model each token is normed by itself, before the mean.
             return [norm] if layout.kind == "frame" else [Tap("tokens", 0, "tokens", shown), norm]
-        values = Tap(read_role(layout), block, "values", cls_values)
-        return [values] if layout.pooling == "attentive" else [values, norm]
+        blocks = self.blocks(layout, options)
+        values = [Tap(read_role(layout), block, "values", cls_values) for block in blocks]
+        return values if layout.pooling == "attentive" else [*values, norm]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """The last block, always: what earlier ones write is read again by later ones."""
-        return (0 if layout.pooling == "attentive" else layout.depth - 1,)
+        """The last block unless told otherwise; a mean of tokens is made by all, and has none."""
+        return () if layout.pooling == "mean" else read_blocks(layout, options)
 
     def attribute(self, evidence: Evidence) -> Reading:
         """Logit contributions [B, T', h, w]."""
         layout, batch = evidence.layout, len(evidence.inputs)
-        (block,) = self.blocks(layout, evidence.options)
         direction = class_direction(evidence)  # [B, D]; of frames [B*T, D], or [B*T, P, D]
         if layout.kind == "frame" and layout.pooling == "mean":
             tokens = evidence.captured["read_out", 0].float()[:, layout.prefix_tokens :]
@@ -66,15 +78,25 @@ class StaaLogit(Method):
             return Reading(
                 to_grid((tokens @ direction[:, :, None])[..., 0] / tokens.shape[1], layout, batch)
             )
-        projection = output_projection(evidence, block)
-        if projection is not None:
-            direction = direction @ projection  # [B, heads*d]
-        values = evidence.captured["values", block]  # [B*T or B, N, heads*d]
-        direction = direction.repeat_interleave(len(values) // len(direction), dim=0)
-        parts = (values @ direction[:, :, None])[:, layout.prefix_tokens :, 0]  # [B*T or B, N]
+        blocks = self.blocks(layout, evidence.options)
+        parts = torch.stack([_parts(evidence, block, direction) for block in blocks]).sum(dim=0)
         if layout.kind == "joint":
             return Reading(to_grid(parts, layout, batch))
         return Reading(parts.reshape(batch, *layout.grid) / layout.grid[0])
+
+
+def _parts(evidence: Evidence, block: int, direction: Tensor) -> Tensor:
+    """What one block's attention writes from each patch along `direction` [B, D] or [B*T, D].
+
+    [B*T or B, N].
+    """
+    projection = output_projection(evidence, block)
+    if projection is not None:
+        direction = direction @ projection  # [B or B*T, heads*d]
+    values = evidence.captured["values", block]  # [B*T or B, N, heads*d]
+    direction = direction.repeat_interleave(len(values) // len(direction), dim=0)
+    found: Tensor = (values @ direction[:, :, None])[:, evidence.layout.prefix_tokens :, 0]
+    return found
 
 
 def class_direction(evidence: Evidence) -> Tensor:

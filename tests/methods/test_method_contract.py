@@ -132,7 +132,7 @@ def test_the_list_has_every_method_with_its_facts() -> None:
     rows = {row["name"]: row for row in list_methods()}
     assert next(iter(rows)) == "staa"
     assert set(rows) >= {
-        "staa", "staa-value", "staa-logit", "rollout", "staa-published",
+        "staa", "staa-value", "staa-logit", "staa-class", "rollout", "staa-published",
         "random", "centre", "frame-difference", *OF_CLASS,
     }  # fmt: skip
     assert {name for name, row in rows.items() if row["class_specific"]} == OF_CLASS

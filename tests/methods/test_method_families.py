@@ -34,7 +34,7 @@ CASES = [(name, kind) for name in METHODS.names() for kind in KINDS if (name, ki
 every_case = pytest.mark.parametrize(("name", "kind"), CASES)
 TARGET = 3
 OF_CLASS = {
-    "staa-logit", "grad-attention", "attention-gradient", "gradcam", "input-x-gradient",
+    "staa-logit", "staa-class", "grad-attention", "attention-gradient", "gradcam", "input-x-gradient",
     "integrated-gradients", "frame-drop", "frame-shapley", "occlusion", "rise", "kernel-shap",
     "lime",
 }  # fmt: skip

@@ -30,16 +30,17 @@ def test_the_oracle_itself_gives_the_whole_logit(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_token_has_its_part(kind: str) -> None:
+@pytest.mark.parametrize(("layers", "blocks"), [("default", [1]), ("all", [0, 1]), ((0,), [0])])
+def test_every_token_has_its_part(kind: str, layers: Any, blocks: list[int]) -> None:
     module = tiny(kind)
     seen, final, _ = watch(module, clips())
-    found = explain(module, clips(), "staa-logit", target=TARGET, layers="all")
+    found = explain(module, clips(), "staa-logit", target=TARGET, layers=layers)
     for b, t, p in np.ndindex(B, T, P):
         if kind == "joint":
-            written = moved(seen["joint", 1], b, 1 + p * T + t)
+            written = sum(moved(seen["joint", n], b, 1 + p * T + t) for n in blocks)
         else:
-            written = moved(seen["spatial", 1], b * T + t, 1 + p) / T
-        part = part_of_logit(module, final[b, 0], written)
+            written = sum(moved(seen["spatial", n], b * T + t, 1 + p) for n in blocks) / T
+        part = part_of_logit(module, final[b, 0], np.asarray(written))
         assert found.values[b, t, p // w, p % w] == pytest.approx(part, rel=1e-3, abs=1e-6)
 
 

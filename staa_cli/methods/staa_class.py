@@ -1,0 +1,62 @@
+"""STAA for one class: where attention looks, times what it writes towards the class.
+
+    J_c[n] = A[n] * L_c[n]
+
+A is the attention path (`staa`), and L_c each token's part of the class's logit (`staa-logit`),
+added up over the last blocks. Both come out of one forward pass. Attention alone does not know the
+class, and parts of a logit, which add up what every frame says, hardly know the time; a token that
+both speak for is what the class was read from. Chosen by faithfulness and localisation on
+development clips (README).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from staa_cli.methods.base import Evidence, Method, Options, Reading, register
+from staa_cli.methods.staa import Staa
+from staa_cli.methods.staa_logit import StaaLogit
+from staa_cli.models.taps import Tap
+from staa_cli.schema import AttentionLayout
+
+BLOCKS = 4
+"""From the top; what is kept of each is as large as one activation of the model."""
+
+_PATH, _PARTS = Staa(), StaaLogit()
+
+
+@register("staa-class")
+class StaaClass(Method):
+    """The attention path, each token weighted by its part of the class's logit."""
+
+    summary = "where attention looks, times what it writes towards the class"
+    source = "arXiv 2411.00630 for the path; the product is staa's own"
+    units = "share of attention x logit"
+    class_specific = True
+    signed = True
+    heeds = frozenset({"layers", "combine"})
+
+    def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
+        """Those of both factors; of what both read, one."""
+        parts = _PARTS.taps(layout, _last(layout, options))
+        return list(dict.fromkeys([*_PATH.taps(layout, options), *parts]))
+
+    def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
+        """Those of the path, and the last four for the parts, unless told otherwise."""
+        both = _PATH.blocks(layout, options), _PARTS.blocks(layout, _last(layout, options))
+        return tuple(sorted({*both[0], *both[1]}))
+
+    def attribute(self, evidence: Evidence) -> Reading:
+        """The product, [B, T', h, w]."""
+        path = _PATH.attribute(evidence)
+        options = _last(evidence.layout, evidence.options)
+        parts = _PARTS.attribute(replace(evidence, options=options))
+        return Reading(path.values * parts.values, path.cls_self_mass)
+
+
+def _last(layout: AttentionLayout, options: Options) -> Options:
+    """As given, with the last blocks named where none are."""
+    if options.layers != "default":
+        return options
+    return replace(options, layers=tuple(range(max(layout.depth - BLOCKS, 0), layout.depth)))

@@ -1,0 +1,41 @@
+"""The product of the path and of the parts of a logit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from attention_oracles import KINDS, clips, explain, tiny
+
+from staa_cli.methods import Options
+from staa_cli.metrics.datasets import open_dataset
+from staa_cli.metrics.quality import Benchmark, measure_quality
+from staa_cli.models.loading import load_model
+
+TARGET = 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("layers", "parts"), [("default", "all"), ("last", "last"), ((0,), (0,))])
+def test_a_token_counts_as_it_is_looked_at_and_as_it_speaks(
+    kind: str, layers: Any, parts: Any
+) -> None:
+    """Of a model of two blocks, the last four are all; the path has its own default."""
+    module = tiny(kind)
+    path = explain(module, clips(), "staa", layers=layers)
+    said = explain(module, clips(), "staa-logit", target=TARGET, layers=parts)
+    found = explain(module, clips(), "staa-class", target=TARGET, layers=layers)
+    np.testing.assert_allclose(found.values, path.values * said.values, rtol=1e-5)
+    assert found.cls_self_mass == path.cls_self_mass
+    assert found.forward_equivalents == 1
+    assert {*np.sign(found.values).ravel()} == {-1, 1}
+
+
+def test_it_points_better_than_either_of_its_factors() -> None:
+    model = load_model("tiny-events")
+    data = open_dataset("events", model, 6, "development")
+    methods = ("staa-class", "staa", "staa-logit")
+    found = measure_quality(Benchmark(model, data, methods, ("energy",), Options()), 24)
+    both, *others = (row["mean"] for row in found["results"])
+    assert both > 1.1 * max(others)
