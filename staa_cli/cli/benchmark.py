@@ -28,13 +28,15 @@ _SETTINGS = {
     "Model": "model device precision threads",
     "Attribution": "method.layers method.combine method.fill method.samples",
 }
+_POST = " post.threshold post.threshold_value post.focus_sigma post.focus_gamma"
 
 
 def add(app: typer.Typer) -> None:
     """Register the command and its parts."""
     group = typer.Typer(cls=HelpGroup, no_args_is_help=False)
     group.callback(epilog=_EXAMPLES)(_group)
-    command(group, _EXAMPLES, settings=_SETTINGS)(quality)
+    scored = _SETTINGS | {"Attribution": _SETTINGS["Attribution"] + _POST}
+    command(group, _EXAMPLES, settings=scored)(quality)
     command(group, _EXAMPLES, settings=_SETTINGS)(cost)
     app.add_typer(group, name="benchmark")
 
@@ -94,9 +96,11 @@ def quality(
     fit = [name for name in METRICS.names() if data.truth or not METRICS.get(name).truth]
     given = metrics or ("pointing,energy,temporal_auc,iou" if data.truth else "faithfulness")
     scores = fit if given == "all" else given.split(",")
-    header = store_header(model, data, split, seed, options)
-    store = Store(None if into is None else into / SCORES, header)
-    benchmark = Benchmark(model, data, _methods(methods), scores, options, seed, store)
+    benchmark = Benchmark(
+        model, data, _methods(methods), scores, options, seed, loaded.settings.post
+    )
+    if into is not None:
+        benchmark = replace(benchmark, store=Store(into / SCORES, store_header(benchmark)))
     problems: list[tuple[str, InputError]] = []
     with console.progress(1) as progress:
         result = measure_quality(

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from staa_cli import __version__
+from staa_cli.config import PostSettings
 from staa_cli.errors import InputError, UsageError
 from staa_cli.methods import Method, Options, get_method
 from staa_cli.methods.explain import explain_batch, predict_batch
 from staa_cli.methods.perturbation import Copies, filler
+from staa_cli.methods.postprocess import postprocess
 from staa_cli.metrics.base import METRICS, Trial
 from staa_cli.metrics.datasets import Dataset, Question, Sample, Videos
 from staa_cli.metrics.localisation import coverage
@@ -40,6 +42,7 @@ class Benchmark:
         metrics: their names.
         options: of all methods.
         seed: of what metrics draw at random.
+        post: threshold and focus of all maps; none unless told.
         store: where scores are kept and found again.
 
     Raises:
@@ -52,6 +55,7 @@ class Benchmark:
     metrics: Sequence[str]
     options: Options
     seed: int = 0
+    post: PostSettings = field(default_factory=PostSettings)
     store: Store = field(default_factory=lambda: Store(None, {}))
 
     def __post_init__(self) -> None:
@@ -117,17 +121,17 @@ def measure_quality(
     return _result(benchmark, clips)
 
 
-def store_header(
-    model: LoadedModel, dataset: Dataset, split: str, seed: int, options: Options
-) -> dict[str, Any]:
+def store_header(benchmark: Benchmark) -> dict[str, Any]:
     """What scores depend on, beside the clip, the method, and the metric."""
+    dataset = benchmark.dataset
     header = {
         "staa_version": __version__,
-        "weights_sha256": model.info.weights_sha256,
+        "weights_sha256": benchmark.model.info.weights_sha256,
         "dataset": dataset.name,
-        "split": split,
-        "seed": seed,
-        "options": asdict(options),
+        "split": getattr(dataset, "split", None),
+        "seed": benchmark.seed,
+        "options": asdict(benchmark.options),
+        "post": _told_post(benchmark.post),
     }
     if isinstance(dataset, Videos):
         header["videos"] = [[path.name, path.stat().st_size] for path in dataset.paths]
@@ -156,6 +160,7 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "accuracy": len(scored) / clips if truth else None,
         "mask_share": float(np.mean(shares)) if truth and scored else None,
         "fill": benchmark.options.fill,
+        "post": _told_post(benchmark.post),
         "results": _rows(scores, benchmark.methods[0], benchmark.seed) if scored else [],
         "per_clip": [
             {"clip": n, "name": benchmark.dataset.describe(n), "scored": n in scored}
@@ -163,6 +168,12 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
             for n in range(clips)
         ],
     }
+
+
+def _told_post(post: PostSettings) -> dict[str, Any]:
+    """What is done to maps before they are scored."""
+    names = ("threshold", "threshold_value", "focus_sigma", "focus_gamma")
+    return {name: getattr(post, name) for name in names}
 
 
 def _told(scores: Mapping[str, float] | None, metrics: Sequence[str]) -> dict[str, float | None]:
@@ -227,7 +238,7 @@ def _score_method(benchmark: Benchmark, name: str, asked: Mapping[int, list[_Ask
         again = partial(_explain_again, benchmark, name, each, number)
         question = each.question
         trial = Trial(
-            values,
+            postprocess(values, **_told_post(benchmark.post)),
             each.copies,
             question.mask,
             question.event,

@@ -34,9 +34,9 @@ CASES = [(name, kind) for name in METHODS.names() for kind in KINDS if (name, ki
 every_case = pytest.mark.parametrize(("name", "kind"), CASES)
 TARGET = 3
 OF_CLASS = {
-    "staa-logit", "staa-class", "grad-attention", "attention-gradient", "gradcam", "input-x-gradient",
-    "integrated-gradients", "frame-drop", "frame-shapley", "occlusion", "rise", "kernel-shap",
-    "lime",
+    "staa-logit", "staa-class", "grad-attention", "attention-gradient", "gradcam",
+    "input-x-gradient", "integrated-gradients", "frame-drop", "frame-shapley", "occlusion", "rise",
+    "kernel-shap", "lime",
 }  # fmt: skip
 BY_FRAMES = {"staa", "staa-value", "rollout"}
 

@@ -13,6 +13,7 @@ from small_videos import film
 from torch import Tensor
 
 from staa_cli.cli import run
+from staa_cli.config import PostSettings
 from staa_cli.errors import UsageError
 from staa_cli.methods import Options
 from staa_cli.metrics.base import BASELINES
@@ -94,6 +95,16 @@ def test_of_twins_only_a_method_that_speaks_of_a_class_finds_the_one_that_is_ask
     assert means["staa", "twin_share"] == pytest.approx(0.5)
     assert means["staa", "pointing"] <= 0.5
     assert means["staa-logit", "twin_share"] > 0.7
+
+
+def test_maps_are_scored_as_they_would_be_drawn(model: LoadedModel) -> None:
+    """What is weak goes to zero, so more of what is left lies on the actor."""
+    plain, cut = (
+        measure_quality(benchmark(model, methods=("staa",), metrics=("energy",), post=post), 8)
+        for post in (PostSettings(), PostSettings(threshold="otsu"))
+    )
+    assert cut["post"]["threshold"] == "otsu"
+    assert cut["results"][0]["mean"] > plain["results"][0]["mean"]
 
 
 def test_unknown_names_and_other_models_are_refused(model: LoadedModel) -> None:

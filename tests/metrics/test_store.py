@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,13 +62,12 @@ def test_a_stopped_benchmark_goes_on_and_ends_the_same(
     model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, options = open_dataset("events", model, 2), Options(seed=2)
-    header = store_header(model, data, "test", 2, options)
     path, explained = tmp_path / "scores.ndjson", []
     real = quality.explain_clips
 
     def benchmark(*metrics: str, kept: bool = True) -> Benchmark:
-        store = Store(path if kept else None, header)
-        return Benchmark(model, data, ("staa", "random"), metrics, options, 2, store)
+        found = Benchmark(model, data, ("staa", "random"), metrics, options, 2)
+        return replace(found, store=Store(path, store_header(found))) if kept else found
 
     def stop(*words: object) -> object:
         if len(explained) == 3:
