@@ -70,9 +70,14 @@ class Console:
     ) -> None:
         self.verbosity = verbosity
         self.stream = stream if stream is not None else sys.stderr
-        self.coloured = wants_colour(self.stream, colour, environ)
+        self._colour, self._environ = colour, environ
+        self.coloured = self.colours(self.stream)
         self._live = progress and verbosity >= 0 and environ.get("TERM") != "dumb"
         self._bar: Progress | None = None
+
+    def colours(self, stream: TextIO) -> bool:
+        """Whether what goes to a stream is coloured."""
+        return wants_colour(stream, self._colour, self._environ)
 
     @property
     def tracebacks(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ _SETTINGS = {
     "Attribution": "method.layers method.combine method.fill method.samples",
 }
 _POST = " post.threshold post.threshold_value post.focus_sigma post.focus_gamma"
+_COLUMNS = 4
+"""Metrics side by side."""
 
 
 def add(app: typer.Typer) -> None:
@@ -119,7 +122,7 @@ def quality(
     if json:
         put_json(console, {name: fact for name, fact in result.items() if name != "per_clip"})
     else:
-        put(console, _as_table(result, scores))
+        put(console, _as_table(result, scores, coloured=console.colours(sys.stdout)))
     if problems:
         raise typer.Exit(ExitCode.INPUT_FAILED)
 
@@ -195,17 +198,32 @@ def _write(result: dict[str, Any], folder: Path) -> list[Path]:
     return written
 
 
-def _as_table(result: dict[str, Any], metrics: Sequence[str]) -> str:
-    from staa_cli.report.benchmark import headline
+def _as_table(result: dict[str, Any], metrics: Sequence[str], *, coloured: bool) -> str:
+    """Tables of a few metrics each: a line that wraps cannot be read."""
+    from staa_cli.report.benchmark import LOSES, headline
 
-    cells = {(row["method"], row["metric"]): row for row in result["results"]}
-    names = dict.fromkeys(row["method"] for row in result["results"])
-    rows = [(name, *(_cell(cells.get((name, metric))) for metric in metrics)) for name in names]
-    head = headline(result)
-    return head + "\n\n" + table(("METHOD", *metrics), rows, terminal_width(sys.stdout))
+    names = list(dict.fromkeys(row["method"] for row in result["results"]))
+    width, parts = terminal_width(sys.stdout), [headline(result)]
+    for start in range(0, len(metrics), _COLUMNS):
+        some = metrics[start : start + _COLUMNS]
+        rows = [(name, *(_cell(result, name, metric) for metric in some)) for name in names]
+        parts.append(table(("METHOD", *map(_head, some)), rows, width))
+    text = "\n\n".join(parts)
+    if LOSES not in text:
+        return text
+    text += f"\n\n{LOSES} does not beat every baseline"
+    if not coloured:
+        return text
+    return re.sub(rf"\S+ \([^()]*\) {LOSES}", lambda cell: f"\x1b[31m{cell[0]}\x1b[0m", text)
 
 
-def _cell(row: dict[str, Any] | None) -> str:
-    from staa_cli.report.benchmark import interval
+def _head(metric: str) -> str:
+    from staa_cli.report.benchmark import arrow
 
-    return "-" if row is None else interval(row)
+    return metric + arrow(metric)
+
+
+def _cell(result: dict[str, Any], method: str, metric: str) -> str:
+    from staa_cli.report.benchmark import cell
+
+    return cell(result, method, metric)

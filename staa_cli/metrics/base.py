@@ -91,6 +91,9 @@ class Metric:
     truth: bool
     """Whether it needs to be known where and when the thing happened."""
     source: str
+    beatable: bool = True
+    """Whether a baseline's score is something to beat; a map that asks no model may be perfect at
+    not depending on something."""
 
 
 METRICS: Registry[Metric] = Registry(
@@ -100,12 +103,17 @@ METRICS: Registry[Metric] = Registry(
 
 
 def metric(
-    name: str, *, source: str, better: Literal["higher", "lower"] = "higher", truth: bool = False
+    name: str,
+    *,
+    source: str,
+    better: Literal["higher", "lower"] = "higher",
+    truth: bool = False,
+    beatable: bool = True,
 ) -> Callable[[Callable[[Trial], float]], Callable[[Trial], float]]:
     """A decorator that files a function of a trial under `name`."""
 
     def add(score: Callable[[Trial], float]) -> Callable[[Trial], float]:
-        METRICS.register(name)(Metric(score, better, truth, source))
+        METRICS.register(name)(Metric(score, better, truth, source, beatable))
         return score
 
     return add

@@ -15,7 +15,12 @@ from staa_cli.metrics.base import Trial, metric
 from staa_cli.metrics.statistics import rank_correlation, variation
 
 
-@metric("randomisation", better="lower", source="Adebayo et al. 2018 (arXiv 1810.03292), section 3")
+@metric(
+    "randomisation",
+    better="lower",
+    beatable=False,
+    source="Adebayo et al. 2018 (arXiv 1810.03292), section 3",
+)
 def randomisation(trial: Trial) -> float:
     """Rank correlation with the maps of the model with shuffled weights, top blocks first; mean."""
     if trial.again is None:
@@ -27,7 +32,12 @@ def randomisation(trial: Trial) -> float:
     return float(np.nanmean(found)) if not np.isnan(found).all() else float("nan")
 
 
-@metric("class_sensitivity", better="lower", source="rank correlation of two classes' maps")
+@metric(
+    "class_sensitivity",
+    better="lower",
+    beatable=False,
+    source="rank correlation of two classes' maps",
+)
 def class_sensitivity(trial: Trial) -> float:
     """Rank correlation with the map of the class that comes next; 1 for a class-blind method."""
     if trial.again is None:
@@ -37,7 +47,9 @@ def class_sensitivity(trial: Trial) -> float:
     return rank_correlation(trial.values, trial.again(target=int(logits.argmax())))
 
 
-@metric("frozen", better="lower", source="a clip in which nothing moves has no when")
+@metric(
+    "frozen", better="lower", beatable=False, source="a clip in which nothing moves has no when"
+)
 def frozen(trial: Trial) -> float:
     """Coefficient of variation of the temporal score where all frames are the middle one.
 

@@ -13,14 +13,20 @@ from staa_cli.report.files import json_text
 SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.md", "quality.png"
 
 
+LOSES = "!"
+"""Stands beside a figure that does not beat every baseline's."""
+
+
 def beats_baselines(result: Mapping[str, Any], method: str, metric: str) -> bool | None:
     """Whether a method's mean is better than that of every baseline that was measured.
 
-    None for a baseline itself, and where no baseline or no score is there.
+    None for a baseline itself, where no baseline or no score is there, and where there is nothing
+    to beat.
     """
     means = {row["method"]: row["mean"] for row in result["results"] if row["metric"] == metric}
     others = [means[name] for name in BASELINES if name in means]
-    if method in BASELINES or not others or method not in means:
+    beatable = METRICS.get(metric).beatable
+    if not beatable or method in BASELINES or not others or method not in means:
         return None
     if METRICS.get(metric).better == "higher":
         return bool(means[method] > max(others))
@@ -40,31 +46,32 @@ def headline(result: Mapping[str, Any]) -> str:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """A result as a Markdown table: mean and interval; bold where it beats every baseline."""
+    """A result as a Markdown table: mean and interval."""
     metrics = list(dict.fromkeys(row["metric"] for row in result["results"]))
-    cells = {(row["method"], row["metric"]): row for row in result["results"]}
     lines = [
         f"{headline(result)}; removed by {result['fill']}.",
         "",
-        "| method | " + " | ".join(f"{name}{_arrow(name)}" for name in metrics) + " |",
+        "| method | " + " | ".join(name + arrow(name) for name in metrics) + " |",
         "|---" * (1 + len(metrics)) + "|",
     ]
     for method in dict.fromkeys(row["method"] for row in result["results"]):
-        row = []
-        for metric in metrics:
-            found = cells.get((method, metric))
-            text = "-" if found is None else interval(found)
-            row.append(f"**{text}**" if beats_baselines(result, method, metric) else text)
+        row = [cell(result, method, metric) for metric in metrics]
         lines.append(f"| {method} | " + " | ".join(row) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", f"`{LOSES}` does not beat every baseline."]) + "\n"
 
 
-def interval(row: Mapping[str, Any]) -> str:
-    """A mean with its interval."""
-    return f"{row['mean']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+def cell(result: Mapping[str, Any], method: str, metric: str) -> str:
+    """A mean with its interval, marked where it does not beat every baseline; - for no score."""
+    for row in result["results"]:
+        if (row["method"], row["metric"]) == (method, metric):
+            loses = beats_baselines(result, method, metric) is False
+            text = f"{row['mean']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+            return f"{text} {LOSES}" if loses else text
+    return "-"
 
 
-def _arrow(metric: str) -> str:
+def arrow(metric: str) -> str:
+    """Which way is better."""
     return " ↑" if METRICS.get(metric).better == "higher" else " ↓"
 
 

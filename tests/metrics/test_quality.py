@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,22 @@ def test_unknown_names_and_other_models_are_refused(model: LoadedModel) -> None:
         benchmark(model, metrics=("point",))
     with pytest.raises(UsageError, match="not trained on event clips"):
         benchmark(load_model("test_timesformer"))
+
+
+def test_what_does_not_beat_the_baselines_is_red_on_a_terminal_that_has_colours(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = "benchmark quality --methods gradcam,random,frame-difference --clips 8"
+    line += " --metrics pointing,frozen"
+    assert run([*line.split(), "--color", "always"]) == 0
+    coloured = capsys.readouterr().out
+    assert run(line.split()) == 0
+    plain = capsys.readouterr().out
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
+    (red,) = re.findall(r"\x1b\[31m(.+?)\x1b\[0m", coloured)
+    losing = next(row for row in plain.splitlines() if row.startswith("gradcam"))
+    assert red in losing
+    assert red.endswith(" !")
 
 
 def test_a_folder_of_videos_is_scored_and_what_does_not_decode_is_named(

@@ -27,7 +27,13 @@ def result() -> dict[str, Any]:
         row("rollout", "pointing", 0.1), row("rollout", "deletion", 0.1),
         row("random", "pointing", 0.2), row("random", "deletion", 0.2),
     ]  # fmt: skip
-    facts = {"model": "tiny-events", "dataset": "events", "split": "test", "seed": 1}
+    facts: dict[str, Any] = {
+        "model": "tiny-events",
+        "dataset": "events",
+        "split": "test",
+        "seed": 1,
+    }
+    facts |= {"scored": 9, "mask_share": 0.04}
     return {**facts, "correct": 9, "clips": 10, "fill": "blur", "results": rows}
 
 
@@ -46,10 +52,15 @@ def test_who_beats_every_baseline(method: str, metric: str, wanted: bool | None)
     assert beats_baselines(result(), method, metric) is wanted
 
 
-def test_the_table_marks_what_beats_the_baselines_and_which_way_is_better() -> None:
+def test_nothing_is_to_be_beaten_where_asking_no_model_is_perfect() -> None:
+    rows = [row("staa", "frozen", 0.2), row("centre", "frozen", 0.0)]
+    assert beats_baselines({"results": rows}, "staa", "frozen") is None
+
+
+def test_the_table_marks_what_does_not_beat_the_baselines_and_which_way_is_better() -> None:
     text = markdown(result())
     assert "| method | pointing ↑ | deletion ↓ |" in text
-    assert "| staa | **0.90 (0.85 to 0.95)** | 0.30 (0.25 to 0.35) |" in text
+    assert "| staa | 0.90 (0.85 to 0.95) | 0.30 (0.25 to 0.35) ! |" in text
     assert "| random | 0.20 (0.15 to 0.25) | 0.20 (0.15 to 0.25) |" in text
 
 
