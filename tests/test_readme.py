@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,3 +84,21 @@ def test_the_model_of_ones_own_is_explained(
     assert report["model"]["source"] == "my_model:build"
     assert report["prediction"]["target"]["label"] in ("jump", "fall")
     sys.modules.pop("my_model")
+
+
+@pytest.mark.slow
+def test_the_table_of_claims_can_be_made() -> None:
+    script = ROOT / ".github" / "readme" / "claims.py"
+    command = [sys.executable, str(script), "--clips", "8", "--rounds", "1"]
+    command += ["--folder", str(ROOT / "sample_videos")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    head, rule, *rows = done.stdout.splitlines()
+    assert (head, rule) == ("| claim | measured here | figures |", "|---|---|---|")
+    claims = [row.split(" | ")[0].strip("| ") for row in rows]
+    assert claims[:2] == ["importance in time", "the same"]
+    assert {"one forward pass", "real time", "under 3 % of the cost of SHAP"} <= set(claims)
+    published = next(row for row in rows if "`published_faithfulness`" in row)
+    for method in ("staa-published", "staa-class", "random"):
+        assert re.search(rf"{method} \d\.\d\d \(", published)
+    shares = next(row for row in rows if "of kernel-shap" in row)
+    assert float(re.search(r"([\d.]+)% of kernel-shap", shares)[1]) < 3  # type: ignore[index]
