@@ -92,7 +92,7 @@ def _time(model: LoadedModel, clips: int, folder: Path) -> list[Row]:
     for name in ("staa-published", "staa"):
         curves = [explain_video(path, model, method=name).temporal for path in videos]
         spread[name] = float(np.median([each.coefficient_of_variation for each in curves]))
-    kind = "bundled samples" if folder == FOLDERS[1] else "real videos"
+    kind = "bundled samples" if folder.resolve() == FOLDERS[1] else "real videos"
     flat = ", ".join(f"{name} {value:.1%}" for name, value in spread.items())
     return [
         ("importance in time", "frame score against event frames, area under ROC", "; ".join(told)),
