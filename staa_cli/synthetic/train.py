@@ -1,9 +1,7 @@
 """Trains a bundled model on event clips: ``python -m staa_cli.synthetic.train OUT``.
 
-Every step draws clips that no step before it has seen. Training begins on small views with few
-objects, where an event is easy to find, and goes on with the whole view; objects keep their size
-in pixels, so what the stem has learned stays true. It can be stopped at any time: the same line
-goes on from the last checkpoint, and ends in the same place.
+Every step draws clips that no step before it has seen. It can be stopped at any time: the same
+line goes on from the last checkpoint, and ends in the same place.
 
 Beside what the head reads, every patch token is asked what happens where and when it is, through
 the same head ("All Tokens Matter: Token Labeling for Training Better Vision Transformers", arXiv
@@ -15,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,13 +30,13 @@ from staa_cli.models.videomae import VideoMAE, videomae_tiny_events
 from staa_cli.synthetic.events import (
     LABELS,
     SIZE_PX,
-    STANDARD,
     EventClip,
     Setting,
     clip_seed,
     event_clip,
 )
 from staa_cli.synthetic.leading import STRENGTH, lead
+from staa_cli.synthetic.recipes import Recipe, default_recipe
 
 ARCHITECTURES: dict[str, Callable[..., TimeSformer | VideoMAE]] = {
     "timesformer_tiny_events": timesformer_tiny_events,
@@ -52,93 +50,6 @@ UNCLEAR = -100
 """Label of a token that the loss leaves out."""
 EVENT_WEIGHT = 20.0
 """Of a token with an event, in its loss; about one token in a hundred has one."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stretch of training at one view size."""
-
-    steps: int
-    size_px: int
-    setting: Setting
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that the result depends on."""
-
-    stages: tuple[Stage, ...]
-    seed: int = 0
-    batch_size: int = 32
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.05
-    warmup: int = 200
-    decay: float = 0.73
-    """Part of the steps in which the rate comes down."""
-    ema: float = 0.998
-    token_loss: float = 1.0
-    """Weight of the patch tokens' loss; that of what the head reads has 1."""
-    lead: tuple[float, float] = (0.0, 0.0)
-    """Parts of the steps until which heads are led, and from which on they are not at all."""
-    arch: str = "timesformer_tiny_events"
-    model: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def steps(self) -> int:
-        """Of all stages together."""
-        return sum(stage.steps for stage in self.stages)
-
-    def stage_at(self, step: int) -> Stage:
-        """The stage that a step belongs to."""
-        for stage in self.stages:
-            if step < stage.steps:
-                return stage
-            step -= stage.steps
-        return self.stages[-1]
-
-    def rate_at(self, step: int) -> float:
-        """Learning rate: linear warm-up, constant, and linearly down to zero at the end.
-
-        Constant for so long, so that a run can be made longer without beginning again.
-        """
-        decay = max(round(self.steps * self.decay), 1)
-        return self.learning_rate * min((step + 1) / self.warmup, (self.steps - step) / decay, 1.0)
-
-    def lead_at(self, step: int) -> float:
-        """Part of the lead that is there, 1 to 0."""
-        whole, gone = (part * self.steps for part in self.lead)
-        return min(max((gone - step) / max(gone - whole, 1.0), 0.0), 1.0)
-
-
-SHARES = {
-    "timesformer_tiny_events": (0.125, 0.475, 0.25),
-    "videomae_tiny_events": (0.125, 0.65, 0.15),  # joint attention costs eight times as much at 112
-}
-"""Of the steps, for the stages before the last."""
-LEADS = {"timesformer_tiny_events": (0.0, 0.0), "videomae_tiny_events": (1 / 6, 1 / 2)}
-EASY = replace(STANDARD, circling=(0, 1), circling_a_while=(0, 1))
-LONG = replace(EASY, event_share=(0.35, 0.6))
-
-
-def default_recipe(steps: int = 6000, arch: str = "timesformer_tiny_events") -> Recipe:
-    """The recipe from nothing: most of it on small views, which cost less, and long events first.
-
-    Args:
-        steps: of all stages together.
-        arch: a name from `ARCHITECTURES`.
-    """
-    long, easy, crowded = (round(steps * share) for share in SHARES[arch])
-    last = steps - long - easy - crowded
-    return Recipe(
-        (
-            Stage(long, 64, LONG),
-            Stage(easy, 64, EASY),
-            Stage(crowded, 80, STANDARD),
-            Stage(last, SIZE_PX, STANDARD),
-        ),
-        lead=LEADS[arch],
-        arch=arch,
-    )
 
 
 class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):

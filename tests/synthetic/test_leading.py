@@ -8,7 +8,7 @@ import torch
 from staa_cli.models import videomae
 from staa_cli.models.videomae import VideoMAE
 from staa_cli.synthetic.leading import lead, led_to
-from staa_cli.synthetic.train import default_recipe
+from staa_cli.synthetic.recipes import default_recipe
 
 GRID = (2, 2, 2)
 

@@ -20,18 +20,14 @@ from staa_cli.synthetic.events import (
     make_scene,
     render,
 )
+from staa_cli.synthetic.recipes import EASY, LONG, Recipe, Stage, default_recipe
 from staa_cli.synthetic.train import (
     ARCHITECTURES,
-    EASY,
     GROUP,
-    LONG,
     UNCLEAR,
     ClipBatches,
-    Recipe,
-    Stage,
     augment,
     confusion,
-    default_recipe,
     normalise,
     token_labels,
     train,
