@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from staa_cli.methods.frame_removal import EXACT, coalitions, exact_shapley, over_frames
+from staa_cli.methods.shapley import EXACT, coalitions, exact_shapley, over_frames
 from staa_cli.metrics.base import Trial, metric
 from staa_cli.metrics.statistics import rank_correlation, variation
 

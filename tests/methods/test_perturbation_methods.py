@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from staa_cli.errors import UnavailableError, UsageError
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import Explained, explain_batch
-from staa_cli.methods.frame_removal import coalitions, exact_shapley
 from staa_cli.methods.perturbation import Copies, filler, over_pixels, over_tokens, tubes
 from staa_cli.methods.rise import soft_masks
+from staa_cli.methods.shapley import coalitions, exact_shapley
 from staa_cli.schema import AttentionLayout, ModelInput
 
 GRID = (4, 4, 4)
