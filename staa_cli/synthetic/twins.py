@@ -51,12 +51,12 @@ def twin_clip(seed: int, labels: tuple[int, int], arrangement: Arrangement) -> T
     for number, label in enumerate(labels):
         length = rng.uniform(*STANDARD.event_share) * duration_s
         room_s = duration_s / 2 if arrangement == "in turn" else duration_s
-        start = (
-            rng.uniform(0, room_s - length) + (number if arrangement == "in turn" else 0) * room_s
-        )
+        start = rng.uniform(0, room_s - length)
+        if arrangement == "in turn":
+            start += number * room_s
         scenes.append(
             make_scene(
-                2 * seed + number,
+                seed | (number + 1) << 60,  # above the bits of `clip_seed`: of no other clip
                 SPARSE,
                 label=label,
                 event=(start, start + length),
