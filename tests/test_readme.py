@@ -97,7 +97,7 @@ def test_the_table_of_claims_can_be_made() -> None:
     head, rule, *rows = done.stdout.splitlines()
     assert (head, rule) == ("| claim | measured here | figures |", "|---|---|---|")
     claims = [row.split(" | ")[0].strip("| ") for row in rows]
-    assert claims[:2] == ["importance in time", "the same"]
+    assert claims.count("importance in time") == 2
     assert {"one forward pass", "real time", "under 3 % of the cost of SHAP"} <= set(claims)
     published = next(row for row in rows if "`published_faithfulness`" in row)
     for method in ("staa-published", "staa-class", "random"):

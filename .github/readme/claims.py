@@ -16,10 +16,9 @@ import typer
 
 from staa_cli import explain_video, load_model
 from staa_cli.config import PostSettings
-from staa_cli.inputs import find_jobs
 from staa_cli.methods import Options
 from staa_cli.metrics.cost import measure_cost
-from staa_cli.metrics.datasets import open_dataset
+from staa_cli.metrics.datasets import Videos, open_dataset
 from staa_cli.metrics.quality import Benchmark, measure_quality
 from staa_cli.metrics.statistics import Interval, bootstrap
 from staa_cli.models.loading import LoadedModel
@@ -47,10 +46,8 @@ def main(
 ) -> None:
     """Print the table."""
     loaded = load_model(model)
-    rows = [
-        *_time(loaded, clips, folder or next(path for path in FOLDERS if path.is_dir())),
-        *_published_score(loaded, clips),
-    ]
+    folder = folder or next(path for path in FOLDERS if path.is_dir())
+    rows = [*_maps(loaded, clips), _flatness(loaded, folder)]
     rows += [*_cost(loaded, rounds), *_post(loaded, clips)]
     print("| claim | measured here | figures |\n|---|---|---|")
     for row in rows:
@@ -83,39 +80,32 @@ def _said(interval: Interval, signed: bool = False) -> str:
     return f"{interval.mean:{form}} ({interval.low:{form}} to {interval.high:{form}})"
 
 
-def _time(model: LoadedModel, clips: int, folder: Path) -> list[Row]:
+def _maps(model: LoadedModel, clips: int) -> list[Row]:
+    """Time and the published scores, of maps and of noise."""
     methods = ("staa-published", "staa", "staa-class", "random")
-    scores = _measure(model, clips, methods, ("temporal_auc",))
-    told = [f"{name} {_said(bootstrap(scores[name, 'temporal_auc']))}" for name in methods]
-    spread = {}
-    videos = [job.source for job in find_jobs([str(folder)], folder / ".none").jobs]
-    for name in ("staa-published", "staa"):
-        curves = [explain_video(path, model, method=name).temporal for path in videos]
-        spread[name] = float(np.median([each.coefficient_of_variation for each in curves]))
-    kind = "bundled samples" if folder.resolve() == FOLDERS[1] else "real videos"
-    flat = ", ".join(f"{name} {value:.1%}" for name, value in spread.items())
-    return [
-        ("importance in time", "frame score against event frames, area under ROC", "; ".join(told)),
-        (
-            "the same",
-            f"variation of the curve, median of {len(videos)} {kind}; below 5 % is called flat",
-            flat,
-        ),
-    ]
-
-
-def _published_score(model: LoadedModel, clips: int) -> list[Row]:
-    methods = ("staa-published", "staa", "staa-class", "random")
-    scores = _measure(model, clips, methods, ("published_faithfulness", "published_tau"))
+    asked = {
+        "temporal_auc": ("importance in time", "area under ROC against the event's frames"),
+        "published_faithfulness": ("faithfulness of 0.84", "beside random maps"),
+        "published_tau": ("Kendall's tau", "beside random maps"),
+    }
+    scores = _measure(model, clips, methods, tuple(asked))
     rows = []
-    for metric, claim in (
-        ("published_faithfulness", "faithfulness of 0.84"),
-        ("published_tau", "Kendall's tau"),
-    ):
+    for metric, (claim, what) in asked.items():
         told = [f"{name} {_said(bootstrap(scores[name, metric]))}" for name in methods]
-        what = f"`{metric}`, beside random maps"
-        rows.append((claim, what, "; ".join(told)))
+        rows.append((claim, f"`{metric}`: {what}", "; ".join(told)))
     return rows
+
+
+def _flatness(model: LoadedModel, folder: Path) -> Row:
+    paths = Videos(folder, model).paths
+    told = []
+    for name in ("staa-published", "staa"):
+        curves = [explain_video(path, model, method=name).temporal for path in paths]
+        spread = float(np.median([each.coefficient_of_variation for each in curves]))
+        told.append(f"{name} {spread:.1%}")
+    kind = "bundled samples" if folder.resolve() == FOLDERS[1] else "real videos"
+    what = f"variation of the curve, median of {len(paths)} {kind}; below 5 % is called flat"
+    return "importance in time", what, ", ".join(told)
 
 
 def _cost(model: LoadedModel, rounds: int) -> list[Row]:

@@ -14,8 +14,8 @@ import typer
 from staa_cli.cli.command import command, put, put_json
 from staa_cli.cli.help import HelpGroup
 from staa_cli.config import Loaded
-from staa_cli.console import Console, table, terminal_width
-from staa_cli.errors import ExitCode, InputError
+from staa_cli.console import Console, shown, table, terminal_width
+from staa_cli.errors import ExitCode, InputError, UsageError
 
 _EXAMPLES = """
 staa benchmark quality
@@ -81,8 +81,6 @@ def quality(
     loaded: Loaded,
 ) -> None:
     """Score methods: do they point to where and when it happened, and does the model need that?"""
-    from staa_cli.errors import UsageError
-    from staa_cli.metrics.base import METRICS
     from staa_cli.metrics.datasets import open_dataset
     from staa_cli.metrics.quality import Benchmark, measure_quality, store_header
     from staa_cli.metrics.store import Store
@@ -96,9 +94,7 @@ def quality(
     options = replace(method_options(loaded.settings.method), seed=seed)
     model = open_model(loaded.settings)
     data = open_dataset(dataset, model, seed, split)  # type: ignore[arg-type]
-    fit = [name for name in METRICS.names() if data.truth or not METRICS.get(name).truth]
-    given = metrics or ("pointing,energy,temporal_auc,iou" if data.truth else "faithfulness")
-    scores = fit if given == "all" else given.split(",")
+    scores = _metrics(metrics, data.truth)
     benchmark = Benchmark(
         model, data, _methods(methods), scores, options, seed, loaded.settings.post
     )
@@ -116,15 +112,34 @@ def quality(
         console.error(error, name)
     if not result["scored"] and not data.truth:
         raise InputError(f"no video of {dataset} can be read")
+    _tell(result, scores, into, json, console)
+    if problems:
+        raise typer.Exit(ExitCode.INPUT_FAILED)
+
+
+def _tell(
+    result: dict[str, Any],
+    metrics: Sequence[str],
+    into: Path | None,
+    as_json: bool,
+    console: Console,
+) -> None:
+    """Write the results where a folder is named, and print them."""
     if into is not None:
         for path in _write(result, into):
             console.message(str(path))
-    if json:
+    if as_json:
         put_json(console, {name: fact for name, fact in result.items() if name != "per_clip"})
     else:
-        put(console, _as_table(result, scores, coloured=console.colours(sys.stdout)))
-    if problems:
-        raise typer.Exit(ExitCode.INPUT_FAILED)
+        put(console, _as_table(result, metrics, coloured=console.colours(sys.stdout)))
+
+
+def _metrics(names: str | None, truth: bool) -> list[str]:
+    from staa_cli.metrics.base import METRICS
+
+    if names == "all":
+        return [name for name, metric in METRICS.items() if truth or not metric.truth]
+    return (names or ("pointing,energy,temporal_auc,iou" if truth else "faithfulness")).split(",")
 
 
 def _methods(names: str) -> list[str]:
@@ -147,7 +162,6 @@ def cost(
     loaded: Loaded,
 ) -> None:
     """Say what methods cost beside a plain forward pass: passes, time, and memory."""
-    from staa_cli.errors import UsageError
     from staa_cli.metrics.cost import measure_cost
     from staa_cli.pipeline import method_options, open_model
 
@@ -200,30 +214,18 @@ def _write(result: dict[str, Any], folder: Path) -> list[Path]:
 
 def _as_table(result: dict[str, Any], metrics: Sequence[str], *, coloured: bool) -> str:
     """Tables of a few metrics each: a line that wraps cannot be read."""
-    from staa_cli.report.benchmark import LOSES, headline
+    from staa_cli.report.benchmark import LOSES, arrow, cell, headline
 
     names = list(dict.fromkeys(row["method"] for row in result["results"]))
-    width, parts = terminal_width(sys.stdout), [headline(result)]
+    width, parts = terminal_width(sys.stdout), []
     for start in range(0, len(metrics), _COLUMNS):
         some = metrics[start : start + _COLUMNS]
-        rows = [(name, *(_cell(result, name, metric) for metric in some)) for name in names]
-        parts.append(table(("METHOD", *map(_head, some)), rows, width))
+        head = ("METHOD", *(metric + arrow(metric) for metric in some))
+        rows = [(name, *(cell(result, name, metric) for metric in some)) for name in names]
+        parts.append(table(head, rows, width))
     text = "\n\n".join(parts)
-    if LOSES not in text:
-        return text
-    text += f"\n\n{LOSES} does not beat every baseline"
-    if not coloured:
-        return text
-    return re.sub(rf"\S+ \([^()]*\) {LOSES}", lambda cell: f"\x1b[31m{cell[0]}\x1b[0m", text)
-
-
-def _head(metric: str) -> str:
-    from staa_cli.report.benchmark import arrow
-
-    return metric + arrow(metric)
-
-
-def _cell(result: dict[str, Any], method: str, metric: str) -> str:
-    from staa_cli.report.benchmark import cell
-
-    return cell(result, method, metric)
+    if LOSES in text:
+        text += f"\n\n{LOSES} does not beat every baseline"
+    if coloured:
+        text = re.sub(rf"\S+ \([^()]*\) {LOSES}", lambda cell: f"\x1b[31m{cell[0]}\x1b[0m", text)
+    return f"{shown(headline(result))}\n\n{text}"

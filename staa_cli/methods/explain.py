@@ -68,11 +68,7 @@ def explain_batch(
         with taps(model, method.taps(layout, options)) as captured:
             logits: Tensor = model(inputs)
         probabilities = logits.detach().float().softmax(dim=1).cpu().numpy()
-        if target is None:
-            targets = logits.argmax(dim=1)
-        else:
-            chosen = target(probabilities) if callable(target) else target
-            targets = torch.as_tensor(chosen, device=logits.device).expand(len(logits))
+        targets = _targets(target, logits, probabilities)
         evidence = Evidence(
             layout,
             options,
@@ -96,6 +92,14 @@ def explain_batch(
             cls_self_mass=tuple(masses.tolist()) if masses is not None else (None,) * len(logits),
             forward_equivalents=cost,
         )
+
+
+def _targets(target: Target, logits: Tensor, probabilities: Float32) -> Tensor:
+    """[B] class to explain of each clip."""
+    if target is None:
+        return logits.argmax(dim=1)
+    chosen = target(probabilities) if callable(target) else target
+    return torch.as_tensor(chosen, device=logits.device).expand(len(logits))
 
 
 def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Explained:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from staa_cli import __version__
 from staa_cli.config import PostSettings
 from staa_cli.errors import InputError, UsageError
-from staa_cli.methods import Method, Options, get_method
+from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import explain_batch, predict_batch
 from staa_cli.methods.perturbation import Copies, filler
 from staa_cli.methods.postprocess import postprocess
@@ -82,8 +82,9 @@ class Benchmark:
         return [name for name in self.metrics if name not in known]
 
     def scored(self, clips: int) -> list[int]:
-        """Numbers of the clips that have scores."""
-        return [n for n in range(clips) if (self.store.get(n) or {"scored": False})["scored"]]
+        """Numbers of the clips that have all scores; one that cannot be read any more has not."""
+        done = (n for n in range(clips) if self.is_scored(n))
+        return [n for n in done if (self.store.get(n) or {})["scored"]]
 
 
 def measure_quality(
@@ -226,10 +227,9 @@ def _score_method(benchmark: Benchmark, name: str, asked: Mapping[int, list[_Ask
     """Put a method's scores into the store; of a clip with several questions, their means."""
     flat = [(number, each) for number, questions in asked.items() for each in questions]
     maps = explain_clips(
-        benchmark.model,
+        benchmark,
+        name,
         torch.cat([each.inputs for _, each in flat]),
-        get_method(name),
-        benchmark.options,
         [each.target for _, each in flat],
         [number for number, _ in flat],
     )
@@ -238,7 +238,7 @@ def _score_method(benchmark: Benchmark, name: str, asked: Mapping[int, list[_Ask
         again = partial(_explain_again, benchmark, name, each, number)
         question = each.question
         trial = Trial(
-            postprocess(values, **_told_post(benchmark.post)),
+            values,
             each.copies,
             question.mask,
             question.event,
@@ -267,17 +267,13 @@ def _explain_again(
 
     All by the same method; [T', h, w].
     """
-    explained = explain_batch(
-        module or benchmark.model.module,
-        benchmark.model.layout,
-        asked.inputs if inputs is None else inputs,
-        get_method(name),
-        benchmark.options,
-        target=asked.target if target is None else target,
-        clip_indices=[number],
-        given=benchmark.model.input,
+    if module is not None:
+        benchmark = replace(benchmark, model=replace(benchmark.model, module=module))
+    clip = asked.inputs if inputs is None else inputs
+    (values,) = explain_clips(
+        benchmark, name, clip, [asked.target if target is None else target], [number]
     )
-    return np.asarray(explained.values[0])
+    return values
 
 
 def _rows(
@@ -300,21 +296,22 @@ def _rows(
 
 
 def explain_clips(
-    model: LoadedModel,
+    benchmark: Benchmark,
+    name: str,
     inputs: Tensor,
-    method: Method,
-    options: Options,
     targets: Sequence[int],
     numbers: Sequence[int],
-) -> Float32:
-    """Normalised clips [B, T, 3, h, w] in, maps [B, T', h, w] for a class each out."""
-    return explain_batch(
+) -> list[Float32]:
+    """Normalised clips [B, T, 3, h, w] in, a method's maps [T', h, w], as they are scored, out."""
+    model, post = benchmark.model, _told_post(benchmark.post)
+    explained = explain_batch(
         model.module,
         model.layout,
         inputs,
-        method,
-        options,
+        get_method(name),
+        benchmark.options,
         target=targets,
         clip_indices=numbers,
         given=model.input,
-    ).values
+    )
+    return [postprocess(values, **post) for values in explained.values]

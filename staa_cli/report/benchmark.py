@@ -11,8 +11,6 @@ from staa_cli.metrics.base import BASELINES, METRICS
 from staa_cli.report.files import json_text
 
 SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.md", "quality.png"
-
-
 LOSES = "!"
 """Stands beside a figure that does not beat every baseline's."""
 
@@ -76,7 +74,7 @@ def arrow(metric: str) -> str:
 
 
 def write_results(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
-    """Write all three files beside the scores.
+    """Write the numbers and the table beside the scores.
 
     Raises:
         OutputError: a file cannot be written.
