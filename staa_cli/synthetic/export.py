@@ -91,6 +91,7 @@ def card(
         "In training its patch tokens, too, were asked what happens where and when they are (token",
         "labels, arXiv 2104.10858). No loss touched attention, but it knows places better than a",
         "model that was told one label a clip.",
+        *_lead(recipe["lead"][1]),
         "",
         "| | |",
         "|---|---|",
@@ -122,6 +123,17 @@ def card(
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _lead(gone: float) -> list[str]:
+    """What is to be told of training whose heads were led, until that part of the steps."""
+    if not gone:
+        return []
+    return [
+        "",
+        f"In the first {gone:.0%} of the steps a third of the heads was led to a token's own place at",
+        "other times, and a third to its own frame, less and less; from then on none was.",
+    ]
 
 
 def _accuracy(counts: NDArray[np.int64]) -> float:
