@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from staa_cli.report.files import json_text
 SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.md", "quality.png"
 LOSES = "!"
 """Stands beside a figure that does not beat every baseline's."""
+SURE = "*"
+"""Stands beside a difference whose interval leaves out zero."""
 
 
 def beats_baselines(result: Mapping[str, Any], method: str, metric: str) -> bool | None:
@@ -44,18 +46,32 @@ def headline(result: Mapping[str, Any]) -> str:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """A result as a Markdown table: mean and interval."""
+    """A result as two Markdown tables: means, and differences to the first method, clip by clip."""
+    methods = list(dict.fromkeys(row["method"] for row in result["results"]))
+    parts = [f"{headline(result)}; removed by {result['fill']}.", _grid(result, methods, cell)]
+    if any(LOSES in line for line in parts):
+        parts.append(f"`{LOSES}` does not beat every baseline.")
+    if len(methods) > 1:
+        first = f"Difference to `{methods[0]}`, clip by clip"
+        parts.append(f"{first}; `{SURE}` where the 95 % interval leaves out zero:")
+        parts.append(_grid(result, methods[1:], difference))
+    return "\n\n".join(parts) + "\n"
+
+
+def _grid(
+    result: Mapping[str, Any],
+    methods: Sequence[str],
+    text: Callable[[Mapping[str, Any], str, str], str],
+) -> str:
     metrics = list(dict.fromkeys(row["metric"] for row in result["results"]))
     lines = [
-        f"{headline(result)}; removed by {result['fill']}.",
-        "",
         "| method | " + " | ".join(name + arrow(name) for name in metrics) + " |",
         "|---" * (1 + len(metrics)) + "|",
     ]
-    for method in dict.fromkeys(row["method"] for row in result["results"]):
-        row = [cell(result, method, metric) for metric in metrics]
+    for method in methods:
+        row = [text(result, method, metric) for metric in metrics]
         lines.append(f"| {method} | " + " | ".join(row) + " |")
-    return "\n".join([*lines, "", f"`{LOSES}` does not beat every baseline."]) + "\n"
+    return "\n".join(lines)
 
 
 def cell(result: Mapping[str, Any], method: str, metric: str) -> str:
@@ -65,6 +81,16 @@ def cell(result: Mapping[str, Any], method: str, metric: str) -> str:
             loses = beats_baselines(result, method, metric) is False
             text = f"{row['mean']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
             return f"{text} {LOSES}" if loses else text
+    return "-"
+
+
+def difference(result: Mapping[str, Any], method: str, metric: str) -> str:
+    """A mean difference to the first method, marked where its interval leaves out zero."""
+    for row in result["results"]:
+        if (row["method"], row["metric"]) == (method, metric) and "difference" in row:
+            gap = row["difference"]
+            text = f"{gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
+            return f"{text} {SURE}" if gap["low"] > 0 or gap["high"] < 0 else text
     return "-"
 
 

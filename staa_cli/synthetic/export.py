@@ -131,8 +131,8 @@ def _lead(gone: float) -> list[str]:
         return []
     return [
         "",
-        f"In the first {gone:.0%} of the steps a third of the heads was led to a token's own place at",
-        "other times, and a third to its own frame, less and less; from then on none was.",
+        f"In the first {gone:.0%} of the steps a third of the heads was led to a token's own place",
+        "at other times, and a third to its own frame, less and less; from then on none was.",
     ]
 
 

@@ -64,6 +64,20 @@ def test_the_table_marks_what_does_not_beat_the_baselines_and_which_way_is_bette
     assert "| random | 0.20 (0.15 to 0.25) | 0.20 (0.15 to 0.25) |" in text
 
 
+def test_the_table_tells_differences_and_which_of_them_are_sure() -> None:
+    rows = [
+        row("staa", "pointing", 0.9),
+        row("rollout", "pointing", 0.1)
+        | {"difference": {"mean": -0.8, "low": -0.9, "high": -0.7, "n": 9}},
+        row("random", "pointing", 0.9)
+        | {"difference": {"mean": 0.0, "low": -0.125, "high": 0.125, "n": 9}},
+    ]
+    _, told = markdown(result() | {"results": rows}).split("Difference to `staa`")
+    assert "| rollout | -0.800 (-0.900 to -0.700) * |" in told
+    assert "| random | +0.000 (-0.125 to +0.125) |" in told
+    assert "| staa |" not in told
+
+
 def test_files_are_written(tmp_path: Path) -> None:
     paths = write_results(result(), tmp_path)
     assert [path.name for path in paths] == ["benchmark.json", "benchmark.md"]
