@@ -61,11 +61,11 @@ def quality(
         ),
     ] = "events",
     methods: Annotated[
-        str, _option("--methods", "A,B", "Methods, or all; baselines are methods too.")
+        str, _option("--methods", "A,B", "Methods, all for the rest; compared to the first.")
     ] = "staa,random,centre,frame-difference",
     metrics: Annotated[
         str | None,
-        _option("--metrics", "A,B", "Metrics, or all; localisation, of a folder faithfulness."),
+        _option("--metrics", "A,B", "Metrics, all for the rest."),
     ] = None,
     clips: Annotated[int, _option("--clips", "N", "Number of clips.")] = 256,
     seed: Annotated[int, _option("--seed", "N", "Seed of the clips.")] = 0,
@@ -137,15 +137,21 @@ def _tell(
 def _metrics(names: str | None, truth: bool) -> list[str]:
     from staa_cli.metrics.base import METRICS
 
-    if names == "all":
-        return [name for name, metric in METRICS.items() if truth or not metric.truth]
-    return (names or ("pointing,energy,temporal_auc,iou" if truth else "faithfulness")).split(",")
+    fit = [name for name, metric in METRICS.items() if truth or not metric.truth]
+    return _listed(names or ("pointing,energy,temporal_auc,iou" if truth else "faithfulness"), fit)
 
 
 def _methods(names: str) -> list[str]:
     from staa_cli.methods import METHODS
 
-    return METHODS.names() if names == "all" else names.split(",")
+    return _listed(names, METHODS.names())
+
+
+def _listed(names: str, known: Sequence[str]) -> list[str]:
+    """`A,B` as a list, each name once; `all` stands for every known one that is not named yet."""
+    return list(
+        dict.fromkeys(n for name in names.split(",") for n in (known if name == "all" else [name]))
+    )
 
 
 def cost(

@@ -14,6 +14,7 @@ from small_videos import film
 from torch import Tensor
 
 from staa_cli.cli import run
+from staa_cli.cli.benchmark import _listed
 from staa_cli.config import PostSettings
 from staa_cli.errors import UsageError
 from staa_cli.methods import Options
@@ -156,6 +157,14 @@ def test_a_folder_of_videos_is_scored_and_what_does_not_decode_is_named(
     assert "can be read" in capsys.readouterr().err
     (tmp_path / "c.mp4").unlink()
     assert run(line) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [("b,x", ["b", "x"]), ("all", ["a", "b", "c"]), ("b,all", ["b", "a", "c"]), ("b,b", ["b"])],
+)
+def test_all_stands_for_the_rest(given: str, wanted: list[str]) -> None:
+    assert _listed(given, ["a", "b", "c"]) == wanted
 
 
 def test_the_command_prints_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
