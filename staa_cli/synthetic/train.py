@@ -323,8 +323,7 @@ def main(
 ) -> None:
     """Train a bundled model; the same line again goes on from the last checkpoint."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    recipe = default_recipe(arch=arch) if steps is None else default_recipe(steps, arch)
-    done = train(recipe, out, device=device, minutes=minutes)
+    done = train(default_recipe(steps, arch), out, device=device, minutes=minutes)
     typer.echo("done" if done else "stopped; the same line goes on from here")
 
 
