@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from math import log10
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw
 
@@ -15,15 +16,25 @@ from staa_cli.render.plot import value_steps
 from staa_cli.render.stills import write_png
 
 _SIZE = (1600, 900)
-_AREA = Box(130, 130, 1400, 780)
+_AREA = Box(110, 130, 1560, 780)
 _SMOOTH = 3
 _FONT_PX, _TITLE_PX = 26, 36
+_DOT, _APART, _LINE = 9, 24, 34
+"""Radius of a mark, from mark to mark of one cost, and from name to name, in pixels."""
 _PAPER, _GRID = (255, 255, 255), (226, 226, 230)
 _INK, _SOFT = (25, 25, 30, 255), (105, 105, 115, 255)
 _OWN, _OTHER, _BASELINE = (203, 83, 24), (70, 90, 160), (120, 120, 130)
 
-Point = tuple[str, float, Mapping[str, Any]]
-"""(method, forward passes, row of the result)."""
+
+class Mark(NamedTuple):
+    """A method in the picture; x and y in its pixels."""
+
+    method: str
+    x: int
+    y: int
+    interval: tuple[int, int]
+    """From the upper end down to the lower."""
+    colour: tuple[int, int, int]
 
 
 def scatter(result: Mapping[str, Any], costs: Mapping[str, float], metric: str, path: Path) -> None:
@@ -39,89 +50,159 @@ def scatter_image(
     result: Mapping[str, Any], costs: Mapping[str, float], metric: str
 ) -> Image.Image:
     """A result, forward passes by method, and a metric in, the picture out: RGB, 1600 x 900."""
-    points = [
-        (row["method"], costs[row["method"]], row)
-        for row in result["results"]
-        if row["metric"] == metric
-    ]
-    low = min([0.0, *(row["low"] for _, _, row in points)])
-    high = max(row["high"] for _, _, row in points)
+    rows = [row for row in result["results"] if row["metric"] == metric]
+    low = min([0.0, *(row["low"] for row in rows)])
+    high = max(row["high"] for row in rows)
     high += 0.06 * (high - low)
-    most = max([10.0, *(cost for _, cost, _ in points)])
+    most = max([10.0, *(costs[row["method"]] for row in rows)])
+    marks = _marks(rows, costs, low, high, most)
+    places = _places(marks)
     image = Image.new("RGB", _SIZE, _PAPER)
-    image.paste(_marks(points, low, high, most), _AREA[:2])
+    image.paste(_drawn(marks, places, low, high), _AREA[:2])
     ImageDraw.Draw(image).rectangle((*_AREA[:2], _AREA.right, _AREA.bottom), outline=_SOFT)
     head = f"{metric} against cost: {result['model']} on {result['dataset']}"
     text.write(image, Box(40, 30, _SIZE[0] - 40, 76), head, _TITLE_PX, _INK)
     words = f"mean and 95 % interval over {result['scored']} clips"
     text.write(image, Box(40, 80, _SIZE[0] - 40, 116), words, _FONT_PX, _SOFT)
     _write_axes(image, low, high, most)
-    _write_names(image, points, low, high, most)
+    for mark, place in zip(marks, places, strict=True):
+        text.write(image, place, mark.method, _FONT_PX, (*mark.colour, 255))
     return image
 
 
-def _x(cost: float, most: float) -> float:
-    """0 to 1: nothing at the left, then forward passes on a logarithmic axis."""
-    return 0.03 if cost < 1 else 0.12 + 0.8 * log10(cost) / log10(most)
+def _marks(
+    rows: Sequence[Mapping[str, Any]],
+    costs: Mapping[str, float],
+    low: float,
+    high: float,
+    most: float,
+) -> list[Mark]:
+    """Where each method stands; those of about one cost stand side by side, the best one first."""
+    marks = []
+    ranked = sorted(rows, key=lambda row: (_x(costs[row["method"]], most), -row["mean"]))
+    for x, group in groupby(ranked, lambda row: _x(costs[row["method"]], most)):
+        column = list(group)
+        for number, row in enumerate(column):
+            cost = costs[row["method"]]
+            marks.append(
+                Mark(
+                    row["method"],
+                    x + round((number - (len(column) - 1) / 2) * _APART),
+                    _y(row["mean"], low, high),
+                    (_y(row["high"], low, high), _y(row["low"], low, high)),
+                    _BASELINE if cost < 1 else _OWN if cost == 1 else _OTHER,
+                )
+            )
+    return marks
 
 
-def _y(value: float, low: float, high: float) -> float:
-    return 1 - (value - low) / (high - low)
+def _x(cost: float, most: float) -> int:
+    """Nothing at the left, then forward passes on a logarithmic axis."""
+    part = 0.035 if cost < 1 else 0.2 + 0.68 * log10(cost) / log10(most)
+    return round(_AREA.left + part * _AREA.width)
 
 
-def _colour(method: str, cost: float) -> tuple[int, int, int]:
-    return _BASELINE if cost < 1 else _OWN if cost == 1 else _OTHER
+def _y(value: float, low: float, high: float) -> int:
+    return round(_AREA.top + (1 - (value - low) / (high - low)) * _AREA.height)
 
 
-def _marks(points: Sequence[Point], low: float, high: float, most: float) -> Image.Image:
-    width, height = _AREA.width * _SMOOTH, _AREA.height * _SMOOTH
-    image = Image.new("RGB", (width, height), _PAPER)
+def _places(marks: Sequence[Mark]) -> list[Box]:
+    """Where the names stand: as near to their marks as there is room, touching nothing."""
+    taken = [Box(m.x - _DOT, m.interval[0], m.x + _DOT, m.interval[1]) for m in marks]
+    taken += [Box(m.x - _DOT, m.y - _DOT, m.x + _DOT, m.y + _DOT) for m in marks]
+    places = []
+    for mark in marks:
+        room = _rooms(mark)
+        others = [other for other in marks if other is not mark]
+        free = (
+            box
+            for box in room
+            if not any(_touch(box, other) for other in taken)
+            and not any(_passes(mark, box, other) for other in others)
+        )
+        places.append(next(free, room[0]))
+        taken.append(places[-1])
+    return places
+
+
+def _rooms(mark: Mark) -> list[Box]:
+    """Where a name may stand, inside the area, the nearest first."""
+    width = round(text.measure(mark.method, _FONT_PX))
+    half = _LINE // 2
+    found = []
+    for line in range(30):
+        for y in dict.fromkeys((mark.y - line * half, mark.y + line * half)):
+            for across in (_DOT, _DOT + _APART, _DOT + 3 * _APART, _DOT + 5 * _APART):
+                for left in (mark.x + across + 8, mark.x - across - 8 - width):
+                    distance = across + 1.5 * line * half
+                    found.append((distance, Box(left, y - half, left + width, y + half)))
+    inside = [
+        (distance, box)
+        for distance, box in found
+        if _AREA.left + 6 <= box.left
+        and box.right <= _AREA.right - 6
+        and _AREA.top + 4 <= box.top
+        and box.bottom <= _AREA.bottom - 4
+    ]
+    return [box for _, box in sorted(inside, key=lambda each: each[0])]
+
+
+def _touch(one: Box, other: Box) -> bool:
+    apart_x = one.right + 4 <= other.left or other.right + 4 <= one.left
+    return not (apart_x or one.bottom <= other.top or other.bottom <= one.top)
+
+
+def _end(mark: Mark, place: Box) -> tuple[float, float]:
+    """Where the line from a mark to its name ends."""
+    x = place.left - 4 if place.left > mark.x else place.right + 4
+    return x, (place.top + place.bottom) / 2
+
+
+def _passes(mark: Mark, place: Box, other: Mark) -> bool:
+    """Whether the line from a mark to its name runs through another mark."""
+    end_x, end_y = _end(mark, place)
+    along_x, along_y = end_x - mark.x, end_y - mark.y
+    length = along_x**2 + along_y**2
+    part = ((other.x - mark.x) * along_x + (other.y - mark.y) * along_y) / length
+    part = min(max(part, 0.0), 1.0)
+    gap = (mark.x + part * along_x - other.x) ** 2 + (mark.y + part * along_y - other.y) ** 2
+    return gap < (_DOT + 3) ** 2
+
+
+def _drawn(marks: Sequence[Mark], places: Sequence[Box], low: float, high: float) -> Image.Image:
+    """Grid, intervals, marks, and lines to the names that do not stand beside theirs."""
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return (x - _AREA.left) * _SMOOTH, (y - _AREA.top) * _SMOOTH
+
+    image = Image.new("RGB", (_AREA.width * _SMOOTH, _AREA.height * _SMOOTH), _PAPER)
     draw = ImageDraw.Draw(image)
     for value in value_steps(low, high):
-        y = _y(value, low, high) * height
-        draw.line([(0, y), (width, y)], _GRID, 3)
-    for method, cost, row in points:
-        x, colour = _x(cost, most) * width, _colour(method, cost)
-        ends = [(x, _y(row[end], low, high) * height) for end in ("low", "high")]
-        draw.line(ends, colour, 3 * _SMOOTH)
-        y, size = _y(row["mean"], low, high) * height, 9 * _SMOOTH
-        draw.ellipse((x - size, y - size, x + size, y + size), colour)
+        y = _y(value, low, high)
+        draw.line([at(_AREA.left, y), at(_AREA.right, y)], _GRID, 3)
+    for mark, place in zip(marks, places, strict=True):
+        draw.line([at(mark.x, mark.y), at(*_end(mark, place))], _SOFT[:3], _SMOOTH)
+    for mark in marks:
+        ends = [at(mark.x, y) for y in mark.interval]
+        draw.line(ends, mark.colour, 3 * _SMOOTH)
+        corners = at(mark.x - _DOT, mark.y - _DOT), at(mark.x + _DOT, mark.y + _DOT)
+        draw.ellipse([*corners], mark.colour)
     return image.reduce(_SMOOTH)
 
 
 def _write_axes(image: Image.Image, low: float, high: float, most: float) -> None:
     for value in value_steps(low, high):
         words = text.number(value)
-        y = round(_AREA.top + _y(value, low, high) * _AREA.height)
-        width = round(text.measure(words, _FONT_PX))
+        y, width = _y(value, low, high), round(text.measure(words, _FONT_PX))
         place = Box(_AREA.left - 14 - width, y - 18, _AREA.left - 14, y + 18)
         text.write(image, place, words, _FONT_PX, _SOFT)
     ticks = [(0.0, "0")]
     ticks += [(10.0**power, f"{10**power:,}") for power in range(5) if 10**power <= most]
     for cost, words in ticks:
-        x = round(_AREA.left + _x(cost, most) * _AREA.width)
-        half = round(text.measure(words, _FONT_PX) / 2)
+        x, half = _x(cost, most), round(text.measure(words, _FONT_PX) / 2)
         place = Box(x - half, _AREA.bottom + 12, x + half, _AREA.bottom + 48)
         text.write(image, place, words, _FONT_PX, _SOFT)
     words = "forward passes a clip"
     left = _AREA.right - round(text.measure(words, _FONT_PX))
     place = Box(left, _AREA.bottom + 56, _AREA.right, _AREA.bottom + 92)
     text.write(image, place, words, _FONT_PX, _SOFT)
-
-
-def _write_names(
-    image: Image.Image, points: Sequence[Point], low: float, high: float, most: float
-) -> None:
-    """Names beside their marks, pushed down where they would touch one above."""
-    columns: dict[int, list[Point]] = {}
-    for point in points:
-        columns.setdefault(round(_x(point[1], most) * 20), []).append(point)
-    for group in columns.values():
-        floor = float(_AREA.top)
-        for method, cost, row in sorted(group, key=lambda point: -point[2]["mean"]):
-            y = max(_AREA.top + _y(row["mean"], low, high) * _AREA.height, floor)
-            floor = y + 1.15 * _FONT_PX
-            left = round(_AREA.left + _x(cost, most) * _AREA.width) + 20
-            right = left + round(text.measure(method, _FONT_PX))
-            place = Box(left, round(y) - 18, right, round(y) + 18)
-            text.write(image, place, method, _FONT_PX, (*_colour(method, cost), 255))

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from staa_cli.methods import list_methods
 from staa_cli.render import scatter
+from staa_cli.render.layout import Box
 from staa_cli.render.scatter import scatter_image
 from staa_cli.report.benchmark import beats_baselines, markdown, write_results
 
@@ -94,6 +96,19 @@ def test_marks_stand_where_their_numbers_are() -> None:
         ("random", 0.2, scatter._BASELINE),
     ):
         top = 0.95 + 0.06 * 0.95
-        x = round(area.left + scatter._x(costs[method], 100.0) * area.width)
+        x = scatter._x(costs[method], 100.0)
         y = round(area.top + (1 - mean / top) * area.height)
         assert np.abs(image[y, x] - colour).max() < 12
+
+
+def test_names_of_many_methods_touch_nothing_and_stay_inside() -> None:
+    costs = {row["name"]: row["forward_equivalents"] for row in list_methods()}
+    means = np.random.default_rng(0).uniform(0.6, 0.95, len(costs))
+    rows = [row(name, "pointing", mean) for name, mean in zip(costs, means, strict=True)]
+    marks = scatter._marks(rows, costs, 0.0, 1.0, max(costs.values()))
+    names = scatter._places(marks)
+    dots = [Box(m.x - 9, m.y - 9, m.x + 9, m.y + 9) for m in marks]
+    for number, one in enumerate(names):
+        assert not any(scatter._touch(one, other) for other in [*names[:number], *dots])
+        assert scatter._AREA.left <= one.left < one.right <= scatter._AREA.right
+        assert scatter._AREA.top <= one.top < one.bottom <= scatter._AREA.bottom
