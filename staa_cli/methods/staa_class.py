@@ -8,7 +8,8 @@ pass. Attention alone does not know the class, and parts of a logit, which add u
 says, hardly know the time; a token that both speak for is what the class was read from. The plain
 product loses where a part of the actor happens to speak against the class, so what is written only
 weighs what is looked at: from about nothing, where it speaks against, over 0.7, where it says
-nothing, to its own size. Chosen by faithfulness and localisation on development clips.
+nothing, to its own size. Where `staa` contrasts blocks the path is as there, else it is the mean
+over the last blocks, too. Chosen by faithfulness and localisation on development clips.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 import torch.nn.functional as F
 
 from staa_cli.methods.base import Evidence, Method, Options, Reading, register
-from staa_cli.methods.staa import Staa
+from staa_cli.methods.staa import Staa, combination
 from staa_cli.methods.staa_logit import StaaLogit
 from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
@@ -43,19 +44,19 @@ class StaaClass(Method):
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """Those of both factors; of what both read, one."""
-        parts = _PARTS.taps(layout, _last(layout, options))
-        return list(dict.fromkeys([*_PATH.taps(layout, options), *parts]))
+        path = _PATH.taps(layout, _of_path(layout, options))
+        return list(dict.fromkeys([*path, *_PARTS.taps(layout, _last(layout, options))]))
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """Those of the path, and the last four for the parts, unless told otherwise."""
-        both = _PATH.blocks(layout, options), _PARTS.blocks(layout, _last(layout, options))
-        return tuple(sorted({*both[0], *both[1]}))
+        """The last four, and those that the path contrasts, unless told otherwise."""
+        path = _PATH.blocks(layout, _of_path(layout, options))
+        return tuple(sorted({*path, *_PARTS.blocks(layout, _last(layout, options))}))
 
     def attribute(self, evidence: Evidence) -> Reading:
         """The product, [B, T', h, w]."""
-        path = _PATH.attribute(evidence)
-        options = _last(evidence.layout, evidence.options)
-        parts = _PARTS.attribute(replace(evidence, options=options)).values
+        layout, options = evidence.layout, evidence.options
+        path = _PATH.attribute(replace(evidence, options=_of_path(layout, options)))
+        parts = _PARTS.attribute(replace(evidence, options=_last(layout, options))).values
         sigma = parts.std(dim=(1, 2, 3), keepdim=True).clamp_min(torch.finfo(parts.dtype).tiny)
         return Reading(path.values * F.softplus(parts / sigma), path.cls_self_mass)
 
@@ -65,3 +66,8 @@ def _last(layout: AttentionLayout, options: Options) -> Options:
     if options.layers != "default":
         return options
     return replace(options, layers=tuple(range(max(layout.depth - BLOCKS, 0), layout.depth)))
+
+
+def _of_path(layout: AttentionLayout, options: Options) -> Options:
+    """As given where blocks are contrasted, which has a choice of its own, else the last blocks."""
+    return options if combination(layout, options) == "contrast" else _last(layout, options)

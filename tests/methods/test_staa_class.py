@@ -21,9 +21,9 @@ TARGET = 3
 def test_a_token_counts_as_it_is_looked_at_and_as_it_speaks(
     kind: str, layers: Any, parts: Any
 ) -> None:
-    """Of a model of two blocks, the last four are all; the path has its own default."""
+    """Of a model of two blocks, the last four are all; divided, the path has its own default."""
     module = tiny(kind)
-    path = explain(module, clips(), "staa", layers=layers)
+    path = explain(module, clips(), "staa", layers=layers if kind == "divided" else parts)
     said = explain(module, clips(), "staa-logit", target=TARGET, layers=parts)
     found = explain(module, clips(), "staa-class", target=TARGET, layers=layers)
     strength = said.values / said.values.std(axis=(1, 2, 3), keepdims=True, ddof=1)
