@@ -65,7 +65,9 @@ def quality(
     ] = "staa,random,centre,frame-difference",
     metrics: Annotated[
         str | None,
-        _option("--metrics", "A,B", "Metrics, all for the rest."),
+        _option(
+            "--metrics", "A,B", "Metrics, all for the rest; localisation, of a folder faithfulness."
+        ),
     ] = None,
     clips: Annotated[int, _option("--clips", "N", "Number of clips.")] = 256,
     seed: Annotated[int, _option("--seed", "N", "Seed of the clips.")] = 0,

@@ -49,7 +49,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     """A result as two Markdown tables: means, and differences to the first method, clip by clip."""
     methods = list(dict.fromkeys(row["method"] for row in result["results"]))
     parts = [f"{headline(result)}; removed by {result['fill']}.", _grid(result, methods, cell)]
-    if any(LOSES in line for line in parts):
+    if LOSES in parts[1]:  # not in the name of a folder
         parts.append(f"`{LOSES}` does not beat every baseline.")
     if len(methods) > 1:
         first = f"Difference to `{methods[0]}`, clip by clip"
@@ -76,22 +76,26 @@ def _grid(
 
 def cell(result: Mapping[str, Any], method: str, metric: str) -> str:
     """A mean with its interval, marked where it does not beat every baseline; - for no score."""
-    for row in result["results"]:
-        if (row["method"], row["metric"]) == (method, metric):
-            loses = beats_baselines(result, method, metric) is False
-            text = f"{row['mean']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-            return f"{text} {LOSES}" if loses else text
-    return "-"
+    row = _row(result, method, metric)
+    if row is None:
+        return "-"
+    text = f"{row['mean']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    return f"{text} {LOSES}" if beats_baselines(result, method, metric) is False else text
 
 
 def difference(result: Mapping[str, Any], method: str, metric: str) -> str:
     """A mean difference to the first method, marked where its interval leaves out zero."""
-    for row in result["results"]:
-        if (row["method"], row["metric"]) == (method, metric) and "difference" in row:
-            gap = row["difference"]
-            text = f"{gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
-            return f"{text} {SURE}" if gap["low"] > 0 or gap["high"] < 0 else text
-    return "-"
+    row = _row(result, method, metric)
+    if row is None or "difference" not in row:
+        return "-"
+    gap = row["difference"]
+    text = f"{gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
+    return f"{text} {SURE}" if gap["low"] > 0 or gap["high"] < 0 else text
+
+
+def _row(result: Mapping[str, Any], method: str, metric: str) -> Mapping[str, Any] | None:
+    rows = (row for row in result["results"] if (row["method"], row["metric"]) == (method, metric))
+    return next(rows, None)
 
 
 def arrow(metric: str) -> str:
