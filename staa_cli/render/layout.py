@@ -58,6 +58,7 @@ class Title:
     label: Box
     label_text: str
     method: Box | None
+    method_text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +195,14 @@ def _title(
         return None
     text = label + tail
     label_box = Box(left, top, left + _ceil(measure(text, title_px)), bottom)
-    method_px = _ceil(measure(texts.method, font_px))
+    below = shorten(texts.method, room, font_px, measure)
+    method_px = _ceil(measure(below, font_px))
     method = Box(left, bottom, left + method_px, bottom + _line(font_px))
-    fits = method_px <= room and method.bottom + margin <= _TITLE_SHARE * height
+    fits = below and method.bottom + margin <= _TITLE_SHARE * height
     last = method if fits else label_box
     right = max(label_box.right, last.right)
     plate = Box(margin, margin, right + margin, last.bottom + margin)
-    return Title(plate, label_box, text, method if fits else None)
+    return Title(plate, label_box, text, method if fits else None, below)
 
 
 def _ceil(value: float) -> int:

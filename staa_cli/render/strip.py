@@ -47,7 +47,7 @@ def title_image(title: Title, layout: Layout, texts: Texts) -> Image.Image:
     image = Image.new("RGBA", (title.plate.width, title.plate.height), _PLATE)
     write(image, within(title.label, title.plate), title.label_text, layout.title_px, _TEXT)
     if title.method:
-        write(image, within(title.method, title.plate), texts.method, layout.font_px, _FAINT)
+        write(image, within(title.method, title.plate), title.method_text, layout.font_px, _FAINT)
     return image
 
 

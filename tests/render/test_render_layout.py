@@ -46,7 +46,7 @@ def test_texts_are_no_wider_than_their_boxes(size, label):
     assert measure(found.title.label_text, found.title_px) <= found.title.label.width
     assert found.title.label_text.endswith("87 %")
     if found.title.method:
-        assert measure(texts.method, found.font_px) <= found.title.method.width
+        assert measure(found.title.method_text, found.font_px) <= found.title.method.width
     if found.strip.clock:
         assert measure(texts.clock, found.font_px) <= found.strip.clock.width
     if found.strip.legend:
