@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -79,19 +79,24 @@ def agreement(trial: Trial) -> float:
 
 
 def cascade(model: Any) -> Iterator[nn.Module]:
-    """The model with ever more of it shuffled: head and last block, then the one below, and so on.
+    """The model with ever more of it shuffled: down to the last block, to the one below, and so on.
 
-    Shuffling keeps what numbers a tensor has, and loses what they were learned for.
+    At the end everything is. Shuffling keeps what numbers a tensor has, and loses what they were
+    learned for. Parts are taken in the order in which the model has them.
     """
     shuffled = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(0)
-    _shuffle(shuffled.head, generator)
-    for block in reversed(shuffled.blocks):
-        _shuffle(block, generator)
-        yield shuffled
+    for part in reversed(list(shuffled.children())):
+        blocks = isinstance(part, nn.ModuleList)
+        for each in reversed(part) if blocks else [part]:
+            _shuffle(each.parameters(), generator)
+            if blocks:
+                yield shuffled
+    _shuffle(shuffled.parameters(recurse=False), generator)
+    yield shuffled
 
 
-def _shuffle(module: nn.Module, generator: torch.Generator) -> None:
-    for parameter in module.parameters():
+def _shuffle(parameters: Iterable[nn.Parameter], generator: torch.Generator) -> None:
+    for parameter in parameters:
         order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
         parameter.data = parameter.data.flatten()[order].view_as(parameter)

@@ -65,10 +65,34 @@ def test_shuffling_goes_down_from_the_head_and_leaves_the_model_alone(model: Loa
         changed.append({n for n, p in before.items() if not torch.equal(p, now[n])})
         for name, parameter in before.items():  # the same numbers, elsewhere
             assert torch.equal(parameter.flatten().sort()[0], now[name].flatten().sort()[0])
-    assert {name.split(".")[0] for name in changed[0]} == {"head", "blocks"}
+    assert {name.split(".")[0] for name in changed[0]} == {"head", "norm", "blocks"}
     assert {n.split(".")[1] for n in changed[0] if n.startswith("blocks")} == {"3"}
     assert all(a < b for a, b in itertools.pairwise(changed))
     assert all(torch.equal(p, before[n]) for n, p in model.module.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("test_vjepa2", {"head", "pooler", "norm", "blocks"}), ("own", {"head"})]
+)
+def test_all_of_any_model_is_shuffled_in_the_end(name: str, first: set[str]) -> None:
+    module = Own() if name == "own" else load_model(name).module
+    before = {key: p.clone() for key, p in module.named_parameters()}
+    changed = [
+        {key for key, p in shuffled.named_parameters() if not torch.equal(p, before[key])}
+        for shuffled in cascade(module)
+    ]
+    assert first <= {key.split(".")[0] for key in changed[0]}
+    assert "patch_embed" not in {key.split(".")[0] for key in changed[0]}
+    varied = {key for key, p in before.items() if p.unique().numel() > 1}
+    assert varied <= changed[-1]
+
+
+class Own(torch.nn.Module):
+    """Has no blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = torch.nn.Linear(4, 4), torch.nn.Linear(4, 2)
 
 
 def test_agreement_is_with_the_frames_that_matter() -> None:
