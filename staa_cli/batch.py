@@ -13,7 +13,7 @@ from staa_cli.config import Settings
 from staa_cli.errors import InputError, OutputError, StaaError
 from staa_cli.files import sha256_of
 from staa_cli.inputs import Job
-from staa_cli.methods import get_method
+from staa_cli.methods import choose_method, get_method
 from staa_cli.models.cards import read_cards
 from staa_cli.models.hub import Announce
 from staa_cli.models.labels import read_labels
@@ -96,8 +96,8 @@ def explain_many(
         UnavailableError: no such model or device; before the first video.
     """
     model = open_model(settings, announce)
-    method = get_method(settings.method.name)
-    method.taps(model.layout, method_options(settings.method))
+    options = method_options(settings.method)
+    choose_method(settings.method.name, model.module, model.layout, options)
     find_target(settings.target, model.labels)
     known = _Known(model.input, model.labels, model.info.weights_sha256)
     outcomes: list[Outcome] = []
@@ -126,7 +126,8 @@ def plan_many(
         UsageError: a method or a class that does not exist.
         UnavailableError: no such model.
     """
-    get_method(settings.method.name)
+    if settings.method.name != "auto":
+        get_method(settings.method.name)
     known = _know(settings)
     find_target(settings.target, known.labels)
     return [_plan(job, known, settings, force, no_clobber) for job in jobs]

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from staa_cli import facts
+from staa_cli import __version__, facts
 from staa_cli.attribution import check
 from staa_cli.clips import ClipReader
 from staa_cli.config import Settings
 from staa_cli.errors import UsageError
 from staa_cli.files import atomic_path, output_errors
-from staa_cli.methods import get_method
+from staa_cli.methods import choose_method
 from staa_cli.metrics.statistics import rank_correlation
 from staa_cli.models.loading import LoadedModel
 from staa_cli.outputs import OnProgress
@@ -67,7 +67,9 @@ def compare_video(
         VideoError: the file does not open or decode.
     """
     settings = settings or Settings()
-    names = tuple(dict.fromkeys(classes or methods))
+    options = method_options(settings.method)
+    chosen = [choose_method(name, model.module, model.layout, options).name for name in methods]
+    names = tuple(dict.fromkeys(classes or chosen))
     wanted = _variants(names, bool(classes), model, settings)
     found: list[VideoExplanation] = []
     for name, each in zip(names, wanted, strict=True):
@@ -86,7 +88,6 @@ def compare_video(
         on_progress=on_progress,
         watch=facts.Stopwatch(),
     )
-    options = method_options(settings.method)
     groups = [[each] for each in found] if classes else [found]
     faithfulness = [
         check(
@@ -109,16 +110,15 @@ def _variants(
     if not names or (classes and len(names) < 2):
         raise UsageError("there is nothing to compare", "--methods A,B or --class A --class B")
     if not classes:
-        for name in names:
-            get_method(name)
         return [replace(settings, method=replace(settings.method, name=name)) for name in names]
     for name in names:
         find_target(name, model.labels)
-    method = get_method(settings.method.name)
-    if not method.speaks_of_class(model.layout, method_options(settings.method)):
+    options = method_options(settings.method)
+    method = choose_method(settings.method.name, model.module, model.layout, options)
+    if not method.speaks_of_class(model.layout, options):
         raise UsageError(
             f"{method.name} is class-blind: its maps are the same for every class",
-            "add --method staa-logit",
+            "add --method staa-class",
         )
     return [replace(settings, target=name) for name in names]
 
@@ -163,9 +163,9 @@ def rows(comparison: Comparison) -> list[dict[str, Any]]:
                 "seconds": seconds,
             }
         )
-    numbers = iter(found)
-    for checked in comparison.faithfulness:
-        own = len(comparison.names) if len(comparison.faithfulness) == 1 else 1
+    panels, of_classes = iter(tuple(found)), len(comparison.faithfulness) > 1
+    for group, checked in enumerate(comparison.faithfulness):
+        own = 1 if of_classes else len(comparison.names)
         for index, row in enumerate(checked.rows):
             areas = {
                 "insertion": row.insertion_area,
@@ -173,9 +173,10 @@ def rows(comparison: Comparison) -> list[dict[str, Any]]:
                 "faithfulness": row.faithfulness,
             }
             if index < own:
-                next(numbers).update(areas)
-            elif len(comparison.faithfulness) == 1:
-                found.append({"name": row.method, "method": row.method, **areas})
+                next(panels).update(areas)
+            else:
+                name = f"{row.method}, {comparison.names[group]}" if of_classes else row.method
+                found.append({"name": name, "method": row.method, **areas})
     return found
 
 
@@ -184,10 +185,14 @@ def document(comparison: Comparison) -> dict[str, Any]:
     first, checked = comparison.explanations[0], comparison.faithfulness[0]
     names = comparison.names
     warnings = [f"{w.code}: {w.text}" for each in comparison.explanations for w in each.warnings]
+    asked = first.settings
     facts = {
         "schema_version": SCHEMA_VERSION,
+        "staa_version": __version__,
         "video": {"path": first.video.path, "sha256": first.video.sha256},
         "model": {"name": first.model.name, "weights_sha256": first.model.weights_sha256},
+        "sampling": asked["sampling"],
+        "options": {name: value for name, value in asked["method"].items() if name != "name"},
         "fill": checked.fill,
         "clips": list(checked.clips),
         "rows": rows(comparison),

@@ -49,7 +49,11 @@ class SamplingSettings:
 class MethodSettings:
     """How importance is read from the model."""
 
-    name: str = setting("staa", "attribution method; `staa methods` lists them", flag="--method")
+    name: str = setting(
+        "auto",
+        "attribution method: auto (the best in one pass), or one that `staa methods` lists",
+        flag="--method",
+    )
     layers: Literal["default", "last", "all"] | tuple[int, ...] = setting(
         "default", "blocks to read: default, last, all, or numbers as in 0,2"
     )

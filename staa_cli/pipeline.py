@@ -18,7 +18,7 @@ from staa_cli.attribution import attend, attribute, attributions_of, check
 from staa_cli.clips import ClipReader
 from staa_cli.config import MethodSettings, PostSettings, Settings
 from staa_cli.errors import InputError, UsageError
-from staa_cli.methods import Options, get_method
+from staa_cli.methods import Options, choose_method
 from staa_cli.methods.postprocess import postprocess
 from staa_cli.models.hub import Announce
 from staa_cli.models.loading import LoadedModel, load_model
@@ -80,7 +80,7 @@ def explain_clip(
     model: LoadedModel,
     frames: UInt8 | Tensor,
     target: str | int | None = None,
-    method: str = "staa",
+    method: str = "auto",
     options: Options | None = None,
 ) -> ClipExplanation:
     """One clip in, its prediction and raw attribution [T', h, w] out.
@@ -89,7 +89,7 @@ def explain_clip(
         model: from `load_model`.
         frames: uint8 [T, H, W, 3] RGB, or a float tensor [1, T, 3, h, w] already preprocessed.
         target: class to explain, by name or index; the most probable where None.
-        method: a name from `list_methods`.
+        method: a name from `list_methods`, or auto: the best in one forward pass.
         options: of the method.
 
     Raises:
@@ -98,7 +98,8 @@ def explain_clip(
     """
     inputs = _as_input(frames, model)
     model = model.fitted(frames=inputs.shape[1])
-    chosen, options = get_method(method), options or Options()
+    options = options or Options()
+    chosen = choose_method(method, model.module, model.layout, options)
     wanted, reason = find_target(target, model.labels)
     explained = attend(model, inputs, chosen, options, wanted, (0,))
     prediction = Prediction(explained.probabilities[0], explained.targets[0], reason, model.labels)
@@ -156,7 +157,8 @@ def _explain(
 ) -> VideoExplanation:
     watch, trained = facts.Stopwatch(), model.input
     model = model.fitted(settings.sampling.frames, settings.sampling.size)
-    method, options = get_method(settings.method.name), method_options(settings.method)
+    options = method_options(settings.method)
+    method = choose_method(settings.method.name, model.module, model.layout, options)
     target, reason = find_target(settings.target, model.labels)
     with watch("probe"):
         info = probe(path)

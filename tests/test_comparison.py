@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,11 @@ def test_classes_are_compared_by_a_method_that_speaks_of_them(
     assert [each.prediction.target for each in found.explanations] == [0, 3]
     assert len(found.faithfulness) == 2
     assert found.agreement[0, 1] < 0.999
-    assert [row["name"] for row in document(found)["rows"]] == ["0", "3"]
+    rows = document(found)["rows"]
+    assert [row["name"] for row in rows if "label" in row] == ["0", "3"]
+    assert {"random, 0", "centre, 3"} < {row["name"] for row in rows}
+    best = compare_video(video, model, classes=("0", "3"), settings=asked())
+    assert {each.attributions[0].method for each in best.explanations} == {"staa-class"}
 
 
 @pytest.mark.parametrize(
@@ -82,19 +87,20 @@ def test_classes_are_compared_by_a_method_that_speaks_of_them(
     [
         ({}, "nothing to compare", "--methods"),
         ({"classes": ("0",)}, "nothing to compare", "--class"),
-        ({"classes": ("0", "1")}, "staa is class-blind", "staa-logit"),
+        ({"classes": ("0", "1"), "method": "staa"}, "staa is class-blind", "staa-class"),
         ({"classes": ("0", "nine")}, "no class 'nine'", ""),
         ({"methods": ("staa", "stab")}, "unknown method 'stab'", "staa"),
     ],
 )
 def test_what_cannot_be_compared_is_told_before_anything_is_computed(
-    video: Path, model: LoadedModel, asked_for: dict[str, tuple[str, ...]], words: str, hint: str
+    video: Path, model: LoadedModel, asked_for: dict[str, Any], words: str, hint: str
 ) -> None:
     def never(*step: object) -> None:
         raise AssertionError(step)
 
+    settings = asked(method=MethodSettings(str(asked_for.pop("method", "auto"))))
     with pytest.raises(UsageError, match=words) as caught:
-        compare_video(video, model, settings=asked(), on_progress=never, **asked_for)
+        compare_video(video, model, settings=settings, on_progress=never, **asked_for)
     assert hint in (caught.value.hint or "")
 
 

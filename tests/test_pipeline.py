@@ -90,7 +90,8 @@ def test_clips_are_in_order_and_each_is_what_explain_clip_says(
     for clip, attribution, each in zip(
         explained.clips, explained.attributions, explained.clip_predictions, strict=True
     ):
-        alone = explain_clip(model, np.stack([frames[i] for i in clip.frame_indices]))
+        pictures = np.stack([frames[i] for i in clip.frame_indices])
+        alone = explain_clip(model, pictures, target=explained.prediction.target)
         np.testing.assert_allclose(attribution.values, alone.attribution.values, atol=1e-6)
         np.testing.assert_allclose(
             each.probabilities, alone.prediction.probabilities, rtol=1e-5, atol=1e-7
@@ -144,7 +145,7 @@ def guesses_that_were_wrong(found: VideoExplanation) -> int:
 
 
 def test_a_class_blind_method_takes_one_pass(video: Path, wavering: LoadedModel) -> None:
-    found = explain_video(video, wavering, settings=asked())
+    found = explain_video(video, wavering, method="staa", settings=asked())
     assert {a.forward_equivalents for a in found.attributions} == {1.0}
     assert {a.target for a in found.attributions} == {None}
 
@@ -202,7 +203,9 @@ def test_a_setting_that_a_method_has_no_use_for_is_told(video: Path, model: Load
 def test_the_named_class_is_explained(video: Path, model: LoadedModel) -> None:
     found = explain_video(video, model, target="CLASS_2", settings=asked())
     assert (found.prediction.target, found.prediction.reason) == (2, "named")
-    assert "class-blind-method" in {w.code for w in found.warnings}
+    assert "class-blind-method" not in {w.code for w in found.warnings}
+    blind = explain_video(video, model, target="CLASS_2", method="staa", settings=asked())
+    assert "class-blind-method" in {w.code for w in blind.warnings}
     other = explain_video(video, model, settings=asked(target="1"))
     assert (other.prediction.target, other.prediction.reason) == (1, "index")
 
@@ -620,7 +623,12 @@ def test_a_check_is_of_the_clips_that_speak_most_and_of_raw_maps(
     assert told is not None
     confidences = [each.confidence for each in found.clip_predictions]
     assert set(told.clips) == set(np.argsort(confidences)[-4:])
-    assert [row.method for row in told.rows] == ["staa", "random", "centre", "frame-difference"]
+    assert [row.method for row in told.rows] == [
+        "staa-class",
+        "random",
+        "centre",
+        "frame-difference",
+    ]
     assert told.fill == "blur"
     info = probe(video)
     frames = dict(iter_frames(info, range(info.frames)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,10 +19,11 @@ from staa_cli.inputs import find_jobs
 
 _EXAMPLES = """
 staa compare video.mp4
-staa compare video.mp4 --methods staa,rollout,grad-attention,integrated-gradients
-staa compare video.mp4 --model ./my-checkpoint --class pouring --class stirring --method staa-logit
-staa compare video.mp4 --methods staa,rollout --no-annotated --json
+staa compare video.mp4 --methods auto,rollout,grad-attention,integrated-gradients
+staa compare video.mp4 --model ./my-checkpoint --class pouring --class stirring
+staa compare video.mp4 --methods staa,staa-class --no-annotated --json
 """
+_METHODS = "auto,staa,grad-attention"
 _SETTINGS = {panel: names.replace(" target ", " ") for panel, names in SETTINGS.items()}
 _SETTINGS["Output"] = "output.dir output.annotated"
 
@@ -35,13 +37,17 @@ def compare(
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video.")],
     *,
     methods: Annotated[
-        str,
-        typer.Option("--methods", metavar="A,B", help="Methods to compare, or all."),
-    ] = "staa,rollout,grad-attention",
+        str | None,
+        typer.Option(
+            "--methods", metavar="A,B", help=f"Methods to compare, or all.  [default: {_METHODS}]"
+        ),
+    ] = None,
     classes: Annotated[
         list[str] | None,
         typer.Option(
-            "--class", metavar="CLASS", help="Compare classes by one --method; give it twice."
+            "--class",
+            metavar="CLASS",
+            help="Class that all methods explain; of several, each by one --method.",
         ),
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
@@ -57,10 +63,19 @@ def compare(
     if len(jobs) != 1:
         raise UsageError(f"{video} is not one video", "give one; `staa explain` takes folders")
     from staa_cli import comparison
-    from staa_cli.methods import METHODS
-    from staa_cli.pipeline import open_model
+    from staa_cli.methods import fitting
+    from staa_cli.pipeline import method_options, open_model
 
-    names = METHODS.names() if methods == "all" else methods.split(",")
+    if len(classes or ()) > 1 and methods is not None:
+        raise UsageError(
+            "methods or classes are compared, not both", "one --class, or no --methods"
+        )
+    if len(classes or ()) == 1:
+        settings, classes = replace(settings, target=(classes or [""])[0]), None
+    model = open_model(settings, console.message)
+    names = [name.strip() for name in (methods or _METHODS).split(",")]
+    if names == ["all"]:
+        names = fitting(model.module, model.layout, method_options(settings.method))
     with console.progress(1) as progress:
 
         def tell(stage: str, done: int, total: int) -> None:
@@ -68,7 +83,7 @@ def compare(
 
         found = comparison.compare_video(
             jobs[0].source,
-            open_model(settings, console.message),
+            model,
             methods=() if classes else names,
             classes=classes or (),
             settings=settings,
@@ -80,6 +95,8 @@ def compare(
         put_json(console, facts)
         return
     put(console, _tables(facts, found.names))
+    for warning in facts["warnings"]:
+        console.warning(warning)
     for path in paths:
         console.message(str(path))
 

@@ -124,6 +124,29 @@ class Method:
         """
         return ()
 
+    def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
+        """Names of the model's parameters that it reads, beside what is tapped."""
+        return ()
+
+    def check(self, model: nn.Module, layout: AttentionLayout, options: Options) -> None:
+        """Make sure that the model shows all that the method reads.
+
+        Raises:
+            UsageError: it does not, or the method does not fit it.
+        """
+        layers: Any = model.attention_layers()  # type: ignore[operator]
+        absent = [
+            f"the {tap.role} layer of block {tap.block}"
+            for tap in self.taps(layout, options)
+            if (tap.role, tap.block) not in layers
+        ]
+        absent += [name for name in self.weights(layout, options) if not _has(model, name)]
+        if absent:
+            raise UsageError(
+                f"{self.name} reads {absent[0]}, which this model does not show",
+                "models show layers by attention_layers(), weights by timm's names for them",
+            )
+
     def copies(self, layout: AttentionLayout, options: Options) -> int:
         """How many altered copies of a clip it asks the model about, for the progress."""
         return 0
@@ -173,6 +196,14 @@ def register(name: str) -> Callable[[type[Method]], type[Method]]:
         return cls
 
     return add
+
+
+def _has(model: nn.Module, parameter: str) -> bool:
+    try:
+        model.get_parameter(parameter)
+    except AttributeError:
+        return False
+    return True
 
 
 def space_role(layout: AttentionLayout) -> str:

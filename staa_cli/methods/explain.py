@@ -60,8 +60,12 @@ def explain_batch(
         clip_indices: [B] numbers of the clips in their video.
         given: what the model expects to be fed; methods that remove by black need it.
         on_asked: told how many more altered copies a method has asked about.
+
+    Raises:
+        UsageError: the method does not fit the model.
     """
     layout = _fitted(layout, inputs)
+    method.check(model, layout, options)
     with torch.inference_mode(not method.gradients):
         if method.gradients:
             inputs = inputs.detach().requires_grad_()

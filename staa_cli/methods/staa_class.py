@@ -47,6 +47,10 @@ class StaaClass(Method):
         path = _PATH.taps(layout, _of_path(layout, options))
         return list(dict.fromkeys([*path, *_PARTS.taps(layout, _last(layout, options))]))
 
+    def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
+        """Those by which tokens speak of a class."""
+        return _PARTS.weights(layout, _last(layout, options))
+
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
         """The last four, and those that the path contrasts, unless told otherwise."""
         path = _PATH.blocks(layout, _of_path(layout, options))

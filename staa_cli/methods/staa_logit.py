@@ -35,7 +35,7 @@ from staa_cli.methods.base import (
     register,
     to_grid,
 )
-from staa_cli.methods.staa_value import output_projection
+from staa_cli.methods.staa_value import output_projection, output_weights
 from staa_cli.models.taps import Tap, cls_values, shown
 from staa_cli.schema import AttentionLayout
 
@@ -60,6 +60,10 @@ class StaaLogit(Method):
         blocks = self.blocks(layout, options)
         values = [Tap(read_role(layout), block, "values", cls_values) for block in blocks]
         return values if layout.pooling == "attentive" else [*values, norm]
+
+    def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
+        """The head's, and where it reads one token, those that write it."""
+        return ["head.weight", *output_weights(layout, self.blocks(layout, options))]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
         """The last block unless told otherwise; a mean of tokens is made by all, and has none."""

@@ -42,6 +42,10 @@ class StaaValue(Method):
         """What is taken from every token, and the temporal maps."""
         return [tap for block in self.blocks(layout, options) for tap in value_taps(layout, block)]
 
+    def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
+        """Those that write what is moved."""
+        return output_weights(layout, self.blocks(layout, options))
+
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
         """The last block unless told otherwise."""
         return read_blocks(layout, options)
@@ -82,6 +86,13 @@ def value_taps(layout: AttentionLayout, block: int) -> list[Tap]:
     if layout.kind == "frame":
         taps.append(FRAME_LOGITS)
     return taps
+
+
+def output_weights(layout: AttentionLayout, blocks: Sequence[int]) -> list[str]:
+    """Names of what `output_projection` reads."""
+    if layout.pooling == "attentive":
+        return []
+    return [f"blocks.{block}.attn.proj.weight" for block in blocks]
 
 
 def output_projection(evidence: Evidence, block: int) -> Tensor | None:

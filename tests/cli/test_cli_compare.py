@@ -45,12 +45,34 @@ def test_classes_by_a_method_of_classes(run: Any) -> None:
     done = run(*line.split())
     assert done.code == ExitCode.OK
     assert "AGREEMENT" in done.out
+    rows = json.loads(Path("staa-out/walk/compare.json").read_text())["rows"]
+    baselines = ("random", "centre", "frame-difference")
+    assert len(rows) == 2 * (1 + len(baselines))
+    for number in (0, 2):
+        (own,) = {row["name"] for row in rows if row["name"].endswith(str(number))} - {
+            f"{name}, {number}" for name in baselines
+        }
+        assert own == str(number)
+
+
+def test_one_class_is_what_the_methods_explain(run: Any) -> None:
+    film("walk.mkv", frames=12)
+    line = "compare walk.mkv --methods staa,staa-logit --class 2 --no-annotated --json"
+    done = run(*line.split())
+    assert done.code == ExitCode.OK
+    told = json.loads(done.out)
+    assert [row["name"] for row in told["rows"][:2]] == ["staa", "staa-logit"]
+    assert len({row["label"] for row in told["rows"][:2]}) == 1
+    (warning,) = [text for text in told["warnings"] if "class-blind" in text]
+    assert "staa is class-blind" in warning
+    assert told["options"]["fill"] == "blur"
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("compare walk.mkv --class 0 --class 1", "class-blind"),
+        ("compare walk.mkv --class 0 --class 1 --method staa", "class-blind"),
+        ("compare walk.mkv --class 0 --class 1 --methods staa,rollout", "not both"),
         ("compare walk.mkv --methods staa,nonsense", "nonsense"),
         ("compare . --methods staa", "is not one video"),
     ],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import torch
 from checkpoint_checks import load
 
+from staa_cli import explain_clip, load_model
 from staa_cli.config import load_settings
 from staa_cli.errors import ConfigError, UsageError
 from staa_cli.methods import Options, get_method
@@ -86,6 +89,37 @@ def test_a_factory_makes_a_model_that_can_be_explained(own: str) -> None:
     )
     assert found.values.shape == (1, 4, 2, 2)
     assert found.values.sum() == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "lacks"), [("staa-class", "tokens"), ("staa-logit", "read_out"), ("gradcam", None)]
+)
+def test_what_a_method_would_read_in_vain_is_told(own: str, name: str, lacks: str | None) -> None:
+    model = load(f"{own}:make")
+    layers = model.module.attention_layers()
+    if lacks == "read_out":
+        layers["tokens", 0] = torch.nn.Identity()
+        model.module.attention_layers = lambda: layers
+    frames = torch.randn(1, 4, 3, 16, 16)
+    assert explain_clip(model, frames).attribution.method == "staa"
+    if lacks is None:
+        assert explain_clip(model, frames, method=name).attribution.method == name
+        return
+    with pytest.raises(UsageError, match=f"{name} reads the {lacks} layer") as caught:
+        explain_clip(model, frames, method=name)
+    assert "attention_layers" in str(caught.value.hint)
+
+
+def test_a_head_of_several_layers_speaks_of_no_class_by_itself() -> None:
+    model = load_model("tiny-events")
+    module = copy.deepcopy(model.module)
+    module.head = torch.nn.Sequential(module.head)
+    frames = torch.randn(1, 8, 3, 112, 112)
+    assert explain_clip(model, frames).attribution.method == "staa-class"
+    model = replace(model, module=module)
+    assert explain_clip(model, frames).attribution.method == "staa"
+    with pytest.raises(UsageError, match=r"staa-logit reads head\.weight"):
+        explain_clip(model, frames, method="staa-logit")
 
 
 @pytest.mark.parametrize(
