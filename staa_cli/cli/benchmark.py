@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,10 @@ from staa_cli.cli.help import HelpGroup
 from staa_cli.config import Loaded
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import ExitCode, InputError, UsageError
+
+if TYPE_CHECKING:
+    from staa_cli.methods import Options
+    from staa_cli.models.loading import LoadedModel
 
 _EXAMPLES = """
 staa benchmark quality
@@ -30,6 +34,8 @@ _SETTINGS = {
     "Attribution": "method.layers method.combine method.fill method.samples",
 }
 _POST = " post.threshold post.threshold_value post.focus_sigma post.focus_gamma"
+CLIPS = 256
+"""Unless told otherwise, of clips of which there is no end."""
 _COLUMNS = 4
 """Metrics side by side."""
 
@@ -62,14 +68,17 @@ def quality(
     ] = "events",
     methods: Annotated[
         str, _option("--methods", "A,B", "Methods, all for the rest; compared to the first.")
-    ] = "staa,random,centre,frame-difference",
+    ] = "auto,staa,random,centre,frame-difference",
     metrics: Annotated[
         str | None,
         _option(
             "--metrics", "A,B", "Metrics, all for the rest; localisation, of a folder faithfulness."
         ),
     ] = None,
-    clips: Annotated[int, _option("--clips", "N", "Number of clips.")] = 256,
+    clips: Annotated[
+        int | None,
+        _option("--clips", "N", "Number of clips; 256 unless told, all videos of a folder."),
+    ] = None,
     seed: Annotated[int, _option("--seed", "N", "Seed of the clips.")] = 0,
     split: Annotated[
         str, _option("--split", "NAME", "test, or development for choosing settings.")
@@ -91,25 +100,35 @@ def quality(
 
     if split not in ("test", "development"):
         raise UsageError(f"unknown split {split!r}", "test or development")
-    if clips < 1:
+    if clips is not None and clips < 1:
         raise UsageError(f"--clips: at least 1, not {clips}")
     options = replace(method_options(loaded.settings.method), seed=seed)
     model = open_model(loaded.settings)
     data = open_dataset(dataset, model, seed, split)  # type: ignore[arg-type]
     scores = _metrics(metrics, data.truth)
     benchmark = Benchmark(
-        model, data, _methods(methods), scores, options, seed, loaded.settings.post
+        model,
+        data,
+        _methods(methods, model, options),
+        scores,
+        options,
+        seed,
+        loaded.settings.post,
     )
     if into is not None:
         benchmark = replace(benchmark, store=Store(into / SCORES, store_header(benchmark)))
     problems: list[tuple[str, InputError]] = []
-    with console.progress(1) as progress:
-        result = measure_quality(
-            benchmark,
-            clips,
-            on_progress=lambda done, total: progress.stage(dataset, "scoring", done, total),
-            on_problem=lambda name, error: problems.append((name, error)),
-        )
+    try:
+        with console.progress(1) as progress:
+            result = measure_quality(
+                benchmark,
+                clips or data.count or CLIPS,
+                on_progress=lambda done, total: progress.stage(dataset, "scoring", done, total),
+                on_problem=lambda name, error: problems.append((name, error)),
+            )
+    except KeyboardInterrupt:
+        console.message(_kept(into))
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     for name, error in problems:
         console.error(error, name)
     if not result["scored"] and not data.truth:
@@ -117,6 +136,12 @@ def quality(
     _tell(result, scores, into, json, console)
     if problems:
         raise typer.Exit(ExitCode.INPUT_FAILED)
+
+
+def _kept(into: Path | None) -> str:
+    if into is None:
+        return "interrupted; nothing is kept without --into DIR"
+    return f"interrupted; {into} keeps what was measured, and the same line goes on from it"
 
 
 def _tell(
@@ -143,24 +168,30 @@ def _metrics(names: str | None, truth: bool) -> list[str]:
     return _listed(names or ("pointing,energy,temporal_auc,iou" if truth else "faithfulness"), fit)
 
 
-def _methods(names: str) -> list[str]:
-    from staa_cli.methods import METHODS
+def _methods(names: str, model: LoadedModel, options: Options) -> list[str]:
+    from staa_cli.methods import choose_method, fitting
 
-    return _listed(names, METHODS.names())
+    best = choose_method("auto", model.module, model.layout, options).name
+    asked = ",".join(best if name == "auto" else name for name in _split(names))
+    return _listed(asked, fitting(model.module, model.layout, options))
 
 
 def _listed(names: str, known: Sequence[str]) -> list[str]:
     """`A,B` as a list, each name once; `all` stands for every known one that is not named yet."""
     return list(
-        dict.fromkeys(n for name in names.split(",") for n in (known if name == "all" else [name]))
+        dict.fromkeys(n for name in _split(names) for n in (known if name == "all" else [name]))
     )
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",")]
 
 
 def cost(
     *,
     methods: Annotated[
         str, _option("--methods", "A,B", "Methods, or all; baselines are methods too.")
-    ] = "staa,rollout,grad-attention",
+    ] = "auto,staa,grad-attention",
     rounds: Annotated[int, _option("--rounds", "N", "Rounds of every method.")] = 5,
     no_memory: Annotated[
         bool, typer.Option("--no-memory", help="Do not measure memory, a process a method.")
@@ -175,13 +206,14 @@ def cost(
 
     if rounds < 1:
         raise UsageError(f"--rounds: at least 1, not {rounds}")
+    model, options = open_model(loaded.settings), method_options(loaded.settings.method)
     with console.progress(1) as progress:
         result = measure_cost(
-            open_model(loaded.settings),
-            _methods(methods),
+            model,
+            _methods(methods, model, options),
             rounds=rounds,
             memory=not no_memory,
-            options=method_options(loaded.settings.method),
+            options=options,
             on_progress=lambda done, total: progress.stage("cost", "measuring", done, total),
         )
     if json:
@@ -206,7 +238,6 @@ def cost(
 
 def _write(result: dict[str, Any], folder: Path) -> list[Path]:
     """Numbers, table, and picture."""
-    from staa_cli.methods import list_methods
     from staa_cli.render.scatter import scatter
     from staa_cli.report.benchmark import PICTURE, write_results
 
@@ -214,8 +245,7 @@ def _write(result: dict[str, Any], folder: Path) -> list[Path]:
     measured = {row["metric"] for row in result["results"]}
     metric = next((name for name in ("faithfulness", "pointing") if name in measured), None)
     if metric is not None:
-        costs = {row["name"]: row["forward_equivalents"] for row in list_methods()}
-        scatter(result, costs, metric, folder / PICTURE)
+        scatter(result, metric, folder / PICTURE)
         written.append(folder / PICTURE)
     return written
 

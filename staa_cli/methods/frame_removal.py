@@ -72,9 +72,8 @@ class FrameShapley(FrameMethod):
         count = copies.grid[0]
         if count <= EXACT:
             return exact_shapley(copies.keep(over_frames(coalitions(count), copies.grid)))
-        options = evidence.options
-        pairs = _pairs(count, options)
-        generator = torch.Generator().manual_seed(options.seed)
+        pairs = _pairs(count, evidence.options)
+        generator = torch.Generator().manual_seed(copies.seed)
         orders = [torch.randperm(count, generator=generator) for _ in range(pairs)]
         total = torch.zeros(count, device=copies.clip.device)
         for order in [each for one in orders for each in (one, one.flip(0))]:

@@ -79,6 +79,7 @@ def _joint(push: _Push, layers: Sequence[tuple[str, int]]) -> Tensor:
     layout, inputs = push.evidence.layout, push.evidence.inputs
     length = layout.prefix_tokens + layout.grid[0] * layout.grid[1] * layout.grid[2]
     rows = torch.zeros(len(inputs), length, device=inputs.device)
+    start = rows
     for layer in reversed(layers):
         if layer == ("pooler", 0):
             rows = push(torch.ones(len(inputs), 1, device=inputs.device), layer)
@@ -88,8 +89,9 @@ def _joint(push: _Push, layers: Sequence[tuple[str, int]]) -> Tensor:
                 rows[:, layout.prefix_tokens :] = 1 / (length - layout.prefix_tokens)
             else:
                 rows[:, 0] = 1
+            start = rows
         rows = rows + push(rows, layer)
-    return to_grid(rows[:, layout.prefix_tokens :], layout, len(inputs))
+    return to_grid((rows - start)[:, layout.prefix_tokens :], layout, len(inputs))
 
 
 def _frame_by_frame(push: _Push, layers: Sequence[tuple[str, int]]) -> Tensor:
@@ -101,6 +103,7 @@ def _frame_by_frame(push: _Push, layers: Sequence[tuple[str, int]]) -> Tensor:
         rows[..., prefix:] = 1 / places
     else:
         rows[..., 0] = 1
+    start = rows.clone()
     for layer in reversed(layers):
         if layer[0] == "temporal":
             patches = rows[..., prefix:].transpose(1, 2)  # [B, P, T]
@@ -112,4 +115,4 @@ def _frame_by_frame(push: _Push, layers: Sequence[tuple[str, int]]) -> Tensor:
             # One token for all frames: what it keeps of itself in any of them, it has in all.
             moved[..., :prefix] = moved[..., :prefix].sum(dim=1, keepdim=True)
         rows = rows + moved
-    return rows[..., prefix:].reshape(batch, *layout.grid)
+    return (rows - start)[..., prefix:].reshape(batch, *layout.grid)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from staa_cli.methods.base import Evidence, Reading, register
+from staa_cli.errors import UsageError
+from staa_cli.memory import ran_out_of_memory
+from staa_cli.methods.base import Evidence, Options, Reading, register
 from staa_cli.methods.captum import captum_attr
 from staa_cli.methods.gradients import GradientMethod, gradients_of
 from staa_cli.methods.perturbation import TOKENS_A_PASS, filler, over_tokens
+from staa_cli.schema import AttentionLayout
 
 STEPS = 50
+MOST = 1000
+"""Steps; the table of the rule that Captum integrates by grows with their square."""
+GRAPH = 4
+"""Times the memory that a copy takes which is to be differentiated."""
 
 
 @register("input-x-gradient")
@@ -39,20 +47,46 @@ class IntegratedGradients(GradientMethod):
     forward_equivalents = 1.0 + 3 * STEPS
     heeds = frozenset({"fill", "samples"})
 
+    def copies(self, layout: AttentionLayout, options: Options) -> int:
+        """One a step."""
+        steps = options.samples or STEPS
+        if steps > MOST:
+            raise UsageError(
+                f"{self.name} takes {steps} steps of a rule that is made for fewer",
+                f"--samples at most {MOST}",
+            )
+        return steps
+
     def attribute(self, evidence: Evidence) -> Reading:
         """[B, T', h, w]; the sum is the logit's difference between both ends, nearly."""
-        steps = evidence.options.samples or STEPS
-        clips = evidence.inputs.detach()
-        grid = evidence.layout.grid
-        pixels = (
-            captum_attr()
-            .IntegratedGradients(evidence.model)
-            .attribute(
-                clips,
-                baselines=filler(clips, evidence.options.fill, evidence.given),
-                target=evidence.targets,
-                n_steps=steps,
-                internal_batch_size=max(len(clips), TOKENS_A_PASS // torch.Size(grid).numel()),
-            )
+        steps = self.copies(evidence.layout, evidence.options)
+        at_once = max(1, TOKENS_A_PASS // torch.Size(evidence.layout.grid).numel() // GRAPH)
+        while True:
+            try:
+                return Reading(_along(evidence, steps, at_once), more_forwards=3.0 * steps)
+            except (RuntimeError, MemoryError) as error:
+                if at_once == 1 or not ran_out_of_memory(error):
+                    raise
+                at_once //= 2
+
+
+def _along(evidence: Evidence, steps: int, at_once: int) -> Tensor:
+    """[B, T', h, w], of so many copies at once."""
+    clips = evidence.inputs.detach()
+
+    def ask(copies: Tensor) -> Tensor:
+        evidence.on_asked(len(copies))
+        return evidence.model(copies)  # type: ignore[no-any-return]
+
+    pixels: Tensor = (
+        captum_attr()
+        .IntegratedGradients(ask)
+        .attribute(
+            clips,
+            baselines=filler(clips, evidence.options.fill, evidence.given),
+            target=evidence.targets,
+            n_steps=steps,
+            internal_batch_size=max(len(clips), at_once),
         )
-        return Reading(over_tokens(pixels.sum(dim=2), grid), more_forwards=3.0 * steps)
+    )
+    return over_tokens(pixels.sum(dim=2), evidence.layout.grid)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from staa_cli.methods.base import Evidence, Options, register
 from staa_cli.methods.captum import captum_attr
-from staa_cli.methods.perturbation import Copies, PerturbationMethod, over_tokens
+from staa_cli.methods.perturbation import Copies, PerturbationMethod, over_tokens, tubes
 from staa_cli.schema import AttentionLayout
 
 CELLS = 7
@@ -58,6 +58,7 @@ def _occlude(copies: Copies) -> Tensor:
             perturbations_per_eval=copies.a_pass,
         )
     )
-    size = tubelet * patch_h * patch_w * side_h * side_w
-    values: Tensor = over_tokens(pixels[:, :, 0], grid)[0] / size
+    lost = over_tokens(pixels[:, :, 0], grid)[0] / (tubelet * patch_h * patch_w)
+    numbers = tubes(grid, (grid[0], CELLS, CELLS)).to(lost.device)
+    values: Tensor = lost / numbers.flatten().bincount()[numbers]  # the last tube may be smaller
     return values

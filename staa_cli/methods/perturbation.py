@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -54,6 +55,14 @@ def filler(clips: Tensor, fill: str, given: ModelInput | None = None) -> Tensor:
     return blurred[:, None].expand_as(clips)
 
 
+def draw_seed(seed: int, number: int) -> int:
+    """The seed of what is drawn at random about one clip.
+
+    Another for each clip, or intervals over clips would not see what the draw has done.
+    """
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
 def over_pixels(values: Tensor, clip: Tensor) -> Tensor:
     """Values of tokens [M, T', h, w] to those of pixels [M, T, 1, H, W] of a clip [T, 3, H, W]."""
     frames, _, height, width = clip.shape
@@ -89,6 +98,7 @@ class Copies:
         filling: what stands where something is removed, [T, 3, H, W].
         grid: (T', h, w).
         target: the class whose probability is asked for.
+        seed: of what is drawn at random about the clip.
         on_asked: told how many more copies have been asked about.
     """
 
@@ -97,6 +107,7 @@ class Copies:
     filling: Tensor
     grid: tuple[int, int, int]
     target: int
+    seed: int = 0
     on_asked: Callable[[int], None] = lambda count: None
     asked: int = 0
     at_once: int = 1 << 30
@@ -108,12 +119,14 @@ class Copies:
     def of(cls, evidence: Evidence, index: int) -> Copies:
         """Those of one clip of a batch."""
         clips = evidence.inputs[index : index + 1].detach()
+        number = evidence.clip_indices[index] if evidence.clip_indices else index
         return cls(
             model=evidence.model,
             clip=clips[0],
             filling=filler(clips, evidence.options.fill, evidence.given)[0],
             grid=evidence.layout.grid,
             target=int(evidence.targets[index]),
+            seed=draw_seed(evidence.options.seed, number),
             on_asked=evidence.on_asked,
         )
 

@@ -33,14 +33,13 @@ class Rise(PerturbationMethod):
         return options.samples or SAMPLES
 
     def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
-        """[T', h, w]; the same masks for every clip."""
-        options = evidence.options
-        return _mean_mask(copies, self.copies(evidence.layout, options), options.seed)
+        """[T', h, w]; other masks for every clip."""
+        return _mean_mask(copies, self.copies(evidence.layout, evidence.options))
 
 
-def _mean_mask(copies: Copies, samples: int, seed: int) -> Tensor:
+def _mean_mask(copies: Copies, samples: int) -> Tensor:
     """Equation 6, [T', h, w]; masks are made as they are needed."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(copies.seed)
     total = torch.zeros(copies.grid, device=copies.clip.device)
     for start in range(0, samples, copies.a_pass):
         count = min(copies.a_pass, samples - start)

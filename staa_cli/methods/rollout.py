@@ -102,7 +102,10 @@ def _read_out(evidence: Evidence, length: int) -> Tensor:
     """[B, N] what the head reads of the last block's tokens."""
     pooling, batch = evidence.layout.pooling, len(evidence.inputs)
     if pooling == "mean":
-        return torch.full((batch, length), 1.0 / length, device=evidence.inputs.device)
+        prefix = evidence.layout.prefix_tokens
+        row = torch.full((batch, length), 1.0 / (length - prefix), device=evidence.inputs.device)
+        row[:, :prefix] = 0
+        return row
     if pooling == "attentive":
         # The half that stays with the query is no token's, and the same for all of them.
         rows = evidence.captured["read", 0]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from staa_cli.errors import UsageError
 from staa_cli.methods.base import Evidence, Options, register
 from staa_cli.methods.captum import captum_attr
 from staa_cli.methods.perturbation import Copies, PerturbationMethod, over_pixels, tubes
@@ -19,6 +20,8 @@ from staa_cli.schema import AttentionLayout
 CELLS = (4, 4, 4)
 """Groups of frames, and places along the sides, at most: 64 features."""
 SAMPLES = 512
+WIDTH = 0.25
+"""Of the kernel that tells near removals from far ones."""
 
 
 class Surrogate(PerturbationMethod):
@@ -39,7 +42,13 @@ class Surrogate(PerturbationMethod):
     def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
         """[T', h, w]; the tokens of a tube share its weight."""
         samples = self.copies(evidence.layout, evidence.options)
-        with _seeded(evidence.options.seed, copies.clip.device):
+        features = int(tubes(copies.grid, CELLS).max()) + 1
+        if samples < features + 2:
+            raise UsageError(
+                f"{self.name} cannot tell {features} tubes apart by {samples} samples",
+                f"--samples at least {features + 2}",
+            )
+        with _seeded(copies.seed, copies.clip.device):
             return self._fit(captum_attr(), copies, samples)
 
     def _fit(self, attr: Any, copies: Copies, samples: int) -> Tensor:
@@ -75,13 +84,26 @@ class Lime(Surrogate):
     """A local linear model."""
 
     summary = "weights of tubes in a ridge regression on random removals near the clip"
-    source = "Ribeiro et al. 2016 (arXiv 1602.04938), by Captum, with ridge as lime-image has it"
+    source = "Ribeiro et al. 2016 (arXiv 1602.04938), by Captum; ridge and kernel as lime-image's"
 
     def explainer(self, attr: Any, copies: Copies) -> Any:
         """Captum's Lime."""
         from captum._utils.models.linear_model import SkLearnRidge
 
-        return attr.Lime(copies.ask, interpretable_model=SkLearnRidge(alpha=1.0))
+        return attr.Lime(
+            copies.ask, interpretable_model=SkLearnRidge(alpha=1.0), similarity_func=nearness
+        )
+
+
+def nearness(clip: Tensor, copy: Tensor, kept: Tensor, **_: Any) -> Tensor:
+    """How much a copy counts: exp(-d^2 / 2w^2), d its cosine distance from the whole clip.
+
+    By which tubes it keeps, [1, features] of 0 and 1, not by pixels: those of a copy without
+    anything may lie near those of the clip. Width as lime-image's, whose kernel is the root of
+    exp(-d^2 / w^2).
+    """
+    distance = 1 - kept.float().mean().sqrt()
+    return torch.exp(-(distance**2) / (2 * WIDTH**2))
 
 
 @contextmanager

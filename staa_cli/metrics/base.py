@@ -55,7 +55,6 @@ class Trial:
         copies: asks the model about the clip with parts of it removed.
         mask: where the actor is, [T, H, W]; None for a clip without ground truth.
         event: frames of the event, [T].
-        seed: of what is drawn at random.
         again: the same method's map [T', h, w] once more: for another `target`, of another `module`
             in the model's place, or of other `inputs` [1, T, 3, h, w].
         rival: where the actor of another class is, [T, H, W]; None where there is none.
@@ -65,20 +64,19 @@ class Trial:
     copies: Copies
     mask: Bool | None = None
     event: Bool | None = None
-    seed: int = 0
     again: Again | None = None
     rival: Bool | None = None
 
     @cached_property
     def curves(self) -> Curves:
         """Token by token, in `STEPS` steps."""
-        return walk(self.copies, self.values, STEPS, self.seed)
+        return walk(self.copies, self.values, STEPS)
 
     @cached_property
     def frame_curves(self) -> Curves:
         """Frame by frame, by the temporal score; a frame comes and goes as a whole."""
         scores = self.values.sum(axis=(1, 2), keepdims=True, dtype=np.float64)
-        return walk(self.copies, np.broadcast_to(scores, self.values.shape), None, self.seed)
+        return walk(self.copies, np.broadcast_to(scores, self.values.shape), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,18 +117,17 @@ def metric(
     return add
 
 
-def walk(copies: Copies, values: Float32 | Float64, steps: int | None, seed: int) -> Curves:
+def walk(copies: Copies, values: Float32 | Float64, steps: int | None) -> Curves:
     """Take a clip away and bring it back in order of relevance, both in as many steps.
 
     Ties go in random order: a fixed one would favour a corner of the picture.
 
     Args:
-        copies: asks the model.
+        copies: asks the model; their seed is that of the order of ties.
         values: [T', h, w].
         steps: how many; None for one step a frame, of which all tokens have one value.
-        seed: of the order of ties.
     """
-    step_of = _steps(values, steps, seed)  # [T', h, w], 1 for what moves first
+    step_of = _steps(values, steps, copies.seed)  # [T', h, w], 1 for what moves first
     count = int(step_of.max())
     taken = torch.from_numpy(step_of)[None] <= torch.arange(count + 1)[:, None, None, None]
     found = copies.keep(torch.cat([~taken, taken]).float()).double().cpu().numpy()
@@ -140,16 +137,18 @@ def walk(copies: Copies, values: Float32 | Float64, steps: int | None, seed: int
 
 def _steps(values: Float32 | Float64, steps: int | None, seed: int) -> np.ndarray:
     """Which step moves each token, int64 [T', h, w] from 1 on."""
-    rng = np.random.default_rng([seed, 0x5EED])
     if steps is None:
-        scores = values[:, 0, 0]
-        order = np.lexsort((rng.random(len(scores)), np.negative(scores)))
-        ranks = np.empty(len(scores), np.int64)
-        ranks[order] = np.arange(1, len(scores) + 1)
+        ranks = falling(values[:, 0, 0], seed) + 1
         return np.broadcast_to(ranks[:, None, None], values.shape).copy()
+    ranks = falling(values, seed)
+    count = min(steps, ranks.size)
+    return ranks * count // ranks.size + 1
+
+
+def falling(values: Float32 | Float64, seed: int) -> np.ndarray:
+    """Ranks of the values, int64 of their shape: 0 for the highest; equal ones in random order."""
     flat = np.ravel(values)
-    order = np.lexsort((rng.random(flat.size), np.negative(flat)))
+    drawn = np.random.default_rng([seed, 0x5EED]).random(flat.size)
     ranks = np.empty(flat.size, np.int64)
-    ranks[order] = np.arange(flat.size)
-    count = min(steps, flat.size)
-    return (ranks * count // flat.size + 1).reshape(values.shape)
+    ranks[np.lexsort((drawn, np.negative(flat)))] = np.arange(flat.size)
+    return ranks.reshape(values.shape)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import explain_batch
-from staa_cli.methods.perturbation import Copies, filler
+from staa_cli.methods.perturbation import Copies, draw_seed, filler
 from staa_cli.metrics.base import BASELINES, STEPS, Curves, walk
 from staa_cli.metrics.faithfulness import area
 from staa_cli.models.loading import LoadedModel
@@ -56,7 +56,8 @@ def check_clip(
     """
     inputs = model.place(clip)
     filling = filler(inputs, options.fill, model.input)[0]
-    asked = Copies(model.module, inputs[0], filling, model.layout.grid, target, on_asked)
+    seed = draw_seed(options.seed, number)
+    asked = Copies(model.module, inputs[0], filling, model.layout.grid, target, seed, on_asked)
     maps = {each.method: each.values for each in attributions}
     for name in BASELINES:
         found = explain_batch(
@@ -68,7 +69,7 @@ def check_clip(
             clip_indices=(number,),
         )
         maps.setdefault(name, found.values[0])
-    return {name: walk(asked, each, STEPS, options.seed) for name, each in maps.items()}
+    return {name: walk(asked, each, STEPS) for name, each in maps.items()}
 
 
 def summarise(

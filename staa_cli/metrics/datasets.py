@@ -69,6 +69,8 @@ class Dataset(ABC):
     name: str
     truth: bool
     """Whether it is known which classes a clip is of, and where and when they happen."""
+    count: int | None = None
+    """Clips that there are; None for as many as one likes."""
 
     @abstractmethod
     def sample(self, number: int) -> Sample:
@@ -142,6 +144,7 @@ class Videos(Dataset):
     def __init__(self, folder: Path, model: LoadedModel) -> None:
         self.name, self._given = str(folder), model.input
         self.paths = [job.source for job in find_jobs([str(folder)], folder / ".none").jobs]
+        self.count = len(self.paths)
 
     def sample(self, number: int) -> Sample:
         """The middle clip of one of the videos; one question.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from staa_cli.metrics.base import Trial, metric
+from staa_cli.metrics.base import Trial, falling, metric
 from staa_cli.metrics.statistics import kendall_tau
 from staa_cli.schema import Float64
 
@@ -55,7 +55,7 @@ def frame_insertion(trial: Trial) -> float:
 @metric("correlation", source="Bhatt et al. 2020 (arXiv 2005.00631), definition 3")
 def correlation(trial: Trial) -> float:
     """Correlation, over random subsets, of their summed attribution with what they cost."""
-    rng = np.random.default_rng([trial.seed, 0xB477])
+    rng = np.random.default_rng([trial.copies.seed, 0xB477])
     values = np.ravel(trial.values).astype(np.float64)
     size = max(1, round(SUBSET_SHARE * values.size))
     removed = np.zeros((SUBSETS, values.size), bool)
@@ -85,9 +85,9 @@ def monotonic(trial: Trial) -> float:
 @metric("polarity_violations", better="lower", source="Liu et al. 2022 (arXiv 2201.12114)")
 def polarity_violations(trial: Trial) -> float:
     """1 where the clip speaks more for its class without the most relevant token, else 0."""
-    kept = torch.ones(2, trial.values.size)
-    kept[1, int(trial.values.argmax())] = 0
-    whole, without = trial.copies.keep(kept.reshape(2, *trial.values.shape)).tolist()
+    kept = torch.ones(2, *trial.values.shape)
+    kept[1] = torch.from_numpy(falling(trial.values, trial.copies.seed) > 0)
+    whole, without = trial.copies.keep(kept).tolist()
     return float(without > whole)
 
 
@@ -97,10 +97,10 @@ def published_faithfulness(trial: Trial) -> float:
 
     A score that hardly asks anything: `random` shows what it gives away.
     """
-    ranks = np.ravel(-trial.values).argsort(kind="stable").argsort(kind="stable")
-    kept = torch.ones(2, trial.values.size)
-    kept[1] = torch.from_numpy(ranks < KEPT * trial.values.size).float()
-    whole, part = trial.copies.keep(kept.reshape(2, *trial.values.shape)).tolist()
+    kept = torch.ones(2, *trial.values.shape)
+    ranks = falling(trial.values, trial.copies.seed)
+    kept[1] = torch.from_numpy(ranks < KEPT * trial.values.size)
+    whole, part = trial.copies.keep(kept).tolist()
     return float(1.0 - abs(whole - part))
 
 

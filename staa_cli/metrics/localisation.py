@@ -48,10 +48,12 @@ def coverage(mask: Bool, grid: tuple[int, int, int]) -> Float32:
 def pointing(values: Float32, mask: Bool, event: Bool) -> float:
     """1 where the token with the maximum touches the mask in its frame, else 0.
 
+    Of several tokens with the maximum, the share of them that do.
+
     The pointing game of Zhang et al. 2016 (arXiv 1608.00507), without its tolerance of 15 pixels.
     """
     inside = coverage(mask, values.shape) > 0
-    return float(inside.ravel()[int(values.argmax())])
+    return float(inside[values == values.max()].mean())
 
 
 @located("energy", "Wang et al. 2020 (arXiv 1910.01279)")
@@ -87,10 +89,13 @@ def iou(values: Float32, mask: Bool, event: Bool) -> float:
     covered = coverage(mask, values.shape)[steps].ravel()
     if not covered.size or covered.sum() <= 0:
         return float("nan")
-    order = np.argsort(-values[steps].ravel(), kind="stable")
+    flat = values[steps].ravel()
+    order = np.argsort(-flat, kind="stable")
     hit = np.cumsum(covered[order], dtype=np.float64)
     taken = np.arange(1, len(order) + 1)
-    return float((hit / (taken + covered.sum() - hit)).max())
+    found = hit / (taken + covered.sum() - hit)
+    last = np.append(np.diff(flat[order]) != 0, True)  # a threshold takes equal values together
+    return float(found[last].max())
 
 
 @metric("twin_share", source="energy in the own mask, of that in both", truth=True)

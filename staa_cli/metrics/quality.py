@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from staa_cli import __version__
@@ -16,7 +16,7 @@ from staa_cli.config import PostSettings
 from staa_cli.errors import InputError, UsageError
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import explain_batch, predict_batch
-from staa_cli.methods.perturbation import Copies, filler
+from staa_cli.methods.perturbation import Copies, draw_seed, filler
 from staa_cli.methods.postprocess import postprocess
 from staa_cli.metrics.base import METRICS, Trial
 from staa_cli.metrics.datasets import Dataset, Question, Sample, Videos
@@ -26,7 +26,8 @@ from staa_cli.metrics.store import Store
 from staa_cli.models.loading import LoadedModel
 from staa_cli.schema import SCHEMA_VERSION, Float32
 
-BATCH = 8
+COST = "forwards"
+"""Stands in the store for what a method's map has cost, in forward passes, as counted."""
 
 OnProgress = Callable[[int, int], None]
 
@@ -46,7 +47,8 @@ class Benchmark:
         store: where scores are kept and found again.
 
     Raises:
-        UsageError: an unknown name, or a metric that needs ground truth where there is none.
+        UsageError: an unknown name, a method that does not fit the model, or a metric that needs
+            ground truth where there is none.
     """
 
     model: LoadedModel
@@ -60,7 +62,7 @@ class Benchmark:
 
     def __post_init__(self) -> None:
         for name in self.methods:
-            get_method(name)
+            get_method(name).check(self.model.module, self.model.layout, self.options)
         untold = [name for name in self.metrics if METRICS.get(name).truth]
         if untold and not self.dataset.truth:
             fit = [name for name in METRICS.names() if not METRICS.get(name).truth]
@@ -102,23 +104,20 @@ def measure_quality(
     Args:
         benchmark: what to measure.
         clips: how many.
-        on_progress: told (clips done, clips in all).
+        on_progress: told (clips times methods done, all of them).
         on_problem: told what a clip is called that cannot be read, and why; the others go on.
     """
-    if isinstance(benchmark.dataset, Videos):
-        clips = min(clips, len(benchmark.dataset.paths))
-    for start in range(0, clips, BATCH):
-        numbers = range(start, min(start + BATCH, clips))
-        batch = {}
-        for number in numbers:
-            if not benchmark.is_scored(number):
-                try:
-                    batch[number] = benchmark.dataset.sample(number)
-                except InputError as error:
-                    on_problem(benchmark.dataset.describe(number), error)
-        if batch:
-            _score(benchmark, batch)
-        on_progress(numbers[-1] + 1, clips)
+    steps, clips = len(benchmark.methods), min(clips, benchmark.dataset.count or clips)
+    for number in range(clips):
+        if not benchmark.is_scored(number):
+            try:
+                sample = benchmark.dataset.sample(number)
+            except InputError as error:
+                on_problem(benchmark.dataset.describe(number), error)
+            else:
+                for step in _score(benchmark, number, sample):
+                    on_progress(number * steps + step, clips * steps)
+        on_progress((number + 1) * steps, clips * steps)
     return _result(benchmark, clips)
 
 
@@ -127,6 +126,8 @@ def store_header(benchmark: Benchmark) -> dict[str, Any]:
     dataset = benchmark.dataset
     header = {
         "staa_version": __version__,
+        "device": benchmark.model.device.type,
+        "precision": benchmark.model.precision,
         "weights_sha256": benchmark.model.info.weights_sha256,
         "dataset": dataset.name,
         "split": getattr(dataset, "split", None),
@@ -156,12 +157,19 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "split": getattr(benchmark.dataset, "split", None),
         "seed": benchmark.seed,
         "clips": clips,
+        "of": benchmark.dataset.count,
         "scored": len(scored),
         "correct": len(scored) if truth else None,
         "accuracy": len(scored) / clips if truth else None,
         "mask_share": float(np.mean(shares)) if truth and scored else None,
-        "fill": benchmark.options.fill,
+        "options": asdict(benchmark.options),
         "post": _told_post(benchmark.post),
+        "precision": model.precision,
+        "device": str(model.device),
+        "versions": _versions(),
+        "forwards": _means(
+            {m: [(store.get(n, m) or {}).get(COST) for n in scored] for m in benchmark.methods}
+        ),
         "results": _rows(scores, benchmark.methods[0], benchmark.seed) if scored else [],
         "per_clip": [
             {"clip": n, "name": benchmark.dataset.describe(n), "scored": n in scored}
@@ -169,6 +177,23 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
             for n in range(clips)
         ],
     }
+
+
+def _versions() -> dict[str, str | None]:
+    """Of what the figures come from; None for what is not there."""
+    found: dict[str, str | None] = {"staa": __version__}
+    for name in ("torch", "captum"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _means(rows: Mapping[str, Sequence[float | None]]) -> dict[str, float]:
+    """The mean of every row; rows without numbers are left out."""
+    kept = {name: [v for v in row if v is not None] for name, row in rows.items()}
+    return {name: float(np.mean(row)) for name, row in kept.items() if row}
 
 
 def _told_post(post: PostSettings) -> dict[str, Any]:
@@ -194,63 +219,57 @@ class _Asked:
     copies: Copies
 
 
-def _score(benchmark: Benchmark, batch: Mapping[int, Sample]) -> None:
-    """Put what is missing of some clips into the store."""
-    model, store = benchmark.model, benchmark.store
-    inputs = model.place(torch.cat([model.preprocess(clip.frames) for clip in batch.values()]))
-    answers = predict_batch(model.module, inputs).argsort(axis=1)[:, ::-1]  # most probable first
-    asked: dict[int, list[_Asked]] = {}
-    for each, answer, (number, clip) in zip(inputs, answers, batch.items(), strict=True):
-        targets = {int(label) for label in answer[: len(clip.questions)]}
-        masks = [q.mask for q in clip.questions if q.mask is not None]
-        right = not benchmark.dataset.truth or targets == {q.target for q in clip.questions}
-        share = [float(coverage(mask, model.layout.grid).mean()) for mask in masks]
-        store.put({"scored": right, "share": float(np.mean(share)) if share else None}, number)
-        if right:
-            filling = filler(each[None], benchmark.options.fill, model.input)[0]
-            asked[number] = [
-                _ask(model, each, filling, question, int(answer[0])) for question in clip.questions
-            ]
-    for name in benchmark.methods:
-        missing = [n for n in asked if benchmark.missing(n, name)]
-        if missing:
-            _score_method(benchmark, name, {n: asked[n] for n in missing})
+def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
+    """Put what is missing of a clip into the store; yields how many methods are done."""
+    model = benchmark.model
+    inputs = model.place(model.preprocess(clip.frames))
+    answer = predict_batch(model.module, inputs)[0].argsort()[::-1]  # most probable first
+    targets = {int(label) for label in answer[: len(clip.questions)]}
+    masks = [q.mask for q in clip.questions if q.mask is not None]
+    right = not benchmark.dataset.truth or targets == {q.target for q in clip.questions}
+    share = [float(coverage(mask, model.layout.grid).mean()) for mask in masks]
+    facts = {"scored": right, "share": float(np.mean(share)) if share else None}
+    benchmark.store.put(facts, number)
+    if not right:
+        return
+    filling = filler(inputs, benchmark.options.fill, model.input)[0]
+    asked = [
+        _ask(benchmark, inputs, filling, question, int(answer[0]), number)
+        for question in clip.questions
+    ]
+    for step, name in enumerate(benchmark.methods):
+        if benchmark.missing(number, name):
+            _score_method(benchmark, name, number, asked)
+        yield step + 1
 
 
-def _ask(model: LoadedModel, clip: Tensor, filling: Tensor, question: Question, top: int) -> _Asked:
+def _ask(
+    benchmark: Benchmark, inputs: Tensor, filling: Tensor, question: Question, top: int, number: int
+) -> _Asked:
+    model, seed = benchmark.model, draw_seed(benchmark.seed, number)
     target = top if question.target is None else question.target
-    copies = Copies(model.module, clip, filling, model.layout.grid, target)
-    return _Asked(clip[None], target, question, copies)
+    copies = Copies(model.module, inputs[0], filling, model.layout.grid, target, seed)
+    return _Asked(inputs, target, question, copies)
 
 
-def _score_method(benchmark: Benchmark, name: str, asked: Mapping[int, list[_Asked]]) -> None:
+def _score_method(benchmark: Benchmark, name: str, number: int, asked: Sequence[_Asked]) -> None:
     """Put a method's scores into the store; of a clip with several questions, their means."""
-    flat = [(number, each) for number, questions in asked.items() for each in questions]
-    maps = explain_clips(
-        benchmark,
-        name,
-        torch.cat([each.inputs for _, each in flat]),
-        [each.target for _, each in flat],
-        [number for number, _ in flat],
-    )
-    found: dict[int, list[dict[str, float]]] = {number: [] for number in asked}
-    for (number, each), values in zip(flat, maps, strict=True):
-        again = partial(_explain_again, benchmark, name, each, number)
-        question = each.question
+    rows = []
+    for each in asked:
+        values, forwards = explain_clip(benchmark, name, each.inputs, each.target, number)
         trial = Trial(
             values,
             each.copies,
-            question.mask,
-            question.event,
-            benchmark.seed,
-            again,
-            rival=question.rival,
+            each.question.mask,
+            each.question.event,
+            partial(_explain_again, benchmark, name, each, number),
+            rival=each.question.rival,
         )
         wanted = benchmark.missing(number, name)
-        found[number].append({metric: METRICS.get(metric).score(trial) for metric in wanted})
-    for number, rows in found.items():
-        means = {metric: float(np.mean([row[metric] for row in rows])) for metric in rows[0]}
-        benchmark.store.put(means, number, name)
+        scores = {metric: METRICS.get(metric).score(trial) for metric in wanted}
+        rows.append(scores | {COST: forwards})
+    means = {metric: float(np.mean([row[metric] for row in rows])) for metric in rows[0]}
+    benchmark.store.put(means, number, name)
 
 
 def _explain_again(
@@ -270,10 +289,8 @@ def _explain_again(
     if module is not None:
         benchmark = replace(benchmark, model=replace(benchmark.model, module=module))
     clip = asked.inputs if inputs is None else inputs
-    (values,) = explain_clips(
-        benchmark, name, clip, [asked.target if target is None else target], [number]
-    )
-    return values
+    target = asked.target if target is None else target
+    return explain_clip(benchmark, name, clip, target, number)[0]
 
 
 def _rows(
@@ -295,23 +312,23 @@ def _rows(
     return rows
 
 
-def explain_clips(
-    benchmark: Benchmark,
-    name: str,
-    inputs: Tensor,
-    targets: Sequence[int],
-    numbers: Sequence[int],
-) -> list[Float32]:
-    """Normalised clips [B, T, 3, h, w] in, a method's maps [T', h, w], as they are scored, out."""
-    model, post = benchmark.model, _told_post(benchmark.post)
+def explain_clip(
+    benchmark: Benchmark, name: str, inputs: Tensor, target: int, number: int
+) -> tuple[Float32, float]:
+    """A normalised clip [1, T, 3, h, w] in; a method's map [T', h, w], as it is scored, out.
+
+    Beside the map, what it has cost in forward passes.
+    """
+    model = benchmark.model
     explained = explain_batch(
         model.module,
         model.layout,
         inputs,
         get_method(name),
         benchmark.options,
-        target=targets,
-        clip_indices=numbers,
+        target=target,
+        clip_indices=[number],
         given=model.input,
     )
-    return [postprocess(values, **post) for values in explained.values]
+    values = postprocess(explained.values[0], **_told_post(benchmark.post))
+    return values, explained.forward_equivalents

@@ -37,23 +37,22 @@ class Mark(NamedTuple):
     colour: tuple[int, int, int]
 
 
-def scatter(result: Mapping[str, Any], costs: Mapping[str, float], metric: str, path: Path) -> None:
+def scatter(result: Mapping[str, Any], metric: str, path: Path) -> None:
     """Writes the picture; methods without a cost stand at the left edge.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    write_png(scatter_image(result, costs, metric), path)
+    write_png(scatter_image(result, metric), path)
 
 
-def scatter_image(
-    result: Mapping[str, Any], costs: Mapping[str, float], metric: str
-) -> Image.Image:
-    """A result, forward passes by method, and a metric in, the picture out: RGB, 1600 x 900."""
+def scatter_image(result: Mapping[str, Any], metric: str) -> Image.Image:
+    """A result and a metric of it in, the picture out: RGB, 1600 x 900."""
+    costs = result["forwards"]
     rows = [row for row in result["results"] if row["metric"] == metric]
     low = min([0.0, *(row["low"] for row in rows)])
-    high = max(row["high"] for row in rows)
-    high += 0.06 * (high - low)
+    high = max([0.0, *(row["high"] for row in rows)])
+    high += 0.06 * (high - low) or 1.0  # all of them may be 0
     most = max([10.0, *(costs[row["method"]] for row in rows)])
     marks = _marks(rows, costs, low, high, most)
     places = _places(marks)

@@ -37,7 +37,8 @@ def headline(result: Mapping[str, Any]) -> str:
     """One line: what was scored, on how many clips."""
     line = f"{result['model']} on {result['dataset']}"
     if result["correct"] is None:
-        return line + f": {result['scored']} of {result['clips']} videos scored, a clip each"
+        there = result["of"] or result["clips"]
+        return line + f": {result['scored']} of {there} videos scored, a clip each"
     return (
         f"{line} ({result['split']}), seed {result['seed']}: {result['correct']} of "
         f"{result['clips']} clips classified correctly and scored; an actor fills "
@@ -48,7 +49,8 @@ def headline(result: Mapping[str, Any]) -> str:
 def markdown(result: Mapping[str, Any]) -> str:
     """A result as two Markdown tables: means, and differences to the first method, clip by clip."""
     methods = list(dict.fromkeys(row["method"] for row in result["results"]))
-    parts = [f"{headline(result)}; removed by {result['fill']}.", _grid(result, methods, cell)]
+    head = f"{headline(result)}; removed by {result['options']['fill']}."
+    parts = [head, _grid(result, methods, cell, costs=True)]
     if LOSES in parts[1]:  # not in the name of a folder
         parts.append(f"`{LOSES}` does not beat every baseline.")
     if len(methods) > 1:
@@ -62,16 +64,20 @@ def _grid(
     result: Mapping[str, Any],
     methods: Sequence[str],
     text: Callable[[Mapping[str, Any], str, str], str],
+    *,
+    costs: bool = False,
 ) -> str:
     metrics = list(dict.fromkeys(row["metric"] for row in result["results"]))
-    lines = [
-        "| method | " + " | ".join(name + arrow(name) for name in metrics) + " |",
-        "|---" * (1 + len(metrics)) + "|",
-    ]
-    for method in methods:
-        row = [text(result, method, metric) for metric in metrics]
-        lines.append(f"| {method} | " + " | ".join(row) + " |")
-    return "\n".join(lines)
+    lines = [["method", *(name + arrow(name) for name in metrics)]]
+    lines += [[name, *(text(result, name, metric) for metric in metrics)] for name in methods]
+    if costs:
+        told = [f"{result['forwards'][name]:,.0f}" for name in methods]
+        lines = [
+            [line[0], cost, *line[1:]]
+            for line, cost in zip(lines, ["forwards", *told], strict=True)
+        ]
+    rows = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([rows[0], "|---" * len(lines[0]) + "|", *rows[1:]])
 
 
 def cell(result: Mapping[str, Any], method: str, metric: str) -> str:

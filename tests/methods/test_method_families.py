@@ -80,7 +80,7 @@ def explain(name: str, kind: str, target: int | None = TARGET, **arguments: Any)
         module.layout(),
         clips(kind),
         get_method(name),
-        Options(**{"samples": 12, **arguments}),
+        Options(**{"samples": 66, **arguments}),
         target=target,
     )
 

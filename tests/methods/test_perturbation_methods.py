@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -16,12 +17,14 @@ from torch import Tensor, nn
 from staa_cli.errors import UnavailableError, UsageError
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import Explained, explain_batch
-from staa_cli.methods.perturbation import Copies, filler, over_pixels, over_tokens, tubes
+from staa_cli.methods.perturbation import Copies, draw_seed, filler, over_pixels, over_tokens, tubes
 from staa_cli.methods.rise import soft_masks
 from staa_cli.methods.shapley import coalitions, exact_shapley
+from staa_cli.methods.surrogates import nearness
 from staa_cli.schema import AttentionLayout, ModelInput
 
 GRID = (4, 4, 4)
+CLIP = torch.zeros(1)
 
 
 class Additive(nn.Module):
@@ -36,7 +39,7 @@ class Additive(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.most = max(self.most, len(x))
-        white = over_tokens(x[:, :, 0], GRID) / (2 * 4 * 4)
+        white = over_tokens(x[:, :, 0], tuple(self.weights.shape)) / (2 * 4 * 4)
         p = (white * self.weights).sum(dim=(1, 2, 3)).clamp(1e-6, 1 - 1e-6)
         return torch.stack([torch.log1p(-p), torch.log(p)], dim=1)
 
@@ -48,11 +51,13 @@ GIVEN = ModelInput(8, (16, 16), stride=1, rate=4.0, mean=HALF, std=HALF, resize=
 
 def ask(name: str, weights: Tensor, count: int = 1, **options: Any) -> Explained:
     """What a method says of a white clip, where black counts for nothing."""
-    white = torch.ones(count, 8, 3, 16, 16)
+    frames, height, width = weights.shape
+    white = torch.ones(count, 2 * frames, 3, 4 * height, 4 * width)
+    layout = replace(LAYOUT, grid=tuple(weights.shape))
     given = ModelInput(8, (16, 16), 1, 4.0, mean=(0.0,) * 3, std=(1.0,) * 3, resize=16)
     method = get_method(name)
     chosen = Options(**{"fill": "black", **options})
-    return explain_batch(Additive(weights), LAYOUT, white, method, chosen, target=1, given=given)
+    return explain_batch(Additive(weights), layout, white, method, chosen, target=1, given=given)
 
 
 def spots(seed: int = 0) -> Tensor:
@@ -175,6 +180,41 @@ def test_occlusion_shares_a_tubes_value_among_its_tokens(monkeypatch: pytest.Mon
     np.testing.assert_allclose(found[:, ::2, ::2], wanted, atol=1e-5)
 
 
+def test_a_tube_that_the_edge_cuts_shares_its_value_among_the_tokens_that_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from staa_cli.methods import occlusion
+
+    monkeypatch.setattr(occlusion, "CELLS", 2)
+    weights = torch.full((2, 5, 5), 0.016)  # tubes of three places and of two
+    np.testing.assert_allclose(ask("occlusion", weights).values[0], weights, atol=1e-6)
+
+
+def test_a_copy_counts_less_the_more_it_lacks_as_in_lime_image() -> None:
+    from sklearn.metrics import pairwise_distances
+
+    kept = (np.random.default_rng(0).random((20, 64)) < np.linspace(0, 1, 20)[:, None]) * 1
+    kept[-1] = 1
+    distances = pairwise_distances(kept, kept[-1:], metric="cosine").ravel()
+    wanted = np.sqrt(np.exp(-(distances**2) / 0.25**2))
+    found = [float(nearness(CLIP, CLIP, torch.from_numpy(row)[None])) for row in kept]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
+    assert found[0] < 0.01 < 0.999 < found[-1]
+
+
+@pytest.mark.parametrize("name", ["kernel-shap", "lime"])
+def test_samples_that_cannot_tell_the_tubes_apart_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="64 tubes apart by 65 samples") as caught:
+        ask(name, spots(), samples=65)
+    assert "at least 66" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["rise", "kernel-shap", "lime"])
+def test_every_clip_has_its_own_draw(name: str) -> None:
+    first, second = ask(name, spots(), count=2, samples=80).values
+    assert not np.array_equal(first, second)
+
+
 @pytest.mark.parametrize("name", ["kernel-shap", "lime"])
 def test_surrogates_find_what_each_tube_adds(name: str) -> None:
     found = ask(name, spots(), samples=400).values[0]
@@ -186,7 +226,7 @@ def test_surrogates_find_what_each_tube_adds(name: str) -> None:
 def test_rise_finds_the_token_and_is_the_mean_of_masks_where_all_are_worth_the_same() -> None:
     found = ask("rise", spots(), samples=2000).values[0]
     assert found.argmax() == spots().argmax()
-    masks = soft_masks(50, GRID, torch.Generator().manual_seed(3))
+    masks = soft_masks(50, GRID, torch.Generator().manual_seed(draw_seed(3, 0)))
     flat = ask("rise", torch.zeros(GRID), samples=50, seed=3).values[0]
     np.testing.assert_allclose(flat, masks.mean(dim=0) / 0.5 * 1e-6, rtol=0.05)
 
@@ -205,12 +245,12 @@ def test_equal_seeds_give_equal_numbers_and_leave_others_alone(name: str) -> Non
     torch.manual_seed(5)
     np.random.seed(5)
     before = torch.get_rng_state(), np.random.get_state()[1]
-    one, two = (explain(name, kind, samples=20, seed=4).values for _ in range(2))
+    one, two = (explain(name, kind, samples=80, seed=4).values for _ in range(2))
     assert np.array_equal(one, two)
     assert torch.equal(before[0], torch.get_rng_state())
     assert np.array_equal(before[1], np.random.get_state()[1])
     if name != "frame-shapley":  # which is exact for so few frames
-        assert not np.array_equal(one, explain(name, kind, samples=20, seed=6).values)
+        assert not np.array_equal(one, explain(name, kind, samples=80, seed=6).values)
 
 
 @pytest.mark.parametrize("name", ["occlusion", "rise", "kernel-shap", "lime", "frame-shapley"])
@@ -220,7 +260,7 @@ def test_memory_does_not_grow_with_the_copies(name: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(perturbation, "TOKENS_A_PASS", 64 * 5)
     module = Additive(spots())
     explain_batch(
-        module, LAYOUT, torch.ones(1, 8, 3, 16, 16), get_method(name), Options(samples=40), target=1
+        module, LAYOUT, torch.ones(1, 8, 3, 16, 16), get_method(name), Options(samples=80), target=1
     )
     assert module.most == 5
 
@@ -234,7 +274,9 @@ class Cramped(Additive):
         return super().forward(clips)
 
 
-@pytest.mark.parametrize("name", ["occlusion", "rise", "kernel-shap", "frame-shapley"])
+@pytest.mark.parametrize(
+    "name", ["occlusion", "rise", "kernel-shap", "frame-shapley", "integrated-gradients"]
+)
 def test_copies_that_do_not_fit_into_memory_are_asked_about_in_smaller_passes(name: str) -> None:
     roomy, cramped = (
         explain_batch(
@@ -242,7 +284,7 @@ def test_copies_that_do_not_fit_into_memory_are_asked_about_in_smaller_passes(na
             LAYOUT,
             torch.ones(1, 8, 3, 16, 16),
             get_method(name),
-            Options(samples=40),
+            Options(samples=80),
             target=1,
         )
         for module in (Additive, Cramped)

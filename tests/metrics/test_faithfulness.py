@@ -100,11 +100,13 @@ def test_steps_move_equal_parts_in_order() -> None:
     kept: list[Tensor] = []
 
     class Keeping:
+        seed = 0
+
         def keep(self, masks: Tensor) -> Tensor:
             kept.append(masks)
             return torch.zeros(len(masks))
 
-    walk(Keeping(), values, STEPS, seed=0)  # type: ignore[arg-type]
+    walk(Keeping(), values, STEPS)  # type: ignore[arg-type]
     deletion, insertion = kept[0].chunk(2)
     assert torch.equal(deletion, 1 - insertion)
     assert torch.equal(deletion.sum(dim=(1, 2, 3)), 400 - 8.0 * torch.arange(51))
@@ -121,11 +123,14 @@ def test_ties_favour_no_corner() -> None:
         kept: list[Tensor] = []
 
         class Keeping:
+            def __init__(self, seed: int) -> None:
+                self.seed = seed
+
             def keep(self, masks: Tensor, kept: list[Tensor] = kept) -> Tensor:
                 kept.append(masks)
                 return torch.zeros(len(masks))
 
-        walk(Keeping(), np.ones(GRID, np.float32), STEPS, seed)  # type: ignore[arg-type]
+        walk(Keeping(seed), np.ones(GRID, np.float32), STEPS)  # type: ignore[arg-type]
         moved += 1 - kept[0][15].numpy()
     assert (np.abs(moved / 300 - 0.5) < 0.13).all()
 

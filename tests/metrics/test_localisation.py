@@ -91,6 +91,17 @@ def test_iou_is_that_of_the_best_threshold_on_the_events_frames() -> None:
     assert iou(second, mask, event) == pytest.approx(0.5)
 
 
+def test_equal_values_favour_no_place() -> None:
+    mask, event = scene()
+    flat = np.ones(GRID, np.float32)
+    assert pointing(flat, mask, event) == 2 / 8  # tokens that the actor touches
+    assert pointing(flat[:, ::-1, ::-1], mask[:, ::-1, ::-1], event) == 2 / 8
+    for turned in (mask, mask[:, ::-1], mask[:, :, ::-1]):
+        assert iou(flat, turned, event) == 1 / 4  # all four tokens or none
+    second = only(0, 1, 1)
+    assert iou(second, mask, event) == pytest.approx(1 / 4)
+
+
 def test_the_share_of_twins_is_that_of_the_one_who_is_asked_for() -> None:
     mask, event = scene()
     rival = np.zeros_like(mask)

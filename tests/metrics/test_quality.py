@@ -17,9 +17,9 @@ from staa_cli.cli import run
 from staa_cli.cli.benchmark import _listed
 from staa_cli.config import PostSettings
 from staa_cli.errors import UsageError
-from staa_cli.methods import Options
+from staa_cli.methods import Options, fitting
 from staa_cli.metrics.base import BASELINES
-from staa_cli.metrics.datasets import open_dataset
+from staa_cli.metrics.datasets import EventClips, open_dataset
 from staa_cli.metrics.quality import Benchmark, _rows, measure_quality
 from staa_cli.models.loading import LoadedModel, load_model
 from staa_cli.synthetic.events import LABELS
@@ -151,6 +151,9 @@ def test_a_folder_of_videos_is_scored_and_what_does_not_decode_is_named(
     assert [row["n"] for row in result["results"]] == [2, 2]
     assert run([*line, "--metrics", "pointing"]) == 2
     assert "no ground truth, which pointing would need" in capsys.readouterr().err
+    few = [*line[:-1], "--metrics", "polarity_violations", "--clips", "1"]
+    assert run(few) == 0
+    assert "1 of 3 videos" in capsys.readouterr().out
     (tmp_path / "a.mp4").unlink()
     (tmp_path / "b [x].mp4").unlink()
     assert run(line) == 3
@@ -174,6 +177,32 @@ def test_the_command_prints_one_json_object(capsys: pytest.CaptureFixture[str]) 
     assert result["schema_version"] == 1
     assert [row["method"] for row in result["results"]] == ["staa", "random"]
     assert set(result["results"][0]) == {"method", "metric", "mean", "low", "high", "n"}
+
+
+@pytest.mark.parametrize(("into", "words"), [("kept", "goes on from it"), ("", "nothing is kept")])
+def test_an_interrupt_tells_what_is_kept(
+    into: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("staa_cli.metrics.quality.measure_quality", stop)
+    line = ["benchmark", "quality", "--methods", "staa", "--metrics", "pointing", "--clips", "8"]
+    assert run([*line, "--into", str(tmp_path / into)] if into else line) == 130
+    assert words in capsys.readouterr().err
+
+
+def test_a_method_that_does_not_fit_is_told_before_any_clip_is_explained() -> None:
+    own = load_model("test_videomae")
+    with pytest.raises(UsageError, match="staa-published reads a class token"):
+        Benchmark(own, EventClips("events", 0, "test"), ("staa", "staa-published"), (), Options())
+    names = fitting(own.module, own.layout, Options())
+    assert "staa-published" not in names
+    assert {"staa", "staa-class", "rollout", "kernel-shap", "random"} <= set(names)
 
 
 def test_a_metric_that_says_nothing_about_any_clip_is_left_out() -> None:

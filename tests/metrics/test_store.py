@@ -58,12 +58,23 @@ def test_another_benchmark_is_not_mixed_in(tmp_path: Path) -> None:
         Store(path, HEADER)
 
 
+@pytest.mark.parametrize("differs", [{"precision": "bf16"}, {"device": "cuda"}])
+def test_scores_of_another_precision_or_device_are_not_mixed_in(
+    model: LoadedModel, tmp_path: Path, differs: dict[str, str]
+) -> None:
+    data = open_dataset("events", model, 2)
+    header = store_header(Benchmark(model, data, ("staa",), ("pointing",), Options()))
+    Store(tmp_path / "scores.ndjson", header)
+    with pytest.raises(UsageError, match=f"another {next(iter(differs))}"):
+        Store(tmp_path / "scores.ndjson", header | differs)
+
+
 def test_a_stopped_benchmark_goes_on_and_ends_the_same(
     model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, options = open_dataset("events", model, 2), Options(seed=2)
     path, explained = tmp_path / "scores.ndjson", []
-    real = quality.explain_clips
+    real = quality.explain_clip
 
     def benchmark(*metrics: str, kept: bool = True) -> Benchmark:
         found = Benchmark(model, data, ("staa", "random"), metrics, options, 2)
@@ -76,12 +87,12 @@ def test_a_stopped_benchmark_goes_on_and_ends_the_same(
         return real(*words)  # type: ignore[arg-type]
 
     whole = measure_quality(benchmark("pointing", "iou", kept=False), 20)
-    monkeypatch.setattr(quality, "explain_clips", stop)
+    monkeypatch.setattr(quality, "explain_clip", stop)
     with pytest.raises(KeyboardInterrupt):
         measure_quality(benchmark("pointing", "iou"), 20)
-    monkeypatch.setattr(quality, "explain_clips", lambda *w: explained.append(w) or real(*w))
+    monkeypatch.setattr(quality, "explain_clip", lambda *w: explained.append(w) or real(*w))
     assert measure_quality(benchmark("pointing", "iou"), 20) == whole
-    assert len(explained) == 6  # three batches by two methods, and none of them twice
+    assert len(explained) == 2 * whole["correct"]  # none of them twice
     # A finished one asks nothing more, and a longer one only about what is new.
     asked: list[None] = []
     handle = model.module.register_forward_hook(lambda *_: asked.append(None))

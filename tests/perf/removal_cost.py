@@ -83,7 +83,7 @@ def jobs_of(name: str) -> dict[str, Callable[[], object]]:
     return {
         "100 passes": lambda: plain(100),
         "256 passes": lambda: plain(256),
-        "deletion and insertion": lambda: walk(copies(), values, STEPS, 0),
+        "deletion and insertion": lambda: walk(copies(), values, STEPS),
         "frame-shapley": lambda: run("frame-shapley"),
         "kernel-shap": lambda: run("kernel-shap"),
         "Captum's KernelShap": captum_shap,

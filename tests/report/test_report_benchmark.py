@@ -36,7 +36,9 @@ def result() -> dict[str, Any]:
         "seed": 1,
     }
     facts |= {"scored": 9, "mask_share": 0.04}
-    return {**facts, "correct": 9, "clips": 10, "fill": "blur", "results": rows}
+    return {**facts, "correct": 9, "clips": 10, "options": {"fill": "blur"}, "results": rows} | {
+        "forwards": {"staa": 1.0, "rollout": 100.0, "random": 0.0}
+    }
 
 
 @pytest.mark.parametrize(
@@ -61,9 +63,9 @@ def test_nothing_is_to_be_beaten_where_asking_no_model_is_perfect() -> None:
 
 def test_the_table_marks_what_does_not_beat_the_baselines_and_which_way_is_better() -> None:
     text = markdown(result())
-    assert "| method | pointing ↑ | deletion ↓ |" in text
-    assert "| staa | 0.90 (0.85 to 0.95) | 0.30 (0.25 to 0.35) ! |" in text
-    assert "| random | 0.20 (0.15 to 0.25) | 0.20 (0.15 to 0.25) |" in text
+    assert "| method | forwards | pointing ↑ | deletion ↓ |" in text
+    assert "| staa | 1 | 0.90 (0.85 to 0.95) | 0.30 (0.25 to 0.35) ! |" in text
+    assert "| random | 0 | 0.20 (0.15 to 0.25) | 0.20 (0.15 to 0.25) |" in text
 
 
 def test_the_table_tells_differences_and_which_of_them_are_sure() -> None:
@@ -87,8 +89,8 @@ def test_files_are_written(tmp_path: Path) -> None:
 
 
 def test_marks_stand_where_their_numbers_are() -> None:
-    costs = {"staa": 1.0, "rollout": 100.0, "random": 0.0}
-    image = np.asarray(scatter_image(result(), costs, "pointing")).astype(int)
+    costs = result()["forwards"]
+    image = np.asarray(scatter_image(result(), "pointing")).astype(int)
     area = scatter._AREA
     for method, mean, colour in (
         ("staa", 0.9, scatter._OWN),
@@ -99,6 +101,13 @@ def test_marks_stand_where_their_numbers_are() -> None:
         x = scatter._x(costs[method], 100.0)
         y = round(area.top + (1 - mean / top) * area.height)
         assert np.abs(image[y, x] - colour).max() < 12
+
+
+@pytest.mark.parametrize("mean", [0.0, -0.5])
+def test_a_picture_of_nothing_above_zero_is_drawn(mean: float) -> None:
+    alone = {"method": "centre", "metric": "pointing", "mean": mean, "low": mean, "high": mean}
+    facts = result() | {"results": [alone], "forwards": {"centre": 0.0}}
+    assert scatter_image(facts, "pointing").size == (1600, 900)
 
 
 def test_names_of_many_methods_touch_nothing_and_stay_inside() -> None:
