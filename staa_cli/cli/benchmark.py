@@ -30,7 +30,7 @@ staa benchmark cost --methods all
 """
 
 _SETTINGS = {
-    "Model": "model device precision threads",
+    "Model": "model arch labels device precision threads",
     "Attribution": "method.layers method.combine method.fill method.samples",
 }
 _POST = " post.threshold post.threshold_value post.focus_sigma post.focus_gamma"
@@ -196,6 +196,9 @@ def cost(
     no_memory: Annotated[
         bool, typer.Option("--no-memory", help="Do not measure memory, a process a method.")
     ] = False,
+    into: Annotated[
+        Path | None, _option("--into", "DIR", "Write the numbers and a table there, too.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     console: Console,
     loaded: Loaded,
@@ -203,6 +206,7 @@ def cost(
     """Say what methods cost beside a plain forward pass: passes, time, and memory."""
     from staa_cli.metrics.cost import measure_cost
     from staa_cli.pipeline import method_options, open_model
+    from staa_cli.report.benchmark import cost_table, write_cost
 
     if rounds < 1:
         raise UsageError(f"--rounds: at least 1, not {rounds}")
@@ -214,25 +218,16 @@ def cost(
             rounds=rounds,
             memory=not no_memory,
             options=options,
+            arch=loaded.settings.arch,
             on_progress=lambda done, total: progress.stage("cost", "measuring", done, total),
         )
+    if into is not None:
+        for path in write_cost(result, into):
+            console.message(str(path))
     if json:
         put_json(console, result)
         return
-    head = (
-        f"{result['model']} on {result['device']}: a plain forward pass of one clip takes "
-        f"{result['forward_s'] * 1000:.0f} ms (median of {result['rounds']})"
-    )
-    rows = [
-        (
-            row["method"],
-            f"{row['forwards']:,.0f}",
-            f"{row['wall_ratio']:,.2f}",
-            "-" if row["memory_ratio"] is None else f"{row['memory_ratio']:.2f}",
-        )
-        for row in result["results"]
-    ]
-    columns = ("METHOD", "FORWARDS", "TIME / PLAIN", "PEAK MEMORY / PLAIN")
+    head, columns, rows = cost_table(result)
     put(console, head + "\n\n" + table(columns, rows, terminal_width(sys.stdout)))
 
 

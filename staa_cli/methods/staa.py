@@ -49,7 +49,7 @@ class Staa(Method):
     """
 
     summary = "attention path from the class token through space and time"
-    source = "arXiv 2411.00630"
+    source = "arXiv 2411.00630; how blocks are contrasted is staa's own"
     units = "share of attention"
     heeds = frozenset({"layers", "combine"})
 

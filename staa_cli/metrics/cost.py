@@ -1,16 +1,18 @@
 """What a method costs beside a plain forward pass: passes, time, and memory.
 
 Time is measured in interleaved rounds within one process; memory in a process of its own for each
-method, since a process never forgets its peak: ``python -m staa_cli.metrics.cost MODEL METHOD``.
+method, since a process never forgets its peak: ``python -m staa_cli.metrics.cost JSON``.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -34,6 +36,7 @@ def measure_cost(
     rounds: int = 5,
     memory: bool = True,
     options: Options | None = None,
+    arch: str | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Methods in, their forward passes, wall and memory ratios out, as plain data.
@@ -44,6 +47,7 @@ def measure_cost(
         rounds: of every method, one after the other and back again; the first more warms up.
         memory: measure it, in a process each; the model is loaded anew by its name.
         options: of all methods.
+        arch: what the model was loaded with, where its weights do not say it.
         on_progress: told (rounds and processes done, all of them).
 
     Raises:
@@ -52,7 +56,7 @@ def measure_cost(
     clip, options = noise(model), options or Options()
     jobs: dict[str, Callable[[], object]] = {PLAIN: lambda: predict_batch(model.module, clip)}
     for name in methods:
-        get_method(name)
+        get_method(name).check(model.module, model.layout, options)
         jobs[name] = lambda name=name: _explain(model, clip, name, options)  # type: ignore[misc]
     total = (rounds + 1) * len(jobs) + (len(jobs) if memory else 0)
     done = 0
@@ -70,11 +74,10 @@ def measure_cost(
                 counted[name] = found.forward_equivalents
             done += 1
             on_progress(done, total)
-    medians = {name: statistics.median(seconds[1:]) for name, seconds in times.items()}
-    peaks: dict[str, float] = {}
+    peaks: dict[str, int] = {}
     if memory:
         for name in jobs:
-            peaks[name] = peak_in_child(model, name)
+            peaks[name] = peak_in_child(model, name, options, arch)
             done += 1
             on_progress(done, total)
     return {
@@ -83,19 +86,29 @@ def measure_cost(
         "device": str(model.device),
         "threads": torch.get_num_threads(),
         "rounds": rounds,
-        "forward_s": medians[PLAIN],
-        "results": [_row(name, counted[name], medians, peaks) for name in methods],
+        "precision": model.precision,
+        "forward_s": statistics.median(times[PLAIN][1:]),
+        "results": [_row(name, counted[name], times, peaks) for name in methods],
     }
 
 
 def _row(
-    name: str, forwards: float, medians: Mapping[str, float], peaks: Mapping[str, float]
+    name: str,
+    forwards: float,
+    times: Mapping[str, Sequence[float]],
+    peaks: Mapping[str, int],
 ) -> dict[str, Any]:
+    """Ratios of medians; their range is that of the rounds, each beside its own plain pass."""
+    own, plain = times[name][1:], times[PLAIN][1:]
+    ratios = [mine / other for mine, other in zip(own, plain, strict=True)]
     return {
         "method": name,
         "forwards": forwards,
-        "wall_ratio": medians[name] / medians[PLAIN],
+        "wall_ratio": statistics.median(own) / statistics.median(plain),
+        "wall_low": min(ratios),
+        "wall_high": max(ratios),
         "memory_ratio": peaks[name] / peaks[PLAIN] if peaks else None,
+        "memory_above_bytes": peaks[name] - peaks[PLAIN] if peaks else None,
     }
 
 
@@ -111,31 +124,47 @@ def _explain(model: LoadedModel, clip: Tensor, name: str, options: Options) -> E
     return explain_batch(model.module, model.layout, clip, method, options, given=model.input)
 
 
-def peak_in_child(model: LoadedModel, name: str) -> float:
-    """Peak resident bytes of a process that loads the model and explains one clip by a method.
+def peak_in_child(model: LoadedModel, name: str, options: Options, arch: str | None = None) -> int:
+    """Peak bytes of a process that loads the model and explains one clip by a method.
+
+    Of the accelerator's memory where the model is on one that counts it, else resident.
 
     Raises:
         UnavailableError: the process failed.
     """
     named = model.info.source == "bundled" or model.info.source.startswith("random weights")
-    where = model.info.name if named else model.info.source
-    command = [sys.executable, "-m", "staa_cli.metrics.cost", where, name]
+    asked = {
+        "model": model.info.name if named else model.info.source,
+        "arch": arch,
+        "device": str(model.device),
+        "precision": model.precision,
+        "method": name,
+        "options": asdict(options),
+    }
+    command = [sys.executable, "-m", "staa_cli.metrics.cost", json.dumps(asked)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         told = (done.stderr.strip() or "no word").splitlines()[-1]
         raise UnavailableError(f"the memory of {name} cannot be measured: {told}")
-    return float(done.stdout)
+    return int(done.stdout)
 
 
-def main(where: str, name: str) -> None:
+def main(asked: str) -> None:
     """A child's part: one clip, and the peak on stdout."""
-    model = load_model(where, device="cpu")
+    facts = json.loads(asked)
+    given = facts["options"]
+    if isinstance(given["layers"], list):
+        given["layers"] = tuple(given["layers"])
+    model = load_model(
+        facts["model"], arch=facts["arch"], device=facts["device"], precision=facts["precision"]
+    )
     clip = noise(model)
-    if name == PLAIN:
+    if facts["method"] == PLAIN:
         predict_batch(model.module, clip)
     else:
-        _explain(model, clip, name, Options())
-    print(peak_memory_bytes())
+        _explain(model, clip, facts["method"], Options(**given))
+    on_cuda = model.device.type == "cuda"
+    print(torch.cuda.max_memory_allocated(model.device) if on_cuda else peak_memory_bytes())
 
 
 if __name__ == "__main__":

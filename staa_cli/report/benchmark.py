@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from staa_cli.files import atomic_path
+from staa_cli.files import atomic_path, output_errors
 from staa_cli.metrics.base import BASELINES, METRICS
 from staa_cli.report.files import json_text
 
 SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.md", "quality.png"
+COST_JSON, COST_MARKDOWN = "cost.json", "cost.md"
 LOSES = "!"
 """Stands beside a figure that does not beat every baseline's."""
 SURE = "*"
@@ -76,6 +77,11 @@ def _grid(
             [line[0], cost, *line[1:]]
             for line, cost in zip(lines, ["forwards", *told], strict=True)
         ]
+    return _table(lines)
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    """Cells, those of the first line being the head, as Markdown."""
     rows = [f"| {' | '.join(line)} |" for line in lines]
     return "\n".join([rows[0], "|---" * len(lines[0]) + "|", *rows[1:]])
 
@@ -109,14 +115,61 @@ def arrow(metric: str) -> str:
     return " ↑" if METRICS.get(metric).better == "higher" else " ↓"
 
 
+def cost_table(result: Mapping[str, Any]) -> tuple[str, list[str], list[tuple[str, ...]]]:
+    """What methods cost in, one line about the run, the names of columns, and rows out."""
+    head = (
+        f"{result['model']} on {result['device']}, {result['precision']}: a plain forward pass of "
+        f"one clip takes {result['forward_s'] * 1000:.0f} ms (median of {result['rounds']} rounds; "
+        "in brackets the lowest and the highest)"
+    )
+    rows: list[tuple[str, ...]] = [
+        (
+            row["method"],
+            f"{row['forwards']:,.0f}",
+            f"{row['wall_ratio']:,.2f} ({row['wall_low']:,.2f} to {row['wall_high']:,.2f})",
+            *_memory(row),
+        )
+        for row in result["results"]
+    ]
+    return head, ["METHOD", "FORWARDS", "TIME / PLAIN", "PEAK MEMORY / PLAIN", "ABOVE IT"], rows
+
+
+def _memory(row: Mapping[str, Any]) -> tuple[str, str]:
+    if row["memory_ratio"] is None:
+        return "-", "-"
+    return f"{row['memory_ratio']:.2f}", f"{row['memory_above_bytes'] / 2**20:,.0f} MiB"
+
+
+def write_cost(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
+    """Write what methods cost as numbers and as a table.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    head, columns, rows = cost_table(result)
+    lines = [[name.lower() for name in columns], *rows]
+    return _write(
+        folder, {COST_JSON: _json(result), COST_MARKDOWN: f"{head}.\n\n{_table(lines)}\n"}
+    )
+
+
 def write_results(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
     """Write the numbers and the table beside the scores.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    with atomic_path(folder / JSON) as part:
-        part.write_text(json_text(dict(result)) + "\n", encoding="utf-8")
-    with atomic_path(folder / MARKDOWN) as part:
-        part.write_text(markdown(result), encoding="utf-8")
-    return folder / JSON, folder / MARKDOWN
+    return _write(folder, {JSON: _json(result), MARKDOWN: markdown(result)})
+
+
+def _json(result: Mapping[str, Any]) -> str:
+    return json_text(dict(result)) + "\n"
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> tuple[Path, ...]:
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        with atomic_path(folder / name) as part:
+            part.write_text(text, encoding="utf-8")
+    return tuple(folder / name for name in texts)

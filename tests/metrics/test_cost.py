@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from staa_cli.cli import run
 from staa_cli.errors import UnavailableError, UsageError
+from staa_cli.methods import Options
 from staa_cli.metrics.cost import measure_cost, peak_in_child
 from staa_cli.models.loading import LoadedModel, load_model
 
@@ -40,17 +42,32 @@ def test_memory_is_that_of_a_process_of_its_own(model: LoadedModel) -> None:
     assert 0.9 < found["results"][0]["memory_ratio"] < 1.1
 
 
+def test_memory_is_measured_with_the_options_that_were_asked_for() -> None:
+    """Copies of a clip that are differentiated at once take far more than one alone."""
+    bundled = load_model("tiny-events")
+    few = peak_in_child(bundled, "staa", Options())
+    many = peak_in_child(bundled, "kernel-shap", Options(samples=80))
+    assert many - few > 20 * 2**20
+    with pytest.raises(UnavailableError, match="by 3 samples"):
+        peak_in_child(bundled, "kernel-shap", Options(samples=3))
+
+
 def test_a_child_that_fails_is_told_in_one_line(model: LoadedModel) -> None:
     with pytest.raises(UnavailableError, match="memory of nonsense cannot be measured"):
-        peak_in_child(model, "nonsense")
+        peak_in_child(model, "nonsense", Options())
     with pytest.raises(UsageError, match="nonsense"):
         measure_cost(model, ["nonsense"])
 
 
-def test_the_command_prints_a_table_or_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_a_table_or_json(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     line = "benchmark cost --model test_timesformer --methods staa,random --rounds 1 --no-memory"
     assert run(line.split()) == 0
     assert "TIME / PLAIN" in capsys.readouterr().out
-    assert run([*line.split(), "--json"]) == 0
+    assert run([*line.split(), "--json", "--into", str(tmp_path / "new")]) == 0
+    assert "| method | forwards | time / plain |" in (tmp_path / "new" / "cost.md").read_text()
+    (row, _) = json.loads((tmp_path / "new" / "cost.json").read_text())["results"]
+    assert row["wall_low"] <= row["wall_ratio"] <= row["wall_high"]
     told = json.loads(capsys.readouterr().out)
     assert [row["method"] for row in told["results"]] == ["staa", "random"]
