@@ -28,7 +28,7 @@ def methods(
     console: Console,
 ) -> None:
     """List the attribution methods: whether they speak of one class, and what they cost."""
-    from staa_cli.methods import list_methods
+    from staa_cli.methods import AUTO, list_methods
 
     found = list_methods()
     if json:
@@ -43,4 +43,5 @@ def methods(
         )
         for method in found
     ]
-    put(console, table(("NAME", "CLASS", "FORWARDS", "ABOUT"), rows, terminal_width(sys.stdout)))
+    told = table(("NAME", "CLASS", "FORWARDS", "ABOUT"), rows, terminal_width(sys.stdout))
+    put(console, f"{told}\n\nauto, the default: {', or '.join(AUTO)} where a model shows no more")

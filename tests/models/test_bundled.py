@@ -34,6 +34,8 @@ CARD = {
     "note": "knows nothing",
 }
 
+BUNDLED = sorted(read_cards())
+
 
 def test_a_card_and_its_weights_make_a_model(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(json.dumps(CARD))
@@ -72,8 +74,9 @@ def test_a_broken_card_is_told(text: str, tmp_path: Path) -> None:
         read_cards(tmp_path)
 
 
-def test_the_bundled_card_says_what_the_model_knows() -> None:
-    card = read_cards()["tiny-events"]
+@pytest.mark.parametrize("name", BUNDLED)
+def test_the_bundled_card_says_what_the_model_knows(name: str) -> None:
+    card = read_cards()[name]
     assert card.labels == LABELS
     assert (card.input.frames, card.input.size) == (FRAMES, (SIZE_PX, SIZE_PX))
     assert card.input.interval_s == INTERVAL_S
@@ -81,13 +84,12 @@ def test_the_bundled_card_says_what_the_model_knows() -> None:
     assert "--model" in card.note
 
 
-@pytest.mark.skipif(
-    not (WEIGHTS / "tiny-events.safetensors").exists(), reason="the bundled weights are not here"
-)
-def test_the_bundled_model_tells_events_apart() -> None:
+@pytest.mark.parametrize("name", BUNDLED)
+def test_the_bundled_model_tells_events_apart(name: str) -> None:
     from staa_cli.synthetic.events import STANDARD, clip_seed, event_clip
 
-    model = load_model("tiny-events", device="cpu")
+    assert (WEIGHTS / f"{name}.safetensors").stat().st_size < 8e6
+    model = load_model(name, device="cpu")
     clips = [event_clip(clip_seed("test", 0, index), STANDARD) for index in range(36)]
     logits = torch.cat([model.forward(model.preprocess(clip.frames)) for clip in clips])
     right = logits.argmax(dim=1) == torch.tensor([clip.label for clip in clips])
