@@ -19,6 +19,7 @@ from staa_cli.errors import ExitCode, InputError, UsageError
 
 if TYPE_CHECKING:
     from staa_cli.methods import Options
+    from staa_cli.metrics.quality import Benchmark
     from staa_cli.models.loading import LoadedModel
 
 _EXAMPLES = """
@@ -93,7 +94,7 @@ def quality(
 ) -> None:
     """Score methods: do they point to where and when it happened, and does the model need that?"""
     from staa_cli.metrics.datasets import open_dataset
-    from staa_cli.metrics.quality import Benchmark, measure_quality, store_header
+    from staa_cli.metrics.quality import Benchmark, store_header
     from staa_cli.metrics.store import Store
     from staa_cli.pipeline import method_options, open_model
     from staa_cli.report.benchmark import SCORES
@@ -117,18 +118,7 @@ def quality(
     )
     if into is not None:
         benchmark = replace(benchmark, store=Store(into / SCORES, store_header(benchmark)))
-    problems: list[tuple[str, InputError]] = []
-    try:
-        with console.progress(1) as progress:
-            result = measure_quality(
-                benchmark,
-                clips or data.count or CLIPS,
-                on_progress=lambda done, total: progress.stage(dataset, "scoring", done, total),
-                on_problem=lambda name, error: problems.append((name, error)),
-            )
-    except KeyboardInterrupt:
-        console.message(_kept(into))
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    result, problems = _measured(benchmark, clips or data.count or CLIPS, into, console)
     for name, error in problems:
         console.error(error, name)
     if not result["scored"] and not data.truth:
@@ -136,6 +126,28 @@ def quality(
     _tell(result, scores, into, json, console)
     if problems:
         raise typer.Exit(ExitCode.INPUT_FAILED)
+
+
+def _measured(
+    benchmark: Benchmark, clips: int, into: Path | None, console: Console
+) -> tuple[dict[str, Any], list[tuple[str, InputError]]]:
+    """The result, and which videos cannot be read; an interrupt is told what it leaves."""
+    from staa_cli.metrics.quality import measure_quality
+
+    problems: list[tuple[str, InputError]] = []
+    name = benchmark.dataset.name
+    try:
+        with console.progress(1) as progress:
+            result = measure_quality(
+                benchmark,
+                clips,
+                on_progress=lambda done, total: progress.stage(name, "scoring", done, total),
+                on_problem=lambda name, error: problems.append((name, error)),
+            )
+    except KeyboardInterrupt:
+        console.message(_kept(into))
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    return result, problems
 
 
 def _kept(into: Path | None) -> str:
