@@ -13,7 +13,7 @@ from staa_cli.config import Settings
 from staa_cli.errors import InputError, OutputError, StaaError
 from staa_cli.files import sha256_of
 from staa_cli.inputs import Job
-from staa_cli.methods import choose_method, get_method
+from staa_cli.methods import candidates, choose_method
 from staa_cli.models.cards import read_cards
 from staa_cli.models.hub import Announce
 from staa_cli.models.labels import read_labels
@@ -126,8 +126,7 @@ def plan_many(
         UsageError: a method or a class that does not exist.
         UnavailableError: no such model.
     """
-    if settings.method.name != "auto":
-        get_method(settings.method.name)
+    candidates(settings.method.name)
     known = _know(settings)
     find_target(settings.target, known.labels)
     return [_plan(job, known, settings, force, no_clobber) for job in jobs]

@@ -51,7 +51,7 @@ class MethodSettings:
 
     name: str = setting(
         "auto",
-        "attribution method: auto (the best in one pass), or one that `staa methods` lists",
+        "attribution method: auto (staa-class, or staa where that does not fit), or another",
         flag="--method",
     )
     layers: Literal["default", "last", "all"] | tuple[int, ...] = setting(

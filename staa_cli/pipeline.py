@@ -89,7 +89,7 @@ def explain_clip(
         model: from `load_model`.
         frames: uint8 [T, H, W, 3] RGB, or a float tensor [1, T, 3, h, w] already preprocessed.
         target: class to explain, by name or index; the most probable where None.
-        method: a name from `list_methods`, or auto: the best in one forward pass.
+        method: a name from `list_methods`, or auto: staa-class, or staa where that does not fit.
         options: of the method.
 
     Raises:

@@ -18,9 +18,7 @@ from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import ExitCode, InputError, UsageError
 
 if TYPE_CHECKING:
-    from staa_cli.methods import Options
     from staa_cli.metrics.quality import Benchmark
-    from staa_cli.models.loading import LoadedModel
 
 _EXAMPLES = """
 staa benchmark quality
@@ -93,6 +91,7 @@ def quality(
     loaded: Loaded,
 ) -> None:
     """Score methods: do they point to where and when it happened, and does the model need that?"""
+    from staa_cli.methods import named
     from staa_cli.metrics.datasets import open_dataset
     from staa_cli.metrics.quality import Benchmark, store_header
     from staa_cli.metrics.store import Store
@@ -110,7 +109,7 @@ def quality(
     benchmark = Benchmark(
         model,
         data,
-        _methods(methods, model, options),
+        named(methods, model.module, model.layout, options),
         scores,
         options,
         seed,
@@ -174,29 +173,11 @@ def _tell(
 
 
 def _metrics(names: str | None, truth: bool) -> list[str]:
+    from staa_cli.methods import listed
     from staa_cli.metrics.base import METRICS
 
     fit = [name for name, metric in METRICS.items() if truth or not metric.truth]
-    return _listed(names or ("pointing,energy,temporal_auc,iou" if truth else "faithfulness"), fit)
-
-
-def _methods(names: str, model: LoadedModel, options: Options) -> list[str]:
-    from staa_cli.methods import choose_method, fitting
-
-    best = choose_method("auto", model.module, model.layout, options).name
-    asked = ",".join(best if name == "auto" else name for name in _split(names))
-    return _listed(asked, fitting(model.module, model.layout, options))
-
-
-def _listed(names: str, known: Sequence[str]) -> list[str]:
-    """`A,B` as a list, each name once; `all` stands for every known one that is not named yet."""
-    return list(
-        dict.fromkeys(n for name in _split(names) for n in (known if name == "all" else [name]))
-    )
-
-
-def _split(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",")]
+    return listed(names or ("pointing,energy,temporal_auc,iou" if truth else "faithfulness"), fit)
 
 
 def cost(
@@ -216,6 +197,7 @@ def cost(
     loaded: Loaded,
 ) -> None:
     """Say what methods cost beside a plain forward pass: passes, time, and memory."""
+    from staa_cli.methods import named
     from staa_cli.metrics.cost import measure_cost
     from staa_cli.pipeline import method_options, open_model
     from staa_cli.report.benchmark import cost_table, write_cost
@@ -226,7 +208,7 @@ def cost(
     with console.progress(1) as progress:
         result = measure_cost(
             model,
-            _methods(methods, model, options),
+            named(methods, model.module, model.layout, options),
             rounds=rounds,
             memory=not no_memory,
             options=options,

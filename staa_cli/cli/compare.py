@@ -63,19 +63,18 @@ def compare(
     if len(jobs) != 1:
         raise UsageError(f"{video} is not one video", "give one; `staa explain` takes folders")
     from staa_cli import comparison
-    from staa_cli.methods import fitting
+    from staa_cli.methods import named
     from staa_cli.pipeline import method_options, open_model
 
-    if len(classes or ()) > 1 and methods is not None:
+    if classes and len(classes) > 1 and methods:
         raise UsageError(
             "methods or classes are compared, not both", "one --class, or no --methods"
         )
-    if len(classes or ()) == 1:
-        settings, classes = replace(settings, target=(classes or [""])[0]), None
+    if classes and len(classes) == 1:
+        settings, classes = replace(settings, target=classes[0]), None
     model = open_model(settings, console.message)
-    names = [name.strip() for name in (methods or _METHODS).split(",")]
-    if names == ["all"]:
-        names = fitting(model.module, model.layout, method_options(settings.method))
+    options = method_options(settings.method)
+    names = named(methods or _METHODS, model.module, model.layout, options)
     with console.progress(1) as progress:
 
         def tell(stage: str, done: int, total: int) -> None:

@@ -43,5 +43,6 @@ def methods(
         )
         for method in found
     ]
-    told = table(("NAME", "CLASS", "FORWARDS", "ABOUT"), rows, terminal_width(sys.stdout))
-    put(console, f"{told}\n\nauto, the default: {', or '.join(AUTO)} where a model shows no more")
+    put(console, table(("NAME", "CLASS", "FORWARDS", "ABOUT"), rows, terminal_width(sys.stdout)))
+    # Not among the rows: scripts cut names from them, and this is no method.
+    console.message(f"the default is auto: the first of {' and '.join(AUTO)} that fits the model")

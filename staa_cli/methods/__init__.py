@@ -6,6 +6,7 @@ token (`attribute`). It sees a model only through taps and its `AttentionLayout`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +22,17 @@ __all__ = [
     "Evidence",
     "Method",
     "Options",
+    "candidates",
     "choose_method",
     "fitting",
     "get_method",
     "list_methods",
+    "listed",
+    "named",
 ]
 
 AUTO = ("staa-class", "staa")
-"""What `auto` stands for: the first that the model can be read by. Chosen by measurement."""
+"""What `auto` stands for: the first that the model can be read by."""
 
 
 def get_method(name: str) -> Method:
@@ -40,21 +44,28 @@ def get_method(name: str) -> Method:
     return METHODS.get(name)
 
 
+def candidates(name: str) -> list[Method]:
+    """The methods that a name may stand for, the best first: one, or those of `auto`.
+
+    Raises:
+        UsageError: there is none of that name; the hint names the nearest.
+    """
+    return [get_method(each) for each in (AUTO if name == "auto" else (name,))]
+
+
 def choose_method(name: str, model: nn.Module, layout: AttentionLayout, options: Options) -> Method:
-    """The method of that name, which fits the model; of `auto`, the best in one forward pass.
+    """The method of that name, which fits the model; of `auto`, the first that does.
 
     Raises:
         UsageError: there is none, or it does not fit the model.
     """
-    *better, last = AUTO if name == "auto" else (name,)
-    for each in better:
-        method = get_method(each)
+    *better, last = candidates(name)
+    for method in better:
         with suppress(UsageError):
             method.check(model, layout, options)
             return method
-    method = get_method(last)
-    method.check(model, layout, options)
-    return method
+    last.check(model, layout, options)
+    return last
 
 
 def fitting(model: nn.Module, layout: AttentionLayout, options: Options) -> list[str]:
@@ -65,6 +76,22 @@ def fitting(model: nn.Module, layout: AttentionLayout, options: Options) -> list
             method.check(model, layout, options)
             found.append(name)
     return found
+
+
+def named(text: str, model: nn.Module, layout: AttentionLayout, options: Options) -> list[str]:
+    """Names of methods from ``A,B``, each once; ``auto`` as what it stands for.
+
+    ``all`` stands for every one that fits the model and is not named yet.
+    """
+    best = choose_method("auto", model, layout, options).name
+    names = listed(text, fitting(model, layout, options))
+    return list(dict.fromkeys(best if name == "auto" else name for name in names))
+
+
+def listed(text: str, known: Sequence[str]) -> list[str]:
+    """``A,B`` as a list, each name once; ``all`` stands for every known one not named yet."""
+    names = [name.strip() for name in text.split(",")]
+    return list(dict.fromkeys(n for name in names for n in (known if name == "all" else [name])))
 
 
 def list_methods() -> list[dict[str, Any]]:

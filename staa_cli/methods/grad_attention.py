@@ -39,7 +39,10 @@ class GradAttention(GradientMethod):
         return options.blocks(layout.depth, range(layout.depth))
 
     def attribute(self, evidence: Evidence) -> Reading:
-        """The row of relevances of what the head reads, [B, T', h, w]."""
+        """The row of relevances of what the head reads, [B, T', h, w].
+
+        Without the identity that it begins as: what a token is of itself says nothing about it.
+        """
         layers = _layers(evidence.layout, self.blocks(evidence.layout, evidence.options))
         shown: list[Attended] = [evidence.captured[layer] for layer in layers]  # type: ignore[misc]
         given = gradients_of(evidence, [seen.out for seen in shown if seen.out is not None])

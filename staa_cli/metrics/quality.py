@@ -256,7 +256,7 @@ def _score_method(benchmark: Benchmark, name: str, number: int, asked: Sequence[
     """Put a method's scores into the store; of a clip with several questions, their means."""
     rows = []
     for each in asked:
-        values, forwards = explain_clip(benchmark, name, each.inputs, each.target, number)
+        values, forwards = explain_one(benchmark, name, each.inputs, each.target, number)
         trial = Trial(
             values,
             each.copies,
@@ -290,7 +290,7 @@ def _explain_again(
         benchmark = replace(benchmark, model=replace(benchmark.model, module=module))
     clip = asked.inputs if inputs is None else inputs
     target = asked.target if target is None else target
-    return explain_clip(benchmark, name, clip, target, number)[0]
+    return explain_one(benchmark, name, clip, target, number)[0]
 
 
 def _rows(
@@ -312,7 +312,7 @@ def _rows(
     return rows
 
 
-def explain_clip(
+def explain_one(
     benchmark: Benchmark, name: str, inputs: Tensor, target: int, number: int
 ) -> tuple[Float32, float]:
     """A normalised clip [1, T, 3, h, w] in; a method's map [T', h, w], as it is scored, out.

@@ -43,7 +43,7 @@ def test_memory_is_that_of_a_process_of_its_own(model: LoadedModel) -> None:
 
 
 def test_memory_is_measured_with_the_options_that_were_asked_for() -> None:
-    """Copies of a clip that are differentiated at once take far more than one alone."""
+    """Many copies at once take far more than one clip."""
     bundled = load_model("tiny-events")
     few = peak_in_child(bundled, "staa", Options())
     many = peak_in_child(bundled, "kernel-shap", Options(samples=80))

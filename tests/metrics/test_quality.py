@@ -14,10 +14,9 @@ from small_videos import film
 from torch import Tensor
 
 from staa_cli.cli import run
-from staa_cli.cli.benchmark import _listed
 from staa_cli.config import PostSettings
 from staa_cli.errors import UsageError
-from staa_cli.methods import Options, fitting
+from staa_cli.methods import Options, fitting, listed, named
 from staa_cli.metrics.base import BASELINES
 from staa_cli.metrics.datasets import EventClips, open_dataset
 from staa_cli.metrics.quality import Benchmark, _rows, measure_quality
@@ -167,7 +166,7 @@ def test_a_folder_of_videos_is_scored_and_what_does_not_decode_is_named(
     [("b,x", ["b", "x"]), ("all", ["a", "b", "c"]), ("b,all", ["b", "a", "c"]), ("b,b", ["b"])],
 )
 def test_all_stands_for_the_rest(given: str, wanted: list[str]) -> None:
-    assert _listed(given, ["a", "b", "c"]) == wanted
+    assert listed(given, ["a", "b", "c"]) == wanted
 
 
 def test_the_command_prints_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,6 +202,9 @@ def test_a_method_that_does_not_fit_is_told_before_any_clip_is_explained() -> No
     names = fitting(own.module, own.layout, Options())
     assert "staa-published" not in names
     assert {"staa", "staa-class", "rollout", "kernel-shap", "random"} <= set(names)
+    asked = named("rollout, auto,staa-class,all", own.module, own.layout, Options())
+    assert asked[:2] == ["rollout", "staa-class"]
+    assert sorted(asked) == sorted(names)
 
 
 def test_a_metric_that_says_nothing_about_any_clip_is_left_out() -> None:

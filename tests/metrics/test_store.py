@@ -74,7 +74,7 @@ def test_a_stopped_benchmark_goes_on_and_ends_the_same(
 ) -> None:
     data, options = open_dataset("events", model, 2), Options(seed=2)
     path, explained = tmp_path / "scores.ndjson", []
-    real = quality.explain_clip
+    real = quality.explain_one
 
     def benchmark(*metrics: str, kept: bool = True) -> Benchmark:
         found = Benchmark(model, data, ("staa", "random"), metrics, options, 2)
@@ -87,10 +87,10 @@ def test_a_stopped_benchmark_goes_on_and_ends_the_same(
         return real(*words)  # type: ignore[arg-type]
 
     whole = measure_quality(benchmark("pointing", "iou", kept=False), 20)
-    monkeypatch.setattr(quality, "explain_clip", stop)
+    monkeypatch.setattr(quality, "explain_one", stop)
     with pytest.raises(KeyboardInterrupt):
         measure_quality(benchmark("pointing", "iou"), 20)
-    monkeypatch.setattr(quality, "explain_clip", lambda *w: explained.append(w) or real(*w))
+    monkeypatch.setattr(quality, "explain_one", lambda *w: explained.append(w) or real(*w))
     assert measure_quality(benchmark("pointing", "iou"), 20) == whole
     assert len(explained) == 2 * whole["correct"]  # none of them twice
     # A finished one asks nothing more, and a longer one only about what is new.

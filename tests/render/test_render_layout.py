@@ -22,8 +22,10 @@ SIZES = [
 LABELS = ["archery", "x" * 400, "putting on a very long label with no end in sight at all"]
 
 
-def layout(size, label="archery", clock_text="1:02:03.4 / 1:30:00.0"):
-    texts = Texts(label, "87 %", "staa · timesformer-base", clock_text, "0", "0.00031")
+def layout(
+    size, label="archery", clock_text="1:02:03.4 / 1:30:00.0", method="staa · timesformer-base"
+):
+    texts = Texts(label, "87 %", method, clock_text, "0", "0.00031")
     return plan(size, font_size(*size), texts, measure), texts
 
 
@@ -51,6 +53,14 @@ def test_texts_are_no_wider_than_their_boxes(size, label):
         assert measure(texts.clock, found.font_px) <= found.strip.clock.width
     if found.strip.legend:
         assert measure(texts.high, found.font_px) <= found.strip.legend.high.width
+
+
+@pytest.mark.parametrize("size", [(256, 256), (320, 240)])
+def test_a_method_of_a_long_named_model_is_still_told(size):
+    title = layout(size, method="rollout · " + "checkpoint-" * 20)[0].title
+    assert title.method
+    assert title.method_text.startswith("rollout · check")
+    assert title.method_text.endswith("…")
 
 
 @pytest.mark.parametrize("size", [s for s in SIZES if min(s) >= 240])
