@@ -51,7 +51,7 @@ def read_cards(folder: Path = WEIGHTS) -> dict[str, Card]:
         CheckpointError: a card is broken, which means a broken installation.
     """
     cards = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.glob("*.json"), key=lambda path: path.stem):
         try:
             cards[path.stem] = _card(path)
         except (OSError, ValueError, TypeError, KeyError) as error:
