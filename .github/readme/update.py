@@ -20,26 +20,34 @@ def commands(text: str) -> list[str]:
     return [match["command"] for match in PART.finditer(text)]
 
 
-def make(match: re.Match[str], word: str) -> str:
-    """A part as its command makes it, or as it is where the command does not contain `word`."""
-    command = match["command"]
-    if word not in command:
-        return match[0]
+def printed(command: str) -> str:
+    """What a command prints, as a README shows it."""
     print(f"$ {command}", file=sys.stderr)
     done = subprocess.run(
         command, shell=True, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
     )
     body = done.stdout.strip()
-    if not body.startswith(("|", "<", "!")):
+    if not body.startswith(("<", "!")) and "\n|---" not in body:  # not Markdown as it is
         body = f"```text\n{body}\n```"
-    return f"{match[1]}{body}\n{match[4]}"
+    return body
+
+
+def put(text: str, command: str, body: str) -> str:
+    """The README with another body in the part that a command makes."""
+    return PART.sub(
+        lambda match: f"{match[1]}{body}\n{match[4]}" if match["command"] == command else match[0],
+        text,
+    )
 
 
 def main() -> None:
-    """Rewrite README.md."""
+    """Rewrite README.md, part by part: edits made meanwhile stay, a later failure loses nothing."""
     readme = ROOT / "README.md"
     word = sys.argv[1] if len(sys.argv) > 1 else ""
-    readme.write_text(PART.sub(lambda match: make(match, word), readme.read_text()))
+    for command in commands(readme.read_text()):
+        if word in command:
+            body = printed(command)
+            readme.write_text(put(readme.read_text(), command, body))
 
 
 if __name__ == "__main__":
