@@ -103,7 +103,7 @@ def quality(
     if clips is not None and clips < 1:
         raise UsageError(f"--clips: at least 1, not {clips}")
     options = replace(method_options(loaded.settings.method), seed=seed)
-    model = open_model(loaded.settings)
+    model = open_model(loaded.settings, console.message)
     data = open_dataset(dataset, model, seed, split)  # type: ignore[arg-type]
     scores = _metrics(metrics, data.truth)
     benchmark = Benchmark(
@@ -204,7 +204,8 @@ def cost(
 
     if rounds < 1:
         raise UsageError(f"--rounds: at least 1, not {rounds}")
-    model, options = open_model(loaded.settings), method_options(loaded.settings.method)
+    model = open_model(loaded.settings, console.message)
+    options = method_options(loaded.settings.method)
     with console.progress(1) as progress:
         result = measure_cost(
             model,

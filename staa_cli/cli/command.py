@@ -66,6 +66,9 @@ _MESSAGES: dict[str, Any] = {
         str, typer.Option("--color", metavar="WHEN", help="Colour: auto, always, never. [auto]")
     ],
 }
+_OFFLINE = Annotated[
+    bool, typer.Option("--offline", help="Never use the network.", rich_help_panel="Model")
+]
 _CONFIG = Annotated[
     str | None,
     typer.Option(
@@ -87,8 +90,9 @@ def command(
     """Register a function as a command; its docstring's first paragraph is its help.
 
     The function receives a `console` and, where `settings` names groups of settings, `loaded`: the
-    settings in force. Every named setting becomes an option, described as the setting is. With
-    `alone`, it is what the group `app` does where no command of it is named.
+    settings in force. Every named setting becomes an option, described as the setting is; where the
+    model is one of them, it may be told to stay off the network. With `alone`, it is what the group
+    `app` does where no command of it is named.
     """
     names = {name: panel for panel, group in (settings or {}).items() for name in group.split()}
 
@@ -100,6 +104,8 @@ def command(
             state: State = ctx.obj
             state.console = extra = _console(given)
             shared: dict[str, Any] = {"console": extra}
+            if given.pop("offline", False):
+                os.environ["STAA_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
             if names:
                 flags = _flags(given, names)
                 shared["loaded"] = load_settings(given.pop("config"), flags, os.environ)
@@ -107,7 +113,10 @@ def command(
 
         parameters = {"ctx": inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)}
         parameters |= _setting_parameters(names) | _own(function)
-        parameters |= {"config": _parameter("config", _CONFIG, None)} if names else {}
+        if "model" in names:
+            parameters["offline"] = _parameter("offline", _OFFLINE, False)
+        if names:
+            parameters["config"] = _parameter("config", _CONFIG, None)
         parameters |= {name: _parameter(name, a, _unset(a)) for name, a in _MESSAGES.items()}
         run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
         run.__annotations__ = {name: p.annotation for name, p in parameters.items()}

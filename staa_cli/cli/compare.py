@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,14 +49,11 @@ def compare(
             help="Class that all methods explain; of several, each by one --method.",
         ),
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     console: Console,
     loaded: Loaded,
 ) -> None:
     """Put methods, or classes, side by side: panels in one video, and what each is worth."""
-    if offline:
-        os.environ["STAA_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
     settings = loaded.settings
     jobs = find_jobs([video], Path(settings.output.dir), recursive=False).jobs
     if len(jobs) != 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,7 +47,6 @@ _FromFile = Annotated[
 _Recursive = Annotated[
     bool, _flag("Look into subfolders of a folder.", "Inputs", "--recursive", "-r")
 ]
-_Offline = Annotated[bool, _flag("Never use the network.", "Model", "--offline")]
 _Json = Annotated[bool, _flag("Print reports on stdout.", "Output", "--json")]
 _Force = Annotated[bool, _flag("Explain again what is finished already.", "Run", "--force")]
 _NoClobber = Annotated[
@@ -73,7 +71,6 @@ def explain(
     *,
     recursive: _Recursive = False,
     from_file: _FromFile = None,
-    offline: _Offline = False,
     json: _Json = False,
     force: _Force = False,
     no_clobber: _NoClobber = False,
@@ -86,8 +83,6 @@ def explain(
     """Explain what a video model looked at: an annotated video and a report for every input."""
     if force and no_clobber:
         raise UsageError("--force and --no-clobber contradict each other", "give one of them")
-    if offline:
-        os.environ["STAA_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
     jobs = _jobs(inputs or [], from_file, loaded.settings.output.dir, recursive, console)
     _say_settings(loaded, console)
     from staa_cli import batch

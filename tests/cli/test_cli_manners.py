@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from small_videos import film
 
 from staa_cli import __version__
 from staa_cli.cli.command import SETTINGS
@@ -19,7 +20,10 @@ from staa_cli.config import keys
 from staa_cli.errors import ExitCode
 
 ROOT = Path(__file__).parent.parent.parent
-COMMANDS = ["explain", "models", "methods", "config", "config show", "doctor", "schema"]
+COMMANDS = [
+    *("explain", "compare", "benchmark", "benchmark quality", "benchmark cost", "models"),
+    *("models inspect", "methods", "config", "config show", "doctor", "schema"),
+]
 
 
 HEAVY = ("torch", "torchvision", "timm", "av", "PIL", "numpy", "imageio", "yaml", "rich")
@@ -207,3 +211,15 @@ def test_a_table_fits_its_terminal_and_never_cuts_a_word(
     monkeypatch.delenv("COLUMNS")
     names = [line.split()[0] for line in run("methods").out.splitlines()[1:]]
     assert names == [method["name"] for method in json.loads(run("methods", "--json").out)]
+
+
+@pytest.mark.parametrize("command", ["explain", "compare", "benchmark quality", "benchmark cost"])
+def test_every_command_that_opens_a_model_can_be_kept_off_the_network(
+    command: str, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STAA_OFFLINE", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, "0")  # set by the flag, put back afterwards
+    video = [] if "benchmark" in command else [str(film(tmp_path / "video.mp4", 8))]
+    done = run(*command.split(), *video, "--model", "hf-hub:nobody/nothing", "--offline")
+    assert done.code == 5
+    assert "nobody/nothing is not in the cache" in done.err
