@@ -2,14 +2,19 @@
 
     J_c[n] = A[n] * log(1 + exp(L_c[n] / sigma))
 
-A is the attention path (`staa`), L_c each token's part of the class's logit (`staa-logit`) added up
-over the last blocks, sigma their standard deviation over the clip. All come out of one forward
-pass. Attention alone does not know the class, and parts of a logit, which add up what every frame
-says, hardly know the time; a token that both speak for is what the class was read from. The plain
-product loses where a part of the actor happens to speak against the class, so what is written only
-weighs what is looked at: from about nothing, where it speaks against, over 0.7, where it says
-nothing, to its own size. Where `staa` contrasts blocks the path is as there, else it is the mean
-over the last blocks, too. Chosen by faithfulness and localisation on development clips.
+A is the attention path, L_c each token's part of the class's logit (`staa-logit`), where attention
+writes it added up over the last blocks, sigma their standard deviation over the clip. All come out
+of one forward pass. Attention alone does not know the class, and parts of a logit, which add up
+what every frame says, hardly know the time; a token that both speak for is what the class was read
+from. The plain product loses where a part of the actor happens to speak against the class, so what
+is written only weighs what is looked at: from about nothing, where it speaks against, over 0.7,
+where it says nothing, to its own size.
+
+The path is that of `staa`: contrasted as there where time is attended apart, else the mean over the
+last blocks. Where the head reads the mean of tokens that all attend to each other, it is the
+`rollout` through the last blocks: what such a token says it has from others, and the rows of one
+block alone do not tell from whom those had it. All chosen by faithfulness and localisation on
+development clips.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ import torch
 import torch.nn.functional as F
 
 from staa_cli.methods.base import Evidence, Method, Options, Reading, register
+from staa_cli.methods.rollout import Rollout
 from staa_cli.methods.staa import Staa, combination
 from staa_cli.methods.staa_logit import StaaLogit
 from staa_cli.models.taps import Tap
@@ -29,7 +35,7 @@ from staa_cli.schema import AttentionLayout
 BLOCKS = 4
 """From the top; what is kept of each is as large as one activation of the model."""
 
-_PATH, _PARTS = Staa(), StaaLogit()
+_PATH, _ROLLOUT, _PARTS = Staa(), Rollout(), StaaLogit()
 
 
 @register("staa-class")
@@ -44,7 +50,7 @@ class StaaClass(Method):
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """Those of both factors; of what both read, one."""
-        path = _PATH.taps(layout, _of_path(layout, options))
+        path = _path(layout, options).taps(layout, _of_path(layout, options))
         return list(dict.fromkeys([*path, *_PARTS.taps(layout, _last(layout, options))]))
 
     def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
@@ -53,16 +59,23 @@ class StaaClass(Method):
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
         """The last four, and those that the path contrasts, unless told otherwise."""
-        path = _PATH.blocks(layout, _of_path(layout, options))
+        path = _path(layout, options).blocks(layout, _of_path(layout, options))
         return tuple(sorted({*path, *_PARTS.blocks(layout, _last(layout, options))}))
 
     def attribute(self, evidence: Evidence) -> Reading:
         """The product, [B, T', h, w]."""
         layout, options = evidence.layout, evidence.options
-        path = _PATH.attribute(replace(evidence, options=_of_path(layout, options)))
+        chosen = replace(evidence, options=_of_path(layout, options))
+        path = _path(layout, options).attribute(chosen)
         parts = _PARTS.attribute(replace(evidence, options=_last(layout, options))).values
         sigma = parts.std(dim=(1, 2, 3), keepdim=True).clamp_min(torch.finfo(parts.dtype).tiny)
         return Reading(path.values * F.softplus(parts / sigma), path.cls_self_mass)
+
+
+def _path(layout: AttentionLayout, options: Options) -> Method:
+    """The method whose map is weighted; where blocks are to be combined in a named way, `staa`."""
+    rolled = layout.kind == "joint" and layout.pooling == "mean" and options.combine == "default"
+    return _ROLLOUT if rolled else _PATH
 
 
 def _last(layout: AttentionLayout, options: Options) -> Options:

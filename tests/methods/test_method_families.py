@@ -105,6 +105,21 @@ def test_the_class_matters_where_the_method_says_so(name: str, kind: str) -> Non
     assert speaks == ((name in BY_FRAMES and kind in FRAMES) or name in OF_CLASS)
 
 
+def test_where_the_mean_of_all_tokens_is_read_staa_class_weighs_the_rollout() -> None:
+    """But for blocks that are to be combined in a named way, which is staa's."""
+    kind = "test_videomae"
+    said = explain("staa-logit", kind).values
+    weight = np.logaddexp(0, said / said.std(axis=(1, 2, 3), keepdims=True, ddof=1))
+    for path, arguments in (
+        ("rollout", {}),
+        ("rollout", {"layers": (1,)}),
+        ("staa", {"layers": "all", "combine": "mean"}),
+    ):
+        found = explain("staa-class", kind, **arguments).values
+        looked = explain(path, kind, None, **arguments).values
+        np.testing.assert_allclose(found, looked * weight, rtol=1e-4)
+
+
 @pytest.mark.parametrize(("name", "kind"), sorted(MISFITS))
 def test_a_method_that_does_not_fit_says_so(name: str, kind: str) -> None:
     with pytest.raises(UsageError, match=name) as caught:

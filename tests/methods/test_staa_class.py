@@ -34,10 +34,11 @@ def test_a_token_counts_as_it_is_looked_at_and_as_it_speaks(
     assert {*np.sign(said.values).ravel()} == {-1, 1}
 
 
-def test_it_points_better_than_either_of_its_factors() -> None:
-    model = load_model("tiny-events")
+@pytest.mark.parametrize("name", ["tiny-events", "tiny-events-joint"])
+def test_more_of_it_is_on_the_actor_than_of_either_factor(name: str) -> None:
+    model = load_model(name)
     data = open_dataset("events", model, 6, "development")
-    methods = ("staa-class", "staa", "staa-logit")
+    methods = ("staa-class", "staa", "staa-logit", "rollout")
     found = measure_quality(Benchmark(model, data, methods, ("energy",), Options()), 24)
     both, *others = (row["mean"] for row in found["results"])
     assert both > 1.1 * max(others)
