@@ -83,9 +83,11 @@ def named(text: str, model: nn.Module, layout: AttentionLayout, options: Options
 
     ``all`` stands for every one that fits the model and is not named yet.
     """
-    best = choose_method("auto", model, layout, options).name
-    names = listed(text, fitting(model, layout, options))
-    return list(dict.fromkeys(best if name == "auto" else name for name in names))
+    asked = [
+        choose_method(name, model, layout, options).name if name == "auto" else name
+        for name in listed(text, fitting(model, layout, options))
+    ]
+    return list(dict.fromkeys(asked))
 
 
 def listed(text: str, known: Sequence[str]) -> list[str]:

@@ -57,10 +57,12 @@ def base_model() -> tuple[Any, Any]:
 
 def explained(model: Any, clip: Any) -> object:
     """One pass with the default method."""
-    from staa_cli.methods import Options, get_method
+    from staa_cli.methods import Options, choose_method
     from staa_cli.methods.explain import explain_batch
 
-    return explain_batch(model, model.layout(), clip, get_method("staa-class"), Options())
+    layout, options = model.layout(), Options()
+    method = choose_method("auto", model, layout, options)
+    return explain_batch(model, layout, clip, method, options)
 
 
 def peak_of(kind: str) -> int:
