@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -15,17 +16,15 @@ from staa_cli.attribution import check
 from staa_cli.clips import ClipReader
 from staa_cli.config import Settings
 from staa_cli.errors import UsageError
-from staa_cli.files import atomic_path, output_errors
+from staa_cli.files import atomic_path
 from staa_cli.methods import choose_method
 from staa_cli.metrics.statistics import rank_correlation
 from staa_cli.models.loading import LoadedModel
-from staa_cli.outputs import OnProgress
+from staa_cli.outputs import COMPARED, COMPARISON, OnProgress, check_free
 from staa_cli.pipeline import VideoExplanation, explain_video, find_target, method_options
 from staa_cli.report.document import plain
 from staa_cli.report.files import json_text
 from staa_cli.schema import SCHEMA_VERSION, Faithfulness, Float64
-
-VIDEO, REPORT = "compare.mp4", "compare.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,6 +207,11 @@ def document(comparison: Comparison) -> dict[str, Any]:
     return {name: plain(fact, name) for name, fact in facts.items()}
 
 
+def wanted_files(settings: Settings) -> list[str]:
+    """Names of the files that a comparison is written to, the numbers last."""
+    return [COMPARED, COMPARISON] if settings.output.annotated else [COMPARISON]
+
+
 def save(
     comparison: Comparison,
     folder: Path,
@@ -217,29 +221,37 @@ def save(
     """Write the panels, where the settings want an annotated video, and the numbers.
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: a file cannot be written, or one that is not staa's is in the way.
     """
-    with output_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    if settings.output.annotated:
-        from staa_cli.render.panels import Panels
-        from staa_cli.video import annotate
-
-        info = comparison.explanations[0].video
-        panels = Panels(comparison.explanations, settings.render)
-        steps = count(1)
-        with atomic_path(folder / VIDEO) as part:
-            annotate(
-                info,
-                part,
-                panels.draw,
-                size=panels.size,
-                preset=settings.render.preset,
-                crf=settings.render.crf,
-                on_frame=lambda _: on_progress("drawing", next(steps), info.frames),
+    names = wanted_files(settings)
+    check_free(folder, names)
+    with ExitStack() as both:  # so that the video never stands without the numbers
+        if COMPARED in names:
+            _draw(
+                comparison,
+                both.enter_context(atomic_path(folder / COMPARED)),
+                settings,
+                on_progress,
             )
-        written.append(folder / VIDEO)
-    with atomic_path(folder / REPORT) as part:
-        part.write_text(json_text(document(comparison)) + "\n", encoding="utf-8")
-    return (*written, folder / REPORT)
+        numbers = both.enter_context(atomic_path(folder / COMPARISON))
+        numbers.write_text(json_text(document(comparison)) + "\n", encoding="utf-8")
+    return tuple(folder / name for name in names)
+
+
+def _draw(comparison: Comparison, path: Path, settings: Settings, on_progress: OnProgress) -> None:
+    """The panels as a video."""
+    from staa_cli.render.panels import Panels
+    from staa_cli.video import annotate
+
+    info = comparison.explanations[0].video
+    panels = Panels(comparison.explanations, settings.render)
+    steps = count(1)
+    annotate(
+        info,
+        path,
+        panels.draw,
+        size=panels.size,
+        preset=settings.render.preset,
+        crf=settings.render.crf,
+        on_frame=lambda _: on_progress("drawing", next(steps), info.frames),
+    )

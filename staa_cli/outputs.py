@@ -1,7 +1,8 @@
 """Everything that is written for one video, in an order that survives a kill at any moment.
 
 `report.json` comes last and says that the rest is there. While work is under way, `.staa-writing`
-lists the names that are staa's own, so that the next run may replace them and nothing else.
+lists the names that are staa's own, so that the next run may replace them and nothing else. A
+comparison's files, which none goes on from, are staa's where its `compare.json` is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ REPORT = "report.json"
 ANNOTATED = "annotated.mp4"
 STORYBOARD = "storyboard.png"
 GIF = "annotated.gif"
+COMPARED = "compare.mp4"
+COMPARISON = "compare.json"
 _MARK = ".staa-writing"
 
 OnProgress = Callable[[str, int, int], None]
@@ -121,11 +124,13 @@ def _own_names(folder: Path) -> set[str]:
     own = set(mark.read_text().splitlines()) if mark.is_file() else set()
     if _own_report(folder) is not None:
         own |= {ANNOTATED, STORYBOARD, GIF, *(writer.file for writer in WRITERS.values())}
+    if _own_report(folder, COMPARISON) is not None:
+        own |= {COMPARED, COMPARISON}
     return own
 
 
-def _own_report(folder: Path) -> dict[str, Any] | None:
-    path = folder / REPORT
+def _own_report(folder: Path, name: str = REPORT) -> dict[str, Any] | None:
+    path = folder / name
     if not path.is_file():
         return None
     try:

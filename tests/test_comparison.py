@@ -12,7 +12,7 @@ from small_videos import HEIGHT, WIDTH, asked, film
 
 from staa_cli.comparison import Comparison, compare_video, document, save
 from staa_cli.config import MethodSettings, Settings
-from staa_cli.errors import UsageError
+from staa_cli.errors import OutputError, UsageError
 from staa_cli.metrics.statistics import rank_correlation
 from staa_cli.models.loading import LoadedModel, load_model
 from staa_cli.pipeline import explain_video
@@ -124,6 +124,22 @@ def test_panels_and_numbers_are_written(compared: Comparison, tmp_path: Path) ->
 
 def test_only_numbers_where_no_video_is_wanted(compared: Comparison, tmp_path: Path) -> None:
     assert [p.name for p in save(compared, tmp_path, asked())] == ["compare.json"]
+
+
+@pytest.mark.parametrize("name", ["compare.mp4", "compare.json"])
+def test_what_somebody_else_wrote_is_not_replaced(
+    compared: Comparison, tmp_path: Path, name: str
+) -> None:
+    theirs = tmp_path / name
+    theirs.write_text('{"agreement": "mine"}')
+    settings = asked(output={"annotated": True})
+    with pytest.raises(OutputError, match=rf"{name} is in the way"):
+        save(compared, tmp_path, settings)
+    assert theirs.read_text() == '{"agreement": "mine"}'
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    theirs.unlink()
+    for _ in range(2):  # its own are
+        assert len(save(compared, tmp_path, settings)) == 2
 
 
 @pytest.mark.parametrize(

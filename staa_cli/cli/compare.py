@@ -14,7 +14,7 @@ from staa_cli.cli.command import SETTINGS, command, put, put_json
 from staa_cli.config import Loaded
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import UsageError
-from staa_cli.inputs import find_jobs
+from staa_cli.inputs import Job, find_jobs
 
 _EXAMPLES = """
 staa compare video.mp4
@@ -55,11 +55,10 @@ def compare(
 ) -> None:
     """Put methods, or classes, side by side: panels in one video, and what each is worth."""
     settings = loaded.settings
-    jobs = find_jobs([video], Path(settings.output.dir), recursive=False).jobs
-    if len(jobs) != 1:
-        raise UsageError(f"{video} is not one video", "give one; `staa explain` takes folders")
+    job = _only_job(video, settings.output.dir)
     from staa_cli import comparison
     from staa_cli.methods import named
+    from staa_cli.outputs import check_free
     from staa_cli.pipeline import method_options, open_model
 
     if classes and len(classes) > 1 and methods:
@@ -68,23 +67,24 @@ def compare(
         )
     if classes and len(classes) == 1:
         settings, classes = replace(settings, target=classes[0]), None
+    check_free(job.folder, comparison.wanted_files(settings))
     model = open_model(settings, console.message)
     options = method_options(settings.method)
     names = named(methods or _METHODS, model.module, model.layout, options)
     with console.progress(1) as progress:
 
         def tell(stage: str, done: int, total: int) -> None:
-            progress.stage(shown(jobs[0].source.name), stage, done, total)
+            progress.stage(shown(job.source.name), stage, done, total)
 
         found = comparison.compare_video(
-            jobs[0].source,
+            job.source,
             model,
             methods=() if classes else names,
             classes=classes or (),
             settings=settings,
             on_progress=tell,
         )
-        paths = comparison.save(found, jobs[0].folder, settings, tell)
+        paths = comparison.save(found, job.folder, settings, tell)
     facts = comparison.document(found)
     if json:
         put_json(console, facts)
@@ -94,6 +94,13 @@ def compare(
         console.warning(warning)
     for path in paths:
         console.message(str(path))
+
+
+def _only_job(video: str, output_dir: str) -> Job:
+    jobs = find_jobs([video], Path(output_dir), recursive=False).jobs
+    if len(jobs) != 1:
+        raise UsageError(f"{video} is not one video", "give one; `staa explain` takes folders")
+    return jobs[0]
 
 
 def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
