@@ -20,11 +20,13 @@ from staa_cli.files import atomic_path
 from staa_cli.methods import choose_method
 from staa_cli.metrics.statistics import rank_correlation
 from staa_cli.models.loading import LoadedModel
-from staa_cli.outputs import COMPARED, COMPARISON, OnProgress, check_free
+from staa_cli.outputs import OnProgress, check_free
 from staa_cli.pipeline import VideoExplanation, explain_video, find_target, method_options
 from staa_cli.report.document import plain
 from staa_cli.report.files import json_text
 from staa_cli.schema import SCHEMA_VERSION, Faithfulness, Float64
+
+VIDEO, NUMBERS = "compare.mp4", "compare.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,9 +209,17 @@ def document(comparison: Comparison) -> dict[str, Any]:
     return {name: plain(fact, name) for name, fact in facts.items()}
 
 
-def wanted_files(settings: Settings) -> list[str]:
-    """Names of the files that a comparison is written to, the numbers last."""
-    return [COMPARED, COMPARISON] if settings.output.annotated else [COMPARISON]
+def check_writable(folder: Path, settings: Settings) -> None:
+    """See that nothing of somebody else's stands where a comparison would be written.
+
+    Raises:
+        OutputError: a file of such a name is there that staa did not write.
+    """
+    check_free(folder, _wanted_files(settings), owner=NUMBERS)
+
+
+def _wanted_files(settings: Settings) -> list[str]:
+    return [VIDEO, NUMBERS] if settings.output.annotated else [NUMBERS]
 
 
 def save(
@@ -223,17 +233,17 @@ def save(
     Raises:
         OutputError: a file cannot be written, or one that is not staa's is in the way.
     """
-    names = wanted_files(settings)
-    check_free(folder, names)
+    names = _wanted_files(settings)
+    check_writable(folder, settings)
     with ExitStack() as both:  # so that the video never stands without the numbers
-        if COMPARED in names:
+        if VIDEO in names:
             _draw(
                 comparison,
-                both.enter_context(atomic_path(folder / COMPARED)),
+                both.enter_context(atomic_path(folder / VIDEO)),
                 settings,
                 on_progress,
             )
-        numbers = both.enter_context(atomic_path(folder / COMPARISON))
+        numbers = both.enter_context(atomic_path(folder / NUMBERS))
         numbers.write_text(json_text(document(comparison)) + "\n", encoding="utf-8")
     return tuple(folder / name for name in names)
 

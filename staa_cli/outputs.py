@@ -1,8 +1,7 @@
 """Everything that is written for one video, in an order that survives a kill at any moment.
 
 `report.json` comes last and says that the rest is there. While work is under way, `.staa-writing`
-lists the names that are staa's own, so that the next run may replace them and nothing else. A
-comparison's files, which none goes on from, are staa's where its `compare.json` is.
+lists the names that are staa's own, so that the next run may replace them and nothing else.
 """
 
 from __future__ import annotations
@@ -25,8 +24,6 @@ REPORT = "report.json"
 ANNOTATED = "annotated.mp4"
 STORYBOARD = "storyboard.png"
 GIF = "annotated.gif"
-COMPARED = "compare.mp4"
-COMPARISON = "compare.json"
 _MARK = ".staa-writing"
 
 OnProgress = Callable[[str, int, int], None]
@@ -97,36 +94,40 @@ def claim(folder: Path, names: Sequence[str]) -> None:
     """
     check_free(folder, names)
     with output_errors(folder):
-        own = _own_names(folder)
+        own = _own_names(folder, names)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _MARK).write_text("\n".join(sorted(own | set(names))) + "\n")
 
 
-def check_free(folder: Path, names: Sequence[str]) -> None:
+def check_free(
+    folder: Path, names: Sequence[str], owner: str = REPORT, option: str = "--output-dir"
+) -> None:
     """See that nothing of somebody else's stands where these names would be written.
+
+    Args:
+        folder: where they would.
+        names: of files.
+        owner: the JSON file among them; where staa wrote it, it wrote the others.
+        option: by which another folder is chosen.
 
     Raises:
         OutputError: a file of such a name is there that staa did not write.
     """
     with output_errors(folder):
-        own = _own_names(folder)
+        own = _own_names(folder, names, owner)
         foreign = [name for name in names if name not in own and (folder / name).exists()]
     if foreign:
         raise OutputError(
             f"{folder / foreign[0]} is in the way, and staa did not write it",
-            "move it away, or choose another folder with --output-dir",
+            f"move it away, or choose another folder with {option}",
         )
 
 
-def _own_names(folder: Path) -> set[str]:
+def _own_names(folder: Path, names: Sequence[str], owner: str = REPORT) -> set[str]:
     """Names in the folder that are staa's to replace."""
     mark = folder / _MARK
     own = set(mark.read_text().splitlines()) if mark.is_file() else set()
-    if _own_report(folder) is not None:
-        own |= {ANNOTATED, STORYBOARD, GIF, *(writer.file for writer in WRITERS.values())}
-    if _own_report(folder, COMPARISON) is not None:
-        own |= {COMPARED, COMPARISON}
-    return own
+    return own | set(names) if _own_report(folder, owner) is not None else own
 
 
 def _own_report(folder: Path, name: str = REPORT) -> dict[str, Any] | None:

@@ -95,8 +95,9 @@ def quality(
     from staa_cli.metrics.datasets import open_dataset
     from staa_cli.metrics.quality import Benchmark, store_header
     from staa_cli.metrics.store import Store
+    from staa_cli.outputs import check_free
     from staa_cli.pipeline import method_options, open_model
-    from staa_cli.report.benchmark import SCORES
+    from staa_cli.report.benchmark import JSON, MARKDOWN, PICTURE, SCORES
 
     if split not in ("test", "development"):
         raise UsageError(f"unknown split {split!r}", "test or development")
@@ -116,6 +117,7 @@ def quality(
         loaded.settings.post,
     )
     if into is not None:
+        check_free(into, (JSON, MARKDOWN, PICTURE), JSON, "--into")
         benchmark = replace(benchmark, store=Store(into / SCORES, store_header(benchmark)))
     result, problems = _measured(benchmark, clips or data.count or CLIPS, into, console)
     for name, error in problems:
@@ -199,11 +201,14 @@ def cost(
     """Say what methods cost beside a plain forward pass: passes, time, and memory."""
     from staa_cli.methods import named
     from staa_cli.metrics.cost import measure_cost
+    from staa_cli.outputs import check_free
     from staa_cli.pipeline import method_options, open_model
-    from staa_cli.report.benchmark import cost_table, write_cost
+    from staa_cli.report.benchmark import COST_JSON, COST_MARKDOWN, cost_table, write_cost
 
     if rounds < 1:
         raise UsageError(f"--rounds: at least 1, not {rounds}")
+    if into is not None:
+        check_free(into, (COST_JSON, COST_MARKDOWN), COST_JSON, "--into")
     model = open_model(loaded.settings, console.message)
     options = method_options(loaded.settings.method)
     with console.progress(1) as progress:

@@ -58,7 +58,6 @@ def compare(
     job = _only_job(video, settings.output.dir)
     from staa_cli import comparison
     from staa_cli.methods import named
-    from staa_cli.outputs import check_free
     from staa_cli.pipeline import method_options, open_model
 
     if classes and len(classes) > 1 and methods:
@@ -67,7 +66,7 @@ def compare(
         )
     if classes and len(classes) == 1:
         settings, classes = replace(settings, target=classes[0]), None
-    check_free(job.folder, comparison.wanted_files(settings))
+    comparison.check_writable(job.folder, settings)
     model = open_model(settings, console.message)
     options = method_options(settings.method)
     names = named(methods or _METHODS, model.module, model.layout, options)

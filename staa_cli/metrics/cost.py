@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from staa_cli import __version__
 from staa_cli.errors import UnavailableError
 from staa_cli.memory import peak_memory_bytes
 from staa_cli.methods import Options, get_method
@@ -82,6 +83,7 @@ def measure_cost(
             on_progress(done, total)
     return {
         "schema_version": SCHEMA_VERSION,
+        "staa_version": __version__,
         "model": model.info.name,
         "device": str(model.device),
         "threads": torch.get_num_threads(),

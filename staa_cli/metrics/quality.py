@@ -151,6 +151,7 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
     shares = [(store.get(n) or {})["share"] for n in scored]
     return {
         "schema_version": SCHEMA_VERSION,
+        "staa_version": __version__,
         "model": model.info.name,
         "weights_sha256": model.info.weights_sha256,
         "dataset": benchmark.dataset.name,
@@ -180,8 +181,8 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str | None]:
-    """Of what the figures come from; None for what is not there."""
-    found: dict[str, str | None] = {"staa": __version__}
+    """Of the libraries that the figures come from; None for what is not there."""
+    found: dict[str, str | None] = {}
     for name in ("torch", "captum"):
         try:
             found[name] = version(name)

@@ -178,6 +178,27 @@ def test_the_command_prints_one_json_object(capsys: pytest.CaptureFixture[str]) 
     assert set(result["results"][0]) == {"method", "metric", "mean", "low", "high", "n"}
 
 
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("quality --methods staa,random --metrics pointing --clips 2", "benchmark.md"),
+        ("cost --model test_timesformer --methods staa --rounds 1 --no-memory", "cost.json"),
+    ],
+)
+def test_results_replace_earlier_ones_and_nothing_of_anybody_elses(
+    line: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / name
+    theirs.write_text("mine")
+    command = ["benchmark", *line.split(), "--into", str(tmp_path), "-q"]
+    assert run(command) == 3
+    assert f"{name} is in the way" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert theirs.read_text() == "mine"
+    theirs.unlink()
+    assert [run(command), run(command)] == [0, 0]
+
+
 @pytest.mark.parametrize(("into", "words"), [("kept", "goes on from it"), ("", "nothing is kept")])
 def test_an_interrupt_tells_what_is_kept(
     into: str,
