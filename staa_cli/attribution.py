@@ -100,7 +100,7 @@ def attribute(
     background, copies = model.info.background, method.copies(model.layout, options)
     extra = 0.0
     if target is None and copies and len(reader) > 1:
-        target, extra = _most_probable(reader, model), 1.0
+        target, extra = most_probable(reader, model), 1.0
     wanted: Target = _Guess(background) if target is None else target
     explained = _explain(reader, model, method, options, wanted, "explaining")
     pooled = pool(explained.probabilities, background)
@@ -181,7 +181,7 @@ class _Guess:
         return guesses
 
 
-def _most_probable(reader: ClipReader, model: LoadedModel) -> int:
+def most_probable(reader: ClipReader, model: LoadedModel) -> int:
     """The class that all clips together are most probably of."""
 
     def predict(inputs: Tensor, numbers: Sequence[int]) -> Float32:

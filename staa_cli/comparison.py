@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from staa_cli import __version__, facts
-from staa_cli.attribution import check
-from staa_cli.clips import ClipReader
+from staa_cli.attribution import check, most_probable
 from staa_cli.config import Settings
 from staa_cli.errors import UsageError
 from staa_cli.files import atomic_path
@@ -21,7 +20,13 @@ from staa_cli.methods import choose_method
 from staa_cli.metrics.statistics import rank_correlation
 from staa_cli.models.loading import LoadedModel
 from staa_cli.outputs import OnProgress, check_free
-from staa_cli.pipeline import VideoExplanation, explain_video, find_target, method_options
+from staa_cli.pipeline import (
+    VideoExplanation,
+    explain_one,
+    find_target,
+    method_options,
+    open_clips,
+)
 from staa_cli.report.document import plain
 from staa_cli.report.files import json_text
 from staa_cli.schema import SCHEMA_VERSION, Faithfulness, Float64
@@ -37,9 +42,9 @@ class Comparison:
     """What each panel is of: a method's or a class's name."""
     explanations: tuple[VideoExplanation, ...]
     faithfulness: tuple[Faithfulness, ...]
-    """One for all methods; or one for each class."""
+    """One for all methods, or one for each class; none where it was not measured."""
     agreement: Float64
-    """[n, n] rank correlation of raw attributions, mean over clips; NaN where one is constant."""
+    """[n, n] rank correlation of raw attributions, mean over clips; NaN where one has no order."""
     seconds: tuple[float, ...]
     """In the model's passes, of each explanation."""
 
@@ -51,6 +56,7 @@ def compare_video(
     methods: Sequence[str] = (),
     classes: Sequence[str] = (),
     settings: Settings | None = None,
+    checked: bool = True,
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> Comparison:
     """A video in, its explanations by several methods, or for several classes, out.
@@ -61,6 +67,8 @@ def compare_video(
         methods: names of at least one method; they explain the same class.
         classes: names or indices of at least two classes, in place of methods.
         settings: everything else; the method is that of `classes`.
+        checked: whether faithfulness is measured, which asks about some 100 altered copies for
+            each method, baseline, and one of at most four clips.
         on_progress: called with (stage, done, total).
 
     Raises:
@@ -68,28 +76,20 @@ def compare_video(
         VideoError: the file does not open or decode.
     """
     settings = settings or Settings()
+    settings = replace(settings, output=replace(settings.output, check=False))  # all are, together
     options = method_options(settings.method)
     chosen = [choose_method(name, model.module, model.layout, options).name for name in methods]
     names = tuple(dict.fromkeys(classes or chosen))
     wanted = _variants(names, bool(classes), model, settings)
-    found: list[VideoExplanation] = []
-    for name, each in zip(names, wanted, strict=True):
-        # All methods speak of the class that the first has found.
-        target = each.target if each.target is not None or not found else _target(found[0])
-        tell = _named(name, on_progress)
-        found.append(
-            explain_video(path, model, settings=replace(each, target=target), on_progress=tell)
-        )
     fitted = model.fitted(settings.sampling.frames, settings.sampling.size)
-    reader = ClipReader(
-        found[0].video,
-        fitted,
-        found[0].clips,
-        batch_size=1,
-        on_progress=on_progress,
-        watch=facts.Stopwatch(),
-    )
-    groups = [[each] for each in found] if classes else [found]
+    _, _, reader = open_clips(path, fitted, settings, on_progress, facts.Stopwatch())
+    # All methods speak of one class, and none is charged for finding it.
+    probable = most_probable(reader, fitted) if settings.target is None and not classes else None
+    found = [
+        explain_one(path, model, each, _named(name, on_progress), probable)
+        for name, each in zip(names, wanted, strict=True)
+    ]
+    groups = ([[each] for each in found] if classes else [found]) if checked else []
     faithfulness = [
         check(
             reader,
@@ -124,24 +124,23 @@ def _variants(
     return [replace(settings, target=name) for name in names]
 
 
-def _target(explanation: VideoExplanation) -> str:
-    return str(explanation.prediction.target)
-
-
 def _named(name: str, on_progress: OnProgress) -> OnProgress:
     return lambda stage, done, total: on_progress(f"{name}: {stage}", done, total)
 
 
 def agreement(explanations: Sequence[VideoExplanation]) -> Float64:
-    """Rank correlation of every pair's raw attributions, mean over clips: [n, n]."""
+    """Rank correlation of every pair's raw attributions, mean over clips: [n, n].
+
+    Of clips in which both have an order; NaN where there are none.
+    """
     size = len(explanations)
     found = np.ones((size, size))
     for i in range(size):
         for j in range(i):
             pairs = zip(explanations[i].attributions, explanations[j].attributions, strict=True)
-            found[i, j] = found[j, i] = np.mean(
-                [rank_correlation(a.values, b.values) for a, b in pairs]
-            )
+            each = np.array([rank_correlation(a.values, b.values) for a, b in pairs])
+            told = each[~np.isnan(each)]
+            found[i, j] = found[j, i] = told.mean() if told.size else np.nan
     return found
 
 
@@ -183,7 +182,7 @@ def rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 def document(comparison: Comparison) -> dict[str, Any]:
     """A comparison as the plain data of compare.json."""
-    first, checked = comparison.explanations[0], comparison.faithfulness[0]
+    first, checked = comparison.explanations[0], next(iter(comparison.faithfulness), None)
     names = comparison.names
     warnings = [f"{w.code}: {w.text}" for each in comparison.explanations for w in each.warnings]
     asked = first.settings
@@ -194,8 +193,8 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "model": {"name": first.model.name, "weights_sha256": first.model.weights_sha256},
         "sampling": asked["sampling"],
         "options": {name: value for name, value in asked["method"].items() if name != "name"},
-        "fill": checked.fill,
-        "clips": list(checked.clips),
+        "fill": checked.fill if checked else None,
+        "clips": list(checked.clips) if checked else [],
         "rows": rows(comparison),
         "agreement": {
             one: {

@@ -134,7 +134,7 @@ def explain_video(
     if not isinstance(model, LoadedModel):
         settings = settings if model is None else replace(settings, model=model)
         model = open_model(settings)
-    return _explain(path, model, settings, _ignore if on_progress is None else on_progress)
+    return explain_one(path, model, settings, _ignore if on_progress is None else on_progress)
 
 
 def open_model(settings: Settings, announce: Announce = lambda line: None) -> LoadedModel:
@@ -152,14 +152,18 @@ def open_model(settings: Settings, announce: Announce = lambda line: None) -> Lo
     )
 
 
-def _explain(
-    path: str | Path, model: LoadedModel, settings: Settings, on_progress: OnProgress
-) -> VideoExplanation:
-    watch, trained = facts.Stopwatch(), model.input
-    model = model.fitted(settings.sampling.frames, settings.sampling.size)
-    options = method_options(settings.method)
-    method = choose_method(settings.method.name, model.module, model.layout, options)
-    target, reason = find_target(settings.target, model.labels)
+def open_clips(
+    path: str | Path,
+    model: LoadedModel,
+    settings: Settings,
+    on_progress: OnProgress,
+    watch: facts.Stopwatch,
+) -> tuple[VideoInfo, sampling.Plan, ClipReader]:
+    """What a video is, which of its frames a fitted model is to see, and what reads those.
+
+    Raises:
+        VideoError: the file does not open.
+    """
     with watch("probe"):
         info = probe(path)
     plan = plan_clips(info, model.input, settings)
@@ -171,6 +175,24 @@ def _explain(
         on_progress=on_progress,
         watch=watch,
     )
+    return info, plan, reader
+
+
+def explain_one(
+    path: str | Path,
+    model: LoadedModel,
+    settings: Settings,
+    on_progress: OnProgress,
+    probable: int | None = None,
+) -> VideoExplanation:
+    """As `explain_video`, of an open model; `probable` is its most probable class where known."""
+    watch, trained = facts.Stopwatch(), model.input
+    model = model.fitted(settings.sampling.frames, settings.sampling.size)
+    options = method_options(settings.method)
+    method = choose_method(settings.method.name, model.module, model.layout, options)
+    target, reason = find_target(settings.target, model.labels)
+    info, plan, reader = open_clips(path, model, settings, on_progress, watch)
+    target = probable if target is None else target
     found = attribute(reader, model, method, options, target)
     each = [Prediction(row, found.target, reason, model.labels) for row in found.probabilities]
     with watch("stitch"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from small_videos import HEIGHT, WIDTH, asked, film
 
-from staa_cli.comparison import Comparison, compare_video, document, save
+from staa_cli.comparison import Comparison, agreement, compare_video, document, save
 from staa_cli.config import MethodSettings, Settings
 from staa_cli.errors import OutputError, UsageError
 from staa_cli.metrics.statistics import rank_correlation
@@ -65,6 +66,27 @@ def test_agreement_is_the_mean_rank_correlation_over_clips(compared: Comparison)
     assert compared.agreement[0, 1] == compared.agreement[1, 0] == pytest.approx(np.mean(wanted))
     assert np.diag(compared.agreement).tolist() == [1, 1, 1]
     assert abs(compared.agreement[0, 2]) < 0.3  # noise agrees with nothing
+    blank = replace(logit[0], values=np.zeros_like(logit[0].values))  # has no order
+    one, two = (
+        replace(compared.explanations[index], attributions=(first, *rest))
+        for index, first, rest in ((0, rollout[0], rollout[1:]), (1, blank, logit[1:]))
+    )
+    assert agreement([one, two])[0, 1] == pytest.approx(np.mean(wanted[1:]))
+
+
+@pytest.mark.parametrize("methods", [("staa-class", "staa"), ("staa", "staa-class")])
+def test_the_class_is_found_once_and_at_nobodys_cost(
+    methods: tuple[str, ...], video: Path, model: LoadedModel
+) -> None:
+    settings = asked(output={"check": True})
+    found = compare_video(video, model, methods=methods, settings=settings, checked=False)
+    rows = document(found)["rows"]
+    assert [row["forward_equivalents"] for row in rows] == 2 * [len(found.explanations[0].clips)]
+    assert [each.prediction.reason for each in found.explanations] == ["top-1", "top-1"]
+    codes = [warning.code for each in found.explanations for warning in each.warnings]
+    assert not {"class-blind-method", "not-faithful"} & set(codes)  # nobody asked for either
+    assert all("faithfulness" not in row for row in rows)
+    assert document(found)["fill"] is None
 
 
 def test_classes_are_compared_by_a_method_that_speaks_of_them(

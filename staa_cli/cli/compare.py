@@ -22,7 +22,9 @@ staa compare video.mp4 --methods auto,rollout,grad-attention,integrated-gradient
 staa compare video.mp4 --model ./my-checkpoint --class pouring --class stirring
 staa compare video.mp4 --methods staa,staa-class --no-annotated --json
 """
-_METHODS = "auto,staa,grad-attention"
+_BESIDE = "staa,grad-attention"
+_PANEL = "Comparison"
+_AREAS = ("faithfulness", "insertion", "deletion")
 _SETTINGS = {panel: names.replace(" target ", " ") for panel, names in SETTINGS.items()}
 _SETTINGS["Output"] = "output.dir output.annotated"
 
@@ -38,7 +40,10 @@ def compare(
     methods: Annotated[
         str | None,
         typer.Option(
-            "--methods", metavar="A,B", help=f"Methods to compare, or all.  [default: {_METHODS}]"
+            "--methods",
+            metavar="A,B",
+            help=f"Methods to compare, or all. [that of --method,{_BESIDE}]",
+            rich_help_panel=_PANEL,
         ),
     ] = None,
     classes: Annotated[
@@ -47,8 +52,17 @@ def compare(
             "--class",
             metavar="CLASS",
             help="Class that all methods explain; of several, each by one --method.",
+            rich_help_panel=_PANEL,
         ),
     ] = None,
+    no_check: Annotated[
+        bool,
+        typer.Option(
+            "--no-check",
+            help="Do not measure faithfulness, which takes most of the time.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     console: Console,
     loaded: Loaded,
@@ -60,6 +74,9 @@ def compare(
     from staa_cli.methods import named
     from staa_cli.pipeline import method_options, open_model
 
+    by_name = loaded.origins["method.name"] == "--method"
+    if methods and by_name:
+        raise UsageError("--methods already says which", "leave out --method")
     if classes and len(classes) > 1 and methods:
         raise UsageError(
             "methods or classes are compared, not both", "one --class, or no --methods"
@@ -69,7 +86,9 @@ def compare(
     comparison.check_writable(job.folder, settings)
     model = open_model(settings, console.message)
     options = method_options(settings.method)
-    names = named(methods or _METHODS, model.module, model.layout, options)
+    names = named(
+        methods or f"{settings.method.name},{_BESIDE}", model.module, model.layout, options
+    )
     with console.progress(1) as progress:
 
         def tell(stage: str, done: int, total: int) -> None:
@@ -81,6 +100,7 @@ def compare(
             methods=() if classes else names,
             classes=classes or (),
             settings=settings,
+            checked=not no_check,
             on_progress=tell,
         )
         paths = comparison.save(found, job.folder, settings, tell)
@@ -104,13 +124,13 @@ def _only_job(video: str, output_dir: str) -> Job:
 
 def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
     width = terminal_width(sys.stdout)
-    head = ("NAME", "CLASS", "PEAK", "FAITHFULNESS", "INSERTION", "DELETION", "FORWARDS", "SECONDS")
+    head = ("NAME", "CLASS", "PEAK", *map(str.upper, _AREAS), "FORWARDS", "SECONDS")
     rows = [
         (
             row["name"],
             f"{row['label']} {row['probability']:.0%}" if "label" in row else "-",
             "-" if row.get("peak_s") is None else f"{row['peak_s']:.2f} s",
-            *(f"{row[key]:.2f}" for key in ("faithfulness", "insertion", "deletion")),
+            *(f"{row[key]:.2f}" if key in row else "-" for key in _AREAS),
             f"{row['forward_equivalents']:,.0f}" if "forward_equivalents" in row else "0",
             f"{row['seconds']:.1f}" if "seconds" in row else "-",
         )
@@ -125,6 +145,9 @@ def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
         for one in names
     ]  # fmt: skip
     first = table(head, rows, width)
+    if facts["fill"] is not None:
+        count = len(facts["clips"])
+        first += f"\n\nfaithfulness on {count} clip{'s'[: count != 1]}, removed by {facts['fill']}"
     if len(names) < 2:
         return first
     return first + "\n\n" + table(("AGREEMENT", *names), agreement, width)

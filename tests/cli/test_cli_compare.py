@@ -55,6 +55,16 @@ def test_classes_by_a_method_of_classes(run: Any) -> None:
         assert own == str(number)
 
 
+def test_the_method_of_the_settings_is_compared_where_no_list_is_given(run: Any) -> None:
+    film("walk.mkv", frames=12)
+    done = run("compare", "walk.mkv", "--method", "rollout", "--no-annotated", "--no-check")
+    assert done.code == ExitCode.OK
+    names = [line.split()[0] for line in done.out.splitlines() if line]
+    assert names[1:4] == ["rollout", "staa", "grad-attention"]
+    assert "random" not in names  # nothing was checked
+    assert "removed by" not in done.out
+
+
 def test_one_class_is_what_the_methods_explain(run: Any) -> None:
     film("walk.mkv", frames=12)
     line = "compare walk.mkv --methods staa,staa-logit --class 2 --no-annotated --json"
@@ -75,6 +85,7 @@ def test_one_class_is_what_the_methods_explain(run: Any) -> None:
         ("compare walk.mkv --class 0 --class 1 --methods staa,rollout", "not both"),
         ("compare walk.mkv --methods staa,nonsense", "nonsense"),
         ("compare . --methods staa", "is not one video"),
+        ("compare walk.mkv --methods staa --method rollout", "leave out --method"),
     ],
 )
 def test_mistakes_are_one_line(run: Any, line: str, words: str) -> None:
