@@ -10,9 +10,8 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor
 
-from staa_cli.errors import UnavailableError
 from staa_cli.facts import Stopwatch
-from staa_cli.memory import ran_out_of_memory
+from staa_cli.memory import memory_for, ran_out_of_memory
 from staa_cli.models.loading import LoadedModel
 from staa_cli.outputs import OnProgress
 from staa_cli.schema import Clip, VideoInfo
@@ -117,13 +116,9 @@ class ClipReader:
 
     def _back_off(self, error: Exception) -> None:
         """Halve the batches if memory ran out; anything else goes on up."""
-        if not ran_out_of_memory(error):
-            raise error
-        if self.batch_size == 1:
-            raise UnavailableError(
-                f"one clip alone does not fit into the memory of {self._model.device}",
-                "--precision bf16 needs half of it; --device cpu may have more",
-            ) from error
+        if self.batch_size == 1 or not ran_out_of_memory(error):
+            with memory_for("one clip alone", self._model.device):
+                raise error
         self.batch_size //= 2
         self.backed_off = True
         if self._model.device.type == "cuda":

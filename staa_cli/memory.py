@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from staa_cli.errors import UnavailableError
 
 
 def peak_memory_bytes() -> int:
@@ -24,3 +28,21 @@ def ran_out_of_memory(error: BaseException) -> bool:
     words = str(error).lower()  # torch has an error of its own for one kind of device only
     said = "out of memory" in words or "can't allocate memory" in words
     return said or isinstance(error, MemoryError)
+
+
+@contextmanager
+def memory_for(what: str, device: object) -> Iterator[None]:
+    """Inside, running out of memory becomes an error that says what does not fit.
+
+    Raises:
+        UnavailableError: it did.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise UnavailableError(
+            f"{what} does not fit into the memory of {device}",
+            "--precision bf16 needs half of it; --device cpu may have more",
+        ) from error

@@ -25,7 +25,22 @@ staa benchmark quality
 staa benchmark quality --methods staa,rollout,random --metrics pointing,temporal_auc
 staa benchmark quality --dataset events-hard --clips 512 --seed 1 --json
 staa benchmark quality --methods all --metrics all --clips 64 --into benchmark/
+staa benchmark quality --dataset clips/ --model ./my-checkpoint
+"""
+_OF_COST = """
+staa benchmark cost
+staa benchmark cost --methods all --no-memory
+staa benchmark cost --model ./my-checkpoint --methods staa,integrated-gradients --json
+"""
+_OF_ALL = """
+staa benchmark quality --methods all --metrics all --clips 64 --into benchmark/
+staa benchmark quality --dataset clips/ --model ./my-checkpoint
 staa benchmark cost --methods all
+staa benchmark metrics
+"""
+_OF_METRICS = """
+staa benchmark metrics
+staa benchmark metrics --json
 """
 
 _SETTINGS = {
@@ -33,19 +48,22 @@ _SETTINGS = {
     "Attribution": "method.layers method.combine method.fill method.samples",
 }
 _POST = " post.threshold post.threshold_value post.focus_sigma post.focus_gamma"
+_METHODS = "auto,staa,random,centre,frame-difference"
+_COST = "auto,staa,grad-attention"
 CLIPS = 256
 """Unless told otherwise, of clips of which there is no end."""
 _COLUMNS = 4
-"""Metrics side by side."""
+"""Metrics side by side, at most."""
 
 
 def add(app: typer.Typer) -> None:
     """Register the command and its parts."""
     group = typer.Typer(cls=HelpGroup, no_args_is_help=False)
-    group.callback(epilog=_EXAMPLES)(_group)
+    group.callback(epilog=_OF_ALL)(_group)
     scored = _SETTINGS | {"Attribution": _SETTINGS["Attribution"] + _POST}
     command(group, _EXAMPLES, settings=scored)(quality)
-    command(group, _EXAMPLES, settings=_SETTINGS)(cost)
+    command(group, _OF_COST, settings=_SETTINGS)(cost)
+    command(group, _OF_METRICS)(metrics)
     app.add_typer(group, name="benchmark")
 
 
@@ -53,7 +71,7 @@ def _group() -> None:
     """Score attribution methods against ground truth, beside trivial baselines."""
 
 
-def _option(name: str, metavar: str, text: str) -> Any:
+def _option(name: str, metavar: str | None, text: str) -> Any:
     return typer.Option(name, metavar=metavar, help=text, rich_help_panel="Benchmark")
 
 
@@ -62,25 +80,32 @@ def quality(
     dataset: Annotated[
         str,
         _option(
-            "--dataset", "NAME", "Clips with ground truth: events, events-hard, twins; or a folder."
+            "--dataset",
+            "NAME",
+            "Clips with ground truth: events, events-hard, twins; or a folder. [events]",
         ),
     ] = "events",
     methods: Annotated[
-        str, _option("--methods", "A,B", "Methods, all for the rest; compared to the first.")
-    ] = "auto,staa,random,centre,frame-difference",
+        str,
+        _option(
+            "--methods", "A,B", f"Methods, all for the rest; compared to the first. [{_METHODS}]"
+        ),
+    ] = _METHODS,
     metrics: Annotated[
         str | None,
         _option(
-            "--metrics", "A,B", "Metrics, all for the rest; localisation, of a folder faithfulness."
+            "--metrics",
+            "A,B",
+            "Metrics, all for the rest. [localisation; of a folder, faithfulness]",
         ),
     ] = None,
     clips: Annotated[
         int | None,
-        _option("--clips", "N", "Number of clips; 256 unless told, all videos of a folder."),
+        _option("--clips", "N", f"Number of clips. [{CLIPS}; of a folder, all videos]"),
     ] = None,
-    seed: Annotated[int, _option("--seed", "N", "Seed of the clips.")] = 0,
+    seed: Annotated[int, _option("--seed", "N", "Seed of the clips. [0]")] = 0,
     split: Annotated[
-        str, _option("--split", "NAME", "test, or development for choosing settings.")
+        str, _option("--split", "NAME", "test, or development for choosing settings. [test]")
     ] = "test",
     into: Annotated[
         Path | None,
@@ -185,11 +210,11 @@ def _metrics(names: str | None, truth: bool) -> list[str]:
 def cost(
     *,
     methods: Annotated[
-        str, _option("--methods", "A,B", "Methods, or all; baselines are methods too.")
-    ] = "auto,staa,grad-attention",
-    rounds: Annotated[int, _option("--rounds", "N", "Rounds of every method.")] = 5,
+        str, _option("--methods", "A,B", f"Methods, or all; baselines are methods too. [{_COST}]")
+    ] = _COST,
+    rounds: Annotated[int, _option("--rounds", "N", "Rounds of every method. [5]")] = 5,
     no_memory: Annotated[
-        bool, typer.Option("--no-memory", help="Do not measure memory, a process a method.")
+        bool, _option("--no-memory", None, "Do not measure memory, a process a method.")
     ] = False,
     into: Annotated[
         Path | None, _option("--into", "DIR", "Write the numbers and a table there, too.")
@@ -231,6 +256,30 @@ def cost(
     put(console, head + "\n\n" + table(columns, rows, terminal_width(sys.stdout)))
 
 
+def metrics(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    console: Console,
+) -> None:
+    """List the metrics: which way is better, and whether ground truth is needed."""
+    from staa_cli.metrics.base import list_metrics
+
+    found = list_metrics()
+    if json:
+        put_json(console, found, indent=2)
+        return
+    rows = [
+        (
+            metric["name"],
+            metric["better"],
+            "yes" if metric["truth"] else "no",
+            metric["summary"],
+        )
+        for metric in found
+    ]
+    put(console, table(("NAME", "BETTER", "TRUTH", "ABOUT"), rows, terminal_width(sys.stdout)))
+
+
 def _write(result: dict[str, Any], folder: Path) -> list[Path]:
     """Numbers, table, and picture."""
     from staa_cli.render.scatter import scatter
@@ -238,7 +287,8 @@ def _write(result: dict[str, Any], folder: Path) -> list[Path]:
 
     written = [*write_results(result, folder)]
     measured = {row["metric"] for row in result["results"]}
-    metric = next((name for name in ("faithfulness", "pointing") if name in measured), None)
+    first = next((row["metric"] for row in result["results"]), None)
+    metric = next((name for name in ("faithfulness", "pointing") if name in measured), first)
     if metric is not None:
         scatter(result, metric, folder / PICTURE)
         written.append(folder / PICTURE)
@@ -246,15 +296,18 @@ def _write(result: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def _as_table(result: dict[str, Any], metrics: Sequence[str], *, coloured: bool) -> str:
-    """Tables of a few metrics each: a line that wraps cannot be read."""
+    """Tables of as many metrics each as fit: a line that wraps cannot be read."""
     from staa_cli.report.benchmark import LOSES, arrow, cell, headline
 
     names = list(dict.fromkeys(row["method"] for row in result["results"]))
+    first = ["METHOD", *names]
+    columns = [
+        [metric + arrow(metric), *(cell(result, name, metric) for name in names)]
+        for metric in metrics
+    ]
     width, parts = terminal_width(sys.stdout), []
-    for start in range(0, len(metrics), _COLUMNS):
-        some = metrics[start : start + _COLUMNS]
-        head = ("METHOD", *(metric + arrow(metric) for metric in some))
-        rows = [(name, *(cell(result, name, metric) for metric in some)) for name in names]
+    for some in _side_by_side(first, columns, width):
+        head, *rows = zip(first, *some, strict=True)
         parts.append(table(head, rows, width))
     text = "\n\n".join(parts)
     if LOSES in text:
@@ -262,3 +315,19 @@ def _as_table(result: dict[str, Any], metrics: Sequence[str], *, coloured: bool)
     if coloured:
         text = re.sub(rf"\S+ \([^()]*\) {LOSES}", lambda cell: f"\x1b[31m{cell[0]}\x1b[0m", text)
     return f"{shown(headline(result))}\n\n{text}"
+
+
+def _side_by_side(
+    first: Sequence[str], columns: Sequence[Sequence[str]], width: int | None
+) -> list[list[Sequence[str]]]:
+    """Columns in groups that, behind the first column and two blanks apart, fit into the width."""
+    groups: list[list[Sequence[str]]] = []
+    used = indent = max(map(len, first))
+    for column in columns:
+        room = 2 + max(map(len, column))
+        if not groups or len(groups[-1]) == _COLUMNS or (width and used + room > width):
+            groups.append([])
+            used = indent
+        groups[-1].append(column)
+        used += room
+    return groups

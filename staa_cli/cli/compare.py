@@ -130,7 +130,7 @@ def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
             row["name"],
             f"{row['label']} {row['probability']:.0%}" if "label" in row else "-",
             "-" if row.get("peak_s") is None else f"{row['peak_s']:.2f} s",
-            *(f"{row[key]:.2f}" if key in row else "-" for key in _AREAS),
+            *(f"{row[key]:z.2f}" if key in row else "-" for key in _AREAS),
             f"{row['forward_equivalents']:,.0f}" if "forward_equivalents" in row else "0",
             f"{row['seconds']:.1f}" if "seconds" in row else "-",
         )

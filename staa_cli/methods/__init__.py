@@ -81,11 +81,12 @@ def fitting(model: nn.Module, layout: AttentionLayout, options: Options) -> list
 def named(text: str, model: nn.Module, layout: AttentionLayout, options: Options) -> list[str]:
     """Names of methods from ``A,B``, each once; ``auto`` as what it stands for.
 
-    ``all`` stands for every one that fits the model and is not named yet.
+    ``all`` stands for every one that fits the model and is not named yet, the default first.
     """
+    fit = fitting(model, layout, options)
     asked = [
         choose_method(name, model, layout, options).name if name == "auto" else name
-        for name in listed(text, fitting(model, layout, options))
+        for name in listed(text, [*(n for n in AUTO if n in fit), *fit])
     ]
     return list(dict.fromkeys(asked))
 

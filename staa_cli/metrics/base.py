@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -115,6 +116,20 @@ def metric(
         return score
 
     return add
+
+
+def list_metrics() -> list[dict[str, Any]]:
+    """Facts about every metric, in order of registration."""
+    return [
+        {
+            "name": name,
+            "summary": inspect.cleandoc(metric.score.__doc__ or "").partition("\n")[0].rstrip("."),
+            "better": metric.better,
+            "truth": metric.truth,
+            "source": metric.source,
+        }
+        for name, metric in METRICS.items()
+    ]
 
 
 def walk(copies: Copies, values: Float32 | Float64, steps: int | None) -> Curves:

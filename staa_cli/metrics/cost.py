@@ -20,7 +20,8 @@ from torch import Tensor
 
 from staa_cli import __version__
 from staa_cli.errors import UnavailableError
-from staa_cli.memory import peak_memory_bytes
+from staa_cli.facts import library_versions
+from staa_cli.memory import memory_for, peak_memory_bytes
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import Explained, explain_batch, predict_batch
 from staa_cli.models.loading import LoadedModel, load_model
@@ -67,7 +68,8 @@ def measure_cost(
         order = list(jobs.items())
         for name, job in order if number % 2 else reversed(order):
             began = time.perf_counter()
-            found = job()
+            with memory_for(name, model.device):
+                found = job()
             if model.device.type == "cuda":
                 torch.cuda.synchronize(model.device)
             times[name].append(time.perf_counter() - began)
@@ -85,6 +87,9 @@ def measure_cost(
         "schema_version": SCHEMA_VERSION,
         "staa_version": __version__,
         "model": model.info.name,
+        "weights_sha256": model.info.weights_sha256,
+        "options": asdict(options),
+        "versions": library_versions(),
         "device": str(model.device),
         "threads": torch.get_num_threads(),
         "rounds": rounds,

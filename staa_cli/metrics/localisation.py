@@ -6,6 +6,7 @@ All on raw attributions, on the token grid. The mask is the actor's, in pixels, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 
 import numpy as np
 
@@ -20,6 +21,7 @@ def located(name: str, source: str) -> Callable[[Located], Located]:
     """A decorator that files a function of an attribution and the truth as a metric."""
 
     def add(score: Located) -> Located:
+        @wraps(score)  # it is described as the score is
         def of_trial(trial: Trial) -> float:
             if trial.mask is None or trial.event is None:
                 return float("nan")

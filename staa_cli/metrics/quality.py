@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from torch import Tensor, nn
 from staa_cli import __version__
 from staa_cli.config import PostSettings
 from staa_cli.errors import InputError, UsageError
+from staa_cli.facts import library_versions
+from staa_cli.memory import memory_for
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import explain_batch, predict_batch
 from staa_cli.methods.perturbation import Copies, draw_seed, filler
@@ -167,7 +168,8 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "post": _told_post(benchmark.post),
         "precision": model.precision,
         "device": str(model.device),
-        "versions": _versions(),
+        "versions": library_versions(),
+        "compared_to": benchmark.methods[0],
         "forwards": _means(
             {m: [(store.get(n, m) or {}).get(COST) for n in scored] for m in benchmark.methods}
         ),
@@ -178,17 +180,6 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
             for n in range(clips)
         ],
     }
-
-
-def _versions() -> dict[str, str | None]:
-    """Of the libraries that the figures come from; None for what is not there."""
-    found: dict[str, str | None] = {}
-    for name in ("torch", "captum"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
 
 
 def _means(rows: Mapping[str, Sequence[float | None]]) -> dict[str, float]:
@@ -240,7 +231,8 @@ def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
     ]
     for step, name in enumerate(benchmark.methods):
         if benchmark.missing(number, name):
-            _score_method(benchmark, name, number, asked)
+            with memory_for(f"{name} of clip {number}", model.device):
+                _score_method(benchmark, name, number, asked)
         yield step + 1
 
 

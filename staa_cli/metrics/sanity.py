@@ -26,7 +26,7 @@ def randomisation(trial: Trial) -> float:
     if trial.again is None:
         return float("nan")
     found = []
-    for module in cascade(trial.copies.model):
+    for module in cascade(trial.copies.model, trial.copies.seed):
         values = trial.again(module=module)
         found.append(rank_correlation(trial.values, values))
     return float(np.nanmean(found)) if not np.isnan(found).all() else float("nan")
@@ -78,22 +78,36 @@ def agreement(trial: Trial) -> float:
     return rank_correlation(scores, trial.copies.known["shapley"])
 
 
-def cascade(model: Any) -> Iterator[nn.Module]:
+def cascade(model: Any, seed: int = 0) -> Iterator[nn.Module]:
     """The model with ever more of it shuffled: down to the last block, to the one below, and so on.
 
     At the end everything is. Shuffling keeps what numbers a tensor has, and loses what they were
     learned for. Parts are taken in the order in which the model has them.
     """
     shuffled = copy.deepcopy(model)
-    generator = torch.Generator().manual_seed(0)
-    for part in reversed(list(shuffled.children())):
-        blocks = isinstance(part, nn.ModuleList)
-        for each in reversed(part) if blocks else [part]:
-            _shuffle(each.parameters(), generator)
-            if blocks:
-                yield shuffled
-    _shuffle(shuffled.parameters(recurse=False), generator)
+    generator = torch.Generator().manual_seed(seed)
+    layers = shuffled.attention_layers().items()
+    attention = {layer for (role, _), layer in layers if role in ("spatial", "temporal", "joint")}
+    done: set[nn.Parameter] = set()
+    for part, is_block in _parts(shuffled, attention):
+        _shuffle(part.parameters(), generator)
+        done |= {*part.parameters()}
+        if is_block:
+            yield shuffled
+    _shuffle([own for own in shuffled.parameters() if own not in done], generator)
     yield shuffled
+
+
+def _parts(module: nn.Module, attention: set[nn.Module]) -> Iterator[tuple[nn.Module, bool]]:
+    """A module's parts from the top, and whether each is one of the blocks that attend."""
+    for child in reversed(list(module.children())):
+        if child in attention or attention.isdisjoint(child.modules()):
+            yield child, child in attention
+        elif isinstance(child, (nn.ModuleList, nn.Sequential)):
+            for block in reversed(list(child)):
+                yield block, not attention.isdisjoint(block.modules())
+        else:
+            yield from _parts(child, attention)
 
 
 def _shuffle(parameters: Iterable[nn.Parameter], generator: torch.Generator) -> None:

@@ -53,23 +53,39 @@ class Store:
                 file.write(json.dumps(row) + "\n")
 
     def _read(self, path: Path, header: Mapping[str, Any]) -> None:
-        text = path.read_text(encoding="utf-8")
-        whole, _, cut = text.rpartition("\n")
-        lines = whole.splitlines()
         try:
-            known, *rows = (json.loads(line) for line in lines)
+            whole, _, cut = path.read_text(encoding="utf-8").rpartition("\n")
+            known, *rows = (json.loads(line) for line in whole.splitlines())
             told = json.loads(json.dumps(dict(header)))
-            other = [name for name in {**known, **told} if known.get(name) != told.get(name)]
-        except (ValueError, TypeError) as error:
+            other = _differences(known, told)
+            for row in rows:
+                self._rows.setdefault((row.pop("clip"), row.pop("method")), {}).update(row)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise InputError(
                 f"{path} is no benchmark of staa's", "choose another folder"
             ) from error
         if other:
             raise UsageError(
-                f"{path.parent} holds a benchmark with another {' and '.join(sorted(other))}",
+                f"{path.parent} holds a benchmark with {', '.join(other)}",
                 "choose another folder, or the same settings to go on",
             )
-        for row in rows:
-            self._rows.setdefault((row.pop("clip"), row.pop("method")), {}).update(row)
         if cut:  # or the next line would be glued to it
             path.write_text(whole + "\n", encoding="utf-8")
+
+
+def _differences(known: Facts, told: Facts) -> list[str]:
+    """What is not as it was, in words: its name, and where they are short, both values."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in sorted({*known, *told}):
+        old, new = known.get(name), told.get(name)
+        if old != new and isinstance(old, dict) and isinstance(new, dict):
+            found |= {each: (old.get(each), new.get(each)) for each in {*old, *new}}
+        else:
+            found[name] = (old, new)
+    return [
+        f"other {name}"
+        if isinstance(old, list) or name.endswith("sha256")
+        else f"{name} {old} in place of {new}"
+        for name, (old, new) in found.items()
+        if old != new
+    ]

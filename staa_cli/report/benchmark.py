@@ -35,23 +35,25 @@ def beats_baselines(result: Mapping[str, Any], method: str, metric: str) -> bool
 
 
 def headline(result: Mapping[str, Any]) -> str:
-    """One line: what was scored, on how many clips."""
+    """One line: what was scored, on how many clips, and what stood where something was removed."""
     line = f"{result['model']} on {result['dataset']}"
     if result["correct"] is None:
         there = result["of"] or result["clips"]
-        return line + f": {result['scored']} of {there} videos scored, a clip each"
-    return (
-        f"{line} ({result['split']}), seed {result['seed']}: {result['correct']} of "
-        f"{result['clips']} clips classified correctly and scored; an actor fills "
-        f"{result['mask_share'] or 0:.1%} of their volume"
-    )
+        line += f", seed {result['seed']}: {result['scored']} of {there} videos scored, a clip each"
+    else:
+        line += (
+            f" ({result['split']}), seed {result['seed']}: {result['correct']} of "
+            f"{result['clips']} clips classified correctly and scored; an actor fills "
+            f"{result['mask_share'] or 0:.1%} of their volume"
+        )
+    removed = any(not METRICS.get(row["metric"]).truth for row in result["results"])
+    return f"{line}; removed by {result['options']['fill']}" if removed else line
 
 
 def markdown(result: Mapping[str, Any]) -> str:
     """A result as two Markdown tables: means, and differences to the first method, clip by clip."""
     methods = list(dict.fromkeys(row["method"] for row in result["results"]))
-    head = f"{headline(result)}; removed by {result['options']['fill']}."
-    parts = [head, _grid(result, methods, cell, costs=True)]
+    parts = [f"{headline(result)}.", _grid(result, methods, cell, costs=True)]
     if LOSES in parts[1]:  # not in the name of a folder
         parts.append(f"`{LOSES}` does not beat every baseline.")
     if len(methods) > 1:
@@ -91,7 +93,7 @@ def cell(result: Mapping[str, Any], method: str, metric: str) -> str:
     row = _row(result, method, metric)
     if row is None:
         return "-"
-    text = f"{row['mean']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    text = f"{row['mean']:z.2f} ({row['low']:z.2f} to {row['high']:z.2f})"
     return f"{text} {LOSES}" if beats_baselines(result, method, metric) is False else text
 
 
@@ -120,7 +122,8 @@ def cost_table(result: Mapping[str, Any]) -> tuple[str, list[str], list[tuple[st
     head = (
         f"{result['model']} on {result['device']}, {result['precision']}: a plain forward pass of "
         f"one clip takes {result['forward_s'] * 1000:.0f} ms (median of {result['rounds']} rounds; "
-        "in brackets the lowest and the highest)"
+        "in brackets the lowest and the highest). Time and memory are of that pass, which "
+        "predicts, and of all that a method adds"
     )
     rows: list[tuple[str, ...]] = [
         (

@@ -17,7 +17,7 @@ from staa_cli.cli import run
 from staa_cli.config import PostSettings
 from staa_cli.errors import UsageError
 from staa_cli.methods import Options, fitting, listed, named
-from staa_cli.metrics.base import BASELINES
+from staa_cli.metrics.base import BASELINES, METRICS
 from staa_cli.metrics.datasets import EventClips, open_dataset
 from staa_cli.metrics.quality import Benchmark, _rows, measure_quality
 from staa_cli.models.loading import LoadedModel, load_model
@@ -178,6 +178,46 @@ def test_the_command_prints_one_json_object(capsys: pytest.CaptureFixture[str]) 
     assert set(result["results"][0]) == {"method", "metric", "mean", "low", "high", "n"}
 
 
+@pytest.mark.parametrize("part", ["quality --clips 4 --metrics pointing", "cost --no-memory"])
+def test_a_method_that_memory_is_too_small_for_is_named(
+    part: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("staa_cli.methods.gradcam.GradCam.attribute", full)
+    assert run(["benchmark", *part.split(), "--methods", "gradcam"]) == 5
+    told = capsys.readouterr().err
+    assert "gradcam" in told
+    assert "does not fit into the memory of cpu" in told
+
+
+def test_metrics_are_listed_with_what_they_need(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["benchmark", "metrics"]) == 0
+    lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()}
+    assert lines["pointing"][1:3] == ["higher", "yes"]
+    assert lines["deletion"][1:3] == ["lower", "no"]
+    assert all(len(line) > 3 for line in lines.values())
+    assert run(["benchmark", "metrics", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == METRICS.names()
+    assert "1608.00507" in rows[0]["source"]
+
+
+def test_no_line_of_the_table_is_broken_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    line = "benchmark quality --methods staa-published,frame-difference --clips 8 --seed 1"
+    assert run(line.split()) == 0
+    _, *parts = capsys.readouterr().out.split("\n\n")
+    tables = [part.splitlines() for part in parts if part.startswith("METHOD")]
+    assert len(tables) == 2
+    for lines in tables:
+        assert [row.split()[0] for row in lines] == ["METHOD", "staa-published", "frame-difference"]
+        assert max(map(len, lines)) <= 80
+
+
 @pytest.mark.parametrize(
     ("line", "name"),
     [
@@ -225,6 +265,7 @@ def test_a_method_that_does_not_fit_is_told_before_any_clip_is_explained() -> No
     assert {"staa", "staa-class", "rollout", "kernel-shap", "random"} <= set(names)
     asked = named("rollout, auto,staa-class,all", own.module, own.layout, Options())
     assert asked[:2] == ["rollout", "staa-class"]
+    assert named("all", own.module, own.layout, Options())[:2] == ["staa-class", "staa"]
     assert sorted(asked) == sorted(names)
 
 

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from timm.models import create_model
 from torch import Tensor
 
 from staa_cli.methods import Options
@@ -15,6 +16,7 @@ from staa_cli.metrics.base import METRICS, Trial
 from staa_cli.metrics.datasets import open_dataset
 from staa_cli.metrics.quality import Benchmark, measure_quality
 from staa_cli.metrics.sanity import cascade
+from staa_cli.models.framewise import FrameWise
 from staa_cli.models.loading import LoadedModel, load_model
 
 
@@ -72,16 +74,26 @@ def test_shuffling_goes_down_from_the_head_and_leaves_the_model_alone(model: Loa
 
 
 @pytest.mark.parametrize(
-    ("name", "first"), [("test_vjepa2", {"head", "pooler", "norm", "blocks"}), ("own", {"head"})]
+    ("name", "first", "steps"),
+    [
+        ("test_vjepa2", {"head", "pooler", "norm", "blocks"}, 3),
+        ("own", {"head"}, 1),
+        ("frames", {"vit"}, 3),
+    ],
 )
-def test_all_of_any_model_is_shuffled_in_the_end(name: str, first: set[str]) -> None:
-    module = Own() if name == "own" else load_model(name).module
+def test_all_of_any_model_is_shuffled_in_the_end_block_by_block(
+    name: str, first: set[str], steps: int
+) -> None:
+    """Wherever it keeps its blocks."""
+    module = {"own": Own, "frames": frames}.get(name, lambda: load_model(name).module)()
     before = {key: p.clone() for key, p in module.named_parameters()}
     changed = [
         {key for key, p in shuffled.named_parameters() if not torch.equal(p, before[key])}
         for shuffled in cascade(module)
     ]
     assert first <= {key.split(".")[0] for key in changed[0]}
+    assert len(changed) == steps
+    assert all(a < b for a, b in itertools.pairwise(changed))
     assert "patch_embed" not in {key.split(".")[0] for key in changed[0]}
     varied = {key for key, p in before.items() if p.unique().numel() > 1}
     assert varied <= changed[-1]
@@ -93,6 +105,15 @@ class Own(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embed, self.head = torch.nn.Linear(4, 4), torch.nn.Linear(4, 2)
+
+    def attention_layers(self) -> dict[tuple[str, int], torch.nn.Module]:
+        return {}
+
+
+def frames() -> FrameWise:
+    """Of two blocks, which it has within an image model."""
+    vit = create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, depth=2, num_classes=5)
+    return FrameWise(vit, num_frames=4)
 
 
 def test_agreement_is_with_the_frames_that_matter() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,11 +52,17 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
 def test_another_benchmark_is_not_mixed_in(tmp_path: Path) -> None:
     path = tmp_path / "scores.ndjson"
     Store(path, HEADER)
-    with pytest.raises(UsageError, match="another seed"):
+    with pytest.raises(UsageError, match="seed 1 in place of 2"):
         Store(path, {**HEADER, "seed": 2})
-    path.write_text("something else\n")
-    with pytest.raises(InputError, match="no benchmark"):
-        Store(path, HEADER)
+    videos = tmp_path / "videos.ndjson"
+    Store(videos, {**HEADER, "videos": [["a.mp4", 1]]})
+    with pytest.raises(UsageError, match="with other videos"):
+        Store(videos, {**HEADER, "videos": [["a.mp4", 1], ["b.mp4", 1]]})
+    header = json.dumps(HEADER)
+    for damaged in (b"something else\n", b"\xff\xfe\n", f"{header}\n{{}}\n".encode(), b"[]\n"):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="no benchmark"):
+            Store(path, HEADER)
 
 
 @pytest.mark.parametrize("differs", [{"precision": "bf16"}, {"device": "cuda"}])
@@ -65,7 +72,7 @@ def test_scores_of_another_precision_or_device_are_not_mixed_in(
     data = open_dataset("events", model, 2)
     header = store_header(Benchmark(model, data, ("staa",), ("pointing",), Options()))
     Store(tmp_path / "scores.ndjson", header)
-    with pytest.raises(UsageError, match=f"another {next(iter(differs))}"):
+    with pytest.raises(UsageError, match=f"{next(iter(differs))} "):
         Store(tmp_path / "scores.ndjson", header | differs)
 
 
