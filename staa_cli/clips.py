@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Literal, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from staa_cli.facts import Stopwatch
@@ -16,6 +17,11 @@ from staa_cli.models.loading import LoadedModel
 from staa_cli.outputs import OnProgress
 from staa_cli.schema import Clip, VideoInfo
 from staa_cli.video import DecodeReport, iter_frames
+
+STILL = 2 / 255
+"""Motion below which nothing has happened: rounding, or what a codec does to a picture at rest."""
+_CELL = 16
+"""Pixels that motion is looked for in, together: noise of single ones is none."""
 
 R = TypeVar("R")
 Work = Callable[[Tensor, Sequence[int]], R]
@@ -45,6 +51,9 @@ class ClipReader:
     ) -> None:
         self.report = DecodeReport()
         """Of the last pass."""
+        self.motion = 0.0
+        """How far, in the last pass, a cell of 16 x 16 pixels has gone from its mean colour over
+        the clip that it belongs to: the most of all cells, of 1."""
         self._info, self._model, self._clips = info, model, clips
         if batch_size == "auto":
             # A CPU gains nothing from more than one clip at a time.
@@ -126,16 +135,23 @@ class ClipReader:
 
     def _read(self) -> Iterator[tuple[int, Tensor]]:
         """Clips in order of their last frame; a frame is kept as long as a clip still needs it."""
-        self.report = DecodeReport()
+        self.report, self.motion = DecodeReport(), 0.0
+        std = torch.tensor(self._model.input.std)[:, None, None]
         frames = [clip.frame_indices for clip in self._clips]
         order = sorted(range(len(frames)), key=lambda number: frames[number][-1])
         last_use = {index: number for number in order for index in frames[number]}
         pictures = iter_frames(self._info, sorted(last_use), self.report)
         kept: dict[int, Tensor] = {}  # index to [3, h, w]
+        cells: dict[int, Tensor] = {}
         for number in order:
             with self.watch("decode"):
                 while frames[number][-1] not in kept:
                     index, picture = next(pictures)
                     kept[index] = self._model.preprocess_frame(picture)
+                    cells[index] = F.avg_pool2d(kept[index], _CELL, ceil_mode=True) * std
+            seen = torch.stack([cells[index] for index in frames[number]])
+            self.motion = max(self.motion, float((seen - seen.mean(dim=0)).abs().max()))
             yield number, torch.stack([kept[index] for index in frames[number]])
-            kept = {index: clip for index, clip in kept.items() if last_use[index] != number}
+            for index in {*frames[number]}:
+                if last_use[index] == number:
+                    del kept[index], cells[index]

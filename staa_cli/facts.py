@@ -109,6 +109,8 @@ def warnings(
         found.append(Warning("low-confidence", text))
     if temporal.flat:
         text = "the temporal score cannot be told from a uniform one: it ranks no moment"
+        if temporal.still:
+            text = "the picture hardly changes: no moment of it can matter more than another"
         found.append(Warning("flat-temporal", text))
     if model.note:
         found.append(Warning("model-note", model.note))

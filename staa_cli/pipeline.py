@@ -15,7 +15,7 @@ from torch import Tensor
 
 from staa_cli import facts, sampling
 from staa_cli.attribution import attend, attribute, attributions_of, check
-from staa_cli.clips import ClipReader
+from staa_cli.clips import STILL, ClipReader
 from staa_cli.config import MethodSettings, PostSettings, Settings
 from staa_cli.errors import InputError, UsageError
 from staa_cli.methods import Options, choose_method
@@ -197,7 +197,7 @@ def explain_one(
     each = [Prediction(row, found.target, reason, model.labels) for row in found.probabilities]
     with watch("stitch"):
         pieces = _pieces(plan.clips, found.attributions, each, settings.post)
-        frames, temporal = _curve(pieces, info, settings.post)
+        frames, temporal = _curve(pieces, info, settings.post, reader.motion < STILL)
         maps = stitch_maps(pieces, model.view_box(info.height, info.width))
     faithfulness = None
     if settings.output.check:
@@ -216,7 +216,9 @@ def explain_one(
         attributions=found.attributions,
         frames=frames,
         maps=maps,
-        moments=find_moments(frames, maps, flat_below=settings.post.flat_below),
+        moments=()
+        if temporal.still
+        else find_moments(frames, maps, flat_below=settings.post.flat_below),
         temporal=temporal,
         warnings=(
             *plan.warnings,
@@ -325,8 +327,10 @@ def _pieces(
 
 
 def _curve(
-    pieces: Sequence[Piece], info: VideoInfo, post: PostSettings
+    pieces: Sequence[Piece], info: VideoInfo, post: PostSettings, still: bool
 ) -> tuple[FrameScores, TemporalFacts]:
     """Scores of every frame, smoothed as asked, and what the raw ones amount to."""
     scores = stitch_scores(pieces, info.times_s)
-    return smooth_scores(scores, post.smooth, post.smooth_s), measure(pieces, post.flat_below)
+    return smooth_scores(scores, post.smooth, post.smooth_s), measure(
+        pieces, post.flat_below, still
+    )

@@ -266,7 +266,9 @@ class TemporalFacts:
     entropy: float
     """Of the score as a distribution over frames, divided by that of the uniform one: 0 to 1."""
     flat: bool
-    """The curve cannot be told from a uniform one."""
+    """The curve cannot be told from a uniform one, or there is nothing that it could tell of."""
+    still: bool = False
+    """The picture hardly changes within any clip: what varies is the model, not what it saw."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,12 +161,13 @@ def _exponential(times_s: Float64, values: Float32, width_s: float) -> Float32:
     return out.astype(np.float32)
 
 
-def measure(pieces: Sequence[Piece], flat_below: float) -> TemporalFacts:
+def measure(pieces: Sequence[Piece], flat_below: float, still: bool = False) -> TemporalFacts:
     """What the raw temporal scores of all clips amount to, at the moments that the model saw.
 
     Args:
         pieces: of a video.
         flat_below: coefficient of variation below which the curve counts as uniform.
+        still: nothing has moved, so that no moment can matter more than another.
     """
     scores = np.concatenate([piece.scores for piece in pieces]).astype(np.float64)
     size, spread = len(scores), variation(scores)
@@ -179,7 +180,8 @@ def measure(pieces: Sequence[Piece], flat_below: float) -> TemporalFacts:
         mean=float(scores.mean()),
         coefficient_of_variation=spread,
         entropy=entropy / math.log(size) if size > 1 else 1.0,
-        flat=spread < flat_below,
+        flat=still or spread < flat_below,
+        still=still,
     )
 
 

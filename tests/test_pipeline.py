@@ -496,6 +496,23 @@ def test_a_frozen_video_has_a_flat_curve_and_no_moment(
     assert np.ptp(found.frames.score) < 0.01 * found.frames.score.mean()
 
 
+def test_what_a_model_makes_up_about_a_still_video_is_called_flat(tmp_path: Path) -> None:
+    """Its positions alone tell the frames apart; a codec's rounding is no motion, a square is."""
+    model, settings = load_model("tiny-events"), asked(model="tiny-events")
+    found = explain_video(film(tmp_path / "still.mp4", 60, moving=False), model, settings=settings)
+    assert found.temporal.coefficient_of_variation > 0.05
+    assert found.temporal.still
+    assert found.temporal.flat
+    assert found.moments == ()
+    (text,) = (w.text for w in found.warnings if w.code == "flat-temporal")
+    assert "hardly changes" in text
+    first, second = pictures(45, moving=False)[0], pictures(45, moving=False)[0].copy()
+    second[36:44, 40:48] += 20
+    write_video(tmp_path / "patch.mp4", [*[first] * 30, *[second] * 30], rate=12)
+    moved = explain_video(tmp_path / "patch.mp4", model, settings=settings)
+    assert not moved.temporal.still
+
+
 def test_motion_makes_the_curve_of_the_motion_baseline(tmp_path: Path, model: LoadedModel) -> None:
     still, moving = pictures(12, moving=False), pictures(36)[12:24]
     path = tmp_path / "both.mp4"

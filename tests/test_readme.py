@@ -94,7 +94,8 @@ def test_the_table_of_claims_can_be_made() -> None:
     command += ["--folder", str(ROOT / "sample_videos")]
     path = {**os.environ, "PYTHONPATH": str(ROOT)}  # as the scripts are run from a checkout
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=path)
-    head, rule, *rows = done.stdout.splitlines()
+    about, _, head, rule, *rows = done.stdout.splitlines()
+    assert "seed 1" in about
     assert (head, rule) == ("| claim | measured here | figures |", "|---|---|---|")
     claims = [row.split(" | ")[0].strip("| ") for row in rows]
     assert claims.count("importance in time") == 2

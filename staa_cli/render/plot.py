@@ -138,7 +138,11 @@ def facts_line(explanation: Explanation) -> str:
     parts = [*methods, explanation.model.name, Path(explanation.video.path).name]
     if explanation.temporal.flat:
         variation = explanation.temporal.coefficient_of_variation
-        parts.append(f"flat: varies by {100 * variation:.1f} % only")
+        parts.append(
+            "flat: the picture hardly changes"
+            if explanation.temporal.still
+            else f"flat: varies by {100 * variation:.1f} % only"
+        )
     return " · ".join(parts)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from PIL import Image, ImageDraw
 
 from staa_cli.render import text
-from staa_cli.render.layout import Box
+from staa_cli.render.layout import Box, shorten
 from staa_cli.render.plot import value_steps
 from staa_cli.render.stills import write_png
 
@@ -60,6 +60,7 @@ def scatter_image(result: Mapping[str, Any], metric: str) -> Image.Image:
     image.paste(_drawn(marks, places, low, high), _AREA[:2])
     ImageDraw.Draw(image).rectangle((*_AREA[:2], _AREA.right, _AREA.bottom), outline=_SOFT)
     head = f"{metric} against cost: {result['model']} on {result['dataset']}"
+    head = shorten(text.drawable(head), _SIZE[0] - 80, _TITLE_PX, text.measure)
     text.write(image, Box(40, 30, _SIZE[0] - 40, 76), head, _TITLE_PX, _INK)
     words = f"mean and 95 % interval over {result['scored']} clips"
     text.write(image, Box(40, 80, _SIZE[0] - 40, 116), words, _FONT_PX, _SOFT)
