@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -179,17 +178,6 @@ def batch_warnings(reduced_to: int | None) -> tuple[Warning, ...]:
         return ()
     text = f"memory ran out; batches went down to {reduced_to} clips (--batch-size {reduced_to})"
     return (Warning("batch-size-reduced", text),)
-
-
-def library_versions() -> dict[str, str | None]:
-    """Of the libraries that figures come from; None for what is not there."""
-    found: dict[str, str | None] = {}
-    for name in ("torch", "captum"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
 
 
 def run(model: LoadedModel, watch: Stopwatch) -> dict[str, Any]:

@@ -48,7 +48,7 @@ _SETTINGS = {
     "Attribution": "method.layers method.combine method.fill method.samples",
 }
 _POST = " post.threshold post.threshold_value post.focus_sigma post.focus_gamma"
-_METHODS = "auto,staa,random,centre,frame-difference"
+_METHODS = "auto,staa,baselines"
 _COST = "auto,staa,grad-attention"
 CLIPS = 256
 """Unless told otherwise, of clips of which there is no end."""
@@ -88,7 +88,9 @@ def quality(
     methods: Annotated[
         str,
         _option(
-            "--methods", "A,B", f"Methods, all for the rest; compared to the first. [{_METHODS}]"
+            "--methods",
+            "A,B",
+            f"Methods; all for the rest, baselines for what asks no model. [{_METHODS}]",
         ),
     ] = _METHODS,
     metrics: Annotated[
@@ -204,7 +206,8 @@ def _metrics(names: str | None, truth: bool) -> list[str]:
     from staa_cli.metrics.base import METRICS
 
     fit = [name for name, metric in METRICS.items() if truth or not metric.truth]
-    return listed(names or ("pointing,energy,temporal_auc,iou" if truth else "faithfulness"), fit)
+    default = "pointing,energy,temporal_auc,iou" if truth else "faithfulness"
+    return listed(names or default, {"all": fit})
 
 
 def cost(

@@ -6,7 +6,7 @@ token (`attribute`). It sees a model only through taps and its `AttentionLayout`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -81,20 +81,25 @@ def fitting(model: nn.Module, layout: AttentionLayout, options: Options) -> list
 def named(text: str, model: nn.Module, layout: AttentionLayout, options: Options) -> list[str]:
     """Names of methods from ``A,B``, each once; ``auto`` as what it stands for.
 
-    ``all`` stands for every one that fits the model and is not named yet, the default first.
+    ``all`` stands for every one that fits the model and is not named yet, the default first, and
+    ``baselines`` for those that ask no model anything.
     """
     fit = fitting(model, layout, options)
+    groups = {
+        "all": [*(name for name in AUTO if name in fit), *fit],
+        "baselines": [name for name in fit if not METHODS.get(name).forward_equivalents],
+    }
     asked = [
         choose_method(name, model, layout, options).name if name == "auto" else name
-        for name in listed(text, [*(n for n in AUTO if n in fit), *fit])
+        for name in listed(text, groups)
     ]
     return list(dict.fromkeys(asked))
 
 
-def listed(text: str, known: Sequence[str]) -> list[str]:
-    """``A,B`` as a list, each name once; ``all`` stands for every known one not named yet."""
+def listed(text: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """``A,B`` as a list, each name once; a group's name stands for what is in it."""
     names = [name.strip() for name in text.split(",")]
-    return list(dict.fromkeys(n for name in names for n in (known if name == "all" else [name])))
+    return list(dict.fromkeys(each for name in names for each in groups.get(name, [name])))
 
 
 def list_methods() -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -130,6 +131,17 @@ def list_metrics() -> list[dict[str, Any]]:
         }
         for name, metric in METRICS.items()
     ]
+
+
+def library_versions() -> dict[str, str | None]:
+    """Of the libraries that figures come from; None for what is not there."""
+    found: dict[str, str | None] = {}
+    for name in ("torch", "captum"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
 
 
 def walk(copies: Copies, values: Float32 | Float64, steps: int | None) -> Curves:

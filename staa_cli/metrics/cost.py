@@ -20,10 +20,10 @@ from torch import Tensor
 
 from staa_cli import __version__
 from staa_cli.errors import UnavailableError
-from staa_cli.facts import library_versions
 from staa_cli.memory import memory_for, peak_memory_bytes
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import Explained, explain_batch, predict_batch
+from staa_cli.metrics.base import library_versions
 from staa_cli.models.loading import LoadedModel, load_model
 from staa_cli.schema import SCHEMA_VERSION
 

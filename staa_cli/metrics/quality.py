@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from staa_cli import __version__
 from staa_cli.config import PostSettings
 from staa_cli.errors import InputError, UsageError
-from staa_cli.facts import library_versions
 from staa_cli.memory import memory_for
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import explain_batch, predict_batch
 from staa_cli.methods.perturbation import Copies, draw_seed, filler
 from staa_cli.methods.postprocess import postprocess
-from staa_cli.metrics.base import METRICS, Trial
+from staa_cli.metrics.base import METRICS, Trial, library_versions
 from staa_cli.metrics.datasets import Dataset, Question, Sample, Videos
 from staa_cli.metrics.localisation import coverage
 from staa_cli.metrics.statistics import bootstrap

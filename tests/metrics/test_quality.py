@@ -166,7 +166,7 @@ def test_a_folder_of_videos_is_scored_and_what_does_not_decode_is_named(
     [("b,x", ["b", "x"]), ("all", ["a", "b", "c"]), ("b,all", ["b", "a", "c"]), ("b,b", ["b"])],
 )
 def test_all_stands_for_the_rest(given: str, wanted: list[str]) -> None:
-    assert listed(given, ["a", "b", "c"]) == wanted
+    assert listed(given, {"all": ["a", "b", "c"]}) == wanted
 
 
 def test_the_command_prints_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,6 +266,7 @@ def test_a_method_that_does_not_fit_is_told_before_any_clip_is_explained() -> No
     asked = named("rollout, auto,staa-class,all", own.module, own.layout, Options())
     assert asked[:2] == ["rollout", "staa-class"]
     assert named("all", own.module, own.layout, Options())[:2] == ["staa-class", "staa"]
+    assert named("staa,baselines", own.module, own.layout, Options()) == ["staa", *BASELINES]
     assert sorted(asked) == sorted(names)
 
 
