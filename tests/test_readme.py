@@ -90,7 +90,7 @@ def test_the_model_of_ones_own_is_explained(
 @pytest.mark.slow
 def test_the_table_of_claims_can_be_made() -> None:
     script = ROOT / ".github" / "readme" / "claims.py"
-    command = [sys.executable, str(script), "--clips", "8", "--rounds", "1"]
+    command = [sys.executable, str(script), "--clips", "4", "--rounds", "1"]
     command += ["--folder", str(ROOT / "sample_videos")]
     path = {**os.environ, "PYTHONPATH": str(ROOT)}  # as the scripts are run from a checkout
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=path)
