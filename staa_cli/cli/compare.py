@@ -124,13 +124,14 @@ def _only_job(video: str, output_dir: str) -> Job:
 
 def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
     width = terminal_width(sys.stdout)
-    head = ("NAME", "CLASS", "PEAK", *map(str.upper, _AREAS), "FORWARDS", "SECONDS")
+    areas = _AREAS if facts["fill"] is not None else ()  # not measured
+    head = ("NAME", "CLASS", "PEAK", *map(str.upper, areas), "FORWARDS", "SECONDS")
     rows = [
         (
             row["name"],
             f"{row['label']} {row['probability']:.0%}" if "label" in row else "-",
             "-" if row.get("peak_s") is None else f"{row['peak_s']:.2f} s",
-            *(f"{row[key]:z.2f}" if key in row else "-" for key in _AREAS),
+            *(f"{row[key]:z.2f}" for key in areas),
             f"{row['forward_equivalents']:,.0f}" if "forward_equivalents" in row else "0",
             f"{row['seconds']:.1f}" if "seconds" in row else "-",
         )

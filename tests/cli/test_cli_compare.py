@@ -63,6 +63,7 @@ def test_the_method_of_the_settings_is_compared_where_no_list_is_given(run: Any)
     assert names[1:4] == ["rollout", "staa", "grad-attention"]
     assert "random" not in names  # nothing was checked
     assert "removed by" not in done.out
+    assert "FAITHFULNESS" not in done.out
 
 
 def test_one_class_is_what_the_methods_explain(run: Any) -> None:
