@@ -140,13 +140,17 @@ def row_product(row: Tensor) -> Reader:
 
 def _row_by_head(row: Tensor, seen: Attended, layer: nn.Module) -> Tensor:
     """`row` [..., N] times every head's attention matrix: [..., heads, N], in chunks."""
-    q, k = seen.q, seen.k
-    heads, length = q.shape[-3], q.shape[-2]
-    # Some 4 MB a chunk stay in a core's cache; larger ones are slower (measured on VideoMAE-B).
-    chunk = max(1, min(length, (1 << 20) // (heads * k.shape[-2])))
-    total = row.new_zeros(*row.shape[:-1], heads, k.shape[-2])
+    q, k = seen.q, seen.k.float().transpose(-2, -1)
+    heads, length = q.shape[-3:-1]
+    # Some 4 MB a chunk stay in a core's cache; larger ones are slower (measured on VideoMAE-B), and
+    # so is new memory for every chunk.
+    chunk = max(1, min(length, (1 << 20) // (heads * k.shape[-1])))
+    total = row.new_zeros(*row.shape[:-1], heads, k.shape[-1])
+    memory = total.new_empty(*q.shape[:-2], chunk, k.shape[-1])
     for start in range(0, length, chunk):
-        rows = attention_rows(q[..., start : start + chunk, :], k, layer.scale)  # type: ignore[arg-type]
+        scaled = q[..., start : start + chunk, :].float() * layer.scale  # type: ignore[operator]
+        rows = memory[..., : scaled.shape[-2], :]
+        torch.softmax(torch.matmul(scaled, k, out=rows), dim=-1, out=rows)
         total += (row[..., None, None, start : start + chunk] @ rows)[..., 0, :]
     return total
 
