@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -24,7 +25,6 @@ from staa_cli.metrics.base import METRICS, Trial
 from staa_cli.metrics.datasets import open_dataset
 from staa_cli.metrics.quality import Benchmark, explain_one
 from staa_cli.metrics.statistics import bootstrap
-from staa_cli.models.loading import LoadedModel
 from staa_cli.schema import Float32
 
 SEED = 4
@@ -39,6 +39,7 @@ def main(
     loaded = load_model(model)
     scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     data = open_dataset("events", loaded, SEED, "development")
+    asked = Benchmark(loaded, data, (), (), Options(seed=SEED), SEED)
     scored = 0
     for number in range(clips):
         sample = data.sample(number)
@@ -50,7 +51,7 @@ def main(
         scored += 1
         filling = filler(inputs, "blur", loaded.input)[0]
         copies = Copies(loaded.module, inputs[0], filling, loaded.layout.grid, target, number)
-        for name, values in _candidates(loaded, inputs, target, number):
+        for name, values in _candidates(asked, inputs, target, number):
             trial = Trial(values, copies, question.mask, question.event)
             for metric in SCORED:
                 scores[name][metric].append(METRICS.get(metric).score(trial))
@@ -63,24 +64,22 @@ def main(
 
 
 def _candidates(
-    model: LoadedModel, inputs: Tensor, target: int, number: int
+    benchmark: Benchmark, inputs: Tensor, target: int, number: int
 ) -> Iterator[tuple[str, Float32]]:
     """Names and maps [T', h, w]."""
 
     def of(method: str, layers: str = "default", combine: str = "default") -> Float32:
-        data = open_dataset("events", model, SEED, "development")
-        asked = Benchmark(model, data, (method,), (), Options(layers, combine, SEED), SEED)
-        return explain_one(asked, method, inputs, target, number)[0]
+        options = replace(benchmark.options, layers=layers, combine=combine)
+        return explain_one(replace(benchmark, options=options), method, inputs, target, number)[0]
 
-    divided = model.layout.kind == "divided"
-    # The last four blocks, which default to this in `staa-class`, are all that these models have.
+    layout = benchmark.model.layout
     paths = {
         "last block": of("staa", "last", "mean"),
         "mean of blocks": of("staa", "all", "mean"),
-        **({"blocks contrasted": of("staa")} if divided else {}),
+        **({"blocks contrasted": of("staa")} if layout.kind == "divided" else {}),
         "rollout": of("rollout"),
     }
-    parts = of("staa-logit", "default" if model.layout.pooling == "mean" else "all")
+    parts = of("staa-logit", "default" if layout.pooling == "mean" else "all")
     strength = parts / parts.std()
     yield from paths.items()
     yield "last block, weighted by the size of what it moves (`staa-value`)", of("staa-value")

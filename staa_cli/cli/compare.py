@@ -74,13 +74,7 @@ def compare(
     from staa_cli.methods import named
     from staa_cli.pipeline import method_options, open_model
 
-    by_name = loaded.origins["method.name"] == "--method"
-    if methods and by_name:
-        raise UsageError("--methods already says which", "leave out --method")
-    if classes and len(classes) > 1 and methods:
-        raise UsageError(
-            "methods or classes are compared, not both", "one --class, or no --methods"
-        )
+    _check_asked(methods, classes, loaded)
     if classes and len(classes) == 1:
         settings, classes = replace(settings, target=classes[0]), None
     comparison.check_writable(job.folder, settings)
@@ -113,6 +107,16 @@ def compare(
         console.warning(warning)
     for path in paths:
         console.message(str(path))
+
+
+def _check_asked(methods: str | None, classes: Sequence[str] | None, loaded: Loaded) -> None:
+    """See that what is to be compared is said in one way only."""
+    if methods and loaded.origins["method.name"] == "--method":
+        raise UsageError("--methods already says which", "leave out --method")
+    if methods and classes and len(classes) > 1:
+        raise UsageError(
+            "methods or classes are compared, not both", "one --class, or no --methods"
+        )
 
 
 def _only_job(video: str, output_dir: str) -> Job:
