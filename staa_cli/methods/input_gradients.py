@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from staa_cli.errors import UsageError
@@ -10,7 +9,7 @@ from staa_cli.memory import ran_out_of_memory
 from staa_cli.methods.base import Evidence, Options, Reading, register
 from staa_cli.methods.captum import captum_attr
 from staa_cli.methods.gradients import GradientMethod, gradients_of
-from staa_cli.methods.perturbation import TOKENS_A_PASS, filler, over_tokens
+from staa_cli.methods.perturbation import copies_a_pass, filler, over_tokens
 from staa_cli.schema import AttentionLayout
 
 STEPS = 50
@@ -60,7 +59,7 @@ class IntegratedGradients(GradientMethod):
     def attribute(self, evidence: Evidence) -> Reading:
         """[B, T', h, w]; the sum is the logit's difference between both ends, nearly."""
         steps = self.copies(evidence.layout, evidence.options)
-        at_once = max(1, TOKENS_A_PASS // torch.Size(evidence.layout.grid).numel() // GRAPH)
+        at_once = max(1, copies_a_pass(evidence.layout.grid, evidence.inputs.device) // GRAPH)
         while True:
             try:
                 return Reading(_along(evidence, steps, at_once), more_forwards=3.0 * steps)

@@ -24,8 +24,11 @@ from staa_cli.schema import ModelInput
 FILLS = ("blur", "mean", "black")
 BLUR = 1 / 16
 """Standard deviation of the blur, as a part of the picture's shorter side."""
-TOKENS_A_PASS = 1 << 14
-"""Tokens that copies in one pass may have together; more of them are no faster on a CPU."""
+TOKENS_A_PASS = 1 << 13
+"""Tokens that copies in one pass may have together on a CPU; more of them are slower there, since
+new memory for every layer's output costs as much as the arithmetic."""
+ON_GPU = 8
+"""Times as many on another device, which a few copies would not fill."""
 
 
 def filler(clips: Tensor, fill: str, given: ModelInput | None = None) -> Tensor:
@@ -61,6 +64,12 @@ def draw_seed(seed: int, number: int) -> int:
     Another for each clip, or intervals over clips would not see what the draw has done.
     """
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def copies_a_pass(grid: tuple[int, int, int], device: torch.device) -> int:
+    """How many copies of a clip of (T', h, w) tokens go into one pass."""
+    tokens = TOKENS_A_PASS if device.type == "cpu" else TOKENS_A_PASS * ON_GPU
+    return max(1, tokens // torch.Size(grid).numel())
 
 
 def over_pixels(values: Tensor, clip: Tensor) -> Tensor:
@@ -133,7 +142,7 @@ class Copies:
     @property
     def a_pass(self) -> int:
         """Copies in one pass."""
-        return max(1, TOKENS_A_PASS // (self.grid[0] * self.grid[1] * self.grid[2]))
+        return copies_a_pass(self.grid, self.clip.device)
 
     def ask(self, clips: Tensor) -> Tensor:
         """Probability of the class in copies [M, T, 3, H, W]: [M].

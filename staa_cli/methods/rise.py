@@ -38,26 +38,43 @@ class Rise(PerturbationMethod):
 
 
 def _mean_mask(copies: Copies, samples: int) -> Tensor:
-    """Equation 6, [T', h, w]; masks are made as they are needed."""
-    generator = torch.Generator().manual_seed(copies.seed)
-    total = torch.zeros(copies.grid, device=copies.clip.device)
-    for start in range(0, samples, copies.a_pass):
-        count = min(copies.a_pass, samples - start)
-        masks = soft_masks(count, copies.grid, generator).to(total.device)
+    """Equation 6, [T', h, w]; masks are made as they are needed, where they are needed."""
+    cells, shifts = draw(samples, copies.grid, torch.Generator().manual_seed(copies.seed))
+    device = copies.clip.device
+    total = torch.zeros(copies.grid, device=device)
+    parts = zip(*(torch.split(each, copies.a_pass) for each in (cells, shifts)), strict=True)
+    for part, by in parts:
+        masks = soft_masks(part.to(device), by, copies.grid)
         total += torch.tensordot(copies.keep(masks), masks, dims=1)
     return total / (KEPT * samples)
 
 
-def soft_masks(count: int, grid: tuple[int, int, int], generator: torch.Generator) -> Tensor:
-    """`count` masks [M, T', h, w] between 0 and 1."""
-    cells = [min(most, length) for most, length in zip(CELLS, grid, strict=True)]
-    sizes = [-(-length // cell) for length, cell in zip(grid, cells, strict=True)]
-    coarse = (torch.rand(count, 1, *(c + 1 for c in cells), generator=generator) < KEPT).float()
+def draw(
+    samples: int, grid: tuple[int, int, int], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Which coarse cells are kept, [M, 1, t, y, x], and by how much each mask is shifted, [M, 3].
+
+    All at once: what is drawn does not depend on how many copies go into one pass.
+    """
+    cells, sizes = _coarse(grid)
+    kept = torch.rand(samples, 1, *(c + 1 for c in cells), generator=generator) < KEPT
+    shifts = [torch.randint(size, (samples,), generator=generator) for size in sizes]
+    return kept.float(), torch.stack(shifts, dim=1)
+
+
+def soft_masks(kept: Tensor, shifts: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    """What was drawn, scaled up and shifted: masks [M, T', h, w] between 0 and 1."""
+    cells, sizes = _coarse(grid)
     whole = [(c + 1) * size for c, size in zip(cells, sizes, strict=True)]
-    fine = F.interpolate(coarse, whole, mode="trilinear", align_corners=False)[:, 0]
-    masks = []
-    for mask in fine:
-        shift = [int(torch.randint(size, (), generator=generator)) for size in sizes]
-        part = tuple(slice(s, s + length) for s, length in zip(shift, grid, strict=True))
-        masks.append(mask[part])
-    return torch.stack(masks)
+    fine = F.interpolate(kept, whole, mode="trilinear", align_corners=False)[:, 0]
+    parts = [
+        tuple(slice(s, s + length) for s, length in zip(shift, grid, strict=True))
+        for shift in shifts.tolist()
+    ]
+    return torch.stack([mask[part] for mask, part in zip(fine, parts, strict=True)])
+
+
+def _coarse(grid: tuple[int, int, int]) -> tuple[list[int], list[int]]:
+    """How many cells a side has, and how many tokens a cell."""
+    cells = [min(most, length) for most, length in zip(CELLS, grid, strict=True)]
+    return cells, [-(-length // cell) for length, cell in zip(grid, cells, strict=True)]

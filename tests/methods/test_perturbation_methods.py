@@ -18,7 +18,7 @@ from staa_cli.errors import UnavailableError, UsageError
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import Explained, explain_batch
 from staa_cli.methods.perturbation import Copies, draw_seed, filler, over_pixels, over_tokens, tubes
-from staa_cli.methods.rise import soft_masks
+from staa_cli.methods.rise import draw, soft_masks
 from staa_cli.methods.shapley import coalitions, exact_shapley
 from staa_cli.methods.surrogates import nearness
 from staa_cli.schema import AttentionLayout, ModelInput
@@ -226,13 +226,14 @@ def test_surrogates_find_what_each_tube_adds(name: str) -> None:
 def test_rise_finds_the_token_and_is_the_mean_of_masks_where_all_are_worth_the_same() -> None:
     found = ask("rise", spots(), samples=2000).values[0]
     assert found.argmax() == spots().argmax()
-    masks = soft_masks(50, GRID, torch.Generator().manual_seed(draw_seed(3, 0)))
+    masks = soft_masks(*draw(50, GRID, torch.Generator().manual_seed(draw_seed(3, 0))), GRID)
     flat = ask("rise", torch.zeros(GRID), samples=50, seed=3).values[0]
     np.testing.assert_allclose(flat, masks.mean(dim=0) / 0.5 * 1e-6, rtol=0.05)
 
 
 def test_soft_masks_are_shifted_everywhere_and_keep_a_half() -> None:
-    masks = soft_masks(3000, (8, 14, 14), torch.Generator().manual_seed(0))
+    grid = (8, 14, 14)
+    masks = soft_masks(*draw(3000, grid, torch.Generator().manual_seed(0)), grid)
     assert masks.shape == (3000, 8, 14, 14)
     assert 0 <= masks.min() < 0.01
     assert 0.99 < masks.max() <= 1
@@ -251,6 +252,18 @@ def test_equal_seeds_give_equal_numbers_and_leave_others_alone(name: str) -> Non
     assert np.array_equal(before[1], np.random.get_state()[1])
     if name != "frame-shapley":  # which is exact for so few frames
         assert not np.array_equal(one, explain(name, kind, samples=80, seed=6).values)
+
+
+@pytest.mark.parametrize("name", ["rise", "kernel-shap", "lime", "frame-shapley"])
+def test_numbers_do_not_depend_on_how_many_copies_go_into_a_pass(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from staa_cli.methods import perturbation
+
+    whole = ask(name, spots(), samples=80, seed=4).values
+    monkeypatch.setattr(perturbation, "TOKENS_A_PASS", 64 * 5)
+    few = ask(name, spots(), samples=80, seed=4).values
+    np.testing.assert_allclose(few, whole, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["occlusion", "rise", "kernel-shap", "lime", "frame-shapley"])
