@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from staa_cli.config import SamplingSettings
+from staa_cli.config import OutputSettings, SamplingSettings
 from staa_cli.errors import UsageError
 from staa_cli.inputs import find_jobs
 from staa_cli.models.loading import LoadedModel
@@ -133,7 +133,9 @@ class TwinClips(Dataset):
 
 
 class Videos(Dataset):
-    """The middle clip of every video in a folder; asked for is what the model says.
+    """The middle clip of every video in a folder and below; asked for is what the model says.
+
+    What `staa explain` has written there is left out.
 
     Raises:
         NothingMatched: there is no video.
@@ -143,7 +145,8 @@ class Videos(Dataset):
 
     def __init__(self, folder: Path, model: LoadedModel) -> None:
         self.name, self._given = str(folder), model.input
-        self.paths = [job.source for job in find_jobs([str(folder)], folder / ".none").jobs]
+        results = folder / OutputSettings().dir
+        self.paths = [job.source for job in find_jobs([str(folder)], results, recursive=True).jobs]
         self.count = len(self.paths)
 
     def sample(self, number: int) -> Sample:
@@ -165,6 +168,11 @@ class Videos(Dataset):
     def describe(self, number: int) -> str:
         """The video's path."""
         return str(self.paths[number])
+
+    def fingerprint(self) -> list[tuple[str, int]]:
+        """What tells these videos from others: each one's path below the folder, and its size."""
+        below = [path.relative_to(self.name).as_posix() for path in self.paths]
+        return [(name, path.stat().st_size) for name, path in zip(below, self.paths, strict=True)]
 
 
 def open_dataset(name: str, model: LoadedModel, seed: int, split: Split = "test") -> Dataset:

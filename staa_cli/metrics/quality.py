@@ -136,7 +136,7 @@ def store_header(benchmark: Benchmark) -> dict[str, Any]:
         "post": _told_post(benchmark.post),
     }
     if isinstance(dataset, Videos):
-        header["videos"] = [[path.name, path.stat().st_size] for path in dataset.paths]
+        header["videos"] = dataset.fingerprint()
     return header
 
 

@@ -136,7 +136,8 @@ def test_what_does_not_beat_the_baselines_is_red_on_a_terminal_that_has_colours(
 def test_a_folder_of_videos_is_scored_and_what_does_not_decode_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, frames in (("a.mp4", 20), ("b [x].mp4", 3)):
+    for name, frames in (("a.mp4", 20), ("jump/b [x].mp4", 3), ("staa-out/a/annotated.mp4", 3)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         film(tmp_path / name, frames)
     (tmp_path / "c.mp4").write_bytes(b"no video")
     line = ["benchmark", "quality", "--dataset", str(tmp_path), "--methods", "rollout,random"]
@@ -154,7 +155,7 @@ def test_a_folder_of_videos_is_scored_and_what_does_not_decode_is_named(
     assert run(few) == 0
     assert "1 of 3 videos" in capsys.readouterr().out
     (tmp_path / "a.mp4").unlink()
-    (tmp_path / "b [x].mp4").unlink()
+    (tmp_path / "jump" / "b [x].mp4").unlink()
     assert run(line) == 3
     assert "can be read" in capsys.readouterr().err
     (tmp_path / "c.mp4").unlink()
