@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from small_videos import film
 
 from staa_cli.cli import run
 from staa_cli.config import load_settings
+from staa_cli.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -85,6 +87,34 @@ def test_the_model_of_ones_own_is_explained(
     assert report["model"]["source"] == "my_model:build"
     assert report["prediction"]["target"]["label"] in ("jump", "fall")
     sys.modules.pop("my_model")
+
+
+@pytest.mark.parametrize("model", ["tiny-events", "tiny-events-joint"])
+def test_the_benchmark_is_of_the_bundled_weights_and_follows_from_the_scores(model: str) -> None:
+    folder = ROOT / ".github" / "readme" / "benchmark" / model
+    header, *rows = map(json.loads, (folder / "scores.ndjson").read_text().splitlines())
+    result = json.loads((folder / "benchmark.json").read_text())
+    weights = ROOT / "staa_cli" / "models" / "weights" / f"{model}.safetensors"
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert header["weights_sha256"] == result["weights_sha256"] == digest
+
+    scores: dict[tuple[str, int], dict[str, float]] = {}
+    for row in rows:
+        scores.setdefault((row["method"], row["clip"]), {}).update(row)
+    right = [clip for clip in range(result["clips"]) if scores["", clip]["scored"]]
+    assert len(right) == result["correct"]
+    missing = set(METHODS.names()) - {row["method"] for row in result["results"]}
+    assert missing == ({"staa-published"} if model == "tiny-events-joint" else set())
+    (shown,) = re.findall(
+        rf"<!-- made by: staa benchmark quality --model {model} .*?<!-- end -->", README, re.DOTALL
+    )
+    for row in result["results"]:
+        values = [scores[row["method"], clip][row["metric"]] for clip in right]
+        assert row["n"] == len(values)
+        assert row["mean"] == pytest.approx(sum(values) / len(values), abs=1e-12)
+        if row["metric"] == "faithfulness":
+            cell = f"{row['mean']:z.2f} ({row['low']:z.2f} to {row['high']:z.2f})"
+            assert re.search(rf"^{row['method']} +{re.escape(cell)} ", shown, re.MULTILINE)
 
 
 @pytest.mark.slow
