@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from staa_cli.errors import UnavailableError, UsageError
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import Explained, explain_batch
-from staa_cli.methods.perturbation import Copies, draw_seed, filler, over_pixels, over_tokens, tubes
+from staa_cli.methods.perturbation import (
+    Copies,
+    copies_a_pass,
+    draw_seed,
+    filler,
+    over_pixels,
+    over_tokens,
+    tubes,
+)
 from staa_cli.methods.rise import draw, soft_masks
 from staa_cli.methods.shapley import coalitions, exact_shapley
 from staa_cli.methods.surrogates import nearness
@@ -276,6 +284,12 @@ def test_memory_does_not_grow_with_the_copies(name: str, monkeypatch: pytest.Mon
         module, LAYOUT, torch.ones(1, 8, 3, 16, 16), get_method(name), Options(samples=80), target=1
     )
     assert module.most == 5
+
+
+def test_a_pass_holds_a_copy_at_least_and_more_on_a_gpu() -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert copies_a_pass((16, 64, 64), cpu) == 1
+    assert 1 < copies_a_pass((8, 14, 14), cpu) < copies_a_pass((8, 14, 14), gpu)
 
 
 class Cramped(Additive):
