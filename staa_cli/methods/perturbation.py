@@ -144,6 +144,7 @@ class Copies:
         """Copies in one pass."""
         return copies_a_pass(self.grid, self.clip.device)
 
+    @torch.inference_mode()
     def ask(self, clips: Tensor) -> Tensor:
         """Probability of the class in copies [M, T, 3, H, W]: [M].
 
