@@ -110,7 +110,7 @@ def _places(marks: Sequence[Mark]) -> list[Box]:
     """Where the names stand: as near to their marks as there is room, touching nothing."""
     taken = [Box(m.x - _DOT, m.interval[0], m.x + _DOT, m.interval[1]) for m in marks]
     taken += [Box(m.x - _DOT, m.y - _DOT, m.x + _DOT, m.y + _DOT) for m in marks]
-    places = []
+    places: list[Box] = []
     for mark in marks:
         room = _rooms(mark)
         others = [other for other in marks if other is not mark]
@@ -119,6 +119,7 @@ def _places(marks: Sequence[Mark]) -> list[Box]:
             for box in room
             if not any(_touch(box, other) for other in taken)
             and not any(_passes(mark, box, other) for other in others)
+            and not any(_cross(mark, box, *line) for line in zip(marks, places, strict=False))
         )
         places.append(next(free, room[0]))
         taken.append(places[-1])
@@ -167,6 +168,24 @@ def _passes(mark: Mark, place: Box, other: Mark) -> bool:
     part = min(max(part, 0.0), 1.0)
     gap = (mark.x + part * along_x - other.x) ** 2 + (mark.y + part * along_y - other.y) ** 2
     return gap < (_DOT + 3) ** 2
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    return (box.left + box.right) / 2, (box.top + box.bottom) / 2
+
+
+def _cross(mark: Mark, place: Box, other: Mark, there: Box) -> bool:
+    """Whether the lines from two marks to the middles of their names cross.
+
+    Whose is which could not be told then; nor where those that are drawn end just before.
+    """
+    a, b = (mark.x, mark.y), _middle(place)
+    c, d = (other.x, other.y), _middle(there)
+
+    def side(p: tuple[float, float], q: tuple[float, float], r: tuple[float, float]) -> float:
+        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
+
+    return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
 
 
 def _drawn(marks: Sequence[Mark], places: Sequence[Box], low: float, high: float) -> Image.Image:

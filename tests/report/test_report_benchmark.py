@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +122,18 @@ def test_names_of_many_methods_touch_nothing_and_stay_inside() -> None:
         assert not any(scatter._touch(one, other) for other in [*names[:number], *dots])
         assert scatter._AREA.left <= one.left < one.right <= scatter._AREA.right
         assert scatter._AREA.top <= one.top < one.bottom <= scatter._AREA.bottom
+
+
+def test_lines_to_names_of_neighbours_do_not_cross() -> None:
+    costs = {"staa-class": 1, "rollout": 1, "staa-logit": 1, "staa": 1, "staa-value": 1}
+    costs |= {"grad-attention": 3}
+    means = dict(zip(costs, (0.91, 0.9, 0.88, 0.85, 0.83, 0.9), strict=True))
+    rows = [row(name, "pointing", mean) for name, mean in means.items()]
+    rows = [each | {"low": each["mean"] - 0.04, "high": each["mean"] + 0.03} for each in rows]
+    marks = scatter._marks(rows, costs, -0.46, 1.01, 513.0)
+    middles = [((b.left + b.right) / 2, (b.top + b.bottom) / 2) for b in scatter._places(marks)]
+    lines = [(np.array([m.x, m.y]), np.array(to)) for m, to in zip(marks, middles, strict=True)]
+    along = np.linspace(0, 1, 300)[:, None]
+    for (a, b), (c, d) in combinations(lines, 2):
+        one, other = a + along * (b - a), c + along * (d - c)
+        assert np.linalg.norm(one[:, None] - other, axis=-1).min() > 2
