@@ -109,9 +109,13 @@ def offer(layer: nn.Module, *shown: Tensor) -> None:
         readers[id(layer)](Attended(*shown) if len(shown) > 1 else shown[0])
 
 
-def attention_rows(q: Tensor, k: Tensor, scale: float) -> Tensor:
-    """Attention [..., heads, n, N] of the n queries given, in float32: softmax(q k^T * scale)."""
-    return torch.softmax((q.float() * scale) @ k.float().transpose(-2, -1), dim=-1)
+def attention_rows(q: Tensor, k: Tensor, scale: float, out: Tensor | None = None) -> Tensor:
+    """Attention [..., heads, n, N] of the n queries given, in float32: softmax(q k^T * scale).
+
+    In the memory of `out`, where that is given; not for gradients.
+    """
+    scores = torch.matmul(q.float() * scale, k.float().transpose(-2, -1), out=out)
+    return torch.softmax(scores, dim=-1, out=out)
 
 
 def cls_row(seen: Attended, layer: nn.Module) -> Tensor:
@@ -140,17 +144,16 @@ def row_product(row: Tensor) -> Reader:
 
 def _row_by_head(row: Tensor, seen: Attended, layer: nn.Module) -> Tensor:
     """`row` [..., N] times every head's attention matrix: [..., heads, N], in chunks."""
-    q, k = seen.q, seen.k.float().transpose(-2, -1)
+    q, k = seen.q, seen.k
     heads, length = q.shape[-3:-1]
     # Some 4 MB a chunk stay in a core's cache; larger ones are slower (measured on VideoMAE-B), and
     # so is new memory for every chunk.
-    chunk = max(1, min(length, (1 << 20) // (heads * k.shape[-1])))
-    total = row.new_zeros(*row.shape[:-1], heads, k.shape[-1])
-    memory = total.new_empty(*q.shape[:-2], chunk, k.shape[-1])
+    chunk = max(1, min(length, (1 << 20) // (heads * k.shape[-2])))
+    total = row.new_zeros(*row.shape[:-1], heads, k.shape[-2])
+    memory = total.new_empty(*q.shape[:-2], chunk, k.shape[-2])
     for start in range(0, length, chunk):
-        scaled = q[..., start : start + chunk, :].float() * layer.scale  # type: ignore[operator]
-        rows = memory[..., : scaled.shape[-2], :]
-        torch.softmax(torch.matmul(scaled, k, out=rows), dim=-1, out=rows)
+        some = q[..., start : start + chunk, :]
+        rows = attention_rows(some, k, layer.scale, out=memory[..., : some.shape[-2], :])  # type: ignore[arg-type]
         total += (row[..., None, None, start : start + chunk] @ rows)[..., 0, :]
     return total
 
