@@ -11,21 +11,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import numpy as np
+import torch
 import typer
 from torch import Tensor
 
 from staa_cli import load_model
 from staa_cli.methods import Options
+from staa_cli.methods.base import register
 from staa_cli.methods.explain import predict_batch
 from staa_cli.methods.perturbation import Copies, filler
+from staa_cli.methods.rollout import Rollout
+from staa_cli.methods.staa import Staa
 from staa_cli.metrics.base import METRICS, Trial
 from staa_cli.metrics.datasets import open_dataset
 from staa_cli.metrics.quality import Benchmark, explain_one
 from staa_cli.metrics.statistics import bootstrap
-from staa_cli.schema import Float32
+from staa_cli.models.taps import Attended, Tap, attention_rows
+from staa_cli.schema import AttentionLayout, Float32
 
 SEED = 4
 SCORED = ("faithfulness", "pointing", "energy", "temporal_auc", "iou")
@@ -63,32 +69,83 @@ def main(
         print(f"| {name} | {' | '.join(cells)} |")
 
 
+@register("heads-weighed")
+class HeadsWeighed(Staa):
+    """The path of `staa`, each head counting as much as it writes, in place of their mean."""
+
+    def taps(self, layout: AttentionLayout, options: Options) -> list[Tap]:
+        """Those of `staa`, read by heads where the head of the model reads."""
+        first = layout.prefix_tokens if layout.pooling == "mean" else None
+        read = partial(_weighed_row, first=first)
+        return [
+            tap if tap.role == "temporal" else replace(tap, read=read)
+            for tap in super().taps(layout, options)
+        ]
+
+
+def _weighed_row(seen: Attended, layer: Any, first: int | None) -> Tensor:
+    """[..., N] of query 0, or of the mean of all from `first` on."""
+    if first is None:
+        rows = attention_rows(seen.q[..., :1, :], seen.k, layer.scale)
+    else:
+        rows = attention_rows(seen.q[..., first:, :], seen.k, layer.scale).mean(-2, keepdim=True)
+    moved = (rows @ seen.v).squeeze(-2)  # [..., heads, d]
+    projections = layer.proj.weight.unflatten(1, moved.shape[-2:])  # [D, heads, d]
+    written = torch.einsum("...hd,chd->...hc", moved, projections).norm(dim=-1)
+    shares = written / written.sum(dim=-1, keepdim=True)
+    return (rows.squeeze(-2) * shares[..., None]).sum(dim=-2)
+
+
+@register("rollout-corrected")
+class CorrectedRollout(Rollout):
+    """Rollout whose steps keep more: what a block adds is less than half of a token."""
+
+    identity = 0.7
+
+
 def _candidates(
     benchmark: Benchmark, inputs: Tensor, target: int, number: int
 ) -> Iterator[tuple[str, Float32]]:
     """Names and maps [T', h, w]."""
+    layout = benchmark.model.layout
+    divided, half = layout.kind == "divided", tuple(range(layout.depth // 2, layout.depth))
 
-    def of(method: str, layers: str = "default", combine: str = "default") -> Float32:
+    def of(
+        method: str, layers: str | tuple[int, ...] = "default", combine: str = "mean"
+    ) -> Float32:
         options = replace(benchmark.options, layers=layers, combine=combine)
         return explain_one(replace(benchmark, options=options), method, inputs, target, number)[0]
 
-    layout = benchmark.model.layout
-    paths = {
-        "last block": of("staa", "last", "mean"),
-        "mean of blocks": of("staa", "all", "mean"),
-        **({"blocks contrasted": of("staa")} if layout.kind == "divided" else {}),
-        "rollout": of("rollout"),
-    }
+    last, path, rollout = of("staa", "last"), of("staa", "all"), of("rollout")
+    yield "last block" if divided else "last block (`staa`)", last
+    yield "mean of the upper half of the blocks", of("staa", half)
+    yield "mean of all blocks", path
+    yield "last block, heads weighed by what they write", of("heads-weighed", "last")
+    yield "last block, tokens weighed by what they move (`staa-value`)", of("staa-value")
+    yield "last block, without sinks", _without_sinks(last)
+    if divided:
+        yield "mean of all blocks x last block's spatial rows", path * of("staa-published")
+        path = of("staa", combine="contrast")
+        yield "blocks contrasted (`staa`)", path
+        yield "the same, heads weighed", of("heads-weighed", combine="contrast")
+        yield "the same, without sinks", _without_sinks(path)
+    yield "rollout", rollout
+    yield "rollout, 0.7 of each step the identity", of("rollout-corrected")
     parts = of("staa-logit", "default" if layout.pooling == "mean" else "all")
     strength = parts / parts.std()
-    yield from paths.items()
-    yield "last block, weighted by the size of what it moves (`staa-value`)", of("staa-value")
-    yield "part of the logit (`staa-logit`)", of("staa-logit")
-    weighted = list(paths.items())[-2:]
-    for name, path in weighted:
-        yield f"{name} x part, where it is positive", path * np.maximum(strength, 0)
-    for name, path in weighted:
-        yield f"{name} x softplus of part", path * np.logaddexp(0, strength)
+    yield "part of the logit (`staa-logit`)", parts
+    chosen = "contrasted" if divided else "rollout"
+    for name, values in (("contrasted" if divided else "mean", path), ("rollout", rollout)):
+        yield f"{name} x part, where it is positive", values * np.maximum(strength, 0)
+        if name == chosen:
+            yield f"{name} x softplus of part (`staa-class`)", of("staa-class", combine="default")
+        else:
+            yield f"{name} x softplus of part", values * np.logaddexp(0, strength)
+
+
+def _without_sinks(values: Float32) -> Float32:
+    """Less what a place draws in every frame, whatever is there."""
+    return values - values.min(axis=0)
 
 
 if __name__ == "__main__":

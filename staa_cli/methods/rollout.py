@@ -9,6 +9,7 @@ every frame, and over time at every place, where the class token stays as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -36,6 +37,8 @@ class Rollout(Method):
     source = "arXiv 2005.00928, section 3"
     units = "share of attention"
     heeds = frozenset({"layers"})
+    identity: ClassVar[float] = 0.5
+    """Weight of the identity in every step: what a token keeps of itself."""
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """Queries and keys of every block, and the temporal maps."""
@@ -62,10 +65,10 @@ class Rollout(Method):
         """The rolled-out row of the read-out, [B, T', h, w]."""
         blocks = self.blocks(evidence.layout, evidence.options)[::-1]
         joint = evidence.layout.kind == "joint"
-        return (_joint if joint else _frame_by_frame)(evidence, blocks)
+        return (_joint if joint else _frame_by_frame)(evidence, blocks, self.identity)
 
 
-def _frame_by_frame(evidence: Evidence, blocks: Sequence[int]) -> Reading:
+def _frame_by_frame(evidence: Evidence, blocks: Sequence[int], identity: float) -> Reading:
     """Rollout where space is attended in every frame by itself, and time, if at all, apart."""
     layout, batch = evidence.layout, len(evidence.inputs)
     frames, places = layout.grid[0], layout.grid[1] * layout.grid[2]
@@ -78,27 +81,29 @@ def _frame_by_frame(evidence: Evidence, blocks: Sequence[int]) -> Reading:
     else:
         rows[..., :1] = share
     for block in blocks:
-        rows = 0.5 * rows + 0.5 * _push(evidence, block, rows.flatten(0, 1)).view_as(rows)
+        pushed = _push(evidence, block, rows.flatten(0, 1)).view_as(rows)
+        rows = identity * rows + (1 - identity) * pushed
         if layout.kind == "divided":
             rows[..., 0] = rows[..., 0].mean(dim=1, keepdim=True)
             time = temporal_maps(evidence, block)  # [B, P, T, T']
             moved = torch.einsum("btp,bpts->bsp", rows[..., 1:], time)
-            rows[..., 1:] = 0.5 * rows[..., 1:] + 0.5 * moved
+            rows[..., 1:] = identity * rows[..., 1:] + (1 - identity) * moved
     values = rows[..., prefix:].reshape(batch, *layout.grid)
     return Reading(values, rows[..., :prefix].sum(dim=(1, 2)) if prefix else None)
 
 
-def _joint(evidence: Evidence, blocks: Sequence[int]) -> Reading:
+def _joint(evidence: Evidence, blocks: Sequence[int], identity: float) -> Reading:
     """Rollout where every token attends to every other."""
     layout, batch = evidence.layout, len(evidence.inputs)
-    rows = _read_out(evidence, evidence.captured["queries_keys", blocks[0]].shape[-2])
+    length = evidence.captured["queries_keys", blocks[0]].shape[-2]
+    rows = _read_out(evidence, length, identity)
     for block in blocks:
-        rows = 0.5 * rows + 0.5 * _push(evidence, block, rows)
+        rows = identity * rows + (1 - identity) * _push(evidence, block, rows)
     mass = rows[:, 0] if layout.pooling == "cls" else None
     return Reading(to_grid(rows[:, layout.prefix_tokens :], layout, batch), mass)
 
 
-def _read_out(evidence: Evidence, length: int) -> Tensor:
+def _read_out(evidence: Evidence, length: int, identity: float) -> Tensor:
     """[B, N] what the head reads of the last block's tokens."""
     pooling, batch = evidence.layout.pooling, len(evidence.inputs)
     if pooling == "mean":
@@ -107,10 +112,11 @@ def _read_out(evidence: Evidence, length: int) -> Tensor:
         row[:, :prefix] = 0
         return row
     if pooling == "attentive":
-        # The half that stays with the query is no token's, and the same for all of them.
+        # What stays with the query is no token's, and the same for all of them.
         rows = evidence.captured["read", 0]
         for block in reversed(range(evidence.layout.pooler_depth)):
-            rows = 0.5 * rows + 0.5 * _push(evidence, block, rows, "pooler_self", "pooler")
+            pushed = _push(evidence, block, rows, "pooler_self", "pooler")
+            rows = identity * rows + (1 - identity) * pushed
         return rows
     rows = torch.zeros(batch, length, device=evidence.inputs.device)
     rows[:, 0] = 1.0
