@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from staa_cli.methods.base import Evidence, Options, register
-from staa_cli.methods.captum import captum_attr
-from staa_cli.methods.perturbation import Copies, PerturbationMethod, over_tokens, tubes
+from staa_cli.methods.captum import over_tubes
+from staa_cli.methods.perturbation import Copies, PerturbationMethod, tube_count, tubes
 from staa_cli.schema import AttentionLayout
 
 CELLS = 7
@@ -27,38 +25,13 @@ class Occlusion(PerturbationMethod):
 
     def copies(self, layout: AttentionLayout, options: Options) -> int:
         """One without each tube, and the whole."""
-        sides = (-(-length // _side(length)) for length in layout.grid[1:])
-        return 1 + layout.grid[0] * math.prod(sides)
+        return 1 + tube_count(tubes(layout.grid, _most(layout.grid)))
 
     def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
         """[T', h, w]; the tokens of a tube share its value."""
-        return _occlude(copies)
+        return over_tubes(lambda attr, ask: attr.FeatureAblation(ask), copies, _most(copies.grid))
 
 
-def _side(length: int) -> int:
-    """Tokens along a tube's side, for so many along the picture's."""
-    return -(-length // CELLS)
-
-
-def _occlude(copies: Copies) -> Tensor:
-    clip, grid = copies.clip, copies.grid
-    tubelet, patch_h, patch_w = (
-        length // cells for length, cells in zip((len(clip), *clip.shape[2:]), grid, strict=True)
-    )
-    side_h, side_w = (_side(length) for length in grid[1:])
-    window = (tubelet, 3, side_h * patch_h, side_w * patch_w)
-    pixels: Tensor = (
-        captum_attr()
-        .Occlusion(copies.ask)
-        .attribute(
-            clip[None],
-            sliding_window_shapes=window,
-            strides=window,
-            baselines=copies.filling[None],
-            perturbations_per_eval=copies.a_pass,
-        )
-    )
-    lost = over_tokens(pixels[:, :, 0], grid)[0] / (tubelet * patch_h * patch_w)
-    numbers = tubes(grid, (grid[0], CELLS, CELLS)).to(lost.device)
-    values: Tensor = lost / numbers.flatten().bincount()[numbers]  # the last tube may be smaller
-    return values
+def _most(grid: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Tubes along each side, at most."""
+    return grid[0], CELLS, CELLS

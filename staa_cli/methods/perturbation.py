@@ -97,6 +97,11 @@ def tubes(grid: tuple[int, int, int], most: tuple[int, int, int]) -> Tensor:
     return numbers
 
 
+def tube_count(numbers: Tensor) -> int:
+    """How many tubes `tubes` has found."""
+    return int(numbers.max()) + 1
+
+
 @dataclass
 class Copies:
     """One clip of a batch, to be asked about in altered copies; counts how often it was.

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from staa_cli.errors import UsageError
 from staa_cli.methods.base import Evidence, Options, register
-from staa_cli.methods.captum import captum_attr
-from staa_cli.methods.perturbation import Copies, PerturbationMethod, over_pixels, tubes
+from staa_cli.methods.captum import Ask, over_tubes
+from staa_cli.methods.perturbation import Copies, PerturbationMethod, tube_count, tubes
 from staa_cli.schema import AttentionLayout
 
 CELLS = (4, 4, 4)
@@ -31,7 +31,7 @@ class Surrogate(PerturbationMethod):
     forward_equivalents = 1.0 + SAMPLES
     heeds = frozenset({"fill", "samples", "seed"})
 
-    def explainer(self, attr: Any, copies: Copies) -> Any:
+    def explainer(self, attr: Any, ask: Ask) -> Any:
         """Captum's object, from ``captum.attr``."""
         raise NotImplementedError
 
@@ -42,29 +42,14 @@ class Surrogate(PerturbationMethod):
     def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
         """[T', h, w]; the tokens of a tube share its weight."""
         samples = self.copies(evidence.layout, evidence.options)
-        features = int(tubes(copies.grid, CELLS).max()) + 1
+        features = tube_count(tubes(copies.grid, CELLS))
         if samples < features + 2:
             raise UsageError(
                 f"{self.name} cannot tell {features} tubes apart by {samples} samples",
                 f"--samples at least {features + 2}",
             )
         with _seeded(copies.seed, copies.clip.device):
-            return self._fit(captum_attr(), copies, samples)
-
-    def _fit(self, attr: Any, copies: Copies, samples: int) -> Tensor:
-        numbers = tubes(copies.grid, CELLS)
-        mask = over_pixels(numbers[None].float(), copies.clip).long().to(copies.clip.device)
-        found = self.explainer(attr, copies).attribute(
-            copies.clip[None],
-            baselines=copies.filling[None],
-            feature_mask=mask,
-            n_samples=samples,
-            perturbations_per_eval=copies.a_pass,
-            return_input_shape=False,
-        )
-        weights = found[0].float()  # [features]
-        shared: Tensor = weights / numbers.flatten().bincount().to(weights)
-        return shared[numbers.to(weights.device)]
+            return over_tubes(self.explainer, copies, CELLS, n_samples=samples)
 
 
 @register("kernel-shap")
@@ -74,9 +59,9 @@ class KernelShap(Surrogate):
     summary = "Shapley values of tubes by weighted regression on random removals"
     source = "Lundberg and Lee 2017 (arXiv 1705.07874), by Captum"
 
-    def explainer(self, attr: Any, copies: Copies) -> Any:
+    def explainer(self, attr: Any, ask: Ask) -> Any:
         """Captum's KernelShap."""
-        return attr.KernelShap(copies.ask)
+        return attr.KernelShap(ask)
 
 
 @register("lime")
@@ -86,13 +71,11 @@ class Lime(Surrogate):
     summary = "weights of tubes in a ridge regression on random removals near the clip"
     source = "Ribeiro et al. 2016 (arXiv 1602.04938), by Captum; ridge and kernel as lime-image's"
 
-    def explainer(self, attr: Any, copies: Copies) -> Any:
+    def explainer(self, attr: Any, ask: Ask) -> Any:
         """Captum's Lime."""
         from captum._utils.models.linear_model import SkLearnRidge
 
-        return attr.Lime(
-            copies.ask, interpretable_model=SkLearnRidge(alpha=1.0), similarity_func=nearness
-        )
+        return attr.Lime(ask, interpretable_model=SkLearnRidge(alpha=1.0), similarity_func=nearness)
 
 
 def nearness(clip: Tensor, copy: Tensor, kept: Tensor, **_: Any) -> Tensor:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from captum.attr import FeatureAblation, ShapleyValues
+from captum.attr import FeatureAblation, Occlusion, ShapleyValues
+from captum.attr import KernelShap as CaptumKernelShap
 from test_method_families import TARGET, clips, explain, model
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ from staa_cli.methods.perturbation import (
 )
 from staa_cli.methods.rise import draw, soft_masks
 from staa_cli.methods.shapley import coalitions, exact_shapley
-from staa_cli.methods.surrogates import nearness
+from staa_cli.methods.surrogates import CELLS, nearness
 from staa_cli.schema import AttentionLayout, ModelInput
 
 GRID = (4, 4, 4)
@@ -177,6 +178,36 @@ def test_occlusion_is_what_each_tube_adds() -> None:
     found = ask("occlusion", spots(), count=2)
     np.testing.assert_allclose(found.values[1], spots(), atol=1e-5)
     assert found.forward_equivalents == 1 + 1 + 64
+
+
+@pytest.mark.parametrize("kind", ["test_timesformer", "test_videomae"])
+def test_occlusion_is_captums_over_pixels(kind: str) -> None:
+    module, inputs = model(kind), clips(kind)
+    frames, height, width = module.layout().grid
+    window = (len(inputs[0]) // frames, 3, inputs.shape[3] // height, inputs.shape[4] // width)
+    with torch.no_grad():
+        pixels = Occlusion(lambda x: module(x).softmax(dim=1)[:, TARGET]).attribute(
+            inputs, window, strides=window, baselines=filler(inputs, "blur")
+        )
+    wanted = pixels[:, :: window[0], 0, :: window[2], :: window[3]]
+    np.testing.assert_allclose(explain("occlusion", kind).values, wanted, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["test_timesformer", "test_videomae"])
+def test_kernel_shap_is_captums_over_pixels_with_the_same_draw(kind: str) -> None:
+    module, (clip, *_) = model(kind), clips(kind)
+    numbers = tubes(module.layout().grid, CELLS)
+    torch.manual_seed(draw_seed(7, 0))
+    weights = CaptumKernelShap(lambda x: module(x).softmax(dim=1)[:, TARGET]).attribute(
+        clip[None],
+        baselines=filler(clip[None], "blur"),
+        feature_mask=over_pixels(numbers[None].float(), clip).long(),
+        n_samples=200,
+        return_input_shape=False,
+    )
+    wanted = (weights[0] / numbers.flatten().bincount())[numbers]
+    found = explain("kernel-shap", kind, samples=200, seed=7).values[0]
+    np.testing.assert_allclose(found, wanted, rtol=1e-2, atol=1e-2 * float(wanted.abs().max()))
 
 
 def test_occlusion_shares_a_tubes_value_among_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:

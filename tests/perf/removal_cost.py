@@ -24,7 +24,7 @@ def jobs_of(name: str) -> dict[str, Callable[[], object]]:
 
     from staa_cli.methods import Options, get_method
     from staa_cli.methods.explain import explain_batch
-    from staa_cli.methods.occlusion import _side
+    from staa_cli.methods.occlusion import CELLS as PLACES
     from staa_cli.methods.perturbation import Copies, filler, over_pixels, tubes
     from staa_cli.methods.surrogates import CELLS, SAMPLES
     from staa_cli.metrics.base import walk
@@ -70,7 +70,7 @@ def jobs_of(name: str) -> dict[str, Callable[[], object]]:
 
     def captum_occlusion() -> object:
         sides = [length // cells for length, cells in zip(clip.shape[3:], grid[1:], strict=True)]
-        tube = [side * _side(cells) for side, cells in zip(sides, grid[1:], strict=True)]
+        tube = [side * -(-cells // PLACES) for side, cells in zip(sides, grid[1:], strict=True)]
         window = (clip.shape[1] // grid[0], 3, *tube)
         return captum.attr.Occlusion(ask).attribute(
             clip,
