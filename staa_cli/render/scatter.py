@@ -52,7 +52,8 @@ def scatter_image(result: Mapping[str, Any], metric: str) -> Image.Image:
     rows = [row for row in result["results"] if row["metric"] == metric]
     low = min([0.0, *(row["low"] for row in rows)])
     high = max([0.0, *(row["high"] for row in rows)])
-    high += 0.06 * (high - low) or 1.0  # all of them may be 0
+    margin = 0.06 * (high - low) or 1.0  # all of them may be 0
+    low, high = low - margin * (low < 0), high + margin
     most = max([10.0, *(costs[row["method"]] for row in rows)])
     marks = _marks(rows, costs, low, high, most)
     places = _places(marks)
