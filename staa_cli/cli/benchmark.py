@@ -300,7 +300,7 @@ def _write(result: dict[str, Any], folder: Path) -> list[Path]:
 
 def _as_table(result: dict[str, Any], metrics: Sequence[str], *, coloured: bool) -> str:
     """Tables of as many metrics each as fit: a line that wraps cannot be read."""
-    from staa_cli.report.benchmark import LOSES, arrow, cell, headline
+    from staa_cli.report.benchmark import LOSES, arrow, cell, headline, undefined
 
     names = list(dict.fromkeys(row["method"] for row in result["results"]))
     first = ["METHOD", *names]
@@ -315,6 +315,8 @@ def _as_table(result: dict[str, Any], metrics: Sequence[str], *, coloured: bool)
     text = "\n\n".join(parts)
     if LOSES in text:
         text += f"\n\n{LOSES} does not beat every baseline"
+    if fewer := undefined(result, metrics):
+        text += f"\n\n{fewer}"
     if coloured:
         text = re.sub(rf"\S+ \([^()]*\) {LOSES}", lambda cell: f"\x1b[31m{cell[0]}\x1b[0m", text)
     return f"{shown(headline(result))}\n\n{text}"

@@ -56,11 +56,26 @@ def markdown(result: Mapping[str, Any]) -> str:
     parts = [f"{headline(result)}.", _grid(result, methods, cell, costs=True)]
     if LOSES in parts[1]:  # not in the name of a folder
         parts.append(f"`{LOSES}` does not beat every baseline.")
+    if fewer := undefined(result, _metrics(result)):
+        parts.append(f"{fewer[0].upper()}{fewer[1:]}.")
     if len(methods) > 1:
         first = f"Difference to `{methods[0]}`, clip by clip"
         parts.append(f"{first}; `{SURE}` where the 95 % interval leaves out zero:")
         parts.append(_grid(result, methods[1:], difference))
     return "\n\n".join(parts) + "\n"
+
+
+def undefined(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
+    """Which scores exist on some clips alone, and on how many; empty where there are none."""
+    told = []
+    for metric in metrics:
+        rows = [row for row in result["results"] if row["metric"] == metric]
+        fewer = [row for row in rows if row["n"] < result["scored"]]
+        if len(fewer) == len(rows) and len({row["n"] for row in rows}) == 1:
+            told.append(f"{metric} ({rows[0]['n']})")  # for the clips, whatever the method
+        else:
+            told += [f"{metric} of {row['method']} ({row['n']})" for row in fewer]
+    return f"undefined on some clips, so scored on fewer: {', '.join(told)}" if told else ""
 
 
 def _grid(
@@ -70,7 +85,7 @@ def _grid(
     *,
     costs: bool = False,
 ) -> str:
-    metrics = list(dict.fromkeys(row["metric"] for row in result["results"]))
+    metrics = _metrics(result)
     lines = [["method", *(name + arrow(name) for name in metrics)]]
     lines += [[name, *(text(result, name, metric) for metric in metrics)] for name in methods]
     if costs:
@@ -80,6 +95,10 @@ def _grid(
             for line, cost in zip(lines, ["forwards", *told], strict=True)
         ]
     return _table(lines)
+
+
+def _metrics(result: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(row["metric"] for row in result["results"]))
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:

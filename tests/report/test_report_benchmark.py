@@ -14,7 +14,7 @@ from staa_cli.methods import list_methods
 from staa_cli.render import scatter
 from staa_cli.render.layout import Box
 from staa_cli.render.scatter import scatter_image
-from staa_cli.report.benchmark import beats_baselines, markdown, write_results
+from staa_cli.report.benchmark import beats_baselines, markdown, undefined, write_results
 
 
 def row(method: str, metric: str, mean: float) -> dict[str, Any]:
@@ -55,6 +55,16 @@ def result() -> dict[str, Any]:
 )
 def test_who_beats_every_baseline(method: str, metric: str, wanted: bool | None) -> None:
     assert beats_baselines(result(), method, metric) is wanted
+
+
+def test_scores_that_do_not_exist_on_every_clip_are_told_of() -> None:
+    assert undefined(result(), ["pointing", "deletion"]) == ""
+    found = result()
+    found["results"][2]["n"] = 8
+    for deletion in found["results"][1::2]:
+        deletion["n"] = 7
+    assert undefined(found, ["pointing"]).endswith(": pointing of rollout (8)")
+    assert "fewer: pointing of rollout (8), deletion (7).\n" in markdown(found)
 
 
 def test_nothing_is_to_be_beaten_where_asking_no_model_is_perfect() -> None:
