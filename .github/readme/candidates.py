@@ -1,6 +1,6 @@
 """What the default was chosen among, on development clips; prints a Markdown table.
 
-    python .github/readme/candidates.py MODEL [--clips N]
+    python .github/readme/candidates.py MODEL [--clips N] [--seed N] [--only WORDS]
 
 Each candidate reads one forward pass: a path of attention, alone or weighted by what each token
 writes towards the class. Brackets are 95 % bootstrap intervals over the clips.
@@ -33,19 +33,20 @@ from staa_cli.metrics.statistics import bootstrap
 from staa_cli.models.taps import Attended, Tap, attention_rows
 from staa_cli.schema import AttentionLayout, Float32
 
-SEED = 4
 SCORED = ("faithfulness", "pointing", "energy", "temporal_auc", "iou")
 
 
 def main(
     model: Annotated[str, typer.Argument(help="A bundled model.")] = "tiny-events",
     clips: Annotated[int, typer.Option(help="Development clips.")] = 24,
+    seed: Annotated[int, typer.Option(help="Of the clips.")] = 4,
+    only: Annotated[str, typer.Option(help="Candidates with these words in their names.")] = "",
 ) -> None:
     """Print the table."""
     loaded = load_model(model)
     scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    data = open_dataset("events", loaded, SEED, "development")
-    asked = Benchmark(loaded, data, (), (), Options(seed=SEED), SEED)
+    data = open_dataset("events", loaded, seed, "development")
+    asked = Benchmark(loaded, data, (), (), Options(seed=seed), seed)
     scored = 0
     for number in range(clips):
         sample = data.sample(number)
@@ -58,10 +59,12 @@ def main(
         filling = filler(inputs, "blur", loaded.input)[0]
         copies = Copies(loaded.module, inputs[0], filling, loaded.layout.grid, target, number)
         for name, values in _candidates(asked, inputs, target, number):
+            if only not in name:
+                continue
             trial = Trial(values, copies, question.mask, question.event)
             for metric in SCORED:
                 scores[name][metric].append(METRICS.get(metric).score(trial))
-    print(f"`{model}`, {scored} of {clips} development clips (seed {SEED}), removed by blur.\n")
+    print(f"`{model}`, {scored} of {clips} development clips (seed {seed}), removed by blur.\n")
     print(f"| candidate | {' | '.join(SCORED)} |\n{'|---' * (len(SCORED) + 1)}|")
     for name, row in scores.items():
         told = [bootstrap(row[metric]) for metric in SCORED]
