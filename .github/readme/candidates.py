@@ -137,10 +137,13 @@ def _candidates(
     parts = of("staa-logit", "default" if layout.pooling == "mean" else "all")
     strength = parts / parts.std()
     yield "part of the logit (`staa-logit`)", parts
-    chosen = "contrasted" if divided else "rollout"
-    for name, values in (("contrasted" if divided else "mean", path), ("rollout", rollout)):
+    pairs = (
+        ("contrasted" if divided else "mean", path, divided),
+        ("rollout", rollout, not divided),
+    )
+    for name, values, ships in pairs:
         yield f"{name} x part, where it is positive", values * np.maximum(strength, 0)
-        if name == chosen:
+        if ships:
             yield f"{name} x softplus of part (`staa-class`)", of("staa-class", combine="default")
         else:
             yield f"{name} x softplus of part", values * np.logaddexp(0, strength)

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 from attention_oracles import KINDS, Array, B, Layer, P, T, clips, explain, h, tiny, w, watch
 
+from staa_cli.methods.rollout import Rollout
+
 
 def token(t: int, p: int) -> int:
     return 1 + t * P + p
 
 
-def steps(seen: dict[tuple[str, int], Layer], kind: str, block: int, b: int) -> list[Array]:
+def steps(
+    seen: dict[tuple[str, int], Layer], kind: str, block: int, b: int, identity: float = 0.5
+) -> list[Array]:
     """A block's steps, the last one first: each a matrix [1 + T*P, 1 + T*P] whose rows sum to one.
 
     Of the class token there is one; in every frame it has a copy, of which the mean is kept.
@@ -21,7 +25,7 @@ def steps(seen: dict[tuple[str, int], Layer], kind: str, block: int, b: int) -> 
     if kind == "joint":
         model_order = [0] + [1 + p * T + t for t in range(T) for p in range(P)]
         attention = seen["joint", block].attention.mean(axis=1)[b]
-        return [half(attention[np.ix_(model_order, model_order)])]
+        return [mixed(attention[np.ix_(model_order, model_order)], identity)]
     space = np.zeros((1 + T * P, 1 + T * P))
     time = np.eye(1 + T * P)
     for t in range(T):
@@ -31,28 +35,37 @@ def steps(seen: dict[tuple[str, int], Layer], kind: str, block: int, b: int) -> 
         for p in range(P):
             space[token(t, p), frame] = rows[1 + p]
     if kind == "space":
-        return [half(space)]
+        return [mixed(space, identity)]
     for p, t, s in np.ndindex(P, T, T):
         maps = seen["temporal", block].attention.mean(axis=1)
         time[token(t, p), token(s, p)] = maps[b * P + p, t, s]
-    return [half(space), half(time)]
+    return [mixed(space, identity), mixed(time, identity)]
 
 
-def half(attention: Array) -> Array:
+def mixed(attention: Array, identity: float = 0.5) -> Array:
     np.testing.assert_allclose(attention.sum(axis=1), 1.0, rtol=1e-9)
-    return 0.5 * attention + 0.5 * np.eye(len(attention))
+    return (1 - identity) * attention + identity * np.eye(len(attention))
 
 
 @pytest.mark.parametrize("kind", ["divided", "joint"])
 @pytest.mark.parametrize(("layers", "blocks"), [("default", [1, 0]), ((1,), [1])])
-def test_rollout_is_the_product_of_the_steps(kind: str, layers: Any, blocks: list[int]) -> None:
+@pytest.mark.parametrize("identity", [None, 0.7])
+def test_rollout_is_the_product_of_the_steps(
+    kind: str,
+    layers: Any,
+    blocks: list[int],
+    identity: float | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if identity is not None:
+        monkeypatch.setattr(Rollout, "identity", identity)
     module = tiny(kind)
     seen, _, _ = watch(module, clips())
     found = explain(module, clips(), "rollout", layers=layers)
     for b in range(B):
         product = np.eye(1 + T * P)
         for block in blocks:
-            for step in steps(seen, kind, block, b):
+            for step in steps(seen, kind, block, b, identity or 0.5):
                 product = product @ step
         row = product[0]  # of the class token
         np.testing.assert_allclose(found.values[b].ravel(), row[1:], rtol=1e-4)
@@ -65,7 +78,7 @@ def test_space_only_keeps_a_class_token_a_frame() -> None:
     found = explain(module, clips(), "rollout")
     for b, t in np.ndindex(B, T):
         first, second = (
-            half(seen["spatial", block].attention.mean(axis=1)[b * T + t]) for block in (0, 1)
+            mixed(seen["spatial", block].attention.mean(axis=1)[b * T + t]) for block in (0, 1)
         )
         row = (second @ first)[0]
         np.testing.assert_allclose(found.values[b, t].ravel(), row[1:] / T, rtol=1e-4)
