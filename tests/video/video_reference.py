@@ -16,7 +16,6 @@ from stamped import BITS, Picture, read, stamp
 from video_cases import Case
 
 
-
 class Refused(Exception):
     """This ffmpeg does not make such a file."""
 
@@ -39,7 +38,8 @@ def run(*words: str) -> bytes:
     except subprocess.TimeoutExpired as error:
         raise Refused(f"{words[0]} takes too long") from error
     if done.returncode:
-        raise Refused((done.stderr.decode(errors="replace").strip() or "no word").splitlines()[-1])
+        said = done.stderr.decode(errors="replace").strip() or "no word"
+        raise Refused(said.splitlines()[-1])
     return done.stdout
 
 
@@ -62,12 +62,25 @@ def make(case: Case, folder: Path) -> Path:
         path = folder / (f"x{n}{ending}" if last or not case.via else f"x{n}.{case.via}")
         before, _, after = words.rpartition("|")
         inputs = shlex.split(before) + source
-        run(*"ffmpeg -v error -nostdin -y".split(), *inputs, *shlex.split(after), str(path))
+        run("ffmpeg", "-v", "error", "-nostdin", "-y", *inputs, *shlex.split(after), str(path))
         source = ["-i", str(path)]
+    if case.turned is not None:
+        path = _turned(path, path.with_stem("turned"), *case.turned)
     if case.keep < 1:
         data = path.read_bytes()
         path.write_bytes(data[: int(len(data) * case.keep)])
     return path
+
+
+def _turned(source: Path, target: Path, degrees: int, mirrored: bool) -> Path:
+    with av.open(str(source)) as given, av.open(str(target), "w") as output:
+        stream = output.add_stream_from_template(given.streams.video[0])
+        stream.set_display_rotation(degrees, hflip=mirrored)
+        for packet in given.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
+    return target
 
 
 @dataclass
@@ -80,6 +93,9 @@ class Track:
     default: bool
     cover: bool
     times_s: list[float | None]
+    """Of every decoded frame in the order shown: ffprobe's best effort."""
+    stamped: bool
+    """The container's own times are the same wherever it has one."""
     lengths_s: list[float]
 
     @property
@@ -92,10 +108,10 @@ class Track:
         return max((t + d for t, d in pairs if t is not None), default=0.0)
 
 
-def tracks(path: Path, times: str = "best_effort_timestamp_time") -> list[Track]:
+def tracks(path: Path) -> list[Track]:
     """All streams of a file with the times of all their decoded frames, by ffprobe."""
     entries = (
-        f"frame=stream_index,{times},pkt_duration_time,duration_time,nb_samples"
+        "frame=stream_index,best_effort_timestamp_time,pts_time,pkt_duration_time,duration_time,nb_samples"
         ":stream=index,codec_type,codec_name,sample_rate"
         ":stream_disposition=default,attached_pic:stream_tags="
     )
@@ -109,6 +125,7 @@ def tracks(path: Path, times: str = "best_effort_timestamp_time") -> list[Track]
             bool(s.get("disposition", {}).get("default")),
             bool(s.get("disposition", {}).get("attached_pic")),
             [],
+            True,
             [],
         )
         for s in said["streams"]
@@ -118,10 +135,15 @@ def tracks(path: Path, times: str = "best_effort_timestamp_time") -> list[Track]
         track = found.get(frame.get("stream_index", -1))
         if track is None:
             continue
-        time = frame.get(times)
-        track.times_s.append(None if time in (None, "N/A") else float(time))
+        time, own = frame.get("best_effort_timestamp_time"), frame.get("pts_time")
+        track.times_s.append(None if time is None else float(time))
+        track.stamped &= own in (None, time)
         samples, rate = int(frame.get("nb_samples", 0)), rates[track.index]
-        length = samples / rate if samples and rate else float(frame.get("pkt_duration_time") or frame.get("duration_time") or 0)
+        length = (
+            samples / rate
+            if samples and rate
+            else float(frame.get("pkt_duration_time") or frame.get("duration_time") or 0)
+        )
         track.lengths_s.append(length)
     return list(found.values())
 
@@ -150,6 +172,7 @@ def rgb_by_pyav(path: Path, index: int) -> list[Picture]:
     pictures = []
     with av.open(str(path)) as container:
         stream = container.streams[index]
+        stream.codec_context.thread_count = 1  # with more, damage is painted over at random
         for packet in container.demux(stream):
             try:
                 frames = packet.decode()
@@ -167,5 +190,3 @@ def rising(times_s: list[float]) -> bool:
 
 def numbers(pictures: list[Picture]) -> list[int]:
     return [read(p) for p in pictures]
-
-
