@@ -126,6 +126,12 @@ def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[Warning]:
         known = info.frames_declared > info.frames
         count = f"{info.frames} of {info.frames_declared}" if known else f"{info.frames}"
         yield Warning("truncated", f"the file ends early: {count} frames are there")
+    if info.times_repaired:
+        text = "time stamps in the file contradict the order of its frames and were put in order"
+        yield Warning("times-repaired", text)
+    if info.color_guessed:
+        text = "the file names a color matrix that cannot be computed here: the nearest was taken"
+        yield Warning("color-guessed", text)
 
 
 def method_warnings(method: Method, settings: Settings, of_class: bool) -> tuple[Warning, ...]:

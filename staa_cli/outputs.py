@@ -170,6 +170,13 @@ def _annotate(
 
 def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanation:
     """Drawing decodes every frame; what it met beyond what sampling met belongs in the report."""
+    if report.sound_left_out is not None:
+        text = (
+            f"the sound ({report.sound_left_out}) cannot be decoded here: the annotated video has "
+            "none"
+        )
+        warnings = (*explanation.warnings, Warning("sound-left-out", text))
+        explanation = replace(explanation, warnings=warnings)
     bad, missing = report.packets_bad, len(report.missing)
     if bad <= explanation.video.packets_bad and not missing:
         return explanation

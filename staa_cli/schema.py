@@ -62,6 +62,10 @@ class VideoInfo:
     """What the container claims; 0 where it claims nothing."""
     packets_bad: int = 0
     truncated: bool = False
+    times_repaired: bool = False
+    """The file's time stamps contradict the order of its frames, and were put in order."""
+    color_guessed: bool = False
+    """The file names a color matrix that cannot be computed here; the nearest one was taken."""
 
     @property
     def file(self) -> str:

@@ -14,8 +14,8 @@ from av.video.stream import VideoStream
 
 from staa_cli.files import sha256_of
 from staa_cli.schema import VideoInfo
-from staa_cli.video.pixels import Orientation
-from staa_cli.video.source import check_file, fraction, open_video
+from staa_cli.video.pixels import Orientation, has_unknown_color
+from staa_cli.video.source import check_file, fraction, open_video, sound_of
 from staa_cli.video.table import FrameTable, first_frame, frame_table
 
 
@@ -69,6 +69,8 @@ def _info(
         frames_declared=stream.frames,
         packets_bad=table.packets_bad,
         truncated=table.truncated,
+        times_repaired=table.repaired,
+        color_guessed=has_unknown_color(frame),
     )
 
 
@@ -84,9 +86,10 @@ def _transfer(frame: VideoFrame) -> Literal["sdr", "pq", "hlg"]:
 
 
 def _audio(container: InputContainer) -> str | None:
-    for stream in container.streams.audio[:1]:
-        return stream.codec.canonical_name if stream.codec_context is not None else "unknown"
-    return None
+    stream = sound_of(container)
+    if stream is None:
+        return None
+    return stream.codec.canonical_name if stream.codec_context is not None else "unknown"
 
 
 def _varies(table: FrameTable) -> bool:

@@ -18,6 +18,10 @@ from staa_cli.schema import Float32, UInt8, VideoInfo
 Matrix = Literal["bt601", "bt709"]
 # ITU-T H.273: BT.709, not said (which FFmpeg takes for BT.601), and the two names of BT.601.
 _PLAIN = (1, 2, 5, 6)
+# RGB itself, those, FCC, SMPTE 240M, and BT.2020: the matrices that FFmpeg's scaler computes.
+_COMPUTED = (0, *_PLAIN, 4, 7, 9)
+_NOT_SAID = 2
+_BT2020 = {10: 9}  # constant luminance is nearest to BT.2020 without it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +48,7 @@ class Orientation:
     @classmethod
     def of_frame(cls, frame: VideoFrame) -> Orientation:
         """A decoded frame in, what its display matrix asks for out, to the nearest quarter."""
-        data = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)
+        data = _side_data(frame).get(Type.DISPLAYMATRIX)
         return cls.of_matrix(np.frombuffer(data, np.int32).tolist()) if data else cls(0, False)
 
     @classmethod
@@ -85,10 +89,12 @@ class Converter:
 
     def rgb(self, frame: VideoFrame) -> UInt8:
         """A decoded frame in, sRGB uint8 [H, W, 3] out."""
+        make_computable(frame)
         return self._orientation.turn(self._stored_rgb(frame))
 
     def planes(self, frame: VideoFrame) -> YuvPlanes:
         """A decoded frame in, its planes out, padded to even sizes by repeating the edge."""
+        make_computable(frame)
         if self._transfer != "sdr":
             frame = VideoFrame.from_ndarray(self._stored_rgb(frame), format="rgb24")
         matrix = kept_matrix(frame)
@@ -117,6 +123,34 @@ class Converter:
             return _array(self._scaler.reformat(frame, width, height, "rgb24"))
         deep = _array(self._scaler.reformat(frame, width, height, "rgb48le"))
         return _tone_mapped(deep, self._transfer)
+
+
+def has_unknown_color(frame: VideoFrame) -> bool:
+    """Whether a frame is tagged with a color matrix that cannot be computed here."""
+    return frame.colorspace not in _COMPUTED
+
+
+def make_computable(frame: VideoFrame) -> None:
+    """Replace the tag of a matrix that cannot be computed: by its nearest, or by "not said"."""
+    if has_unknown_color(frame):
+        frame.colorspace = _BT2020.get(frame.colorspace, _NOT_SAID)
+
+
+def _side_data(frame: VideoFrame) -> Any:
+    """What comes with a frame, by kind; kinds that PyAV has no name for go by their number."""
+    try:
+        return frame.side_data
+    except ValueError:
+        # FFmpeg learns kinds faster (29 is a view of spatial video, 31 is EXIF), and one of them
+        # hides all others. Once is enough: from then on PyAV's own class knows what to say.
+        cast(Any, Type)._missing_ = classmethod(_unnamed)
+        return frame.side_data
+
+
+def _unnamed(kinds: Any, number: int) -> Any:
+    kind = object.__new__(kinds)
+    kind._name_, kind._value_ = f"UNKNOWN_{number}", number
+    return kind
 
 
 def plane_array(plane: VideoPlane) -> UInt8:

@@ -114,7 +114,7 @@ def _sought(
         stream.codec_context.options = {"err_detect": "explode"}
         cursor = _Cursor(container, stream, table)
         for index in wanted:
-            frame = cursor.find(int(table.ticks[index]))
+            frame = cursor.find(index)
             if frame is None:
                 return
             yield index, frame
@@ -124,20 +124,24 @@ class _Cursor:
     """A place in an open video that moves to wanted frames, by decoding on or by a seek."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, table: FrameTable) -> None:
-        self._container, self._stream, self._keys = container, stream, table.keys
-        self._target = self._at = int(table.ticks[0]) - 1
+        self._container, self._stream = container, stream
+        self._ticks, self._keys = table.ticks, table.keys
+        self._next = 0
+        self._target = int(table.ticks[0])
         self._frames = self._decoded(None)
 
-    def find(self, target: int) -> VideoFrame | None:
-        """A listed time in, its frame out; None where decoding gave no such frame or failed."""
+    def find(self, index: int) -> VideoFrame | None:
+        """A listed position in, its frame out; None where decoding gave no such frame or failed."""
+        target, following = int(self._ticks[index]), int(self._ticks[self._next])
         last = bisect_right(self._keys, target, key=lambda key: key.ticks) - 1
         try:
             for attempt, at in enumerate((last, last - 1)):
-                if at > 0 and (attempt or self._keys[at].ticks > self._at):
+                if at > 0 and (attempt or self._keys[at].ticks > following):
                     self._container.seek(self._keys[at].seek, stream=self._stream)
                     self._frames = self._decoded(self._keys[at])
                 frame = self._advance(target)
                 if frame is not None and frame.pts == target:
+                    self._next = min(index + 1, len(self._ticks) - 1)
                     return frame
         except FFmpegError:
             return None
@@ -147,21 +151,31 @@ class _Cursor:
         self._target = target
         for frame in self._frames:
             if frame.pts is not None and frame.pts >= target:
-                self._at = frame.pts
                 return frame
         return None
 
     def _decoded(self, start: Key | None) -> Iterator[VideoFrame]:
-        """Frames from a key frame on, or from here; none where the seek missed it."""
+        """Frames from a key frame on, or from here; none where the seek missed it.
+
+        Whether it is one is for the decoder to say: containers flag others too.
+        """
         context = self._stream.codec_context
+        arrived = proven = start is None
         for packet in packets(self._container, self._stream):
-            if start is not None:
+            if start is not None and not arrived:
                 if packet.pts is not None and packet.pts < start.ticks:
                     continue
                 if (packet.pts, packet.size) != (start.ticks, start.size):
                     return
-                start = None
+                arrived = True
             # What no other frame needs is skipped before the target.
             skip = packet.pts is not None and packet.pts < self._target
             context.skip_frame = "NONREF" if skip else "DEFAULT"
-            yield from packet.decode()
+            for frame in packet.decode():
+                if start is not None and not proven and frame.pts is not None:
+                    if frame.pts < start.ticks:
+                        continue  # it leads the key frame, and refers to what was not decoded
+                    if frame.pts > start.ticks or not frame.key_frame:
+                        return
+                    proven = True
+                yield frame

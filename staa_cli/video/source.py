@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Discard, Disposition
+from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
 from staa_cli.errors import VideoError
@@ -86,15 +89,24 @@ def open_video(path: str, *, sound: bool = False) -> Iterator[tuple[InputContain
     # Another library may have routed FFmpeg's log to Python, which deadlocks with threads.
     av.logging.set_level(None)
     with video_errors(), _open(path) as container:
-        stream = _picture(container)
+        stream = _picture(container, path)
         if stream.codec_context.name == stream.codec.canonical_name:
             # FFmpeg's own decoders lose their errors among slice threads.
             stream.codec_context.thread_count = 1
-        keep = {stream.index, *(a.index for a in container.streams.audio[:1] if sound)}
+        heard = sound_of(container) if sound else None
         for other in container.streams:
-            if other.index not in keep:
+            if other not in (stream, heard):
                 other.discard = Discard.all
         yield container, stream
+
+
+def sound_of(container: InputContainer) -> AudioStream | None:
+    """An open file in, the sound track that a player picks out: the default one, else the first."""
+    return max(container.streams.audio, key=_is_default, default=None)
+
+
+def _is_default(stream: Stream) -> bool:
+    return bool(stream.disposition & Disposition.default)
 
 
 def packets(container: InputContainer, *streams: Any) -> Iterator[Packet[Any]]:
@@ -147,17 +159,32 @@ def _reason(path: str) -> VideoError:
     return VideoError("not a video that can be read, or too damaged")
 
 
-def _picture(container: InputContainer) -> VideoStream:
+def _picture(container: InputContainer, path: str) -> VideoStream:
+    """The stream that a player shows: the default one, and among those the one of most frames."""
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    for stream in streams:
-        if stream.codec_context is not None:
-            _check_size(stream)
-            return stream
+    known = [stream for stream in streams if stream.codec_context is not None]
+    if known:
+        best = [s for s in known if _is_default(s)] or known
+        if len(best) > 1:
+            counts = [stream.frames for stream in best]
+            if not all(counts):  # the container does not count
+                counts = [_packets_of(path, signature(path)).get(s.index, 0) for s in best]
+            best = [best[counts.index(max(counts))]]
+        _check_size(best[0])
+        return best[0]
     if streams:
         raise VideoError("its video codec is unknown here")
     raise VideoError(
         "no video stream, only sound" if container.streams.audio else "no video stream"
     )
+
+
+@lru_cache(maxsize=16)
+def _packets_of(path: str, _signature: tuple[int, int, int]) -> Counter[int]:
+    """Stream number to packets, of the video streams; reads the whole file."""
+    with _open(path) as container:
+        found = packets(container, *container.streams.video)
+        return Counter(packet.stream_index for packet in found if packet.size)
 
 
 def _check_size(stream: VideoStream) -> None:

@@ -20,8 +20,16 @@ from numpy.typing import NDArray
 
 from staa_cli.errors import VideoError
 from staa_cli.video.source import fraction, open_video, packets, signature
+from staa_cli.video.timestamps import show_times
 
 _HEAD = 8
+# Codecs of which packets tell the frames, and whose decoders can begin at any key frame. Others
+# (GIF, APNG, screen recorders') flag pictures as keys that draw on what was there before.
+_SYNC_CODECS = {
+    *("av1", "flv1", "h261", "h263", "h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"),
+    *("msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "theora", "vc1", "vp8", "vp9", "vvc"),
+    *("wmv1", "wmv2", "wmv3"),
+}
 
 
 @dataclass(slots=True)
@@ -36,6 +44,8 @@ class DecodeReport:
     """Frames asked for that do not decode: the nearest one before stood in."""
     truncated: bool = False
     """The file ends before its index does."""
+    sound_left_out: str | None = None
+    """Codec of a sound track that an annotated copy could not take along."""
 
 
 class Key(NamedTuple):
@@ -63,6 +73,8 @@ class FrameTable:
     """Ticks are those of the packets; otherwise only counting decoded frames finds one."""
     packets_bad: int = 0
     truncated: bool = False
+    repaired: bool = False
+    """The file's time stamps contradict the order of its frames; see `show_times`."""
 
     @property
     def times_s(self) -> NDArray[np.float64]:
@@ -97,19 +109,22 @@ def _frame_table(path: str, _signature: tuple[int, int, int]) -> FrameTable:
         ]
         truncated = _ends_early(stream, Path(path).stat().st_size)
     head = _head(path)
-    table = None if clock.container == "avi" else _listed(entries, head, clock)
-    table = table or _counted(path, clock)
+    table = _listed(entries, head, clock) if clock.told else None
+    table = table or _counted(path, entries, clock)
     bad = table.packets_bad or sum(entry.corrupt for entry in entries)
     return replace(table, packets_bad=bad, truncated=truncated)
 
 
 def decode(stream_packets: Iterable[Packet[Any]], report: DecodeReport) -> Iterator[VideoFrame]:
-    """Packets of a stream in, every frame that decodes out in the order shown; bad ones counted."""
+    """Packets of a stream in, every frame that decodes out in the order shown; bad ones counted.
+
+    What an edit list leaves out is decoded for what follows it only: damage there is not counted.
+    """
     for packet in stream_packets:
         try:
             frames = packet.decode()
         except FFmpegError:
-            report.packets_bad += 1
+            report.packets_bad += not packet.is_discard
             continue
         for frame in frames:
             report.packets_bad += frame.is_corrupt
@@ -147,6 +162,8 @@ class _Clock(NamedTuple):
     step: int
     """Ticks from frame to frame at the stated rate."""
     reordered: bool
+    told: bool
+    """Packets tell when which frame is shown; otherwise only decoding does."""
 
     @classmethod
     def of(cls, container: InputContainer, stream: VideoStream) -> _Clock:
@@ -154,7 +171,10 @@ class _Clock(NamedTuple):
         # A raw stream's demuxer makes an average up; the codec knows.
         rate = fraction(stream.codec_context.framerate) or fraction(stream.average_rate)
         step = max(1, round(1 / ((rate or 25) * time_base)))
-        return cls(container.format.name, time_base, step, bool(stream.codec_context.has_b_frames))
+        known = stream.codec.intra_only or stream.codec.canonical_name in _SYNC_CODECS
+        told = known and container.format.name != "avi"
+        reordered = bool(stream.codec_context.has_b_frames)
+        return cls(container.format.name, time_base, step, reordered, told)
 
 
 def _head(path: str) -> list[int | None]:
@@ -175,7 +195,7 @@ def _listed(entries: list[_Entry], head: list[int | None], clock: _Clock) -> Fra
         return None
     # What stands before the first picture that decodes is never shown.
     ticks = sorted(pts for pts in stamps if pts >= first)
-    if ticks[: len(head)] != head:
+    if ticks[: len(head)] != head or (clock.reordered and _only_decoding_times(entries)):
         return None
     # MPEG streams have no index: their demuxer looks for times of decoding.
     late = clock.container in ("mpegts", "mpeg")
@@ -189,26 +209,37 @@ def _listed(entries: list[_Entry], head: list[int | None], clock: _Clock) -> Fra
     )
 
 
-def _counted(path: str, clock: _Clock) -> FrameTable:
+def _only_decoding_times(entries: list[_Entry]) -> bool:
+    """Whether what should be times of showing are those of decoding, in a stream that needs both.
+
+    Only H.264 and later say truly whether they reorder; the others' first frames tell.
+    """
+    return all(entry.pts == entry.dts for entry in entries)
+
+
+def _counted(path: str, entries: list[_Entry], clock: _Clock) -> FrameTable:
     """The table that decoding everything gives."""
     report = DecodeReport()
     with open_video(path) as (container, stream):
-        pts = [frame.pts for frame in decode(packets(container, stream), report)]
-    # AVI stamps packets in the order of decoding: with B frames that is not when they are shown.
-    unstamped = clock.container == "avi" and clock.reordered
-    ticks = _rising([None] * len(pts) if unstamped else pts, clock.step)
-    table = FrameTable(ticks, (), clock.time_base, last=clock.step, fit=False)
-    return replace(table, packets_bad=report.packets_bad)
-
-
-def _rising(pts: list[int | None], step: int) -> NDArray[np.int64]:
-    """Time stamps in, the same ones rising out: a missing, equal, or falling one is a step on."""
-    known = np.array([np.nan if p is None else p for p in pts], np.float64)
-    gaps = np.diff(known)
-    rising = gaps > 0
-    gaps[~rising] = np.median(gaps[rising]) if rising.any() else step
-    start = 0 if np.isnan(known[0]) else known[0]
-    return (start + np.concatenate([[0], np.cumsum(gaps)])).astype(np.int64)
+        frames = [(f.pts, f.dts) for f in decode(packets(container, stream), report)]
+    if clock.container == "avi" and clock.reordered:
+        # AVI has times of decoding alone, and a frame the one of the packet that brought it out:
+        # all as late as the decoder holds pictures back.
+        dts = [dts for _, dts in frames]
+        late = dts[0] - entries[0].dts if dts[0] is not None and entries[0].dts is not None else 0
+        stamps = [None if stamp is None else stamp - late for stamp in dts]
+    else:
+        stamps = [dts if pts is None else pts for pts, dts in frames]
+    shown = show_times(stamps, clock.step)
+    return FrameTable(
+        shown.ticks,
+        (),
+        clock.time_base / shown.scale,
+        last=clock.step * shown.scale,
+        fit=False,
+        packets_bad=report.packets_bad,
+        repaired=shown.repaired,
+    )
 
 
 def _ends_early(stream: VideoStream, size: int) -> bool:

@@ -14,10 +14,10 @@ from av.video.stream import VideoStream
 
 from staa_cli.errors import VideoError
 from staa_cli.schema import VideoInfo
-from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix
+from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix, make_computable
 from staa_cli.video.reader import all_frames, table_of
-from staa_cli.video.sound import Sound, sound_of
-from staa_cli.video.source import open_video, packets
+from staa_cli.video.sound import Sound, way_of_sound
+from staa_cli.video.source import open_video, packets, sound_of
 from staa_cli.video.table import DecodeReport, FrameTable, first_frame
 from staa_cli.video.writer import BT709, CLOCK, Colour, Shape, VideoWriter
 
@@ -41,7 +41,8 @@ def annotate(
     """A probed video in, an H.264 MP4 at `destination` out with every frame drawn on.
 
     Times, pixel shape, colour, and sound are the source's; its first frame is at zero. A frame that
-    does not decode is left out: the one before stays until the next.
+    does not decode is left out: the one before stays until the next. So is sound that neither fits
+    into an MP4 nor decodes; the report names it.
 
     Args:
         info: of the video.
@@ -68,7 +69,7 @@ def annotate(
         open_video(info.file, sound=audio) as (container, stream),
         VideoWriter(destination, shape, preset=preset, crf=crf, repeatable=repeatable) as writer,
     ):
-        sound = _sound(container, writer, table) if audio else None
+        sound = _sound(info, container, writer, table, report) if audio else None
         done = set()
         for index, frame in all_frames(table, _pictures(container, stream, sound), report):
             planes = draw(index, float(info.times_s[index]), convert.planes(frame))
@@ -89,8 +90,10 @@ def _starts(table: FrameTable) -> tuple[Fraction, list[int]]:
     ends = np.append(table.ticks, table.ticks[-1] + table.last) - table.ticks[0]
     if table.time_base.denominator <= _FINEST:
         return table.time_base, ends.tolist()
-    scale = table.time_base / CLOCK
-    return CLOCK, [round(end * scale) for end in ends.tolist()]
+    scale, starts = table.time_base / CLOCK, [0]
+    for end in ends.tolist()[1:]:
+        starts.append(max(round(end * scale), starts[-1] + 1))
+    return CLOCK, starts
 
 
 def _shape(info: VideoInfo, size: tuple[int, int] | None, time_base: Fraction) -> Shape:
@@ -110,14 +113,25 @@ def _colour(info: VideoInfo) -> Colour:
     if info.transfer != "sdr":
         return BT709
     frame = first_frame(info.file)
+    make_computable(frame)
     return Colour(kept_matrix(frame) or BT709.matrix, frame.color_trc, frame.color_primaries)
 
 
-def _sound(container: InputContainer, writer: VideoWriter, table: FrameTable) -> Sound | None:
+def _sound(
+    info: VideoInfo,
+    container: InputContainer,
+    writer: VideoWriter,
+    table: FrameTable,
+    report: DecodeReport,
+) -> Sound | None:
     source = sound_of(container)
     if source is None:
         return None
-    return Sound(source, writer, int(table.ticks[0]) * table.time_base)
+    way = way_of_sound(info.file)
+    if way == "left out":
+        report.sound_left_out = info.audio
+        return None
+    return Sound(source, way == "copied", writer, int(table.ticks[0]) * table.time_base)
 
 
 def _pictures(
@@ -128,7 +142,8 @@ def _pictures(
         yield from packets(container, stream)
         return
     for packet in packets(container, stream, sound.source):
-        if packet.stream_index == stream.index:
-            yield packet
-        else:
+        # By the stream itself: the empty packets at the end all have the number of the first one.
+        if packet.stream is sound.source:
             sound.add(packet)
+        else:
+            yield packet

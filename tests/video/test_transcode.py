@@ -20,13 +20,6 @@ def same(index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
     return planes
 
 
-def sound_packets(path: Path) -> list[tuple[float, bytes]]:
-    with av.open(str(path)) as container:
-        track = container.streams.audio[0]
-        base = float(track.time_base or 0)
-        return [(p.pts * base, bytes(p)) for p in container.demux(track) if p.pts is not None]
-
-
 def top_boxes(path: Path) -> list[bytes]:
     data, at, names = path.read_bytes(), 0, []
     while at < len(data):
@@ -176,67 +169,6 @@ def test_hdr_becomes_tagged_sdr(clips: Path, tmp_path: Path, ffmpeg: Ffmpeg) -> 
         context = container.streams.video[0].codec_context
         tags = (context.colorspace, context.color_trc, context.color_primaries, context.color_range)
     assert tags == (1, 1, 1, 1)
-
-
-def test_sound_is_copied_as_it_is(with_sound: Path, tmp_path: Path) -> None:
-    annotate(probe(with_sound), tmp_path / "out.mp4", same)
-    before, after = sound_packets(with_sound), sound_packets(tmp_path / "out.mp4")
-    assert [data for _, data in after] == [data for _, data in before]
-    assert [t for t, _ in after] == pytest.approx([t for t, _ in before], abs=1e-4)
-
-
-def test_sound_can_be_left_out(with_sound: Path, tmp_path: Path) -> None:
-    annotate(probe(with_sound), tmp_path / "out.mp4", same, audio=False)
-    assert probe(tmp_path / "out.mp4").audio is None
-
-
-@pytest.mark.parametrize(
-    ("ending", "codec", "result"),
-    [
-        ("mov", "pcm_s16le", "aac"),
-        ("mkv", "libvorbis", "aac"),
-        pytest.param("mkv", "pcm_f32le", "aac", marks=pytest.mark.slow),
-        pytest.param("avi", "libmp3lame", "mp3", marks=pytest.mark.slow),
-        ("mkv", "libopus", "opus"),
-        pytest.param("mkv", "flac", "flac", marks=pytest.mark.slow),
-        ("ts", "aac", "aac"),
-        pytest.param("mkv", "ac3", "ac3", marks=pytest.mark.slow),
-    ],
-)
-def test_sound_codecs(
-    with_sound: Path, tmp_path: Path, ffmpeg: Ffmpeg, ending: str, codec: str, result: str
-) -> None:
-    path = tmp_path / f"in.{ending}"
-    ffmpeg("-i", with_sound, "-t", 2, "-c:v", "copy", "-c:a", codec, path)
-    annotate(probe(path), tmp_path / "out.mp4", same)
-    assert probe(tmp_path / "out.mp4").audio == result
-    raw = ffmpeg("-i", tmp_path / "out.mp4", "-vn", "-ac", 1, "-ar", 8000, "-f", "f32le", "-")
-    tone = np.frombuffer(raw, np.float32)
-    assert len(tone) / 8000 == pytest.approx(2, abs=0.15)
-    spectrum = np.abs(np.fft.rfft(tone[2000:10000]))
-    assert np.argmax(spectrum) == pytest.approx(440, abs=2)  # Hz, in a window of a second
-
-
-@pytest.mark.parametrize("shift_s", [0.0, 10.0])
-def test_sound_stays_with_the_picture(tmp_path: Path, ffmpeg: Ffmpeg, shift_s: float) -> None:
-    """A click and a flash at one second, in a stream that itself starts late."""
-    flash = "color=black:s=320x240:r=25:d=2,drawbox=t=fill:c=white:enable='gte(t,1)'"
-    click = "aevalsrc='sin(6000*t)*gte(t,1)':d=2"
-    path = tmp_path / "in.ts"
-    ffmpeg(
-        *("-f", "lavfi", "-i", flash, "-f", "lavfi", "-i", click, "-c:v", "libx264"),
-        *("-c:a", "aac", "-output_ts_offset", shift_s, path),
-    )
-    annotate(probe(path), tmp_path / "out.mp4", same)
-    copy = probe(tmp_path / "out.mp4")
-    bright = [p.mean() > 128 for _, p in iter_frames(copy, range(copy.frames))].index(True)
-    assert copy.times_s[bright] == pytest.approx(1.0, abs=0.001)
-    raw = ffmpeg("-i", tmp_path / "out.mp4", "-vn", "-ac", 1, "-ar", 8000, "-f", "f32le", "-")
-    with av.open(str(tmp_path / "out.mp4")) as container:
-        track = container.streams.audio[0]
-        start_s = float((track.start_time or 0) * track.time_base)
-    loud = int(np.argmax(np.abs(np.frombuffer(raw, np.float32)) > 0.3)) / 8000
-    assert start_s + loud == pytest.approx(1.0, abs=0.05)
 
 
 class Stop(BaseException):

@@ -1,0 +1,79 @@
+"""Time stamps as files carry them in, the time at which each picture is shown out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staa_cli.schema import Float64
+
+_REORDER = 16
+"""Most pictures that a decoder holds back to show them later (H.264, HEVC, and AV1 alike)."""
+
+
+class ShowTimes(NamedTuple):
+    """When pictures are shown."""
+
+    ticks: NDArray[np.int64]
+    """[N] rising."""
+    scale: int
+    """How many of these ticks are one of the stamps': more than 1 where stamps are shared."""
+    repaired: bool
+    """Stamps contradicted the order in which the decoder shows the pictures."""
+
+
+def show_times(stamps: Sequence[int | None], step: int) -> ShowTimes:
+    """Stamps of pictures [N] in the order shown in, times that rise in that order out.
+
+    A stamp that is missing lies between its neighbors. Stamps that step back within the reach of a
+    decoder's reordering are the right ones in the wrong order (a tool wrote times of decoding for
+    times of showing), so they are sorted; a longer step back is a clock that was set anew, and
+    what follows it goes on a frame later. Pictures that share a stamp share the time up to the
+    next one.
+
+    Args:
+        stamps: one a picture, None where the file says nothing.
+        step: ticks from picture to picture, where no two stamps tell.
+    """
+    times = np.array([np.nan if stamp is None else stamp for stamp in stamps], np.float64)  # [N]
+    known = np.flatnonzero(~np.isnan(times))
+    if not len(known):
+        return ShowTimes(np.arange(len(times), dtype=np.int64) * step, 1, False)
+    values, usual = times[known], _usual_gap(times[known], step)
+    falls = np.diff(values) <= 0
+    if falls.any():
+        values = _sorted(values, usual)
+        values[1:][np.diff(values) <= 0] = np.nan  # shared: told by those around it
+        times[known] = values
+    times = _filled(times, usual)
+    scale = 1
+    while len(times) > 1 and np.diff(np.rint(times * scale)).min() <= 0:
+        scale *= 10
+    return ShowTimes(np.rint(times * scale).astype(np.int64), scale, bool(falls.any()))
+
+
+def _usual_gap(values: Float64, step: int) -> float:
+    gaps = np.diff(np.sort(values))
+    return float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else float(step)
+
+
+def _sorted(values: Float64, usual: float) -> Float64:
+    """Sorted between the places where the clock was set back, and joined there."""
+    cuts = np.flatnonzero(np.diff(values) < -_REORDER * usual) + 1
+    parts = [np.sort(part) for part in np.split(values, cuts)]
+    for before, part in pairwise(parts):
+        part += before[-1] + usual - part[0]
+    return np.concatenate(parts)
+
+
+def _filled(times: Float64, usual: float) -> Float64:
+    """NaN become times between their neighbors, or a usual gap apart at either end."""
+    places = np.arange(len(times))
+    known = np.flatnonzero(~np.isnan(times))
+    filled = np.interp(places, known, times[known])
+    beyond = places - places.clip(known[0], known[-1])
+    return np.asarray(filled + beyond * usual, np.float64)

@@ -1,0 +1,54 @@
+"""When pictures are shown, from the stamps that files carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from staa_cli.video.timestamps import show_times
+
+
+def seconds(stamps: Sequence[int | None], step: int = 10) -> list[float]:
+    ticks, scale, _ = show_times(stamps, step)
+    return [tick / scale for tick in ticks.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "times", "repaired"),
+    [
+        pytest.param([0, 10, 20, 55], [0, 10, 20, 55], False, id="right as they are"),
+        pytest.param([7], [7], False, id="one picture"),
+        pytest.param([None, None, None], [0, 10, 20], False, id="none at all"),
+        pytest.param([0, None, 20, 55], [0, 10, 20, 55], False, id="one is missing"),
+        pytest.param([None, 10, 20, None], [0, 10, 20, 30], False, id="the ends are missing"),
+        pytest.param(
+            [0, 20, 30, 10, 50, 60, 40, 70], [0, 10, 20, 30, 40, 50, 60, 70], True,
+            id="times of decoding on pictures in the order shown",
+        ),
+        pytest.param(
+            [*range(0, 400, 10), *range(0, 400, 10)], [*range(0, 800, 10)], True,
+            id="the clock was set back",
+        ),
+        pytest.param([0, 10, 10, 20, 30], [0, 10, 15, 20, 30], True, id="two share a time"),
+        pytest.param([0, 10, 20, 20, 20], [0, 10, 20, 30, 40], True, id="the last three share"),
+        pytest.param([5, 5], [5, 15], True, id="all share"),
+        pytest.param([-30, -10, -20, 0], [-30, -20, -10, 0], True, id="before zero"),
+    ],
+)  # fmt: skip
+def test_times_rise_and_keep_their_span(
+    stamps: list[int | None], times: list[int], repaired: bool
+) -> None:
+    assert seconds(stamps) == times
+    assert show_times(stamps, 10).repaired is repaired
+
+
+def test_pictures_that_share_the_smallest_tick_are_told_apart() -> None:
+    times = seconds([0, 1, 1, 1, 1, 2, 3])
+    assert times == pytest.approx([0, 1, 1.25, 1.5, 1.75, 2, 3], abs=0.051)
+    assert times == sorted(set(times))
+
+
+def test_a_long_pause_stays_where_it_is() -> None:
+    """Sorted or not: a gap is no step back."""
+    assert seconds([0, 20, 10, 900, 920, 910]) == [0, 10, 20, 900, 910, 920]
