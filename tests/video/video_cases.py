@@ -27,10 +27,14 @@ class Case:
     sound: bool = False
     keep: float = 1.0
     """Share of the file's bytes that is kept: less than one is a file cut short."""
+    twice: bool = False
+    """The file's bytes follow once more: recordings are joined like that."""
     damaged: bool = False
     """The file does not decode whole: bad packets and missing frames are true."""
     steady: bool = False
     """Times are those of the rate: ffprobe has none for this file, for a reason given beside."""
+    index: int | None = None
+    """Of the stream for PyAV, where its FFmpeg counts another way than the command."""
     error: float = 3.0
     """Most mean difference from ffmpeg's pictures, of 255; another one has its reason beside."""
     turned: tuple[int, bool] | None = None
@@ -46,9 +50,9 @@ VP9 = "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 1M"
 SVT = "-c:v libsvtav1 -preset 12"
 AOM = "-c:v libaom-av1 -cpu-used 8 -usage realtime -b:v 1M"
 
-# AVI says when a packet is decoded; with B frames ffprobe is left with fewer times than frames.
+# AVI and ASF say when a packet is decoded; with reordering ffprobe has fewer times than frames.
 # A raw H.261 stream's clock is 30000/1001, which ffprobe does not ask.
-STEADY = {"h264_b2.avi", "h261.h261"}
+STEADY = {"h264_b2.avi", "h264_b2.asf", "mpeg1.avi", "h261.h261"}
 
 # FFmpeg 5.1 drifts away from what its Theora encoder was given; later ones do not.
 DRIFT = 9.0
@@ -224,6 +228,7 @@ STRUCTURES = [
         Case(
             f"negative.{e}",
             f"{X264} -g 10 -bf 2 -output_ts_offset -0.5 -avoid_negative_ts disabled",
+            steady=e == "mkv",  # it has no negative times, and says nothing instead
         )
         for e in ("mp4", "mov", "mkv", "nut", "ts")
     ),
@@ -275,6 +280,19 @@ STRUCTURES = [
     Case("cut_short.mpg", "-c:v mpeg2video -bf 2", keep=0.6, damaged=True),
     Case("cut_short.webm", VP8, keep=0.6, damaged=True),
     Case("cut_short.ogv", "-c:v libtheora -g 12", keep=0.6, damaged=True),
+    *(
+        # The clock falls back at the joint; TS counts its packets, so that one of them looks lost.
+        Case(f"joined.{e}", words, twice=True, steady=True, damaged=e == "ts")
+        for e, words in (
+            ("ts", f"{X264} -g 10 -bf 0"),
+            ("mpg", "-c:v mpeg2video -g 10"),
+            ("h264", f"{X264} -g 10 -bf 2"),
+            ("hevc", f"{X265}:keyint=10:bframes=3"),
+            ("m2v", "-c:v mpeg2video -g 10 -bf 2"),
+            ("mjpeg", "-c:v mjpeg"),
+        )
+    ),
+    Case("joined_b2.ts", f"{X264} -g 10 -bf 2", twice=True, steady=True, damaged=True),
     # how MP4 and Matroska are laid out
     Case("fragments.mp4", f"{X264} -g 10 -bf 2 {FRAGMENTS}"),
     Case("fragments_each.mp4", f"{X264} -g 10 -bf 2 -movflags frag_every_frame+empty_moov"),
@@ -289,7 +307,8 @@ STRUCTURES = [
     Case("live.mkv", f"{X264} -bf 2 -live 1"),
     Case("clusters.mkv", f"{X264} -bf 2 -cluster_time_limit 100"),
     Case("index_first.mkv", f"{X264} -bf 2 -reserve_index_space 5000"),
-    Case("animated.avif", f"{AOM} -g 12"),
+    # FFmpeg 5.1 does not list the still picture that stands before the track.
+    Case("animated.avif", f"{AOM} -g 12", index=1),
     # clocks
     *(
         Case(f"clock_{scale}.mp4", f"{X264} -bf 2 -video_track_timescale {scale}", rate=rate)
@@ -322,6 +341,8 @@ STRUCTURES = [
             ("asf", "-c:v wmv2"),
         )
     ),
+    Case("dropped_b2.avi", f"{X264} -bf 2 -vf select='mod(n\\,5)*mod(n\\,7)' -vsync vfr"),
+    Case("dropped_mpeg4_b2.avi", "-c:v mpeg4 -bf 2 -vf select='mod(n\\,9)' -vsync vfr"),
     Case("dropped_hevc.mp4", f"{X265}:bframes=3 -vf select='mod(n\\,5)' -vsync vfr"),
     Case(
         "ever_slower.mkv",
@@ -501,7 +522,44 @@ STRUCTURES = [
     # sound of another length or kind
     Case("sound_short.mp4", f"{X264} -c:a aac -filter:a atrim=end=0.4", sound=True),
     Case("sound_long.mkv", f"{X264} -c:a aac -filter:a apad=pad_dur=2", sound=True),
-    Case("sound_late.mkv", f"{X264} -c:a aac -filter:a adelay=500,asetpts=PTS+0.5/TB", sound=True),
+    Case("sound_delayed.mkv", f"{X264} -c:a aac -filter:a adelay=500", sound=True),
+    *(
+        Case(
+            f"pictures_late.{e}",
+            f"{X264} -bf 2 -vf setpts=PTS+0.6/TB -vsync passthrough -c:a aac",
+            sound=True,
+        )
+        for e in ("mp4", "mov", "mkv", "ts", "flv")
+    ),
+    *(
+        Case(
+            f"sound_late.{e}",
+            f"{X264} -bf 2 -af asetpts=PTS+0.4/TB -c:a {codec}",
+            sound=True,
+        )
+        for e, codec in (("mp4", "aac"), ("ts", "aac"), ("mkv", "pcm_s16le"), ("flv", "aac"))
+    ),
+    Case("sound_gap.mkv", f"{X264} -c:a aac -af aselect='not(between(t\\,0.4\\,0.7))'", sound=True),
+    Case(
+        "sound_gap_pcm.mkv",
+        f"{X264} -c:a pcm_s16le -af aselect='not(between(t\\,0.4\\,0.7))'",
+        sound=True,
+    ),
+    Case(
+        "second_sound_default.mkv",
+        f"-map 0 -map 1 -map 1 {X264} -c:a aac -filter:a:0 atrim=end=0.4 "
+        "-disposition:a:0 0 -disposition:a:1 default",
+        sound=True,
+    ),
+    *(
+        Case(
+            f"skipped_start_sound.{e}",
+            f"{X264} -g 10 -bf 2 -c:a {codec}",
+            ("-ss 0.55 | -c copy",),
+            sound=True,
+        )
+        for e, codec in (("mkv", "libopus"), ("mov", "pcm_s16le"), ("flv", "aac"))
+    ),
     Case("sound_mp3_11025.mkv", f"{X264} -c:a libmp3lame -ar 11025", sound=True),
     Case("sound_mp3_8000.avi", "-c:v mpeg4 -c:a libmp3lame -ar 8000", sound=True),
     Case("sound_surround.mkv", f"{X264} -c:a aac -ac 6", sound=True),

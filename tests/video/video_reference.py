@@ -66,6 +66,8 @@ def make(case: Case, folder: Path) -> Path:
         source = ["-i", str(path)]
     if case.turned is not None:
         path = _turned(path, path.with_stem("turned"), *case.turned)
+    if case.twice:
+        path.write_bytes(2 * path.read_bytes())
     if case.keep < 1:
         data = path.read_bytes()
         path.write_bytes(data[: int(len(data) * case.keep)])
