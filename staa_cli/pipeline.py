@@ -253,14 +253,21 @@ def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | 
     """A class name or index in, (index, why it was chosen) out; (None, top-1) for no name.
 
     Raises:
-        UsageError: there is no such class.
+        UsageError: there is no such class, or several have that name.
     """
     if wanted is None:
         return None, "top-1"
-    folded = [label.casefold() for label in labels]
     text = str(wanted)
-    if text.casefold() in folded:
-        return folded.index(text.casefold()), "named"
+    found = [n for n, label in enumerate(labels) if label == text] or [
+        n for n, label in enumerate(labels) if label.casefold() == text.casefold()
+    ]
+    if len(found) > 1:
+        raise UsageError(
+            f"{len(found)} classes are called {text!r}: {', '.join(map(str, found))}",
+            f"say which by its index, as in --class {found[0]}",
+        )
+    if found:
+        return found[0], "named"
     if text.isdecimal() and int(text) < len(labels):
         return int(text), "index"
     hint = did_you_mean(text, labels) or f"there are {len(labels)}, such as {', '.join(labels[:5])}"

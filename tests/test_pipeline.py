@@ -189,6 +189,18 @@ def test_a_class_that_is_not_there(wanted: str, hint: str) -> None:
     assert hint in str(caught.value.hint)
 
 
+def test_of_several_classes_of_one_name_an_index_says_which() -> None:
+    labels = ("wave", "fall", "Wave", "wave", "FALL")
+    with pytest.raises(UsageError, match=r"2 classes are called 'wave': 0, 3") as caught:
+        find_target("wave", labels)
+    assert "--class 0" in str(caught.value.hint)
+    with pytest.raises(UsageError, match=r"3 classes are called 'WAVE': 0, 2, 3"):
+        find_target("WAVE", labels)
+    assert find_target("3", labels) == (3, "index")
+    assert find_target("Wave", labels) == (2, "named")  # spelled as only one of them is
+    assert find_target("FALL", labels) == (4, "named")
+
+
 def test_a_setting_that_a_method_has_no_use_for_is_told(video: Path, model: LoadedModel) -> None:
     method = MethodSettings(name="centre", layers="all", combine="mean")
     found = explain_video(video, model, settings=asked(method=method))
