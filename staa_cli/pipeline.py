@@ -102,7 +102,9 @@ def explain_clip(
     chosen = choose_method(method, model.module, model.layout, options)
     wanted, reason = find_target(target, model.labels)
     explained = attend(model, inputs, chosen, options, wanted, (0,))
-    prediction = Prediction(explained.probabilities[0], explained.targets[0], reason, model.labels)
+    prediction = Prediction(
+        explained.scores[0], explained.targets[0], reason, model.labels, model.info.output
+    )
     return ClipExplanation(prediction, attributions_of(explained, model, chosen, options)[0])
 
 
@@ -194,7 +196,8 @@ def explain_one(
     info, plan, reader = open_clips(path, model, settings, on_progress, watch)
     target = probable if target is None else target
     found = attribute(reader, model, method, options, target)
-    each = [Prediction(row, found.target, reason, model.labels) for row in found.probabilities]
+    told = (found.target, reason, model.labels, model.info.output)
+    each = [Prediction(row, *told) for row in found.scores]
     with watch("stitch"):
         pieces = _pieces(plan.clips, found.attributions, each, settings.post)
         frames, temporal = _curve(pieces, info, settings.post, reader.motion < STILL)
@@ -203,7 +206,7 @@ def explain_one(
     if settings.output.check:
         with watch("check"):
             faithfulness = check(reader, model, each, [found.attributions], options)
-    prediction = Prediction(found.pooled, found.target, reason, model.labels)
+    prediction = Prediction(found.pooled, *told)
     info = facts.with_decoding(info, reader.report)
     return VideoExplanation(
         video=info,
@@ -225,11 +228,11 @@ def explain_one(
             *facts.fit_warnings(trained, model.input),
             *facts.warnings(info, model.info, prediction, temporal, reader.report),
             *facts.method_warnings(method, settings, method.speaks_of_class(model.layout, options)),
-            *facts.check_warnings(faithfulness),
+            *facts.check_warnings(faithfulness, model.info.output),
             *facts.batch_warnings(reader.batch_size if reader.backed_off else None),
         ),
         fingerprint=facts.fingerprint(
-            info.sha256, model.info.weights_sha256, model.labels, settings
+            info.sha256, model.info.weights_sha256, model.info.output, model.labels, settings
         ),
         run=facts.run(model, watch),
         faithfulness=faithfulness,
@@ -329,7 +332,7 @@ def _pieces(
             focus_sigma=post.focus_sigma,
             focus_gamma=post.focus_gamma,
         )
-        pieces.append(Piece.of(clip, attribution, maps, each.confidence))
+        pieces.append(Piece.of(clip, attribution, maps, each.weight))
     return pieces
 
 
