@@ -1,4 +1,4 @@
-"""Clips of a video -> probabilities, attributions for one class, and what those are worth."""
+"""Clips of a video -> scores, attributions for one class, and what those are worth."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from staa_cli.schema import Attribution, Faithfulness, Float32, Float64, Predict
 class Attributed:
     """What the clips of a plan gave."""
 
-    probabilities: Float32
-    """[C, classes]."""
+    scores: Float32
+    """[C, classes] probabilities, or raw values."""
     pooled: Float32
     """[classes] of all clips together."""
     target: int
-    """The class that is explained; the most probable one of all clips where none was asked for."""
+    """The class that is explained; that of the highest pooled score where none was asked for."""
     attributions: tuple[Attribution, ...]
     """[C]."""
 
@@ -51,6 +51,7 @@ def attend(
         clip_indices=clip_indices,
         given=model.input,
         on_asked=on_asked,
+        output=model.info.output,
     )
 
 
@@ -65,8 +66,8 @@ def attributions_of(
             method=method.name,
             target=target if of_class else None,
             layers=method.blocks(model.layout, options),
-            units=method.units,
-            signed=method.signed,
+            units=method.units_of(model.info.output),
+            signed=method.is_signed(model.info.output),
             forward_equivalents=explained.forward_equivalents,
             cls_self_mass=mass,
         )
@@ -103,7 +104,7 @@ def attribute(
         target, extra = most_probable(reader, model), 1.0
     wanted: Target = _Guess(background) if target is None else target
     explained = _explain(reader, model, method, options, wanted, "explaining")
-    pooled = pool(explained.probabilities, background)
+    pooled = pool(explained.scores, background)
     target = int(pooled.argmax()) if target is None else target
     if method.speaks_of_class(model.layout, options):
         other = [n for n, guess in enumerate(explained.targets) if guess != target]
@@ -114,7 +115,7 @@ def attribute(
     cost = explained.forward_equivalents + extra
     found = replace(explained, targets=(target,) * len(reader), forward_equivalents=cost)
     attributions = attributions_of(found, model, method, options)
-    return Attributed(explained.probabilities, pooled, target, tuple(attributions))
+    return Attributed(explained.scores, pooled, target, tuple(attributions))
 
 
 def _explain(
@@ -172,10 +173,10 @@ class _Guess:
         self._background = background
         self._sum: Float64 | float = 0.0
 
-    def __call__(self, probabilities: Float32) -> list[int]:
+    def __call__(self, scores: Float32) -> list[int]:
         """Of the next clips, [B, classes]."""
         guesses = []
-        for row in probabilities:
+        for row in scores:
             self._sum = self._sum + row * _weight(row, self._background)
             guesses.append(int(np.argmax(self._sum)))
         return guesses
@@ -185,7 +186,7 @@ def most_probable(reader: ClipReader, model: LoadedModel) -> int:
     """The class that all clips together are most probably of."""
 
     def predict(inputs: Tensor, numbers: Sequence[int]) -> Float32:
-        return predict_batch(model.module, model.place(inputs))
+        return predict_batch(model.module, model.place(inputs), model.info.output)
 
     rows = np.empty((len(reader), len(model.labels)), np.float32)
     for numbers, found in reader.forward("predicting", predict):
@@ -193,13 +194,17 @@ def most_probable(reader: ClipReader, model: LoadedModel) -> int:
     return int(pool(rows, model.info.background).argmax())
 
 
-def pool(probabilities: Sequence[Float32] | Float32, background: int | None) -> Float32:
-    """Probabilities of clips [C, classes] in, of the video [classes] out: their mean.
+def pool(scores: Sequence[Float32] | Float32, background: int | None) -> Float32:
+    """Scores of clips [C, classes] in, of the video [classes] out: their mean.
+
+    That is what published evaluations do with several clips, and it stays so where several classes
+    may be right: a label that one clip of ten shows is a tenth of the video's. A mean of raw values
+    is one in the same units.
 
     Where a class stands for "nothing happens here", a clip counts the less the more it is of that
     class: otherwise a short event would drown in the time before and after it.
     """
-    rows = np.asarray(probabilities, dtype=np.float64)
+    rows = np.asarray(scores, dtype=np.float64)
     weights = _weight(rows, background)
     return np.asarray((weights @ rows) / weights.sum(), np.float32)
 

@@ -21,7 +21,7 @@ from staa_cli.models.loading import LoadedModel
 from staa_cli.outputs import REPORT, check_free, finished_report, save, wanted_files
 from staa_cli.pipeline import explain_video, find_target, method_options, open_model, plan_clips
 from staa_cli.report import load_report
-from staa_cli.schema import ModelInput
+from staa_cli.schema import ModelInput, Output
 from staa_cli.video import probe
 
 
@@ -99,7 +99,7 @@ def explain_many(
     options = method_options(settings.method)
     choose_method(settings.method.name, model.module, model.layout, options)
     find_target(settings.target, model.labels)
-    known = _Known(model.input, model.labels, model.info.weights_sha256)
+    known = _known(model)
     outcomes: list[Outcome] = []
     for index, job in enumerate(jobs):
         on_event(Started(job, index, len(jobs)))
@@ -139,18 +139,22 @@ class _Known:
     input: ModelInput
     labels: tuple[str, ...]
     weights_sha256: str
+    output: Output
+
+
+def _known(model: LoadedModel) -> _Known:
+    return _Known(model.input, model.labels, model.info.weights_sha256, model.info.output)
 
 
 def _know(settings: Settings) -> _Known:
     """A bundled model's facts stand on its card; of a checkpoint, only its weights tell them."""
     card = read_cards().get(settings.model)
     if card is None or not card.weights.is_file():
-        model = open_model(settings)
-        return _Known(model.input, model.labels, model.info.weights_sha256)
+        return _known(open_model(settings))
     labels = card.labels
     if settings.labels is not None:
         labels = read_labels(Path(settings.labels), len(labels))
-    return _Known(card.input, labels, sha256_of(card.weights))
+    return _Known(card.input, labels, sha256_of(card.weights), card.output)
 
 
 def _plan(
@@ -180,7 +184,7 @@ def _left_alone(
         video = sha256_of(job.source)
     except OSError:
         return None  # the probe tells what is wrong
-    mark = facts.fingerprint(video, known.weights_sha256, known.labels, settings)
+    mark = facts.fingerprint(video, known.weights_sha256, known.output, known.labels, settings)
     report = finished_report(job.folder, mark, settings.output, reproducible=reproducible)
     if report is None:
         return None

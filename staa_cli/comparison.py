@@ -27,7 +27,7 @@ from staa_cli.pipeline import (
     method_options,
     open_clips,
 )
-from staa_cli.report.document import plain
+from staa_cli.report.document import plain, score_key
 from staa_cli.report.files import json_text
 from staa_cli.schema import SCHEMA_VERSION, Faithfulness, Float64
 
@@ -156,7 +156,7 @@ def rows(comparison: Comparison) -> list[dict[str, Any]]:
                 "name": name,
                 "method": each.attributions[0].method,
                 "label": each.prediction.label,
-                "probability": each.prediction.confidence,
+                score_key(each.prediction): each.prediction.score,
                 "peak_s": moments[0].peak_s if moments else None,
                 "flat": each.temporal.flat,
                 "forward_equivalents": sum(a.forward_equivalents for a in each.attributions),
@@ -190,7 +190,11 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "staa_version": __version__,
         "video": {"path": first.video.path, "sha256": first.video.sha256},
-        "model": {"name": first.model.name, "weights_sha256": first.model.weights_sha256},
+        "model": {
+            "name": first.model.name,
+            "weights_sha256": first.model.weights_sha256,
+            "output": first.model.output,
+        },
         "sampling": asked["sampling"],
         "options": {name: value for name, value in asked["method"].items() if name != "name"},
         "fill": checked.fill if checked else None,

@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import torch
 
 from staa_cli import __version__
@@ -20,10 +21,12 @@ from staa_cli.config import MethodSettings, Settings
 from staa_cli.memory import peak_memory_bytes
 from staa_cli.methods import Method
 from staa_cli.models.loading import LoadedModel
+from staa_cli.render.text import figure
 from staa_cli.schema import (
     Faithfulness,
     ModelInfo,
     ModelInput,
+    Output,
     Prediction,
     TemporalFacts,
     VideoInfo,
@@ -31,7 +34,9 @@ from staa_cli.schema import (
 )
 from staa_cli.video import DecodeReport
 
-LOW_CONFIDENCE = 0.3
+LOW_CONFIDENCE = {"softmax": 0.3, "sigmoid": 0.5}
+"""Probability below which the model hardly says the class: where each class is by itself, the side
+of no. A raw value is as sure as any other."""
 
 _MACHINE_SETTINGS = ("device", "threads", "batch_size", "compile", "labels")
 """Settings that say how the work is done or where a file lies, not what comes out."""
@@ -65,10 +70,14 @@ def relevant(settings: Settings) -> dict[str, Any]:
 
 
 def fingerprint(
-    video_sha256: str, weights_sha256: str, labels: Sequence[str], settings: Settings
+    video_sha256: str,
+    weights_sha256: str,
+    output: Output,
+    labels: Sequence[str],
+    settings: Settings,
 ) -> str:
-    """One line that stands for input, weights, names of the classes, settings, and version."""
-    parts = [video_sha256, weights_sha256, list(labels), relevant(settings), __version__]
+    """One line for input, weights, what the logits mean, class names, settings, and version."""
+    parts = [video_sha256, weights_sha256, output, list(labels), relevant(settings), __version__]
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -103,8 +112,8 @@ def warnings(
     if short < min(model.input.size):
         text = f"the picture ({short} px) is smaller than the model's input and was scaled up"
         found.append(Warning("upsampled-input", text))
-    if prediction.confidence < LOW_CONFIDENCE:
-        text = f"{prediction.label} has a probability of {prediction.confidence:.0%} only"
+    if prediction.score < LOW_CONFIDENCE.get(prediction.output, -np.inf):
+        text = f"{prediction.label} has a probability of {prediction.score:.0%} only"
         found.append(Warning("low-confidence", text))
     if temporal.flat:
         text = "the temporal score cannot be told from a uniform one: it ranks no moment"
@@ -163,17 +172,19 @@ def _size(given: ModelInput) -> str:
     return f"{given.frames} frames of {given.size[1]} x {given.size[0]}"
 
 
-def check_warnings(found: Faithfulness | None) -> tuple[Warning, ...]:
+def check_warnings(found: Faithfulness | None, output: Output) -> tuple[Warning, ...]:
     """That the model does not need what the explanation points to; None where nobody asked."""
     if found is None or not found.beaten_by:
         return ()
     own, *others = found.rows
     beside = ", ".join(
-        f"{row.method} {row.faithfulness:.2f}" for row in others if row.method in found.beaten_by
+        f"{row.method} {figure(row.faithfulness, output)}"
+        for row in others
+        if row.method in found.beaten_by
     )
     text = (
         f"removing what {own.method} points to changes the answer no more than removing what a "
-        f"baseline points to: faithfulness {own.faithfulness:.2f}, {beside}"
+        f"baseline points to: faithfulness {figure(own.faithfulness, output)}, {beside}"
     )
     return (Warning("not-faithful", text),)
 

@@ -102,7 +102,9 @@ def explain_clip(
     chosen = choose_method(method, model.module, model.layout, options)
     wanted, reason = find_target(target, model.labels)
     explained = attend(model, inputs, chosen, options, wanted, (0,))
-    prediction = Prediction(explained.probabilities[0], explained.targets[0], reason, model.labels)
+    prediction = Prediction(
+        explained.scores[0], explained.targets[0], reason, model.labels, model.info.output
+    )
     return ClipExplanation(prediction, attributions_of(explained, model, chosen, options)[0])
 
 
@@ -194,7 +196,8 @@ def explain_one(
     info, plan, reader = open_clips(path, model, settings, on_progress, watch)
     target = probable if target is None else target
     found = attribute(reader, model, method, options, target)
-    each = [Prediction(row, found.target, reason, model.labels) for row in found.probabilities]
+    told = (found.target, reason, model.labels, model.info.output)
+    each = [Prediction(row, *told) for row in found.scores]
     with watch("stitch"):
         pieces = _pieces(plan.clips, found.attributions, each, settings.post)
         frames, temporal = _curve(pieces, info, settings.post, reader.motion < STILL)
@@ -203,7 +206,7 @@ def explain_one(
     if settings.output.check:
         with watch("check"):
             faithfulness = check(reader, model, each, [found.attributions], options)
-    prediction = Prediction(found.pooled, found.target, reason, model.labels)
+    prediction = Prediction(found.pooled, *told)
     info = facts.with_decoding(info, reader.report)
     return VideoExplanation(
         video=info,
@@ -225,11 +228,11 @@ def explain_one(
             *facts.fit_warnings(trained, model.input),
             *facts.warnings(info, model.info, prediction, temporal, reader.report),
             *facts.method_warnings(method, settings, method.speaks_of_class(model.layout, options)),
-            *facts.check_warnings(faithfulness),
+            *facts.check_warnings(faithfulness, model.info.output),
             *facts.batch_warnings(reader.batch_size if reader.backed_off else None),
         ),
         fingerprint=facts.fingerprint(
-            info.sha256, model.info.weights_sha256, model.labels, settings
+            info.sha256, model.info.weights_sha256, model.info.output, model.labels, settings
         ),
         run=facts.run(model, watch),
         faithfulness=faithfulness,
@@ -253,14 +256,21 @@ def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | 
     """A class name or index in, (index, why it was chosen) out; (None, top-1) for no name.
 
     Raises:
-        UsageError: there is no such class.
+        UsageError: there is no such class, or several have that name.
     """
     if wanted is None:
         return None, "top-1"
-    folded = [label.casefold() for label in labels]
     text = str(wanted)
-    if text.casefold() in folded:
-        return folded.index(text.casefold()), "named"
+    found = [n for n, label in enumerate(labels) if label == text] or [
+        n for n, label in enumerate(labels) if label.casefold() == text.casefold()
+    ]
+    if len(found) > 1:
+        raise UsageError(
+            f"{len(found)} classes are called {text!r}: {', '.join(map(str, found))}",
+            f"say which by its index, as in --class {found[0]}",
+        )
+    if found:
+        return found[0], "named"
     if text.isdecimal() and int(text) < len(labels):
         return int(text), "index"
     hint = did_you_mean(text, labels) or f"there are {len(labels)}, such as {', '.join(labels[:5])}"
@@ -322,7 +332,7 @@ def _pieces(
             focus_sigma=post.focus_sigma,
             focus_gamma=post.focus_gamma,
         )
-        pieces.append(Piece.of(clip, attribution, maps, each.confidence))
+        pieces.append(Piece.of(clip, attribution, maps, each.weight))
     return pieces
 
 

@@ -22,6 +22,11 @@ Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 UInt8 = NDArray[np.uint8]
 
+Output = Literal["softmax", "sigmoid", "identity"]
+"""What makes a head's logits an answer: probabilities of classes of which one is right; a
+probability of each class by itself, where several may be right or none; or nothing, where they are
+values, as of a regression."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoInfo:
@@ -168,17 +173,21 @@ class ModelInfo:
     parameters: int
     background: int | None = None
     """The class that stands for "nothing happens here", where there is one."""
+    output: Output = "softmax"
+    """What its logits mean."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """Class probabilities, and the class that is explained."""
+    """What the model answers, and the class that is explained."""
 
-    probabilities: Float32
-    """[classes], summing to one."""
+    scores: Float32
+    """[classes] probabilities, which sum to one after a softmax alone; or raw values."""
     target: int
     reason: Literal["top-1", "named", "index"]
     labels: tuple[str, ...]
+    output: Output = "softmax"
+    """What the scores are."""
 
     @property
     def label(self) -> str:
@@ -186,14 +195,28 @@ class Prediction:
         return self.labels[self.target]
 
     @property
-    def confidence(self) -> float:
-        """Probability of the target class."""
-        return float(self.probabilities[self.target])
+    def score(self) -> float:
+        """That of the target class."""
+        return float(self.scores[self.target])
+
+    @property
+    def is_probability(self) -> bool:
+        """Whether scores are probabilities."""
+        return self.output != "identity"
+
+    @property
+    def weight(self) -> float:
+        """How much a clip of that answer counts on the video's time axis: p(target | clip).
+
+        One for a raw value. Where its zero lies is a matter of units, and a low value is as much of
+        an answer as a high one: no clip says more than another, and no sign may turn.
+        """
+        return self.score if self.is_probability else 1.0
 
     def top(self, k: int = 5) -> list[tuple[int, str, float]]:
-        """The k most probable classes as (index, label, probability)."""
-        order = np.argsort(-self.probabilities, kind="stable")[:k]
-        return [(int(i), self.labels[i], float(self.probabilities[i])) for i in order]
+        """The k classes of the highest scores as (index, label, score)."""
+        order = np.argsort(-self.scores, kind="stable")[:k]
+        return [(int(i), self.labels[i], float(self.scores[i])) for i in order]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,7 +250,7 @@ class FrameScores:
     score: Float32
     """[N] raw temporal attribution, interpolated between the frames that the model saw."""
     weighted_score: Float32
-    """[N] the same, each clip's part multiplied by p(target | clip)."""
+    """[N] the same, each clip's part multiplied by p(target | clip); by one for a raw value."""
     seen: Bool
     """[N] True where the model received this very frame."""
 
@@ -285,7 +308,10 @@ class Warning:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaithfulnessRow:
-    """A class's probability while clips are taken away and brought back, in a method's order."""
+    """A class's score while clips are taken away and brought back, in a method's order.
+
+    Areas are in its units: 0 to 1 of a probability, anything of a raw value.
+    """
 
     method: str
     deletion: Float32

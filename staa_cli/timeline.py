@@ -48,7 +48,7 @@ class Piece:
     scores: Float32
     """[K] raw temporal scores."""
     weight: float
-    """What the clip contributes to the video's prediction: p(target | clip)."""
+    """How much the clip counts: p(target | clip), or one where the answer is a raw value."""
 
     @classmethod
     def of(cls, clip: Clip, attribution: Attribution, maps: Float32, weight: float) -> Piece:

@@ -42,8 +42,12 @@ def explanation(
     signed=False,
     settings=None,
     run=None,
+    output="softmax",
 ):
-    """An explanation of a video of that size; `strength` is a function of seconds."""
+    """An explanation of a video of that size; `strength` is a function of seconds.
+
+    `confidence` is the target's score; with the output identity, a raw value of any size.
+    """
     width, height = size
     times = np.arange(frames) / rate
     span = clip_frames * stride
@@ -57,14 +61,15 @@ def explanation(
     score = np.interp(times, knots, values.sum(axis=(1, 2)))
     seen = np.zeros(frames, bool)
     seen[[i for clip in clips for i in clip.frame_indices]] = True
-    prediction = _prediction(labels, confidence)
+    prediction = _prediction(labels, confidence, output)
+    weight = 1 if output == "identity" else confidence
     attributions = tuple(
         _attribution(values, knots, clip, grid, signed, prediction.target) for clip in clips
     )
     peak = int(score.argmax())
     return Explanation(
         video=_video(width, height, times, rate),
-        model=_model(labels, clip_frames, stride, grid),
+        model=_model(labels, clip_frames, stride, grid, output),
         settings=settings or {"method": {"name": "staa", "focus": {"sigma": 1.0}}},
         strategy="dense",
         clips=clips,
@@ -72,7 +77,7 @@ def explanation(
         clip_predictions=tuple(prediction for _ in clips),
         attributions=attributions,
         frames=FrameScores(
-            times, score.astype(np.float32), (score * confidence).astype(np.float32), seen
+            times, score.astype(np.float32), (score * weight).astype(np.float32), seen
         ),
         maps=HeatMaps(knots, values.astype(np.float32), box or centre_box(width, height)),
         moments=() if flat else _moments(times, score, peak),
@@ -124,10 +129,11 @@ def _attribution(values, knots, clip, grid, signed, target):
     )
 
 
-def _prediction(labels, confidence):
+def _prediction(labels, confidence, output):
     rest = np.linspace(2, 1, len(labels) - 1) if len(labels) > 1 else np.zeros(0)
     rest = rest / max(rest.sum(), 1) * (1 - confidence)
-    return Prediction(np.array([confidence, *rest], np.float32), 0, "top-1", tuple(labels))
+    scores = np.array([confidence, *rest], np.float32)
+    return Prediction(scores, 0, "top-1", tuple(labels), output)
 
 
 def _video(width, height, times, rate):
@@ -155,7 +161,7 @@ def _video(width, height, times, rate):
     )
 
 
-def _model(labels, frames, stride, grid):
+def _model(labels, frames, stride, grid, output):
     return ModelInfo(
         name="timesformer-base-k400",
         family="timesformer",
@@ -167,6 +173,7 @@ def _model(labels, frames, stride, grid):
         layout=AttentionLayout("divided", "cls", (frames, *grid), 1, 12, 1),
         labels=tuple(labels),
         parameters=121_000_000,
+        output=output,
     )
 
 
@@ -191,12 +198,20 @@ def _facts(score, flat):
     )
 
 
-def measured(beaten=True):
-    """A check of three methods; the last one is as faithful as the first, or not."""
+def measured(beaten=True, times=1.0, above=0.0):
+    """A check of three methods; the last one is as faithful as the first, or not.
+
+    `times` and `above` make raw values of the probabilities.
+    """
     curve = np.array([1.0, 0.5, 0.0], np.float32)
-    rows = [
-        FaithfulnessRow("staa", curve, 1 - curve / 4, 0.25, 0.75),
-        FaithfulnessRow("random", curve, 1 - curve, 0.5, 0.5),
-        FaithfulnessRow("centre", curve, 1 - curve, 0.25, 0.75 if beaten else 0.5),
-    ]
-    return Faithfulness("blur", (0, 2), tuple(rows))
+
+    def row(name, deletion, insertion, *areas):
+        curves = [(above + times * each).astype(np.float32) for each in (deletion, insertion)]
+        return FaithfulnessRow(name, *curves, *(above + times * area for area in areas))
+
+    rows = (
+        row("staa", curve, 1 - curve / 4, 0.25, 0.75),
+        row("random", curve, 1 - curve, 0.5, 0.5),
+        row("centre", curve, 1 - curve, 0.25, 0.75 if beaten else 0.5),
+    )
+    return Faithfulness("blur", (0, 2), rows)

@@ -59,7 +59,7 @@ def same(one: VideoExplanation, two: VideoExplanation, atol: float = 0.0) -> Non
         (one.frames.score, two.frames.score),
         (one.frames.weighted_score, two.frames.weighted_score),
         (one.maps.values, two.maps.values),
-        (one.prediction.probabilities, two.prediction.probabilities),
+        (one.prediction.scores, two.prediction.scores),
         *((a.values, b.values) for a, b in zip(one.attributions, two.attributions, strict=True)),
     ]
     for a, b in pairs:
@@ -93,13 +93,11 @@ def test_clips_are_in_order_and_each_is_what_explain_clip_says(
         pictures = np.stack([frames[i] for i in clip.frame_indices])
         alone = explain_clip(model, pictures, target=explained.prediction.target)
         np.testing.assert_allclose(attribution.values, alone.attribution.values, atol=1e-6)
-        np.testing.assert_allclose(
-            each.probabilities, alone.prediction.probabilities, rtol=1e-5, atol=1e-7
-        )
+        np.testing.assert_allclose(each.scores, alone.prediction.scores, rtol=1e-5, atol=1e-7)
         assert each.target == explained.prediction.target
-        rows.append(alone.prediction.probabilities)
+        rows.append(alone.prediction.scores)
     np.testing.assert_allclose(
-        explained.prediction.probabilities, np.mean(rows, axis=0), rtol=1e-5, atol=1e-7
+        explained.prediction.scores, np.mean(rows, axis=0), rtol=1e-5, atol=1e-7
     )
     assert explained.prediction.target == int(np.mean(rows, axis=0).argmax())
 
@@ -120,7 +118,7 @@ def test_a_class_specific_method_speaks_of_the_videos_class(
     video: Path, wavering: LoadedModel
 ) -> None:
     found = explain_video(video, wavering, method="staa-logit", settings=asked())
-    own = {int(each.probabilities.argmax()) for each in found.clip_predictions}
+    own = {int(each.scores.argmax()) for each in found.clip_predictions}
     assert len(own) > 1  # or it could not go wrong
     assert {a.target for a in found.attributions} == {found.prediction.target}
     # Explained at once for what it was most probably of so far, and again where that was wrong.
@@ -140,7 +138,7 @@ def test_a_class_specific_method_speaks_of_the_videos_class(
 
 def guesses_that_were_wrong(found: VideoExplanation) -> int:
     """Clips after which the most probable class so far was not the one that it was in the end."""
-    rows = np.stack([each.probabilities for each in found.clip_predictions]).astype(np.float64)
+    rows = np.stack([each.scores for each in found.clip_predictions]).astype(np.float64)
     return int((rows.cumsum(axis=0).argmax(axis=1) != found.prediction.target).sum())
 
 
@@ -156,10 +154,10 @@ def test_weights_of_clips_are_their_probability_of_the_class(
     settings = asked(sampling=SamplingSettings(strategy="segments", clips=2))
     found = explain_video(video, wavering, settings=settings)
     first, last = found.clip_predictions
-    assert abs(first.confidence - last.confidence) > 0.05
+    assert abs(first.score - last.score) > 0.05
     for row, each in ((0, first), (-1, last)):
         ratio = found.frames.weighted_score[row] / found.frames.score[row]
-        assert ratio == pytest.approx(each.confidence, rel=1e-4)
+        assert ratio == pytest.approx(each.score, rel=1e-4)
 
 
 LABELS = ("walking", "3", "Running", "class_3", "class_4")
@@ -187,6 +185,18 @@ def test_a_class_that_is_not_there(wanted: str, hint: str) -> None:
     with pytest.raises(UsageError, match="no class") as caught:
         find_target(wanted, LABELS)
     assert hint in str(caught.value.hint)
+
+
+def test_of_several_classes_of_one_name_an_index_says_which() -> None:
+    labels = ("wave", "fall", "Wave", "wave", "FALL")
+    with pytest.raises(UsageError, match=r"2 classes are called 'wave': 0, 3") as caught:
+        find_target("wave", labels)
+    assert "--class 0" in str(caught.value.hint)
+    with pytest.raises(UsageError, match=r"3 classes are called 'WAVE': 0, 2, 3"):
+        find_target("WAVE", labels)
+    assert find_target("3", labels) == (3, "index")
+    assert find_target("Wave", labels) == (2, "named")  # spelled as only one of them is
+    assert find_target("FALL", labels) == (4, "named")
 
 
 def test_a_setting_that_a_method_has_no_use_for_is_told(video: Path, model: LoadedModel) -> None:
@@ -332,7 +342,7 @@ def test_what_is_kept_of_the_clips_lies_in_one_block(explained: VideoExplanation
     assert len(explained.attributions) > 1
     for kept in (
         [attribution.values for attribution in explained.attributions],
-        [prediction.probabilities for prediction in explained.clip_predictions],
+        [prediction.scores for prediction in explained.clip_predictions],
     ):
         assert len({id(array.base) for array in kept}) == 1
         assert sum(array.nbytes for array in kept) == kept[0].base.nbytes
@@ -394,7 +404,7 @@ def test_pictures_and_their_tensor_give_the_same(model: LoadedModel) -> None:
     frames = np.stack(pictures(4))
     one, two = explain_clip(model, frames), explain_clip(model, model.preprocess(frames))
     np.testing.assert_array_equal(one.attribution.values, two.attribution.values)
-    np.testing.assert_array_equal(one.prediction.probabilities, two.prediction.probabilities)
+    np.testing.assert_array_equal(one.prediction.scores, two.prediction.scores)
     assert one.attribution.values.shape == (4, 4, 4)
     assert one.attribution.layers
 
@@ -570,19 +580,24 @@ def test_only_the_drawn_maps_are_thresholded_and_only_the_curve_is_smoothed(
 
 def test_the_fingerprint_is_of_what_matters(model: LoadedModel) -> None:
     base = asked()
-    one = facts.fingerprint("video", "weights", model.labels, base)
+    one = facts.fingerprint("video", "weights", "softmax", model.labels, base)
     for same_result in (
         replace(base, batch_size=7, threads=3, device="cpu"),
         replace(base, output=replace(base.output, dir="elsewhere")),
     ):
-        assert facts.fingerprint("video", "weights", model.labels, same_result) == one
+        assert facts.fingerprint("video", "weights", "softmax", model.labels, same_result) == one
     others = [
-        facts.fingerprint("other", "weights", model.labels, base),
-        facts.fingerprint("video", "other", model.labels, base),
-        facts.fingerprint("video", "weights", ("a", *model.labels[1:]), base),
-        facts.fingerprint("video", "weights", model.labels, replace(base, target="1")),
+        facts.fingerprint("other", "weights", "softmax", model.labels, base),
+        facts.fingerprint("video", "other", "softmax", model.labels, base),
+        facts.fingerprint("video", "weights", "sigmoid", model.labels, base),
+        facts.fingerprint("video", "weights", "softmax", ("a", *model.labels[1:]), base),
+        facts.fingerprint("video", "weights", "softmax", model.labels, replace(base, target="1")),
         facts.fingerprint(
-            "video", "weights", model.labels, replace(base, method=MethodSettings(seed=1))
+            "video",
+            "weights",
+            "softmax",
+            model.labels,
+            replace(base, method=MethodSettings(seed=1)),
         ),
     ]
     assert len({one, *others}) == 1 + len(others)
@@ -638,7 +653,7 @@ def test_a_check_is_of_the_clips_that_speak_most_and_of_raw_maps(
     found, _ = checked
     told = found.faithfulness
     assert told is not None
-    confidences = [each.confidence for each in found.clip_predictions]
+    confidences = [each.score for each in found.clip_predictions]
     assert set(told.clips) == set(np.argsort(confidences)[-4:])
     assert [row.method for row in told.rows] == [
         "staa-class",

@@ -136,6 +136,15 @@ def put(console: Console, line: str) -> None:
     console.write(line, sys.stdout)
 
 
+def answer(row: Mapping[str, Any]) -> str:
+    """A class and its score in a report: `pouring 87%`, or `output score 1.55` of a raw value."""
+    if "probability" in row:
+        return f"{row['label']} {row['probability']:.0%}"
+    from staa_cli.render.text import raw
+
+    return f"{row['label']} score {raw(row['value'])}"
+
+
 def put_json(console: Console, value: Any, *, indent: int | None = None) -> None:
     """One JSON value on stdout: ASCII, and never NaN."""
     put(console, json.dumps(value, allow_nan=False, indent=indent))

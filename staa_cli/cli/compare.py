@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from staa_cli.cli.command import SETTINGS, command, put, put_json
+from staa_cli.cli.command import SETTINGS, answer, command, put, put_json
 from staa_cli.config import Loaded
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import UsageError
@@ -127,15 +127,17 @@ def _only_job(video: str, output_dir: str) -> Job:
 
 
 def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
+    from staa_cli.render.text import figure
+
     width = terminal_width(sys.stdout)
     areas = _AREAS if facts["fill"] is not None else ()  # not measured
     head = ("NAME", "CLASS", "PEAK", *map(str.upper, areas), "FORWARDS", "SECONDS")
     rows = [
         (
             row["name"],
-            f"{row['label']} {row['probability']:.0%}" if "label" in row else "-",
+            answer(row) if "label" in row else "-",
             "-" if row.get("peak_s") is None else f"{row['peak_s']:.2f} s",
-            *(f"{row[key]:z.2f}" for key in areas),
+            *(figure(row[key], facts["model"]["output"]) for key in areas),
             f"{row['forward_equivalents']:,.0f}" if "forward_equivalents" in row else "0",
             f"{row['seconds']:.1f}" if "seconds" in row else "-",
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from staa_cli.cli.command import SETTINGS, command, put, put_json
+from staa_cli.cli.command import SETTINGS, answer, command, put, put_json
 from staa_cli.config import Loaded
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import ExitCode, StaaError, UsageError
@@ -193,7 +193,7 @@ def _in_words(outcome: Outcome) -> str:
         return outcome.status
     target: dict[str, Any]
     target, moments = outcome.report["prediction"]["target"], outcome.report["moments"]
-    words = [f"{target['label']} {target['probability']:.0%}"]
+    words = [answer(target)]
     if outcome.report["temporal"]["flat"]:
         words.append("no moment stands out")
     elif moments:

@@ -21,6 +21,11 @@ staa models inspect ./my-checkpoint
 staa models inspect weights.pth --arch videomae_base_patch16_224
 staa models inspect hf-hub:facebook/vjepa2-vitl-fpc16-256-ssv2 --json
 """
+_OUTPUTS = {
+    "softmax": "probabilities of classes of which one is right",
+    "sigmoid": "a probability of each class by itself",
+    "identity": "raw values, not probabilities",
+}
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -98,6 +103,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
             ),
         ),
         ("classes", f"{found['classes']}: {_first(found['labels'])}"),
+        ("output", f"{found['output']}: {_OUTPUTS[found['output']]}"),
         ("parameters", f"{found['parameters']:,}"),
         ("licence", found["licence"]),
         ("note", found["note"]),

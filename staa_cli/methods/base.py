@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from staa_cli.errors import UsageError
 from staa_cli.registry import Registry
-from staa_cli.schema import AttentionLayout, ModelInput
+from staa_cli.schema import AttentionLayout, ModelInput, Output
 
 if TYPE_CHECKING:
     import torch
@@ -77,6 +77,8 @@ class Evidence:
     """What the model expects to be fed, where it is known; it says what black is."""
     on_asked: Callable[[int], None] = lambda count: None
     """Told how many more altered copies have been asked about."""
+    output: Output = "softmax"
+    """What the logits mean."""
 
     def layer(self, role: str, block: int) -> nn.Module:
         """The layer of the model that a tap of that role and block reads."""
@@ -106,6 +108,7 @@ class Method:
     summary: ClassVar[str]
     source: ClassVar[str]
     units: ClassVar[str]
+    """Of what it says of classes; see `units_of`."""
     class_specific: ClassVar[bool] = False
     signed: ClassVar[bool] = False
     gradients: ClassVar[bool] = False
@@ -146,6 +149,16 @@ class Method:
                 f"{self.name} reads {absent[0]}, which this model does not show",
                 "models show layers by attention_layers(), weights by timm's names for them",
             )
+
+    def units_of(self, output: Output) -> str:
+        """Units of what it says; a logit that is an answer as it stands is a value."""
+        if output != "identity":
+            return self.units
+        return self.units.replace("probability", "value").replace("logit", "value")
+
+    def is_signed(self, output: Output) -> bool:
+        """Whether values may be negative, of a model whose logits mean that."""
+        return self.signed
 
     def copies(self, layout: AttentionLayout, options: Options) -> int:
         """How many altered copies of a clip it asks the model about, for the progress."""

@@ -12,7 +12,7 @@ from staa_cli.errors import UnavailableError
 from staa_cli.methods.perturbation import Copies, tube_count, tubes
 
 Ask = Callable[[Tensor], Tensor]
-"""Which tubes of copies are there, [M, tubes] of 0 and 1, to the class's probability [M]."""
+"""Which tubes of copies are there, [M, tubes] of 0 and 1, to the class's score [M]."""
 
 
 def captum_attr() -> Any:

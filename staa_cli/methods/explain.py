@@ -10,20 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from staa_cli.methods.base import Evidence, Method, Options
+from staa_cli.models.heads import scores_of
 from staa_cli.models.taps import taps
-from staa_cli.schema import AttentionLayout, Float32, ModelInput
+from staa_cli.schema import AttentionLayout, Float32, ModelInput, Output
 
 Target = int | Sequence[int] | Callable[[Float32], Sequence[int]] | None
-"""Class to explain: one for all clips, one a clip, chosen by the probabilities [B, classes], or
-each clip's own most probable one."""
+"""Class to explain: one for all clips, one a clip, chosen by the scores [B, classes], or each
+clip's own of the highest score."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explained:
     """What one forward pass of a batch gave."""
 
-    probabilities: Float32
-    """[B, classes]."""
+    scores: Float32
+    """[B, classes] probabilities, or raw values."""
     targets: tuple[int, ...]
     """[B] class that each clip was explained for."""
     values: Float32
@@ -45,8 +46,9 @@ def explain_batch(
     clip_indices: Sequence[int] = (),
     given: ModelInput | None = None,
     on_asked: Callable[[int], None] = lambda count: None,
+    output: Output = "softmax",
 ) -> Explained:
-    """Normalised clips in, probabilities and attributions out.
+    """Normalised clips in, scores of classes and attributions out.
 
     One forward pass, which the method reads; some methods differentiate it or ask for more.
 
@@ -60,6 +62,7 @@ def explain_batch(
         clip_indices: [B] numbers of the clips in their video.
         given: what the model expects to be fed; methods that remove by black need it.
         on_asked: told how many more altered copies a method has asked about.
+        output: what the model's logits mean.
 
     Raises:
         UsageError: the method does not fit the model.
@@ -71,8 +74,8 @@ def explain_batch(
             inputs = inputs.detach().requires_grad_()
         with taps(model, method.taps(layout, options)) as captured:
             logits: Tensor = model(inputs)
-        probabilities = logits.detach().float().softmax(dim=1).cpu().numpy()
-        targets = _targets(target, logits, probabilities)
+        scores = scores_of(logits.detach(), output).cpu().numpy()
+        targets = _targets(target, logits, scores)
         evidence = Evidence(
             layout,
             options,
@@ -84,13 +87,14 @@ def explain_batch(
             clip_indices,
             given,
             on_asked,
+            output,
         )
         reading = method.attribute(evidence)
         masses = reading.cls_self_mass
         # A baseline asks the model nothing; that it was asked here is for the prediction alone.
         cost = 1.0 + reading.more_forwards if method.forward_equivalents else 0.0
         return Explained(
-            probabilities=probabilities,
+            scores=scores,
             targets=tuple(targets.tolist()),
             values=reading.values.detach().float().cpu().numpy(),
             cls_self_mass=tuple(masses.tolist()) if masses is not None else (None,) * len(logits),
@@ -98,11 +102,11 @@ def explain_batch(
         )
 
 
-def _targets(target: Target, logits: Tensor, probabilities: Float32) -> Tensor:
+def _targets(target: Target, logits: Tensor, scores: Float32) -> Tensor:
     """[B] class to explain of each clip."""
     if target is None:
         return logits.argmax(dim=1)
-    chosen = target(probabilities) if callable(target) else target
+    chosen = target(scores) if callable(target) else target
     return torch.as_tensor(chosen, device=logits.device).expand(len(logits))
 
 
@@ -113,19 +117,19 @@ def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Exp
     among the large ones that every pass frees, keep that memory from being used again, and the
     process grows with the length of the video by twenty times what it keeps.
     """
-    probabilities = values = np.empty((0, 0), np.float32)
+    scores = values = np.empty((0, 0), np.float32)
     targets = [0] * clips
     masses: list[float | None] = [None] * clips
     cost = 0.0
     for numbers, part in parts:
         if not len(values):
-            probabilities = np.empty((clips, *part.probabilities.shape[1:]), np.float32)
+            scores = np.empty((clips, *part.scores.shape[1:]), np.float32)
             values = np.empty((clips, *part.values.shape[1:]), np.float32)
-        probabilities[list(numbers)], values[list(numbers)] = part.probabilities, part.values
+        scores[list(numbers)], values[list(numbers)] = part.scores, part.values
         for number, target, mass in zip(numbers, part.targets, part.cls_self_mass, strict=True):
             targets[number], masses[number] = target, mass
         cost += part.forward_equivalents * len(numbers)
-    return Explained(probabilities, tuple(targets), values, tuple(masses), cost / clips)
+    return Explained(scores, tuple(targets), values, tuple(masses), cost / clips)
 
 
 def _fitted(layout: AttentionLayout, inputs: Tensor) -> AttentionLayout:
@@ -134,6 +138,6 @@ def _fitted(layout: AttentionLayout, inputs: Tensor) -> AttentionLayout:
 
 
 @torch.inference_mode()
-def predict_batch(model: nn.Module, inputs: Tensor) -> Float32:
-    """Normalised clips [B, T, 3, H, W] to probabilities [B, classes]; nothing is read."""
-    return model(inputs).float().softmax(dim=1).cpu().numpy()  # type: ignore[no-any-return]
+def predict_batch(model: nn.Module, inputs: Tensor, output: Output = "softmax") -> Float32:
+    """Normalised clips [B, T, 3, H, W] to scores [B, classes]; nothing is read."""
+    return scores_of(model(inputs), output).cpu().numpy()

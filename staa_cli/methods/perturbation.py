@@ -19,7 +19,8 @@ from torchvision.transforms.functional import gaussian_blur
 from staa_cli.errors import UsageError
 from staa_cli.memory import ran_out_of_memory
 from staa_cli.methods.base import Evidence, Method, Reading
-from staa_cli.schema import ModelInput
+from staa_cli.models.heads import scores_of
+from staa_cli.schema import ModelInput, Output
 
 FILLS = ("blur", "mean", "black")
 BLUR = 1 / 16
@@ -111,9 +112,10 @@ class Copies:
         clip: [T, 3, H, W].
         filling: what stands where something is removed, [T, 3, H, W].
         grid: (T', h, w).
-        target: the class whose probability is asked for.
+        target: the class whose score is asked for.
         seed: of what is drawn at random about the clip.
         on_asked: told how many more copies have been asked about.
+        output: what the model's logits mean, so that scores are probabilities or raw values.
     """
 
     model: nn.Module
@@ -123,6 +125,7 @@ class Copies:
     target: int
     seed: int = 0
     on_asked: Callable[[int], None] = lambda count: None
+    output: Output = "softmax"
     asked: int = 0
     at_once: int = 1 << 30
     """Copies that fit into memory; fewer than it began with where they did not."""
@@ -142,6 +145,7 @@ class Copies:
             target=int(evidence.targets[index]),
             seed=draw_seed(evidence.options.seed, number),
             on_asked=evidence.on_asked,
+            output=evidence.output,
         )
 
     @property
@@ -151,7 +155,7 @@ class Copies:
 
     @torch.inference_mode()
     def ask(self, clips: Tensor) -> Tensor:
-        """Probability of the class in copies [M, T, 3, H, W]: [M].
+        """Score of the class in copies [M, T, 3, H, W]: [M].
 
         In one pass; where that does not fit into memory, in passes of half as many.
         """
@@ -165,7 +169,7 @@ class Copies:
                     raise
                 self.at_once = len(part) // 2
                 continue
-            found.append(logits.float().softmax(dim=1)[:, self.target])
+            found.append(scores_of(logits, self.output)[:, self.target])
             clips = clips[len(part) :]
             self.asked += len(part)
             self.on_asked(len(part))
@@ -173,7 +177,7 @@ class Copies:
 
     @torch.inference_mode()
     def keep(self, kept: Tensor) -> Tensor:
-        """Probability of the class where 1 of tokens [M, T', h, w] is kept and 0 removed: [M]."""
+        """Score of the class where 1 of tokens [M, T', h, w] is kept and 0 removed: [M]."""
         kept = kept.to(self.clip.device, self.clip.dtype)
         return torch.cat(
             [

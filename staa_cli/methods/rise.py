@@ -1,7 +1,9 @@
 """RISE: the mean of random soft masks, each weighted by what the model still sees through it.
 
 Petsiuk, Das and Saenko 2018 (arXiv 1806.07421), equation 6, with masks of space-time: coarse cells
-kept with a probability of a half, scaled up with a random shift.
+kept with a probability of a half, scaled up with a random shift. That is the mean score where a
+token is kept. Of raw values, whose zero means nothing, it is told how far that lies above the mean
+over all masks: otherwise a model whose values are all negative would have nothing but cold places.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from staa_cli.methods.base import Evidence, Options, register
 from staa_cli.methods.perturbation import Copies, PerturbationMethod
-from staa_cli.schema import AttentionLayout
+from staa_cli.schema import AttentionLayout, Output
 
 SAMPLES = 512
 CELLS = (4, 7, 7)
@@ -32,6 +34,10 @@ class Rise(PerturbationMethod):
         """One a mask."""
         return options.samples or SAMPLES
 
+    def is_signed(self, output: Output) -> bool:
+        """Raw values lie above their mean, or below."""
+        return output == "identity"
+
     def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
         """[T', h, w]; other masks for every clip."""
         return _mean_mask(copies, self.copies(evidence.layout, evidence.options))
@@ -41,11 +47,17 @@ def _mean_mask(copies: Copies, samples: int) -> Tensor:
     """Equation 6, [T', h, w]; masks are made as they are needed, where they are needed."""
     cells, shifts = draw(samples, copies.grid, torch.Generator().manual_seed(copies.seed))
     device = copies.clip.device
-    total = torch.zeros(copies.grid, device=device)
+    total, seen = (torch.zeros(copies.grid, device=device) for _ in range(2))
+    worth = 0.0
     parts = zip(*(torch.split(each, copies.a_pass) for each in (cells, shifts)), strict=True)
     for part, by in parts:
         masks = soft_masks(part.to(device), by, copies.grid)
-        total += torch.tensordot(copies.keep(masks), masks, dims=1)
+        found = copies.keep(masks)
+        total += torch.tensordot(found, masks, dims=1)
+        seen += masks.sum(dim=0)
+        worth += float(found.sum())
+    if copies.output == "identity":
+        total -= worth / samples * seen
     return total / (KEPT * samples)
 
 

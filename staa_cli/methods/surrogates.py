@@ -1,4 +1,4 @@
-"""A linear model of the class's probability, fitted to random removals of tubes, by Captum."""
+"""A linear model of the class's score, fitted to random removals of tubes, by Captum."""
 
 from __future__ import annotations
 

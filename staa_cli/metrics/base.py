@@ -25,7 +25,7 @@ STEPS = 50
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curves:
-    """Probability of the class while a clip is taken away and while it comes back."""
+    """Score of the class while a clip is taken away and while it comes back."""
 
     deletion: Float64
     """[steps + 1], from the whole clip to nothing, the most relevant first."""

@@ -27,11 +27,13 @@ def copies(methods: int) -> int:
 def chosen(predictions: Sequence[Prediction]) -> list[int]:
     """Positions of the clips that speak most for the class, in their order.
 
-    One that speaks less than half as much as the best has nothing to lose.
+    One in which it is less than half as probable as in the best has nothing to lose; of raw values,
+    a half says nothing.
     """
-    order = sorted(range(len(predictions)), key=lambda n: -predictions[n].confidence)
-    least = predictions[order[0]].confidence / 2
-    return sorted(n for n in order[:CLIPS] if predictions[n].confidence >= least)
+    order = sorted(range(len(predictions)), key=lambda n: -predictions[n].score)
+    best = predictions[order[0]]
+    least = best.score / 2 if best.is_probability else -np.inf
+    return sorted(n for n in order[:CLIPS] if predictions[n].score >= least)
 
 
 def check_clip(
@@ -50,14 +52,23 @@ def check_clip(
         clip: normalised [1, T, 3, h, w].
         number: of the clip in its video, for what is random.
         attributions: of the clip, by one method each.
-        target: class whose probability is asked for.
+        target: class whose score is asked for.
         options: what stands where something is removed, and the seed.
         on_asked: told how many more altered copies have been asked about.
     """
     inputs = model.place(clip)
     filling = filler(inputs, options.fill, model.input)[0]
     seed = draw_seed(options.seed, number)
-    asked = Copies(model.module, inputs[0], filling, model.layout.grid, target, seed, on_asked)
+    asked = Copies(
+        model.module,
+        inputs[0],
+        filling,
+        model.layout.grid,
+        target,
+        seed,
+        on_asked,
+        model.info.output,
+    )
     maps = {each.method: each.values for each in attributions}
     for name in BASELINES:
         found = explain_batch(

@@ -128,7 +128,10 @@ def noise(model: LoadedModel) -> Tensor:
 
 def _explain(model: LoadedModel, clip: Tensor, name: str, options: Options) -> Explained:
     method = get_method(name)
-    return explain_batch(model.module, model.layout, clip, method, options, given=model.input)
+    given, output = model.input, model.info.output
+    return explain_batch(
+        model.module, model.layout, clip, method, options, given=given, output=output
+    )
 
 
 def peak_in_child(model: LoadedModel, name: str, options: Options, arch: str | None = None) -> int:

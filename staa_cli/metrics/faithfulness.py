@@ -1,7 +1,8 @@
 """Does the model need what an attribution points to? Asked by removing it.
 
 What stands in its place is the fill of the trial's copies; every figure depends on it, so it is
-always reported. All speak of the probability of the class that is explained.
+always reported. All speak of the score of the class that is explained: of its probability, or,
+where a model answers with a raw value, of that value and in its units.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ def area(curve: Float64) -> float:
 
 @metric("deletion", better="lower", source="Petsiuk et al. 2018 (arXiv 1806.07421), section 4.1")
 def deletion(trial: Trial) -> float:
-    """Area under the class's probability while tokens go, the most relevant first."""
+    """Area under the class's score while tokens go, the most relevant first."""
     return area(trial.curves.deletion)
 
 
 @metric("insertion", source="Petsiuk et al. 2018 (arXiv 1806.07421), section 4.1")
 def insertion(trial: Trial) -> float:
-    """Area under the class's probability while tokens come, the most relevant first."""
+    """Area under the class's score while tokens come, the most relevant first."""
     return area(trial.curves.insertion)
 
 
@@ -42,13 +43,13 @@ def faithfulness(trial: Trial) -> float:
 
 @metric("frame_deletion", better="lower", source="deletion of whole frames")
 def frame_deletion(trial: Trial) -> float:
-    """Area under the class's probability while frames go, the highest score first."""
+    """Area under the class's score while frames go, the highest score first."""
     return area(trial.frame_curves.deletion)
 
 
 @metric("frame_insertion", source="insertion of whole frames")
 def frame_insertion(trial: Trial) -> float:
-    """Area under the class's probability while frames come, the highest score first."""
+    """Area under the class's score while frames come, the highest score first."""
     return area(trial.frame_curves.insertion)
 
 
@@ -78,7 +79,7 @@ def monotonicity(trial: Trial) -> float:
 
 @metric("monotonic", source="Arya et al. 2019 (arXiv 1909.03012), section 5.2")
 def monotonic(trial: Trial) -> float:
-    """1 where adding tokens in rising order of relevance never lowers the probability, else 0."""
+    """1 where adding tokens in rising order of relevance never lowers the score, else 0."""
     return float((np.diff(trial.curves.deletion[::-1]) >= 0).all())
 
 
@@ -95,8 +96,11 @@ def polarity_violations(trial: Trial) -> float:
 def published_faithfulness(trial: Trial) -> float:
     """1 - |change of probability| where only the 70 % most relevant tokens are kept.
 
-    A score that hardly asks anything: `random` shows what it gives away.
+    A score that hardly asks anything: `random` shows what it gives away. NaN of raw values, of
+    which no change is a whole one.
     """
+    if trial.copies.output == "identity":
+        return float("nan")
     kept = torch.ones(2, *trial.values.shape)
     ranks = falling(trial.values, trial.copies.seed)
     kept[1] = torch.from_numpy(ranks < KEPT * trial.values.size)

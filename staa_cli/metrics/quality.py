@@ -129,6 +129,7 @@ def store_header(benchmark: Benchmark) -> dict[str, Any]:
         "device": benchmark.model.device.type,
         "precision": benchmark.model.precision,
         "weights_sha256": benchmark.model.info.weights_sha256,
+        "output": benchmark.model.info.output,
         "dataset": dataset.name,
         "split": getattr(dataset, "split", None),
         "seed": benchmark.seed,
@@ -154,6 +155,7 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "staa_version": __version__,
         "model": model.info.name,
         "weights_sha256": model.info.weights_sha256,
+        "output": model.info.output,
         "dataset": benchmark.dataset.name,
         "split": getattr(benchmark.dataset, "split", None),
         "seed": benchmark.seed,
@@ -214,7 +216,7 @@ def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
     """Put what is missing of a clip into the store; yields how many methods are done."""
     model = benchmark.model
     inputs = model.place(model.preprocess(clip.frames))
-    answer = predict_batch(model.module, inputs)[0].argsort()[::-1]  # most probable first
+    answer = predict_batch(model.module, inputs)[0].argsort()[::-1]  # the highest score first
     targets = {int(label) for label in answer[: len(clip.questions)]}
     masks = [q.mask for q in clip.questions if q.mask is not None]
     right = not benchmark.dataset.truth or targets == {q.target for q in clip.questions}
@@ -240,7 +242,8 @@ def _ask(
 ) -> _Asked:
     model, seed = benchmark.model, draw_seed(benchmark.seed, number)
     target = top if question.target is None else question.target
-    copies = Copies(model.module, inputs[0], filling, model.layout.grid, target, seed)
+    grid, output = model.layout.grid, model.info.output
+    copies = Copies(model.module, inputs[0], filling, grid, target, seed, output=output)
     return _Asked(inputs, target, question, copies)
 
 
@@ -321,6 +324,7 @@ def explain_one(
         target=target,
         clip_indices=[number],
         given=model.input,
+        output=model.info.output,
     )
     values = postprocess(explained.values[0], **_told_post(benchmark.post))
     return values, explained.forward_equivalents

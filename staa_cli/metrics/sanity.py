@@ -43,6 +43,8 @@ def class_sensitivity(trial: Trial) -> float:
     if trial.again is None:
         return float("nan")
     logits = trial.copies.model(trial.copies.clip[None])[0].float()
+    if len(logits) == 1:  # there is no other
+        return float("nan")
     logits[trial.copies.target] = -torch.inf
     return rank_correlation(trial.values, trial.again(target=int(logits.argmax())))
 

@@ -5,6 +5,7 @@
     family   timesformer
     arch     a function registered with timm, for example timesformer_tiny_events
     background  index of the class that means "nothing happens" (may be absent)
+    output   schema.Output, what the logits mean (softmax where absent)
     kwargs   arguments for it, where its defaults are not the ones of the weights (may be absent)
     labels   names of the classes, in the order of the head
     input    fields of schema.ModelInput; those with a default there may be absent
@@ -22,7 +23,7 @@ from typing import Any
 
 from staa_cli.errors import CheckpointError
 from staa_cli.models.names import HUB, installed, published
-from staa_cli.schema import ModelInput
+from staa_cli.schema import ModelInput, Output
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -42,6 +43,7 @@ class Card:
     note: str
     kwargs: dict[str, Any] = field(default_factory=dict)
     background: int | None = None
+    output: Output = "softmax"
 
 
 def read_cards(folder: Path = WEIGHTS) -> dict[str, Card]:

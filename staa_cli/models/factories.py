@@ -8,6 +8,8 @@ A factory is a function without arguments that returns a module. What staa needs
                           calls models.taps.offer(self, q, k, v, out, x) in its forward pass
     input                 schema.ModelInput: what it expects to be fed
     labels                names of its classes
+    problem_type          what its logits mean, as Hugging Face names it; may be absent, and is then
+                          regression for one output, else single_label_classification
 
 Importing a module runs its code. That is why such a name is taken from the command line and from
 Python alone, and an entry point only from a package that is installed: ``[project.entry-points.
@@ -27,6 +29,7 @@ import torch
 from torch import nn
 
 from staa_cli.errors import UsageError
+from staa_cli.models.heads import output_of
 from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput
 
 
@@ -40,6 +43,7 @@ def open_factory(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
 
     Raises:
         UsageError: there is no such function, or what it makes is not as described above.
+        CheckpointError: a problem_type that there is not.
     """
     module = _call(factory)
     for needed in ("layout", "attention_layers", "input", "labels"):
@@ -61,6 +65,7 @@ def open_factory(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
         layout=layout,
         labels=labels,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
+        output=output_of(getattr(module, "problem_type", None), len(labels), factory),
     )
 
 

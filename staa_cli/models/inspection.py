@@ -51,6 +51,7 @@ def inspect_model(
         "attention": asdict(found.module.layout()),
         "classes": len(found.labels),
         "labels": list(found.labels),
+        "output": found.output,
         "parameters": sum(value.numel() for value in found.module.parameters()),
         "licence": found.licence,
         "note": found.note,

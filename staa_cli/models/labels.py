@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from staa_cli.errors import CheckpointError, UsageError
+from staa_cli.schema import Output
 
 _PLACEHOLDER = re.compile(r"LABEL_\d+")
 
 
-def placeholder_labels(classes: int) -> tuple[str, ...]:
-    """Names for classes of which only the number is known."""
-    return tuple(f"class_{index}" for index in range(classes))
+def placeholder_labels(classes: int, output: Output = "softmax") -> tuple[str, ...]:
+    """Names for classes of which only the number is known; values are no classes."""
+    kind = "output" if output == "identity" else "class"
+    return (kind,) if classes == 1 else tuple(f"{kind}_{index}" for index in range(classes))
 
 
 def labels_from_config(config: Mapping[str, Any], known: tuple[str, ...]) -> tuple[str, ...]:

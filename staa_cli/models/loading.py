@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from staa_cli.errors import UnavailableError, UsageError
+from staa_cli.memory import memory_for
 from staa_cli.models.cards import list_models, read_cards
 from staa_cli.models.factories import open_factory
 from staa_cli.models.hub import Announce
@@ -154,7 +155,7 @@ def load_model(
 
     Raises:
         UsageError: a name that cannot be one.
-        UnavailableError: no such model or device here.
+        UnavailableError: no such model or device here, or too little memory of it.
         CheckpointError: weights that do not fit, or that are not weights.
     """
     target = find_device(device)
@@ -164,7 +165,9 @@ def load_model(
     module, info = _open(name, arch, offline, announce)
     if labels is not None:
         info = replace(info, labels=read_labels(Path(labels), len(info.labels)))
-    module = module.to(target, _PRECISIONS[precision]).eval().requires_grad_(False)
+    with memory_for(name, target):
+        module = module.to(target, _PRECISIONS[precision])
+    module.eval().requires_grad_(False)
     if compile:
         module.compile()
     return LoadedModel(module, info, target, precision)

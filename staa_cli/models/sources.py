@@ -19,12 +19,13 @@ from staa_cli.models.cards import Card
 from staa_cli.models.checkpoints import find_weights, fit, read_json, read_weights
 from staa_cli.models.dialects import State
 from staa_cli.models.families import FAMILIES, Family, family_of_config, family_of_state
+from staa_cli.models.heads import output_of
 from staa_cli.models.hub import Announce, fetch, revision_of
 from staa_cli.models.labels import labels_from_config, placeholder_labels
 from staa_cli.models.names import HUB, TIMM
 from staa_cli.models.preprocess import processor_input
 from staa_cli.registry import did_you_mean
-from staa_cli.schema import ModelInfo, ModelInput
+from staa_cli.schema import ModelInfo, ModelInput, Output
 
 Opened = tuple[nn.Module, ModelInfo]
 
@@ -70,6 +71,7 @@ def open_bundled(card: Card) -> Opened:
         labels=card.labels,
         parameters=_parameters(module),
         background=card.background,
+        output=card.output,
     )
 
 
@@ -154,6 +156,7 @@ class Examined:
     """Names of tensors that have no part in a decision."""
     input: ModelInput
     labels: tuple[str, ...]
+    output: Output
     note: str
 
 
@@ -215,6 +218,7 @@ def _examine(
     if config is None:
         arguments = {**arguments, **family.from_dialect(tensors)}
     module = _build(build, arguments)
+    output = output_of((config or {}).get("problem_type"), module.num_classes, "config.json")
     return Examined(
         path=path,
         files=files,
@@ -225,7 +229,8 @@ def _examine(
         state=state,
         left_out=left_out,
         input=family.input(module),
-        labels=family.labels(module) or placeholder_labels(module.num_classes),
+        labels=family.labels(module) or placeholder_labels(module.num_classes, output),
+        output=output,
         note=family.note,
     )
 
@@ -243,6 +248,7 @@ def _load(found: Examined) -> Opened:
         layout=found.module.layout(),
         labels=found.labels,
         parameters=_parameters(found.module),
+        output=found.output,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -10,12 +12,21 @@ from PIL import Image, ImageDraw
 from staa_cli.errors import OutputError
 from staa_cli.render import text
 from staa_cli.render.layout import Box, shorten
-from staa_cli.render.plot import facts_line
+from staa_cli.render.plot import facts_line, value_steps
 from staa_cli.render.stills import write_png
-from staa_cli.schema import Explanation, Faithfulness, Float32
+from staa_cli.schema import (
+    Explanation,
+    Faithfulness,
+    FaithfulnessRow,
+    Float32,
+    Float64,
+    Output,
+)
 
 _SIZE = (1600, 800)
 _PANELS = (Box(110, 190, 770, 590), Box(880, 190, 1540, 590))
+_MARGIN = 108
+"""Left of either panel, for the numbers beside it."""
 _SMOOTH = 3
 _FONT_PX, _TITLE_PX = 26, 36
 
@@ -41,40 +52,72 @@ def faithfulness_image(explanation: Explanation, found: Faithfulness) -> Image.I
     """What was measured in, its picture out: RGB, 1600 x 800."""
     image = Image.new("RGB", _SIZE, _PAPER)
     colours = [_OWN, *_OTHERS]
+    axis = _axis(explanation, found)
     for box, curves in zip(
         _PANELS,
         ([row.deletion for row in found.rows], [row.insertion for row in found.rows]),
         strict=True,
     ):
-        image.paste(_panel(curves, colours, box), box[:2])
+        image.paste(_panel(curves, colours, box, axis), box[:2])
         ImageDraw.Draw(image).rectangle((*box[:2], box.right, box.bottom), outline=_SOFT)
-        _write_axes(image, box)
+        _write_axes(image, box, axis)
     _write_words(image, explanation, found)
-    _write_key(image, found, colours)
+    _write_key(image, found, colours, explanation.prediction.output)
     return image
 
 
-def _panel(curves: list[Float32], colours: list[tuple[int, int, int]], box: Box) -> Image.Image:
+class _Axis(NamedTuple):
+    """What both panels' heights stand for."""
+
+    low: float
+    high: float
+    numbers: list[float]
+    """Those that are written beside it."""
+    lines: list[float]
+
+    def part(self, values: Float32 | float) -> Float64:
+        """How far up values stand, from 0 to 1."""
+        return np.clip((np.asarray(values, float) - self.low) / (self.high - self.low), 0, 1)
+
+
+def _axis(explanation: Explanation, found: Faithfulness) -> _Axis:
+    """From 0 to 1 for probabilities; for raw values as far as they go, and a little beyond."""
+    if explanation.prediction.is_probability:
+        return _Axis(0.0, 1.0, [0.0, 0.5, 1.0], [0.25, 0.5, 0.75])
+    values = np.concatenate(
+        [curve for row in found.rows for curve in (row.deletion, row.insertion)]
+    )
+    low, high = float(values.min()), float(values.max())
+    room = 0.05 * (high - low) or 0.5 * abs(high) or 0.5
+    steps = value_steps(low - room, high + room)
+    return _Axis(low - room, high + room, steps, steps)
+
+
+def _panel(
+    curves: list[Float32], colours: list[tuple[int, int, int]], box: Box, axis: _Axis
+) -> Image.Image:
     width, height = box.width * _SMOOTH, box.height * _SMOOTH
     image = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(image)
-    for part in (0.25, 0.5, 0.75):
-        draw.line([(0, height * part), (width, height * part)], _GRID, 3)
+    for y in ((1 - axis.part(value)) * (height - 1) for value in axis.lines):
+        draw.line([(0, float(y)), (width, float(y))], _GRID, 3)
     for curve, colour in reversed(list(zip(curves, colours, strict=False))):
         xs = np.linspace(0, width - 1, len(curve))
-        ys = (1 - np.clip(curve, 0, 1)) * (height - 1)
+        ys = (1 - axis.part(curve)) * (height - 1)
         line = list(zip(xs.tolist(), ys.tolist(), strict=True))
         draw.line(line, colour, (4 if colour == _OWN else 2) * _SMOOTH, joint="curve")
     return image.reduce(_SMOOTH)
 
 
-def _write_axes(image: Image.Image, box: Box) -> None:
-    for part in (0.0, 0.5, 1.0):
-        words = f"{part:g}"
+def _write_axes(image: Image.Image, box: Box, axis: _Axis) -> None:
+    for value in axis.numbers:
+        words = _on_axis(value, axis)
         width = round(text.measure(words, _FONT_PX))
-        y = round(box.bottom - part * box.height)
-        place = Box(box.left - 12 - width, y - 18, box.left - 12, y + 18)
+        y = round(box.bottom - float(axis.part(value)) * box.height)
+        right = box.left - max(min(12, _MARGIN - width), 2)
+        place = Box(right - width, y - 18, right, y + 18)
         text.write(image, place, words, _FONT_PX, _SOFT)
+    for part in (0.0, 0.5, 1.0):
         words = f"{part:.0%}"
         half = round(text.measure(words, _FONT_PX) / 2)
         x = round(box.left + part * box.width)
@@ -82,13 +125,27 @@ def _write_axes(image: Image.Image, box: Box) -> None:
         text.write(image, place, words, _FONT_PX, _SOFT)
 
 
+def _on_axis(value: float, axis: _Axis) -> str:
+    """With as many decimals as tell the numbers apart; in short where there is no room for them."""
+    apart = axis.numbers[1] - axis.numbers[0] if len(axis.numbers) > 1 else 1.0
+    words = f"{value:z.{_decimals(apart)}f}"
+    return words if text.measure(words, _FONT_PX) < _MARGIN - 12 else text.number(value)
+
+
+def _decimals(value: float, digits: int = 1) -> int:
+    """How many show so many digits of a value."""
+    return min(max(digits - 1 - math.floor(math.log10(abs(value) or 1.0)), 0), 6)
+
+
 def _write_words(image: Image.Image, explanation: Explanation, found: Faithfulness) -> None:
-    own = found.rows[0]
+    own, prediction = found.rows[0], explanation.prediction
     beside = f"not above {', '.join(found.beaten_by)}" if found.beaten_by else "above all baselines"
-    head = f"faithfulness {own.faithfulness:.2f}, {beside}"
+    head = f"faithfulness {text.figure(own.faithfulness, prediction.output)}, {beside}"
     head = shorten(text.drawable(head), _SIZE[0] - 80, _TITLE_PX, text.measure)
     text.write(image, Box(40, 24, _SIZE[0] - 40, 68), head, _TITLE_PX, _INK)
-    line = f"p({text.drawable(explanation.prediction.label)}) · {facts_line(explanation)}"
+    label = text.drawable(prediction.label)
+    curve = f"p({label})" if prediction.is_probability else f"score of {label}"
+    line = f"{curve} · {facts_line(explanation)}"
     line = shorten(text.drawable(line), _SIZE[0] - 80, _FONT_PX, text.measure)
     text.write(image, Box(40, 74, _SIZE[0] - 40, 112), line, _FONT_PX, _SOFT)
     told = (f"tokens removed ({found.fill}), most relevant first", "tokens brought back")
@@ -97,9 +154,17 @@ def _write_words(image: Image.Image, explanation: Explanation, found: Faithfulne
 
 
 def _write_key(
-    image: Image.Image, found: Faithfulness, colours: list[tuple[int, int, int]]
+    image: Image.Image,
+    found: Faithfulness,
+    colours: list[tuple[int, int, int]],
+    output: Output,
 ) -> None:
-    """Method, and its two areas, a column each."""
+    """Method, and its two areas, a column each.
+
+    Of raw values the difference alone, where there is no room for the decimals that show one.
+    """
+    most = max((abs(row.faithfulness) for row in found.rows), default=0.0)
+    decimals = _decimals(most, 2) if output == "identity" else 2
     draw = ImageDraw.Draw(image)
     width = (_SIZE[0] - 150) // max(len(found.rows), 1)
     for index, (row, colour) in enumerate(zip(found.rows, colours, strict=False)):
@@ -107,5 +172,17 @@ def _write_key(
         draw.line((left, 682, left + 44, 682), colour, 6)
         name = shorten(text.drawable(row.method), width - 80, _FONT_PX, text.measure)
         text.write(image, Box(left + 56, 664, left + width, 700), name, _FONT_PX, _INK)
-        areas = f"{row.insertion_area:.2f} - {row.deletion_area:.2f} = {row.faithfulness:.2f}"
+        areas = _areas(row, decimals)
+        if text.measure(areas, _FONT_PX) > width - 10:
+            areas = text.figure(row.faithfulness, output)
         text.write(image, Box(left, 712, left + width, 748), areas, _FONT_PX, _SOFT)
+
+
+def _areas(row: FaithfulnessRow, decimals: int) -> str:
+    """Insertion less deletion."""
+    inserted, deleted, faithfulness = (
+        f"{area:z.{decimals}f}"
+        for area in (row.insertion_area, row.deletion_area, row.faithfulness)
+    )
+    deleted = f"({deleted})" if deleted.startswith("-") else deleted
+    return f"{inserted} - {deleted} = {faithfulness}"

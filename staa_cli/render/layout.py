@@ -42,7 +42,7 @@ class Texts:
     """What is to be written; `label` may be cut, the rest is written whole or left out."""
 
     label: str
-    confidence: str
+    answer: str
     method: str
     clock: str
     """The longest text that the clock will show."""
@@ -188,7 +188,7 @@ def _title(
     margin = _margin(font_px)
     left = top = 2 * margin
     room = width - 2 * left
-    tail = f"  {texts.confidence}"
+    tail = f"  {texts.answer}"
     label = shorten(texts.label, room - measure(tail, title_px), title_px, measure)
     bottom = top + _line(title_px)
     if not label or bottom + margin > height:

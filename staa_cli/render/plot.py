@@ -33,6 +33,8 @@ _RAW = (70, 90, 160, 255)
 def plot(explanation: Explanation, path: Path) -> None:
     """Writes the curve as a PNG: score and weighted score over seconds, moments shaded.
 
+    Where a model answers with a raw value, both are the same, and one line is drawn.
+
     Raises:
         OutputError: the file cannot be written.
     """
@@ -50,7 +52,7 @@ def plot_image(explanation: Explanation) -> Image.Image:
     _write_times(image, weighted)
     _write_values(image, _shared(raw, weighted))
     _write_moments(image, explanation, weighted)
-    _write_key(image, explanation.attributions[0].units)
+    _write_key(image, explanation)
     return image.convert("RGB")
 
 
@@ -82,7 +84,8 @@ def _shapes(explanation: Explanation, raw: Curve, weighted: Curve) -> Image.Imag
     image.alpha_composite(fill)
     draw = ImageDraw.Draw(image)
     draw.line(line, _WEIGHTED, 3 * _SMOOTH, joint="curve")
-    draw.line(_points(axis, width, height), _RAW, 2 * _SMOOTH, joint="curve")
+    if explanation.prediction.is_probability:  # or the other line is the same
+        draw.line(_points(axis, width, height), _RAW, 2 * _SMOOTH, joint="curve")
     for time in explanation.frames.times_s[explanation.frames.seen]:
         x = axis.x(float(time), width)
         draw.rectangle((x, height - 12 * _SMOOTH, x + _SMOOTH - 1, height), _INK)
@@ -124,10 +127,10 @@ def _round_step(rough: float) -> float:
 
 def _write_titles(image: Image.Image, explanation: Explanation) -> None:
     prediction = explanation.prediction
-    confidence = f"  {text.percent(prediction.confidence)}"
-    room = _SIZE[0] - 2 * 40 - text.measure(confidence, _TITLE_PX)
+    answer = f"  {text.answer(prediction.score, prediction.output)}"
+    room = _SIZE[0] - 2 * 40 - text.measure(answer, _TITLE_PX)
     label = shorten(text.drawable(prediction.label), room, _TITLE_PX, text.measure)
-    text.write(image, Box(40, 24, _SIZE[0] - 40, 68), label + confidence, _TITLE_PX, _INK)
+    text.write(image, Box(40, 24, _SIZE[0] - 40, 68), label + answer, _TITLE_PX, _INK)
     line = shorten(text.drawable(facts_line(explanation)), 1000, _FONT_PX, text.measure)
     text.write(image, Box(40, 74, _SIZE[0] - 40, 112), line, _FONT_PX, _SOFT)
 
@@ -180,12 +183,15 @@ def _write_moments(image: Image.Image, explanation: Explanation, curve: Curve) -
             text.write(image, place, str(rank), _FONT_PX, _INK)
 
 
-def _write_key(image: Image.Image, units: str) -> None:
+def _write_key(image: Image.Image, explanation: Explanation) -> None:
     """What the lines and fillings mean, below the axis."""
     draw = ImageDraw.Draw(image)
     left, top = _AREA.left, _AREA.bottom + 66
+    units = explanation.attributions[0].units
     score = shorten(text.drawable(f"score ({units})"), 500, _FONT_PX, text.measure)
-    for kind, words in enumerate(("score x p(label)", score, "moment", "not seen", "seen frame")):
+    weighed = explanation.prediction.is_probability
+    lines = [(0, "score x p(label)"), (1, score)] if weighed else [(0, score)]
+    for kind, words in (*lines, (2, "moment"), (3, "not seen"), (4, "seen frame")):
         swatch = Box(left, top, left + 44, top + 24)
         _swatch(draw, kind, swatch)
         width = round(text.measure(words, _FONT_PX))

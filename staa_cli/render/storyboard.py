@@ -132,13 +132,14 @@ def _caption(
 
 def _write_head(image: Image.Image, explanation: Explanation) -> None:
     room = image.width - 2 * _GAP
-    confidence = f"  {text.percent(explanation.prediction.confidence)}"
+    prediction = explanation.prediction
+    answer = f"  {text.answer(prediction.score, prediction.output)}"
     label = shorten(
-        text.drawable(explanation.prediction.label),
-        room - text.measure(confidence, _TITLE_PX),
+        text.drawable(prediction.label),
+        room - text.measure(answer, _TITLE_PX),
         _TITLE_PX,
         text.measure,
     )
-    text.write(image, Box(_GAP, 22, image.width - _GAP, 66), label + confidence, _TITLE_PX, _INK)
+    text.write(image, Box(_GAP, 22, image.width - _GAP, 66), label + answer, _TITLE_PX, _INK)
     facts = shorten(text.drawable(facts_line(explanation)), room, _FONT_PX, text.measure)
     text.write(image, Box(_GAP, 70, image.width - _GAP, 104), facts, _FONT_PX, _SOFT)

@@ -29,7 +29,7 @@ def texts_of(explanation: Explanation, high: str) -> Texts:
     total = Curve.of(explanation).duration_s
     return Texts(
         label=text.drawable(prediction.label),
-        confidence=text.percent(prediction.confidence),
+        answer=text.answer(prediction.score, prediction.output),
         method=text.drawable(method),
         clock=clock_text(total, total),
         low="0",

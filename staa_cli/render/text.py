@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from staa_cli.errors import UnavailableError
 from staa_cli.render.layout import ELLIPSIS, Box
+from staa_cli.schema import Output
 
 RGBA = tuple[int, int, int, int]
 
@@ -71,6 +72,21 @@ def percent(share: float) -> str:
     if 0.99 < share < 1:
         return ">99 %"
     return f"{100 * share:.0f} %"
+
+
+def answer(score: float, output: Output) -> str:
+    """What a model answers as it is written: `87 %`; of a raw value `score 1.55`."""
+    return f"score {raw(score)}" if output == "identity" else percent(score)
+
+
+def figure(value: float, output: Output) -> str:
+    """A mean of scores, or a difference of two: in hundredths, or as a raw value."""
+    return raw(value) if output == "identity" else f"{value:z.2f}"
+
+
+def raw(value: float) -> str:
+    """A value of any size: three digits, and up to a million all before the point."""
+    return f"{value:z.0f}" if 999.5 <= abs(value) < 1e6 else f"{value:z.3g}"
 
 
 def number(value: float) -> str:

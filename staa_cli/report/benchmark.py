@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from staa_cli.files import atomic_path, output_errors
 from staa_cli.metrics.base import BASELINES, METRICS
+from staa_cli.render.text import figure
 from staa_cli.report.files import json_text
+from staa_cli.schema import Output
 
 SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.md", "quality.png"
 COST_JSON, COST_MARKDOWN = "cost.json", "cost.md"
@@ -112,8 +114,14 @@ def cell(result: Mapping[str, Any], method: str, metric: str) -> str:
     row = _row(result, method, metric)
     if row is None:
         return "-"
-    text = f"{row['mean']:z.2f} ({row['low']:z.2f} to {row['high']:z.2f})"
+    mean, low, high = (figure(row[name], output_of(result)) for name in ("mean", "low", "high"))
+    text = f"{mean} ({low} to {high})"
     return f"{text} {LOSES}" if beats_baselines(result, method, metric) is False else text
+
+
+def output_of(result: Mapping[str, Any]) -> Output:
+    """What the logits of the model mean, and so in what units some figures are."""
+    return cast(Output, result.get("output", "softmax"))
 
 
 def difference(result: Mapping[str, Any], method: str, metric: str) -> str:
@@ -121,8 +129,8 @@ def difference(result: Mapping[str, Any], method: str, metric: str) -> str:
     row = _row(result, method, metric)
     if row is None or "difference" not in row:
         return "-"
-    gap = row["difference"]
-    text = f"{gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
+    gap, form = row["difference"], "+.3g" if output_of(result) == "identity" else "+.3f"
+    text = f"{gap['mean']:{form}} ({gap['low']:{form}} to {gap['high']:{form}})"
     return f"{text} {SURE}" if gap["low"] > 0 or gap["high"] < 0 else text
 
 

@@ -87,18 +87,23 @@ def _prediction(explanation: Explanation) -> dict[str, Any]:
     target = {
         "index": whole.target,
         "label": whole.label,
-        "probability": whole.confidence,
+        score_key(whole): whole.score,
         "reason": whole.reason,
     }
     clips = [
-        {"clip": clip.index, "target_probability": each.confidence, "top_k": _top(each)}
+        {"clip": clip.index, f"target_{score_key(each)}": each.score, "top_k": _top(each)}
         for clip, each in zip(explanation.clips, explanation.clip_predictions, strict=True)
     ]
     return {"target": target, "top_k": _top(whole), "clips": clips}
 
 
+def score_key(prediction: Prediction) -> str:
+    """Under which name a report has the scores: what is no probability is not called one."""
+    return "probability" if prediction.is_probability else "value"
+
+
 def _top(prediction: Prediction) -> list[dict[str, Any]]:
-    names = ("index", "label", "probability")
+    names = ("index", "label", score_key(prediction))
     return [dict(zip(names, row, strict=True)) for row in prediction.top(_TOP_K)]
 
 

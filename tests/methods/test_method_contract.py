@@ -43,7 +43,7 @@ def test_probabilities_are_the_same_bits_as_without(
     models: dict[str, Any], name: str, kind: str
 ) -> None:
     plain = predict_batch(models[kind], clips())
-    assert np.array_equal(explain(models[kind], clips(), name).probabilities, plain)
+    assert np.array_equal(explain(models[kind], clips(), name).scores, plain)
 
 
 @every_case

@@ -93,7 +93,7 @@ def test_one_finite_number_a_token_from_one_undisturbed_pass(name: str, kind: st
     assert found.values.std() > 0
     assert method.signed or found.values.min() >= 0
     assert all(mass is None or 0 < mass < 1 for mass in found.cls_self_mass)
-    assert np.array_equal(found.probabilities, predict_batch(module, clips(kind)))
+    assert np.array_equal(found.scores, predict_batch(module, clips(kind)))
 
 
 @every_case
@@ -324,6 +324,30 @@ def test_frames_that_say_nothing_for_the_class_count_alike() -> None:
             torch.tensor([target]), nn.Identity(),
         )  # fmt: skip
         assert frame_share(evidence).tolist() == [pytest.approx(share)]
+
+
+@pytest.mark.parametrize(
+    ("output", "logits", "share"),
+    [
+        ("sigmoid", [[2.0, 9.0], [1.0, 9.0], [-4.0, 9.0]], [2 / 3, 1 / 3, 0]),  # by itself
+        ("sigmoid", [[-2.0, -9.0], [-1.0, -9.0], [-4.0, -9.0]], [1 / 3, 1 / 3, 1 / 3]),
+        ("identity", [[-5.0], [-6.0], [-8.0]], [3 / 5, 2 / 5, 0]),  # above the lowest
+        ("identity", [[105.0], [104.0], [102.0]], [3 / 5, 2 / 5, 0]),
+        ("identity", [[2.0], [2.0], [2.0]], [1 / 3, 1 / 3, 1 / 3]),
+    ],
+)
+def test_what_a_frame_says_follows_from_what_logits_mean(
+    output: Any, logits: list[list[float]], share: list[float]
+) -> None:
+    from staa_cli.methods.base import Evidence
+    from staa_cli.methods.frames import FRAME_LOGITS, frame_share
+
+    nothing = torch.zeros(1)
+    evidence = Evidence(
+        model("frames").layout(), Options(), {(FRAME_LOGITS.name, 0): torch.tensor([logits])},
+        nothing, nothing, torch.tensor([0]), nn.Identity(), output=output,
+    )  # fmt: skip
+    assert frame_share(evidence).tolist() == [pytest.approx(share)]
 
 
 def test_a_tapped_image_model_says_what_it_said() -> None:

@@ -262,6 +262,82 @@ def test_surrogates_find_what_each_tube_adds(name: str) -> None:
     assert found.argmax() == spots().argmax()
 
 
+class Worth(nn.Module):
+    """Two raw outputs; the second is a constant and what each white token adds to it."""
+
+    def __init__(self, weights: Tensor, constant: float) -> None:
+        super().__init__()
+        self.weights, self.constant = weights, constant
+
+    def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
+        return {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        white = over_tokens(x[:, :, 0], tuple(self.weights.shape)) / (2 * 4 * 4)
+        value = self.constant + (white * self.weights).sum(dim=(1, 2, 3))
+        return torch.stack([torch.full_like(value, 1e3), value], dim=1)
+
+
+def ask_value(name: str, weights: Tensor, constant: float) -> Explained:
+    """What a method says of a white clip's value, where black counts for nothing."""
+    given = ModelInput(8, (16, 16), 1, 4.0, mean=(0.0,) * 3, std=(1.0,) * 3, resize=16)
+    return explain_batch(
+        Worth(weights, constant), LAYOUT, torch.ones(1, 8, 3, 16, 16), get_method(name),
+        Options(fill="black", samples=600), target=1, given=given, output="identity",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["occlusion", "frame-drop", "frame-shapley"])
+@pytest.mark.parametrize("constant", [-40.0, 7.5])
+def test_of_a_raw_value_each_part_gets_what_it_adds(name: str, constant: float) -> None:
+    """To values of any size and sign; what the other output says has no part in it."""
+    weights = 3 * torch.randn(GRID, generator=torch.Generator().manual_seed(2))
+    found = ask_value(name, weights, constant)
+    assert found.scores[0].tolist() == [1e3, pytest.approx(constant + float(weights.sum()))]
+    values = torch.from_numpy(found.values[0])
+    if name.startswith("frame"):
+        weights, values = (each.sum(dim=(1, 2)) for each in (weights, values))
+    torch.testing.assert_close(values, weights, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["rise", "kernel-shap", "lime"])
+def test_what_is_said_of_a_raw_value_does_not_know_where_its_zero_lies(name: str) -> None:
+    low, high = (ask_value(name, spots() * 9, c).values[0] for c in (-100.0, 100.0))
+    np.testing.assert_allclose(low, high, atol=1e-3)
+    assert np.unravel_index(low.argmax(), GRID) == (2, 1, 3)
+
+
+def test_rise_of_a_raw_value_is_signed() -> None:
+    found = ask_value("rise", spots() * 9, 0.0).values[0]
+    assert found.min() < 0 < found.max()
+    assert not get_method("rise").is_signed("softmax")
+    assert get_method("rise").is_signed("identity")
+
+
+def test_of_each_class_by_itself_the_sigmoid_is_asked_for() -> None:
+    copies = Copies(Worth(spots(), -1.0), torch.ones(8, 3, 16, 16), torch.zeros(1), GRID, target=1)
+    logit = -1.0 + float(spots().sum())
+    wanted = {"sigmoid": 1 / (1 + np.exp(-logit)), "identity": logit, "softmax": 0.0}
+    for output, score in wanted.items():
+        asked = replace(copies, output=output).ask(copies.clip[None])  # type: ignore[arg-type]
+        assert asked.item() == pytest.approx(score, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "probable", "raw"),
+    [
+        ("occlusion", "probability", "value"),
+        ("staa-logit", "logit", "value"),
+        ("attention-gradient", "logit per attention", "value per attention"),
+        ("staa", "share of attention", "share of attention"),
+    ],
+)
+def test_units_are_those_of_the_answer(name: str, probable: str, raw: str) -> None:
+    method = get_method(name)
+    assert method.units_of("softmax") == method.units_of("sigmoid") == probable
+    assert method.units_of("identity") == raw
+
+
 def test_rise_finds_the_token_and_is_the_mean_of_masks_where_all_are_worth_the_same() -> None:
     found = ask("rise", spots(), samples=2000).values[0]
     assert found.argmax() == spots().argmax()

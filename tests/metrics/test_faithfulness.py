@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from torch import Tensor, nn
 
 from staa_cli.methods.perturbation import Copies, over_tokens
 from staa_cli.metrics.base import METRICS, STEPS, Trial, walk
+from staa_cli.metrics.checking import chosen
 from staa_cli.metrics.statistics import kendall_tau
+from staa_cli.schema import Prediction
 
 GRID = (2, 3, 5)
 TOKENS = 30
@@ -75,6 +79,70 @@ def test_areas_by_hand() -> None:
     assert score("faithfulness", -spot, total(spot)) < -0.9
     assert score("polarity_violations", spot, total(spot)) == 0
     assert score("polarity_violations", spot, lambda t: 1 - total(spot)(t)) == 1
+
+
+class Value(nn.Module):
+    """One raw output: a constant, and a weight for each token of a white clip that is there."""
+
+    def __init__(self, weights: np.ndarray, constant: float) -> None:
+        super().__init__()
+        self.weights, self.constant = torch.from_numpy(weights).float(), constant
+
+    def forward(self, x: Tensor) -> Tensor:
+        there = over_tokens(x[:, :, 0], GRID) / (1 * 2 * 2)  # [M, T', h, w]
+        return self.constant + (there * self.weights).sum(dim=(1, 2, 3))[:, None]
+
+
+def value_trial(weights: np.ndarray, constant: float) -> Trial:
+    clip = torch.ones(2, 3, 6, 10)
+    model = Value(weights, constant)
+    copies = Copies(model, clip, torch.zeros_like(clip), GRID, target=0, output="identity")
+    return Trial(weights.astype(np.float32), copies)
+
+
+def test_areas_of_a_raw_value_are_in_its_units() -> None:
+    """From -4 without anything to 2 with all: one token adds 9, the next one takes 3 away."""
+    weights = np.zeros(GRID)
+    weights[0, 1, 2], weights[1, 0, 0] = 9.0, -3.0
+    found = value_trial(weights, -4.0)
+    half = 0.5 / TOKENS
+    assert found.curves.deletion[[0, 1, -2, -1]].tolist() == pytest.approx([2, -7, -7, -4])
+    assert found.curves.insertion[[0, 1, -2, -1]].tolist() == pytest.approx([-4, 5, 5, 2])
+    # A trapezoid a step: the first and the last lie half-way between two levels.
+    wanted = {
+        "deletion": -7 + (2 + 7) * half + (-4 + 7) * half,
+        "insertion": 5 + (-4 - 5) * half + (2 - 5) * half,
+    }
+    for name, area in wanted.items():
+        assert METRICS.get(name).score(found) == pytest.approx(area, abs=1e-5)
+    gap = wanted["insertion"] - wanted["deletion"]
+    assert METRICS.get("faithfulness").score(found) == pytest.approx(gap, abs=1e-5)
+    moved = value_trial(weights, 96.0)  # another zero
+    assert METRICS.get("deletion").score(moved) == pytest.approx(wanted["deletion"] + 100, abs=1e-4)
+    assert METRICS.get("faithfulness").score(moved) == pytest.approx(gap, abs=1e-4)
+    assert METRICS.get("correlation").score(found) == pytest.approx(1, abs=1e-4)
+
+
+def test_what_a_raw_value_or_a_single_output_does_not_have_is_not_scored() -> None:
+    found = replace(value_trial(falling(), 0.0), again=lambda **_: falling().astype(np.float32))
+    assert np.isnan(METRICS.get("published_faithfulness").score(found))
+    assert np.isnan(METRICS.get("class_sensitivity").score(found))
+
+
+@pytest.mark.parametrize(
+    ("output", "scores", "wanted"),
+    [
+        ("softmax", [0.1, 0.9, 0.5, 0.4, 0.8, 0.7], [1, 2, 4, 5]),
+        ("sigmoid", [0.1, 0.3, 0.2, 0.1], [1, 2]),
+        ("identity", [-9.0, -2.0, -3.0, -5.0, -4.0, -8.0], [1, 2, 3, 4]),
+        ("identity", [1.0, 30.0], [0, 1]),
+    ],
+)
+def test_checked_are_the_clips_of_the_highest_scores(
+    output: Any, scores: list[float], wanted: list[int]
+) -> None:
+    told = [Prediction(np.array([s], np.float32), 0, "top-1", ("a",), output) for s in scores]
+    assert chosen(told) == wanted
 
 
 def test_an_order_that_says_nothing_has_no_faithfulness() -> None:

@@ -98,6 +98,16 @@ def test_devices_that_are_not_there_are_told() -> None:
     assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def test_weights_that_do_not_fit_into_memory_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(UnavailableError, match="test_timesformer does not fit into") as caught:
+        load("test_timesformer")
+    assert "--precision bf16" in str(caught.value.hint)
+
+
 def test_half_precision_stays_near_and_answers_in_float32(tiny_clip: Tensor) -> None:
     exact = load("test_timesformer").forward(tiny_clip)
     rough = load("test_timesformer", precision="bf16").forward(tiny_clip)

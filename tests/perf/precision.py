@@ -72,8 +72,8 @@ def rows_of(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
             for index in range(len(a.values))
         ]
         ranks = [rank_correlation(a.values[i], b.values[i]) for a, b, i in pairs]
-        moved = [abs(a.probabilities[i] - b.probabilities[i]).max() for a, b, i in pairs]
-        same = [a.probabilities[i].argmax() == b.probabilities[i].argmax() for a, b, i in pairs]
+        moved = [abs(a.scores[i] - b.scores[i]).max() for a, b, i in pairs]
+        same = [a.scores[i].argmax() == b.scores[i].argmax() for a, b, i in pairs]
         rows.append(
             {
                 "model": name,

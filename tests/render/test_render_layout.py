@@ -12,7 +12,7 @@ from staa_cli.config import RenderSettings
 from staa_cli.render import Painter
 from staa_cli.render.curve import Curve, unseen
 from staa_cli.render.layout import Texts, font_size, plan, shorten
-from staa_cli.render.text import clock, drawable, measure, percent
+from staa_cli.render.text import answer, clock, drawable, measure, percent
 from staa_cli.video.pixels import YuvPlanes
 
 SIZES = [
@@ -112,6 +112,24 @@ def test_labels_are_spelled_in_letters_that_the_font_has(raw, written):
 )
 def test_a_probability_is_never_rounded_to_certainty(share, written):
     assert percent(share) == written
+
+
+@pytest.mark.parametrize(
+    ("score", "output", "written"),
+    [
+        (0.8171, "softmax", "82 %"),
+        (0.8171, "sigmoid", "82 %"),
+        (1.5519, "identity", "score 1.55"),
+        (0.8171, "identity", "score 0.817"),
+        (-0.0, "identity", "score 0"),
+        (-123.4, "identity", "score -123"),
+        (1241.8, "identity", "score 1242"),
+        (-999.6, "identity", "score -1000"),
+        (2.5e7, "identity", "score 2.5e+07"),
+    ],
+)
+def test_an_answer_is_written_as_what_it_is(score, output, written):
+    assert answer(score, output) == written
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from render_explanations import explanation
 
 from staa_cli.config import RenderSettings
 from staa_cli.errors import OutputError
-from staa_cli.render import gif, gif_indices, plot, storyboard, storyboard_indices
-from staa_cli.render.plot import time_steps, value_steps
+from staa_cli.render import gif, gif_indices, plot, storyboard, storyboard_indices, text
+from staa_cli.render.plot import _RAW, plot_image, time_steps, value_steps
 from staa_cli.schema import Moment
 
 SETTINGS = RenderSettings()
@@ -38,6 +38,24 @@ def test_plot_is_a_png_of_a_fixed_size(more, tmp_path):
     plot(explanation(**more), tmp_path / "curve.png")
     with Image.open(tmp_path / "curve.png") as image:
         assert (image.format, image.mode, image.size) == ("PNG", "RGB", (1600, 680))
+
+
+def test_plot_of_a_raw_value_has_one_line_and_calls_it_what_it_is(monkeypatch):
+    words = []
+    monkeypatch.setattr(text, "write", lambda image, box, line, *more: words.append(line))
+    pictures = {}
+    for output in ("softmax", "identity"):
+        words.clear()
+        source = explanation(output=output, confidence=0.55, labels=("quality",))
+        pictures[output] = np.asarray(plot_image(source)).astype(int), list(words)
+    for output, lines in (("softmax", 2), ("identity", 1)):
+        image, written = pictures[output]
+        blue = np.abs(image - np.array(_RAW[:3])).sum(axis=2) < 12
+        assert (blue.sum() > 200) == (lines == 2)
+        assert ("score x p(label)" in written) == (lines == 2)
+        assert "score (attention)" in written
+    assert "quality  55 %" in pictures["softmax"][1]
+    assert "quality  score 0.55" in pictures["identity"][1]
 
 
 def test_plot_shades_the_moments(tmp_path):

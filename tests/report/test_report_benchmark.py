@@ -57,6 +57,12 @@ def test_who_beats_every_baseline(method: str, metric: str, wanted: bool | None)
     assert beats_baselines(result(), method, metric) is wanted
 
 
+def test_figures_of_raw_values_have_three_digits() -> None:
+    source = result() | {"output": "identity"}
+    source["results"] = [row("staa", "deletion", 0.3) | {"mean": 123.45, "low": -0.00251}]
+    assert "123 (-0.00251 to 0.35)" in markdown(source)
+
+
 def test_scores_that_do_not_exist_on_every_clip_are_told_of() -> None:
     assert undefined(result(), ["pointing", "deletion"]) == ""
     found = result()

@@ -40,6 +40,8 @@ VARIANTS = {
     "signed": {"signed": True},
     "cold": {"strength": lambda t: 0.0},
     "odd label": {"labels": ("</script><b>滑\n\u202e" * 40, "b")},
+    "multi-label": {"output": "sigmoid"},
+    "value": {"output": "identity", "confidence": -12.5, "labels": ("quality",)},
 }
 
 
@@ -162,6 +164,30 @@ def test_moments_target_and_warnings_are_told_as_they_are():
         "reason": "top-1",
     }
     assert report["warnings"] == [{"code": "flat-temporal", "text": "The curve is flat."}]
+
+
+@pytest.mark.parametrize(
+    ("output", "score", "key", "other"),
+    [
+        ("softmax", 0.87, "probability", "value"),
+        ("sigmoid", 0.87, "probability", "value"),
+        ("identity", -12.5, "value", "probability"),
+    ],
+)
+def test_what_is_no_probability_is_not_called_one(output, score, key, other, validator):
+    one = {"labels": ("quality",)} if output == "identity" else {}
+    source = explanation(output=output, confidence=score, **one)
+    raw = dataclasses.replace(source, faithfulness=measured(times=3.0, above=-15.0))
+    report = report_dict(raw if output == "identity" else source)
+    validator.validate(report)
+    assert report["model"]["output"] == output
+    told = report["prediction"]
+    for row in (told["target"], told["top_k"][0], told["clips"][0]["top_k"][0]):
+        assert (row[key], other in row) == (score, False)
+    assert told["clips"][0][f"target_{key}"] == score
+    assert f"target_{other}" not in told["clips"][0]
+    told["target"][other] = score  # nor can it be both
+    assert not validator.is_valid(report)
 
 
 def test_faithfulness_is_told_only_when_it_was_measured():
