@@ -106,7 +106,7 @@ def _same_pictures(case: Case, info: VideoInfo, path: Path, track: Track) -> lis
     assert len(pictures) == info.frames
     assert case.damaged or report.packets_bad == 0
     decoded = [p for n, p in enumerate(pictures) if n not in set(report.missing)]
-    if not (case.toned or info.rotation or info.mirrored):
+    if case.plain and not (case.toned or info.rotation or info.mirrored):
         plain = rgb_by_pyav(path, track.index if case.index is None else case.index)
         assert len(decoded) == len(plain)
         pairs = enumerate(zip(decoded, plain, strict=True))

@@ -48,7 +48,7 @@ KINDS = [
     Case("ffv1.mkv", "-c:v ffv1 -c:a flac", sound=True),
     Case("h263.mkv", "-c:v h263p -g 10 -c:a ac3", sound=True),
     Case("vp8.webm", f"{VP8} -g 10 -c:a libvorbis", sound=True),
-    Case("alpha.webm", f"{VP8} -g 10 -pix_fmt yuva420p"),
+    Case("alpha.webm", f"{VP8} -g 10 -auto-alt-ref 0 -pix_fmt yuva420p"),
     Case("h264.avi", f"{X264} -g 10 -bf 2 -c:a libmp3lame", sound=True),
     Case("mpeg4.avi", "-c:v mpeg4 -g 10 -bf 2 -c:a pcm_s16le", sound=True),
     Case("huffyuv.avi", "-c:v huffyuv"),
