@@ -518,7 +518,11 @@ STRUCTURES = [
     Case("dnxhr.mov", "-c:v dnxhd -profile:v dnxhr_lb -s 320x240 -pix_fmt yuv422p", frames=8),
     Case("gxf_like.mxf", "-c:v mpeg2video -s 720x576 -bf 2 -g 12 -b:v 10M", frames=15),
     # pictures that build on each other
-    Case("moving.apng", "-vf format=rgba,rotate=n*0.3:c=none", frames=20),
+    Case("moving.apng", "-vf format=rgba,rotate=n*0.3:c=none"),
+    Case("flashing.apng", "-vf negate=enable='mod(n\\,7)'"),
+    Case("flashing_moving.apng", "-vf format=rgba,rotate=n*0.3:c=none,negate=enable='mod(n\\,4)'"),
+    Case("flashing.gif", "-vf negate=enable='mod(n\\,7)'"),
+    Case("flashing.mkv", "-c:v zmbv -vf negate=enable='mod(n\\,7)'"),
     Case("few_colors.gif", "-vf split[a][b];[a]palettegen=8[p];[b][p]paletteuse"),
     Case("transparent.gif", "-vf format=rgba,colorkey=black:0.1"),
     # sound of another length or kind
