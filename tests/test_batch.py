@@ -256,20 +256,20 @@ def test_the_plan_is_what_happens_then(tmp_path: Path) -> None:
     (tmp_path / "c.mp4").write_text("no video")
     run(jobs[0])
     rows = plan_many(jobs, asked())
-    assert [row["status"] for row in rows] == ["skip", "explain", "fail"]
+    assert [row.status for row in rows] == ["skip", "explain", "fail"]
     assert not jobs[1].folder.exists()
-    assert rows[2]["error"]
+    assert isinstance(rows[2].error, VideoError)
     outcomes = run(jobs)
     assert statuses(outcomes) == ["skipped", "done", "failed"]
     for row, outcome in zip(rows[:2], outcomes, strict=False):
         assert outcome.report is not None
-        assert row["clips"] == len(outcome.report["sampling"]["clips"])
-        assert row["files"] == [path.name for path in outcome.outputs]
-        assert (row["input"], row["folder"]) == (str(outcome.job.source), str(outcome.job.folder))
+        assert row.clips == len(outcome.report["sampling"]["clips"])
+        assert list(row.files) == [path.name for path in outcome.outputs]
+        assert row.job == outcome.job
     forced = plan_many(jobs, asked(), force=True)
-    assert [row["status"] for row in forced] == ["explain", "explain", "fail"]
+    assert [row.status for row in forced] == ["explain", "explain", "fail"]
     kept = plan_many(jobs, asked(target="1"), no_clobber=True)
-    assert [row["status"] for row in kept] == ["skip", "skip", "fail"]
+    assert [row.status for row in kept] == ["skip", "skip", "fail"]
 
 
 def test_the_plan_sees_what_is_in_the_way(tmp_path: Path) -> None:
@@ -277,8 +277,9 @@ def test_the_plan_sees_what_is_in_the_way(tmp_path: Path) -> None:
     one.folder.mkdir(parents=True)
     (one.folder / "report.json").write_text("mine")
     (row,) = plan_many([one], asked())
-    assert row["status"] == "fail"
-    assert "in the way" in row["error"]
+    assert row.status == "fail"
+    assert isinstance(row.error, OutputError)
+    assert "in the way" in row.error.cause
 
 
 def test_the_plan_of_a_bundled_model_loads_nothing(
@@ -310,6 +311,6 @@ def test_the_plan_of_a_bundled_model_loads_nothing(
     run(jobs[0], settings)
     monkeypatch.setattr(batch, "open_model", no_model)
     rows = plan_many(jobs, settings)
-    assert [row["status"] for row in rows] == ["skip", "explain"]
+    assert [row.status for row in rows] == ["skip", "explain"]
     with pytest.raises(UsageError, match="no class"):
         plan_many(jobs, replace(settings, target="f"))
