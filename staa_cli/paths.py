@@ -18,10 +18,12 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 _LONE = re.compile("[\ud800-\udfff]")
+_CARRIED = "surrogateescape"
 
 STDOUT_ERRORS = "staa.stdout"
 """Name of what standard output does with a character that its encoding does not have."""
@@ -29,7 +31,11 @@ STDOUT_ERRORS = "staa.stdout"
 
 def as_text(name: str | Path) -> str:
     r"""A name as valid Unicode: bytes that are no UTF-8 as `\xff`, everything else as it is."""
-    return _LONE.sub(lambda found: escaped(found[0]), str(name))
+    text = str(name)
+    with suppress(UnicodeEncodeError):  # surrogates that carry no bytes
+        # Where the locale knows ASCII only, every other byte came in by itself.
+        text = text.encode("utf-8", _CARRIED).decode("utf-8", _CARRIED)
+    return _LONE.sub(lambda found: escaped(found[0]), text)
 
 
 def escaped(character: str) -> str:
@@ -42,17 +48,17 @@ def escaped(character: str) -> str:
 
 def path_fields(path: str | Path, name: str = "path") -> dict[str, str]:
     """What data says of a path: `{name: text}`, and `{name}_bytes` where that is not all of it."""
-    text = as_text(path)
-    if text == str(path):
+    text, data = as_text(path), _bytes(path)
+    if text.encode() == data:
         return {name: text}
-    return {name: text, f"{name}_bytes": base64.b64encode(_bytes(path)).decode()}
+    return {name: text, f"{name}_bytes": base64.b64encode(data).decode()}
 
 
 def path_from(fields: Mapping[str, Any], name: str = "path") -> Path:
     """The path that `path_fields` was told, such as the `video` of a report has it."""
-    if (twin := fields.get(f"{name}_bytes")) is not None:
-        return Path(os.fsdecode(base64.b64decode(twin)))
-    return Path(fields[name])
+    twin = fields.get(f"{name}_bytes")
+    data = base64.b64decode(twin) if twin is not None else fields[name].encode()
+    return Path(os.fsdecode(data))
 
 
 def textual(value: Any) -> Any:
