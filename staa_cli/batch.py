@@ -11,15 +11,17 @@ from typing import Any, Literal
 from staa_cli import facts
 from staa_cli.config import Settings
 from staa_cli.errors import InputError, OutputError, StaaError
+from staa_cli.failures import understood
 from staa_cli.files import sha256_of
 from staa_cli.inputs import Job
-from staa_cli.methods import candidates, choose_method
+from staa_cli.memory import let_go, ran_out_of_memory
+from staa_cli.methods import candidates
 from staa_cli.models.cards import read_cards
 from staa_cli.models.hub import Announce
 from staa_cli.models.labels import read_labels
 from staa_cli.models.loading import LoadedModel
 from staa_cli.outputs import REPORT, check_free, finished_report, save, wanted_files
-from staa_cli.pipeline import explain_video, find_target, method_options, open_model, plan_clips
+from staa_cli.pipeline import check_settings, explain_video, find_target, open_model, plan_clips
 from staa_cli.report import load_report
 from staa_cli.schema import ModelInput, Output
 from staa_cli.video import probe
@@ -33,6 +35,7 @@ class Outcome:
     status: Literal["done", "skipped", "failed"]
     report: dict[str, Any] | None
     error: StaaError | None
+    """Why it failed; its `__cause__` is what was raised, where that was none of staa's."""
     seconds: float
     outputs: tuple[Path, ...]
 
@@ -64,6 +67,17 @@ class Finished:
     outcome: Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What would become of one video."""
+
+    job: Job
+    status: Literal["explain", "skip", "fail"]
+    clips: int | None = None
+    files: tuple[str, ...] = ()
+    error: StaaError | None = None
+
+
 Event = Started | Progress | Finished
 OnEvent = Callable[[Event], None]
 
@@ -81,6 +95,9 @@ def explain_many(
 ) -> list[Outcome]:
     """Explain videos one after the other and write their results.
 
+    Whatever one video meets, a bug and too little memory included, is that video's failure, and
+    the next one starts clean. Only what `on_event` itself raises, and an interrupt, ends the run.
+
     Args:
         jobs: videos and the folders of their results.
         settings: for all of them.
@@ -93,22 +110,24 @@ def explain_many(
 
     Raises:
         UsageError: a method or a class that does not exist; before the first video.
-        UnavailableError: no such model or device; before the first video.
+        UnavailableError: no such model, device, or package; before the first video.
     """
     model = open_model(settings, announce)
-    options = method_options(settings.method)
-    choose_method(settings.method.name, model.module, model.layout, options)
-    find_target(settings.target, model.labels)
+    check_settings(model, settings)
     known = _known(model)
     outcomes: list[Outcome] = []
     for index, job in enumerate(jobs):
         on_event(Started(job, index, len(jobs)))
         began = time.perf_counter()
         try:
+            _check_there(job)
             outcome = None if force else _left_alone(job, known, settings, no_clobber, reproducible)
             outcome = outcome or _explain(job, model, settings, reproducible, on_event)
-        except InputError as error:
-            outcome = Outcome(job, "failed", None, error, 0.0, ())
+        except _Told as told:
+            raise told.error from told.error.__cause__
+        except Exception as error:
+            error.add_note(f"with {settings.method.name} on {model.info.name}")
+            outcome = Outcome(job, "failed", None, _failure(error), 0.0, ())
         outcome = replace(outcome, seconds=time.perf_counter() - began)
         outcomes.append(outcome)
         on_event(Finished(job, outcome))
@@ -119,8 +138,8 @@ def explain_many(
 
 def plan_many(
     jobs: Sequence[Job], settings: Settings, *, force: bool = False, no_clobber: bool = False
-) -> list[dict[str, Any]]:
-    """What `explain_many` would do, a row a video: input, folder, status, clips, files.
+) -> list[Planned]:
+    """What `explain_many` would do, video by video.
 
     Raises:
         UsageError: a method or a class that does not exist.
@@ -157,19 +176,17 @@ def _know(settings: Settings) -> _Known:
     return _Known(card.input, labels, sha256_of(card.weights), card.output)
 
 
-def _plan(
-    job: Job, known: _Known, settings: Settings, force: bool, no_clobber: bool
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"input": str(job.source), "folder": str(job.folder)}
+def _plan(job: Job, known: _Known, settings: Settings, force: bool, no_clobber: bool) -> Planned:
     try:
+        _check_there(job)
         done = None if force else _left_alone(job, known, settings, no_clobber)
         if done is None:
             _check_folder(job, settings)
         clips = plan_clips(probe(job.source), known.input, settings).clips
-    except InputError as error:
-        return row | {"status": "fail", "error": error.cause}
-    status = "skip" if done else "explain"
-    return row | {"status": status, "clips": len(clips), "files": wanted_files(settings.output)}
+    except Exception as error:
+        return Planned(job, "fail", error=_failure(error))
+    status: Literal["skip", "explain"] = "skip" if done else "explain"
+    return Planned(job, status, len(clips), tuple(wanted_files(settings.output)))
 
 
 def _left_alone(
@@ -196,7 +213,10 @@ def _explain(
     job: Job, model: LoadedModel, settings: Settings, reproducible: bool, on_event: OnEvent
 ) -> Outcome:
     def progress(stage: str, done: int, total: int) -> None:
-        on_event(Progress(job, stage, done, total))
+        try:
+            on_event(Progress(job, stage, done, total))
+        except Exception as error:
+            raise _Told(error) from None
 
     _check_folder(job, settings)  # now: a video may take an hour
     explanation = explain_video(job.source, model, settings=settings, on_progress=progress)
@@ -204,6 +224,38 @@ def _explain(
         explanation, job.folder, settings, reproducible=reproducible, on_progress=progress
     )
     return Outcome(job, "done", load_report(outputs[-1]), None, 0.0, outputs)
+
+
+class _Told(BaseException):
+    """Carries what `on_event` raised past all that would take it for a failure of the video."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _failure(error: Exception) -> StaaError:
+    """What a video met, as its outcome keeps it: without the pictures that its frames hold."""
+    if isinstance(error, OSError) and not ran_out_of_memory(error):
+        # A disk or a share that went away is no bug.
+        where = f", {error.filename}" if error.filename else ""
+        cause = f"{(error.strerror or str(error)).lower()}{where}"
+        told: StaaError = InputError(f"cannot be worked on: {cause}")
+        told.__cause__ = error
+    else:
+        told = understood(error)
+    let_go(told)
+    return told
+
+
+def _check_there(job: Job) -> None:
+    """See that the input has brought a video at all.
+
+    Raises:
+        InputError: it is a pattern, or a folder, that has none.
+    """
+    if job.problem is not None:
+        raise InputError(*job.problem)
 
 
 def _check_folder(job: Job, settings: Settings) -> None:

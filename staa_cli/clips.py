@@ -112,8 +112,8 @@ class ClipReader:
                 try:
                     with self.watch("forward"):
                         result = work(inputs, numbers)
-                except (RuntimeError, MemoryError) as error:
-                    self._back_off(error)
+                except Exception as error:
+                    self._back_off(error, numbers)
                     continue
                 batch = batch[len(part) :]
                 yield numbers, result
@@ -123,9 +123,12 @@ class ClipReader:
         self._asked += count
         self._tell(min(self._asked, self._copies), self._copies)
 
-    def _back_off(self, error: Exception) -> None:
-        """Halve the batches if memory ran out; anything else goes on up."""
+    def _back_off(self, error: Exception, numbers: Sequence[int]) -> None:
+        """Halve the batches if memory ran out; anything else goes on up, and says where it was."""
         if self.batch_size == 1 or not ran_out_of_memory(error):
+            clips = [self._clips[number] for number in numbers]
+            start, end = min(c.start_s for c in clips), max(c.end_s for c in clips)
+            error.add_note(f"between {start:.2f} s and {end:.2f} s")
             with memory_for("one clip alone", self._model.device):
                 raise error
         self.batch_size //= 2

@@ -20,6 +20,7 @@ from staa_cli.methods import choose_method
 from staa_cli.metrics.statistics import rank_correlation
 from staa_cli.models.loading import LoadedModel
 from staa_cli.outputs import OnProgress, check_free
+from staa_cli.paths import path_fields
 from staa_cli.pipeline import (
     VideoExplanation,
     explain_one,
@@ -189,7 +190,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
     facts = {
         "schema_version": SCHEMA_VERSION,
         "staa_version": __version__,
-        "video": {"path": first.video.path, "sha256": first.video.sha256},
+        "video": path_fields(first.video.path) | {"sha256": first.video.sha256},
         "model": {
             "name": first.model.name,
             "weights_sha256": first.model.weights_sha256,

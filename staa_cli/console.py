@@ -9,11 +9,13 @@ import os
 import shutil
 import sys
 import textwrap
+import traceback
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TextIO
 
-from staa_cli.errors import StaaError
+from staa_cli.errors import StaaError, UnexpectedError
+from staa_cli.paths import escaped
 
 if TYPE_CHECKING:
     from staa_cli.progress import Progress
@@ -34,18 +36,11 @@ def wants_colour(stream: TextIO, flag: Colour, environ: Mapping[str, str]) -> bo
 
 def shown(text: str) -> str:
     """Text that may hold a file's name in, one line without control characters out."""
-    return "".join(_escaped(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
+    return "".join(escaped(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
 
 
 # Controls, directions that reorder a line, lone surrogates, and the two line separators.
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-
-
-def _escaped(character: str) -> str:
-    byte = ord(character) - 0xDC00  # how Python carries a byte that is no UTF-8
-    if 0x80 <= byte <= 0xFF:
-        return f"\\x{byte:02x}"
-    return character.encode("unicode_escape").decode()
 
 
 class Console:
@@ -88,8 +83,14 @@ class Console:
         """`error: subject: cause`, and the hint on a line of its own."""
         about = f"{subject}: " if subject and not error.cause.startswith(subject) else ""
         self._line("error", about + error.cause, "1;31")
-        if error.hint:
+        if error.hint and not (self.tracebacks and isinstance(error, UnexpectedError)):
             self._line("hint", error.hint, "36")
+
+    def trace(self, error: BaseException) -> None:
+        """Where an error comes from, to whom asked to see it."""
+        if self.tracebacks:
+            lines = "".join(traceback.format_exception(error)).splitlines()
+            self.write("\n".join(map(shown, lines)))
 
     def warning(self, text: str) -> None:
         """Something a person should know, unless -q."""

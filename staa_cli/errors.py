@@ -7,8 +7,12 @@ StaaError                     a cause, and a hint what to do about it
 |  |- VideoError          3   it does not open, or does not decode
 |  `- OutputError         3   its results cannot be written
 |- NothingMatched         4   no input at all
-`- UnavailableError       5   a model, a device, or a codec that is not here
-   `- CheckpointError     5   weights that do not fit, or that are not weights
+|- UnavailableError       5   a model, a device, or a codec that is not here, or too little memory
+|  `- CheckpointError     5   weights that do not fit, or that are not weights
+`- UnexpectedError       70   a bug in staa, or in what it is built on
+
+What one input of several meets, of whatever kind, is that input's failure: its error keeps its own
+code, and the command ends with 3.
 """
 
 from __future__ import annotations
@@ -77,10 +81,16 @@ class NothingMatched(StaaError):
 
 
 class UnavailableError(StaaError):
-    """A model, a device, or a codec that this machine does not have."""
+    """A model, a device, a codec, or the memory that this machine does not have."""
 
     exit_code = ExitCode.UNAVAILABLE
 
 
 class CheckpointError(UnavailableError):
     """Weights that do not fit their model, or a file that holds no weights."""
+
+
+class UnexpectedError(StaaError):
+    """What nobody thought of: a bug in staa, or in what it is built on."""
+
+    exit_code = ExitCode.INTERNAL

@@ -11,9 +11,11 @@ from the path does.
 
 from __future__ import annotations
 
+import codecs
 import glob
 import hashlib
 import os
+import re
 import sys
 import unicodedata
 from collections import Counter
@@ -30,6 +32,7 @@ _ENDINGS = """
 VIDEO_ENDINGS = frozenset(_ENDINGS.split())
 """What counts as a video in a folder; a file that is named itself is taken whatever its ending."""
 
+_DEEPER = "add -r to look into subfolders"
 _NAME_BYTES = 240  # file systems take 255; the rest is room for a mark
 
 
@@ -39,56 +42,125 @@ class Job:
 
     source: Path
     folder: Path
+    problem: tuple[str, str | None] | None = None
+    """Cause and hint, where the input is a pattern or a folder without a video: it fails."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The jobs, and the arguments that matched no video at all."""
-
-    jobs: tuple[Job, ...]
-    unmatched: tuple[str, ...]
-
-
-def find_jobs(arguments: Sequence[str], output_dir: Path, *, recursive: bool = False) -> Found:
+def find_jobs(
+    arguments: Sequence[str],
+    output_dir: Path,
+    *,
+    recursive: bool = False,
+    listed: Sequence[str] = (),
+) -> tuple[Job, ...]:
     """Files, folders, and patterns in, jobs out: in the order given, folders and patterns sorted.
 
-    Hidden files, and what lies in the output folder, are left out of folders.
+    Hidden files, and what lies in the output folder, are left out of folders. A pattern or a folder
+    without a video is a job with a problem: that somebody named it and got nothing must show.
+
+    Args:
+        arguments: as they were typed; one that is no file or folder may be a pattern.
+        output_dir: the folder above all results.
+        recursive: look into subfolders.
+        listed: more inputs, which stand for themselves: no character makes a pattern of them.
 
     Raises:
-        NothingMatched: no argument matched a video.
+        UsageError: an argument is empty.
+        NothingMatched: nothing matched a video.
     """
-    matches = {
-        argument: list(_expand(argument, recursive, _absolute(output_dir)))
-        for argument in arguments
-    }
+    if "" in arguments:
+        raise UsageError(
+            "an input has no name at all", "is a variable unset, or its name misspelt?"
+        )
+    output = _absolute(output_dir)
     sources: dict[Path, _Source] = {}
-    for found in matches.values():
-        for source in found:
+    for argument in arguments:
+        for source in _expand(argument, recursive, output):
             sources.setdefault(_absolute(source.path), source)
-    if not sources:
-        raise NothingMatched(*_nothing(arguments, recursive))
-    folders = _folders(list(sources.values()))
-    jobs = (
-        Job(source.path, output_dir.joinpath(*folder))
-        for source, folder in zip(sources.values(), folders, strict=True)
+    for name in listed:
+        for source in _named(Path(name), recursive, output):
+            sources.setdefault(_absolute(source.path), source)
+    videos = [source for source in sources.values() if source.problem is None]
+    if not videos:
+        raise NothingMatched(*_nothing([*arguments, *listed], recursive))
+    folders = iter(_folders(videos))
+    return tuple(
+        Job(source.path, output_dir.joinpath(*next(folders)))
+        if source.problem is None
+        else Job(source.path, output_dir, source.problem)
+        for source in sources.values()
     )
-    return Found(tuple(jobs), tuple(name for name, found in matches.items() if not found))
 
 
 def read_list(source: str) -> list[str]:
     """A file, or `-` for standard input, in; its paths, one a line or NUL-separated, out.
 
+    A name is taken as it stands, blanks included; lines of blanks alone are passed over, and lines
+    may end as Windows ends them. The bytes are those of the names, as file systems have them; a
+    list in UTF-16, or with a byte-order mark, is understood as well.
+
     Raises:
-        UsageError: the file cannot be read.
+        UsageError: the file cannot be read, or breaks off in the middle of a character.
     """
     try:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        data = _unmarked(data)
     except OSError as error:
         raise UsageError(
             f"--from-file {source}: {(error.strerror or str(error)).lower()}"
         ) from error
-    parts = data.split(b"\0") if b"\0" in data else data.splitlines()
-    return [os.fsdecode(part) for part in parts if part.strip()]
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"--from-file {source}: its byte-order mark says {error.encoding}, which it is not",
+            "save the list as UTF-8",
+        ) from error
+    if b"\0" in data:
+        return [os.fsdecode(name) for name in data.split(b"\0") if name]
+    lines = (line.removesuffix(b"\r") for line in data.split(b"\n"))
+    return [os.fsdecode(line) for line in lines if line.strip()]
+
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins as UTF-16's does
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def _unmarked(data: bytes) -> bytes:
+    """A list as bytes in, the same with its names in UTF-8, without a byte-order mark, out.
+
+    Raises:
+        UnicodeDecodeError: it is not what its mark says.
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            rest = data.removeprefix(mark)
+            if encoding == "utf-8":
+                return rest  # not decoded: a name in it may still be no UTF-8
+            if b"\0" in rest:  # else it is a name that begins with such bytes
+                text = rest.decode(encoding, "surrogatepass")
+                return text.encode("utf-8", "surrogatepass")
+    return _utf_16_without_mark(data) if b"\0" in data else data
+
+
+def _utf_16_without_mark(data: bytes) -> bytes:
+    """What holds NUL bytes in; in UTF-8 out if it is UTF-16, else as it is.
+
+    It is where an ASCII character of two bytes stands before a line's end of two bytes, or where
+    all are ASCII: a NUL-separated list would then have a file whose whole name is a line feed, or
+    nothing but names of one byte.
+    """
+    for encoding in ("utf-16-le", "utf-16-be"):
+        try:
+            text = data.decode(encoding, "surrogatepass")
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text and (text.isascii() or re.search(r"[ -~\r]\n", text)):
+            return text.encode("utf-8", "surrogatepass")
+    return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,29 +168,38 @@ class _Source:
     path: Path
     depth: int
     """How many folders between the argument and the file belong to the relative path."""
+    problem: tuple[str, str | None] | None = None
 
 
 def _nothing(arguments: Sequence[str], recursive: bool) -> tuple[str, str | None]:
     if not arguments:
         return "no input was given", "name a video, a folder, or a quoted pattern"
-    folder = any(Path(argument).is_dir() for argument in arguments)
-    hint = "add -r to look into subfolders" if folder and not recursive else None
+    folder = any(_is_folder(argument) for argument in arguments)
+    hint = _DEEPER if folder and not recursive else None
     return f"no video in {', '.join(arguments[:3])}{' …' if len(arguments) > 3 else ''}", hint
 
 
 def _expand(argument: str, recursive: bool, output_dir: Path) -> Iterator[_Source]:
-    path = Path(argument)
-    if path.is_dir():
-        yield from _walk(path, recursive, output_dir)
-    elif glob.has_magic(argument) and not os.path.lexists(argument):
-        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 (it may be absolute)
-        yield from (_Source(Path(match), 0) for match in matches if Path(match).is_file())
-    else:
+    if not glob.has_magic(argument) or os.path.lexists(argument):
+        yield from _named(Path(argument), recursive, output_dir)
+        return
+    matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 (it may be absolute)
+    found = [_Source(Path(match), 0) for match in matches if not _is_folder(match)]
+    yield from found or [_Source(Path(argument), 0, ("no such file, nor any that it fits", None))]
+
+
+def _named(path: Path, recursive: bool, output_dir: Path) -> Iterator[_Source]:
+    if not _is_folder(path):
         yield _Source(path, 0)
+        return
+    found = list(_walk(path, recursive, output_dir))
+    hint = None if recursive else _DEEPER
+    yield from found or [_Source(path, 0, ("no video in this folder", hint))]
 
 
 def _walk(folder: Path, recursive: bool, output_dir: Path) -> Iterator[_Source]:
-    for here, subfolders, names in os.walk(folder):
+    unread: list[OSError] = []
+    for here, subfolders, names in os.walk(folder, onerror=unread.append):
         inner = (name for name in subfolders if not name.startswith("."))
         subfolders[:] = sorted(name for name in inner if _absolute(Path(here, name)) != output_dir)
         depth = len(Path(here).relative_to(folder).parts)
@@ -126,7 +207,10 @@ def _walk(folder: Path, recursive: bool, output_dir: Path) -> Iterator[_Source]:
             if Path(name).suffix.lower() in VIDEO_ENDINGS and not name.startswith("."):
                 yield _Source(Path(here, name), depth)
         if not recursive:
-            return
+            break
+    for error in unread:
+        cause = f"cannot look into this folder: {(error.strerror or str(error)).lower()}"
+        yield _Source(Path(error.filename), 0, (cause, None))
 
 
 def _folders(sources: Sequence[_Source]) -> list[tuple[str, ...]]:
@@ -168,6 +252,11 @@ def _marked(source: _Source) -> tuple[str, ...]:
 def _safe(name: str) -> str:
     """A name without characters that are no text: controls, and bytes that are no UTF-8."""
     return "".join("_" if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in name)
+
+
+def _is_folder(path: str | Path) -> bool:
+    """Whether it is one that can be seen; what cannot fails later, as the input that it is."""
+    return os.path.isdir(path)  # noqa: PTH112 (pathlib's raises where a name is too long)
 
 
 def _absolute(path: Path) -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,8 +29,34 @@ def peak_memory_bytes() -> int:
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on whatever device."""
     words = str(error).lower()  # torch has an error of its own for one kind of device only
-    said = "out of memory" in words or "can't allocate memory" in words
-    return said or isinstance(error, MemoryError)
+    said = any(sign in words for sign in _SIGNS)
+    no_room = getattr(error, "errno", None) == errno.ENOMEM
+    return said or no_room or isinstance(error, MemoryError)
+
+
+_SIGNS = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
+
+
+def let_go(error: BaseException) -> None:
+    """Free what a computation that failed still holds, so that the next one starts clean.
+
+    A traceback keeps every frame that it went through, and each frame its tensors. Where the error
+    came from can be told afterwards as before, but not with which values.
+    """
+    chain = [error]
+    for link in chain:
+        traceback.clear_frames(link.__traceback__)
+        before = (link.__cause__, link.__context__)
+        chain += [e for e in before if e is not None and e not in chain]
+    if "torch" not in sys.modules or not any(map(ran_out_of_memory, chain)):
+        return
+    import torch
+
+    gc.collect()
+
+    torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 @contextmanager

@@ -96,7 +96,8 @@ def claim(folder: Path, names: Sequence[str]) -> None:
     with output_errors(folder):
         own = _own_names(folder, names)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / _MARK).write_text("\n".join(sorted(own | set(names))) + "\n")
+        names_now = "\n".join(sorted(own | set(names))) + "\n"
+        (folder / _MARK).write_text(names_now, encoding="utf-8")
 
 
 def check_free(
@@ -126,7 +127,8 @@ def check_free(
 def _own_names(folder: Path, names: Sequence[str], owner: str = REPORT) -> set[str]:
     """Names in the folder that are staa's to replace."""
     mark = folder / _MARK
-    own = set(mark.read_text().splitlines()) if mark.is_file() else set()
+    told = mark.read_text(encoding="utf-8", errors="replace") if mark.is_file() else ""
+    own = set(told.splitlines())
     return own | set(names) if _own_report(folder, owner) is not None else own
 
 

@@ -154,6 +154,20 @@ def open_model(settings: Settings, announce: Announce = lambda line: None) -> Lo
     )
 
 
+def check_settings(model: LoadedModel, settings: Settings) -> None:
+    """See that a model can be asked what the settings ask, of whatever video.
+
+    Raises:
+        UsageError: an unknown class or method, or one that does not fit the model or its clips.
+        UnavailableError: the method needs what is not installed.
+    """
+    model = model.fitted(settings.sampling.frames, settings.sampling.size)
+    options = method_options(settings.method)
+    method = choose_method(settings.method.name, model.module, model.layout, options)
+    method.copies(model.layout, options)
+    find_target(settings.target, model.labels)
+
+
 def open_clips(
     path: str | Path,
     model: LoadedModel,

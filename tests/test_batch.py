@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import sys
+import traceback
+import weakref
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +14,22 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import save_file
 from small_videos import asked, film
 
 from staa_cli import batch, outputs
 from staa_cli.batch import Event, Finished, Outcome, Progress, Started, explain_many, plan_many
-from staa_cli.config import SamplingSettings, Settings
-from staa_cli.errors import OutputError, UnavailableError, UsageError, VideoError
+from staa_cli.config import MethodSettings, SamplingSettings, Settings
+from staa_cli.errors import (
+    InputError,
+    OutputError,
+    StaaError,
+    UnavailableError,
+    UnexpectedError,
+    UsageError,
+    VideoError,
+)
 from staa_cli.inputs import Job
 from staa_cli.models import cards, loading
 from staa_cli.models.loading import load_model
@@ -61,6 +74,99 @@ def test_one_bad_file_among_three(tmp_path: Path) -> None:
         (2, 3),
     ]
     assert {e.job for e in events if isinstance(e, Progress)} == {jobs[0], jobs[2]}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (AttributeError("no such thing"), UnexpectedError, "AttributeError: no such thing"),
+        (ValueError("of\n\ta library"), UnexpectedError, "ValueError: of a library"),
+        (RecursionError(), UnexpectedError, "RecursionError"),
+        (MemoryError(), UnavailableError, "memory ran out"),
+        (torch.OutOfMemoryError("CUDA out of memory"), UnavailableError, "memory ran out"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), UnavailableError, "memory ran out"),
+        (OSError(errno.EIO, "Input/output error", "x"), InputError, "input/output error, x"),
+        (UnavailableError("no such codec"), UnavailableError, "no such codec"),
+        (UsageError("not with this one"), UsageError, "not with this one"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_whatever_a_video_meets_is_its_own_failure(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    kind: type[StaaError],
+    words: str,
+) -> None:
+    jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
+    real, held = batch.explain_video, []
+
+    def explain(path: Path, *args: Any, **more: Any) -> Any:
+        if path != jobs[0].source:
+            return real(path, *args, **more)
+        pictures = torch.zeros(8)
+        held.append(weakref.ref(pictures))
+        raise error
+
+    monkeypatch.setattr(batch, "explain_video", explain)
+    first, second = run(jobs)
+    assert (first.status, second.status) == ("failed", "done")
+    assert type(first.error) is kind
+    assert words in first.error.cause
+    raised = first.error.__cause__ or first.error
+    assert raised is error
+    assert "in explain" in "".join(traceback.format_exception(first.error))
+    assert held[0]() is None  # what a failure holds would be missing for the next video
+
+
+@pytest.mark.parametrize("kind", [Progress, Finished])
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(), OSError(errno.EIO, "gone"), ZeroDivisionError()], ids=repr
+)
+def test_what_the_listener_raises_is_no_failure_of_a_video(
+    tmp_path: Path, kind: type[Event], error: Exception
+) -> None:
+    jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
+    finished: list[Event] = []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, kind):
+            raise error
+        if isinstance(event, Finished):
+            finished.append(event)
+
+    with pytest.raises(type(error)) as caught:
+        run(jobs, asked({"annotated": True}), on_event=tell)
+    assert caught.value is error
+    assert finished == []
+
+
+def test_batches_begin_anew_after_a_video_that_ran_out_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [job(tmp_path, f"{name}.mp4", 36, seed=i) for i, name in enumerate("abc")]
+    model, sizes = load_model("test_timesformer", device="cpu"), []
+    turn = [""]
+
+    def forward(module: Any, args: tuple[Any, ...]) -> None:
+        sizes.append((turn[0], len(args[0])))
+        if turn[0] == "b.mp4":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def tell(event: Event) -> None:
+        turn[0] = event.job.source.name
+
+    model.module.register_forward_pre_hook(forward)
+    monkeypatch.setattr(batch, "open_model", lambda *_: model)
+    settings = asked(batch_size=2, sampling=SamplingSettings(hop=0.5))
+    outcomes = run(jobs, settings, on_event=tell)
+    assert statuses(outcomes) == ["done", "failed", "done"]
+    assert isinstance(outcomes[1].error, UnavailableError)
+    most = {name: max(size for each, size in sizes if each == name) for name, _ in sizes}
+    assert most == {"a.mp4": 2, "b.mp4": 2, "c.mp4": 2}
+    assert min(size for each, size in sizes if each == "b.mp4") == 1  # it was tried
+    assert outcomes[2].report is not None
+    assert "batch-size-reduced" not in {w["code"] for w in outcomes[2].report["warnings"]}
 
 
 def test_fail_fast_stops_after_the_failure(tmp_path: Path) -> None:
@@ -209,6 +315,9 @@ def test_reproducible_means_equal_bytes(tmp_path: Path) -> None:
         ({"method": "nothing"}, UsageError),
         ({"layers": (7,)}, UsageError),
         ({"model": "nowhere"}, UnavailableError),
+        ({"sampling": SamplingSettings(size=33)}, UsageError),
+        ({"method": "kernel-shap", "samples": 2}, UsageError),
+        ({"method": "integrated-gradients", "samples": 5000}, UsageError),
     ],
     ids=str,
 )
@@ -216,13 +325,26 @@ def test_what_cannot_be_is_told_before_the_first_video(
     tmp_path: Path, changes: dict[str, Any], error: type[Exception]
 ) -> None:
     events: list[Event] = []
+    changes = dict(changes)
     method = {"name": changes.pop("method", "staa"), "layers": changes.pop("layers", "default")}
+    method["samples"] = changes.pop("samples", None)
     settings = asked(**changes)
     settings = replace(settings, method=replace(settings.method, **method))
     with pytest.raises(error):
         run(job(tmp_path), settings, on_event=events.append)
     assert events == []
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("method", ["occlusion", "lime", "integrated-gradients"])
+def test_a_missing_package_is_told_before_the_first_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    events: list[Event] = []
+    with pytest.raises(UnavailableError, match="captum"):
+        run(job(tmp_path), asked(method=MethodSettings(name=method)), on_event=events.append)
+    assert events == []
 
 
 def damaged(path: Path) -> Path:
@@ -256,20 +378,20 @@ def test_the_plan_is_what_happens_then(tmp_path: Path) -> None:
     (tmp_path / "c.mp4").write_text("no video")
     run(jobs[0])
     rows = plan_many(jobs, asked())
-    assert [row["status"] for row in rows] == ["skip", "explain", "fail"]
+    assert [row.status for row in rows] == ["skip", "explain", "fail"]
     assert not jobs[1].folder.exists()
-    assert rows[2]["error"]
+    assert isinstance(rows[2].error, VideoError)
     outcomes = run(jobs)
     assert statuses(outcomes) == ["skipped", "done", "failed"]
     for row, outcome in zip(rows[:2], outcomes, strict=False):
         assert outcome.report is not None
-        assert row["clips"] == len(outcome.report["sampling"]["clips"])
-        assert row["files"] == [path.name for path in outcome.outputs]
-        assert (row["input"], row["folder"]) == (str(outcome.job.source), str(outcome.job.folder))
+        assert row.clips == len(outcome.report["sampling"]["clips"])
+        assert list(row.files) == [path.name for path in outcome.outputs]
+        assert row.job == outcome.job
     forced = plan_many(jobs, asked(), force=True)
-    assert [row["status"] for row in forced] == ["explain", "explain", "fail"]
+    assert [row.status for row in forced] == ["explain", "explain", "fail"]
     kept = plan_many(jobs, asked(target="1"), no_clobber=True)
-    assert [row["status"] for row in kept] == ["skip", "skip", "fail"]
+    assert [row.status for row in kept] == ["skip", "skip", "fail"]
 
 
 def test_the_plan_sees_what_is_in_the_way(tmp_path: Path) -> None:
@@ -277,8 +399,9 @@ def test_the_plan_sees_what_is_in_the_way(tmp_path: Path) -> None:
     one.folder.mkdir(parents=True)
     (one.folder / "report.json").write_text("mine")
     (row,) = plan_many([one], asked())
-    assert row["status"] == "fail"
-    assert "in the way" in row["error"]
+    assert row.status == "fail"
+    assert isinstance(row.error, OutputError)
+    assert "in the way" in row.error.cause
 
 
 def test_the_plan_of_a_bundled_model_loads_nothing(
@@ -310,6 +433,6 @@ def test_the_plan_of_a_bundled_model_loads_nothing(
     run(jobs[0], settings)
     monkeypatch.setattr(batch, "open_model", no_model)
     rows = plan_many(jobs, settings)
-    assert [row["status"] for row in rows] == ["skip", "explain"]
+    assert [row.status for row in rows] == ["skip", "explain"]
     with pytest.raises(UsageError, match="no class"):
         plan_many(jobs, replace(settings, target="f"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -29,8 +31,8 @@ def touch(*names: str) -> None:
 
 
 def laid_out(arguments: Iterable[str], *, recursive: bool = False) -> dict[str, str]:
-    found = find_jobs(list(arguments), Path("out"), recursive=recursive)
-    return {str(job.source): job.folder.as_posix() for job in found.jobs}
+    jobs = find_jobs(list(arguments), Path("out"), recursive=recursive)
+    return {str(job.source): job.folder.as_posix() for job in jobs}
 
 
 def test_a_file_goes_to_its_name_without_the_ending(here: Path) -> None:
@@ -69,9 +71,68 @@ def test_duplicates_are_removed_and_the_given_order_is_kept(here: Path) -> None:
     assert list(laid_out(["b.mp4", "./b.mp4", str(here / "b.mp4"), "*.mp4"])) == ["b.mp4", "a.mp4"]
 
 
-def test_what_matched_nothing_is_told(here: Path) -> None:
-    touch("a.mp4", "empty/readme.txt")
-    assert find_jobs(["a.mp4", "*.mkv", "empty"], Path("out")).unmatched == ("*.mkv", "empty")
+def problems(*arguments: str, **how: Any) -> dict[str, str]:
+    jobs = find_jobs(arguments, Path("out"), **how)
+    return {str(job.source): job.problem[0] for job in jobs if job.problem}
+
+
+def test_what_matched_nothing_is_a_job_that_fails_in_its_place(here: Path) -> None:
+    touch("a.mp4", "b.mp4", "empty/readme.txt", "deep/sub/c.mp4")
+    jobs = find_jobs(["a.mp4", "*.mkv", "empty", "deep", "clip[1].mp4", "b.mp4"], Path("out"))
+    assert [str(job.source) for job in jobs] == [
+        *("a.mp4", "*.mkv", "empty", "deep", "clip[1].mp4", "b.mp4")
+    ]
+    assert [bool(job.problem) for job in jobs] == [False, True, True, True, True, False]
+    assert jobs[3].problem is not None
+    assert jobs[3].problem[1] == "add -r to look into subfolders"
+    assert jobs[4].problem is not None
+    assert "no such file" in jobs[4].problem[0]
+    assert problems("a.mp4", "deep", recursive=True) == {}
+
+
+def test_a_pattern_takes_a_broken_link_as_a_shell_would(here: Path) -> None:
+    touch("a.mp4")
+    Path("b.mp4").symlink_to("nowhere.mp4")
+    Path("c.mp4").mkdir()
+    assert list(laid_out(["*.mp4"])) == ["a.mp4", "b.mp4"]
+
+
+def test_a_folder_that_cannot_be_read_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch("in/a.mp4", "in/secret/b.mp4")
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("secret"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    told = "cannot look into this folder: permission denied"
+    assert problems("in", recursive=True) == {"in/secret": told}
+    assert problems("in/a.mp4", "in/secret") == {"in/secret": told}
+
+
+def test_a_name_that_is_too_long_is_a_file_like_any_other(here: Path) -> None:
+    name = "n" * 300 + ".mp4"
+    assert list(laid_out([name])) == [name]
+
+
+def test_an_empty_argument_is_not_the_current_folder(here: Path) -> None:
+    touch("a.mp4")
+    with pytest.raises(UsageError):
+        find_jobs(["a.mp4", ""], Path("out"))
+
+
+def test_a_listed_name_is_no_pattern(here: Path) -> None:
+    touch("a.mp4", "b.mp4", "in/c.mp4")
+    listed = ["*.mp4", "clip[1].mp4", "in", "a.mp4", " a.mp4 ", "~", "-r"]
+    jobs = find_jobs([], Path("out"), listed=listed)
+    assert [str(job.source) for job in jobs] == [
+        *("*.mp4", "clip[1].mp4", "in/c.mp4", "a.mp4", " a.mp4 ", "~", "-r")
+    ]
+    assert not any(job.problem for job in jobs)
+    with pytest.raises(NothingMatched):
+        find_jobs([], Path("out"), listed=[])
 
 
 @pytest.mark.parametrize("arguments", [[], ["*.mkv"], ["empty"]])
@@ -129,7 +190,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 def test_a_hostile_name_stays_inside_the_output_folder(here: Path, name: str) -> None:
-    (job,) = find_jobs([str(Path("../../etc") / name)], Path("out")).jobs
+    (job,) = find_jobs([str(Path("../../etc") / name)], Path("out"))
     job.folder.mkdir(parents=True)
     inside = job.folder.resolve().relative_to((here / "out").resolve())
     assert len(inside.parts) == 1
@@ -150,20 +211,68 @@ paths = st.lists(components, min_size=1, max_size=3).map(lambda parts: "/".join(
 @settings(max_examples=150, deadline=None)
 @given(st.lists(paths, min_size=1, max_size=8, unique=True))
 def test_no_two_inputs_ever_share_a_folder(names: list[str]) -> None:
-    jobs = find_jobs(names, Path("out")).jobs
+    jobs = find_jobs(names, Path("out"))
     assert len({str(job.folder).casefold() for job in jobs}) == len(jobs) == len(names)
     for job in jobs:
         assert ".." not in job.folder.parts
         assert job.folder != Path("out")
 
 
-def test_a_list_is_read_by_lines_or_by_nul(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("list").write_bytes(b"a.mp4\n\nb c.mp4\r\n\xff.mp4\n")
-    assert read_list("list") == ["a.mp4", "b c.mp4", os.fsdecode(b"\xff.mp4")]
-    Path("nul").write_bytes(b"a\nb.mp4\0c.mp4\0")
-    assert read_list("nul") == ["a\nb.mp4", "c.mp4"]
+NAMES = ["a.mp4", "動 [x].mp4", " .mp4 ", "é/b.mp4"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.parametrize("last", [True, False], ids=["ended", "open"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "BE with a mark"],
+)
+def test_a_list_is_read_whatever_wrote_it(here: Path, encoding: str, end: str, last: bool) -> None:
+    text = end.join(NAMES) + end * last
+    if encoding == "BE with a mark":
+        text, encoding = "\ufeff" + text, "utf-16-be"
+    Path("list").write_bytes(text.encode(encoding))
+    assert read_list("list") == NAMES
+
+
+def test_one_name_in_utf_16_without_mark_or_line_end(here: Path) -> None:
+    for encoding in ("utf-16-le", "utf-16-be"):
+        Path("list").write_bytes("in/a.mp4".encode(encoding))
+        assert read_list("list") == ["in/a.mp4"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [b"./a.mp4", b"./b.mp4"],
+        [b"a\nb.mp4", b" ", b"x\r"],
+        [b"abcd\n", b"e.mp4"],  # as UTF-16 it would be text as well
+        ["動.mp4".encode(), b"\xff\xfe.mp4", b"m"],
+        [b"\xff\xff.mp4", b"ab"],
+        [b"a", b"bc"],
+    ],
+    ids=ascii,
+)
+def test_names_between_nul_bytes_are_taken_to_the_byte(here: Path, names: list[bytes]) -> None:
+    for data in (b"\0".join(names), b"\0".join(names) + b"\0", b"\0\0".join(names)):
+        Path("list").write_bytes(data)
+        assert read_list("list") == [os.fsdecode(name) for name in names]
+
+
+def test_lines_are_taken_to_the_byte(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("list").write_bytes(b"a.mp4\n\n  \n b c.mp4 \r\n\xff.mp4\nx\x0b\x85y\rz.mp4\n")
+    names = [b"a.mp4", b" b c.mp4 ", b"\xff.mp4", b"x\x0b\x85y\rz.mp4"]
+    assert read_list("list") == [os.fsdecode(name) for name in names]
+    Path("list").write_bytes(b"\xff\xfe.mp4\n")  # begins as a mark does
+    assert read_list("list") == [os.fsdecode(b"\xff\xfe.mp4")]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x.mp4\n")))
     assert read_list("-") == ["x.mp4"]
+
+
+def test_a_list_that_breaks_off_within_a_character_is_a_usage_error(here: Path) -> None:
+    Path("list").write_bytes("a.mp4".encode("utf-16")[:-1])
+    with pytest.raises(UsageError, match="byte-order mark"):
+        read_list("list")
 
 
 def test_a_missing_list_is_a_usage_error(here: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn, TextIO
 
@@ -15,7 +13,9 @@ from staa_cli.cli import benchmark, compare, config, doctor, explain, methods, m
 from staa_cli.cli.command import State
 from staa_cli.cli.help import HelpGroup
 from staa_cli.console import Colour, Console, wants_colour
-from staa_cli.errors import ExitCode, OutputError, StaaError, UsageError
+from staa_cli.errors import ExitCode, UsageError
+from staa_cli.failures import understood
+from staa_cli.paths import STDOUT_ERRORS
 
 _EXAMPLES = """
 staa explain video.mp4
@@ -64,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
     if "_STAA_COMPLETE" in os.environ:
         app()
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name need not be UTF-8
+        sys.stdout.reconfigure(errors=STDOUT_ERRORS)
     state = State(Console())
     try:
         _invoke(arguments or ["--help"], state)
@@ -112,16 +112,10 @@ def _colour_flag(arguments: Sequence[str]) -> Colour:
 
 
 def _failed(error: Exception, console: Console) -> int:
-    if console.tracebacks:
-        traceback.print_exception(error, file=sys.stderr)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        error = OutputError("no space left for the output", "free some, or choose another place")
-    if not isinstance(error, StaaError):
-        hint = "this is a bug in staa; the same line with -vv shows where it comes from"
-        text = f"{type(error).__name__}: {error}".removesuffix(": ")
-        error = StaaError(text, None if console.tracebacks else hint)
-    console.error(error)
-    return error.exit_code
+    console.trace(error)
+    told = understood(error)
+    console.error(told)
+    return told.exit_code
 
 
 def _abandon(stream: TextIO) -> None:

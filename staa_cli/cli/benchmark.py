@@ -15,7 +15,7 @@ from staa_cli.cli.command import command, put, put_json
 from staa_cli.cli.help import HelpGroup
 from staa_cli.config import Loaded
 from staa_cli.console import Console, shown, table, terminal_width
-from staa_cli.errors import ExitCode, InputError, UsageError
+from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
 
 if TYPE_CHECKING:
     from staa_cli.metrics.quality import Benchmark
@@ -148,6 +148,7 @@ def quality(
         benchmark = replace(benchmark, store=Store(into / SCORES, store_header(benchmark)))
     result, problems = _measured(benchmark, clips or data.count or CLIPS, into, console)
     for name, error in problems:
+        console.trace(error)
         console.error(error, name)
     if not result["scored"] and not data.truth:
         raise InputError(f"no video of {dataset} can be read")
@@ -158,11 +159,11 @@ def quality(
 
 def _measured(
     benchmark: Benchmark, clips: int, into: Path | None, console: Console
-) -> tuple[dict[str, Any], list[tuple[str, InputError]]]:
+) -> tuple[dict[str, Any], list[tuple[str, StaaError]]]:
     """The result, and which videos cannot be read; an interrupt is told what it leaves."""
     from staa_cli.metrics.quality import measure_quality
 
-    problems: list[tuple[str, InputError]] = []
+    problems: list[tuple[str, StaaError]] = []
     name = benchmark.dataset.name
     try:
         with console.progress(1) as progress:

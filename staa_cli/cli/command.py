@@ -17,6 +17,7 @@ from staa_cli.cli.help import HelpCommand, HelpGroup
 from staa_cli.config import keys, load_settings
 from staa_cli.config_values import Key
 from staa_cli.console import Console
+from staa_cli.paths import textual
 
 SETTINGS = {
     "Model": "model arch labels target device precision compile threads batch_size",
@@ -146,8 +147,8 @@ def answer(row: Mapping[str, Any]) -> str:
 
 
 def put_json(console: Console, value: Any, *, indent: int | None = None) -> None:
-    """One JSON value on stdout: ASCII, and never NaN."""
-    put(console, json.dumps(value, allow_nan=False, indent=indent))
+    """One JSON value on stdout: ASCII, valid Unicode, and never NaN."""
+    put(console, json.dumps(textual(value), allow_nan=False, indent=indent))
 
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY

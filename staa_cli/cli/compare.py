@@ -120,7 +120,7 @@ def _check_asked(methods: str | None, classes: Sequence[str] | None, loaded: Loa
 
 
 def _only_job(video: str, output_dir: str) -> Job:
-    jobs = find_jobs([video], Path(output_dir), recursive=False).jobs
+    jobs = find_jobs([video], Path(output_dir), recursive=False)
     if len(jobs) != 1:
         raise UsageError(f"{video} is not one video", "give one; `staa explain` takes folders")
     return jobs[0]

@@ -12,10 +12,11 @@ from staa_cli.cli.command import SETTINGS, answer, command, put, put_json
 from staa_cli.config import Loaded
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import ExitCode, StaaError, UsageError
-from staa_cli.inputs import Job, find_jobs, read_list
+from staa_cli.inputs import find_jobs, read_list
+from staa_cli.paths import path_fields
 
 if TYPE_CHECKING:
-    from staa_cli.batch import Event, Outcome
+    from staa_cli.batch import Event, Outcome, Planned
     from staa_cli.progress import Progress
 
 _EXAMPLES = """
@@ -40,7 +41,7 @@ _FromFile = Annotated[
     typer.Option(
         "--from-file",
         metavar="LIST|-",
-        help="Read more inputs from a file, one a line.",
+        help="Read more inputs from a file, one a line or NUL-separated; none is a pattern.",
         rich_help_panel="Inputs",
     ),
 ]
@@ -83,13 +84,17 @@ def explain(
     """Explain what a video model looked at: an annotated video and a report for every input."""
     if force and no_clobber:
         raise UsageError("--force and --no-clobber contradict each other", "give one of them")
-    jobs = _jobs(inputs or [], from_file, loaded.settings.output.dir, recursive, console)
+    listed = read_list(from_file) if from_file is not None else []
+    output_dir = Path(loaded.settings.output.dir)
+    jobs = find_jobs(inputs or [], output_dir, recursive=recursive, listed=listed)
     _say_settings(loaded, console)
     from staa_cli import batch
 
     if dry_run:
         plans = batch.plan_many(jobs, loaded.settings, force=force, no_clobber=no_clobber)
         _show_plan(plans, json, console)
+        if any(plan.error for plan in plans):
+            raise typer.Exit(ExitCode.INPUT_FAILED)
         return
     with console.progress(len(jobs)) as progress:
         reporter = _Reporter(console, progress, len(jobs), json)
@@ -108,16 +113,6 @@ def explain(
             console.message(reporter.interrupted())
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     _conclude(outcomes, len(jobs), console)
-
-
-def _jobs(
-    inputs: Sequence[str], from_file: str | None, folder: str, recursive: bool, console: Console
-) -> tuple[Job, ...]:
-    listed = read_list(from_file) if from_file is not None else []
-    found = find_jobs([*inputs, *listed], Path(folder), recursive=recursive)
-    for argument in found.unmatched:
-        console.warning(f"{argument}: no video in it")
-    return found.jobs
 
 
 def _say_settings(loaded: Loaded, console: Console) -> None:
@@ -156,6 +151,7 @@ class _Reporter:
         self._progress.finished()
         source = str(outcome.job.source)
         if outcome.error is not None:
+            self._console.trace(outcome.error)
             self._console.error(outcome.error, source)
         else:
             self._console.message(f"{source}: {_in_words(outcome)}")
@@ -177,15 +173,20 @@ def _json(outcome: Outcome) -> dict[str, Any]:
     head = {"schema_version": SCHEMA_VERSION}
     if outcome.report is not None:
         return head | outcome.report
-    facts: dict[str, Any] = {"video": {"path": str(outcome.job.source)}, "status": outcome.status}
-    if outcome.error is not None:
-        facts["error"] = {
-            "code": int(outcome.error.exit_code),
-            "kind": type(outcome.error).__name__,
-            "cause": outcome.error.cause,
-            "hint": outcome.error.hint,
-        }
-    return head | facts
+    facts = {"video": path_fields(outcome.job.source), "status": outcome.status}
+    return head | facts | _error_fields(outcome.error)
+
+
+def _error_fields(error: StaaError | None) -> dict[str, Any]:
+    if error is None:
+        return {}
+    fields = {
+        "code": int(error.exit_code),
+        "kind": type(error).__name__,
+        "cause": error.cause,
+        "hint": error.hint,
+    }
+    return {"error": fields}
 
 
 def _in_words(outcome: Outcome) -> str:
@@ -221,18 +222,29 @@ def _conclude(outcomes: Sequence[Outcome], total: int, console: Console) -> None
 _STATUS_WORDS = {"done": "explained", "skipped": "skipped", "failed": "failed"}
 
 
-def _show_plan(plans: Sequence[dict[str, Any]], json: bool, console: Console) -> None:
+def _show_plan(plans: Sequence[Planned], json: bool, console: Console) -> None:
+    for plan in plans:
+        if plan.error is not None:
+            console.trace(plan.error)
+        if json:
+            put_json(console, _plan_json(plan))
     if json:
-        for plan in plans:
-            put_json(console, plan)
         return
     rows = [
         (
-            plan["status"],
-            str(plan.get("clips", "-")),
-            f"{plan['input']} -> {plan.get('error', plan['folder'])}",
+            plan.status,
+            "-" if plan.clips is None else str(plan.clips),
+            f"{plan.job.source} -> {plan.error.cause if plan.error else plan.job.folder}",
         )
         for plan in plans
     ]
     width = terminal_width(console.stream)
     console.message_lines(table(("STATUS", "CLIPS", "INPUT -> FOLDER"), rows, width))
+
+
+def _plan_json(plan: Planned) -> dict[str, Any]:
+    row = path_fields(plan.job.source, "input") | path_fields(plan.job.folder, "folder")
+    facts: dict[str, Any] = {"status": plan.status}
+    if plan.clips is not None:
+        facts |= {"clips": plan.clips, "files": list(plan.files)}
+    return row | facts | _error_fields(plan.error)

@@ -161,7 +161,12 @@ class Method:
         return self.signed
 
     def copies(self, layout: AttentionLayout, options: Options) -> int:
-        """How many altered copies of a clip it asks the model about, for the progress."""
+        """How many altered copies of a clip it asks the model about, for the progress.
+
+        Raises:
+            UsageError: so many cannot be.
+            UnavailableError: a package that it needs is not installed.
+        """
         return 0
 
     def speaks_of_class(self, layout: AttentionLayout, options: Options) -> bool:

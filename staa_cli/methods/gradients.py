@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from staa_cli.errors import UsageError
 from staa_cli.methods.base import Evidence, Method
-from staa_cli.models.taps import Attended, attention_rows
+from staa_cli.models.taps import Attended, attention_rows, rows_at_once
 
 
 class GradientMethod(Method):
@@ -84,8 +84,8 @@ def _slopes(seen: Attended, given: Tensor, part: slice) -> Tensor:
 
 
 def _chunks(seen: Attended, wanted: range | None = None) -> list[slice]:
-    """Queries, so many at a time that a chunk of rows stays in a core's cache."""
+    """Queries, as many at a time as are worth computing together."""
     wanted = range(seen.q.shape[-2]) if wanted is None else wanted
-    size = max(1, (1 << 20) // (seen.q.shape[-3] * seen.k.shape[-2]))
+    size = rows_at_once(seen.q, seen.k)
     starts = range(wanted.start, wanted.stop, size)
     return [slice(start, min(start + size, wanted.stop)) for start in starts]

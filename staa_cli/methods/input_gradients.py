@@ -48,6 +48,7 @@ class IntegratedGradients(GradientMethod):
 
     def copies(self, layout: AttentionLayout, options: Options) -> int:
         """One a step."""
+        captum_attr()
         steps = options.samples or STEPS
         if steps > MOST:
             raise UsageError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from staa_cli.methods.base import Evidence, Options, register
-from staa_cli.methods.captum import over_tubes
+from staa_cli.methods.captum import captum_attr, over_tubes
 from staa_cli.methods.perturbation import Copies, PerturbationMethod, tube_count, tubes
 from staa_cli.schema import AttentionLayout
 
@@ -25,6 +25,7 @@ class Occlusion(PerturbationMethod):
 
     def copies(self, layout: AttentionLayout, options: Options) -> int:
         """One without each tube, and the whole."""
+        captum_attr()
         return 1 + tube_count(tubes(layout.grid, _most(layout.grid)))
 
     def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:

@@ -153,38 +153,42 @@ class Copies:
         """Copies in one pass."""
         return copies_a_pass(self.grid, self.clip.device)
 
-    @torch.inference_mode()
     def ask(self, clips: Tensor) -> Tensor:
         """Score of the class in copies [M, T, 3, H, W]: [M].
 
         In one pass; where that does not fit into memory, in passes of half as many.
         """
-        found: list[Tensor] = []
-        while len(clips):
-            part = clips[: self.at_once]
-            try:
-                logits: Tensor = self.model(part)
-            except (RuntimeError, MemoryError) as error:
-                if len(part) == 1 or not ran_out_of_memory(error):
-                    raise
-                self.at_once = len(part) // 2
-                continue
-            found.append(scores_of(logits, self.output)[:, self.target])
-            clips = clips[len(part) :]
-            self.asked += len(part)
-            self.on_asked(len(part))
-        return torch.cat(found)
+        return self._ask(len(clips), lambda part: clips[part])
 
-    @torch.inference_mode()
     def keep(self, kept: Tensor) -> Tensor:
         """Score of the class where 1 of tokens [M, T', h, w] is kept and 0 removed: [M]."""
         kept = kept.to(self.clip.device, self.clip.dtype)
-        return torch.cat(
-            [
-                self.ask(torch.lerp(self.filling, self.clip, over_pixels(part, self.clip)))
-                for part in torch.split(kept, self.a_pass)
-            ]
-        )
+
+        def altered(part: slice) -> Tensor:
+            return torch.lerp(self.filling, self.clip, over_pixels(kept[part], self.clip))
+
+        return self._ask(len(kept), altered, self.a_pass)
+
+    @torch.inference_mode()
+    def _ask(self, count: int, make: Callable[[slice], Tensor], most: int = 1 << 30) -> Tensor:
+        """Scores [M] of copies that are made as they are asked about: they need memory too."""
+        found: list[Tensor] = []
+        done = 0
+        while done < count:
+            part = slice(done, min(count, done + min(most, self.at_once)))
+            size = part.stop - part.start
+            try:
+                logits: Tensor = self.model(make(part))
+            except (RuntimeError, MemoryError) as error:
+                if size == 1 or not ran_out_of_memory(error):
+                    raise
+                self.at_once = size // 2
+                continue
+            found.append(scores_of(logits, self.output)[:, self.target])
+            done = part.stop
+            self.asked += size
+            self.on_asked(size)
+        return torch.cat(found)
 
 
 class PerturbationMethod(Method):

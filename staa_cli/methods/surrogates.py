@@ -13,7 +13,7 @@ from torch import Tensor
 
 from staa_cli.errors import UsageError
 from staa_cli.methods.base import Evidence, Options, register
-from staa_cli.methods.captum import Ask, over_tubes
+from staa_cli.methods.captum import Ask, captum_attr, over_tubes
 from staa_cli.methods.perturbation import Copies, PerturbationMethod, tube_count, tubes
 from staa_cli.schema import AttentionLayout
 
@@ -36,18 +36,19 @@ class Surrogate(PerturbationMethod):
         raise NotImplementedError
 
     def copies(self, layout: AttentionLayout, options: Options) -> int:
-        """One a sample."""
-        return options.samples or SAMPLES
-
-    def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
-        """[T', h, w]; the tokens of a tube share its weight."""
-        samples = self.copies(evidence.layout, evidence.options)
-        features = tube_count(tubes(copies.grid, CELLS))
+        """One a sample, of which there must be enough to tell all tubes apart."""
+        captum_attr()
+        samples, features = options.samples or SAMPLES, tube_count(tubes(layout.grid, CELLS))
         if samples < features + 2:
             raise UsageError(
                 f"{self.name} cannot tell {features} tubes apart by {samples} samples",
                 f"--samples at least {features + 2}",
             )
+        return samples
+
+    def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
+        """[T', h, w]; the tokens of a tube share its weight."""
+        samples = self.copies(evidence.layout, evidence.options)
         with _seeded(copies.seed, copies.clip.device):
             return over_tubes(self.explainer, copies, CELLS, n_samples=samples)
 

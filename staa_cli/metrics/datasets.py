@@ -146,7 +146,7 @@ class Videos(Dataset):
     def __init__(self, folder: Path, model: LoadedModel) -> None:
         self.name, self._given = str(folder), model.input
         results = folder / OutputSettings().dir
-        self.paths = [job.source for job in find_jobs([str(folder)], results, recursive=True).jobs]
+        self.paths = [job.source for job in find_jobs([str(folder)], results, recursive=True)]
         self.count = len(self.paths)
 
     def sample(self, number: int) -> Sample:
@@ -172,7 +172,8 @@ class Videos(Dataset):
     def fingerprint(self) -> list[tuple[str, int]]:
         """What tells these videos from others: each one's path below the folder, and its size."""
         below = [path.relative_to(self.name).as_posix() for path in self.paths]
-        return [(name, path.stat().st_size) for name, path in zip(below, self.paths, strict=True)]
+        sizes = (path.stat().st_size if path.is_file() else 0 for path in self.paths)
+        return list(zip(below, sizes, strict=True))
 
 
 def open_dataset(name: str, model: LoadedModel, seed: int, split: Split = "test") -> Dataset:

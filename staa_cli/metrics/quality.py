@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from staa_cli import __version__
 from staa_cli.config import PostSettings
-from staa_cli.errors import InputError, UsageError
+from staa_cli.errors import StaaError, UsageError
+from staa_cli.failures import understood
 from staa_cli.memory import memory_for
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import explain_batch, predict_batch
@@ -24,6 +25,7 @@ from staa_cli.metrics.localisation import coverage
 from staa_cli.metrics.statistics import bootstrap
 from staa_cli.metrics.store import Store
 from staa_cli.models.loading import LoadedModel
+from staa_cli.paths import path_fields, textual
 from staa_cli.schema import SCHEMA_VERSION, Float32
 
 COST = "forwards"
@@ -94,7 +96,7 @@ def measure_quality(
     clips: int,
     *,
     on_progress: OnProgress = lambda done, total: None,
-    on_problem: Callable[[str, InputError], None] = lambda name, error: None,
+    on_problem: Callable[[str, StaaError], None] = lambda name, error: None,
 ) -> dict[str, Any]:
     """A benchmark in, a table of means with 95 % intervals out, as plain data.
 
@@ -112,8 +114,8 @@ def measure_quality(
         if not benchmark.is_scored(number):
             try:
                 sample = benchmark.dataset.sample(number)
-            except InputError as error:
-                on_problem(benchmark.dataset.describe(number), error)
+            except Exception as error:  # whatever it is, it is this clip's
+                on_problem(benchmark.dataset.describe(number), understood(error))
             else:
                 for step in _score(benchmark, number, sample):
                     on_progress(number * steps + step, clips * steps)
@@ -138,7 +140,7 @@ def store_header(benchmark: Benchmark) -> dict[str, Any]:
     }
     if isinstance(dataset, Videos):
         header["videos"] = dataset.fingerprint()
-    return header
+    return dict(textual(header))
 
 
 def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
@@ -176,7 +178,7 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         ),
         "results": _rows(scores, benchmark.methods[0], benchmark.seed) if scored else [],
         "per_clip": [
-            {"clip": n, "name": benchmark.dataset.describe(n), "scored": n in scored}
+            {"clip": n, **path_fields(benchmark.dataset.describe(n), "name"), "scored": n in scored}
             | {m: _told(store.get(n, m), benchmark.metrics) for m in benchmark.methods}
             for n in range(clips)
         ],

@@ -118,6 +118,18 @@ def attention_rows(q: Tensor, k: Tensor, scale: float, out: Tensor | None = None
     return torch.softmax(scores, dim=-1, out=out)
 
 
+def rows_at_once(q: Tensor, k: Tensor) -> int:
+    """How many rows of the attention of q and k [..., heads, N, d] are worth computing together.
+
+    On a CPU, some 4 MB stay in a core's cache; more is slower (measured on VideoMAE-B). A GPU
+    wants few large kernels: up to 256 MB, all clips of a batch together.
+    """
+    heads, columns = q.shape[-3], k.shape[-2]
+    if q.device.type == "cpu":
+        return max(1, (1 << 20) // (heads * columns))
+    return max(1, (1 << 26) // (q.shape[:-2].numel() * columns))
+
+
 def cls_row(seen: Attended, layer: nn.Module) -> Tensor:
     """Row of query 0, mean over heads: [..., N]. Costs O(N d)."""
     return attention_rows(seen.q[..., :1, :], seen.k, layer.scale)[..., 0, :].mean(dim=-2)  # type: ignore[arg-type]
@@ -146,10 +158,9 @@ def _row_by_head(row: Tensor, seen: Attended, layer: nn.Module) -> Tensor:
     """`row` [..., N] times every head's attention matrix: [..., heads, N], in chunks."""
     q, k = seen.q, seen.k
     heads, length = q.shape[-3:-1]
-    # Some 4 MB a chunk stay in a core's cache; larger ones are slower (measured on VideoMAE-B), and
-    # so is new memory for every chunk.
-    chunk = max(1, min(length, (1 << 20) // (heads * k.shape[-2])))
+    chunk = min(length, rows_at_once(q, k))
     total = row.new_zeros(*row.shape[:-1], heads, k.shape[-2])
+    # New memory for every chunk would cost as much as the arithmetic.
     memory = total.new_empty(*q.shape[:-2], chunk, k.shape[-2])
     for start in range(0, length, chunk):
         some = q[..., start : start + chunk, :]

@@ -8,6 +8,7 @@ from functools import lru_cache
 from PIL import Image, ImageDraw, ImageFont
 
 from staa_cli.errors import UnavailableError
+from staa_cli.paths import as_text
 from staa_cli.render.layout import ELLIPSIS, Box
 from staa_cli.schema import Output
 
@@ -59,7 +60,7 @@ def _oversampling(size_px: int) -> int:
 
 def drawable(text: str) -> str:
     """The text on one line in characters that the font has: accents dropped, the rest as `?`."""
-    spelled = "".join(_SPELLED.get(char, char) for char in text)
+    spelled = "".join(_SPELLED.get(char, char) for char in as_text(text))
     plain = unicodedata.normalize("NFKD", " ".join(spelled.split()))
     kept = (char for char in plain if char.isprintable() and not unicodedata.combining(char))
     return "".join(char if char in _DRAWN else "?" for char in kept)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from staa_cli.files import atomic_path, output_errors
 from staa_cli.metrics.base import BASELINES, METRICS
+from staa_cli.paths import as_text
 from staa_cli.render.text import figure
 from staa_cli.report.files import json_text
 from staa_cli.schema import Output
@@ -189,7 +190,7 @@ def write_results(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
     Raises:
         OutputError: a file cannot be written.
     """
-    return _write(folder, {JSON: _json(result), MARKDOWN: markdown(result)})
+    return _write(folder, {JSON: _json(result), MARKDOWN: as_text(markdown(result))})
 
 
 def _json(result: Mapping[str, Any]) -> str:

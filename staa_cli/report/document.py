@@ -12,6 +12,7 @@ import numpy as np
 
 from staa_cli import __version__
 from staa_cli.errors import OutputError
+from staa_cli.paths import path_fields
 from staa_cli.schema import (
     SCHEMA_VERSION,
     Explanation,
@@ -67,7 +68,7 @@ def report_dict(
 def _video(explanation: Explanation) -> dict[str, Any]:
     video = asdict(explanation.video)
     del video["times_s"]
-    return video | {"frames": explanation.video.frames}
+    return video | path_fields(explanation.video.path) | {"frames": explanation.video.frames}
 
 
 def _model(explanation: Explanation) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from staa_cli.errors import InputError
 from staa_cli.files import atomic_path
+from staa_cli.paths import textual
 from staa_cli.render.faithfulness import faithfulness_plot
 from staa_cli.render.plot import plot
 from staa_cli.report.document import report_dict
@@ -58,7 +59,7 @@ def _spread(opening: str, rows: list[str], closing: str, depth: int) -> str:
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return json.dumps(textual(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def write_csv(explanation: Explanation, path: Path) -> None:
@@ -111,7 +112,7 @@ WRITERS = {
 
 
 def load_report(path: Path) -> dict[str, Any]:
-    """The path of a report.json in, its content out.
+    """The path of a report.json in, its content out; `paths.path_from` of its `video` is the file.
 
     Raises:
         InputError: it cannot be read, is no report, or has a schema of another version.
@@ -120,7 +121,7 @@ def load_report(path: Path) -> dict[str, Any]:
         report = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}", "make it anew with --force") from error
     version = report.get("schema_version") if isinstance(report, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):
