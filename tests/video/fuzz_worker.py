@@ -40,21 +40,23 @@ def main(folder: Path, asked: list[str]) -> None:
             _say(made=False, done=str(error))
             continue
         _say(made=True, done=done)
-        _say(error=_error(int(number), path), **_memory())
+        outcome, error = _outcome(int(number), path)
+        _say(outcome=outcome, error=error, **_memory())
 
 
-def _error(number: int, path: Path) -> str | None:
-    """A traceback, where anything but an error that staa raises on purpose came."""
+def _outcome(number: int, path: Path) -> tuple[str, str | None]:
+    """How it went, and a traceback where anything but an error that staa raises on purpose came."""
     output = path.with_name("annotated.mp4")
     try:
         _read(random.Random(number), path, output)
-    except (VideoError, OutputError):
-        return "a failure left its output" if output.exists() else None
+    except (VideoError, OutputError) as error:
+        left = "a failure left its output" if output.exists() else None
+        return f"{type(error).__name__}: {str(error)[:40]}", left
     except BaseException:
-        return traceback.format_exc()
+        return "traceback", traceback.format_exc()
     finally:
         output.unlink(missing_ok=True)
-    return None
+    return "read", None
 
 
 def _read(dice: random.Random, path: Path, output: Path) -> None:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
@@ -84,7 +85,7 @@ _ENOUGH = 20
 class Worker:
     """A child that reads mutants, with a watchdog over it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, outcomes: Counter[str]) -> None:
         script = Path(__file__).with_name("fuzz_worker.py")
         self._errors = (folder / "stderr.txt").open("w+b")
         self._child = subprocess.Popen(
@@ -99,6 +100,7 @@ class Worker:
         self._ready = selectors.DefaultSelector()
         self._ready.register(self._child.stdout, selectors.EVENT_READ)
         self.held: list[int] = []
+        self.outcomes = outcomes
 
     def read(self, number: int, kind: str) -> tuple[str, str | None]:
         """What was done to mutant `number`, and what went wrong with it, if anything."""
@@ -114,6 +116,7 @@ class Worker:
             what = f"no answer in {HANG_S} s" if code == -9 else f"the process ended with {code}"
             return making["done"], f"{what}\n{self._last_words()}"
         self.held.append(answer["held"])
+        self.outcomes[answer["outcome"]] += 1
         if answer["error"] is None and answer["most"] > MOST_MIB:
             self.close()
             return making["done"], f"{answer['most']} MiB"
@@ -157,8 +160,9 @@ def test_damaged_files_end_in_frames_or_a_clear_error(folder: Path) -> None:
     kinds = [kind.name for kind in KINDS if _made(kind, folder)]
     assert len(kinds) >= 0.8 * len(KINDS)
     failures, lives, number = dict[str, str](), list[list[int]](), FIRST
+    outcomes = Counter[str]()
     ends = time.monotonic() + SECONDS
-    worker = Worker(folder)
+    worker = Worker(folder, outcomes)
     while time.monotonic() < ends and len(failures) < _ENOUGH:
         kind = kinds[number % len(kinds)]
         done, error = worker.read(number, kind)
@@ -171,13 +175,15 @@ def test_damaged_files_end_in_frames_or_a_clear_error(folder: Path) -> None:
         if not worker.lives:
             lives.append(worker.held)
             worker.close()
-            worker = Worker(folder)
+            worker = Worker(folder, outcomes)
         number += 1
     lives.append(worker.held)
     worker.close()
     print(f"{number - FIRST} mutants of {len(kinds)} kinds, from {FIRST} on")
+    print(*(f"{count:6} {outcome}" for outcome, count in outcomes.most_common(12)), sep="\n")
     assert not failures, "\n\n".join(failures.values())
     assert number - FIRST >= SECONDS  # a second for each would be far too slow
+    assert outcomes["read"] > outcomes.total() / 4  # or the damage is too plain to test much
     for held in lives:
         if len(held) >= 400:
             assert median(held[len(held) // 2 :]) - median(held[200 : len(held) // 2]) < GROWTH_MIB
