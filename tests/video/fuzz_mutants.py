@@ -11,7 +11,7 @@ import av
 
 Dice = random.Random
 _EXTREMES = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE, 0x00FFFFFF)
-_REMUXED = {".mp4", ".mov", ".mkv", ".webm", ".ts", ".avi", ".nut", ".flv", ".mpg", ".ogv"}
+_REMUXED = {".mp4", ".mov", ".mkv", ".webm", ".ts", ".avi", ".nut", ".flv", ".mpg"}
 
 
 def mutant(number: int, source: Path, target: Path) -> str:

@@ -36,7 +36,7 @@ def main(folder: Path, asked: list[str]) -> None:
         path = folder / f"mutant{Path(kind).suffix}"
         try:
             done = mutant(int(number), folder / kind, path)
-        except av.FFmpegError as error:
+        except (av.FFmpegError, ValueError) as error:  # nor does every muxer take every codec
             _say(made=False, done=str(error))
             continue
         _say(made=True, done=done)

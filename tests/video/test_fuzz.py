@@ -160,12 +160,14 @@ def test_damaged_files_end_in_frames_or_a_clear_error(folder: Path) -> None:
     kinds = [kind.name for kind in KINDS if _made(kind, folder)]
     assert len(kinds) >= 0.8 * len(KINDS)
     failures, lives, number = dict[str, str](), list[list[int]](), FIRST
-    outcomes = Counter[str]()
+    outcomes, slowest = Counter[str](), (0.0, "")
     ends = time.monotonic() + SECONDS
     worker = Worker(folder, outcomes)
     while time.monotonic() < ends and len(failures) < _ENOUGH:
         kind = kinds[number % len(kinds)]
+        begun = time.monotonic()
         done, error = worker.read(number, kind)
+        slowest = max(slowest, (time.monotonic() - begun, f"{number} {kind}"))
         if error is not None:
             kept = folder / f"failed_{number}_{kind}"
             shutil.copy(folder / f"mutant{kept.suffix}", kept)
@@ -180,6 +182,7 @@ def test_damaged_files_end_in_frames_or_a_clear_error(folder: Path) -> None:
     lives.append(worker.held)
     worker.close()
     print(f"{number - FIRST} mutants of {len(kinds)} kinds, from {FIRST} on")
+    print(f"the slowest took {slowest[0]:.1f} s: {slowest[1]}")
     print(*(f"{count:6} {outcome}" for outcome, count in outcomes.most_common(12)), sep="\n")
     assert not failures, "\n\n".join(failures.values())
     assert number - FIRST >= SECONDS  # a second for each would be far too slow

@@ -358,6 +358,13 @@ STRUCTURES = [
         "long_gap.mp4",
         f"{X264} -bf 2 -vf setpts='(N+if(gt(N\\,15)\\,2500\\,0))/25/TB' -vsync passthrough",
     ),
+    *(
+        Case(
+            f"gap_of_hours.{e}",
+            f"{X264} -bf 2 -vf setpts='(N+if(gt(N\\,15)\\,25*25200\\,0))/25/TB' -vsync passthrough",
+        )
+        for e in ("ts", "mkv")
+    ),
     Case("as_decoded.mkv", f"{X264} -bf 2", ("| -c copy -bsf:v setts=pts=DTS",)),
     Case("as_decoded.mp4", f"{X264} -bf 2", ("| -c copy -bsf:v setts=pts=DTS",)),
     Case("as_decoded.ts", f"{X264} -bf 2", ("| -c copy -bsf:v setts=pts=DTS",)),
@@ -565,6 +572,20 @@ STRUCTURES = [
             sound=True,
         )
         for e, codec in (("mkv", "libopus"), ("mov", "pcm_s16le"), ("flv", "aac"))
+    ),
+    *(
+        Case(
+            f"sound_damaged.{e}",
+            f"{VP8 if e == 'webm' else '-c:v mpeg4'} -c:a {codec}",
+            ("| -c copy -bsf:a noise=amount='eq(mod(n\\,5)\\,1)*3'",),
+            sound=True,
+        )
+        for e, codec in (
+            ("ts", "aac"),
+            ("mkv", "aac"),
+            ("avi", "libmp3lame"),
+            ("webm", "libvorbis"),
+        )
     ),
     Case("sound_mp3_11025.mkv", f"{X264} -c:a libmp3lame -ar 11025", sound=True),
     Case("sound_mp3_8000.avi", "-c:v mpeg4 -c:a libmp3lame -ar 8000", sound=True),
