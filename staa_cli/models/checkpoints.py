@@ -32,6 +32,7 @@ _WRAPPERS = (
 )
 _IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+_ADAPTED = re.compile(r"\.(lora_|ia3_|base_layer\.)")
 _MERGE = "merge it into its base: model.merge_and_unload().save_pretrained('merged')"
 _BARE = "save the weights alone: safetensors.torch.save_file(model.state_dict(), 'w.safetensors')"
 
@@ -89,7 +90,7 @@ def read_weights(files: Iterable[Path]) -> dict[str, Tensor]:
             tensors |= _read_safetensors(path)
         else:
             tensors |= _read_pickle(path)
-        adapter = next((name for name in tensors if ".lora_" in name), None)
+        adapter = next(filter(_ADAPTED.search, tensors), None)
         if adapter is not None:
             raise CheckpointError(f"{path} holds a PEFT adapter ({adapter}), not a model", _MERGE)
     # A copy, because numbers depend on how memory is aligned, and that of a mapped file varies.
