@@ -20,7 +20,9 @@ from staa_cli.models.families import FAMILIES, Family
 
 # What training keeps beside a model, and no model computes with: the weights of a loss, and how
 # often an average was taken.
-_TRAINING = re.compile(r"((\w+_)?(criterion|loss|loss_fn|metrics?)|n_averaged)(\.|$)")
+_TRAINING = re.compile(
+    r"((\w+_)?(criterion|loss(es|_fn|_func|_function)?|metrics?)|n_averaged)(\.|$)"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,19 +52,21 @@ def unwrapped(tensors: State, family: str | None) -> Unwrapped:
     families = [FAMILIES.get(family)] if family else known
     names = {name: name for name in tensors if not _TRAINING.match(name)}  # short to full
     beside: dict[str, str] = {}
-    prefix = ""
+    prefix, twice = "", set[str]()
     while not _shown(names, tensors, families):
         common = _common(names)
         if common is None:
             return Unwrapped(dict(tensors), (), _groups(tensors))
-        beside |= {short: full for short, full in names.items() if not short.startswith(common)}
+        others = {short: full for short, full in names.items() if not short.startswith(common)}
+        twice |= others.keys() & beside.keys()
+        beside |= others
         names = {
             short.removeprefix(common): full
             for short, full in names.items()
             if short.startswith(common) and not _TRAINING.match(short.removeprefix(common))
         }
         prefix += common
-    twice = names.keys() & beside.keys()
+    twice |= names.keys() & beside.keys()
     if twice:
         raise CheckpointError(
             f"{len(twice)} tensors are there twice, with {prefix!r} before their names and "

@@ -200,7 +200,7 @@ class _Reader:
         if fps is None:
             return given, (
                 f"{self.where} spreads frames over a whole video (do_sample_frames, num_frames "
-                f"{self.get('num_frames')}); here clips have every {given.stride}th frame at "
+                f"{self.get('num_frames')}); here clips have one frame in {given.stride} at "
                 f"{given.rate:g} a second"
             )
         if self.get("num_frames") is not None:

@@ -165,7 +165,7 @@ def published_input(model: VideoMAE) -> ModelInput:
         rate=rate,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
-        resize=min(height, width),
+        resize=max(height, width),
     )
 
 

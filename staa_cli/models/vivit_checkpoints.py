@@ -128,7 +128,7 @@ def published_input(model: ViViT) -> ModelInput:
         rate=30.0,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
-        resize=round(min(height, width) * 256 / 224),
+        resize=round(max(height, width) * 256 / 224),
     )
 
 

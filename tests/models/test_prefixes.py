@@ -163,6 +163,9 @@ def test_weights_that_are_there_twice_are_refused(tmp_path: Path) -> None:
     twice = {**prefixed(state, "model."), "head.weight": torch.ones(5, 32)}
     write(twice, tmp_path / "w.pth")
     assert_refused(tmp_path / "w.pth", "twice", "'model.'", "head.weight", arch="test_timesformer")
+    gates = {"gate": torch.ones(1), "module.gate": torch.ones(1)}
+    write({**prefixed(state, "module.model."), **gates}, tmp_path / "w.pth")
+    assert_refused(tmp_path / "w.pth", "twice", "gate", arch="test_timesformer")
 
 
 def test_two_models_in_one_file_are_told_by_what_their_names_begin_with(tmp_path: Path) -> None:

@@ -155,6 +155,14 @@ def test_a_model_of_one_size_refuses_another_crop_as_the_reference_does(
     assert "crop_size" in str(error.hint)
 
 
+def test_a_processor_that_samples_frames_is_told(tmp_path: Path) -> None:
+    saved("vivit", tmp_path)
+    file = place("VivitVideoProcessor", tmp_path, crop_size=32, do_sample_frames=True, num_frames=4)
+    assert "do_sample_frames" in load(tmp_path).info.note
+    edit_json(file, num_frames=None, fps=5)
+    assert (load(tmp_path).info.note, load(tmp_path).input.interval_s) == ("", 0.2)
+
+
 def test_a_crop_that_does_not_divide_into_patches_is_refused(tmp_path: Path) -> None:
     saved("timesformer", tmp_path)
     place("TimesformerVideoProcessor", tmp_path, crop_size=36)
@@ -182,7 +190,10 @@ def test_pictures_that_are_not_square_load_as_they_do_there(model: str, tmp_path
         wanted = made(clip).logits
     torch.testing.assert_close(ours.forward(clip), wanted, rtol=0, atol=2e-6)
     assert (ours.input.size, ours.layout.grid) == ((32, 48), (2, 4, 6))
-    assert ours.preprocess_frame(video()[0]).shape == (3, 32, 48)
+    # Nobody says how pictures come to that size: any shape of them fills it.
+    white = np.full((70, 50, 3), 255, np.uint8)
+    assert ours.preprocess_frame(white).shape == (3, 32, 48)
+    assert ours.preprocess_frame(white).std(dim=(1, 2)).max() == 0
     found = explain_batch(ours.module, ours.layout, clip, get_method("staa"), Options())
     assert found.values.shape == (2, 2, 4, 6)
 

@@ -268,7 +268,7 @@ def test_frames_that_would_be_spread_over_a_video_are_told() -> None:
     asked = {"do_sample_frames": True, "num_frames": 16}
     given, note = processor_input(asked, BASE, "p.json", "VJEPA2VideoProcessor")
     assert given.interval_s == BASE.interval_s
-    for words in ("p.json", "num_frames 16", "every 4th frame at 30"):
+    for words in ("p.json", "num_frames 16", "one frame in 4 at 30 a second"):
         assert words in note
 
 
