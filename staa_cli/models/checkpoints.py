@@ -203,8 +203,15 @@ def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
             return _unwrap(inner, path)
     tensors = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
     if not tensors:
+        inner = [value for value in loaded.values() if _holds_tensors(value)]
+        if len(inner) == 1:  # under a name of their own
+            return _unwrap(inner[0], path)
         raise CheckpointError(f"{path} holds no weights but {_first([*map(str, loaded)])}", _BARE)
     return tensors
+
+
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
 
 
 def _refuse_broken_numbers(tensors: Mapping[str, Tensor]) -> None:

@@ -196,20 +196,18 @@ def _cropped(found: Examined, given: ModelInput) -> tuple[Examined, str]:
     own, wanted, layout = found.input.size, given.size, found.layout
     if own == wanted:
         return replace(found, input=given), ""
-    sizes = f"{_told(wanted)} as the processor crops them, the weights are for {_told(own)}"
+    made = f"the processor's crop_size, or size without a crop, makes pictures of {_told(wanted)}"
+    sizes = f"{made}, the weights are for {_told(own)}"
     patch = own[0] // layout.grid[1]
     if not FAMILIES.get(found.family).any_crop:
         raise CheckpointError(
-            f"{found.path}: pictures are {sizes}, and a {found.family} takes no others",
-            "make crop_size (or size, where do_center_crop is false) that of config.json",
+            f"{found.path}: {sizes}, and a {found.family} takes no others",
+            "make it the image_size of config.json",
         )
     if any(side % patch for side in wanted):
-        raise CheckpointError(
-            f"{found.path}: pictures are {_told(wanted)} as the processor crops them, which does "
-            f"not divide into patches of {patch}"
-        )
+        raise CheckpointError(f"{found.path}: {made}, which do not divide into patches of {patch}")
     layout = replace(layout, grid=(layout.grid[0], wanted[0] // patch, wanted[1] // patch))
-    note = f"pictures are {sizes}: its positions are stretched or go on"
+    note = f"{sizes}: its positions are stretched or go on"
     return replace(found, input=given, layout=layout), note
 
 
