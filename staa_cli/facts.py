@@ -110,7 +110,8 @@ def warnings(
     found = [*_decode_warnings(info, len(report.missing))]
     short = min(info.width, info.height)
     if short < min(model.input.size):
-        text = f"the picture ({short} px) is smaller than the model's input and was scaled up"
+        done = "padded with black" if model.input.resize is None else "scaled up"
+        text = f"the picture ({short} px) is smaller than the model's input and was {done}"
         found.append(Warning("upsampled-input", text))
     if prediction.score < LOW_CONFIDENCE.get(prediction.output, -np.inf):
         text = f"{prediction.label} has a probability of {prediction.score:.0%} only"

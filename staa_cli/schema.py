@@ -119,12 +119,18 @@ class ModelInput:
     """Frames a second that `stride` refers to."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    resize: int
-    """Length in pixels that the picture's shorter side is scaled to before the centre crop."""
-    keep_aspect: bool = True
-    """False: both sides are scaled to `resize`, whatever the picture's shape."""
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    resize: int | tuple[int, int] | None
+    """Length in pixels that the picture's shorter side is scaled to before the center crop; or the
+    height and width that every picture is scaled to; or None, which leaves it as it is."""
+    longest: int | None = None
+    """Length that the longer side has at most after that, where only the shorter is given."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = (
+        "bilinear"
+    )
     antialias: bool = True
+    backend: Literal["torchvision", "pillow"] = "torchvision"
+    """Whose arithmetic scales and pads: that of Hugging Face's processors for torch, or for Pillow.
+    They differ by one level of 256 here and there, and where padding is of an odd number."""
     rescale: float = 1 / 255
     offset: float = 0.0
 
@@ -264,7 +270,8 @@ class HeatMaps:
     values: Float32
     """[K, h, w]."""
     box: tuple[float, float, float, float]
-    """Part of the picture that the maps cover: left, top, right, bottom, each 0 to 1."""
+    """Part of the picture that the maps cover: left, top, right, bottom, as shares of it; beyond 0
+    and 1 where the model saw padding around it."""
 
 
 @dataclass(frozen=True, slots=True)

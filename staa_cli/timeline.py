@@ -231,7 +231,12 @@ def centre_of_mass(values: Float32 | Float64, box: Box) -> tuple[float, float]:
     x = float((mass.sum(axis=0) * columns).sum() / mass.sum())
     y = float((mass.sum(axis=1) * rows).sum() / mass.sum())
     left, top, right, bottom = box
-    return left + x * (right - left), top + y * (bottom - top)
+    return _share(left + x * (right - left)), _share(top + y * (bottom - top))
+
+
+def _share(place: float) -> float:
+    """A place in the picture, or on its edge where it lies in padding around it."""
+    return min(max(place, 0.0), 1.0)
 
 
 def _strongest_half(values: Float32, box: Box) -> Box:
@@ -240,14 +245,14 @@ def _strongest_half(values: Float32, box: Box) -> Box:
     order = np.argsort(-heat, kind="stable")
     mass = np.cumsum(heat[order])
     if mass[-1] <= 0:
-        return box
+        return _share(box[0]), _share(box[1]), _share(box[2]), _share(box[3])
     strongest = order[: int(np.searchsorted(mass, mass[-1] / 2)) + 1]
     rows, columns = np.unravel_index(strongest, values.shape)
     left, top, right, bottom = box
     height, width = (bottom - top) / values.shape[0], (right - left) / values.shape[1]
     return (
-        left + float(columns.min()) * width,
-        top + float(rows.min()) * height,
-        left + float(columns.max() + 1) * width,
-        top + float(rows.max() + 1) * height,
+        _share(left + float(columns.min()) * width),
+        _share(top + float(rows.min()) * height),
+        _share(left + float(columns.max() + 1) * width),
+        _share(top + float(rows.max() + 1) * height),
     )

@@ -413,7 +413,7 @@ def test_the_plan_of_a_bundled_model_loads_nothing(
         "family": "timesformer",
         "arch": "test_timesformer",
         "labels": list("abcde"),
-        "input": {k: v for k, v in asdict(model.input).items() if k != "keep_aspect"},
+        "input": {k: v for k, v in asdict(model.input).items() if k != "antialias"},
         "licence": "MIT",
         "origin": "a test",
         "note": "",

@@ -612,6 +612,19 @@ def test_what_a_reader_should_know_is_said(explained: VideoExplanation, tmp_path
     assert "upsampled-input" in {w.code for w in small.warnings}
 
 
+def test_a_picture_that_is_padded_has_its_moments_in_the_picture(tmp_path: Path) -> None:
+    write_video(tmp_path / "tiny.mp4", [p[:16, :48] for p in pictures(24)], rate=12)
+    model = load_model("test_timesformer", device="cpu")
+    info = replace(model.info, input=replace(model.input, resize=None))
+    found = explain_video(tmp_path / "tiny.mp4", replace(model, info=info), settings=asked())
+    assert found.maps.box == pytest.approx((8 / 48, -8 / 16, 40 / 48, 24 / 16))
+    for moment in found.moments:
+        assert min(*moment.box, *moment.centre) >= 0
+        assert max(*moment.box, *moment.centre) <= 1
+    (told,) = [w.text for w in found.warnings if w.code == "upsampled-input"]
+    assert "padded with black" in told
+
+
 def test_the_run_is_described(explained: VideoExplanation) -> None:
     assert explained.run["device"] == "cpu"
     assert explained.run["seconds"].keys() == {"probe", "decode", "forward", "stitch"}

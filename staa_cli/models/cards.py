@@ -119,7 +119,7 @@ def _card(path: Path) -> Card:
     facts = json.loads(path.read_text(encoding="utf-8"))
     facts["labels"] = tuple(facts["labels"])
     given: dict[str, Any] = facts["input"]
-    for name in ("size", "mean", "std"):
-        given[name] = tuple(given[name])
+    for name, value in given.items():
+        given[name] = tuple(value) if isinstance(value, list) else value
     facts["input"] = ModelInput(**given)
     return Card(name=path.stem, weights=path.with_suffix(".safetensors"), **facts)

@@ -30,8 +30,10 @@ _WRAPPERS = (
     "encoder",
     "classifiers",
 )
-_PREFIXES = ("module.", "model.", "backbone.", "encoder.")
 _IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
+_ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+_ADAPTED = re.compile(r"\.(lora_|ia3_|base_layer\.)")
+_MERGE = "merge it into its base: model.merge_and_unload().save_pretrained('merged')"
 _BARE = "save the weights alone: safetensors.torch.save_file(model.state_dict(), 'w.safetensors')"
 
 
@@ -50,6 +52,17 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def refuse_adapter(where: object, names: Iterable[str]) -> None:
+    """Nothing where a folder's files, by name, are a model's own.
+
+    Raises:
+        CheckpointError: they are those of a PEFT adapter, which changes a base model.
+    """
+    for name in names:
+        if name in _ADAPTER:
+            raise CheckpointError(f"{where} is a PEFT adapter ({name}), not a whole model", _MERGE)
+
+
 def find_weights(folder: Path) -> tuple[Path, ...]:
     """A Hugging Face folder to its weights files: safetensors first, whole before sharded.
 
@@ -65,28 +78,38 @@ def find_weights(folder: Path) -> tuple[Path, ...]:
 
 
 def read_weights(files: Iterable[Path]) -> dict[str, Tensor]:
-    """Files to tensors by name: wrappers opened, common prefixes gone, floats as float32.
+    """Files to tensors by name: wrappers opened, floats as float32.
 
     Raises:
-        CheckpointError: a file is broken, holds no weights, or would have to be executed.
+        CheckpointError: a file is broken, holds no weights but an adapter's, or would have to be
+            executed.
     """
     tensors: dict[str, Tensor] = {}
     for path in files:
         if path.suffix == ".safetensors":
             tensors |= _read_safetensors(path)
         else:
-            tensors |= _without_prefixes(_read_pickle(path))
+            tensors |= _read_pickle(path)
+        adapter = next(filter(_ADAPTED.search, tensors), None)
+        if adapter is not None:
+            raise CheckpointError(f"{path} holds a PEFT adapter ({adapter}), not a model", _MERGE)
     # A copy, because numbers depend on how memory is aligned, and that of a mapped file varies.
     tensors = {
         name: value.to(torch.float32, copy=True) if value.is_floating_point() else value
         for name, value in tensors.items()
     }
     _refuse_broken_numbers(tensors)
-    return _without_prefixes(tensors)
+    return tensors
 
 
-def fit(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+def fit(module: nn.Module, tensors: Mapping[str, Tensor], where: str, beside: str = "") -> None:
     """Put `tensors` into `module`, all of them, in place of what it has.
+
+    Args:
+        module: what has parameters of these names and shapes.
+        tensors: its weights.
+        where: where they come from, for people.
+        beside: what else a refusal should say.
 
     Raises:
         CheckpointError: a name is missing, left over, or of another shape.
@@ -94,7 +117,7 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     faults = misfits(module, tensors)
     if any(faults.values()):
         told = "; ".join(f"{len(v)} {kind} ({_first(v)})" for kind, v in faults.items() if v)
-        raise CheckpointError(f"the weights in {where} do not fit: {told}")
+        raise CheckpointError(f"the weights in {where} do not fit: {told}{beside}")
     module.load_state_dict(tensors, strict=True, assign=True)
 
 
@@ -180,15 +203,15 @@ def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
             return _unwrap(inner, path)
     tensors = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
     if not tensors:
+        inner = [value for value in loaded.values() if _holds_tensors(value)]
+        if len(inner) == 1:  # under a name of their own
+            return _unwrap(inner[0], path)
         raise CheckpointError(f"{path} holds no weights but {_first([*map(str, loaded)])}", _BARE)
     return tensors
 
 
-def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in _PREFIXES * 2:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    return tensors
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
 
 
 def _refuse_broken_numbers(tensors: Mapping[str, Tensor]) -> None:

@@ -121,6 +121,36 @@ def whole(config: Mapping[str, Any], key: str, default: int) -> int:
     return value
 
 
+def sides(config: Mapping[str, Any], key: str, default: int) -> int | tuple[int, int]:
+    """Height and width from a config, one number where they are the same.
+
+    Raises:
+        CheckpointError: it is neither.
+    """
+    value = config.get(key, default)
+    values = value if isinstance(value, list) else [value, value]
+    if len(values) != 2 or not all(isinstance(side, int) and side >= 1 for side in values):
+        raise CheckpointError(f"config.json: {key} is {value!r}, which is no size")
+    return values[0] if values[0] == values[1] else (values[0], values[1])
+
+
+def one_side(config: Mapping[str, Any], key: str, default: int) -> int:
+    """Side of a square from a config: one number, or twice the same.
+
+    Raises:
+        CheckpointError: it is neither.
+    """
+    side = sides(config, key, default)
+    if not isinstance(side, int):
+        raise CheckpointError(f"config.json: {key} {list(side)} is not supported")
+    return side
+
+
+def biased(state: State) -> bool:
+    """Whether queries, keys, and values of converted tensors have a bias."""
+    return any(name.endswith(".attn.qkv.bias") and name.startswith("blocks.") for name in state)
+
+
 def one_of(config: Mapping[str, Any], key: str, known: Sequence[Any]) -> Any:
     """A value from a config, the first of those known where it says nothing.
 

@@ -26,7 +26,7 @@ class Family:
         model_types: its names in a Hugging Face config.
         licence: what is said where a checkpoint does not state its own.
         convert: tensors in any published dialect to ours; ours stay as they are.
-        recognise: whether converted tensors are of this family.
+        recognise: whether converted tensors are of this family; None where tensors never tell.
         from_config: a Hugging Face config to arguments for `build`.
         from_state: converted tensors to arguments for `build`; raises CheckpointError where the
             tensors alone do not tell.
@@ -36,6 +36,10 @@ class Family:
         input: what a built module expects, as it was published.
         from_dialect: tensors under their own names to arguments that only the dialect tells.
         left_out: beginnings of names that have no part in a decision, such as a decoder's.
+        marks: beginnings of converted names that show that nothing stands before them any more.
+        processors: classes of Hugging Face's image and video processor of the model, for a file
+            that names none; None where no such file counts.
+        any_crop: whether Hugging Face's model takes pictures of another size than its config's.
         labels: names of a built module's classes where no checkpoint tells them, or None.
         note: what a user should know before believing a result.
     """
@@ -43,7 +47,7 @@ class Family:
     model_types: tuple[str, ...]
     licence: str
     convert: Callable[[State], dict[str, Tensor]]
-    recognise: Callable[[State], bool]
+    recognise: Callable[[State], bool] | None
     from_config: Callable[[Mapping[str, Any]], dict[str, Any]]
     from_state: Callable[[State], dict[str, Any]]
     measured: Callable[[State], dict[str, Any]]
@@ -51,6 +55,9 @@ class Family:
     input: Callable[[Any], ModelInput]
     from_dialect: Callable[[State], dict[str, Any]] = lambda tensors: {}
     left_out: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ("blocks.0.",)
+    processors: tuple[str, str] | None = None
+    any_crop: bool = False
     labels: Callable[[Any], tuple[str, ...] | None] = lambda module: None
     note: str = ""
 
@@ -82,18 +89,24 @@ def family_of_config(config: Mapping[str, Any]) -> str:
     )
 
 
-def family_of_state(tensors: State, where: str) -> str:
+def family_of_state(tensors: State, where: str, beside: str = "") -> str:
     """Name of the family whose weights these are.
+
+    Args:
+        tensors: under their own names.
+        where: where they come from, for people.
+        beside: what else a refusal should say.
 
     Raises:
         CheckpointError: they are of none that is known here.
     """
     for name, family in FAMILIES.items():
-        if family.recognise(family.convert(tensors)):
+        if family.recognise is not None and family.recognise(family.convert(tensors)):
             return name
     some = ", ".join(f"{name} {list(value.shape)}" for name, value in list(tensors.items())[:3])
     raise CheckpointError(
-        f"{where} is of no supported model: {len(tensors)} tensors such as {some}", _supported()
+        f"{where} is of no supported model: {len(tensors)} tensors such as {some}{beside}",
+        _supported(),
     )
 
 

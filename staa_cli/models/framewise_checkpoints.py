@@ -26,11 +26,6 @@ def convert(state: State) -> dict[str, Tensor]:
     return {n if n.startswith("vit.") else f"vit.{n}": tensor for n, tensor in state.items()}
 
 
-def recognise(state: State) -> bool:
-    """Never: by its tensors alone, an image transformer is a space-only TimeSformer."""
-    return False
-
-
 def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config.json of a timm repository to `build`'s arguments.
 
@@ -113,6 +108,7 @@ def published_input(model: FrameWise) -> ModelInput:
         "bilinear" if facts["interpolation"] == "bilinear" else "bicubic"
     )
     mean, std = ((float(v[0]), float(v[1]), float(v[2])) for v in (facts["mean"], facts["std"]))
+    side = int(max(height, width) / facts["crop_pct"])
     return ModelInput(
         frames=model.num_frames,
         size=(height, width),
@@ -120,8 +116,7 @@ def published_input(model: FrameWise) -> ModelInput:
         rate=_RATE,
         mean=mean,
         std=std,
-        resize=int(max(height, width) / facts["crop_pct"]),
-        keep_aspect=facts.get("crop_mode", "center") != "squash",
+        resize=(side, side) if facts.get("crop_mode") == "squash" else side,
         interpolation=mode,
     )
 
@@ -140,13 +135,14 @@ FAMILIES.register("framewise")(
         model_types=("timm",),
         licence="not stated; see the model's page",
         convert=convert,
-        recognise=recognise,
+        recognise=None,  # by its tensors alone, it is a space-only TimeSformer
         from_config=from_config,
         from_state=from_state,
         measured=measured,
         build=build,
         input=published_input,
         labels=imagenet_labels,
+        marks=("vit.blocks.0.",),
         note="sees one frame at a time: its time is each frame's share of the class's logit",
     )
 )

@@ -14,14 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from staa_cli.errors import CheckpointError, StaaError, UnavailableError, UsageError
-from staa_cli.models.checkpoints import find_weights
+from staa_cli.models.checkpoints import find_weights, refuse_adapter
 
 Announce = Callable[[str], None]
 """Told, in one line, what is about to be downloaded."""
 
 _OFFLINE = ("STAA_OFFLINE", "HF_HUB_OFFLINE")
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
-_FACTS = ("config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+_FACTS = (
+    "config.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+    "processor_config.json",
+)
 _WEIGHTS = (
     r"model\.safetensors",
     r"model-\d+-of-\d+\.safetensors|model\.safetensors\.index\.json",
@@ -122,6 +127,7 @@ def _download(repo: str, revision: str | None, announce: Announce) -> Path:
 
 
 def _wanted(sizes: dict[str, int], asked: str) -> list[str]:
+    refuse_adapter(asked, sorted(sizes))
     facts = [file for file in _FACTS if file in sizes]
     for kind in _WEIGHTS:
         weights = [file for file in sizes if re.fullmatch(kind, file)]

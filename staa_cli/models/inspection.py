@@ -48,7 +48,7 @@ def inspect_model(
         "family": found.family,
         "configuration": found.arguments,
         "input": asdict(found.input),
-        "attention": asdict(found.module.layout()),
+        "attention": asdict(found.layout),
         "classes": len(found.labels),
         "labels": list(found.labels),
         "output": found.output,

@@ -124,6 +124,7 @@ class Block(nn.Module):
         eps: of both LayerNorms.
         act_layer: of the MLP.
         init_values: first value of the layer scale; None for a block without.
+        qkv_bias: whether queries, keys, and values have a bias.
     """
 
     def __init__(
@@ -134,10 +135,11 @@ class Block(nn.Module):
         eps: float,
         act_layer: type[nn.Module] = nn.GELU,
         init_values: float | None = None,
+        qkv_bias: bool = True,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=eps)
-        self.attn = TapAttention(dim, num_heads=num_heads, qkv_bias=True)
+        self.attn = TapAttention(dim, num_heads=num_heads, qkv_bias=qkv_bias)
         self.ls1 = nn.Identity() if init_values is None else LayerScale(dim, init_values)
         self.norm2 = nn.LayerNorm(dim, eps=eps)
         self.mlp = Mlp(dim, round(dim * mlp_ratio), act_layer=act_layer)
@@ -170,12 +172,18 @@ class TubeletEmbed(nn.Module):
         return tokens.contiguous()
 
 
+def pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width of what may be square."""
+    return (size, size) if isinstance(size, int) else size
+
+
 def init_linear(module: nn.Module) -> None:
     """Weights of every projection in `module` for training from nothing."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def create(

@@ -15,7 +15,7 @@ from staa_cli.models.factories import open_factory
 from staa_cli.models.hub import Announce
 from staa_cli.models.labels import read_labels
 from staa_cli.models.names import TIMM, installed, is_factory, published, repository
-from staa_cli.models.preprocess import preprocess_frame, view_box
+from staa_cli.models.preprocess import preprocess_frame, resized_input, view_box
 from staa_cli.models.sources import (
     Opened,
     architectures,
@@ -75,29 +75,27 @@ class LoadedModel:
             UsageError: they do not divide into tokens, or the model takes pictures of one size.
         """
         own, layout = self.input, self.layout
-        frames, side = frames or own.frames, size or own.size[0]
+        frames, wanted = frames or own.frames, own.size if size is None else (size, size)
         patch = own.size[0] // layout.grid[1]
         if frames % layout.tubelet:
             raise UsageError(
                 f"clips of {frames} frames do not divide into tokens of {layout.tubelet}",
                 f"take {max(frames // layout.tubelet, 1) * layout.tubelet}",
             )
-        if side != own.size[0] and not getattr(self.module, "any_size", False):
+        if wanted != own.size and not getattr(self.module, "any_size", False):
             raise UsageError(
                 f"{self.info.name} takes pictures of {own.size[0]} x {own.size[1]} only",
                 "leave --size out",
             )
-        if side % patch:
+        if size is not None and size % patch:
             raise UsageError(
-                f"pictures of {side} pixels do not divide into patches of {patch}",
-                f"take {max(side // patch, 1) * patch}",
+                f"pictures of {size} pixels do not divide into patches of {patch}",
+                f"take {max(size // patch, 1) * patch}",
             )
-        given, grid = replace(own, frames=frames), layout.grid[1:]
-        if side != own.size[0]:
-            resize = round(own.resize * side / own.size[0])
-            given, grid = replace(given, size=(side, side), resize=resize), (side // patch,) * 2
-        layout = replace(layout, grid=(frames // layout.tubelet, *grid))
-        return replace(self, info=replace(self.info, input=given, layout=layout))
+        given = replace(resized_input(own, wanted), frames=frames)
+        grid = (frames // layout.tubelet, wanted[0] // patch, wanted[1] // patch)
+        info = replace(self.info, input=given, layout=replace(layout, grid=grid))
+        return replace(self, info=info)
 
     def preprocess_frame(self, frame: UInt8) -> Tensor:
         """A picture uint8 [H, W, 3] RGB, upright, to normalised float [3, h, w] on the CPU."""
@@ -108,7 +106,10 @@ class LoadedModel:
         return torch.stack([self.preprocess_frame(frame) for frame in frames])[None]
 
     def view_box(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """Part of a picture [H, W] that it sees: left, top, right, bottom, each 0 to 1."""
+        """Part of a picture [H, W] that it sees: left, top, right, bottom, as shares of it.
+
+        Where it sees padding around the picture, they lie below 0 and above 1.
+        """
         return view_box(height, width, self.input)
 
     def place(self, batch: Tensor) -> Tensor:

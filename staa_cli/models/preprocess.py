@@ -1,24 +1,22 @@
-"""From a picture to what the model takes: resize, centre crop, rescale, normalise.
+"""From a picture to what the model takes: resize, center crop, rescale, normalize.
 
-The pixels are those of Hugging Face's torchvision back end: resized as uint8, with antialias,
-cropped at the floor of the half. Always on the CPU, so that every device sees the same numbers.
+The pixels are those of Hugging Face's back ends, torchvision's unless a checkpoint's processor is
+of the other: resized as uint8, with antialias, cropped at the floor of the half, padded with black
+where the crop is larger. Always on the CPU, so that every device sees the same numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
-from staa_cli.errors import CheckpointError, InputError
+from staa_cli.errors import InputError
 from staa_cli.schema import ModelInput, UInt8
-
-_INTERPOLATION: dict[int, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
 
 
 def preprocess_frame(frame: UInt8, wanted: ModelInput) -> Tensor:
@@ -37,7 +35,10 @@ def preprocess_frame(frame: UInt8, wanted: ModelInput) -> Tensor:
 
 
 def view_box(height: int, width: int, wanted: ModelInput) -> tuple[float, float, float, float]:
-    """Part of a picture [H, W] that the model sees: left, top, right, bottom, each 0 to 1."""
+    """Part of a picture [H, W] that the model sees: left, top, right, bottom.
+
+    Each is a share of the picture, 0 to 1; where the model sees padding, it lies beyond that.
+    """
     rows, columns = resized(height, width, wanted)
     top, left = _corner((rows, columns), wanted)
     bottom, right = top + wanted.size[0], left + wanted.size[1]
@@ -46,62 +47,34 @@ def view_box(height: int, width: int, wanted: ModelInput) -> tuple[float, float,
 
 def resized(height: int, width: int, wanted: ModelInput) -> tuple[int, int]:
     """Height and width before the crop."""
-    short = wanted.resize
-    if not wanted.keep_aspect:
-        return short, short
-    if height <= width:
-        return short, int(short * width / height)
-    return int(short * height / width), short
+    if wanted.resize is None:
+        return height, width
+    if isinstance(wanted.resize, tuple):
+        return wanted.resize
+    short, long = sorted((height, width))
+    side, exact = wanted.resize, float(wanted.resize)
+    if wanted.longest is not None and long / short * side > wanted.longest:
+        exact = wanted.longest * short / long
+        side = round(exact)
+    if short == side:
+        return height, width
+    other = int(exact * long / short)
+    return (side, other) if height <= width else (other, side)
 
 
-def processor_input(facts: Mapping[str, Any], base: ModelInput) -> ModelInput:
-    """A Hugging Face processor's JSON over what is known already.
-
-    The crop stays that of `base`: the weights' own size.
-
-    Raises:
-        CheckpointError: it asks for something that cannot be done here.
-    """
-    size = facts.get("size", base.resize)
-    short, keep_aspect = _short_side(size)
-    if short < max(base.size):
-        raise CheckpointError(
-            f"the processor's size {size} is smaller than the model's input {list(base.size)}"
-        )
-    resample = facts.get("resample", 2)
-    if resample not in _INTERPOLATION:
-        raise CheckpointError(f"the processor's resample {resample} is not known here")
-    normalise = facts.get("do_normalize", True)
-    kind = str(facts.get("image_processor_type", facts.get("feature_extractor_type", "")))
-    shifted = facts.get("offset", kind.startswith("Vivit"))  # whose class has it on by default
-    return replace(
-        base,
-        resize=short,
-        keep_aspect=keep_aspect,
-        interpolation=_INTERPOLATION[resample],
-        rescale=facts.get("rescale_factor", 1 / 255) if facts.get("do_rescale", True) else 1.0,
-        offset=-1.0 if shifted else 0.0,
-        mean=_triple(facts.get("image_mean", base.mean)) if normalise else (0.0, 0.0, 0.0),
-        std=_triple(facts.get("image_std", base.std)) if normalise else (1.0, 1.0, 1.0),
-    )
-
-
-def _short_side(size: Any) -> tuple[int, bool]:
-    """Pixels, and whether the picture keeps its shape."""
-    if isinstance(size, int):
-        return size, True
-    if isinstance(size, Mapping):
-        if set(size) == {"shortest_edge"}:
-            return int(size["shortest_edge"]), True
-        if set(size) == {"height", "width"} and size["height"] == size["width"]:
-            return int(size["height"]), False
-    raise CheckpointError(f"the processor's size {size} is not known here")
-
-
-def _triple(values: Any) -> tuple[float, float, float]:
-    if isinstance(values, list | tuple) and len(values) == 3:
-        return float(values[0]), float(values[1]), float(values[2])
-    raise CheckpointError(f"the processor's mean and std take three numbers, not {values}")
+def resized_input(own: ModelInput, size: tuple[int, int]) -> ModelInput:
+    """The same part of the picture at another size; what is not scaled is cropped otherwise."""
+    if size == own.size:
+        return own
+    rows, columns = (new / old for new, old in zip(size, own.size, strict=True))
+    resize, longest, grown = own.resize, own.longest, max(rows, columns)
+    if isinstance(resize, tuple):
+        resize = round(resize[0] * rows), round(resize[1] * columns)
+    elif resize is not None:
+        resize = round(resize * grown)
+    if longest is not None:
+        longest = round(longest * grown)
+    return replace(own, size=size, resize=resize, longest=longest)
 
 
 def _resize(picture: Tensor, wanted: ModelInput) -> Tensor:
@@ -109,14 +82,26 @@ def _resize(picture: Tensor, wanted: ModelInput) -> Tensor:
     size = resized(height, width, wanted)
     if size == (height, width):
         return picture
+    if wanted.backend == "pillow":
+        pixels = Image.fromarray(picture[0].permute(1, 2, 0).numpy())
+        pixels = pixels.resize((size[1], size[0]), Image.Resampling[wanted.interpolation.upper()])
+        return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None]
+    if wanted.interpolation == "nearest":  # which has no antialias
+        return F.interpolate(picture, size, mode="nearest-exact")
     return F.interpolate(picture, size, mode=wanted.interpolation, antialias=wanted.antialias)
 
 
 def _corner(size: tuple[int, int], wanted: ModelInput) -> tuple[int, int]:
-    return (size[0] - wanted.size[0]) // 2, (size[1] - wanted.size[1]) // 2
+    """Row and column of a picture at which the crop begins; negative where it is padded."""
+    spare = (size[0] - wanted.size[0], size[1] - wanted.size[1])
+    if wanted.backend == "pillow":
+        return spare[0] // 2, spare[1] // 2
+    return int(spare[0] / 2), int(spare[1] / 2)  # towards zero
 
 
 def _crop(picture: Tensor, wanted: ModelInput) -> Tensor:
     height, width = picture.shape[-2:]
     top, left = _corner((height, width), wanted)
-    return picture[..., top : top + wanted.size[0], left : left + wanted.size[1]]
+    # Negative padding cuts off.
+    right, bottom = wanted.size[1] - width + left, wanted.size[0] - height + top
+    return F.pad(picture, (-left, right, -top, bottom))

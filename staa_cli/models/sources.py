@@ -16,20 +16,20 @@ from torch import nn
 from staa_cli.errors import CheckpointError, UnavailableError, UsageError
 from staa_cli.files import sha256_of
 from staa_cli.models.cards import Card
-from staa_cli.models.checkpoints import find_weights, fit, read_json, read_weights
+from staa_cli.models.checkpoints import find_weights, fit, read_json, read_weights, refuse_adapter
 from staa_cli.models.dialects import State
 from staa_cli.models.families import FAMILIES, Family, family_of_config, family_of_state
 from staa_cli.models.heads import output_of
 from staa_cli.models.hub import Announce, fetch, revision_of
 from staa_cli.models.labels import labels_from_config, placeholder_labels
+from staa_cli.models.layers import pair
 from staa_cli.models.names import HUB, TIMM
-from staa_cli.models.preprocess import processor_input
+from staa_cli.models.prefixes import unwrapped
+from staa_cli.models.processors import read_processor
 from staa_cli.registry import did_you_mean
-from staa_cli.schema import ModelInfo, ModelInput, Output
+from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput, Output
 
 Opened = tuple[nn.Module, ModelInfo]
-
-_PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
 
 
 def architectures(pattern: str = "*") -> list[str]:
@@ -154,7 +154,10 @@ class Examined:
     """All tensors under our names."""
     left_out: tuple[str, ...]
     """Names of tensors that have no part in a decision."""
+    unwrapping: str
+    """What was done to the tensors' names, for a refusal; empty where nothing was."""
     input: ModelInput
+    layout: AttentionLayout
     labels: tuple[str, ...]
     output: Output
     note: str
@@ -166,6 +169,7 @@ def examine_folder(folder: Path, arch: str | None) -> Examined:
     Raises:
         CheckpointError: it is none, or of no supported family.
     """
+    refuse_adapter(folder, sorted(file.name for file in folder.iterdir()))
     if not (folder / "config.json").is_file():
         raise CheckpointError(
             f"{folder} has no config.json", "give a folder as Hugging Face saves it, or one file"
@@ -173,15 +177,45 @@ def examine_folder(folder: Path, arch: str | None) -> Examined:
     config = read_json(folder / "config.json")
     family = family_of_config(config) if arch is None else family_of_arch(arch)
     found = _examine(folder, find_weights(folder), family, arch, config)
-    given, declared = found.input, config.get("num_frames", found.input.frames)
-    processor = next((folder / n for n in _PROCESSORS if (folder / n).is_file()), None)
-    if processor is not None:
-        given = processor_input(read_json(processor), given)
-    note = found.note
-    if declared != given.frames:
-        note = f"config.json says {declared} frames, the weights {given.frames}: the weights hold"
+    notes, declared = [found.note], config.get("num_frames", found.input.frames)
+    if declared != found.input.frames:
+        frames = found.input.frames
+        notes = [f"config.json says {declared} frames, the weights {frames}: the weights hold"]
+    processors = FAMILIES.get(family).processors
+    if processors is not None:
+        given, note = read_processor(folder, processors, found.input)
+        found, stretched = _cropped(found, given)
+        notes += [note, stretched]
     labels = labels_from_config(config, found.labels)
-    return replace(found, input=given, labels=labels, note=note)
+    return replace(found, labels=labels, note="; ".join(filter(None, notes)))
+
+
+def _cropped(found: Examined, given: ModelInput) -> tuple[Examined, str]:
+    """A checkpoint whose pictures come as its processor makes them, and what to say of that.
+
+    Raises:
+        CheckpointError: the model does not take pictures of that size.
+    """
+    own, wanted, layout = found.input.size, given.size, found.layout
+    if own == wanted:
+        return replace(found, input=given), ""
+    made = f"the processor's crop_size, or size without a crop, makes pictures of {_told(wanted)}"
+    sizes = f"{made}, the weights are for {_told(own)}"
+    patch = own[0] // layout.grid[1]
+    if not FAMILIES.get(found.family).any_crop:
+        raise CheckpointError(
+            f"{found.path}: {sizes}, and a {found.family} takes no others",
+            "make it the image_size of config.json",
+        )
+    if any(side % patch for side in wanted):
+        raise CheckpointError(f"{found.path}: {made}, which do not divide into patches of {patch}")
+    layout = replace(layout, grid=(layout.grid[0], wanted[0] // patch, wanted[1] // patch))
+    note = f"{sizes}: its positions are stretched or go on"
+    return replace(found, input=given, layout=layout), note
+
+
+def _told(size: tuple[int, int]) -> str:
+    return f"{size[1]} x {size[0]}"
 
 
 def files_of(name: str) -> tuple[Path, ...]:
@@ -209,12 +243,19 @@ def _examine(
     arch: str | None,
     config: Mapping[str, Any] | None,
 ) -> Examined:
-    tensors = read_weights(files)
-    family_name = family_name or family_of_state(tensors, str(path))
+    # Shards are one model; an encoder and its probe were saved apart, each in its own wrapping.
+    parts = [files] if config is not None else [(file,) for file in files]
+    opened = [unwrapped(read_weights(part), family_name) for part in parts]
+    tensors = {name: tensor for part in opened for name, tensor in part.tensors.items()}
+    unwrapping = "".join(part.told for part in opened)
+    family_name = family_name or family_of_state(tensors, str(path), unwrapping)
     family = FAMILIES.get(family_name)
     left_out = tuple(name for name in tensors if name.startswith(family.left_out or ("\0",)))
     state = family.convert({n: tensor for n, tensor in tensors.items() if n not in left_out})
-    build, arguments = _recipe(family, state, arch, config)
+    try:
+        build, arguments = _recipe(family, state, arch, config)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error.cause}{unwrapping}", error.hint) from error
     if config is None:
         arguments = {**arguments, **family.from_dialect(tensors)}
     module = _build(build, arguments)
@@ -227,7 +268,9 @@ def _examine(
         arguments=arguments,
         module=module,
         state=state,
-        left_out=left_out,
+        left_out=(*left_out, *(name for part in opened for name in part.left_out)),
+        unwrapping=unwrapping,
+        layout=module.layout(),
         input=family.input(module),
         labels=family.labels(module) or placeholder_labels(module.num_classes, output),
         output=output,
@@ -236,7 +279,7 @@ def _examine(
 
 
 def _load(found: Examined) -> Opened:
-    fit(found.module, found.state, str(found.path))
+    fit(found.module, found.state, str(found.path), found.unwrapping)
     return found.module, ModelInfo(
         name=found.path.resolve().name,
         family=found.family,
@@ -245,7 +288,7 @@ def _load(found: Examined) -> Opened:
         licence=found.licence,
         note=found.note,
         input=found.input,
-        layout=found.module.layout(),
+        layout=found.layout,
         labels=found.labels,
         parameters=_parameters(found.module),
         output=found.output,
@@ -269,6 +312,11 @@ def _recipe(
 
 def _build(build: Callable[..., nn.Module], arguments: dict[str, Any]) -> Any:
     """A module without memory behind its parameters: the checkpoint brings that."""
+    patch = arguments.get("patch_size", 1)
+    if any(side % patch for side in pair(arguments.get("img_size", patch))):
+        raise CheckpointError(
+            f"pictures of {arguments['img_size']} pixels do not divide into patches of {patch}"
+        )
     try:
         with torch.device("meta"):
             return build(**arguments)

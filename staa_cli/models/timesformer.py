@@ -34,15 +34,16 @@ class Block(nn.Module):
         eps: float,
         attn_drop: float = 0.0,
         drop_path: float = 0.0,
+        qkv_bias: bool = True,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=eps)
-        self.attn = TapAttention(dim, num_heads=num_heads, qkv_bias=True, attn_drop=attn_drop)
+        self.attn = TapAttention(dim, num_heads=num_heads, qkv_bias=qkv_bias, attn_drop=attn_drop)
         self.divided = divided
         if divided:
             self.temporal_norm1 = nn.LayerNorm(dim, eps=eps)
             self.temporal_attn = TapAttention(
-                dim, num_heads=num_heads, qkv_bias=True, attn_drop=attn_drop
+                dim, num_heads=num_heads, qkv_bias=qkv_bias, attn_drop=attn_drop
             )
             self.temporal_fc = nn.Linear(dim, dim)
         self.norm2 = nn.LayerNorm(dim, eps=eps)
@@ -93,6 +94,7 @@ class TimeSformer(nn.Module):
         eps: of every LayerNorm.
         attn_drop: dropout on attention weights while training.
         drop_path: stochastic depth of the last block while training.
+        qkv_bias: whether queries, keys, and values have a bias.
     """
 
     any_size = True
@@ -113,6 +115,7 @@ class TimeSformer(nn.Module):
         eps: float = 1e-6,
         attn_drop: float = 0.0,
         drop_path: float = 0.0,
+        qkv_bias: bool = True,
     ) -> None:
         super().__init__()
         self.attention_type = attention_type
@@ -134,7 +137,8 @@ class TimeSformer(nn.Module):
         divided = attention_type == "divided_space_time"
         rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, divided, eps, attn_drop, rate) for rate in rates
+            Block(embed_dim, num_heads, mlp_ratio, divided, eps, attn_drop, rate, qkv_bias)
+            for rate in rates
         )
         self.norm = TapNorm(embed_dim, eps=eps)
         self.head = nn.Linear(embed_dim, num_classes) if num_classes else nn.Identity()
@@ -208,8 +212,8 @@ class TimeSformer(nn.Module):
         return torch.cat([cls_token, patches], dim=1) + self._positions(grid)
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
-        if grid == self.grid_size:
-            return self.pos_embed
+        if grid[0] * grid[1] == self.grid_size[0] * self.grid_size[1]:
+            return self.pos_embed  # the published code counts places, whatever their shape
         # Nearest, as the published code does it.
         table = self.pos_embed[:, 1:].reshape(1, *self.grid_size, -1).permute(0, 3, 1, 2)
         table = F.interpolate(table, size=grid, mode="nearest").flatten(2).transpose(1, 2)

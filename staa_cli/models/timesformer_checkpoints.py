@@ -12,6 +12,7 @@ from staa_cli.errors import CheckpointError
 from staa_cli.models.dialects import (
     HUGGING_FACE,
     State,
+    biased,
     count_blocks,
     count_classes,
     heads_of,
@@ -77,6 +78,7 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "num_frames": whole(config, "num_frames", 8),
         "attention_type": one_of(config, "attention_type", _TYPES),
         "eps": config.get("layer_norm_eps", 1e-6),
+        "qkv_bias": one_of(config, "qkv_bias", [True, False]),
     }
 
 
@@ -88,6 +90,7 @@ def from_state(state: State) -> dict[str, Any]:
     """
     width = state["cls_token"].shape[-1]
     return {
+        "qkv_bias": biased(state),
         "embed_dim": width,
         "depth": count_blocks(state),
         "num_heads": heads_of(width),
@@ -156,5 +159,7 @@ FAMILIES.register("timesformer")(
         measured=measured,
         build=TimeSformer,
         input=published_input,
+        processors=("VideoMAEImageProcessor", "TimesformerVideoProcessor"),
+        any_crop=True,
     )
 )

@@ -22,6 +22,7 @@ from staa_cli.models.layers import (
     TubeletEmbed,
     create,
     init_linear,
+    pair,
 )
 from staa_cli.schema import AttentionLayout
 
@@ -32,7 +33,7 @@ class VideoMAE(nn.Module):
     """Normalised float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
-        img_size: height and width in pixels.
+        img_size: height and width in pixels, one number where they are the same.
         patch_size: side of a patch in pixels.
         tubelet_size: frames a token.
         num_classes: width of the head.
@@ -47,11 +48,12 @@ class VideoMAE(nn.Module):
         eps: of the blocks' LayerNorms, and of the last one where the head reads token 0.
         fc_eps: of the norm after the mean.
         init_values: first value of the layer scale; None for none.
+        qkv_bias: whether queries, keys, and values have a bias.
     """
 
     def __init__(
         self,
-        img_size: int = 224,
+        img_size: int | tuple[int, int] = 224,
         patch_size: int = 16,
         tubelet_size: int = 2,
         num_classes: int = 400,
@@ -66,13 +68,14 @@ class VideoMAE(nn.Module):
         eps: float = 1e-6,
         fc_eps: float = 1e-6,
         init_values: float | None = None,
+        qkv_bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_frames, self.num_classes, self.embed_dim = num_frames, num_classes, embed_dim
         self.tubelet_size, self.patch_size = tubelet_size, patch_size
         self.pooling, self.positions = pooling, positions
-        side = img_size // patch_size
-        self.grid_size = (num_frames // tubelet_size, side, side)
+        height, width = pair(img_size)
+        self.grid_size = (num_frames // tubelet_size, height // patch_size, width // patch_size)
         if stem == "conv" and tubelet_size != 1:
             raise ValueError(f"a conv stem sees one frame at a time, not {tubelet_size}")
         self.patch_embed = (
@@ -81,7 +84,7 @@ class VideoMAE(nn.Module):
             else TubeletEmbed(tubelet_size, patch_size, embed_dim)
         )
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, eps, init_values=init_values)
+            Block(embed_dim, num_heads, mlp_ratio, eps, init_values=init_values, qkv_bias=qkv_bias)
             for _ in range(depth)
         )
         if pooling == "mean":
@@ -129,9 +132,9 @@ class VideoMAE(nn.Module):
         Raises:
             ValueError: the picture has another size than the table of positions.
         """
-        side = self.grid_size[1] * self.patch_size
-        if corner is None and tuple(x.shape[-2:]) != (side, side):
-            raise ValueError(f"pictures must be {side} x {side}, not {tuple(x.shape[-2:])}")
+        size = tuple(length * self.patch_size for length in self.grid_size[1:])
+        if corner is None and tuple(x.shape[-2:]) != size:
+            raise ValueError(f"pictures must be {size[0]} x {size[1]}, not {tuple(x.shape[-2:])}")
         tokens = self._embed(x) + self._positions(x, corner or (0, 0))
         for block in self.blocks:
             tokens = block(tokens)

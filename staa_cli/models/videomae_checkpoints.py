@@ -12,12 +12,15 @@ from staa_cli.models.dialects import (
     HEADS,
     HUGGING_FACE,
     State,
+    biased,
     count_blocks,
     count_classes,
     fuse_qkv,
     heads_of,
     one_of,
+    one_side,
     rename,
+    sides,
     whole,
 )
 from staa_cli.models.families import FAMILIES, Family
@@ -34,6 +37,7 @@ _RENAMES = (
 _DECODER = ("decoder.", "encoder_to_decoder.", "mask_token")
 _HEADS = {**HEADS, 1408: 16}
 _STEM = "patch_embed.proj.weight"
+_EITHER = (True, False)
 _QKV, _BIAS = "blocks.0.attn.qkv.weight", "blocks.0.attn.qkv.bias"
 
 _STRIDE, _RATE = 4, 30.0
@@ -76,8 +80,8 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
     one_of(config, "hidden_act", ["gelu"])
     width = whole(config, "hidden_size", 768)
     return {
-        "img_size": whole(config, "image_size", 224),
-        "patch_size": whole(config, "patch_size", 16),
+        "img_size": sides(config, "image_size", 224),
+        "patch_size": one_side(config, "patch_size", 16),
         "tubelet_size": whole(config, "tubelet_size", 2),
         "embed_dim": width,
         "depth": whole(config, "num_hidden_layers", 12),
@@ -86,6 +90,8 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "num_frames": whole(config, "num_frames", 16),
         "eps": config.get("layer_norm_eps", 1e-12),
         "fc_eps": 1e-5,
+        # Its name at first, which transformers still reads.
+        "qkv_bias": one_of(config, "qkv_bias" if "qkv_bias" in config else "qv_bias", _EITHER),
     }
 
 
@@ -94,8 +100,8 @@ def _from_second_version(config: Mapping[str, Any]) -> dict[str, Any]:
     one_of(config, "use_learnable_pos_emb", [False])
     eps = config.get("layer_norm_eps", 1e-6)
     return {
-        "img_size": whole(config, "img_size", 224),
-        "patch_size": whole(config, "patch_size", 16),
+        "img_size": sides(config, "img_size", 224),
+        "patch_size": one_side(config, "patch_size", 16),
         "tubelet_size": whole(config, "tubelet_size", 2),
         "embed_dim": whole(config, "embed_dim", 768),
         "depth": whole(config, "depth", 12),
@@ -104,6 +110,7 @@ def _from_second_version(config: Mapping[str, Any]) -> dict[str, Any]:
         "num_frames": whole(config, "num_frames", 16),
         "eps": eps,
         "fc_eps": eps,
+        "qkv_bias": one_of(config, "qkv_bias", _EITHER),
     }
 
 
@@ -120,6 +127,7 @@ def from_state(state: State) -> dict[str, Any]:
         **({"num_frames": _UMT_FRAMES} if tubelet == 1 else {}),
         "embed_dim": width,
         "depth": count_blocks(state),
+        "qkv_bias": biased(state),
         "num_heads": heads_of(width, _HEADS),
         "mlp_ratio": state["blocks.0.mlp.fc1.weight"].shape[0] / width,
         **measured(state),
@@ -149,15 +157,15 @@ def published_input(model: VideoMAE) -> ModelInput:
         stride, rate = 1, model.num_frames / _UMT_SPAN_S
     if model.num_classes == _SSV2_CLASSES:
         stride, rate = 1, model.num_frames / _SSV2_SPAN_S
-    side = model.grid_size[1] * model.patch_size
+    height, width = (length * model.patch_size for length in model.grid_size[1:])
     return ModelInput(
         frames=model.num_frames,
-        size=(side, side),
+        size=(height, width),
         stride=stride,
         rate=rate,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
-        resize=side,
+        resize=max(height, width),
     )
 
 
@@ -172,6 +180,7 @@ FAMILIES.register("videomae")(
         measured=measured,
         build=VideoMAE,
         input=published_input,
+        processors=("VideoMAEImageProcessor", "VideoMAEVideoProcessor"),
         left_out=_DECODER,
     )
 )

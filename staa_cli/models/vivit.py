@@ -5,6 +5,7 @@ Joint attention over tubelets behind a class token, with one learned table of po
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from timm.layers.activations import GELUTanh
 from timm.models import register_model
 from torch import Tensor, nn
 
-from staa_cli.models.layers import Block, TapNorm, TubeletEmbed, create
+from staa_cli.models.layers import Block, TapNorm, TubeletEmbed, create, pair
 from staa_cli.schema import AttentionLayout
 
 
@@ -21,7 +22,8 @@ class ViViT(nn.Module):
     """Normalised float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
-        img_size: height and width in pixels that the position table is for.
+        img_size: height and width in pixels that the position table is for, one number where
+            they are the same.
         patch_size: side of a patch in pixels.
         tubelet_size: frames a token.
         num_classes: width of the head.
@@ -31,6 +33,7 @@ class ViViT(nn.Module):
         mlp_ratio: hidden width of the MLP, of D.
         num_frames: T that the position table is for.
         eps: of every LayerNorm.
+        qkv_bias: whether queries, keys, and values have a bias.
     """
 
     any_size = True
@@ -38,7 +41,7 @@ class ViViT(nn.Module):
 
     def __init__(
         self,
-        img_size: int = 224,
+        img_size: int | tuple[int, int] = 224,
         patch_size: int = 16,
         tubelet_size: int = 2,
         num_classes: int = 400,
@@ -48,19 +51,21 @@ class ViViT(nn.Module):
         mlp_ratio: float = 4.0,
         num_frames: int = 32,
         eps: float = 1e-6,
+        qkv_bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_frames, self.num_classes, self.embed_dim = num_frames, num_classes, embed_dim
         self.tubelet_size, self.patch_size = tubelet_size, patch_size
-        side = img_size // patch_size
-        self.grid_size = (num_frames // tubelet_size, side, side)
+        height, width = pair(img_size)
+        self.grid_size = (num_frames // tubelet_size, height // patch_size, width // patch_size)
         self.patch_embed = TubeletEmbed(tubelet_size, patch_size, embed_dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
-        places = self.grid_size[0] * side * side
+        places = math.prod(self.grid_size)
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + places, embed_dim))
         # The published weights were trained with this approximation; the exact one is off by 2e-4.
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, eps, GELUTanh) for _ in range(depth)
+            Block(embed_dim, num_heads, mlp_ratio, eps, GELUTanh, qkv_bias=qkv_bias)
+            for _ in range(depth)
         )
         self.norm = TapNorm(embed_dim, eps=eps)
         self.head = nn.Linear(embed_dim, num_classes)

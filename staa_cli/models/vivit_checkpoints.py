@@ -11,12 +11,14 @@ from staa_cli.errors import CheckpointError
 from staa_cli.models.dialects import (
     HUGGING_FACE,
     State,
+    biased,
     count_blocks,
     count_classes,
     fuse_qkv,
     heads_of,
     one_of,
     rename,
+    sides,
     whole,
 )
 from staa_cli.models.families import FAMILIES, Family
@@ -61,7 +63,7 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
     tubelet, patch = _tubelet(config.get("tubelet_size", [2, 16, 16]))
     width = whole(config, "hidden_size", 768)
     return {
-        "img_size": whole(config, "image_size", 224),
+        "img_size": sides(config, "image_size", 224),
         "patch_size": patch,
         "tubelet_size": tubelet,
         "embed_dim": width,
@@ -70,6 +72,7 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "mlp_ratio": whole(config, "intermediate_size", 3072) / width,
         "num_frames": whole(config, "num_frames", 32),
         "eps": config.get("layer_norm_eps", 1e-6),
+        "qkv_bias": one_of(config, "qkv_bias", [True, False]),
     }
 
 
@@ -98,6 +101,7 @@ def from_state(state: State) -> dict[str, Any]:
         "tubelet_size": tubelet,
         "embed_dim": width,
         "depth": count_blocks(state),
+        "qkv_bias": biased(state),
         "num_heads": heads_of(width),
         "mlp_ratio": state["blocks.0.mlp.fc1.weight"].shape[0] / width,
         "num_frames": steps * tubelet,
@@ -116,15 +120,15 @@ def measured(state: State) -> dict[str, Any]:
 
 def published_input(model: ViViT) -> ModelInput:
     """What a model expects, by the paper: every second frame, colours from -1 to 1."""
-    side = model.grid_size[1] * model.patch_size
+    height, width = (length * model.patch_size for length in model.grid_size[1:])
     return ModelInput(
         frames=model.num_frames,
-        size=(side, side),
+        size=(height, width),
         stride=2,
         rate=30.0,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
-        resize=round(side * 256 / 224),
+        resize=round(max(height, width) * 256 / 224),
     )
 
 
@@ -139,5 +143,6 @@ FAMILIES.register("vivit")(
         measured=measured,
         build=ViViT,
         input=published_input,
+        processors=("VivitImageProcessor", "VivitVideoProcessor"),
     )
 )

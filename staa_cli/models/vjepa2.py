@@ -91,6 +91,7 @@ class VJEPA2(nn.Module):
         pooler_heads: heads a layer of the pooler; those of the encoder where None.
         eps: of the encoder's LayerNorms.
         pooler_eps: of the pooler's.
+        qkv_bias: whether the encoder's queries, keys, and values have a bias.
     """
 
     any_size = True
@@ -111,6 +112,7 @@ class VJEPA2(nn.Module):
         pooler_heads: int | None = None,
         eps: float = 1e-6,
         pooler_eps: float = 1e-6,
+        qkv_bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_frames, self.num_classes, self.embed_dim = num_frames, num_classes, embed_dim
@@ -120,7 +122,7 @@ class VJEPA2(nn.Module):
         self.grid_size = (num_frames // tubelet_size, side, side)
         self.patch_embed = TubeletEmbed(tubelet_size, patch_size, embed_dim)
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, eps) for _ in range(depth)
+            Block(embed_dim, num_heads, mlp_ratio, eps, qkv_bias=qkv_bias) for _ in range(depth)
         )
         self.norm = TapNorm(embed_dim, eps=eps)
         self.pooler = AttentivePooler(

@@ -12,6 +12,7 @@ from torch import Tensor
 from staa_cli.errors import CheckpointError
 from staa_cli.models.dialects import (
     State,
+    biased,
     count_blocks,
     count_classes,
     fuse_qkv,
@@ -101,7 +102,6 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
         CheckpointError: it asks for something that VJEPA2 does not have.
     """
     one_of(config, "hidden_act", ["gelu"])
-    one_of(config, "qkv_bias", [True])
     eps = config.get("layer_norm_eps", 1e-6)
     return {
         "img_size": whole(config, "crop_size", 256),
@@ -115,6 +115,7 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "pooler_depth": config.get("num_pooler_layers", 3),
         "eps": eps,
         "pooler_eps": eps,
+        "qkv_bias": one_of(config, "qkv_bias", [True, False]),
     }
 
 
@@ -132,6 +133,7 @@ def from_state(state: State) -> dict[str, Any]:
         "tubelet_size": tubelet,
         "embed_dim": width,
         "depth": count_blocks(state),
+        "qkv_bias": biased(state),
         "num_heads": heads_of(width, _HEADS),
         "mlp_ratio": state["blocks.0.mlp.fc1.weight"].shape[0] / width,
         "pooler_depth": 1 + max((int(m[1]) for m in found if m), default=-1),
@@ -192,6 +194,9 @@ FAMILIES.register("vjepa2")(
         measured=measured,
         build=VJEPA2,
         input=published_input,
+        processors=("VJEPA2VideoProcessor", "VJEPA2VideoProcessor"),
+        any_crop=True,
+        marks=("blocks.0.", "pooler.query_tokens"),
         left_out=("predictor.", "vjepa2.predictor."),
     )
 )

@@ -12,7 +12,7 @@ from staa_cli.render.heat import Draw, HeatField, view
 from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, Layer, blend
 from staa_cli.render.layout import Box, font_size, plan
 from staa_cli.render.text import measure
-from staa_cli.schema import Explanation
+from staa_cli.schema import Explanation, Float32
 
 if TYPE_CHECKING:
     from staa_cli.config import RenderSettings
@@ -43,6 +43,13 @@ class Painter:
         self._explanation, self._settings = explanation, settings
         self._whole = Box(0, 0, width + width % 2, height + height % 2)
         self._crop = crop_box(explanation.maps.box, width, height)
+        # What of the crop is not padding around the picture.
+        self._seen = Box(
+            max(self._crop.left, 0),
+            max(self._crop.top, 0),
+            min(self._crop.right, self._whole.width),
+            min(self._crop.bottom, self._whole.height),
+        )
         self._field = HeatField(explanation, settings.scale)
         self._texts = strips.texts_of(explanation, self._field.ceiling_text())
         self.layout = plan(self.size, font_size(*self.size), self._texts, measure)
@@ -80,12 +87,26 @@ class Painter:
         canvas = self._background(picture)
         shown = canvas.part(self.size[0] - self._whole.width, 0, *self.size)
         self._frame_crop(shown)
-        brushes.heat(shown.part(*self._crop), self._field.at(time_s))
+        self._heat(shown, brushes.heat, self._field.at(time_s))
         for layer in brushes.layers:
             layer.over(canvas)
         if brushes.playhead:
             brushes.playhead.draw(canvas, time_s)
         return canvas
+
+    def _heat(self, picture: Canvas, draw: Draw, levels: Float32) -> None:
+        """Levels [h, w] over the crop; what of it is padding has no place in the picture."""
+        crop, seen = self._crop, picture.part(*self._seen)
+        if self._seen == crop:
+            draw(seen, levels)
+            return
+        padded = Canvas.black(crop.width, crop.height)
+        inner = padded.part(*strips.within(self._seen, crop))
+        for plane, part in zip(inner, seen, strict=True):
+            plane[:] = part
+        draw(padded, levels)
+        for plane, part in zip(seen, inner, strict=True):
+            plane[:] = part
 
     def _background(self, picture: Canvas) -> Canvas:
         if self._settings.view == "map":
@@ -94,9 +115,9 @@ class Painter:
         return Canvas(*(np.tile(plane, (1, copies)) for plane in picture))
 
     def _frame_crop(self, picture: Canvas) -> None:
-        for margin in margins(self._whole, self._crop):
+        for margin in margins(self._whole, self._seen):
             _dim(picture.part(*margin))
-        for line in hairlines(self._whole, self._crop, max(1, self._whole.height // 540)):
+        for line in hairlines(self._whole, self._seen, max(1, self._whole.height // 540)):
             blend(picture.y[line.top : line.bottom, line.left : line.right], *_HAIRLINE)
 
     def _dress(self, hd: bool) -> _Brushes:

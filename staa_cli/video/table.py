@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from staa_cli.errors import VideoError
 from staa_cli.video.source import fraction, open_video, packets, signature
-from staa_cli.video.timestamps import show_times
+from staa_cli.video.timestamps import LONGEST, show_times
 
 _HEAD = 8
 # Codecs of which packets tell the frames, and whose decoders can begin at any key frame. Others
@@ -195,7 +195,9 @@ def _listed(entries: list[_Entry], head: list[int | None], clock: _Clock) -> Fra
         return None
     # What stands before the first picture that decodes is never shown.
     ticks = sorted(pts for pts in stamps if pts >= first)
-    if ticks[: len(head)] != head or (clock.reordered and _only_decoding_times(entries)):
+    if ticks[: len(head)] != head or ticks[-1] - ticks[0] >= LONGEST:
+        return None
+    if clock.reordered and _only_decoding_times(entries):
         return None
     # MPEG streams have no index: their demuxer looks for times of decoding.
     late = clock.container in ("mpegts", "mpeg")

@@ -13,6 +13,8 @@ from staa_cli.schema import Float64
 
 _REORDER = 16
 """Most pictures that a decoder holds back to show them later (H.264, HEVC, and AV1 alike)."""
+LONGEST = 1 << 53
+"""Ticks that a double tells apart; a clock that goes further is damaged, and tells nothing."""
 
 
 class ShowTimes(NamedTuple):
@@ -33,16 +35,18 @@ def show_times(stamps: Sequence[int | None], step: int) -> ShowTimes:
     decoder's reordering are the right ones in the wrong order (a tool wrote times of decoding for
     times of showing), so they are sorted; a longer step back is a clock that was set anew, and
     what follows it goes on a frame later. Pictures that share a stamp share the time up to the
-    next one.
+    next one. Where stamps lie absurdly far apart, none is believed.
 
     Args:
         stamps: one a picture, None where the file says nothing.
         step: ticks from picture to picture, where no two stamps tell.
     """
+    told = [stamp for stamp in stamps if stamp is not None]
+    absurd = bool(told) and max(told) - min(told) >= LONGEST
+    if not told or absurd:
+        return ShowTimes(np.arange(len(stamps), dtype=np.int64) * step, 1, absurd)
     times = np.array([np.nan if stamp is None else stamp for stamp in stamps], np.float64)  # [N]
     known = np.flatnonzero(~np.isnan(times))
-    if not len(known):
-        return ShowTimes(np.arange(len(times), dtype=np.int64) * step, 1, False)
     values, usual = times[known], _usual_gap(times[known], step)
     falls = np.diff(values) <= 0
     if falls.any():

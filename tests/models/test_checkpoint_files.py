@@ -16,6 +16,8 @@ from torch import Tensor
 
 from staa_cli.models.checkpoints import read_weights
 from staa_cli.models.timesformer import TimeSformer
+from staa_cli.models.videomae import VideoMAE
+from staa_cli.models.vivit import ViViT
 
 
 @pytest.mark.parametrize(
@@ -28,10 +30,11 @@ from staa_cli.models.timesformer import TimeSformer
         (".pth", lambda s: {"state_dict": {f"module.model.{k}": v for k, v in s.items()}}),
         (".bin", lambda s: s),
         (".pth", lambda s: {"model": s, "step": torch.tensor(5)}),
+        (".pth", lambda s: {"net": s, "acc": 0.9, "optimizer": {"state": {0: {}}}}),
         (".pt", lambda s: {k: v.double()
                            for k, v in s.items()}),
     ],
-    ids=["pyth", "namespace", "deepspeed", "lightning", "bare", "step", "double"],
+    ids=["pyth", "namespace", "deepspeed", "lightning", "bare", "step", "net", "double"],
 )  # fmt: skip
 def test_every_wrapping_of_a_file_gives_the_same_model(
     suffix: str, wrap: Callable[[State], Any], small: TimeSformer, tmp_path: Path, tiny_clip: Tensor
@@ -59,6 +62,27 @@ def test_everything_but_the_heads_comes_from_shapes(kind: Any, stem: Any, tmp_pa
     clip = torch.randn(1, 8, 3, 48, 48)
     with torch.no_grad():
         assert torch.equal(model.forward(clip), built(clip))
+
+
+@pytest.mark.parametrize("family", ["timesformer", "videomae", "vivit"])
+def test_a_file_without_biases_of_attention_is_a_model_without(family: str, tmp_path: Path) -> None:
+    build: Any = {"timesformer": TimeSformer, "videomae": VideoMAE, "vivit": ViViT}[family]
+    sizes = {"tubelet_size": 2} if family != "timesformer" else {}
+    built = build(
+        224,
+        32,
+        **sizes,
+        num_classes=5,
+        embed_dim=384,
+        depth=1,
+        num_heads=6,
+        num_frames=16,
+        qkv_bias=False,
+    ).eval()
+    save_file(built.state_dict(), tmp_path / "w.safetensors")
+    clip = torch.randn(1, 16, 3, 224, 224, generator=torch.Generator().manual_seed(7))
+    with torch.no_grad():
+        assert torch.equal(load(tmp_path / "w.safetensors").forward(clip), built(clip))
 
 
 def test_hugging_faces_names_in_a_file_load_too(hf_folder: MakeFolder, tiny_clip: Tensor) -> None:

@@ -65,10 +65,10 @@ def test_every_layout_of_a_folder_gives_the_same_model(
 
 def test_the_processor_of_a_folder_is_followed(hf_folder: MakeFolder) -> None:
     _, folder = hf_folder()
-    edit_json(folder / "preprocessor_config.json", size=40, image_mean=[0.5] * 3)
-    assert (load(folder).input.resize, load(folder).input.mean) == (40, (0.5, 0.5, 0.5))
-    edit_json(folder / "video_preprocessor_config.json", size={"shortest_edge": 48})
-    assert (load(folder).input.resize, load(folder).input.mean) == (48, (0.45, 0.45, 0.45))
+    edit_json(folder / "preprocessor_config.json", size=40, crop_size=32, image_mean=[0.4] * 3)
+    assert (load(folder).input.resize, load(folder).input.mean) == (40, (0.4, 0.4, 0.4))
+    edit_json(folder / "video_preprocessor_config.json", size={"shortest_edge": 48}, crop_size=32)
+    assert (load(folder).input.resize, load(folder).input.mean) == (48, (0.485, 0.456, 0.406))
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["LABEL_i", "absent"])

@@ -27,7 +27,12 @@ def hub(tmp_path: Path, hf_folder: MakeFolder) -> Iterator[Hub]:
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "README.md").write_text("nothing")
-    with Hub({"org/tiny": folder, "org/empty": empty}).running() as server:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (adapter / name).write_text("{}")
+    folders = {"org/tiny": folder, "org/empty": empty, "org/adapter": adapter}
+    with Hub(folders).running() as server:
         yield server
 
 
@@ -165,3 +170,9 @@ def test_the_command_announces_and_inspects(hub: Hub, tmp_path: Path) -> None:
     assert done.stderr.strip() == f"downloading org/tiny (130 kB) from {hub.url}"
     found = json.loads(done.stdout)
     assert (found["family"], found["fits"], found["classes"]) == ("timesformer", True, 5)
+
+
+def test_an_adapter_is_named_before_anything_is_downloaded(load: Any) -> None:
+    found = load("hf-hub:org/adapter")
+    assert "org/adapter is a PEFT adapter (adapter_config.json)" in found["cause"]
+    assert found["said"] == []

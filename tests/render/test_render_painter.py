@@ -79,6 +79,27 @@ def test_outside_the_crop_there_is_no_colour_and_the_picture_is_dimmed():
     assert changed(before, after)[:, 80:240].all()
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_heat_over_padding_is_cut_off_at_the_pictures_edge(view):
+    """As if the padding were a part of a larger picture, of which only the middle is kept."""
+    maps = np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
+    larger = one_clip(maps, size=(400, 180), box=(0.0, 0.0, 1.0, 1.0))
+    padded = one_clip(maps, size=(320, 180), box=(-40 / 320, 0.0, 360 / 320, 1.0))
+    settings = dataclasses.replace(BARE, view=view)
+    whole = Painter(larger, settings).draw(0, 0.5, planes(400, 180))
+    seen = Painter(padded, settings).draw(0, 0.5, planes(320, 180))
+    np.testing.assert_array_equal(seen.y[:, -320:], whole.y[:, -360:-40])
+    np.testing.assert_array_equal(seen.u[:, -160:], whole.u[:, -180:-20])
+
+
+def test_padding_above_leaves_the_crop_at_the_sides_as_it_is():
+    source = one_clip(np.zeros((8, 8, 8), np.float32), box=(0.25, -0.5, 0.75, 1.5))
+    before = planes(320, 180)
+    after = Painter(source, BARE).draw(0, 0.5, before)
+    assert (after.y[:, :79] < before.y[:, :79]).all()
+    np.testing.assert_array_equal(after.y[:, 80:240], before.y[:, 80:240])
+
+
 def test_the_crops_edge_is_a_hairline_just_outside_of_it():
     source = one_clip(np.zeros((8, 8, 8), np.float32), box=(0.25, 0.0, 0.75, 1.0))
     after = Painter(source, BARE).draw(0, 0.5, planes(320, 180))

@@ -33,6 +33,7 @@ def seconds(stamps: Sequence[int | None], step: int = 10) -> list[float]:
         pytest.param([0, 10, 10, 20, 30], [0, 10, 15, 20, 30], True, id="two share a time"),
         pytest.param([0, 10, 20, 20, 20], [0, 10, 20, 30, 40], True, id="the last three share"),
         pytest.param([5, 5], [5, 15], True, id="all share"),
+        pytest.param([-(1 << 62), 10, 20], [0, 10, 20], True, id="an absurd one"),
         pytest.param([-30, -10, -20, 0], [-30, -20, -10, 0], True, id="before zero"),
     ],
 )  # fmt: skip
