@@ -146,6 +146,7 @@ _PICTURES_FOR = {
 }
 
 TAGS = "-bsf:v h264_metadata=matrix_coefficients"
+CUT = "-ss 0.55 | -c copy"
 SLOWER = "-vf settb=1/90000,setpts=N*N*0.01/TB -vsync passthrough"
 FRAGMENTS = "-movflags frag_keyframe+empty_moov"
 
@@ -180,6 +181,17 @@ STRUCTURES = [
     Case("lookahead.mp4", "-c:v libx264 -preset medium -g 25"),
     Case("slices.mp4", f"{X264} -slices 4 -g 8 -bf 2"),
     Case("no_delay.mp4", f"{X264} -tune zerolatency"),
+    *(
+        Case(f"longer.{e}", f"{words} -g 50 -bf 2", frames=400, size=(96, 64), steady=e == "avi")
+        for e, words in (
+            ("mp4", X264),
+            ("mkv", X264),
+            ("ts", X264),
+            ("avi", X264),
+            ("flv", X264),
+            ("mpg", "-c:v mpeg2video"),
+        )
+    ),
     # streams
     Case("sound_first.mp4", f"-map 1 -map 0 {X264} -bf 2 -c:a aac", sound=True),
     Case("sound_first.mkv", f"-map 1 -map 0 {X264} -bf 2 -c:a aac", sound=True),
@@ -217,6 +229,8 @@ STRUCTURES = [
         "-disposition:v:1 attached_pic",
     ),
     Case("two_sounds.mkv", f"-map 0 -map 1 -map 1 {X264} -c:a:0 libopus -c:a:1 aac", sound=True),
+    Case("timecode.mov", f"{X264} -bf 2 -timecode 01:00:00:00"),
+    Case("hints.mp4", f"{X264} -bf 2 -c:a aac -movflags rtphint", sound=True),
     # the place on the clock
     *(
         Case(f"late{offset}.{e}", f"{X264} -g 10 -bf 2 -output_ts_offset {offset}")
@@ -242,16 +256,39 @@ STRUCTURES = [
     ),
     # parts of a file
     *(
-        Case(f"skipped_start.{e}", f"{X264} -g 10 -bf 2", ("-ss 0.55 | -c copy",))
+        Case(f"skipped_start.{e}", f"{X264} -g 10 -bf 2", (CUT,))
         for e in ("mp4", "mov", "mkv", "nut", "flv")
     ),
-    Case("skipped_start_one_key.mp4", f"{X264} -g 999 -bf 2", ("-ss 0.55 | -c copy",)),
-    Case("skipped_start_hevc.mp4", f"{X265}:keyint=10:bframes=3", ("-ss 0.55 | -c copy",)),
+    Case("skipped_start_one_key.mp4", f"{X264} -g 999 -bf 2", (CUT,)),
+    Case("skipped_start_hevc.mp4", f"{X265}:keyint=10:bframes=3", (CUT,)),
     Case(
         "skipped_start_sound.mp4",
         f"{X264} -g 10 -bf 2 -c:a aac",
-        ("-ss 0.55 | -c copy",),
+        (CUT,),
         sound=True,
+    ),
+    *(
+        Case(f"skipped_open_gop.{e}", f"{X264} -g 10 -bf 3 -x264-params open-gop=1", (CUT,))
+        for e in ("mp4", "mkv", "ts", "flv")
+    ),
+    *(
+        Case(f"skipped_open_gop_hevc.{e}", f"{X265}:keyint=10:bframes=4:open-gop=1", (CUT,))
+        for e in ("mp4", "mkv", "ts")
+    ),
+    *(
+        Case(f"skipped_start_mpeg2.{e}", "-c:v mpeg2video -g 10 -bf 2", (CUT,))
+        for e in ("mpg", "ts", "mkv", "mp4", "m2v")
+    ),
+    *(
+        Case(f"skipped_start_{codec}.{e}", words, (CUT,))
+        for codec, e, words in (
+            ("mpeg4", "avi", "-c:v mpeg4 -g 10 -bf 2"),
+            ("mpeg4", "mp4", "-c:v mpeg4 -g 10 -bf 2"),
+            ("vp9", "webm", f"{VP9} -g 10"),
+            ("av1", "webm", f"{SVT} -g 10"),
+            ("prores", "mov", "-c:v prores_ks"),
+            ("ffv1", "mkv", "-c:v ffv1 -g 10"),
+        )
     ),
     Case("copyts.mkv", f"{X264} -g 10 -bf 2", ("-ss 0.55 -copyts | -c copy",)),
     Case("copyts.mp4", f"{X264} -g 10 -bf 2", ("-ss 0.55 -copyts | -c copy",)),
@@ -276,6 +313,11 @@ STRUCTURES = [
     *(
         Case(f"cut_short.{e}", f"{X264} -g 10 -bf 2", keep=0.6, damaged=True, steady=e == "avi")
         for e in ("mkv", "ts", "avi", "flv", "h264", "nut")
+    ),
+    *(
+        Case(f"cut_at_{share}.{e}", f"{X264} -g 10 -bf 2", keep=share, damaged=True)
+        for share in (0.3, 0.8, 0.95)
+        for e in ("mkv", "ts", "flv", "nut")
     ),
     Case("cut_short.mp4", f"{X264} -g 10 -bf 2 -movflags faststart", keep=0.6, damaged=True),
     Case("cut_short_fragments.mp4", f"{X264} -g 10 -bf 2 {FRAGMENTS}", keep=0.6, damaged=True),
@@ -568,7 +610,7 @@ STRUCTURES = [
         Case(
             f"skipped_start_sound.{e}",
             f"{X264} -g 10 -bf 2 -c:a {codec}",
-            ("-ss 0.55 | -c copy",),
+            (CUT,),
             sound=True,
         )
         for e, codec in (("mkv", "libopus"), ("mov", "pcm_s16le"), ("flv", "aac"))
