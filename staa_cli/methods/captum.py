@@ -47,11 +47,17 @@ def over_tubes(
     """
     numbers = tubes(copies.grid, most).to(copies.clip.device)
     whole = copies.clip.new_ones(1, tube_count(numbers), dtype=torch.float32)
-    found = explainer(captum_attr(), lambda kept: copies.keep(kept[:, numbers])).attribute(
-        whole,
-        baselines=torch.zeros_like(whole),
-        perturbations_per_eval=copies.a_pass,
-        **more,
-    )
+    # Some of Captum's objects refer to themselves and live until the collector comes; the clip and
+    # its copies must not, or they fill a GPU of which the collector knows nothing.
+    asks: list[Ask] = [lambda kept: copies.keep(kept[:, numbers])]
+    try:
+        found = explainer(captum_attr(), lambda kept: asks[0](kept)).attribute(
+            whole,
+            baselines=torch.zeros_like(whole),
+            perturbations_per_eval=copies.a_pass,
+            **more,
+        )
+    finally:
+        asks.clear()
     shared: Tensor = (found[0].float() / numbers.flatten().bincount())[numbers]
     return shared

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import gc
+import weakref
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from staa_cli.errors import UnavailableError, UsageError
 from staa_cli.methods import Options, get_method
+from staa_cli.methods.captum import over_tubes
 from staa_cli.methods.explain import Explained, explain_batch
 from staa_cli.methods.perturbation import (
     Copies,
@@ -391,6 +394,26 @@ def test_memory_does_not_grow_with_the_copies(name: str, monkeypatch: pytest.Mon
         module, LAYOUT, torch.ones(1, 8, 3, 16, 16), get_method(name), Options(samples=80), target=1
     )
     assert module.most == 5
+
+
+@pytest.mark.parametrize("name", ["occlusion", "kernel-shap", "lime"])
+def test_a_clip_is_let_go_without_the_collector(name: str) -> None:
+    """It does not know how much of a GPU a cycle of references keeps, and Captum has cycles."""
+    clip = torch.ones(8, 3, 16, 16)
+    alive = weakref.ref(clip)
+    copies = Copies(Additive(spots()), clip, torch.zeros_like(clip), GRID, target=1)
+    method: Any = get_method(name)
+    gc.disable()
+    try:
+        over_tubes(getattr(method, "explainer", occlusion_of), copies, (2, 2, 2))
+        del clip, copies
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def occlusion_of(attr: Any, ask: Any) -> Any:
+    return attr.FeatureAblation(ask)
 
 
 def test_a_pass_holds_a_copy_at_least_and_more_on_a_gpu() -> None:
