@@ -56,9 +56,12 @@ def test_case(case: Case, tmp_path: Path) -> None:
     _RAN["made"] += 1
     found = tracks(path)
     info = probe(path)
-    missing = _same_pictures(case, info, path, shown(found))
+    pictures, missing = _same_pictures(case, info, path, shown(found))
     _same_times(case, info, shown(found), missing)
-    _same_when_annotated(case, info, tmp_path / "annotated.mp4", shown(found), heard(found))
+    annotated = tmp_path / "annotated.mp4"
+    _same_when_annotated(case, info, annotated, shown(found), heard(found))
+    if _numbered(pictures[0]) and not missing:
+        assert numbers(rgb_by_pyav(annotated, 0)) == numbers(pictures)
 
 
 def test_most_cases_were_made() -> None:
@@ -83,6 +86,9 @@ def _same_times(case: Case, info: VideoInfo, track: Track, missing: list[int]) -
     assert len(times_s) == len(track.times_s)
     assert times_s[0] == info.times_s[0] == 0
     assert rising(info.times_s.tolist())
+    # MP4 says how long until the next packet, which in a variable rate is not the next frame.
+    longest_s = max(_frame_s(case, track), *track.lengths_s, *np.diff(info.times_s))
+    assert 0 < info.duration_s - info.times_s[-1] <= longest_s + MICROSECOND
     if case.steady:
         expected = np.arange(len(times_s)) / float(Fraction(case.rate))
         assert times_s == pytest.approx(expected, abs=MICROSECOND)
@@ -98,8 +104,10 @@ def _same_times(case: Case, info: VideoInfo, track: Track, missing: list[int]) -
         assert times_s[-1] == pytest.approx(np.ptp(told_s), abs=_frame_s(case, track) + MICROSECOND)
 
 
-def _same_pictures(case: Case, info: VideoInfo, path: Path, track: Track) -> list[int]:
-    """Compares what is shown; gives the positions that do not decode."""
+def _same_pictures(
+    case: Case, info: VideoInfo, path: Path, track: Track
+) -> tuple[list[Picture], list[int]]:
+    """Compares what is shown; gives that, and the positions that do not decode."""
     report = DecodeReport()
     everything = range(info.frames)
     pictures = [picture for _, picture in iter_frames(info, everything, report)]
@@ -120,7 +128,7 @@ def _same_pictures(case: Case, info: VideoInfo, path: Path, track: Track) -> lis
     for positions in asked:
         for n, picture in iter_frames(info, positions):
             assert (picture == pictures[n]).all(), f"{n}, asked for {positions}"
-    return report.missing
+    return pictures, report.missing
 
 
 def _alike(case: Case, pictures: list[Picture], truth: list[Picture]) -> None:
