@@ -6,7 +6,7 @@ lists the names that are staa's own, so that the next run may replace them and n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,12 +172,8 @@ def _annotate(
 
 def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanation:
     """Drawing decodes every frame; what it met beyond what sampling met belongs in the report."""
-    if report.sound_left_out is not None:
-        text = (
-            f"the sound ({report.sound_left_out}) cannot be decoded here: the annotated video has "
-            "none"
-        )
-        warnings = (*explanation.warnings, Warning("sound-left-out", text))
+    for code, text in _sound_warnings(report):
+        warnings = (*explanation.warnings, Warning(code, text))
         explanation = replace(explanation, warnings=warnings)
     bad, missing = report.packets_bad, len(report.missing)
     if bad <= explanation.video.packets_bad and not missing:
@@ -189,6 +185,19 @@ def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanati
         f"{missing} frames are not in the annotated video"
     )
     return replace(explanation, video=video, warnings=(*others, Warning("decode-errors", text)))
+
+
+def _sound_warnings(report: DecodeReport) -> Iterator[tuple[str, str]]:
+    """Code and text of what became of the sound."""
+    if report.sound_left_out is not None:
+        yield (
+            "sound-left-out",
+            f"the sound ({report.sound_left_out}) cannot be decoded here: the annotated video has "
+            "none",
+        )
+    if report.sound_packets_bad:
+        text = f"{report.sound_packets_bad} broken packets of the sound were skipped"
+        yield "sound-errors", text
 
 
 def _stills(explanation: Explanation, folder: Path, settings: Settings) -> None:

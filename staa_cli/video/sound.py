@@ -11,7 +11,7 @@ import av
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError, InvalidDataError
 from av.packet import Packet
 
 from staa_cli.video.source import fraction, open_video, packets, sound_of
@@ -80,6 +80,8 @@ class Sound:
         self, source: AudioStream, copied: bool, writer: VideoWriter, start_s: Fraction
     ) -> None:
         self.source, self._writer, self._start_s = source, writer, start_s
+        self.packets_bad = 0
+        """Packets that decode to nothing, or that an MP4 does not take."""
         self._copied = copied
         self._last: int | None = None
         self._end_s = Fraction(-1 << 32)
@@ -96,9 +98,14 @@ class Sound:
         """A packet of the source in; what it gives goes to the file."""
         if self._copied:
             self._copy(packet)
-        else:
-            for frame in _decoded(packet):
-                self._encode(frame)
+            return
+        try:
+            frames = packet.decode()
+        except FFmpegError:
+            self.packets_bad += 1
+            return
+        for frame in cast(list[AudioFrame], frames):
+            self._encode(frame)
 
     def finish(self) -> None:
         """Write what the encoder still holds."""
@@ -119,7 +126,11 @@ class Sound:
         packet.pts -= shift
         packet.dts -= shift
         packet.stream = self._stream
-        self._writer.mux(packet)
+        with self._writer.errors():
+            try:
+                self._writer.container.mux(packet)
+            except (InvalidDataError, ArgumentError):
+                self.packets_bad += 1
 
     def _encode(self, frame: AudioFrame) -> None:
         length_s = Fraction(frame.samples, frame.sample_rate)

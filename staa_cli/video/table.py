@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 
 from staa_cli.errors import VideoError
 from staa_cli.video.source import fraction, open_video, packets, signature
-from staa_cli.video.timestamps import LONGEST, show_times
+from staa_cli.video.timestamps import show_times
 
 _HEAD = 8
+_LONGEST_S = 366 * 86_400
+_EXACT = 1 << 53
+"""Ticks that a double tells apart."""
 # Codecs of which packets tell the frames, and whose decoders can begin at any key frame. Others
 # (GIF, APNG, screen recorders') flag pictures as keys that draw on what was there before.
 _SYNC_CODECS = {
@@ -46,6 +49,8 @@ class DecodeReport:
     """The file ends before its index does."""
     sound_left_out: str | None = None
     """Codec of a sound track that an annotated copy could not take along."""
+    sound_packets_bad: int = 0
+    """Packets of the sound that an annotated copy could not take along."""
 
 
 class Key(NamedTuple):
@@ -161,6 +166,8 @@ class _Clock(NamedTuple):
     time_base: Fraction
     step: int
     """Ticks from frame to frame at the stated rate."""
+    longest: int
+    """Ticks after which a clock is not believed."""
     reordered: bool
     told: bool
     """Packets tell when which frame is shown; otherwise only decoding does."""
@@ -174,7 +181,8 @@ class _Clock(NamedTuple):
         known = stream.codec.intra_only or stream.codec.canonical_name in _SYNC_CODECS
         told = known and container.format.name != "avi"
         reordered = bool(stream.codec_context.has_b_frames)
-        return cls(container.format.name, time_base, step, reordered, told)
+        longest = min(round(_LONGEST_S / time_base), _EXACT)
+        return cls(container.format.name, time_base, step, longest, reordered, told)
 
 
 def _head(path: str) -> list[int | None]:
@@ -195,7 +203,7 @@ def _listed(entries: list[_Entry], head: list[int | None], clock: _Clock) -> Fra
         return None
     # What stands before the first picture that decodes is never shown.
     ticks = sorted(pts for pts in stamps if pts >= first)
-    if ticks[: len(head)] != head or ticks[-1] - ticks[0] >= LONGEST:
+    if ticks[: len(head)] != head or ticks[-1] - ticks[0] > clock.longest:
         return None
     if clock.reordered and _only_decoding_times(entries):
         return None
@@ -232,7 +240,7 @@ def _counted(path: str, entries: list[_Entry], clock: _Clock) -> FrameTable:
         stamps = [None if stamp is None else stamp - late for stamp in dts]
     else:
         stamps = [dts if pts is None else pts for pts, dts in frames]
-    shown = show_times(stamps, clock.step)
+    shown = show_times(stamps, clock.step, clock.longest)
     return FrameTable(
         shown.ticks,
         (),

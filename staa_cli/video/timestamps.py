@@ -13,8 +13,6 @@ from staa_cli.schema import Float64
 
 _REORDER = 16
 """Most pictures that a decoder holds back to show them later (H.264, HEVC, and AV1 alike)."""
-LONGEST = 1 << 53
-"""Ticks that a double tells apart; a clock that goes further is damaged, and tells nothing."""
 
 
 class ShowTimes(NamedTuple):
@@ -28,7 +26,7 @@ class ShowTimes(NamedTuple):
     """Stamps contradicted the order in which the decoder shows the pictures."""
 
 
-def show_times(stamps: Sequence[int | None], step: int) -> ShowTimes:
+def show_times(stamps: Sequence[int | None], step: int, longest: int) -> ShowTimes:
     """Stamps of pictures [N] in the order shown in, times that rise in that order out.
 
     A stamp that is missing lies between its neighbors. Stamps that step back within the reach of a
@@ -40,9 +38,10 @@ def show_times(stamps: Sequence[int | None], step: int) -> ShowTimes:
     Args:
         stamps: one a picture, None where the file says nothing.
         step: ticks from picture to picture, where no two stamps tell.
+        longest: ticks between two stamps above which a clock is damaged.
     """
     told = [stamp for stamp in stamps if stamp is not None]
-    absurd = bool(told) and max(told) - min(told) >= LONGEST
+    absurd = bool(told) and max(told) - min(told) > longest
     if not told or absurd:
         return ShowTimes(np.arange(len(stamps), dtype=np.int64) * step, 1, absurd)
     times = np.array([np.nan if stamp is None else stamp for stamp in stamps], np.float64)  # [N]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from staa_cli.video.reader import all_frames, table_of
 from staa_cli.video.sound import Sound, way_of_sound
 from staa_cli.video.source import open_video, packets, sound_of
 from staa_cli.video.table import DecodeReport, FrameTable, first_frame
-from staa_cli.video.writer import BT709, CLOCK, Colour, Shape, VideoWriter
+from staa_cli.video.writer import BT709, CLOCK, LONGEST_STEP, Colour, Shape, VideoWriter
 
 Draw = Callable[[int, float, YuvPlanes], YuvPlanes]
 _FINEST = 1_000_000
@@ -79,6 +80,7 @@ def annotate(
                 on_frame(index)
         if sound is not None:
             sound.finish()
+            report.sound_packets_bad = sound.packets_bad
         if not done:
             raise VideoError("no frame in it can be decoded")
     report.frames_decoded += len(done)
@@ -87,13 +89,19 @@ def annotate(
 
 def _starts(table: FrameTable) -> tuple[Fraction, list[int]]:
     """A table in, the output's clock and [N + 1] starts on it out, the video's end being last."""
-    ends = np.append(table.ticks, table.ticks[-1] + table.last) - table.ticks[0]
-    if table.time_base.denominator <= _FINEST:
-        return table.time_base, ends.tolist()
-    scale, starts = table.time_base / CLOCK, [0]
-    for end in ends.tolist()[1:]:
+    ends: list[int] = (
+        np.append(table.ticks, table.ticks[-1] + table.last) - table.ticks[0]
+    ).tolist()
+    clock = table.time_base if table.time_base.denominator <= _FINEST else CLOCK
+    longest = max(after - before for before, after in pairwise(ends)) * table.time_base
+    while longest > LONGEST_STEP * clock:  # a camera slept for hours
+        clock *= 2
+    if clock == table.time_base:
+        return clock, ends
+    scale, starts = table.time_base / clock, [0]
+    for end in ends[1:]:
         starts.append(max(round(end * scale), starts[-1] + 1))
-    return CLOCK, starts
+    return clock, starts
 
 
 def _shape(info: VideoInfo, size: tuple[int, int] | None, time_base: Fraction) -> Shape:

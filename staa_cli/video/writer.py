@@ -23,6 +23,12 @@ from staa_cli.files import output_errors
 from staa_cli.schema import Float32, UInt8
 
 CLOCK = Fraction(1, 90_000)
+LONGEST_STEP = (1 << 31) - 1
+"""Ticks from frame to frame that an MP4 can say."""
+_MOST_SIDE = 16_384
+"""Pixels a side that H.264 has levels for."""
+_FRUGAL = 1 << 24
+"""Pixels above which the encoder looks at one picture at a time: each takes 50 MB and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +83,29 @@ class VideoWriter:
         gop: int | None = None,
         repeatable: bool = False,
     ) -> None:
-        # x264's macroblock tree gives other bytes from run to run at some widths (with AVX-512).
-        steady = {"x264-params": "mbtree=0"} if repeatable else {}
-        av.logging.set_level(None)
         self._path = path
         self._durations: dict[int, int] = {}
         self._size = shape.width, shape.height
+        if max(self._size) > _MOST_SIDE:
+            size = f"{shape.width}x{shape.height}"
+            raise OutputError(
+                f"{size} pixels are too many for H.264, which has {_MOST_SIDE} a side",
+                "--no-annotated leaves the annotated video out",
+            )
+        # x264's macroblock tree gives other bytes from run to run at some widths (with AVX-512).
+        params = ["mbtree=0"] if repeatable else []
+        if shape.width * shape.height > _FRUGAL:
+            params += ["rc-lookahead=0", "bframes=0", "ref=1", "subme=0", "threads=1"]
+        av.logging.set_level(None)
         self._time_base = shape.time_base
         with self.errors():
             self.container = av.open(
                 f"file:{path.absolute()}", "w", format="mp4", options={"movflags": "+faststart"}
             )
             self._stream = self.container.add_stream(
-                "libx264", rate=shape.rate, options={"preset": preset, "crf": str(crf), **steady}
+                "libx264",
+                rate=shape.rate,
+                options={"preset": preset, "crf": str(crf), "x264-params": ":".join(params)},
             )
             _set_up(self._stream, shape, gop)
 

@@ -215,3 +215,17 @@ def test_sound_that_changes_its_channels_stays_whole(
     annotate(probe(path), tmp_path / "out.mp4", same)
     seconds, hz = heard(tmp_path / "out.mp4")
     assert (seconds, hz) == (pytest.approx(2.0, abs=0.15), 440)
+
+
+def test_one_broken_packet_of_sound_costs_that_packet(tmp_path: Path) -> None:
+    """In a stream of ADTS frames a broken head is one that the muxer does not take."""
+    path = with_tone(tmp_path / "in.ts", "aac", 48_000)
+    data = bytearray(path.read_bytes())
+    heads = [at for at in range(len(data) - 1) if data[at : at + 2] == b"\xff\xf1"]
+    data[heads[len(heads) // 2] + 2] ^= 0x3C  # its sampling rate becomes a reserved one
+    path.write_bytes(data)
+    report = DecodeReport()
+    annotate(probe(path), tmp_path / "out.mp4", same, report=report)
+    assert probe(tmp_path / "out.mp4").frames == 50
+    assert heard(tmp_path / "out.mp4") == (pytest.approx(2.0, abs=0.15), 440)
+    assert 0 <= report.sound_packets_bad <= 3

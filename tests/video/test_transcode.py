@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -77,6 +79,47 @@ def test_variable_rate_and_stated_duration(tmp_path: Path, ticks: list[int]) -> 
     assert copy.times_s == pytest.approx(np.array(ticks) / 1000, abs=1e-9)
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.duration == pytest.approx(source.duration_s * 1e6, abs=1500)
+
+
+def test_a_camera_that_slept_for_hours(tmp_path: Path) -> None:
+    """MP4 counts the ticks between two frames in 32 bits: 6.6 hours of MPEG's clock."""
+    ticks = [3600 * n + (90_000 * 25_200 if n > 15 else 0) for n in range(30)]
+    clock = Fraction(1, 90_000)
+    path = write_stamped(
+        tmp_path / "x.ts", 30, rate=25, b_frames=0, ticks=ticks, time_base=clock, gop=5
+    )
+    annotate(probe(path), tmp_path / "out.mp4", same)
+    copy = probe(tmp_path / "out.mp4")
+    assert copy.times_s == pytest.approx(np.array(ticks) / 90_000, abs=1e-4)
+    assert [read(p) for _, p in iter_frames(copy, [0, 15, 16, 29])] == [0, 15, 16, 29]
+
+
+def test_a_picture_beyond_the_format_is_told(tmp_path: Path) -> None:
+    tall = np.zeros((16_456, 96, 3), np.uint8)
+    with pytest.raises(OutputError, match="96x16456 pixels are too many") as caught:
+        write_video(tmp_path / "out.mp4", [tall])
+    assert caught.value.hint
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell how much was taken")
+def test_a_huge_picture_takes_memory_for_a_few(tmp_path: Path) -> None:
+    """30 kB of file; x264 alone would hold some 30 of its pictures."""
+    picture = np.zeros((8192, 8192, 3), np.uint8)
+    pictures = (picture for _ in range(12))
+    options = {"deadline": "realtime", "cpu-used": "8"}
+    path = write_stamped(tmp_path / "x.webm", pictures, codec="libvpx-vp9", options=options)
+    code = (
+        "import sys; from pathlib import Path; from staa_cli.memory import peak_memory_bytes;"
+        "from staa_cli.video import annotate, probe;"
+        "annotate(probe(sys.argv[1]), Path(sys.argv[2]), lambda n, t, planes: planes);"
+        "print(peak_memory_bytes())"
+    )
+    line = [sys.executable, "-c", code, str(path), str(tmp_path / "out.mp4")]
+    peak = subprocess.run(line, capture_output=True, check=True, text=True).stdout
+    assert int(peak) < 2e9
+    assert probe(tmp_path / "out.mp4").frames == 12
 
 
 def test_every_frame_is_drawn_on_in_order(stamped: Path, tmp_path: Path) -> None:
