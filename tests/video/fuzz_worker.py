@@ -22,8 +22,6 @@ from staa_cli.errors import OutputError, VideoError
 from staa_cli.video import YuvPlanes, annotate, iter_frames, probe
 
 _ADDRESSES = 6 << 30
-_MOST_DRAWN = 2_000_000
-"""Pixels of a picture that is encoded too: a damaged size can ask for a hundred million."""
 
 
 def main(folder: Path, asked: list[str]) -> None:
@@ -72,9 +70,8 @@ def _read(dice: random.Random, path: Path, output: Path) -> None:
         assert {p.shape for _, p in pictures} == {shape}
     assert (info.times_s[1:] > info.times_s[:-1]).all()
     assert info.duration_s >= info.times_s[-1]  # equal where a float has no room for one frame
-    if info.width * info.height < _MOST_DRAWN:
-        annotate(info, output, unchanged, preset="ultrafast")
-        assert probe(output).frames <= info.frames
+    annotate(info, output, unchanged, preset="ultrafast")
+    assert probe(output).frames <= info.frames
 
 
 def _memory() -> dict[str, int]:
