@@ -11,7 +11,7 @@ import av
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.error import ArgumentError, FFmpegError, InvalidDataError
+from av.error import FFmpegError
 from av.packet import Packet
 
 from staa_cli.video.source import fraction, open_video, packets, sound_of
@@ -129,7 +129,9 @@ class Sound:
         with self._writer.errors():
             try:
                 self._writer.container.mux(packet)
-            except (InvalidDataError, ArgumentError):
+            except FFmpegError as error:
+                if isinstance(error, OSError):  # the disk's
+                    raise
                 self.packets_bad += 1
 
     def _encode(self, frame: AudioFrame) -> None:

@@ -20,7 +20,14 @@ from staa_cli.video.reader import all_frames, table_of
 from staa_cli.video.sound import Sound, way_of_sound
 from staa_cli.video.source import open_video, packets, sound_of
 from staa_cli.video.table import DecodeReport, FrameTable, first_frame
-from staa_cli.video.writer import BT709, CLOCK, LONGEST_STEP, Colour, Shape, VideoWriter
+from staa_cli.video.writer import (
+    BT709,
+    CLOCK,
+    LONGEST_STEP,
+    Colour,
+    Shape,
+    VideoWriter,
+)
 
 Draw = Callable[[int, float, YuvPlanes], YuvPlanes]
 _FINEST = 1_000_000
@@ -93,9 +100,9 @@ def _starts(table: FrameTable) -> tuple[Fraction, list[int]]:
         np.append(table.ticks, table.ticks[-1] + table.last) - table.ticks[0]
     ).tolist()
     clock = table.time_base if table.time_base.denominator <= _FINEST else CLOCK
-    longest = max(after - before for before, after in pairwise(ends)) * table.time_base
-    while longest > LONGEST_STEP * clock:  # a camera slept for hours
-        clock *= 2
+    longest_s = max(after - before for before, after in pairwise(ends)) * table.time_base
+    if longest_s * clock.denominator > LONGEST_STEP:  # a camera slept for hours
+        clock = Fraction(1, int(LONGEST_STEP / longest_s))
     if clock == table.time_base:
         return clock, ends
     scale, starts = table.time_base / clock, [0]

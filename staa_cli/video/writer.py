@@ -23,8 +23,8 @@ from staa_cli.files import output_errors
 from staa_cli.schema import Float32, UInt8
 
 CLOCK = Fraction(1, 90_000)
-LONGEST_STEP = (1 << 31) - 1
-"""Ticks from frame to frame that an MP4 can say."""
+LONGEST_STEP = 1 << 30
+"""Ticks from frame to frame that an MP4 can say, a bit to spare for what shifts them."""
 _MOST_SIDE = 16_384
 """Pixels a side that H.264 has levels for."""
 _FRUGAL = 1 << 24
@@ -100,7 +100,14 @@ class VideoWriter:
         self._time_base = shape.time_base
         with self.errors():
             self.container = av.open(
-                f"file:{path.absolute()}", "w", format="mp4", options={"movflags": "+faststart"}
+                f"file:{path.absolute()}",
+                "w",
+                format="mp4",
+                options={
+                    "movflags": "+faststart",
+                    # A finer one of the muxer's choice could count a long step in too many bits.
+                    "video_track_timescale": str(shape.time_base.denominator),
+                },
             )
             self._stream = self.container.add_stream(
                 "libx264",
