@@ -129,7 +129,8 @@ def warnings(
 def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[Warning]:
     if info.packets_bad or missing:
         text = (
-            f"{info.packets_bad} broken packets were skipped, {missing} frames stand in for others"
+            f"{info.packets_bad} damaged packets were skipped or painted over, {missing} frames "
+            "stand in for others"
         )
         yield Warning("decode-errors", text)
     if info.truncated:

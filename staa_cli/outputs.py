@@ -181,8 +181,8 @@ def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanati
     video = replace(explanation.video, packets_bad=max(bad, explanation.video.packets_bad))
     others = [warning for warning in explanation.warnings if warning.code != "decode-errors"]
     text = (
-        f"{video.packets_bad} broken packets were skipped while every frame was read, "
-        f"{missing} frames are not in the annotated video"
+        f"{video.packets_bad} damaged packets were skipped or painted over while every frame was "
+        f"read, {missing} frames are not in the annotated video"
     )
     return replace(explanation, video=video, warnings=(*others, Warning("decode-errors", text)))
 
@@ -196,7 +196,7 @@ def _sound_warnings(report: DecodeReport) -> Iterator[tuple[str, str]]:
             "none",
         )
     if report.sound_packets_bad:
-        text = f"{report.sound_packets_bad} broken packets of the sound were skipped"
+        text = f"{report.sound_packets_bad} damaged packets of the sound were skipped"
         yield "sound-errors", text
 
 

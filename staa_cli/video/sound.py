@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from io import BytesIO
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Literal, cast
 
 import av
@@ -20,8 +21,9 @@ from staa_cli.video.writer import VideoWriter
 _PLAYED = {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}
 """What players expect in an MP4; the format itself holds some more."""
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}
-_AAC_FRAME = 1024
 _EARLY = Fraction(-1, 10)  # an encoder's run-in stands before zero and is wanted
+_SET_BACK_S = Fraction(1, 2)
+"""How far a clock steps back that is set anew; less is its inaccuracy."""
 _TRIED = 64
 """Packets after which sound that does not decode counts as sound that cannot be decoded."""
 
@@ -38,10 +40,27 @@ def way_of_sound(path: str) -> Way:
         source = sound_of(container)
         if source is None or source.codec_context is None or not source.codec_context.sample_rate:
             return "left out"
-        head = list(islice((p for p in packets(container, source) if p.size), _TRIED))
+        found = (packet for packet in packets(container, source) if packet.size)
+        head = list(islice(found, _TRIED))
         if head and source.codec.canonical_name in _PLAYED and _is_held(source, head[0]):
-            return "copied"
+            # An MP4 says once and for all how its sound is to be decoded.
+            kind = _described(head[0])
+            if kind is None or all(_described(packet) == kind for packet in chain(head, found)):
+                return "copied"
         return "encoded" if any(_decoded(packet) for packet in head) else "left out"
+
+
+def _described(packet: Packet[Any]) -> tuple[int, ...] | None:
+    """What an ADTS or MPEG audio head says of rate and channels; None where there is no head.
+
+    ISO/IEC 13818-7, 6.2, and 11172-3, 2.4.1.3: joint stereo comes and goes, and says nothing.
+    """
+    head = bytes(packet)[:4]
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return None
+    if head[1] & 0x06 == 0:  # layer 0 is ADTS
+        return head[1] & 0x08, head[2] & 0xFD, head[3] & 0xC0
+    return head[1] & 0x1E, head[2] & 0x0C, head[3] & 0xC0 == 0xC0
 
 
 def _is_held(source: AudioStream, packet: Packet[Any]) -> bool:
@@ -74,18 +93,27 @@ class Sound:
         copied: as they are; otherwise decoded, and encoded as AAC.
         writer: the file that it goes to, before its first frame.
         start_s: time of the source that becomes zero.
+        shifts_s: for every time that the source's clock is set anew, what is added from then on.
     """
 
     def __init__(
-        self, source: AudioStream, copied: bool, writer: VideoWriter, start_s: Fraction
+        self,
+        source: AudioStream,
+        copied: bool,
+        writer: VideoWriter,
+        start_s: Fraction,
+        shifts_s: Iterable[Fraction] = (),
     ) -> None:
-        self.source, self._writer, self._start_s = source, writer, start_s
+        self.source, self._writer = source, writer
+        self._first_s = self._start_s = start_s
+        self._shifts_s = iter(shifts_s)
+        self._clock_s: Fraction | None = None  # of the source, where the last sound ended
         self.packets_bad = 0
         """Packets that decode to nothing, or that an MP4 does not take."""
         self._copied = copied
         self._last: int | None = None
-        self._end_s = Fraction(-1 << 32)
-        self._heard: tuple[str, str, int] | None = None
+        self._begun_s = self._heard_s = self._end_s = Fraction(-1 << 32)
+        self._shape: tuple[str, str, int] | None = None
         self._resampler = AudioResampler()
         with writer.errors():
             self._stream: Any = (
@@ -113,18 +141,32 @@ class Sound:
             self._flush()
             self._writer.encode(self._stream, None)
 
+    def _placed(self, time_s: Fraction, length_s: Fraction) -> Fraction:
+        """A time of the source in, that of the file out.
+
+        Where the source's clock is set back, sound moves as the picture does; where the picture's
+        does not move, it goes on where it was.
+        """
+        if self._clock_s is not None and time_s < self._clock_s - _SET_BACK_S:
+            shift_s = next(self._shifts_s, None)
+            if shift_s is None:
+                self._start_s += time_s - self._clock_s
+            else:
+                self._start_s = self._first_s - shift_s
+        self._clock_s = time_s + length_s
+        return time_s - self._start_s
+
     def _copy(self, packet: Packet[Any]) -> None:
         if packet.dts is None or packet.pts is None or not packet.size:
             return
         time_base = fraction(packet.time_base) or Fraction(1)
+        length_s = (packet.duration or 0) * time_base
+        shown_s = self._placed(packet.pts * time_base, length_s)
         shift = round(self._start_s / time_base)
-        falls = self._last is not None and packet.dts <= self._last
-        end_s = (packet.pts + (packet.duration or 0)) * time_base - self._start_s
-        if falls or end_s < _EARLY:
+        dts = packet.dts - shift
+        if (self._last is not None and dts <= self._last) or shown_s + length_s < _EARLY:
             return
-        self._last = packet.dts
-        packet.pts -= shift
-        packet.dts -= shift
+        packet.pts, packet.dts, self._last = packet.pts - shift, dts, dts
         packet.stream = self._stream
         with self._writer.errors():
             try:
@@ -138,11 +180,16 @@ class Sound:
         length_s = Fraction(frame.samples, frame.sample_rate)
         start_s = self._end_s
         if frame.pts is not None:
-            start_s = frame.pts * (fraction(frame.time_base) or Fraction(1)) - self._start_s
-        # The encoder takes no time twice; clocks of containers are off by a little.
-        doubled = start_s < self._end_s - Fraction(_AAC_FRAME // 2, frame.sample_rate)
-        if doubled or start_s + length_s < _EARLY:
+            time_s = frame.pts * (fraction(frame.time_base) or Fraction(1))
+            start_s = self._placed(time_s, length_s)
+        if start_s < self._begun_s:  # what was heard is not heard again
+            self._heard_s = self._end_s
+        self._begun_s = start_s
+        late = start_s < max(self._heard_s, self._end_s - _SET_BACK_S)
+        if late or start_s + length_s < _EARLY:
             return
+        # The encoder takes no time twice, and clocks of containers are off by a little.
+        start_s = max(start_s, self._end_s)
         self._end_s = start_s + length_s
         frame.time_base = Fraction(1, frame.sample_rate)
         frame.pts = round(start_s * frame.sample_rate)
@@ -151,12 +198,12 @@ class Sound:
 
     def _resampled(self, frame: AudioFrame) -> list[AudioFrame]:
         """The frame as the encoder wants it; tracks change their rate and channels under way."""
-        heard = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if heard != self._heard:
+        shape = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if shape != self._shape:
             self._flush()
             context = self._stream.codec_context
             self._resampler = AudioResampler(context.format, context.layout, context.sample_rate)
-            self._heard = heard
+            self._shape = shape
         return self._resampler.resample(frame)
 
     def _flush(self) -> None:

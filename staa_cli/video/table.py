@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,6 +80,8 @@ class FrameTable:
     truncated: bool = False
     repaired: bool = False
     """The file's time stamps contradict the order of its frames; see `show_times`."""
+    shifts: tuple[int, ...] = ()
+    """For every time that the file's clock was set anew, what was added to stamps from then on."""
 
     @property
     def times_s(self) -> NDArray[np.float64]:
@@ -207,6 +209,9 @@ def _listed(entries: list[_Entry], head: list[int | None], clock: _Clock) -> Fra
         return None
     if clock.reordered and _only_decoding_times(entries):
         return None
+    decoding = [entry.dts for entry in entries if entry.dts is not None]
+    if any(after < before for before, after in pairwise(decoding)):
+        return None  # the clock was set back: two recordings in one file
     # MPEG streams have no index: their demuxer looks for times of decoding.
     late = clock.container in ("mpegts", "mpeg")
     keys = [(pts, stamps[pts]) for pts in ticks if stamps[pts].key]
@@ -249,6 +254,7 @@ def _counted(path: str, entries: list[_Entry], clock: _Clock) -> FrameTable:
         fit=False,
         packets_bad=report.packets_bad,
         repaired=shown.repaired,
+        shifts=shown.shifts,
     )
 
 

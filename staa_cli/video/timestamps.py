@@ -24,6 +24,8 @@ class ShowTimes(NamedTuple):
     """How many of these ticks are one of the stamps': more than 1 where stamps are shared."""
     repaired: bool
     """Stamps contradicted the order in which the decoder shows the pictures."""
+    shifts: tuple[int, ...] = ()
+    """For every time that the clock was set anew, ticks that were added to stamps from then on."""
 
 
 def show_times(stamps: Sequence[int | None], step: int, longest: int) -> ShowTimes:
@@ -47,16 +49,17 @@ def show_times(stamps: Sequence[int | None], step: int, longest: int) -> ShowTim
     times = np.array([np.nan if stamp is None else stamp for stamp in stamps], np.float64)  # [N]
     known = np.flatnonzero(~np.isnan(times))
     values, usual = times[known], _usual_gap(times[known], step)
-    falls = np.diff(values) <= 0
+    falls, shifts = np.diff(values) <= 0, list[float]()
     if falls.any():
-        values = _sorted(values, usual)
+        values, shifts = _sorted(values, usual)
         values[1:][np.diff(values) <= 0] = np.nan  # shared: told by those around it
         times[known] = values
     times = _filled(times, usual)
     scale = 1
     while len(times) > 1 and np.diff(np.rint(times * scale)).min() <= 0:
         scale *= 10
-    return ShowTimes(np.rint(times * scale).astype(np.int64), scale, bool(falls.any()))
+    ticks = np.rint(times * scale).astype(np.int64)
+    return ShowTimes(ticks, scale, bool(falls.any()), tuple(round(s * scale) for s in shifts))
 
 
 def _usual_gap(values: Float64, step: int) -> float:
@@ -64,13 +67,15 @@ def _usual_gap(values: Float64, step: int) -> float:
     return float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else float(step)
 
 
-def _sorted(values: Float64, usual: float) -> Float64:
-    """Sorted between the places where the clock was set back, and joined there."""
+def _sorted(values: Float64, usual: float) -> tuple[Float64, list[float]]:
+    """Sorted between the places where the clock was set back, and joined there; by how much."""
     cuts = np.flatnonzero(np.diff(values) < -_REORDER * usual) + 1
     parts = [np.sort(part) for part in np.split(values, cuts)]
+    shifts = []
     for before, part in pairwise(parts):
-        part += before[-1] + usual - part[0]
-    return np.concatenate(parts)
+        shifts.append(float(before[-1] + usual - part[0]))
+        part += shifts[-1]
+    return np.concatenate(parts), shifts
 
 
 def _filled(times: Float64, usual: float) -> Float64:

@@ -146,7 +146,9 @@ def _sound(
     if way == "left out":
         report.sound_left_out = info.audio
         return None
-    return Sound(source, way == "copied", writer, int(table.ticks[0]) * table.time_base)
+    start_s = int(table.ticks[0]) * table.time_base
+    shifts_s = [shift * table.time_base for shift in table.shifts]
+    return Sound(source, way == "copied", writer, start_s, shifts_s)
 
 
 def _pictures(

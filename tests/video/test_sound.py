@@ -229,3 +229,53 @@ def test_one_broken_packet_of_sound_costs_that_packet(tmp_path: Path) -> None:
     assert probe(tmp_path / "out.mp4").frames == 50
     assert heard(tmp_path / "out.mp4") == (pytest.approx(2.0, abs=0.15), 440)
     assert 0 <= report.sound_packets_bad <= 3
+
+
+def joined(tmp_path: Path, ffmpeg: Ffmpeg, *parts: tuple[object, ...]) -> Path:
+    """Recordings of two seconds each, one behind the other as bytes: a flash a second, and a tone.
+
+    Every part is words for its sound: (frequency, rate, *more).
+    """
+    flash = "color=black:s=160x120:r=25:d=2,drawbox=t=fill:c=white:enable='between(t,1,1.1)'"
+    data = b""
+    for hz, rate, *more in parts:
+        beep = f"aevalsrc='sin(6.2832*{hz}*t)*between(t,1,1.1)':d=2:s={rate}"
+        source = ("-f", "lavfi", "-i", flash, "-f", "lavfi", "-i", beep, "-c:v", "libx264")
+        ffmpeg(*source, "-bf", 2, "-c:a", "aac", *more, tmp_path / "part.ts")
+        data += (tmp_path / "part.ts").read_bytes()
+    (tmp_path / "joined.ts").write_bytes(data)
+    return tmp_path / "joined.ts"
+
+
+def flashes_and_beeps(path: Path) -> tuple[list[float], list[float]]:
+    """Seconds at which pictures and sound begin to be loud."""
+    info = probe(path)
+    bright = [p.mean() > 128 for _, p in iter_frames(info, range(info.frames))]
+    with av.open(str(path)) as container:
+        frames = [(float(f.time), np.abs(f.to_ndarray()).max()) for f in container.decode(audio=0)]
+    loud = [peak > 0.2 for _, peak in frames]
+    beeps = [frames[n][0] for n in range(1, len(frames)) if loud[n] > loud[n - 1]]
+    flashes = [float(info.times_s[n]) for n in range(1, info.frames) if bright[n] > bright[n - 1]]
+    return flashes, beeps
+
+
+def test_sound_goes_with_the_picture_where_the_clock_is_set_anew(
+    tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    path = joined(tmp_path, ffmpeg, *[(700, 48_000)] * 3)
+    annotate(probe(path), tmp_path / "out.mp4", same, crf=10)
+    flashes, beeps = flashes_and_beeps(tmp_path / "out.mp4")
+    assert flashes == pytest.approx([1, 3, 5], abs=0.05)
+    assert beeps == pytest.approx(flashes, abs=0.1)
+
+
+@pytest.mark.parametrize("second", [(700, 22_050), (700, 48_000, "-ac", 6)])
+def test_aac_that_changes_is_encoded(
+    tmp_path: Path, ffmpeg: Ffmpeg, second: tuple[object, ...]
+) -> None:
+    """An MP4 says once how its AAC is to be decoded."""
+    path = joined(tmp_path, ffmpeg, (700, 48_000), (*second, "-output_ts_offset", 2))
+    annotate(probe(path), tmp_path / "out.mp4", same, crf=10)
+    flashes, beeps = flashes_and_beeps(tmp_path / "out.mp4")
+    assert flashes == pytest.approx([1, 3], abs=0.1)
+    assert beeps == pytest.approx(flashes, abs=0.1)

@@ -206,3 +206,26 @@ def test_a_key_flag_is_believed_of_the_decoder_only(tmp_path: Path, ffmpeg: Ffmp
     assert len(frame_table(str(path)).keys) > 50
     for wanted in ([9], [20, 21, 38], [59], list(range(60))):
         assert [read(p) for _, p in iter_frames(probe(path), wanted)] == wanted
+
+
+@pytest.mark.parametrize("start", [0, 7 * 90_000, 90_000 + 1_800, -90_000])
+def test_two_recordings_in_one_file_are_shown_one_after_the_other(
+    tmp_path: Path, start: int
+) -> None:
+    """Whatever the second one's clock says: earlier, between the first one's frames, or later."""
+    data = b""
+    for part, offset in enumerate((20 * 90_000, 20 * 90_000 + start)):
+        pictures = (stamp(100 * part + number, 160, 120) for number in range(50))
+        ticks = [3600 * number for number in range(50)]
+        path = write_stamped(
+            tmp_path / f"{part}.ts", pictures, rate=25, ticks=ticks, start=offset,
+            time_base=Fraction(1, 90_000), b_frames=0,
+        )  # fmt: skip
+        data += path.read_bytes()
+    (tmp_path / "x.ts").write_bytes(data)
+    info = probe(tmp_path / "x.ts")
+    assert info.frames == 100
+    shown = [read(p) for _, p in iter_frames(info, range(100))]
+    assert shown == [*range(50), *range(100, 150)]
+    assert [read(p) for _, p in iter_frames(info, [3, 49, 50, 88])] == [3, 49, 100, 138]
+    assert (np.diff(info.times_s) > 0).all()

@@ -12,8 +12,8 @@ YEAR = 366 * 86_400 * 1000
 
 
 def seconds(stamps: Sequence[int | None], step: int = 10) -> list[float]:
-    ticks, scale, _ = show_times(stamps, step, YEAR)
-    return [tick / scale for tick in ticks.tolist()]
+    shown = show_times(stamps, step, YEAR)
+    return [tick / shown.scale for tick in shown.ticks.tolist()]
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,11 @@ def test_pictures_that_share_the_smallest_tick_are_told_apart() -> None:
 def test_a_long_pause_stays_where_it_is() -> None:
     """Sorted or not: a gap is no step back."""
     assert seconds([0, 20, 10, 900, 920, 910]) == [0, 10, 20, 900, 910, 920]
+
+
+def test_what_was_added_where_the_clock_was_set_back_is_told() -> None:
+    stamps = [*range(1000, 1400, 10), *range(0, 400, 10), *range(500, 900, 10)]
+    shown = show_times(stamps, 10, YEAR)
+    assert shown.shifts == (1400,)
+    assert shown.ticks[40] == 0 + 1400
+    assert shown.ticks[80] == 500 + 1400
