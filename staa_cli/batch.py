@@ -12,7 +12,7 @@ from staa_cli import facts
 from staa_cli.config import Settings
 from staa_cli.errors import InputError, OutputError, StaaError
 from staa_cli.failures import understood
-from staa_cli.files import sha256_of
+from staa_cli.files import REPORT, sha256_of
 from staa_cli.inputs import Job
 from staa_cli.memory import let_go, ran_out_of_memory
 from staa_cli.methods import candidates
@@ -20,7 +20,7 @@ from staa_cli.models.cards import read_cards
 from staa_cli.models.hub import Announce
 from staa_cli.models.labels import read_labels
 from staa_cli.models.loading import LoadedModel
-from staa_cli.outputs import REPORT, check_free, finished_report, save, wanted_files
+from staa_cli.outputs import check_free, finished_report, save, wanted_files
 from staa_cli.pipeline import check_settings, explain_video, find_target, open_model, plan_clips
 from staa_cli.report import load_report
 from staa_cli.schema import ModelInput, Output

@@ -15,7 +15,7 @@ from staa_cli import __version__, facts
 from staa_cli.attribution import check, most_probable
 from staa_cli.config import Settings
 from staa_cli.errors import UsageError
-from staa_cli.files import atomic_path
+from staa_cli.files import COMPARED, COMPARISON, atomic_path
 from staa_cli.methods import choose_method
 from staa_cli.metrics.statistics import rank_correlation
 from staa_cli.models.loading import LoadedModel
@@ -31,8 +31,6 @@ from staa_cli.pipeline import (
 from staa_cli.report.document import plain, score_key
 from staa_cli.report.files import json_text
 from staa_cli.schema import SCHEMA_VERSION, Faithfulness, Float64
-
-VIDEO, NUMBERS = "compare.mp4", "compare.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,11 +217,11 @@ def check_writable(folder: Path, settings: Settings) -> None:
     Raises:
         OutputError: a file of such a name is there that staa did not write.
     """
-    check_free(folder, _wanted_files(settings), owner=NUMBERS)
+    check_free(folder, _wanted_files(settings), owner=COMPARISON)
 
 
 def _wanted_files(settings: Settings) -> list[str]:
-    return [VIDEO, NUMBERS] if settings.output.annotated else [NUMBERS]
+    return [COMPARED, COMPARISON] if settings.output.annotated else [COMPARISON]
 
 
 def save(
@@ -240,14 +238,14 @@ def save(
     names = _wanted_files(settings)
     check_writable(folder, settings)
     with ExitStack() as both:  # so that the video never stands without the numbers
-        if VIDEO in names:
+        if COMPARED in names:
             _draw(
                 comparison,
-                both.enter_context(atomic_path(folder / VIDEO)),
+                both.enter_context(atomic_path(folder / COMPARED)),
                 settings,
                 on_progress,
             )
-        numbers = both.enter_context(atomic_path(folder / NUMBERS))
+        numbers = both.enter_context(atomic_path(folder / COMPARISON))
         numbers.write_text(json_text(document(comparison)) + "\n", encoding="utf-8")
     return tuple(folder / name for name in names)
 

@@ -12,7 +12,20 @@ from uuid import uuid4
 
 from staa_cli.errors import OutputError
 
+REPORT, COMPARISON = "report.json", "compare.json"
+WRITTEN_VIDEOS = (ANNOTATED, GIF, COMPARED) = ("annotated.mp4", "annotated.gif", "compare.mp4")
+"""What staa writes beside one of those, and could be taken for an input."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_own(path: Path) -> bool:
+    """Whether a JSON file was written by staa: it says so near its head."""
+    try:
+        with path.open("rb") as file:
+            return b'"staa_version"' in file.read(256)
+    except OSError:
+        return False
 
 
 def sha256_of(*paths: Path) -> str:

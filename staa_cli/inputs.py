@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from staa_cli.errors import NothingMatched, UsageError
+from staa_cli.files import COMPARISON, REPORT, WRITTEN_VIDEOS, is_own
 
 _ENDINGS = """
 .3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m2ts .m2v .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts
@@ -55,8 +56,9 @@ def find_jobs(
 ) -> tuple[Job, ...]:
     """Files, folders, and patterns in, jobs out: in the order given, folders and patterns sorted.
 
-    Hidden files, and what lies in the output folder, are left out of folders. A pattern or a folder
-    without a video is a job with a problem: that somebody named it and got nothing must show.
+    Hidden files, what lies in the output folder, and what staa has written beside a report are left
+    out of folders. A pattern or a folder without a video is a job with a problem: that somebody
+    named it and got nothing must show.
 
     Args:
         arguments: as they were typed; one that is no file or folder may be a pattern.
@@ -203,8 +205,10 @@ def _walk(folder: Path, recursive: bool, output_dir: Path) -> Iterator[_Source]:
         inner = (name for name in subfolders if not name.startswith("."))
         subfolders[:] = sorted(name for name in inner if _absolute(Path(here, name)) != output_dir)
         depth = len(Path(here).relative_to(folder).parts)
+        own = any(is_own(Path(here, name)) for name in (REPORT, COMPARISON) if name in names)
         for name in sorted(names):
-            if Path(name).suffix.lower() in VIDEO_ENDINGS and not name.startswith("."):
+            video = Path(name).suffix.lower() in VIDEO_ENDINGS and not name.startswith(".")
+            if video and not (own and name in WRITTEN_VIDEOS):
                 yield _Source(Path(here, name), depth)
         if not recursive:
             break

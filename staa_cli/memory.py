@@ -34,7 +34,10 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return said or no_room or isinstance(error, MemoryError)
 
 
-_SIGNS = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
+_SIGNS = (
+    *("out of memory", "allocate memory", "not enough memory", "alloc_failed"),
+    "failed to map segment",  # a library that finds no room
+)
 
 
 def let_go(error: BaseException) -> None:

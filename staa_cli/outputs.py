@@ -13,17 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from staa_cli.config import OutputSettings, RenderSettings, Settings
 from staa_cli.errors import InputError, OutputError
-from staa_cli.files import atomic_path, output_errors
+from staa_cli.files import ANNOTATED, GIF, REPORT, atomic_path, output_errors
 from staa_cli.report import WRITERS, load_report, write_json
 from staa_cli.schema import Explanation, UInt8, Warning
 
 if TYPE_CHECKING:
     from staa_cli.video import DecodeReport
 
-REPORT = "report.json"
-ANNOTATED = "annotated.mp4"
 STORYBOARD = "storyboard.png"
-GIF = "annotated.gif"
 _MARK = ".staa-writing"
 
 OnProgress = Callable[[str, int, int], None]

@@ -278,3 +278,15 @@ def test_a_list_that_breaks_off_within_a_character_is_a_usage_error(here: Path) 
 def test_a_missing_list_is_a_usage_error(here: Path) -> None:
     with pytest.raises(UsageError, match="--from-file nowhere"):
         read_list("nowhere")
+
+
+def test_what_staa_wrote_among_the_inputs_is_no_input(tmp_path: Path) -> None:
+    """Or the same line again would explain its own annotated videos, one level deeper each time."""
+    for name in ("a.mp4", "a/annotated.mp4", "a/b.mp4", "c/annotated.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"video")
+    (tmp_path / "a" / "report.json").write_text('{\n  "schema_version": 1,\n  "staa_version": "1"}')
+    (tmp_path / "c" / "report.json").write_text('{"somebody": "else"}')
+    jobs = find_jobs([str(tmp_path)], tmp_path, recursive=True)
+    names = [str(job.source.relative_to(tmp_path)) for job in jobs]
+    assert names == ["a.mp4", "a/b.mp4", "c/annotated.mp4"]
