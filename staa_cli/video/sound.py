@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from io import BytesIO
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import Any, Literal, cast
 
 import av
@@ -20,6 +20,8 @@ from staa_cli.video.writer import VideoWriter
 
 _PLAYED = {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}
 """What players expect in an MP4; the format itself holds some more."""
+_HEADED = {"aac", "mp3"}
+"""What may tell its rate and channels in every packet, and so change them."""
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}
 _EARLY = Fraction(-1, 10)  # an encoder's run-in stands before zero and is wanted
 _SET_BACK_S = Fraction(1, 2)
@@ -44,14 +46,15 @@ def way_of_sound(path: str) -> Way:
         head = list(islice(found, _TRIED))
         if head and source.codec.canonical_name in _PLAYED and _is_held(source, head[0]):
             # An MP4 says once and for all how its sound is to be decoded.
-            kind = _described(head[0])
-            if kind is None or all(_described(packet) == kind for packet in chain(head, found)):
+            headed = source.codec.canonical_name in _HEADED
+            kinds = map(_described, chain(head, found)) if headed else ()
+            if all(one == another for one, another in pairwise(kinds)):
                 return "copied"
         return "encoded" if any(_decoded(packet) for packet in head) else "left out"
 
 
 def _described(packet: Packet[Any]) -> tuple[int, ...] | None:
-    """What an ADTS or MPEG audio head says of rate and channels; None where there is no head.
+    """What the head of AAC (ADTS) or MP3 says of rate and channels; None where there is no head.
 
     ISO/IEC 13818-7, 6.2, and 11172-3, 2.4.1.3: joint stereo comes and goes, and says nothing.
     """
