@@ -46,7 +46,7 @@ def way_of_sound(path: str) -> Way:
         head = list(islice(found, _TRIED))
         if head and source.codec.canonical_name in _PLAYED and _is_held(source, head[0]):
             # An MP4 says once and for all how its sound is to be decoded.
-            headed = source.codec.canonical_name in _HEADED
+            headed = source.codec.canonical_name in _HEADED and _described(head[0]) is not None
             kinds = map(_described, chain(head, found)) if headed else ()
             if all(one == another for one, another in pairwise(kinds)):
                 return "copied"
