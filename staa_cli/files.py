@@ -52,7 +52,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder cannot be made or written, or the disk is full.
     """
-    part = path.with_name(f".{path.name[:40]}.{uuid4().hex[:8]}.part")
+    part = path.with_name(f"{_part_stem(path)}{uuid4().hex[:8]}.part")
     try:
         with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +62,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def parts_of(path: Path) -> Iterator[Path]:
+    """What `atomic_path` has left beside a destination where its process was killed."""
+    for found in path.parent.iterdir():
+        if found.name.startswith(_part_stem(path)) and found.suffix == ".part":
+            yield found
+
+
+def _part_stem(path: Path) -> str:
+    return f".{path.name[:40]}."
 
 
 @contextmanager

@@ -26,6 +26,15 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def free_memory_bytes() -> int | None:
+    """Memory that new work can have without anything else giving way; only Linux tells."""
+    told = Path("/proc/meminfo")
+    if not told.is_file():
+        return None
+    lines = dict(line.split(":", 1) for line in told.read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else None
+
+
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on whatever device."""
     words = str(error).lower()  # torch has an error of its own for one kind of device only

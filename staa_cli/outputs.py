@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from staa_cli.config import OutputSettings, RenderSettings, Settings
 from staa_cli.errors import InputError, OutputError
-from staa_cli.files import ANNOTATED, GIF, REPORT, atomic_path, output_errors
+from staa_cli.files import ANNOTATED, GIF, REPORT, atomic_path, output_errors, parts_of
 from staa_cli.report import WRITERS, load_report, write_json
 from staa_cli.schema import Explanation, UInt8, Warning
 
@@ -48,7 +48,8 @@ def finished_report(
     if (folder / _MARK).exists():  # what stands beside the report may be of a later, broken run
         return None
     report = _own_report(folder)
-    complete = all((folder / name).is_file() for name in wanted_files(output))
+    written = [folder / name for name in wanted_files(output)]
+    complete = all(path.is_file() and path.stat().st_size for path in written)
     if report is None or not complete or (reproducible and "run" in report):
         return None
     return report if report.get("fingerprint") == fingerprint else None
@@ -86,6 +87,8 @@ def save(
 def claim(folder: Path, names: Sequence[str]) -> None:
     """Make the folder and note the names that are about to be written there.
 
+    What a run that was killed has left half-written there goes.
+
     Raises:
         OutputError: a file of such a name is there that staa did not write.
     """
@@ -93,6 +96,8 @@ def claim(folder: Path, names: Sequence[str]) -> None:
     with output_errors(folder):
         own = _own_names(folder, names)
         folder.mkdir(parents=True, exist_ok=True)
+        for part in [part for name in names for part in parts_of(folder / name)]:
+            part.unlink(missing_ok=True)
         names_now = "\n".join(sorted(own | set(names))) + "\n"
         (folder / _MARK).write_text(names_now, encoding="utf-8")
 

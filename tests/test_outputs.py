@@ -56,6 +56,23 @@ def test_all_that_is_asked_for_is_there_the_report_last(
     assert probe(tmp_path / "out" / "annotated.mp4").frames == 16
 
 
+def test_what_a_killed_run_left_half_written_goes(
+    tmp_path: Path, explanation: VideoExplanation
+) -> None:
+    for name in (".annotated.mp4.0a1b2c3d.part", ".report.json.0a1b2c3d.part", ".mine.part"):
+        (tmp_path / name).write_bytes(b"half")
+    save(explanation, tmp_path, asked({"annotated": True}))
+    assert names(tmp_path) == {"annotated.mp4", "report.json", ".mine.part"}
+
+
+def test_an_empty_file_is_not_finished(tmp_path: Path, explanation: VideoExplanation) -> None:
+    settings = asked({"annotated": True})
+    save(explanation, tmp_path, settings)
+    assert finished_report(tmp_path, explanation.fingerprint, settings.output) is not None
+    (tmp_path / "annotated.mp4").write_bytes(b"")
+    assert finished_report(tmp_path, explanation.fingerprint, settings.output) is None
+
+
 def test_nothing_that_is_not_asked_for(tmp_path: Path, explanation: VideoExplanation) -> None:
     save(explanation, tmp_path, asked({"csv": True}))
     assert names(tmp_path) == {"importance.csv", "report.json"}

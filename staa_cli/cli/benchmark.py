@@ -130,6 +130,8 @@ def quality(
         raise UsageError(f"unknown split {split!r}", "test or development")
     if clips is not None and clips < 1:
         raise UsageError(f"--clips: at least 1, not {clips}")
+    if seed < 0:
+        raise UsageError(f"--seed: at least 0, not {seed}")
     options = replace(method_options(loaded.settings.method), seed=seed)
     model = open_model(loaded.settings, console.message)
     data = open_dataset(dataset, model, seed, split)  # type: ignore[arg-type]

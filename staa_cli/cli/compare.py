@@ -13,7 +13,7 @@ import typer
 from staa_cli.cli.command import SETTINGS, answer, command, put, put_json
 from staa_cli.config import Loaded
 from staa_cli.console import Console, shown, table, terminal_width
-from staa_cli.errors import UsageError
+from staa_cli.errors import UsageError, VideoError
 from staa_cli.inputs import Job, find_jobs
 
 _EXAMPLES = """
@@ -88,15 +88,20 @@ def compare(
         def tell(stage: str, done: int, total: int) -> None:
             progress.stage(shown(job.source.name), stage, done, total)
 
-        found = comparison.compare_video(
-            job.source,
-            model,
-            methods=() if classes else names,
-            classes=classes or (),
-            settings=settings,
-            checked=not no_check,
-            on_progress=tell,
-        )
+        try:
+            found = comparison.compare_video(
+                job.source,
+                model,
+                methods=() if classes else names,
+                classes=classes or (),
+                settings=settings,
+                checked=not no_check,
+                on_progress=tell,
+            )
+        except VideoError as error:
+            console.trace(error)
+            console.error(error, str(job.source))
+            raise typer.Exit(error.exit_code) from None
         paths = comparison.save(found, job.folder, settings, tell)
     facts = comparison.document(found)
     if json:

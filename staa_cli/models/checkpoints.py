@@ -6,6 +6,7 @@ import argparse
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         # Published fine-tunes keep their command line beside the weights; a Namespace is harmless.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about protocols; what it cannot read raises
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # an unpickler can fail on broken bytes with anything
         called = re.search(r"GLOBAL (\S+)", str(error))
@@ -186,7 +188,9 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     if head.startswith(b"version https://git-lfs"):
         return CheckpointError(f"{path} is a Git LFS pointer, not the weights", "run: git lfs pull")
     reason = str(error).strip().split("\n")[0]
-    if not reason or isinstance(error, pickle.UnpicklingError):  # whose advice is long and unsafe
+    # Of errors while unpickling, advice is long and unsafe, and numbers say nothing.
+    told = isinstance(error, OSError | RuntimeError | SafetensorError)
+    if not reason or not told or isinstance(error, pickle.UnpicklingError):
         reason = "it is empty" if not head else "it is no checkpoint, or a broken one"
     return CheckpointError(f"cannot read weights from {path}: {reason}", "is the file whole?")
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from staa_cli.errors import UnavailableError
+from staa_cli.models.cards import read_cards
 from staa_cli.models.checkpoints import misfits
 from staa_cli.models.hub import Announce, fetch
-from staa_cli.models.names import repository
+from staa_cli.models.names import check_name, repository
 from staa_cli.models.sources import examine_files, examine_folder, files_of
 
 
@@ -31,13 +32,19 @@ def inspect_model(
     Raises:
         CheckpointError: it is no checkpoint, or of no family that is known here.
         UnavailableError: there is nothing of that name.
+        UsageError: the name is empty.
     """
+    check_name(name)
     path, files = Path(name).expanduser(), files_of(name)
     if not files and not path.is_dir():
         repo = repository(name)
         if repo is None:
+            bundled = name in read_cards()
             raise UnavailableError(
-                f"there is no file or folder {name!r}", "`staa models` lists what has a name"
+                f"there is no file or folder {name!r}",
+                "that model comes with staa: `staa models` says what it is"
+                if bundled
+                else "give a checkpoint's folder or file, or hf-hub:ORG/NAME",
             )
         path = fetch(repo, offline=offline, announce=announce)
     found = examine_files(files, arch) if files else examine_folder(path, arch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from staa_cli.errors import UnavailableError, UsageError
-from staa_cli.memory import memory_for
+from staa_cli.memory import free_memory_bytes, memory_for
 from staa_cli.models.cards import list_models, read_cards
 from staa_cli.models.factories import open_factory
 from staa_cli.models.hub import Announce
 from staa_cli.models.labels import read_labels
-from staa_cli.models.names import TIMM, installed, is_factory, published, repository
+from staa_cli.models.names import TIMM, check_name, installed, is_factory, published, repository
 from staa_cli.models.preprocess import preprocess_frame, resized_input, view_box
 from staa_cli.models.sources import (
     Opened,
@@ -73,6 +74,7 @@ class LoadedModel:
 
         Raises:
             UsageError: they do not divide into tokens, or the model takes pictures of one size.
+            UnavailableError: a clip of them cannot fit into this machine's memory.
         """
         own, layout = self.input, self.layout
         frames, wanted = frames or own.frames, own.size if size is None else (size, size)
@@ -95,6 +97,7 @@ class LoadedModel:
         given = replace(resized_input(own, wanted), frames=frames)
         grid = (frames // layout.tubelet, wanted[0] // patch, wanted[1] // patch)
         info = replace(self.info, input=given, layout=replace(layout, grid=grid))
+        _check_memory(info, getattr(self.module, "embed_dim", 0), self.device)
         return replace(self, info=info)
 
     def preprocess_frame(self, frame: UInt8) -> Tensor:
@@ -122,6 +125,25 @@ class LoadedModel:
         Gradients flow if the batch asks for them; the weights never do.
         """
         return self.module(self.place(batch)).float()  # type: ignore[no-any-return]
+
+
+def _check_memory(info: ModelInfo, width: int, device: torch.device) -> None:
+    """Refuse clips for which a machine would stop: systems end a process that takes all memory.
+
+    Counted is what there is at least: the pixels, and, of a forward pass on the CPU, ten numbers a
+    token and channel.
+    """
+    height, across = info.input.size
+    numbers = info.input.frames * 3 * height * across
+    if device.type == "cpu":
+        numbers += 10 * width * math.prod(info.layout.grid)
+    free = free_memory_bytes()
+    if free is not None and 4 * numbers > free:
+        raise UnavailableError(
+            f"a clip of {info.input.frames} frames of {across} x {height} takes "
+            f"{4 * numbers / 1e9:,.0f} GB at least, and {free / 1e9:,.1f} GB are free",
+            "take fewer frames, or a smaller --size",
+        )
 
 
 def load_model(
@@ -195,6 +217,7 @@ def find_device(name: str) -> torch.device:
 
 
 def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Opened:
+    check_name(name)
     cards, path = read_cards(), Path(name).expanduser()
     if arch is not None and (name in cards or name.startswith(TIMM) or is_factory(name)):
         raise UsageError(f"{name} has its own architecture", "leave --arch out")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from staa_cli.errors import UsageError
+
 HUB = "hf-hub:"
 TIMM = "timm:"
 ENTRY_POINTS = "staa.models"
@@ -45,6 +47,16 @@ def published() -> dict[str, Published]:
     """The published checkpoints that have a short name here."""
     rows = json.loads(_PUBLISHED.read_text(encoding="utf-8"))
     return {name: Published(name, **row) for name, row in rows.items()}
+
+
+def check_name(name: str) -> None:
+    """See that there is a name at all: an empty one is, to the system, the current folder.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not name.strip():
+        raise UsageError("the model's name is empty", "is a variable unset, or misspelt?")
 
 
 def repository(name: str) -> str | None:

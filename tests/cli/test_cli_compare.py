@@ -96,3 +96,12 @@ def test_mistakes_are_one_line(run: Any, line: str, words: str) -> None:
     assert done.code == ExitCode.USAGE
     assert words in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("name", ["nope.mp4", "text.mp4"])
+def test_a_video_that_cannot_be_read_is_named(run: Any, name: str) -> None:
+    Path("text.mp4").write_text("no video")
+    done = run("compare", name, "--methods", "staa,rollout")
+    assert done.code == ExitCode.INPUT_FAILED
+    assert done.err.startswith(f"error: {name}: ")
+    assert len(done.err.splitlines()) <= 2

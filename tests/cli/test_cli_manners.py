@@ -100,6 +100,7 @@ def test_version_is_the_version_alone(run: Any) -> None:
         ("explain --nonsense", 2, "--nonsense"),
         ("explain --fram 3", 2, "--frames"),
         ("explain --frames", 2, "--frames"),
+        ("benchmark quality --seed -1", 2, "--seed: at least 0, not -1"),
         ("explain a.mp4 --frames 0", 2, "--frames: expected a whole number of at least 1, not '0'"),
         ("explain a.mp4 --view hot", 2, "--view: expected one of heat"),
         ("explain a.mp4 --config fst", 2, "'fast'"),

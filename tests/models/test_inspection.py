@@ -10,7 +10,7 @@ import torch
 from checkpoint_checks import MakeFolder, edit_json
 from safetensors.torch import load_file, save_file
 
-from staa_cli.errors import CheckpointError, UnavailableError
+from staa_cli.errors import CheckpointError, UnavailableError, UsageError
 from staa_cli.models.inspection import inspect_model
 from staa_cli.models.timesformer import TimeSformer
 
@@ -64,8 +64,11 @@ def test_an_architecture_can_be_said(tmp_path: Path, small: TimeSformer) -> None
 
 
 def test_what_is_none_is_refused(tmp_path: Path, hf_folder: MakeFolder) -> None:
-    with pytest.raises(UnavailableError, match="no file or folder"):
+    with pytest.raises(UnavailableError, match="no file or folder") as unknown:
         inspect_model("tiny-events")
+    assert "comes with staa" in str(unknown.value.hint)
+    with pytest.raises(UsageError, match="empty"):
+        inspect_model("")
     _, folder = hf_folder()
     edit_json(folder / "config.json", model_type="bert")
     with pytest.raises(CheckpointError, match="'bert'") as caught:

@@ -108,6 +108,24 @@ def test_weights_that_do_not_fit_into_memory_are_told(monkeypatch: pytest.Monkey
     assert "--precision bf16" in str(caught.value.hint)
 
 
+def test_clips_that_no_machine_holds_are_refused_before_it_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = load("tiny-events")
+    monkeypatch.setattr("staa_cli.models.loading.free_memory_bytes", lambda: 8 * 10**9)
+    assert model.fitted(frames=64).input.frames == 64
+    with pytest.raises(UnavailableError, match=r"100000 frames .* 8.0 GB are free") as caught:
+        model.fitted(frames=100_000)
+    assert "fewer frames" in str(caught.value.hint)
+    monkeypatch.setattr("staa_cli.models.loading.free_memory_bytes", lambda: None)
+    assert model.fitted(frames=100_000).input.frames == 100_000  # where nobody tells
+
+
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    with pytest.raises(UsageError, match="empty"):
+        load(" ")
+
+
 def test_half_precision_stays_near_and_answers_in_float32(tiny_clip: Tensor) -> None:
     exact = load("test_timesformer").forward(tiny_clip)
     rough = load("test_timesformer", precision="bf16").forward(tiny_clip)
