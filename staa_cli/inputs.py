@@ -142,7 +142,7 @@ def _unmarked(data: bytes) -> bytes:
             rest = data.removeprefix(mark)
             if encoding == "utf-8":
                 return rest  # not decoded: a name in it may still be no UTF-8
-            if b"\0" in rest:  # else it is a name that begins with such bytes
+            if not rest or b"\0" in rest:  # else it is a name that begins with such bytes
                 text = rest.decode(encoding, "surrogatepass")
                 return text.encode("utf-8", "surrogatepass")
     return _utf_16_without_mark(data) if b"\0" in data else data

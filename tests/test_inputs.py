@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
@@ -290,3 +291,9 @@ def test_what_staa_wrote_among_the_inputs_is_no_input(tmp_path: Path) -> None:
     jobs = find_jobs([str(tmp_path)], tmp_path, recursive=True)
     names = [str(job.source.relative_to(tmp_path)) for job in jobs]
     assert names == ["a.mp4", "a/b.mp4", "c/annotated.mp4"]
+
+
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF32_BE])
+def test_a_list_that_is_a_byte_order_mark_alone_is_empty(tmp_path: Path, mark: bytes) -> None:
+    (tmp_path / "list").write_bytes(mark)
+    assert read_list(str(tmp_path / "list")) == []

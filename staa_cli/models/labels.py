@@ -50,7 +50,10 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         names = json.loads(text) if path.suffix.lower() == ".json" else text.splitlines()
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        cause = (error.strerror or str(error)).lower()
+        raise UsageError(f"cannot read labels from {path}: {cause}") from error
+    except ValueError as error:
         raise UsageError(f"cannot read labels from {path}: {error}") from error
     if isinstance(names, list):
         names = dict(enumerate(name for name in names if str(name).strip()))

@@ -106,7 +106,10 @@ def read_processor(
                 facts = facts.get(key)  # type: ignore[assignment]
             if isinstance(facts, dict):
                 return processor_input(facts, base, name, class_of(facts, name, video, families))
-    return base, ""
+    return (
+        base,
+        "the folder has no processor's file: pixels are made as the family's published were",
+    )
 
 
 def class_of(facts: Facts, where: str, video: bool, families: tuple[str, str]) -> str:

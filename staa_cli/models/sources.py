@@ -48,9 +48,10 @@ def family_of_arch(arch: str) -> str:
     for family in FAMILIES.names():
         if is_model_in_modules(arch, [family]):
             return family
-    known = architectures()
+    known = [name for name in architectures() if not name.startswith("test_")]
     raise UsageError(
-        f"unknown architecture {arch!r}", did_you_mean(arch, known) or f"there are: {known}"
+        f"unknown architecture {arch!r}",
+        did_you_mean(arch, known) or f"there are: {', '.join(known)}",
     )
 
 
