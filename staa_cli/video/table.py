@@ -207,8 +207,8 @@ def _listed(entries: list[_Entry], head: list[int | None], clock: _Clock) -> Fra
     ticks = sorted(pts for pts in stamps if pts >= first)
     if ticks[: len(head)] != head or ticks[-1] - ticks[0] > clock.longest:
         return None
-    if clock.reordered and _only_decoding_times(entries):
-        return None
+    if clock.reordered and all(entry.pts == entry.dts for entry in entries):
+        return None  # times of decoding stand where those of showing should
     decoding = [entry.dts for entry in entries if entry.dts is not None]
     if any(after < before for before, after in pairwise(decoding)):
         return None  # the clock was set back: two recordings in one file
@@ -222,14 +222,6 @@ def _listed(entries: list[_Entry], head: list[int | None], clock: _Clock) -> Fra
         last=stamps[ticks[-1]].duration or clock.step,
         fit=True,
     )
-
-
-def _only_decoding_times(entries: list[_Entry]) -> bool:
-    """Whether what should be times of showing are those of decoding, in a stream that needs both.
-
-    Only H.264 and later say truly whether they reorder; the others' first frames tell.
-    """
-    return all(entry.pts == entry.dts for entry in entries)
 
 
 def _counted(path: str, entries: list[_Entry], clock: _Clock) -> FrameTable:
