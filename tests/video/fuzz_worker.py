@@ -19,6 +19,7 @@ import av
 from fuzz_mutants import mutant
 
 from staa_cli.errors import OutputError, VideoError
+from staa_cli.memory import peak_memory_bytes
 from staa_cli.video import YuvPlanes, annotate, iter_frames, probe
 
 _ADDRESSES = 6 << 30
@@ -79,8 +80,7 @@ def _memory() -> dict[str, int]:
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     held = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"held": held >> 20, "most": most >> 10}
+    return {"held": held >> 20, "most": peak_memory_bytes() >> 20}
 
 
 def _say(**words: object) -> None:
