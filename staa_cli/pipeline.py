@@ -56,7 +56,7 @@ class ClipExplanation:
     attribution: Attribution
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class VideoExplanation(Explanation):
     """An explanation that knows how to write itself."""
 

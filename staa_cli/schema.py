@@ -380,3 +380,12 @@ class Explanation:
     """Volatile facts: device, threads, seconds a stage, memory, host, start."""
     faithfulness: Faithfulness | None = None
     """Measured where it was asked for."""
+
+    def __repr__(self) -> str:
+        """One line: the arrays in it would fill pages."""
+        found = f"{self.prediction.label!r} {self.prediction.score:.3g}"
+        method, model = self.attributions[0].method, self.model.name
+        clips = f"{len(self.clips)} clips, {self.video.frames} frames"
+        return (
+            f"<{type(self).__name__} of {self.video.path!r}: {found}, {method}, {model}, {clips}>"
+        )

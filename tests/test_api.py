@@ -20,6 +20,10 @@ def test_every_public_name_is_there() -> None:
         staa_cli.explain_picture  # noqa: B018
 
 
+def test_a_prompt_completes_the_public_names_and_no_others() -> None:
+    assert dir(staa_cli) == sorted(staa_cli.__all__)
+
+
 def test_importing_costs_nothing() -> None:
     code = "import sys, staa_cli; print(*({'torch', 'timm', 'av', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -46,6 +50,10 @@ def test_a_video_as_the_documentation_shows_it(tmp_path: Path) -> None:
     film(tmp_path / "video.mp4", 12)
     explanation = explain_video(tmp_path / "video.mp4", model="test_timesformer")
     assert isinstance(explanation, Explanation)
+    assert "\n" not in repr(explanation)
+    assert "video.mp4" in repr(explanation)
+    assert explanation.prediction.label in repr(explanation)
+    assert len(repr(explanation)) < 300
     assert explanation.model.name == "test_timesformer"
     assert explanation.settings["model"] == "test_timesformer"
     paths = explanation.save(tmp_path / "out", asked())

@@ -136,9 +136,9 @@ def _devices() -> _Section:
 
 
 def _models() -> _Section:
-    from staa_cli.models import list_models
+    from staa_cli.models.cards import read_cards
 
-    return {"bundled": [model["name"] for model in list_models()]}, []
+    return {"bundled": list(read_cards())}, []
 
 
 _SECTIONS: dict[str, Callable[[], _Section]] = {
