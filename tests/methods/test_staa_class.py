@@ -34,7 +34,9 @@ def test_a_token_counts_as_it_is_looked_at_and_as_it_speaks(
     assert {*np.sign(said.values).ravel()} == {-1, 1}
 
 
-@pytest.mark.parametrize("name", ["tiny-events", "tiny-events-joint"])
+@pytest.mark.parametrize(
+    "name", ["tiny-events", pytest.param("tiny-events-joint", marks=pytest.mark.slow)]
+)
 def test_more_of_it_is_on_the_actor_than_of_either_factor(name: str) -> None:
     model = load_model(name)
     data = open_dataset("events", model, 6, "development")

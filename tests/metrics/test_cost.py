@@ -42,6 +42,7 @@ def test_memory_is_that_of_a_process_of_its_own(model: LoadedModel) -> None:
     assert 0.9 < found["results"][0]["memory_ratio"] < 1.1
 
 
+@pytest.mark.slow
 def test_memory_is_measured_with_the_options_that_were_asked_for() -> None:
     """Many copies at once take far more than one clip."""
     bundled = load_model("tiny-events")

@@ -67,6 +67,7 @@ class Always(torch.nn.Module):
         return {}
 
 
+@pytest.mark.slow
 def test_only_clips_that_are_classified_correctly_are_scored(model: LoadedModel) -> None:
     blind = replace(model, module=Always())
     wanted = {"methods": ("random",), "metrics": ("pointing",)}
@@ -78,6 +79,7 @@ def test_only_clips_that_are_classified_correctly_are_scored(model: LoadedModel)
     assert twins["correct"] == 4
 
 
+@pytest.mark.slow
 def test_random_scores_what_chance_gives(model: LoadedModel) -> None:
     result = measure_quality(benchmark(model, seed=2, methods=("random",)), 64)
     means = {row["metric"]: row["mean"] for row in result["results"]}
