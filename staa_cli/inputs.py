@@ -67,13 +67,11 @@ def find_jobs(
         listed: more inputs, which stand for themselves: no character makes a pattern of them.
 
     Raises:
-        UsageError: an argument is empty.
+        UsageError: an argument is empty, or names what is no file: an address, a camera.
         NothingMatched: nothing matched a video.
     """
-    if "" in arguments:
-        raise UsageError(
-            "an input has no name at all", "is a variable unset, or its name misspelt?"
-        )
+    for argument in arguments:
+        _check_file_name(argument)
     output = _absolute(output_dir)
     sources: dict[Path, _Source] = {}
     for argument in arguments:
@@ -92,6 +90,26 @@ def find_jobs(
         else Job(source.path, output_dir, source.problem)
         for source in sources.values()
     )
+
+
+_NO_FILES = (
+    (r"", "an input has no name at all", "is a variable unset, or its name misspelt?"),
+    (r"-", "- stands for standard input", "save the video first; a list is --from-file -"),
+    (r"[A-Za-z][\w+.-]+://.*", "{} is an address", "download it first; streams are not read yet"),
+    (r"\d+|v4l2:.*|/dev/video\d+", "{} is a camera", "record it first; cameras are not read yet"),
+)
+
+
+def _check_file_name(argument: str) -> None:
+    """See that an argument can be a file; one of any name that is there is one.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    for pattern, cause, hint in _NO_FILES:
+        if re.fullmatch(pattern, argument, re.DOTALL) and not os.path.lexists(argument):
+            told = cause.format(argument)
+            raise UsageError(told if not argument else f"{told}, and staa reads files", hint)
 
 
 def read_list(source: str) -> list[str]:

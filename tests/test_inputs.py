@@ -6,6 +6,7 @@ import codecs
 import errno
 import io
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -297,3 +298,32 @@ def test_what_staa_wrote_among_the_inputs_is_no_input(tmp_path: Path) -> None:
 def test_a_list_that_is_a_byte_order_mark_alone_is_empty(tmp_path: Path, mark: bytes) -> None:
     (tmp_path / "list").write_bytes(mark)
     assert read_list(str(tmp_path / "list")) == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("rtsp://localhost/x", "rtsp://localhost/x is an address"),
+        ("https://example.org/a.mp4?b=[1]", "is an address"),
+        ("0", "0 is a camera"),
+        ("/dev/video99", "/dev/video99 is a camera"),
+        ("-", "standard input"),
+        ("", "no name at all"),
+    ],
+)
+def test_what_is_no_file_is_told_as_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argument: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=re.escape(words)) as caught:
+        find_jobs(["a.mp4", argument], tmp_path / "out")
+    assert caught.value.hint
+
+
+def test_a_file_of_any_name_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("0", "-", "1984"):
+        Path(name).write_bytes(b"video")
+    assert [str(job.source) for job in find_jobs(["0", "-", "1984"], tmp_path / "out")] == [
+        "0", "-", "1984",
+    ]  # fmt: skip
