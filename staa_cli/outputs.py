@@ -174,9 +174,8 @@ def _annotate(
 
 def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanation:
     """Drawing decodes every frame; what it met beyond what sampling met belongs in the report."""
-    for code, text in _sound_warnings(report):
-        warnings = (*explanation.warnings, Warning(code, text))
-        explanation = replace(explanation, warnings=warnings)
+    warnings = (*explanation.warnings, *_sound_warnings(report))
+    explanation = replace(explanation, warnings=warnings)
     bad, missing = report.packets_bad, len(report.missing)
     if bad <= explanation.video.packets_bad and not missing:
         return explanation
@@ -189,17 +188,14 @@ def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanati
     return replace(explanation, video=video, warnings=(*others, Warning("decode-errors", text)))
 
 
-def _sound_warnings(report: DecodeReport) -> Iterator[tuple[str, str]]:
-    """Code and text of what became of the sound."""
+def _sound_warnings(report: DecodeReport) -> Iterator[Warning]:
+    """What became of the sound."""
     if report.sound_left_out is not None:
-        yield (
-            "sound-left-out",
-            f"the sound ({report.sound_left_out}) cannot be decoded here: the annotated video has "
-            "none",
-        )
+        text = f"the sound ({report.sound_left_out}) cannot be decoded here and was left out"
+        yield Warning("sound-left-out", text)
     if report.sound_packets_bad:
         text = f"{report.sound_packets_bad} damaged packets of the sound were skipped"
-        yield "sound-errors", text
+        yield Warning("sound-errors", text)
 
 
 def _stills(explanation: Explanation, folder: Path, settings: Settings) -> None:

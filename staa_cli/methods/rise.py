@@ -48,14 +48,14 @@ def _mean_mask(copies: Copies, samples: int) -> Tensor:
     cells, shifts = draw(samples, copies.grid, torch.Generator().manual_seed(copies.seed))
     device = copies.clip.device
     total, seen = (torch.zeros(copies.grid, device=device) for _ in range(2))
-    worth = 0.0
+    worth = torch.zeros((), device=device)
     parts = zip(*(torch.split(each, copies.a_pass) for each in (cells, shifts)), strict=True)
     for part, by in parts:
         masks = soft_masks(part.to(device), by, copies.grid)
         found = copies.keep(masks)
         total += torch.tensordot(found, masks, dims=1)
         seen += masks.sum(dim=0)
-        worth += float(found.sum())
+        worth += found.sum()
     if copies.output == "identity":
         total -= worth / samples * seen
     return total / (KEPT * samples)

@@ -74,7 +74,8 @@ def unwrapped(tensors: State, family: str | None) -> Unwrapped:
             "save the weights of one model alone",
         )
     kept = names | beside
-    left_out = tuple(name for name in tensors if name not in set(kept.values()))
+    full_names = set(kept.values())
+    left_out = tuple(name for name in tensors if name not in full_names)
     told = f"; the prefix {prefix!r} was taken off the names" if prefix else ""
     if prefix and beside:
         told += f" of all but {_some(beside)}"

@@ -58,7 +58,7 @@ def _described(packet: Packet[Any]) -> tuple[int, ...] | None:
 
     ISO/IEC 13818-7, 6.2, and 11172-3, 2.4.1.3: joint stereo comes and goes, and says nothing.
     """
-    head = bytes(packet)[:4]
+    head = bytes(memoryview(packet)[:4])
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     if head[1] & 0x06 == 0:  # layer 0 is ADTS

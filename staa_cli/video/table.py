@@ -24,8 +24,8 @@ from staa_cli.video.timestamps import show_times
 
 _HEAD = 8
 _LONGEST_S = 366 * 86_400
-_EXACT = 1 << 53
-"""Ticks that a double tells apart."""
+_EXACT = 1 << 50
+"""Ticks that a double tells apart, with some digits to spare."""
 # Codecs of which packets tell the frames, and whose decoders can begin at any key frame. Others
 # (GIF, APNG, screen recorders') flag pictures as keys that draw on what was there before.
 _SYNC_CODECS = {

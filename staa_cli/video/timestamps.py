@@ -13,6 +13,8 @@ from staa_cli.schema import Float64
 
 _REORDER = 16
 """Most pictures that a decoder holds back to show them later (H.264, HEVC, and AV1 alike)."""
+_FINEST = 1000
+"""Parts that a tick is divided into, where pictures share one."""
 
 
 class ShowTimes(NamedTuple):
@@ -46,7 +48,9 @@ def show_times(stamps: Sequence[int | None], step: int, longest: int) -> ShowTim
     absurd = bool(told) and max(told) - min(told) > longest
     if not told or absurd:
         return ShowTimes(np.arange(len(stamps), dtype=np.int64) * step, 1, absurd)
-    times = np.array([np.nan if stamp is None else stamp for stamp in stamps], np.float64)  # [N]
+    # From the first one on: a double tells ticks apart near zero, not near a clock's epoch.
+    first = told[0]
+    times = np.array([np.nan if stamp is None else stamp - first for stamp in stamps], np.float64)
     known = np.flatnonzero(~np.isnan(times))
     values, usual = times[known], _usual_gap(times[known], step)
     falls, shifts = np.diff(values) <= 0, list[float]()
@@ -56,9 +60,12 @@ def show_times(stamps: Sequence[int | None], step: int, longest: int) -> ShowTim
         times[known] = values
     times = _filled(times, usual)
     scale = 1
-    while len(times) > 1 and np.diff(np.rint(times * scale)).min() <= 0:
+    while scale < _FINEST and (np.diff(np.rint(times * scale)) <= 0).any():
         scale *= 10
-    ticks = np.rint(times * scale).astype(np.int64)
+    order = np.arange(len(times))  # what is closer still is a tick apart
+    ticks = np.maximum.accumulate(np.rint(times * scale).astype(np.int64) - order) + order
+    if abs(first * scale) < 1 << 62:  # else it is no time that anything else keeps to
+        ticks += first * scale
     return ShowTimes(ticks, scale, bool(falls.any()), tuple(round(s * scale) for s in shifts))
 
 

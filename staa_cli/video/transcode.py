@@ -20,14 +20,7 @@ from staa_cli.video.reader import all_frames, table_of
 from staa_cli.video.sound import Sound, way_of_sound
 from staa_cli.video.source import open_video, packets, sound_of
 from staa_cli.video.table import DecodeReport, FrameTable, first_frame
-from staa_cli.video.writer import (
-    BT709,
-    CLOCK,
-    LONGEST_STEP,
-    Colour,
-    Shape,
-    VideoWriter,
-)
+from staa_cli.video.writer import BT709, CLOCK, LONGEST_STEP, Colour, Shape, VideoWriter
 
 Draw = Callable[[int, float, YuvPlanes], YuvPlanes]
 _FINEST = 1_000_000
@@ -96,9 +89,8 @@ def annotate(
 
 def _starts(table: FrameTable) -> tuple[Fraction, list[int]]:
     """A table in, the output's clock and [N + 1] starts on it out, the video's end being last."""
-    ends: list[int] = (
-        np.append(table.ticks, table.ticks[-1] + table.last) - table.ticks[0]
-    ).tolist()
+    ticks = np.append(table.ticks, table.ticks[-1] + table.last) - table.ticks[0]
+    ends: list[int] = ticks.tolist()
     clock = table.time_base if table.time_base.denominator <= _FINEST else CLOCK
     longest_s = max(after - before for before, after in pairwise(ends)) * table.time_base
     if longest_s * clock.denominator > LONGEST_STEP:  # a camera slept for hours

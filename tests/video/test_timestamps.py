@@ -63,3 +63,19 @@ def test_what_was_added_where_the_clock_was_set_back_is_told() -> None:
     assert shown.shifts == (1400,)
     assert shown.ticks[40] == 0 + 1400
     assert shown.ticks[80] == 500 + 1400
+
+
+@pytest.mark.parametrize("epoch", [0, -(1 << 40), 1 << 60, (1 << 63) - 100])
+def test_a_clock_may_begin_anywhere(epoch: int) -> None:
+    """Nanoseconds since 1970 are some 2 ** 60; doubles there are hundreds of them apart."""
+    shown = show_times([epoch + n for n in (0, 2, 1, 3, 3, 9)], 1, YEAR)
+    times = (shown.ticks - shown.ticks[0]) / shown.scale
+    assert times == pytest.approx([0, 1, 2, 3, 6, 9])
+    if epoch * shown.scale < 1 << 62:
+        assert shown.ticks[0] == epoch * shown.scale
+
+
+def test_however_many_share_a_tick_times_rise() -> None:
+    shown = show_times([0, *[1] * 5000, 2], 1, YEAR)
+    assert (shown.ticks[1:] > shown.ticks[:-1]).all()
+    assert shown.ticks[-1] / shown.scale == pytest.approx(2, abs=4.1)
