@@ -38,10 +38,13 @@ class SamplingSettings:
     clips: int = setting(8, "number of clips of `segments` and `random`", at_least=1)
     seed: int = setting(0, "seed of `random` clips; --seed sets the method's, too", at_least=0)
     start: float | None = setting(
-        None, "leave out what comes before, in seconds", unset="the beginning", at_least=0
+        None, "cut off what comes before, in seconds", unset="the beginning", at_least=0
     )
     end: float | None = setting(
-        None, "leave out what comes from here on, in seconds", unset="the end", above=0
+        None, "cut off what comes from here on, in seconds", unset="the end", above=0
+    )
+    keep_rest: bool = setting(
+        False, "report and draw, as not looked at, what --start and --end cut off"
     )
 
 
@@ -91,6 +94,7 @@ class PostSettings:
     flat_below: float = setting(
         0.05, "coefficient of variation below which a curve counts as flat", at_least=0
     )
+    flat_space_below: float = setting(0.1, "the same of places in the maps", at_least=0)
 
 
 @dataclass(frozen=True)

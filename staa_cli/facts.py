@@ -7,7 +7,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -21,13 +21,16 @@ from staa_cli.config import MethodSettings, Settings
 from staa_cli.memory import peak_memory_bytes
 from staa_cli.methods import Method
 from staa_cli.models.loading import LoadedModel
-from staa_cli.render.text import figure
+from staa_cli.render.text import figure, percent
+from staa_cli.sampling import Plan
 from staa_cli.schema import (
     Faithfulness,
+    FrameScores,
     ModelInfo,
     ModelInput,
     Output,
     Prediction,
+    SpatialFacts,
     TemporalFacts,
     VideoInfo,
     Warning,
@@ -37,6 +40,9 @@ from staa_cli.video import DecodeReport
 LOW_CONFIDENCE = {"softmax": 0.3, "sigmoid": 0.5}
 """Probability below which the model hardly says the class: where each class is by itself, the side
 of no. A raw value is as sure as any other."""
+
+SPARSE = 0.9
+"""Share of frames below which clips leave much out."""
 
 _MACHINE_SETTINGS = ("device", "threads", "batch_size", "compile", "labels")
 """Settings that say how the work is done or where a file lies, not what comes out."""
@@ -96,6 +102,7 @@ def warnings(
     model: ModelInfo,
     prediction: Prediction,
     temporal: TemporalFacts,
+    spatial: SpatialFacts,
     report: DecodeReport,
 ) -> tuple[Warning, ...]:
     """What the reader of a report should know about the video, the prediction, and the curve.
@@ -105,6 +112,7 @@ def warnings(
         model: that was asked.
         prediction: for the whole video.
         temporal: of the whole video.
+        spatial: of the whole video.
         report: of the pass that was explained.
     """
     found = [*_decode_warnings(info, len(report.missing))]
@@ -121,9 +129,36 @@ def warnings(
         if temporal.still:
             text = "the picture hardly changes: no moment of it can matter more than another"
         found.append(Warning("flat-temporal", text))
+    if spatial.flat:
+        text = "the maps cannot be told from uniform ones: no place in the picture stands out"
+        found.append(Warning("flat-spatial", text))
     if model.note:
         found.append(Warning("model-note", model.note))
     return tuple(found)
+
+
+def coverage_warnings(
+    frames: FrameScores, plan: Plan, dense: Callable[[], int]
+) -> tuple[Warning, ...]:
+    """That clips reach little of what was to be looked at, and what reaches all of it.
+
+    Args:
+        frames: of the video.
+        plan: its clips.
+        dense: tells how many clips would leave nothing out.
+    """
+    asked = slice(plan.part.start - frames.first, plan.part.stop - frames.first)
+    reached = float(frames.covered[asked].mean())
+    if reached >= SPARSE:
+        return ()
+    seen = int(frames.seen[asked].sum())
+    line = "--hop 1" if plan.strategy in ("dense", "range") else "--sampling dense"
+    text = (
+        f"clips reach {percent(reached)} of the video, and the model saw {seen:,} of its "
+        f"{len(plan.part):,} frames; what it did not see has no score. {line} reaches all of it, "
+        f"in {dense():,} clips in place of {len(plan.clips):,}"
+    )
+    return (Warning("sparse-sampling", text),)
 
 
 def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[Warning]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,17 +157,18 @@ def _annotate(
     from staa_cli.video import DecodeReport, annotate
 
     painter, report = Painter(explanation, settings), DecodeReport()
-    total = explanation.video.frames
-    with atomic_path(path) as part:
+    frames, done = explanation.part, count(1)
+    with atomic_path(path) as file:
         annotate(
             explanation.video,
-            part,
+            file,
             painter.draw,
             size=painter.size,
             preset=settings.preset,
             crf=settings.crf,
             repeatable=repeatable,
-            on_frame=lambda index: on_progress("drawing", index + 1, total),
+            frames=frames,
+            on_frame=lambda _: on_progress("drawing", next(done), len(frames)),
             report=report,
         )
     return report

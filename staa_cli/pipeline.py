@@ -28,20 +28,19 @@ from staa_cli.schema import (
     Attribution,
     Clip,
     Explanation,
-    FrameScores,
     ModelInput,
     Prediction,
-    TemporalFacts,
     UInt8,
     VideoInfo,
 )
 from staa_cli.timeline import (
     Piece,
     find_moments,
-    measure,
     smooth_scores,
+    spatial_facts,
     stitch_maps,
     stitch_scores,
+    temporal_facts,
 )
 from staa_cli.video import probe
 
@@ -214,7 +213,12 @@ def explain_one(
     each = [Prediction(row, *told) for row in found.scores]
     with watch("stitch"):
         pieces = _pieces(plan.clips, found.attributions, each, settings.post)
-        frames, temporal = _curve(pieces, info, settings.post, reader.motion < STILL)
+        part = range(info.frames) if settings.sampling.keep_rest else plan.part
+        scores = stitch_scores(pieces, info.times_s, part)
+        frames = smooth_scores(scores, settings.post.smooth, settings.post.smooth_s)
+        still = reader.motion < STILL
+        temporal = temporal_facts(pieces, frames, settings.post.flat_below, still)
+        spatial = spatial_facts(found.attributions, settings.post.flat_space_below)
         maps = stitch_maps(pieces, model.view_box(info.height, info.width))
     faithfulness = None
     if settings.output.check:
@@ -237,10 +241,14 @@ def explain_one(
         if temporal.still
         else find_moments(frames, maps, flat_below=settings.post.flat_below),
         temporal=temporal,
+        spatial=spatial,
         warnings=(
             *plan.warnings,
+            *facts.coverage_warnings(
+                frames, plan, lambda: _dense_clips(info, model.input, settings)
+            ),
             *facts.fit_warnings(trained, model.input),
-            *facts.warnings(info, model.info, prediction, temporal, reader.report),
+            *facts.warnings(info, model.info, prediction, temporal, spatial, reader.report),
             *facts.method_warnings(method, settings, method.speaks_of_class(model.layout, options)),
             *facts.check_warnings(faithfulness, model.info.output),
             *facts.batch_warnings(reader.batch_size if reader.backed_off else None),
@@ -264,6 +272,12 @@ def plan_clips(info: VideoInfo, own: ModelInput, settings: Settings) -> sampling
         settings=settings.sampling,
         model_interval_s=own.interval_s,
     )
+
+
+def _dense_clips(info: VideoInfo, own: ModelInput, settings: Settings) -> int:
+    """Clips that would leave nothing out."""
+    dense = replace(settings.sampling, strategy="dense", hop=min(settings.sampling.hop, 1.0))
+    return len(plan_clips(info, own, replace(settings, sampling=dense)).clips)
 
 
 def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | None, Reason]:
@@ -348,13 +362,3 @@ def _pieces(
         )
         pieces.append(Piece.of(clip, attribution, maps, each.weight))
     return pieces
-
-
-def _curve(
-    pieces: Sequence[Piece], info: VideoInfo, post: PostSettings, still: bool
-) -> tuple[FrameScores, TemporalFacts]:
-    """Scores of every frame, smoothed as asked, and what the raw ones amount to."""
-    scores = stitch_scores(pieces, info.times_s)
-    return smooth_scores(scores, post.smooth, post.smooth_s), measure(
-        pieces, post.flat_below, still
-    )

@@ -33,6 +33,8 @@ class Plan:
     strategy: str
     """The strategy in force; `auto` has been decided."""
     clips: tuple[Clip, ...]
+    part: range
+    """Positions of the frames that clips were laid over."""
     warnings: tuple[Warning, ...] = ()
 
 
@@ -84,10 +86,10 @@ def plan(
         wish = _Wish(frames, interval_s)
         wanted = _starts(times, wish, settings)[:, None] + np.arange(frames) * interval_s
         rows = [_fill(times, row) for row in wanted]
-    clips = _clips(times_s, ((row + first, padded) for row, padded in rows))
+    clips = _clips(times_s, ((row + first, padded) for row, padded in rows), wish.interval_s)
     strategy = "dense" if settings.strategy == "auto" else settings.strategy
     warnings = _warnings(clips, wish, strategy, model_interval_s or interval_s)
-    return Plan(strategy, clips, tuple(warnings))
+    return Plan(strategy, clips, range(first, last), tuple(warnings))
 
 
 def _stretch(times_s: Float64, settings: SamplingSettings) -> tuple[int, int]:
@@ -170,11 +172,11 @@ def _duration_s(times: Float64) -> float:
     return float(times[-1] - times[0]) + _frame_s(times)
 
 
-def _clips(times_s: Float64, rows: Iterable[_Row]) -> tuple[Clip, ...]:
+def _clips(times_s: Float64, rows: Iterable[_Row], interval_s: float) -> tuple[Clip, ...]:
     """Clips out of rows of frame numbers; a row that comes twice becomes one clip."""
     unique = {tuple(row.tolist()): padded for row, padded in rows}
     return tuple(
-        Clip(index, row, tuple(times_s[list(row)].tolist()), padded)
+        Clip(index, row, tuple(times_s[list(row)].tolist()), padded, interval_s)
         for index, (row, padded) in enumerate(unique.items())
     )
 

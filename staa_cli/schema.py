@@ -94,6 +94,9 @@ class Clip:
     """T start times of those frames."""
     padded: int = 0
     """How many of the T frames are repeats that fill a short clip up."""
+    interval_s: float = 0.0
+    """Seconds between two frames as they were wanted: how far beyond its first and its last frame a
+    clip still speaks."""
 
     @property
     def start_s(self) -> float:
@@ -249,7 +252,7 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameScores:
-    """One score for every frame of the video."""
+    """One score for every frame of the stretch that is explained, most often the whole video."""
 
     times_s: Float64
     """[N]."""
@@ -259,6 +262,15 @@ class FrameScores:
     """[N] the same, each clip's part multiplied by p(target | clip); by one for a raw value."""
     seen: Bool
     """[N] True where the model received this very frame."""
+    covered: Bool
+    """[N] False where no clip reaches: the scores are NaN there, since nothing is known."""
+    first: int = 0
+    """Position in the video of the first of the N frames."""
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Uninterrupted runs of covered frames, as positions among the N: [start, stop)."""
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], self.covered, [0]])))
+        return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -281,8 +293,10 @@ class Moment:
     start_s: float
     peak_s: float
     end_s: float
+    peak_score: float
+    """The weighted score there, by which moments are ranked."""
     share: float
-    """Part of the whole video's weighted score, 0 to 1."""
+    """Part of the weighted score of all covered frames, 0 to 1."""
     centre: tuple[float, float]
     """Centre of mass of the map at the peak: x and y in the picture, each 0 to 1."""
     box: tuple[float, float, float, float]
@@ -294,15 +308,45 @@ class TemporalFacts:
     """How much the temporal score says at all."""
 
     minimum: float
+    """Of the covered frames' scores, as are maximum and mean."""
     maximum: float
     mean: float
     coefficient_of_variation: float
+    """Standard deviation over mean of the clips' scores, before they are stitched."""
     entropy: float
-    """Of the score as a distribution over frames, divided by that of the uniform one: 0 to 1."""
+    """Of the clips' scores as a distribution, divided by that of the uniform one: 0 to 1."""
     flat: bool
     """The curve cannot be told from a uniform one, or there is nothing that it could tell of."""
     still: bool = False
     """The picture hardly changes within any clip: what varies is the model, not what it saw."""
+    peak_s: float | None = None
+    """When the weighted score is highest; None where it is flat or nowhere above zero."""
+    peaks_equal: int = 0
+    """Other peaks that are as high, but for 2 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpatialFacts:
+    """How much the maps say of places at all."""
+
+    coefficient_of_variation: float
+    """How far tokens are from the mean of their frame's map, over that mean, for all clips."""
+    flat: bool
+    """The maps cannot be told from uniform ones: no place stands out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the stretch that is explained the model has been shown."""
+
+    covered_s: float
+    """Seconds that clips reach."""
+    covered_share: float
+    """The same, of the stretch."""
+    frames_seen: int
+    """Frames that the model received."""
+    seen_share: float
+    """The same, of the stretch's frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +417,7 @@ class Explanation:
     """Post-processed as the settings say; the raw maps are in `attributions`."""
     moments: tuple[Moment, ...]
     temporal: TemporalFacts
+    spatial: SpatialFacts
     warnings: tuple[Warning, ...]
     fingerprint: str = ""
     """Of input, settings, weights, and version together; equal ones need no second look."""
@@ -380,6 +425,43 @@ class Explanation:
     """Volatile facts: device, threads, seconds a stage, memory, host, start."""
     faithfulness: Faithfulness | None = None
     """Measured where it was asked for."""
+
+    @property
+    def part(self) -> range:
+        """Positions in the video of the frames that are explained, and drawn."""
+        first = self.frames.first
+        return range(first, first + len(self.frames.times_s))
+
+    @property
+    def start_s(self) -> float:
+        """When the first of them begins."""
+        return float(self.frames.times_s[0])
+
+    @property
+    def end_s(self) -> float:
+        """When the last of them ends."""
+        return self._ends(len(self.part) - 1)
+
+    @property
+    def spans(self) -> list[tuple[float, float]]:
+        """Stretches of time that clips reach, in seconds, rising."""
+        times = self.frames.times_s
+        return [(float(times[a]), self._ends(b - 1)) for a, b in self.frames.spans()]
+
+    @property
+    def coverage(self) -> Coverage:
+        """How much of it the model has been shown."""
+        covered_s = sum(stop - start for start, stop in self.spans)
+        whole_s = max(self.end_s - self.start_s, 1e-9)
+        seen = int(self.frames.seen.sum())
+        return Coverage(covered_s, min(covered_s / whole_s, 1.0), seen, seen / len(self.part))
+
+    def _ends(self, position: int) -> float:
+        """When a frame of the stretch ends: with the next one's start, or with the video."""
+        times, following = self.video.times_s, self.frames.first + position + 1
+        if following < len(times):
+            return float(times[following])
+        return max(self.video.duration_s, float(times[-1]))
 
     def __repr__(self) -> str:
         """One line: the arrays in it would fill pages."""

@@ -2,15 +2,16 @@
 
 Pure arithmetic on time stamps. Within a clip, scores and maps are interpolated between the moments
 that the model saw. Where clips overlap they are averaged with weights that fall towards a clip's
-ends, so that no seam shows. Gaps between clips are interpolated, too; before the first clip and
-after the last one, the nearest value holds.
+ends, so that no seam shows. Beyond its ends a clip speaks for one sampling interval more, where no
+other clip does; two that reach each other there fade into one another. What no clip reaches has no
+score and no map: nobody has looked at it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,15 +25,20 @@ from staa_cli.schema import (
     FrameScores,
     HeatMaps,
     Moment,
+    SpatialFacts,
     TemporalFacts,
 )
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in the picture, each 0 to 1."""
 
-MOMENTS = 5
 _LEAST_TRUST = 0.05  # or a frame at the ends of all its clips would count nowhere
 _ROUNDING = 1e-6
+_EQUAL = 0.98
+"""Peaks this near to the highest are as high: the coding of a picture alone moves them by more than
+nothing."""
+_SEEN_FRAMES = 2
+"""A moment has at least so many frames that the model saw; what lies around one is made up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +55,8 @@ class Piece:
     """[K] raw temporal scores."""
     weight: float
     """How much the clip counts: p(target | clip), or one where the answer is a raw value."""
+    reach_s: float = 0.0
+    """How far beyond its first and its last frame it speaks where no other clip does."""
 
     @classmethod
     def of(cls, clip: Clip, attribution: Attribution, maps: Float32, weight: float) -> Piece:
@@ -67,13 +75,18 @@ class Piece:
             maps=maps[first],
             scores=attribution.temporal[first],
             weight=weight,
+            reach_s=clip.interval_s,
         )
 
     def covers(self, times_s: Float64) -> Bool:
         """[N] which times lie between the clip's first and last frame."""
         # The mean of a tubelet's times may be rounded past the last frame.
-        first, last = self.seen_s[0] - 1e-9, self.seen_s[-1] + 1e-9
-        return np.asarray((times_s >= first) & (times_s <= last))
+        return np.asarray(self.beyond_s(times_s) <= 1e-9)
+
+    def beyond_s(self, times_s: Float64) -> Float64:
+        """[N] how far times lie before the clip's first frame or after its last one."""
+        outside = np.maximum(self.seen_s[0] - times_s, times_s - self.seen_s[-1])
+        return np.asarray(np.maximum(outside, 0.0))
 
     def trust(self, times_s: Float64) -> Float64:
         """[N] one in the clip's middle, falling towards its ends."""
@@ -84,21 +97,46 @@ class Piece:
         return np.asarray(np.maximum(1.0 - np.abs(times_s - middle) / half, 0.0) + _LEAST_TRUST)
 
 
-def stitch_scores(pieces: Sequence[Piece], times_s: Float64) -> FrameScores:
-    """Scores of clips in, one for every frame time [N] out."""
-    total, raw, weighted = np.zeros((3, len(times_s)))
-    for piece in pieces:
-        inside = piece.covers(times_s)
-        trust = piece.trust(times_s[inside])
-        score = np.interp(times_s[inside], piece.times_s, piece.scores)
-        total[inside] += trust
-        raw[inside] += trust * score
-        weighted[inside] += trust * score * piece.weight
-    known = total > 0
-    at = times_s[known]
-    fill = [np.interp(times_s, at, values[known] / total[known]) for values in (raw, weighted)]
-    seen = np.isin(times_s, np.concatenate([piece.seen_s for piece in pieces]))
-    return FrameScores(times_s, fill[0].astype(np.float32), fill[1].astype(np.float32), seen)
+def stitch_scores(pieces: Sequence[Piece], times_s: Float64, part: range) -> FrameScores:
+    """Scores of every frame of a stretch, out of those of clips.
+
+    Args:
+        pieces: of a video.
+        times_s: start of each of its frames, [all of them].
+        part: positions of the N frames that are to have scores; NaN where no clip reaches.
+    """
+    times = times_s[part.start : part.stop]
+    total, raw, weighted = np.zeros((3, len(times)))
+    inside = [piece.covers(times) for piece in pieces]
+    alone = ~np.any(inside, axis=0)
+    for piece, within in zip(pieces, inside, strict=True):
+        trust = np.where(within, piece.trust(times), 0.0) + np.where(
+            alone, _fading(piece, times), 0.0
+        )
+        score = np.interp(times, piece.times_s, piece.scores)
+        total += trust
+        raw += trust * score
+        weighted += trust * score * piece.weight
+    covered = total > 0
+    share = np.where(covered, total, np.nan)
+    seen = np.isin(times, np.concatenate([piece.seen_s for piece in pieces]))
+    return FrameScores(
+        times,
+        (raw / share).astype(np.float32),
+        (weighted / share).astype(np.float32),
+        seen,
+        covered,
+        part.start,
+    )
+
+
+def _fading(piece: Piece, times_s: Float64) -> Float64:
+    """[N] falls from one at a clip's ends to nothing beyond its reach."""
+    if piece.reach_s <= 0:
+        return np.zeros_like(times_s)
+    left = 1.0 - piece.beyond_s(times_s) / piece.reach_s
+    # What lies exactly as far as it reaches is still within reach.
+    return np.where(left > -_ROUNDING, np.maximum(left, _ROUNDING), 0.0)
 
 
 def stitch_maps(pieces: Sequence[Piece], box: Box) -> HeatMaps:
@@ -138,12 +176,11 @@ def smooth_scores(scores: FrameScores, kind: str, width_s: float) -> FrameScores
     if kind == "none":
         return scores
     smooth = _average if kind == "average" else _exponential
-    return FrameScores(
-        scores.times_s,
-        smooth(scores.times_s, scores.score, width_s),
-        smooth(scores.times_s, scores.weighted_score, width_s),
-        scores.seen,
-    )
+    score, weighted = scores.score.copy(), scores.weighted_score.copy()
+    for start, stop in scores.spans():  # what has not been looked at is no part of a mean
+        for values in (score, weighted):
+            values[start:stop] = smooth(scores.times_s[start:stop], values[start:stop], width_s)
+    return replace(scores, score=score, weighted_score=weighted)
 
 
 def _average(times_s: Float64, values: Float32, width_s: float) -> Float32:
@@ -161,62 +198,120 @@ def _exponential(times_s: Float64, values: Float32, width_s: float) -> Float32:
     return out.astype(np.float32)
 
 
-def measure(pieces: Sequence[Piece], flat_below: float, still: bool = False) -> TemporalFacts:
-    """What the raw temporal scores of all clips amount to, at the moments that the model saw.
+def temporal_facts(
+    pieces: Sequence[Piece], frames: FrameScores, flat_below: float, still: bool = False
+) -> TemporalFacts:
+    """What the temporal scores of a video amount to.
 
     Args:
-        pieces: of a video.
+        pieces: of the video: whether it is flat is a matter of raw scores, before any smoothing, at
+            the moments that the model saw.
+        frames: the curve that is reported and drawn.
         flat_below: coefficient of variation below which the curve counts as uniform.
         still: nothing has moved, so that no moment can matter more than another.
     """
-    scores = np.concatenate([piece.scores for piece in pieces]).astype(np.float64)
-    size, spread = len(scores), variation(scores)
-    positive = np.maximum(scores, 0.0)
+    raw = np.concatenate([piece.scores for piece in pieces]).astype(np.float64)
+    size, spread = len(raw), variation(raw)
+    positive = np.maximum(raw, 0.0)
     share = positive / positive.sum() if positive.sum() > 0 else np.full(size, 1 / size)
     entropy = float(-(share * np.log(np.maximum(share, 1e-300))).sum())
+    curve = frames.score[frames.covered].astype(np.float64)
+    flat = still or spread < flat_below
+    peaks = [] if flat else _peaks(frames)
+    best = max(peaks, key=lambda peak: peak.score, default=None)
     return TemporalFacts(
-        minimum=float(scores.min()),
-        maximum=float(scores.max()),
-        mean=float(scores.mean()),
+        minimum=float(curve.min()),
+        maximum=float(curve.max()),
+        mean=float(curve.mean()),
         coefficient_of_variation=spread,
         entropy=entropy / math.log(size) if size > 1 else 1.0,
-        flat=still or spread < flat_below,
+        flat=flat,
         still=still,
+        peak_s=float(frames.times_s[best.at]) if best else None,
+        peaks_equal=sum(peak.score >= _EQUAL * best.score for peak in peaks) - 1 if best else 0,
     )
 
 
-def find_moments(
-    scores: FrameScores, maps: HeatMaps, *, flat_below: float = 0.0, limit: int = MOMENTS
-) -> tuple[Moment, ...]:
-    """Stretches in which the weighted score stands in the upper half of its range, best first.
+def spatial_facts(attributions: Sequence[Attribution], flat_below: float) -> SpatialFacts:
+    """How far the raw maps of all clips are from uniform ones.
 
     Args:
-        scores: of a video.
+        attributions: of all clips.
+        flat_below: coefficient of variation below which no place counts as standing out.
+    """
+    values = np.stack([each.values for each in attributions]).astype(np.float64)  # [C, T', h, w]
+    off = values - values.mean(axis=(2, 3), keepdims=True)
+    scale = float(np.abs(values).mean())
+    spread = float(np.sqrt((off**2).mean())) / scale if scale > 0 else 0.0
+    return SpatialFacts(spread, spread < flat_below)
+
+
+@dataclass(frozen=True, slots=True)
+class _Peak:
+    """A run of frames whose weighted scores stand in the upper half of their range."""
+
+    start: int
+    stop: int
+    at: int
+    """The highest of them."""
+    score: float
+
+
+def _peaks(frames: FrameScores) -> list[_Peak]:
+    values = _positive(frames)
+    known = values[frames.covered]
+    if known.max() <= 0:
+        return []
+    above = frames.covered & (values >= (known.min() + known.max()) / 2)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], above, [0]])))
+    peaks = []
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        at = start + int(np.argmax(values[start:stop]))
+        peaks.append(_Peak(int(start), int(stop), int(at), float(values[at])))
+    return peaks
+
+
+def _positive(frames: FrameScores) -> Float64:
+    """[N] the weighted score, zero where it is negative or not known."""
+    values = np.where(frames.covered, frames.weighted_score, 0.0)
+    return np.asarray(np.maximum(values, 0.0), np.float64)
+
+
+def find_moments(
+    frames: FrameScores, maps: HeatMaps, *, flat_below: float = 0.0
+) -> tuple[Moment, ...]:
+    """Stretches in which the weighted score stands in the upper half of its range.
+
+    That with the highest peak comes first, of equal ones the earlier. One that has a single frame
+    that the model saw is none: how long it lasts would be made up.
+
+    Args:
+        frames: scores of a video.
         maps: of the same video.
         flat_below: coefficient of variation of the weighted score below which there are none.
-        limit: how many at most.
     """
-    values = np.maximum(scores.weighted_score.astype(np.float64), 0.0)
-    if variation(values) < max(flat_below, _ROUNDING):
+    values = np.where(frames.covered, np.maximum(frames.weighted_score, 0.0), 0.0).astype(
+        np.float64
+    )
+    if variation(values[frames.covered]) < max(flat_below, _ROUNDING):
         return ()
-    total = values.sum()
-    above = np.concatenate([[False], values >= (values.min() + values.max()) / 2, [False]])
-    edges = np.flatnonzero(np.diff(above.astype(np.int8)))
     moments = []
-    for start, end in zip(edges[::2], edges[1::2], strict=True):
-        peak = start + int(np.argmax(values[start:end]))
-        heat = maps.values[int(np.argmin(np.abs(maps.times_s - scores.times_s[peak])))]
+    for peak in _peaks(frames):
+        if frames.seen[peak.start : peak.stop].sum() < _SEEN_FRAMES:
+            continue
+        heat = maps.values[int(np.argmin(np.abs(maps.times_s - frames.times_s[peak.at])))]
         moments.append(
             Moment(
-                start_s=float(scores.times_s[start]),
-                peak_s=float(scores.times_s[peak]),
-                end_s=float(scores.times_s[end - 1]),
-                share=float(values[start:end].sum() / total),
+                start_s=float(frames.times_s[peak.start]),
+                peak_s=float(frames.times_s[peak.at]),
+                end_s=float(frames.times_s[peak.stop - 1]),
+                peak_score=peak.score,
+                share=float(values[peak.start : peak.stop].sum() / values.sum()),
                 centre=centre_of_mass(heat, maps.box),
                 box=_strongest_half(heat, maps.box),
             )
         )
-    return tuple(sorted(moments, key=lambda moment: -moment.share)[:limit])
+    return tuple(sorted(moments, key=lambda moment: -moment.peak_score))
 
 
 def centre_of_mass(values: Float32 | Float64, box: Box) -> tuple[float, float]:

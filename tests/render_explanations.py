@@ -17,6 +17,7 @@ from staa_cli.schema import (
     ModelInput,
     Moment,
     Prediction,
+    SpatialFacts,
     TemporalFacts,
     VideoInfo,
     Warning,
@@ -36,6 +37,8 @@ def explanation(
     labels=LABELS,
     confidence=0.87,
     flat=False,
+    flat_space=False,
+    part=None,
     box=None,
     maps=None,
     strength=None,
@@ -45,6 +48,8 @@ def explanation(
     output="softmax",
 ):
     """An explanation of a video of that size; `strength` is a function of seconds.
+
+    `part` is the first and the last but one of the frames that are explained.
 
     `confidence` is the target's score; with the output identity, a raw value of any size.
     """
@@ -57,6 +62,10 @@ def explanation(
     if flat:
         strength = lambda t: 1.0 + 0.001 * np.sin(t)  # noqa: E731
     knots = np.unique([time for clip in clips for time in clip.times_s])
+    covered = np.zeros(frames, bool)
+    for clip in clips:
+        reach_s = clip.interval_s + 1e-6
+        covered |= (times >= clip.start_s - reach_s) & (times <= clip.end_s + reach_s)
     values = blobs(knots, times[-1], grid, strength) if maps is None else maps
     score = np.interp(times, knots, values.sum(axis=(1, 2)))
     seen = np.zeros(frames, bool)
@@ -66,7 +75,9 @@ def explanation(
     attributions = tuple(
         _attribution(values, knots, clip, grid, signed, prediction.target) for clip in clips
     )
-    peak = int(score.argmax())
+    score = np.where(covered, score, np.nan)
+    peak = int(np.nanargmax(score))
+    first, last = part or (0, frames)
     return Explanation(
         video=_video(width, height, times, rate),
         model=_model(labels, clip_frames, stride, grid, output),
@@ -77,11 +88,17 @@ def explanation(
         clip_predictions=tuple(prediction for _ in clips),
         attributions=attributions,
         frames=FrameScores(
-            times, score.astype(np.float32), (score * weight).astype(np.float32), seen
+            times[first:last],
+            score.astype(np.float32)[first:last],
+            (score * weight).astype(np.float32)[first:last],
+            seen[first:last],
+            covered[first:last],
+            first,
         ),
         maps=HeatMaps(knots, values.astype(np.float32), box or centre_box(width, height)),
         moments=() if flat else _moments(times, score, peak),
-        temporal=_facts(score, flat),
+        temporal=_facts(score[covered], flat),
+        spatial=SpatialFacts(0.0 if flat_space else 1.5, flat_space),
         warnings=(Warning("flat-temporal", "The curve is flat."),) if flat else (),
         run=run if run is not None else {"device": "cpu", "threads": 2, "host": "somewhere"},
     )
@@ -112,7 +129,8 @@ def _clip(index, start, times, count, stride):
     wanted = [start + i * stride for i in range(count)]
     kept = [min(i, len(times) - 1) for i in wanted]
     padded = sum(i > len(times) - 1 for i in wanted)
-    return Clip(index, tuple(kept), tuple(float(times[i]) for i in kept), padded)
+    at = tuple(float(times[i]) for i in kept)
+    return Clip(index, tuple(kept), at, padded, stride * float(times[1]) if len(times) > 1 else 1.0)
 
 
 def _attribution(values, knots, clip, grid, signed, target):
@@ -180,11 +198,12 @@ def _model(labels, frames, stride, grid, output):
 def _moments(times, score, peak):
     lo, hi = max(peak - 20, 0), min(peak + 20, len(times) - 1)
     far = (peak + len(times) // 2) % len(times)
-    share = float(score[lo : hi + 1].sum() / max(score.sum(), 1e-12))
+    share = float(np.nansum(score[lo : hi + 1]) / max(np.nansum(score), 1e-12))
+    top = float(score[peak])
     return (
-        Moment(times[lo], times[peak], times[hi], share, (0.4, 0.5), (0.3, 0.4, 0.5, 0.6)),
-        Moment(times[max(far - 5, 0)], times[far], times[min(far + 5, len(times) - 1)], 0.04,
-               (0.6, 0.5), (0.5, 0.4, 0.7, 0.6)),
+        Moment(times[lo], times[peak], times[hi], top, share, (0.4, 0.5), (0.3, 0.4, 0.5, 0.6)),
+        Moment(times[max(far - 5, 0)], times[far], times[min(far + 5, len(times) - 1)], top / 2,
+               0.04, (0.6, 0.5), (0.5, 0.4, 0.7, 0.6)),
     )  # fmt: skip
 
 

@@ -362,7 +362,8 @@ def damaged(path: Path) -> Path:
 
 def test_what_drawing_meets_is_in_the_report_and_in_the_outcome(tmp_path: Path) -> None:
     one = Job(damaged(tmp_path / "bad.mp4"), tmp_path / "out")
-    sampling = SamplingSettings(end=1.0)  # the model does not see the damage
+    # The model does not see the damage.
+    sampling = SamplingSettings(end=1.0, keep_rest=True)
     (unseen,) = run(one, asked(sampling=sampling))
     assert unseen.report is not None
     assert "decode-errors" not in {w["code"] for w in unseen.report["warnings"]}

@@ -155,9 +155,55 @@ def test_weights_of_clips_are_their_probability_of_the_class(
     found = explain_video(video, wavering, settings=settings)
     first, last = found.clip_predictions
     assert abs(first.score - last.score) > 0.05
-    for row, each in ((0, first), (-1, last)):
+    assert np.isnan(found.frames.score[[0, -1]]).all()  # what lies around the clips
+    rows = [clip.frame_indices[0] for clip in found.clips]
+    for row, each in zip(rows, (first, last), strict=True):
         ratio = found.frames.weighted_score[row] / found.frames.score[row]
         assert ratio == pytest.approx(each.score, rel=1e-4)
+
+
+def test_a_stretch_is_all_that_is_explained(video: Path, model: LoadedModel) -> None:
+    sampling = SamplingSettings(start=0.4, end=0.8)
+    found = explain_video(video, model, settings=asked(sampling=sampling))
+    times = found.video.times_s
+    assert list(found.part) == np.flatnonzero((times >= 0.4 - 1e-6) & (times < 0.8 - 1e-6)).tolist()
+    assert (found.start_s, found.end_s) == pytest.approx((0.4, 0.8), abs=0.04)
+    assert found.coverage.covered_share == 1
+    assert all(found.start_s <= m.start_s <= m.end_s <= found.end_s for m in found.moments)
+    peak = found.frames.times_s[np.argmax(found.frames.weighted_score)]
+    assert found.temporal.peak_s in (None, peak)
+
+    kept = explain_video(video, model, settings=asked(sampling=replace(sampling, keep_rest=True)))
+    inside = np.isin(np.arange(len(times)), found.part)
+    assert kept.part == range(len(times))
+    assert kept.coverage.frames_seen == found.coverage.frames_seen
+    np.testing.assert_array_equal(kept.frames.score[inside], found.frames.score)
+    reach_s = found.clips[0].interval_s
+    far = (times < found.clips[0].start_s - reach_s) | (times > found.clips[-1].end_s + reach_s)
+    assert np.isnan(kept.frames.score[far]).all()
+    assert not kept.frames.seen[far].any()
+
+
+def test_what_is_not_looked_at_is_said_with_what_would_look_at_it(
+    tmp_path: Path, model: LoadedModel
+) -> None:
+    long = film(tmp_path / "long.mp4", 400)
+    sampling = SamplingSettings(strategy="segments", clips=2)
+    found = explain_video(long, model, settings=asked(sampling=sampling))
+    assert found.coverage.covered_share < 0.5
+    for moment in found.moments:
+        rows = (found.frames.times_s >= moment.start_s) & (found.frames.times_s <= moment.end_s)
+        assert found.frames.covered[rows].all()
+        assert found.frames.seen[rows].sum() >= 2
+    (warning,) = [w for w in found.warnings if w.code == "sparse-sampling"]
+    dense = explain_video(long, model, settings=asked(sampling=SamplingSettings("dense")))
+    assert f"--sampling dense reaches all of it, in {len(dense.clips)} clips" in warning.text
+    assert dense.coverage.covered_share == 1
+    assert "sparse-sampling" not in {w.code for w in dense.warnings}
+    wide = explain_video(long, model, settings=asked(sampling=SamplingSettings("dense", hop=3.0)))
+    assert "--hop 1 reaches all" in {w.code: w.text for w in wide.warnings}["sparse-sampling"]
+    ends = explain_video(long, model, settings=asked(sampling=SamplingSettings("dense", hop=1.0)))
+    assert ends.coverage.covered_share == 1
 
 
 LABELS = ("walking", "3", "Running", "class_3", "class_4")
@@ -571,7 +617,9 @@ def test_only_the_drawn_maps_are_thresholded_and_only_the_curve_is_smoothed(
     found = explain_video(video, model, settings=asked(post=post))
     for mine, raw in zip(found.attributions, explained.attributions, strict=True):
         np.testing.assert_array_equal(mine.values, raw.values)
-    assert found.temporal == explained.temporal
+    raw, smoothed = explained.temporal, found.temporal
+    assert smoothed.coefficient_of_variation == raw.coefficient_of_variation
+    assert smoothed.maximum == found.frames.score.max() < raw.maximum
     assert np.abs(np.diff(found.frames.score)).max() < np.abs(np.diff(explained.frames.score)).max()
     share = np.count_nonzero(found.maps.values) / np.count_nonzero(explained.maps.values)
     assert 0.2 < share < 0.5  # knots of overlapping clips hold what either keeps

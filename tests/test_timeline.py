@@ -7,15 +7,24 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from staa_cli.schema import Attribution, Clip, Float32, FrameScores, HeatMaps
+from staa_cli.schema import (
+    Attribution,
+    Clip,
+    Float32,
+    FrameScores,
+    HeatMaps,
+    SpatialFacts,
+    TemporalFacts,
+)
 from staa_cli.timeline import (
     Piece,
     centre_of_mass,
     find_moments,
-    measure,
     smooth_scores,
+    spatial_facts,
     stitch_maps,
     stitch_scores,
+    temporal_facts,
 )
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -28,22 +37,52 @@ def maps(scores: Sequence[float]) -> Float32:
 
 
 def piece(
-    times_s: Sequence[float], scores: Sequence[float], weight: float = 1.0, padded: int = 0
+    times_s: Sequence[float],
+    scores: Sequence[float],
+    weight: float = 1.0,
+    padded: int = 0,
+    interval_s: float = 1.0,
 ) -> Piece:
-    clip = Clip(0, tuple(round(10 * t) for t in times_s), tuple(times_s), padded)
+    clip = Clip(0, tuple(round(10 * t) for t in times_s), tuple(times_s), padded, interval_s)
     values = maps(scores)
     attribution = Attribution(values, "x", None, (), "", False, 1.0)
     return Piece.of(clip, attribution, values, weight)
 
 
 def score(pieces: Sequence[Piece], times_s: Sequence[float]) -> FrameScores:
-    return stitch_scores(pieces, np.array(times_s, np.float64))
+    return stitch_scores(pieces, np.array(times_s, np.float64), range(len(times_s)))
 
 
-def test_within_a_clip_scores_are_interpolated_and_beyond_it_they_hold() -> None:
-    found = score([piece([1, 2, 4], [10, 20, 40])], [0, 1, 1.5, 2, 3, 4, 5])
-    np.testing.assert_allclose(found.score, [10, 10, 15, 20, 30, 40, 40], rtol=1e-6)
-    assert found.seen.tolist() == [False, True, False, True, False, True, False]
+def facts(pieces: Sequence[Piece], times_s: Sequence[float] = (0, 1, 2)) -> TemporalFacts:
+    return temporal_facts(pieces, score(pieces, times_s), 0.05)
+
+
+def test_within_a_clip_scores_are_interpolated_and_beyond_it_they_hold_for_an_interval() -> None:
+    times = [-0.1, 0, 1, 1.5, 2, 3, 4, 5, 5.1]
+    found = score([piece([1, 2, 4], [10, 20, 40])], times)
+    nan = np.nan
+    np.testing.assert_allclose(found.score, [nan, 10, 10, 15, 20, 30, 40, 40, nan], rtol=1e-6)
+    assert found.covered.tolist() == [False, *[True] * 7, False]
+    assert np.flatnonzero(found.seen).tolist() == [2, 4, 6]
+    assert found.spans() == [(1, 8)]
+
+
+def test_what_no_clip_reaches_has_no_score_however_near_its_ends_are() -> None:
+    pieces = [piece([0, 1], [1, 2]), piece([6, 7], [6, 6])]
+    found = score(pieces, [0, 1, 2, 2.5, 4, 4.9, 5, 6, 7])
+    assert found.covered.tolist() == [True, True, True, False, False, False, True, True, True]
+    assert np.isnan(found.weighted_score[3:6]).all()
+    assert found.spans() == [(0, 3), (6, 9)]
+
+
+def test_a_stretch_has_scores_of_its_own_frames_alone() -> None:
+    times = np.arange(10.0)
+    found = stitch_scores([piece([3, 4, 5], [10, 20, 30])], times, range(3, 6))
+    assert (found.first, found.times_s.tolist()) == (3, [3, 4, 5])
+    np.testing.assert_allclose(found.score, [10, 20, 30])
+    whole = stitch_scores([piece([3, 4, 5], [10, 20, 30])], times, range(10))
+    np.testing.assert_array_equal(whole.score[3:6], found.score)
+    assert whole.spans() == [(2, 7)]
 
 
 def test_weights_fall_towards_the_ends_of_a_clip() -> None:
@@ -54,11 +93,17 @@ def test_weights_fall_towards_the_ends_of_a_clip() -> None:
     np.testing.assert_allclose(found, [1, 1, at_2, 1.5, 3 - at_2, 2, 2], rtol=1e-6)
 
 
-def test_a_gap_is_bridged_by_a_straight_line() -> None:
-    pieces = [piece([0, 1], [1, 2]), piece([3, 4], [6, 6])]
-    found = score(pieces, [0, 1, 1.5, 2, 2.5, 3, 4])
-    np.testing.assert_allclose(found.score, [1, 2, 3, 4, 5, 6, 6], rtol=1e-6)
+def test_clips_that_follow_each_other_are_joined_by_a_straight_line() -> None:
+    pieces = [piece([0, 1], [1, 2]), piece([2, 3], [6, 6])]  # one interval lies between them
+    found = score(pieces, [0, 1, 1.25, 1.5, 1.75, 2, 3])
+    np.testing.assert_allclose(found.score, [1, 2, 3, 4, 5, 6, 6], rtol=1e-5)
     assert found.seen.tolist() == [True, True, False, False, False, True, True]
+
+
+def test_a_clip_does_not_reach_into_another() -> None:
+    alone = score([piece([0, 1, 2, 3], [1, 2, 3, 4])], [0, 1, 2, 3])
+    beside = score([piece([0, 1, 2, 3], [1, 2, 3, 4]), piece([4, 5], [90, 90])], [0, 1, 2, 3])
+    np.testing.assert_array_equal(alone.score, beside.score)
 
 
 def test_the_weighted_score_has_each_clips_probability_in_it() -> None:
@@ -73,7 +118,7 @@ def test_the_weighted_score_has_each_clips_probability_in_it() -> None:
 def test_repeats_that_fill_a_clip_up_are_no_moments() -> None:
     found = piece([0, 1, 1, 1], [5, 7, 100, 100], padded=2)
     assert found.times_s.tolist() == [0, 1]
-    np.testing.assert_allclose(score([found], [0, 1, 2]).score, [5, 7, 7], rtol=1e-6)
+    np.testing.assert_allclose(score([found], [0, 1, 2]).score, [5, 7, 7], rtol=1e-5)
     np.testing.assert_allclose(stitch_maps([found], WHOLE).values, maps([5, 7]), rtol=1e-6)
 
 
@@ -84,7 +129,7 @@ def test_a_video_of_one_frame() -> None:
     assert scores.weighted_score == pytest.approx([1.5])
     assert scores.seen.tolist() == [True]
     np.testing.assert_allclose(heat.values, 0.5 * maps([3]), rtol=1e-6)
-    assert measure([found], 0.05).flat
+    assert facts([found], [0]).flat
     assert find_moments(scores, heat) == ()
 
 
@@ -105,13 +150,15 @@ def test_times_decide_where_the_rate_varies() -> None:
 
 
 def test_a_constant_stays_one_whatever_the_clips() -> None:
-    pieces = [piece([a, a + 1, a + 2, a + 3], [0.3] * 4, 0.7) for a in (0, 1.5, 2, 9)]
-    found = score(pieces, np.arange(0, 13, 0.25).tolist())
+    pieces = [piece([a, a + 1, a + 2, a + 3], [0.3] * 4, 0.7) for a in (0, 1.5, 2, 6.5)]
+    found = score(pieces, np.arange(0, 10.5, 0.25).tolist())
     np.testing.assert_allclose(found.score, 0.3, rtol=1e-6)
     np.testing.assert_allclose(found.weighted_score, 0.21, rtol=1e-6)
-    facts = measure(pieces, 0.05)
-    assert facts.flat
-    assert (facts.coefficient_of_variation, facts.entropy) == pytest.approx((0, 1), abs=1e-6)
+    curve_facts = facts(pieces)
+    assert curve_facts.flat
+    assert curve_facts.peak_s is None
+    assert curve_facts.coefficient_of_variation == pytest.approx(0, abs=1e-6)
+    assert curve_facts.entropy == pytest.approx(1)
     assert find_moments(found, stitch_maps(pieces, WHOLE), flat_below=0.0) == ()
 
 
@@ -122,9 +169,13 @@ def test_interpolation_invents_nothing() -> None:
         piece(np.sort(start + random.uniform(0, 4, 8)).tolist(), random.normal(size=8).tolist())
         for start in starts
     ]
-    found = score(pieces, np.linspace(0, 26, 400).tolist()).score
+    found = score(pieces, np.linspace(0, 26, 400).tolist())
+    assert found.covered.any()
+    assert not found.covered.all()
+    found_scores = found.score[found.covered]
     values = np.concatenate([p.scores for p in pieces])
-    assert values.min() - 1e-6 <= found.min() < found.max() <= values.max() + 1e-6
+    assert values.min() - 1e-6 <= found_scores.min()
+    assert found_scores.max() <= values.max() + 1e-6
     heat = stitch_maps(pieces, WHOLE)
     every = np.concatenate([p.maps for p in pieces])
     assert every.min() - 1e-6 <= heat.values.min() < heat.values.max() <= every.max() + 1e-6
@@ -164,37 +215,79 @@ def test_smoothing_stays_within_the_range(kind: str) -> None:
     assert found.std() < values.std()
 
 
+def test_smoothing_does_not_cross_what_was_not_looked_at() -> None:
+    pieces = [piece([0, 1], [4, 4]), piece([6, 7], [8, 8])]
+    scores = score(pieces, [0, 1, 2, 3, 4, 5, 6, 7])
+    for kind in ("average", "exponential"):
+        found = smooth_scores(scores, kind, 4.0)
+        np.testing.assert_allclose(found.score, scores.score)
+        assert found.covered.tolist() == scores.covered.tolist()
+
+
 def test_what_the_curve_amounts_to_by_hand() -> None:
-    facts = measure([piece([0, 1], [1, 3]), piece([1, 2], [2, 2])], 0.05)
-    assert (facts.minimum, facts.maximum, facts.mean) == pytest.approx((1, 3, 2))
-    assert facts.coefficient_of_variation == pytest.approx(np.sqrt(0.5) / 2)
+    pieces = [piece([0, 1], [1, 3], 0.5), piece([1, 2], [2, 2], 0.5)]
+    found, frames = facts(pieces), score(pieces, [0, 1, 2])
+    np.testing.assert_allclose(frames.score, [1, 2.5, 2])
+    assert (found.minimum, found.maximum, found.mean) == pytest.approx((1, 2.5, 5.5 / 3))
+    assert found.coefficient_of_variation == pytest.approx(np.sqrt(0.5) / 2)
     shares = np.array([1, 3, 2, 2]) / 8
-    assert facts.entropy == pytest.approx(-(shares * np.log(shares)).sum() / np.log(4))
-    assert not facts.flat
+    assert found.entropy == pytest.approx(-(shares * np.log(shares)).sum() / np.log(4))
+    assert not found.flat
+    assert (found.peak_s, found.peaks_equal) == (1, 0)
+
+
+def test_the_maximum_is_that_of_the_frames_that_are_told() -> None:
+    pieces = [piece([0, 0.5, 1], [1, 9, 1])]
+    found = facts(pieces, [0, 0.4, 1, 7])
+    assert found.maximum == pytest.approx(score(pieces, [0.4]).score[0])
+    assert found.peak_s == 0.4
+
+
+def test_equal_peaks_are_counted() -> None:
+    times = np.arange(12.0).tolist()
+    values = [0, 10, 0, 5, 0, 9.9, 0, 9.5, 0, 10, 0, 0]
+    found = facts([piece(times, values)], times)
+    assert (found.peak_s, found.peaks_equal) == (1, 2)  # those of 9.9 and 10, not that of 9.5
 
 
 @pytest.mark.parametrize(("spread", "flat"), [(0.049, True), (0.051, False)])
 def test_flat_begins_where_the_setting_says(spread: float, flat: bool) -> None:
-    assert measure([piece([0, 1], [1 - spread, 1 + spread])], 0.05).flat == flat
+    assert facts([piece([0, 1], [1 - spread, 1 + spread])]).flat == flat
 
 
 def test_signed_scores_that_cancel_are_not_flat() -> None:
-    facts = measure([piece([0, 1, 2, 3], [-1, 1, -1, 1])], 0.05)
-    assert facts.mean == pytest.approx(0, abs=1e-7)
-    assert facts.coefficient_of_variation == pytest.approx(1)
-    assert not facts.flat
+    found = facts([piece([0, 1, 2, 3], [-1, 1, -1, 1])], [0, 1, 2, 3])
+    assert found.mean == pytest.approx(0, abs=1e-7)
+    assert found.coefficient_of_variation == pytest.approx(1)
+    assert not found.flat
 
 
 def test_nothing_anywhere_is_flat() -> None:
-    facts = measure([piece([0, 1], [0, 0])], 0.05)
-    assert facts.flat
-    assert (facts.coefficient_of_variation, facts.entropy) == (0, pytest.approx(1))
+    found = facts([piece([0, 1], [0, 0])])
+    assert found.flat
+    assert (found.coefficient_of_variation, found.entropy) == (0, pytest.approx(1))
 
 
-def curve(values: Sequence[float]) -> FrameScores:
+def attribution(values: Sequence[Sequence[Sequence[float]]]) -> Attribution:
+    return Attribution(np.array(values, np.float32), "x", None, (), "", False, 1.0)
+
+
+def test_places_are_flat_where_every_map_is_whatever_its_height() -> None:
+    rising = attribution([[[1, 1]], [[5, 5]], [[9, 9]]])
+    assert spatial_facts([rising], 0.1) == SpatialFacts(0.0, True)
+    found = spatial_facts([rising, attribution([[[0, 2]], [[5, 5]], [[9, 9]]])], 0.1)
+    # Two of twelve tokens are 1 off their map's mean; the mean of all is 5.
+    assert found.coefficient_of_variation == pytest.approx(np.sqrt(2 / 12) / 5)
+    assert spatial_facts([attribution([[[0, 1]]])], 0.1) == SpatialFacts(1.0, False)
+    assert spatial_facts([attribution([[[0, 0]]])], 0.1).flat
+
+
+def curve(values: Sequence[float], seen: Sequence[int] | None = None) -> FrameScores:
     times = np.arange(len(values)) / 10
     scores = np.array(values, np.float32)
-    return FrameScores(times, scores, scores, np.ones(len(values), np.bool_))
+    known = ~np.isnan(scores)
+    mask = np.isin(np.arange(len(values)), range(len(values)) if seen is None else seen)
+    return FrameScores(times, scores, scores, mask & known, known)
 
 
 def spot(row: int, column: int) -> HeatMaps:
@@ -204,17 +297,34 @@ def spot(row: int, column: int) -> HeatMaps:
 
 
 def test_moments_are_the_upper_half_best_first() -> None:
-    found = find_moments(curve([0, 0, 4, 6, 0, 0, 10, 8, 7, 0, 1]), spot(1, 2))
+    found = find_moments(curve([0, 0, 6, 6, 5, 5, 4, 10, 8, 0, 1]), spot(1, 2))
     assert [(m.start_s, m.peak_s, m.end_s) for m in found] == [
-        pytest.approx((0.6, 0.6, 0.8)),
-        pytest.approx((0.3, 0.3, 0.3)),
+        pytest.approx((0.7, 0.7, 0.8)),
+        pytest.approx((0.2, 0.2, 0.5)),
     ]
-    assert [m.share for m in found] == pytest.approx([25 / 36, 6 / 36])
+    assert [m.peak_score for m in found] == [10, 6]
+    assert [m.share for m in found] == pytest.approx([18 / 45, 22 / 45])
     assert sum(m.share for m in found) <= 1
 
 
+def test_a_moment_is_made_of_several_frames_that_were_seen() -> None:
+    values = [0, 9, 9, 9, 0, 0, 8, 8, 0]
+    seen = [0, 2, 4, 6, 7]  # of the higher one, a single frame
+    (moment,) = find_moments(curve(values, seen), spot(0, 0))
+    assert (moment.start_s, moment.end_s) == pytest.approx((0.6, 0.7))
+
+
+def test_moments_end_where_nothing_is_known() -> None:
+    found = find_moments(curve([0, 8, 8, np.nan, np.nan, 8, 8, 0]), spot(0, 0))
+    assert [(m.start_s, m.end_s) for m in found] == [
+        pytest.approx((0.1, 0.2)),
+        pytest.approx((0.5, 0.6)),
+    ]
+    assert [m.share for m in found] == pytest.approx([0.5, 0.5])
+
+
 def test_a_moment_has_its_place_in_the_picture() -> None:
-    (moment,) = find_moments(curve([0, 1, 0]), spot(1, 2))
+    (moment,) = find_moments(curve([0, 1, 1]), spot(1, 2))
     # Cell 2 of 4 across the box from 0.25 to 0.75, cell 1 of 2 down the whole height.
     assert moment.box == pytest.approx((0.5, 0.5, 0.625, 1.0))
     assert moment.centre == pytest.approx((0.5625, 0.75))
@@ -223,19 +333,21 @@ def test_a_moment_has_its_place_in_the_picture() -> None:
 def test_the_map_nearest_to_the_peak_is_taken() -> None:
     values = np.zeros((3, 1, 3), np.float32)
     values[[0, 1, 2], 0, [0, 1, 2]] = 1
-    (moment,) = find_moments(curve([0] * 9 + [1]), HeatMaps(np.array([0, 0.5, 1.0]), values, WHOLE))
+    heat = HeatMaps(np.array([0, 0.5, 1.0]), values, WHOLE)
+    (moment,) = find_moments(curve([0] * 8 + [0.9, 1]), heat)
     assert moment.centre == pytest.approx((5 / 6, 0.5))
 
 
 def test_the_box_holds_the_strongest_half() -> None:
     values = np.array([[[1, 1, 1, 1], [1, 4, 4, 1]]], np.float32)  # 8 of 14 in two cells
-    (moment,) = find_moments(curve([0, 1, 0]), HeatMaps(np.zeros(1), values, WHOLE))
+    (moment,) = find_moments(curve([0, 1, 1]), HeatMaps(np.zeros(1), values, WHOLE))
     assert moment.box == pytest.approx((0.25, 0.5, 0.75, 1.0))
 
 
-def test_many_moments_are_cut_to_the_best() -> None:
-    found = find_moments(curve([0, 1, 0, 2, 0, 1.5] * 3), spot(0, 0), limit=4)
-    assert [m.share for m in found] == pytest.approx([2 / 13.5] * 3 + [1.5 / 13.5])
+def test_every_moment_is_told_and_equal_ones_in_order_of_time() -> None:
+    found = find_moments(curve([0, 2, 2, 0, 1.5, 1.5] * 8), spot(0, 0))
+    assert [m.peak_score for m in found] == [2] * 8 + [1.5] * 8
+    assert [m.peak_s for m in found[:3]] == pytest.approx([0.1, 0.7, 1.3])
 
 
 @pytest.mark.parametrize("values", [[0, 0, 0], [-1, -2, -3], [2, 2, 2], [1.00, 1.02, 1.01]])
@@ -248,8 +360,8 @@ def test_random_moments_keep_their_promises() -> None:
     heat = HeatMaps(np.arange(20) / 5, random.normal(size=(20, 3, 5)).astype(np.float32), WHOLE)
     for _ in range(50):
         found = find_moments(curve(random.normal(size=40).tolist()), heat)
-        assert 0 < sum(m.share for m in found) <= 1 + 1e-9
-        assert [m.share for m in found] == sorted((m.share for m in found), reverse=True)
+        assert 0 <= sum(m.share for m in found) <= 1 + 1e-9
+        assert [m.peak_score for m in found] == sorted((m.peak_score for m in found), reverse=True)
         for m in found:
             left, top, right, bottom = m.box
             assert 0 <= left < right <= 1

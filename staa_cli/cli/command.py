@@ -22,7 +22,7 @@ from staa_cli.paths import textual
 SETTINGS = {
     "Model": "model arch labels target device precision compile threads batch_size",
     "Sampling": "sampling.strategy sampling.frames sampling.size sampling.stride sampling.hop "
-    "sampling.clips sampling.seed sampling.start sampling.end",
+    "sampling.clips sampling.seed sampling.start sampling.end sampling.keep_rest",
     "Attribution": "method.name method.layers method.combine method.fill method.samples "
     "post.threshold post.threshold_value post.focus_sigma post.focus_gamma post.smooth "
     "post.smooth_s",

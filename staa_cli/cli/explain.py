@@ -192,18 +192,28 @@ def _error_fields(error: StaaError | None) -> dict[str, Any]:
 def _in_words(outcome: Outcome) -> str:
     if outcome.report is None:
         return outcome.status
-    target: dict[str, Any]
-    target, moments = outcome.report["prediction"]["target"], outcome.report["moments"]
-    words = [answer(target)]
-    if outcome.report["temporal"]["flat"]:
-        words.append("no moment stands out")
-    elif moments:
-        words.append(f"most at {moments[0]['peak_s']:.2f} s")
-    words += [f"warning: {warning['code']}" for warning in outcome.report["warnings"]]
+    from staa_cli.render.text import percent
+
+    report = outcome.report
+    words = [answer(report["prediction"]["target"]), _highest(report["temporal"])]
+    coverage, frames = report["coverage"], len(report["frames"]["index"])
+    reached = percent(coverage["covered_share"])
+    words.append(f"{coverage['frames_seen']:,} of {frames:,} frames seen, {reached} covered")
+    words += [f"warning: {warning['code']}" for warning in report["warnings"]]
     words.append(
         "skipped, finished before" if outcome.status == "skipped" else f"{outcome.seconds:.1f} s"
     )
     return ", ".join(words)
+
+
+def _highest(temporal: dict[str, Any]) -> str:
+    """Where the curve is highest, as the annotated video draws it."""
+    if temporal["flat"] or temporal["peak_s"] is None:
+        return "no moment stands out"
+    equal = temporal["peaks_equal"]
+    words = f"highest at {temporal['peak_s']:.2f} s"
+    times = "one other time" if equal == 1 else f"{equal} other times"
+    return f"{words} and as high at {times}" if equal else words
 
 
 def _conclude(outcomes: Sequence[Outcome], total: int, console: Console) -> None:

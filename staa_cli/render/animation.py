@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from staa_cli.files import atomic_path
-from staa_cli.render.curve import total_s
+from staa_cli.render.curve import axis_s
 from staa_cli.render.painter import Painter
 from staa_cli.render.storyboard import fitted, painted
 from staa_cli.render.strip import colour_bar
@@ -27,21 +27,23 @@ _FIT = (480, 480)
 
 
 def gif_indices(explanation: Explanation) -> list[int]:
-    """The frames that a GIF shows, in order: about ten a second, eight seconds at most."""
-    times = explanation.frames.times_s
+    """Positions in the video of a GIF's frames: about ten a second, eight seconds at most."""
+    part = explanation.part
     wanted = np.concatenate([np.arange(a, b, _STEP_S) for a, b in windows(explanation)])
-    after = np.searchsorted(times, wanted + 1e-6, side="right") - 1
-    return sorted({int(index) for index in after.clip(0)})
+    after = np.searchsorted(explanation.video.times_s, wanted + 1e-6, side="right") - 1
+    return sorted({int(index) for index in after.clip(part.start, part.stop - 1)})
 
 
 def windows(explanation: Explanation) -> list[tuple[float, float]]:
     """The stretches of time that a GIF shows: all of a short video, else around its moments."""
-    total = total_s(explanation)
-    if total <= _LONGEST_S:
-        return [(0.0, total)]
-    peaks = sorted(moment.peak_s for moment in explanation.moments[:_MOMENTS]) or [total / 2]
+    start_s, end_s = axis_s(explanation)
+    if end_s - start_s <= _LONGEST_S:
+        return [(start_s, end_s)]
+    first, last = explanation.spans[0]
+    peaks = sorted(moment.peak_s for moment in explanation.moments[:_MOMENTS])
+    peaks = peaks or [(first + last) / 2]
     half = _LONGEST_S / len(peaks) / 2
-    starts = [min(max(peak - half, 0.0), total - 2 * half) for peak in peaks]
+    starts = [min(max(peak - half, start_s), end_s - 2 * half) for peak in peaks]
     return [(start, start + 2 * half) for start in starts]
 
 
@@ -66,7 +68,7 @@ def gif(
     painter = Painter(explanation, replace(settings, view=view), size)
     pictures = [
         painted(painter, _resized(frames[i], size), float(t))
-        for i, t in zip(indices, explanation.frames.times_s[indices], strict=True)
+        for i, t in zip(indices, explanation.video.times_s[indices], strict=True)
     ]
     palette = _palette(pictures, settings.colormap)
     first, *rest = (p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures)
@@ -93,6 +95,6 @@ def _resized(frame: UInt8, size: tuple[int, int]) -> Image.Image:
 
 def _shown_ms(explanation: Explanation, indices: list[int]) -> list[int]:
     """How long each picture stands: its true time, but 0.3 s before a leap."""
-    times = explanation.frames.times_s[indices]
+    times = explanation.video.times_s[indices]
     gaps = np.diff(times, append=times[-1] + _STEP_S)
     return [int(10 * round(100 * gap)) if gap < 1.5 else 300 for gap in gaps.clip(0.05)]

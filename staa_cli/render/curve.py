@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from staa_cli.schema import Clip, Explanation, Float64
+from staa_cli.schema import Explanation, Float64
 
 Point = tuple[float, float]
 
@@ -17,9 +17,13 @@ class Curve:
 
     times_s: Float64
     values: Float64
-    duration_s: float
+    """NaN where nothing is known."""
+    start_s: float
+    end_s: float
     low: float
     high: float
+    spans: tuple[tuple[int, int], ...]
+    """Runs of known values: [start, stop)."""
 
     @classmethod
     def of(cls, explanation: Explanation, weighted: bool = True) -> Curve:
@@ -27,29 +31,37 @@ class Curve:
         scores = explanation.frames
         chosen = scores.weighted_score if weighted else scores.score
         values = chosen.astype(np.float64)
+        known = values[scores.covered]
         if explanation.temporal.flat:
-            values = np.full_like(values, values.mean())
-        low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+            values = np.where(scores.covered, known.mean(), np.nan)
+            known = values[scores.covered]
+        low, high = min(0.0, float(known.min())), max(0.0, float(known.max()))
         if explanation.temporal.flat:
             low, high = 2 * low, 2 * high
-        return cls(scores.times_s, values, total_s(explanation), low, high if high > low else 1.0)
+        start_s, end_s = axis_s(explanation)
+        high = high if high > low else 1.0
+        return cls(scores.times_s, values, start_s, end_s, low, high, tuple(scores.spans()))
 
     def x(self, time_s: float, width: float) -> float:
         """Where a time stands on an axis of that width, 0 at its left end."""
-        return min(max(time_s / self.duration_s, 0.0), 1.0) * (width - 1)
+        share = (time_s - self.start_s) / (self.end_s - self.start_s)
+        return min(max(share, 0.0), 1.0) * (width - 1)
 
     def y(self, value: float, height: float) -> float:
         """Where a value stands on an axis of that height, 0 at its top."""
         return (self.high - value) / (self.high - self.low) * (height - 1)
 
-    def at(self, time_s: float) -> float:
-        """The value at a time."""
-        return float(np.interp(time_s, self.times_s, self.values))
+    def points(self, width: float, height: float) -> list[list[Point]]:
+        """A line from left to right for every run; of many frames at one place the strongest.
 
-    def points(self, width: float, height: float) -> list[Point]:
-        """The line from the left end to the right; of many frames at one place the strongest."""
-        times = np.concatenate([self.times_s, [self.duration_s]])
-        values = np.concatenate([self.values, self.values[-1:]])
+        A frame lasts until the next one begins, so a line ends where the first unknown frame does.
+        """
+        return [self._line(start, stop, width, height) for start, stop in self.spans]
+
+    def _line(self, start: int, stop: int, width: float, height: float) -> list[Point]:
+        end_s = self.times_s[stop] if stop < len(self.times_s) else self.end_s
+        times = np.append(self.times_s[start:stop], end_s)
+        values = np.append(self.values[start:stop], self.values[stop - 1])
         column = np.array([round(self.x(time, width)) for time in times])
         firsts = np.flatnonzero(np.diff(column, prepend=-1))
         strongest = np.where(
@@ -64,27 +76,18 @@ class Curve:
         ]
 
 
-def total_s(explanation: Explanation) -> float:
-    """Length of the time axis in seconds, never zero."""
-    video = explanation.video
-    return max(video.duration_s, float(video.times_s[-1]), 1e-3)
+def axis_s(explanation: Explanation) -> tuple[float, float]:
+    """Start and end of the time axis in seconds, never the same."""
+    start_s = explanation.start_s
+    return start_s, max(explanation.end_s, start_s + 1e-3)
 
 
 def unseen(explanation: Explanation) -> list[tuple[float, float]]:
-    """Stretches outside all clips, in seconds; a clip reaches a bit beyond its own ends."""
-    end_s = total_s(explanation)
-    frame_s = 1 / max(explanation.video.rate, 1e-3)
-    covered = sorted(_reach(clip, frame_s) for clip in explanation.clips)
-    gaps, reached = [], 0.0
-    for start, stop in [*covered, (end_s, end_s)]:
+    """Stretches of the time axis that no clip reaches, in seconds."""
+    start_s, end_s = axis_s(explanation)
+    gaps, reached = [], start_s
+    for start, stop in [*explanation.spans, (end_s, end_s)]:
         if start > reached:
-            gaps.append((reached, min(start, end_s)))
-        reached = max(reached, stop)
+            gaps.append((reached, start))
+        reached = stop
     return gaps
-
-
-def _reach(clip: Clip, frame_s: float) -> tuple[float, float]:
-    """The stretch that a clip stands for; back-to-back clips meet in spite of rounded times."""
-    steps = np.diff(clip.times_s)
-    step = max(float(steps.max(initial=0)), frame_s)
-    return clip.start_s - 0.75 * step, clip.end_s + max(0.75 * step, 1.01 * frame_s)

@@ -33,22 +33,35 @@ Indices = NDArray[np.intp]
 class HeatField:
     """Maps as levels 0 to 1 at any time: interpolated between knots, one scale over a stated scope.
 
-    Zero evidence is level 0 and negative evidence too; level 1 is the ceiling of the scope.
+    Zero evidence is level 0 and negative evidence too; level 1 is the ceiling of the scope. Where
+    no clip reaches there is none at all. Maps that are flat are drawn flat: one level over the
+    whole crop, the half of what a peak would have, so that time still shows.
     """
 
     def __init__(self, explanation: Explanation, scale: str) -> None:
         maps = explanation.maps
         self.times_s = maps.times_s
         self.scale = scale
+        self._spans = explanation.spans
+        values = maps.values
+        if explanation.spatial.flat:
+            values = np.broadcast_to(values.mean(axis=(1, 2), keepdims=True) / 2, values.shape)
         self.ceilings = _ceilings(maps.values, maps.times_s, explanation.clips, scale)  # [K]
         divisor = np.where(self.ceilings > 0, self.ceilings, 1)[:, None, None]
-        self.levels = np.clip(maps.values / divisor, 0, 1).astype(np.float32)  # [K, h, w]
+        self.levels = np.clip(values / divisor, 0, 1).astype(np.float32)  # [K, h, w]
 
-    def at(self, time_s: float) -> Float32:
-        """The levels [h, w] at a time; before the first and after the last knot they stay."""
+    def at(self, time_s: float) -> Float32 | None:
+        """The levels [h, w] at a time, None where no clip reaches.
+
+        Before the first and after the last knot of a stretch that clips reach they stay.
+        """
+        span = next((s for s in self._spans if s[0] <= time_s < s[1]), None)
+        if span is None:
+            return None
+        first, last = np.searchsorted(self.times_s, span)
         after = int(np.searchsorted(self.times_s, time_s))
-        if after in (0, len(self.times_s)):
-            return np.asarray(self.levels[min(after, len(self.times_s) - 1)])
+        if after in (first, last):
+            return np.asarray(self.levels[min(after, last - 1)])
         start, end = self.times_s[after - 1], self.times_s[after]
         part = np.float32((time_s - start) / (end - start))
         return np.asarray((1 - part) * self.levels[after - 1] + part * self.levels[after])

@@ -86,8 +86,10 @@ class Painter:
         brushes = self._brushes[hd]
         canvas = self._background(picture)
         shown = canvas.part(self.size[0] - self._whole.width, 0, *self.size)
-        self._frame_crop(shown)
-        self._heat(shown, brushes.heat, self._field.at(time_s))
+        levels = self._field.at(time_s)
+        if levels is not None:  # else the model has not looked: the picture stays as it is
+            self._frame_crop(shown)
+            self._heat(shown, brushes.heat, levels)
         for layer in brushes.layers:
             layer.over(canvas)
         if brushes.playhead:

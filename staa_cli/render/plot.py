@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def plot_image(explanation: Explanation) -> Image.Image:
 def _shared(raw: Curve, weighted: Curve) -> Curve:
     """The raw curve on the axis that both share."""
     low, high = min(raw.low, weighted.low), max(raw.high, weighted.high)
-    return Curve(raw.times_s, raw.values, raw.duration_s, low, high)
+    return replace(raw, low=low, high=high)
 
 
 def _shapes(explanation: Explanation, raw: Curve, weighted: Curve) -> Image.Image:
@@ -77,15 +78,16 @@ def _shapes(explanation: Explanation, raw: Curve, weighted: Curve) -> Image.Imag
     zero = _at(axis, 0, height)
     for value in value_steps(axis.low, axis.high):
         draw.line([(0, _at(axis, value, height)), (width, _at(axis, value, height))], _GRID, 3)
-    own = Curve(weighted.times_s, weighted.values, weighted.duration_s, axis.low, axis.high)
-    line = _points(own, width, height)
-    fill = Image.new("RGBA", image.size)
-    ImageDraw.Draw(fill).polygon([(line[0][0], zero), *line, (line[-1][0], zero)], _FILL)
-    image.alpha_composite(fill)
-    draw = ImageDraw.Draw(image)
-    draw.line(line, _WEIGHTED, 3 * _SMOOTH, joint="curve")
+    own = replace(weighted, low=axis.low, high=axis.high)
+    for line in _points(own, width, height):
+        fill = Image.new("RGBA", image.size)
+        ImageDraw.Draw(fill).polygon([(line[0][0], zero), *line, (line[-1][0], zero)], _FILL)
+        image.alpha_composite(fill)
+        draw = ImageDraw.Draw(image)
+        draw.line(line, _WEIGHTED, 3 * _SMOOTH, joint="curve")
     if explanation.prediction.is_probability:  # or the other line is the same
-        draw.line(_points(axis, width, height), _RAW, 2 * _SMOOTH, joint="curve")
+        for line in _points(axis, width, height):
+            draw.line(line, _RAW, 2 * _SMOOTH, joint="curve")
     for time in explanation.frames.times_s[explanation.frames.seen]:
         x = axis.x(float(time), width)
         draw.rectangle((x, height - 12 * _SMOOTH, x + _SMOOTH - 1, height), _INK)
@@ -100,9 +102,10 @@ def _at(axis: Curve, value: float, height: float) -> float:
     return axis.y(value, _HEADROOM * height) + (1 - _HEADROOM) * height
 
 
-def _points(curve: Curve, width: float, height: float) -> list[Point]:
+def _points(curve: Curve, width: float, height: float) -> list[list[Point]]:
     shift = (1 - _HEADROOM) * height
-    return [(x, y + shift) for x, y in curve.points(width, _HEADROOM * height)]
+    lines = curve.points(width, _HEADROOM * height)
+    return [[(x, y + shift) for x, y in line] for line in lines]
 
 
 def value_steps(low: float, high: float, parts: int = 4) -> list[float]:
@@ -150,11 +153,11 @@ def facts_line(explanation: Explanation) -> str:
 
 
 def _write_times(image: Image.Image, curve: Curve) -> None:
-    steps = time_steps(curve.duration_s)
+    steps = [step for step in time_steps(curve.end_s) if step >= curve.start_s - 1e-9]
     apart = steps[1] if len(steps) > 1 else 1.0
     decimals = max(0, -int(np.floor(np.log10(apart))))
     for step in steps:
-        words = text.clock(step, curve.duration_s, decimals)
+        words = text.clock(step, curve.end_s, decimals)
         x = round(_AREA.left + curve.x(step, _AREA.width))
         half = round(text.measure(words, _FONT_PX) / 2)
         ImageDraw.Draw(image).line((x, _AREA.bottom, x, _AREA.bottom + 8), _SOFT, 2)

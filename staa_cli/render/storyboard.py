@@ -34,13 +34,21 @@ _SOFT = (105, 105, 115, 255)
 
 
 def storyboard_indices(explanation: Explanation) -> list[int]:
-    """The frames that a storyboard shows, in order of time; evenly spread without moments."""
-    times = explanation.frames.times_s
+    """Positions in the video of the frames that a storyboard shows, rising.
+
+    Those of the highest moments, or, without any, some that are evenly spread over what clips
+    reach.
+    """
     if explanation.moments:
-        peaks = [moment.peak_s for moment in explanation.moments[:_TILES]]
-        return sorted({int(np.abs(times - peak).argmin()) for peak in peaks})
-    count = min(_TILES, len(times))
-    return sorted({int((i + 0.5) * len(times) / count) for i in range(count)})
+        return sorted({_position(explanation, m.peak_s) for m in explanation.moments[:_TILES]})
+    known = np.flatnonzero(explanation.frames.covered) + explanation.frames.first
+    count = min(_TILES, len(known))
+    return sorted({int(known[int((i + 0.5) * len(known) / count)]) for i in range(count)})
+
+
+def _position(explanation: Explanation, time_s: float) -> int:
+    """Position in the video of the frame that is nearest to a time."""
+    return int(np.abs(explanation.video.times_s - time_s).argmin())
 
 
 def storyboard(
@@ -50,7 +58,7 @@ def storyboard(
 
     Args:
         explanation: what is shown.
-        frames: upright RGB [H, W, 3] of at least `storyboard_indices`, by index.
+        frames: upright RGB [H, W, 3] of at least `storyboard_indices`, by position.
         path: where the PNG goes.
         settings: colour map, opacity, and scale of the heat.
 
@@ -100,7 +108,7 @@ def painted(painter: Painter, picture: Image.Image, time_s: float) -> Image.Imag
 def _tile(
     explanation: Explanation, index: int, frame: UInt8, painter: Painter, size: tuple[int, int]
 ) -> Image.Image:
-    time_s = float(explanation.frames.times_s[index])
+    time_s = float(explanation.video.times_s[index])
     plain = Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
     small = plain.resize((max(1, size[0] // 3), max(1, size[1] // 3)), Image.Resampling.LANCZOS)
     line = round(1.4 * _FONT_PX)
@@ -121,9 +129,8 @@ def _caption(
 ) -> list[tuple[str, tuple[int, int, int, int]]]:
     total = explanation.video.duration_s
     lines = [(text.clock(time_s, total), _INK)]
-    times = explanation.frames.times_s
     for rank, moment in enumerate(explanation.moments[:_TILES], start=1):
-        if int(np.abs(times - moment.peak_s).argmin()) == index:
+        if _position(explanation, moment.peak_s) == index:
             span = f"{text.clock(moment.start_s, total)} to {text.clock(moment.end_s, total)}"
             share = f"{text.percent(moment.share)} of the evidence"
             return [(f"{rank}  at {lines[0][0]}", _INK), (span, _SOFT), (share, _SOFT)]

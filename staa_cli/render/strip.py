@@ -26,7 +26,7 @@ def texts_of(explanation: Explanation, high: str) -> Texts:
     prediction = explanation.prediction
     methods = {attribution.method for attribution in explanation.attributions}
     method = " · ".join([*sorted(methods), explanation.model.name])
-    total = Curve.of(explanation).duration_s
+    total = Curve.of(explanation).end_s
     return Texts(
         label=text.drawable(prediction.label),
         answer=text.answer(prediction.score, prediction.output),
@@ -108,16 +108,17 @@ def _curve_image(area: Box, font_px: int, explanation: Explanation, colours: str
     stroke = max(1, round(font_px / 9)) * _SMOOTH
     image = Image.new("RGBA", (width, height), _PLATE)
     curve = Curve.of(explanation)
-    line = _inner(curve, width, height, stroke)
+    lines = _inner(curve, width, height, stroke)
     zero = curve.y(0, height - 2 * stroke) + stroke
-    gaps = unseen_boxes(explanation, curve, width, height, 2 * _SMOOTH)
-    mask = fill_mask((width, height), [(line[0][0], zero), *line, (line[-1][0], zero)], gaps)
-    image.paste((*shade(colours, 168), 235), (0, 0), mask)
     draw = ImageDraw.Draw(image)
-    for gap in gaps:
+    for line in lines:
+        outline = [(line[0][0], zero), *line, (line[-1][0], zero)]
+        image.paste((*shade(colours, 168), 235), (0, 0), fill_mask((width, height), outline))
+    for gap in unseen_boxes(explanation, curve, width, height, 2 * _SMOOTH):
         hatch(draw, gap, 7 * stroke, _HATCH, stroke)
     draw.line([(0, zero), (width, zero)], (*_FAINT[:3], 150), max(1, stroke // 2))
-    draw.line(line, shade(colours, 224), stroke, joint="curve")
+    for line in lines:
+        draw.line(line, shade(colours, 224), stroke, joint="curve")
     for x in _ticks(curve, explanation, area.width):
         left = x * _SMOOTH
         draw.rectangle((left, height - 3 * stroke, left + _SMOOTH - 1, height), _TICK)
@@ -141,19 +142,17 @@ def unseen_boxes(
     return [Box(left, 0, right, height) for left, right in spans if right - left > least_px]
 
 
-def fill_mask(size: tuple[int, int], outline: list[Point], gaps: list[Box]) -> Image.Image:
-    """Opacity of the area under a curve: faint where it is only interpolated."""
+def fill_mask(size: tuple[int, int], outline: list[Point]) -> Image.Image:
+    """Opacity of the area under a curve."""
     mask = Image.new("L", size)
     ImageDraw.Draw(mask).polygon(outline, 205)
-    for gap in gaps:
-        part = mask.crop(gap)
-        mask.paste(part.point(lambda value: value * 0.35), gap[:2])
     return mask
 
 
-def _inner(curve: Curve, width: int, height: int, stroke: int) -> list[Point]:
-    """The curve's points, kept half a stroke off the upper and lower edge."""
-    return [(x, y + stroke) for x, y in curve.points(width, height - 2 * stroke)]
+def _inner(curve: Curve, width: int, height: int, stroke: int) -> list[list[Point]]:
+    """The curve's lines, kept half a stroke off the upper and lower edge."""
+    lines = curve.points(width, height - 2 * stroke)
+    return [[(x, y + stroke) for x, y in line] for line in lines]
 
 
 def _ticks(curve: Curve, explanation: Explanation, width: int) -> list[int]:
@@ -189,7 +188,7 @@ class Playhead:
         for plane in (canvas.u, canvas.v):
             plane[top // 2 : (bottom + 1) // 2, left // 2 : (right + 1) // 2] = GREY
         if self._strip.clock:
-            words = clock_text(time_s, self._curve.duration_s)
+            words = clock_text(time_s, self._curve.end_s)
             self._clock_layer(self._strip.clock, words).over(canvas)
 
     def _clock_layer(self, box: Box, words: str) -> Layer:

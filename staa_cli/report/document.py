@@ -15,6 +15,7 @@ from staa_cli.errors import OutputError
 from staa_cli.paths import path_fields
 from staa_cli.schema import (
     SCHEMA_VERSION,
+    Bool,
     Explanation,
     Faithfulness,
     Float32,
@@ -53,6 +54,7 @@ def report_dict(
         "prediction": _prediction(explanation),
         "method": _method(explanation),
         "frames": _frames(explanation),
+        "coverage": asdict(explanation.coverage),
         "moments": [asdict(moment) for moment in explanation.moments],
         "temporal": asdict(explanation.temporal),
         "spatial": _spatial(explanation),
@@ -126,12 +128,18 @@ def _method(explanation: Explanation) -> dict[str, Any]:
 def _frames(explanation: Explanation) -> dict[str, Any]:
     frames = explanation.frames
     return {
-        "index": list(range(len(frames.times_s))),
+        "index": list(explanation.part),
         "time_s": frames.times_s,
-        "score": frames.score,
-        "weighted_score": frames.weighted_score,
+        "score": _where(frames.covered, frames.score),
+        "weighted_score": _where(frames.covered, frames.weighted_score),
         "seen": frames.seen,
     }
+
+
+def _where(known: Bool, values: Float32) -> list[float | None]:
+    """Numbers, and None for those that nothing is known of."""
+    pairs = zip(values.tolist(), known.tolist(), strict=True)
+    return [value if there else None for value, there in pairs]
 
 
 def _spatial(explanation: Explanation) -> dict[str, Any]:
@@ -146,6 +154,8 @@ def _spatial(explanation: Explanation) -> dict[str, Any]:
         "mean_map": mean,
         "centre": centre_of_mass(mean, maps.box),
         "entropy": map_entropy(mean),
+        "coefficient_of_variation": explanation.spatial.coefficient_of_variation,
+        "flat": explanation.spatial.flat,
         "knots": {
             "time_s": maps.times_s,
             "x": centres[:, 0],

@@ -82,6 +82,7 @@ def write_npz(explanation: Explanation, path: Path) -> None:
 
     Arrays: `attributions` [clips, T', h, w], `clip_times_s` and `clip_frame_indices` [clips, T],
     `map_times_s` [K], `maps` [K, h, w], `box` [4], `frame_times_s`, `score`, `weighted_score` [N].
+    Scores are NaN where no clip reaches.
 
     Raises:
         OutputError: the file cannot be written.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from av.container import InputContainer
@@ -68,6 +68,25 @@ def all_frames(
         if index is not None and last < index < len(table.ticks):
             last = index
             yield index, frame
+
+
+def seek_point(path: str, table: FrameTable, index: int) -> Key | None:
+    """A key frame well before a position, from which decoding goes on as it would from the start.
+
+    The last but one before it, so that the sound which belongs to the position comes after it, too.
+    None where only the start will do.
+    """
+    at = bisect_right(table.keys, int(table.ticks[index]), key=lambda key: key.ticks) - 2
+    if not table.fit or at < 1:
+        return None
+    key = table.keys[at]
+    with open_video(path) as (container, stream):
+        try:
+            container.seek(key.seek, stream=stream)
+            first = next(_decoded(container, stream, key), None)
+        except FFmpegError:
+            return None
+    return key if first is not None and first.pts == key.ticks else None
 
 
 def _wanted(
@@ -147,6 +166,9 @@ class _Cursor:
             return None
         return None
 
+    def _decoded(self, start: Key | None) -> Iterator[VideoFrame]:
+        return _decoded(self._container, self._stream, start, lambda: self._target)
+
     def _advance(self, target: int) -> VideoFrame | None:
         self._target = target
         for frame in self._frames:
@@ -154,28 +176,33 @@ class _Cursor:
                 return frame
         return None
 
-    def _decoded(self, start: Key | None) -> Iterator[VideoFrame]:
-        """Frames from a key frame on, or from here; none where the seek missed it.
 
-        Whether it is one is for the decoder to say: containers flag others too.
-        """
-        context = self._stream.codec_context
-        arrived = proven = start is None
-        for packet in packets(self._container, self._stream):
-            if start is not None and not arrived:
-                if packet.pts is not None and packet.pts < start.ticks:
-                    continue
-                if (packet.pts, packet.size) != (start.ticks, start.size):
+def _decoded(
+    container: InputContainer,
+    stream: VideoStream,
+    start: Key | None,
+    wanted: Callable[[], int] = lambda: 0,
+) -> Iterator[VideoFrame]:
+    """Frames from a key frame on, or from here; none where the seek missed it.
+
+    Whether it is one is for the decoder to say: containers flag others too. What no other frame
+    needs is skipped before the ticks that are wanted at the time.
+    """
+    arrived = proven = start is None
+    for packet in packets(container, stream):
+        if start is not None and not arrived:
+            if packet.pts is not None and packet.pts < start.ticks:
+                continue
+            if (packet.pts, packet.size) != (start.ticks, start.size):
+                return
+            arrived = True
+        skip = packet.pts is not None and packet.pts < wanted()
+        stream.codec_context.skip_frame = "NONREF" if skip else "DEFAULT"
+        for frame in packet.decode():
+            if start is not None and not proven and frame.pts is not None:
+                if frame.pts < start.ticks:
+                    continue  # it leads the key frame, and refers to what was not decoded
+                if frame.pts > start.ticks or not frame.key_frame:
                     return
-                arrived = True
-            # What no other frame needs is skipped before the target.
-            skip = packet.pts is not None and packet.pts < self._target
-            context.skip_frame = "NONREF" if skip else "DEFAULT"
-            for frame in packet.decode():
-                if start is not None and not proven and frame.pts is not None:
-                    if frame.pts < start.ticks:
-                        continue  # it leads the key frame, and refers to what was not decoded
-                    if frame.pts > start.ticks or not frame.key_frame:
-                        return
-                    proven = True
-                yield frame
+                proven = True
+            yield frame

@@ -97,6 +97,7 @@ class Sound:
         writer: the file that it goes to, before its first frame.
         start_s: time of the source that becomes zero.
         shifts_s: for every time that the source's clock is set anew, what is added from then on.
+        length_s: what begins later than this is left out; None for no end.
     """
 
     def __init__(
@@ -106,9 +107,13 @@ class Sound:
         writer: VideoWriter,
         start_s: Fraction,
         shifts_s: Iterable[Fraction] = (),
+        length_s: Fraction | None = None,
     ) -> None:
         self.source, self._writer = source, writer
         self._first_s = self._start_s = start_s
+        self._length_s = length_s
+        self.ended = length_s is None
+        """What comes from here on begins too late."""
         self._shifts_s = iter(shifts_s)
         self._clock_s: Fraction | None = None  # of the source, where the last sound ended
         self.packets_bad = 0
@@ -159,12 +164,20 @@ class Sound:
         self._clock_s = time_s + length_s
         return time_s - self._start_s
 
+    def _ends(self, start_s: Fraction) -> bool:
+        """Whether sound that begins then is too late for the file."""
+        late = self._length_s is not None and start_s >= self._length_s
+        self.ended |= late
+        return late
+
     def _copy(self, packet: Packet[Any]) -> None:
         if packet.dts is None or packet.pts is None or not packet.size:
             return
         time_base = fraction(packet.time_base) or Fraction(1)
         length_s = (packet.duration or 0) * time_base
         shown_s = self._placed(packet.pts * time_base, length_s)
+        if self._ends(shown_s):
+            return
         shift = round(self._start_s / time_base)
         dts = packet.dts - shift
         if (self._last is not None and dts <= self._last) or shown_s + length_s < _EARLY:
@@ -185,6 +198,8 @@ class Sound:
         if frame.pts is not None:
             time_s = frame.pts * (fraction(frame.time_base) or Fraction(1))
             start_s = self._placed(time_s, length_s)
+        if self._ends(start_s):
+            return
         if start_s < self._begun_s:  # what was heard is not heard again
             self._heard_s = self._end_s
         self._begun_s = start_s

@@ -207,7 +207,7 @@ def _listed(entries: list[_Entry], head: list[int | None], clock: _Clock) -> Fra
     ticks = sorted(pts for pts in stamps if pts >= first)
     if ticks[: len(head)] != head or ticks[-1] - ticks[0] > clock.longest:
         return None
-    if clock.reordered and all(entry.pts == entry.dts for entry in entries):
+    if clock.reordered and len(entries) > 1 and all(e.pts == e.dts for e in entries):
         return None  # times of decoding stand where those of showing should
     decoding = [entry.dts for entry in entries if entry.dts is not None]
     if any(after < before for before, after in pairwise(decoding)):

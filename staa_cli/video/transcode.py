@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from staa_cli.errors import VideoError
 from staa_cli.schema import VideoInfo
 from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix, make_computable
-from staa_cli.video.reader import all_frames, table_of
+from staa_cli.video.reader import all_frames, seek_point, table_of
 from staa_cli.video.sound import Sound, way_of_sound
 from staa_cli.video.source import open_video, packets, sound_of
 from staa_cli.video.table import DecodeReport, FrameTable, first_frame
@@ -36,12 +36,14 @@ def annotate(
     preset: str = "veryfast",
     crf: float = 23,
     repeatable: bool = False,
+    frames: range | None = None,
     on_frame: Callable[[int], None] | None = None,
     report: DecodeReport | None = None,
 ) -> None:
     """A probed video in, an H.264 MP4 at `destination` out with every frame drawn on.
 
-    Times, pixel shape, colour, and sound are the source's; its first frame is at zero. A frame that
+    Times, pixel shape, colour, and sound are the source's; the first frame is at zero. Of a part of
+    a video, the sound is cut as well, and little is decoded that stands before it. A frame that
     does not decode is left out: the one before stays until the next. So is sound that neither fits
     into an MP4 nor decodes; the report names it.
 
@@ -54,6 +56,7 @@ def annotate(
         preset: of x264.
         crf: quality of x264, lower is better.
         repeatable: equal pictures become equal bytes; the file grows a little.
+        frames: positions of the frames that are wanted, all of them where None.
         on_frame: called with the position of every frame that is done.
         report: filled in with what decoding met.
 
@@ -64,33 +67,48 @@ def annotate(
     report = report if report is not None else DecodeReport()
     table, convert = table_of(info), Converter(info)
     report.truncated = table.truncated
-    time_base, starts = _starts(table)
+    part = range(info.frames) if frames is None else frames
+    time_base, starts = _starts(table, part)
+    key = seek_point(info.file, table, part.start)
     shape = _shape(info, size, time_base)
     with (
         open_video(info.file, sound=audio) as (container, stream),
         VideoWriter(destination, shape, preset=preset, crf=crf, repeatable=repeatable) as writer,
     ):
-        sound = _sound(info, container, writer, table, report) if audio else None
+        sound = _sound(info, container, writer, table, part, report) if audio else None
         done = set()
-        for index, frame in all_frames(table, _pictures(container, stream, sound), report):
+        if key is not None:
+            container.seek(key.seek, stream=stream)
+        found = _pictures(container, stream, sound)
+        for index, frame in all_frames(table, found, report):
+            if index >= part.stop:
+                break
+            if index < part.start:
+                report.packets_bad = 0  # what leads a key frame refers to what was sought past
+                continue
             planes = draw(index, float(info.times_s[index]), convert.planes(frame))
-            writer.write(frame_of(planes), starts[index], starts[index + 1] - starts[index])
+            start, stop = starts[index - part.start : index - part.start + 2]
+            writer.write(frame_of(planes), start, stop - start)
             done.add(index)
             if on_frame is not None:
                 on_frame(index)
+            if index == part.stop - 1 and part.stop < info.frames:
+                break
         if sound is not None:
+            while not sound.ended and next(found, None) is not None:
+                pass
             sound.finish()
             report.sound_packets_bad = sound.packets_bad
         if not done:
             raise VideoError("no frame in it can be decoded")
     report.frames_decoded += len(done)
-    report.missing.extend(sorted(set(range(info.frames)) - done))
+    report.missing.extend(sorted(set(part) - done))
 
 
-def _starts(table: FrameTable) -> tuple[Fraction, list[int]]:
-    """A table in, the output's clock and [N + 1] starts on it out, the video's end being last."""
-    ticks = np.append(table.ticks, table.ticks[-1] + table.last) - table.ticks[0]
-    ends: list[int] = ticks.tolist()
+def _starts(table: FrameTable, part: range) -> tuple[Fraction, list[int]]:
+    """The output's clock, and on it the starts of N frames and the end of the last: [N + 1]."""
+    ticks = np.append(table.ticks, table.ticks[-1] + table.last)[part.start : part.stop + 1]
+    ends: list[int] = (ticks - ticks[0]).tolist()
     clock = table.time_base if table.time_base.denominator <= _FINEST else CLOCK
     longest_s = max(after - before for before, after in pairwise(ends)) * table.time_base
     if longest_s * clock.denominator > LONGEST_STEP:  # a camera slept for hours
@@ -129,6 +147,7 @@ def _sound(
     container: InputContainer,
     writer: VideoWriter,
     table: FrameTable,
+    part: range,
     report: DecodeReport,
 ) -> Sound | None:
     source = sound_of(container)
@@ -138,9 +157,11 @@ def _sound(
     if way == "left out":
         report.sound_left_out = info.audio
         return None
-    start_s = int(table.ticks[0]) * table.time_base
+    start_s = int(table.ticks[part.start]) * table.time_base
+    whole = part.stop == len(table.ticks)
+    length_s = None if whole else int(table.ticks[part.stop]) * table.time_base - start_s
     shifts_s = [shift * table.time_base for shift in table.shifts]
-    return Sound(source, way == "copied", writer, start_s, shifts_s)
+    return Sound(source, way == "copied", writer, start_s, shifts_s, length_s)
 
 
 def _pictures(

@@ -206,8 +206,9 @@ def test_a_flat_curve_is_level_and_says_so():
     source = explanation(flat=True)
     source.frames.weighted_score[:] = 1 + 0.01 * score
     curve = Curve.of(source)
-    assert len({y for _, y in curve.points(500, 101)}) == 1
-    assert curve.points(500, 101)[0][1] == pytest.approx(50)
+    (line,) = curve.points(500, 101)
+    assert len({y for _, y in line}) == 1
+    assert line[0][1] == pytest.approx(50)
     flat, other = (
         Painter(explanation(flat=f), RenderSettings()).draw(0, 0, grey(1280, 720, 16)).y
         for f in (True, False)
@@ -219,7 +220,7 @@ def test_a_narrow_peak_of_a_long_video_is_not_lost():
     source = explanation(frames=20000)
     source.frames.weighted_score[:] = 0.1
     source.frames.weighted_score[12345] = 5
-    points = Curve.of(source).points(300, 100)
+    (points,) = Curve.of(source).points(300, 100)
     assert min(y for _, y in points) == 0
     assert len(points) <= 301
 
@@ -229,7 +230,7 @@ def test_negative_scores_hang_below_the_zero_line():
     source.frames.weighted_score[:] = np.linspace(-1, 1, 300)
     curve = Curve.of(source)
     assert curve.y(0, 101) == pytest.approx(50)
-    assert curve.points(300, 101)[0][1] == pytest.approx(100)
+    assert curve.points(300, 101)[0][0][1] == pytest.approx(100)
 
 
 def test_back_to_back_clips_leave_nothing_unseen():
@@ -237,11 +238,25 @@ def test_back_to_back_clips_leave_nothing_unseen():
 
 
 def test_what_no_clip_covers_is_unseen():
-    gaps = unseen(explanation(frames=600, clip_starts=[120, 400], stride=6))
-    assert len(gaps) == 3
-    assert gaps[0] == pytest.approx((0, 4), abs=0.2)
-    assert gaps[1] == pytest.approx(((120 + 42) / 30, 400 / 30), abs=0.4)
-    assert gaps[2] == pytest.approx(((400 + 42) / 30, 20), abs=0.2)
+    source = explanation(frames=600, clip_starts=[120, 400], stride=6)
+    # Clips of 8 frames, 6 apart, speak for 6 frames more on either side.
+    assert np.array(unseen(source)) * 30 == pytest.approx(
+        np.array([(0, 114), (120 + 42 + 7, 394), (400 + 42 + 7, 600)])
+    )
+
+
+def test_a_line_ends_where_the_model_did_not_look():
+    source = explanation(frames=600, clip_starts=[120, 400], stride=6)
+    first, last = Curve.of(source).points(601, 100)
+    assert (first[0][0], first[-1][0]) == pytest.approx((114, 169))
+    assert (last[0][0], last[-1][0]) == pytest.approx((394, 449))
+
+
+def test_the_axis_is_that_of_the_stretch():
+    source = explanation(frames=600, part=(300, 450))
+    curve = Curve.of(source)
+    assert (curve.start_s, curve.end_s) == (10, 15)
+    assert [curve.x(t, 101) for t in (9, 10, 12.5, 15)] == [0, 0, 50, 100]
 
 
 def test_unseen_stretches_are_hatched_and_seen_ones_are_not():

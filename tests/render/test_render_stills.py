@@ -20,7 +20,7 @@ SETTINGS = RenderSettings()
 
 def moments(*peaks_s):
     return tuple(
-        Moment(t - 0.2, t, t + 0.2, 0.2, (0.5, 0.5), (0.4, 0.4, 0.6, 0.6)) for t in peaks_s
+        Moment(t - 0.2, t, t + 0.2, 1.0, 0.2, (0.5, 0.5), (0.4, 0.4, 0.6, 0.6)) for t in peaks_s
     )
 
 
@@ -97,6 +97,22 @@ def test_storyboard_asks_for_the_peaks_in_order_of_time():
 def test_storyboard_takes_six_moments_at_most():
     source = dataclasses.replace(explanation(), moments=moments(*range(9)))
     assert storyboard_indices(source) == [0, 30, 60, 90, 120, 150]
+
+
+def test_stills_of_a_stretch_are_of_that_stretch_alone():
+    source = dataclasses.replace(explanation(frames=900, part=(300, 600)), moments=())
+    for indices in (storyboard_indices(source), gif_indices(source)):
+        assert indices == sorted(indices)
+        assert 300 <= indices[0] < indices[-1] < 600
+    peaked = dataclasses.replace(source, moments=moments(12.0))
+    assert storyboard_indices(peaked) == [360]
+
+
+def test_a_storyboard_shows_what_the_model_looked_at():
+    source = dataclasses.replace(explanation(frames=900, clip_starts=[0, 600]), moments=())
+    indices = storyboard_indices(source)
+    assert source.frames.covered[indices].all()
+    assert indices[0] < 49 < 594 <= indices[-1]
 
 
 def test_storyboard_without_moments_spreads_its_frames():

@@ -26,6 +26,7 @@ SECTIONS = [
     "prediction",
     "method",
     "frames",
+    "coverage",
     "moments",
     "temporal",
     "spatial",
@@ -153,10 +154,11 @@ def test_a_ten_minute_report_stays_under_two_megabytes(tmp_path):
 
 
 def test_moments_target_and_warnings_are_told_as_they_are():
-    moment = Moment(1.0, 1.5, 2.0, 0.4, (0.5, 0.25), (0.1, 0.2, 0.3, 0.4))
+    moment = Moment(1.0, 1.5, 2.0, 0.9, 0.4, (0.5, 0.25), (0.1, 0.2, 0.3, 0.4))
     report = report_dict(dataclasses.replace(explanation(flat=True), moments=(moment,)))
     assert report["moments"][0]["centre"] == [0.5, 0.25]
     assert report["moments"][0]["share"] == 0.4
+    assert report["moments"][0]["peak_score"] == 0.9
     assert report["prediction"]["target"] == {
         "index": 0,
         "label": "windsurfing",
@@ -164,6 +166,33 @@ def test_moments_target_and_warnings_are_told_as_they_are():
         "reason": "top-1",
     }
     assert report["warnings"] == [{"code": "flat-temporal", "text": "The curve is flat."}]
+
+
+def test_what_was_not_looked_at_has_no_score():
+    source = explanation(frames=600, clip_starts=[120], part=(60, 400))
+    report = report_dict(source)
+    frames = report["frames"]
+    assert frames["index"] == list(range(60, 400))
+    known = [n for n, score in enumerate(frames["score"], start=60) if score is not None]
+    assert known == list(range(114, 169))
+    assert [value is None for value in frames["weighted_score"]] == [
+        value is None for value in frames["score"]
+    ]
+    assert sum(frames["seen"]) == 8
+    assert report["coverage"] == {
+        "covered_s": pytest.approx(55 / 30, rel=1e-5),
+        "covered_share": pytest.approx(55 / 340, rel=1e-5),
+        "frames_seen": 8,
+        "seen_share": pytest.approx(8 / 340, rel=1e-5),
+    }
+    jsonschema.validate(report, load_schema())
+
+
+def test_a_score_that_overflowed_is_not_taken_for_one_that_is_not_known():
+    source = explanation()
+    source.frames.score[7] = np.nan
+    with pytest.raises(OutputError, match="no number"):
+        report_dict(source)
 
 
 @pytest.mark.parametrize(
