@@ -100,7 +100,7 @@ class RenderSettings:
     view: Literal["heat", "side-by-side", "map", "contour"] = setting(
         "heat", "how the map meets the picture"
     )
-    opacity: float = setting(0.6, "opacity of the heat at its strongest", at_least=0, at_most=1)
+    opacity: float = setting(0.75, "opacity of the heat at its strongest", at_least=0, at_most=1)
     colormap: Literal["inferno", "viridis", "magma", "cividis"] = setting(
         "inferno", "colours of the heat"
     )

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from staa_cli.render.colour import colormap, rgb_to_yuv
-from staa_cli.render.layer import BLACK, GREY, Canvas, UInt16, blend, fixed
+from staa_cli.render.colour import colormap, rgb_to_yuv, yuv_to_rgb
+from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, UInt16, blend, fixed
 from staa_cli.render.text import number
-from staa_cli.schema import Clip, Explanation, Float32, Float64
+from staa_cli.schema import Clip, Explanation, Float32, Float64, UInt8
 
 if TYPE_CHECKING:
     from staa_cli.config import RenderSettings
 
 _CEILING_QUANTILE = 0.99
 """Of the hottest map: one stray token does not turn all others cold."""
-_FULL_OPACITY = 0.55
+_FULL_OPACITY = 0.45
 """Level from which on the heat has its full opacity."""
+_CHROMA_LEAD = 4
+"""Chroma goes to the map's by this power: a hue mixed with the picture's is another level's."""
 _BAND_ROWS = 24
 """So many chroma rows at a time stay in the processor's cache."""
 _CONTOURS = 4
@@ -91,7 +93,7 @@ def cubic_weights(size: int, cells: int) -> Float32:
 
 
 class Tint:
-    """Colour over the picture that grows with the level, or all of it in the map's colours.
+    """The map's colour in the place of the picture's, with a share of its light and dark.
 
     Levels are taken at the resolution of the chroma planes; a luma pixel shares its neighbour's.
     """
@@ -113,28 +115,50 @@ class Tint:
 
     def _draw_band(self, band: Canvas, levels: Float32) -> None:
         index = (levels + 0.5).astype(np.intp)  # [rows, W/2]
-        keep, add_y, add_u, add_v = (np.take(column, index, mode="clip") for column in self._table)
-        blend(band.u, keep, add_u)
-        blend(band.v, keep, add_v)
-        wide_keep, wide_add = _doubled(keep), _doubled(add_y)
+        table = self._table
+        keep = np.take(table.keep_c, index, mode="clip")
+        blend(band.u, keep, np.take(table.add_u, index, mode="clip"))
+        blend(band.v, keep, np.take(table.add_v, index, mode="clip"))
+        wide_keep = _doubled(np.take(table.keep_y, index, mode="clip"))
+        wide_add = _doubled(np.take(table.add_y, index, mode="clip"))
         blend(band.y[0::2], wide_keep, wide_add)
         blend(band.y[1::2], wide_keep, wide_add)
 
 
-Tables = tuple[UInt16, UInt16, UInt16, UInt16]
+class Tables(NamedTuple):
+    """By level, [256] each: what stays of a frame's planes and what is added, in fixed point."""
+
+    keep_y: UInt16
+    add_y: UInt16
+    keep_c: UInt16
+    add_u: UInt16
+    add_v: UInt16
+
+    def over(self, grey: int, hd: bool) -> UInt8:
+        """The colors [256, 3] that the levels have over a grey of that luma."""
+        y = self.keep_y * np.float32(grey) + self.add_y
+        chroma = (self.keep_c * np.float32(GREY) + add for add in (self.add_u, self.add_v))
+        yuv = np.stack([y, *chroma], axis=-1) / 256
+        return yuv_to_rgb(yuv.astype(np.float32), hd)
 
 
 def tint_tables(name: str, opacity: float | None, hd: bool) -> Tables:
-    """[256] each: what stays of the picture, and what is added to Y, U, V, by level.
+    """How a level is drawn: opacity rises with it; None paints the map's own colours alone.
 
-    The opacity rises with the level; None paints the map's own colours alone.
+    Luma keeps `1 - opacity` of the picture's contrast, around a luma as near to the map's as leaves
+    black and white within range: what is dark stays darker than what is light, but yellow over
+    black is yellow, not olive. Chroma keeps a power of that, next to nothing.
     """
-    alpha = np.ones(256, np.float32)
+    keep, lead = np.zeros(256, np.float32), 1
     if opacity is not None:
         ramp = np.clip(np.arange(256, dtype=np.float32) / (255 * _FULL_OPACITY), 0, 1)
-        alpha = opacity * ramp * ramp * (3 - 2 * ramp)
-    add = rgb_to_yuv(colormap(name), hd) * alpha[:, None]
-    return fixed(1 - alpha), fixed(add[:, 0]), fixed(add[:, 1]), fixed(add[:, 2])
+        keep, lead = 1 - opacity * ramp * ramp * (3 - 2 * ramp), _CHROMA_LEAD
+    y, u, v = rgb_to_yuv(colormap(name), hd).T
+    reach = keep * ((WHITE - BLACK) / 2)  # of luma to both sides
+    middle = np.clip(y, BLACK + reach, WHITE - reach)
+    add_y = middle - keep * ((WHITE + BLACK) / 2)
+    keep_c = keep**lead
+    return Tables(*map(fixed, (keep, add_y, keep_c, (1 - keep_c) * u, (1 - keep_c) * v)))
 
 
 def _doubled(values: UInt16) -> UInt16:
