@@ -107,7 +107,9 @@ class RenderSettings:
     scale: Literal["video", "clip", "frame"] = setting(
         "video", "what the strongest colour is the maximum of"
     )
-    strip: bool = setting(True, "draw the curve of the whole video")
+    strip: Literal["below", "over", "none"] = setting(
+        "below", "where the curve of the whole video and the words stand"
+    )
     preset: Literal[
         "ultrafast",
         "superfast",

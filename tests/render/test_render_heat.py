@@ -1,14 +1,18 @@
-"""A color means the same over any footage."""
+"""A color means the same over any footage, the bar shows it as drawn, and lines hold shares."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
+from render_explanations import blobs, explanation
 
 from staa_cli.config import RenderSettings
-from staa_cli.render.colour import planes_to_rgb, rgb_to_planes
-from staa_cli.render.heat import Tint, tint_tables
+from staa_cli.render import Painter
+from staa_cli.render.colour import planes_to_rgb, rgb_to_planes, rgb_to_yuv
+from staa_cli.render.heat import HeatField, Tint, legend, line_colors, tint_tables
 from staa_cli.render.layer import Canvas
+from staa_cli.video.pixels import YuvPlanes
 
 LEVELS = np.array([0.2, 0.4, 0.6, 0.8, 1.0])
 FOOTAGE = {
@@ -55,8 +59,10 @@ def drawn(footage, name="inferno", levels=LEVELS):
 
 
 def bar(name="inferno"):
-    """OKLab [5, 3] of the levels as the legend shows them: over a middle grey."""
-    return drawn("grey", name)
+    """OKLab [5, 3] of the levels on the middle of the legend's bar."""
+    colors = legend(RenderSettings(colormap=name))
+    row = colors[len(colors) // 2]
+    return oklab(row[(LEVELS * 255).astype(int)])
 
 
 @pytest.mark.parametrize("name", HUED)
@@ -125,3 +131,90 @@ def test_light_stays_lighter_than_dark_within_video_range(opacity, hd):
     assert (black >= 15).all()
     assert (white <= 235).all()
     assert (white - black >= (1 - opacity) * 219 - 2).all()
+
+
+def test_the_bar_is_drawn_over_light_and_over_dark():
+    colors = legend(RenderSettings())
+    for row, luma in ((0, 255), (-1, 0)):
+        shown = [tinted((luma,) * 3, level) for level in LEVELS]
+        found = colors[row, (LEVELS * 255).astype(int)].astype(int)
+        assert np.abs(found - shown).max() < 12
+    pure = legend(RenderSettings(view="map"))
+    assert (pure == pure[:1]).all()
+
+
+def contour(maps, scale="video", size=(320, 180)):
+    source = explanation(
+        size=size, frames=48, clip_starts=[0], clip_frames=len(maps), stride=6,
+        grid=maps.shape[1:], maps=maps, box=(0.0, 0.0, 1.0, 1.0),
+    )  # fmt: skip
+    settings = RenderSettings(view="contour", strip="none", scale=scale)
+    return source, Painter(source, settings)
+
+
+def grey(width=320, height=180):
+    chroma = np.full((height // 2, width // 2), 128, np.uint8)
+    return YuvPlanes(np.full((height, width), 110, np.uint8), chroma, chroma, "bt709")
+
+
+def test_lines_hold_the_shares_of_the_evidence_that_the_legend_names():
+    times = np.arange(8) / 5
+    maps = blobs(times, times[-1], (14, 14), lambda t: 0.3 + t)
+    source, _ = contour(maps)
+    field = HeatField(source, "video")
+    assert field.ends("contour") == ("evidence inside 75 %", "25 %")
+    pictures = np.array([
+        Image.fromarray(level).resize((320, 180), Image.Resampling.BICUBIC)
+        for level in field.levels
+    ])  # fmt: skip
+    for line, share in zip(field.lines(0.5), (0.75, 0.5, 0.25), strict=True):
+        held = pictures[pictures >= line].sum() / pictures.sum()
+        assert held == pytest.approx(share, abs=0.02)
+
+
+def test_a_picture_above_all_lines_is_framed_in_the_color_of_the_innermost():
+    maps = np.ones((8, 8, 8), np.float32)
+    maps[:4] = 0.01
+    source, painter = contour(maps)
+    before = grey()
+    cold, hot = (painter.draw(0, source.clips[0].times_s[i], before) for i in (0, 7))
+    np.testing.assert_array_equal(cold.y, before.y)
+    assert (hot.y[20:-20, 20:-20] == 110).all()
+    luma = rgb_to_yuv(line_colors("inferno"), True)[-1, 0]
+    for side in (hot.y[0], hot.y[-1], hot.y[:, 0], hot.y[:, -1]):
+        assert np.abs(side.astype(float) - luma).max() < 2
+
+
+def test_a_map_above_all_lines_is_told_in_words():
+    maps = np.ones((8, 8, 8), np.float32)
+    maps[:4] = 0.01
+    source, _ = contour(maps, size=(480, 270))
+    field = HeatField(source, "video")
+    times = source.clips[0].times_s
+    assert field.inside(field.at(times[0]), times[0]) == ""
+    assert field.inside(field.at(times[7]), times[7]) == "all inside 25 %"
+    painter = Painter(source, RenderSettings(view="contour"))
+    box = painter.layout.strip.note
+    empty, told = (painter.draw(0, times[i], grey(480, 270)).y for i in (0, 7))
+    assert np.ptp(empty[box.top : box.bottom, box.left : box.right]) == 0
+    assert np.ptp(told[box.top : box.bottom, box.left : box.right]) > 100
+
+
+def test_lines_of_a_frames_scale_are_found_in_every_frame():
+    """On the video's scale a weak frame lies outside of all lines."""
+    spot = np.exp(-((np.arange(8)[:, None] - 4) ** 2 + (np.arange(8) - 4) ** 2) / 3)
+    maps = np.stack([spot * strength for strength in [1, 1, 1, 1, 1e-3, 1e-3, 1e-3, 1e-3]])
+    before, drawn_at = grey(), {}
+    for scale in ("video", "frame"):
+        source, painter = contour(maps.astype(np.float32), scale)
+        after = painter.draw(0, source.clips[0].times_s[7], before)
+        drawn_at[scale] = (after.y != before.y).any()
+    assert drawn_at == {"video": False, "frame": True}
+
+
+def test_a_map_without_evidence_has_no_lines():
+    source, painter = contour(np.zeros((8, 8, 8), np.float32))
+    before = grey()
+    np.testing.assert_array_equal(painter.draw(0, 0.5, before).y, before.y)
+    field = HeatField(source, "video")
+    assert field.inside(field.at(0.5), 0.5) == ""
