@@ -104,14 +104,16 @@ class RenderSettings:
     view: Literal["heat", "side-by-side", "map", "contour"] = setting(
         "heat", "how the map meets the picture"
     )
-    opacity: float = setting(0.6, "opacity of the heat at its strongest", at_least=0, at_most=1)
+    opacity: float = setting(0.75, "opacity of the heat at its strongest", at_least=0, at_most=1)
     colormap: Literal["inferno", "viridis", "magma", "cividis"] = setting(
         "inferno", "colours of the heat"
     )
     scale: Literal["video", "clip", "frame"] = setting(
         "video", "what the strongest colour is the maximum of"
     )
-    strip: bool = setting(True, "draw the curve of the whole video")
+    strip: Literal["below", "over", "none"] = setting(
+        "below", "where the curve of the whole video and the words stand"
+    )
     preset: Literal[
         "ultrafast",
         "superfast",

@@ -133,12 +133,16 @@ def test_panels_and_numbers_are_written(compared: Comparison, tmp_path: Path) ->
     info = probe(paths[0])
     assert info.frames == 24
     panels = Panels(compared.explanations, settings.render)
-    assert (info.width, info.height) == panels.size == (2 * WIDTH, 2 * HEIGHT)
+    assert (info.width, info.height) == panels.size
+    row = panels.size[1] // 2  # a picture and the strip below it
+    assert panels.size[0] == 2 * WIDTH
+    assert row > HEIGHT
     _, picture = next(iter(iter_frames(info, [5])))
     _, source = next(iter(iter_frames(compared.explanations[0].video, [5])))
     difference = np.abs(picture[:HEIGHT, :WIDTH].astype(int) - source)
     assert difference.mean() < 6  # the first panel is the source
-    others = [picture[:HEIGHT, WIDTH:], picture[HEIGHT:, :WIDTH], picture[HEIGHT:, WIDTH:]]
+    lower = picture[row : row + HEIGHT]
+    others = [picture[:HEIGHT, WIDTH:], lower[:, :WIDTH], lower[:, WIDTH:]]
     for panel in others:
         assert np.abs(panel.astype(int) - source).mean() > 3 * difference.mean()
     json.loads(paths[1].read_text())
@@ -188,4 +192,6 @@ def test_a_large_source_is_shrunk_to_a_screen(compared: Comparison) -> None:
         replace(each, video=replace(each.video, width=3840, height=2160))
         for each in compared.explanations
     ]
-    assert Panels(large, Settings().render).size == (1920, 1080)
+    settings = Settings().render
+    assert Panels(large, replace(settings, strip="over")).size == (1920, 1080)
+    assert Panels(large, settings).size[0] == 1920  # strips below come on top

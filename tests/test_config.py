@@ -102,6 +102,7 @@ def test_files_that_extend_each_other_are_refused(file: Any) -> None:
         ("sampling:\n  frames: true\n", 2, "expected a whole number", ""),
         ("sampling:\n  hop: .inf\n", 2, "expected a number above 0", ""),
         ("\n\nrender:\n  view: haet\n", 4, "expected one of heat, side-by-side", "'heat'"),
+        ("render:\n  strip: true\n", 2, "one of below, over, none, not True", ""),
         ("render:\n  opacity: 1.1\n", 2, "of at least 0 and at most 1, not 1.1", ""),
         ("output:\n  gif: perhaps\n", 2, "expected true or false, not 'perhaps'", ""),
         ("model: null\n", 1, "expected text, not None", ""),

@@ -26,7 +26,7 @@ SETTINGS = {
     "Attribution": "method.name method.layers method.combine method.fill method.samples "
     "post.threshold post.threshold_value post.focus_sigma post.focus_gamma post.smooth "
     "post.smooth_s",
-    "Picture": "render.view render.opacity render.colormap render.scale",
+    "Picture": "render.view render.opacity render.colormap render.scale render.strip",
     "Output": "output.dir output.annotated output.plot output.storyboard output.gif output.npz "
     "output.csv output.check",
 }

@@ -12,6 +12,7 @@ from PIL import Image
 
 from staa_cli.files import atomic_path
 from staa_cli.render.curve import axis_s
+from staa_cli.render.heat import legend
 from staa_cli.render.painter import Painter
 from staa_cli.render.storyboard import fitted, painted
 from staa_cli.render.strip import colour_bar
@@ -70,21 +71,21 @@ def gif(
         painted(painter, _resized(frames[i], size), float(t))
         for i, t in zip(indices, explanation.video.times_s[indices], strict=True)
     ]
-    palette = _palette(pictures, settings.colormap)
+    palette = _palette(pictures, legend(settings))
     first, *rest = (p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures)
     shown_ms = _shown_ms(explanation, indices)
     with atomic_path(path) as part:
         first.save(part, "GIF", save_all=True, append_images=rest, duration=shown_ms, loop=0)
 
 
-def _palette(pictures: list[Image.Image], colours: str) -> Image.Image:
+def _palette(pictures: list[Image.Image], colors: UInt8) -> Image.Image:
     """One palette for all pictures, so that nothing flickers, with room for the colours of heat."""
     width, height = pictures[0].size
     chosen = pictures[:: -(-len(pictures) // 8)]
     sheet = Image.new("RGB", (width, height * len(chosen) + height * len(chosen) // 3))
     for place, picture in enumerate(chosen):
         sheet.paste(picture, (0, place * height))
-    heat = colour_bar(width, sheet.height - height * len(chosen), colours)
+    heat = colour_bar(width, sheet.height - height * len(chosen), colors)
     sheet.paste(heat, (0, height * len(chosen)))
     return sheet.quantize(256, method=Image.Quantize.MEDIANCUT)
 

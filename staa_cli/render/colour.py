@@ -71,6 +71,11 @@ def rgb_to_yuv(rgb: UInt8, hd: bool) -> Float32:
     return np.asarray(rgb.astype(np.float32) @ yuv_matrix(hd).T + _ZERO)
 
 
+def yuv_to_rgb(yuv: Float32, hd: bool) -> UInt8:
+    """Limited-range Y, U, V as float [..., 3] in, the nearest colours [..., 3] out."""
+    return _bytes((yuv - _ZERO) @ np.linalg.inv(yuv_matrix(hd)).T)
+
+
 def rgb_to_planes(rgb: UInt8, hd: bool) -> tuple[UInt8, UInt8, UInt8]:
     """A picture [H, W, 3] in, planes y [H, W], u and v [H/2, W/2] out; odd edges are repeated."""
     height, width = rgb.shape[:2]
@@ -83,8 +88,7 @@ def rgb_to_planes(rgb: UInt8, hd: bool) -> tuple[UInt8, UInt8, UInt8]:
 def planes_to_rgb(y: UInt8, u: UInt8, v: UInt8, hd: bool) -> UInt8:
     """Planes y [H, W], u and v [H/2, W/2] in, a picture [H, W, 3] out."""
     chroma = [plane.repeat(2, axis=0).repeat(2, axis=1) for plane in (u, v)]
-    yuv = np.stack([y, *chroma], axis=-1).astype(np.float32) - _ZERO
-    return _bytes(yuv @ np.linalg.inv(yuv_matrix(hd)).T)
+    return yuv_to_rgb(np.stack([y, *chroma], axis=-1).astype(np.float32), hd)
 
 
 def halve(plane: Float32) -> Float32:

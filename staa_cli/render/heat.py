@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from staa_cli.render.colour import colormap, rgb_to_yuv
-from staa_cli.render.layer import BLACK, GREY, Canvas, UInt16, blend, fixed
-from staa_cli.render.text import number
-from staa_cli.schema import Clip, Explanation, Float32, Float64
+from staa_cli.render.colour import colormap, rgb_to_yuv, yuv_to_rgb
+from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, UInt16, blend, fixed
+from staa_cli.render.text import number, percent
+from staa_cli.schema import Clip, Explanation, Float32, Float64, UInt8
 
 if TYPE_CHECKING:
     from staa_cli.config import RenderSettings
 
 _CEILING_QUANTILE = 0.99
 """Of the hottest map: one stray token does not turn all others cold."""
-_FULL_OPACITY = 0.55
+_FULL_OPACITY = 0.45
 """Level from which on the heat has its full opacity."""
+_CHROMA_LEAD = 4
+"""Chroma goes to the map's by this power: a hue mixed with the picture's is another level's."""
 _BAND_ROWS = 24
 """So many chroma rows at a time stay in the processor's cache."""
-_CONTOURS = 4
-"""The scale is cut into this many bands; lines run between them."""
+_HELD = np.array([0.75, 0.5, 0.25])
+"""Shares of the evidence that the contours hold, the outermost first."""
+_FINER = 4
+"""Shares are taken on maps of so many times the cells a side: a hot cell is a hill, not a step."""
+_SAMPLED = 256
+"""Maps that the lines of one scope are taken from, at most."""
+_JUST_BELOW = 0.99
+"""A line runs around a plateau of its level, not through the rounding errors on it."""
 _EDGE = 0.6
 """Opacity of the dark edge of such a line."""
 
@@ -49,6 +58,7 @@ class HeatField:
         self.ceilings = _ceilings(maps.values, maps.times_s, explanation.clips, scale)  # [K]
         divisor = np.where(self.ceilings > 0, self.ceilings, 1)[:, None, None]
         self.levels = np.clip(values / divisor, 0, 1).astype(np.float32)  # [K, h, w]
+        self._scopes = _scopes(maps.times_s, explanation.clips, scale)  # [K]
 
     def at(self, time_s: float) -> Float32 | None:
         """The levels [h, w] at a time, None where no clip reaches.
@@ -66,9 +76,37 @@ class HeatField:
         part = np.float32((time_s - start) / (end - start))
         return np.asarray((1 - part) * self.levels[after - 1] + part * self.levels[after])
 
-    def ceiling_text(self) -> str:
-        """What the upper end of the colour bar says."""
-        return number(self.ceilings.max()) if self.scale == "video" else f"{self.scale} max"
+    def lines(self, time_s: float) -> Float32:
+        """The rising levels [lines] of the contours at a time."""
+        held = self._held
+        return np.array([np.interp(time_s, self.times_s, column) for column in held.T], np.float32)
+
+    def inside(self, levels: Float32, time_s: float) -> str:
+        """Names the innermost contour that all levels [h, w] of a time lie inside of, if any."""
+        around = int((self.lines(time_s) <= levels.min()).sum())
+        return inside_text(around - 1) if around else ""
+
+    @cached_property
+    def _held(self) -> Float64:
+        """Above these levels [K, lines] lie stated shares of the evidence of a knot's scope."""
+        held = np.full((len(self.levels), len(_HELD)), 2.0)  # higher than any level
+        height, width = self.levels.shape[1:]
+        rows = cubic_weights(_FINER * height, height)
+        columns = cubic_weights(_FINER * width, width).T
+        for scope in np.unique(self._scopes):
+            mine = np.flatnonzero(self._scopes == scope)
+            some = self.levels[mine[:: -(-len(mine) // _SAMPLED)]]
+            falling = -np.sort(-(rows @ some @ columns).clip(0, 1), axis=None)
+            mass = np.cumsum(falling, dtype=np.float64)
+            if mass[-1] > 0:
+                held[mine] = _JUST_BELOW * falling[np.searchsorted(mass, _HELD * mass[-1])]
+        return held
+
+    def ends(self, kind: str) -> tuple[str, str]:
+        """What the two ends of the bar say in a kind of view."""
+        if kind == "contour":
+            return f"evidence inside {percent(_HELD[0])}", percent(_HELD[-1])
+        return "0", number(self.ceilings.max()) if self.scale == "video" else f"{self.scale} max"
 
 
 def _ceilings(values: Float32, times_s: Float64, clips: tuple[Clip, ...], scale: str) -> Float64:
@@ -81,6 +119,14 @@ def _ceilings(values: Float32, times_s: Float64, clips: tuple[Clip, ...], scale:
     middles = np.array([(clip.start_s + clip.end_s) / 2 for clip in clips])
     owner = np.abs(times_s[:, None] - middles).argmin(axis=1)
     return np.array([each[owner == mine].max() for mine in owner])
+
+
+def _scopes(times_s: Float64, clips: tuple[Clip, ...], scale: str) -> Indices:
+    """Which knots [K] share a scale: those of equal numbers."""
+    if scale != "clip":
+        return np.arange(len(times_s)) * (scale == "frame")
+    middles = np.array([(clip.start_s + clip.end_s) / 2 for clip in clips])
+    return np.asarray(np.abs(times_s[:, None] - middles).argmin(axis=1))
 
 
 def cubic_weights(size: int, cells: int) -> Float32:
@@ -104,7 +150,7 @@ def cubic_weights(size: int, cells: int) -> Float32:
 
 
 class Tint:
-    """Colour over the picture that grows with the level, or all of it in the map's colours.
+    """The map's colour in the place of the picture's, with a share of its light and dark.
 
     Levels are taken at the resolution of the chroma planes; a luma pixel shares its neighbour's.
     """
@@ -126,28 +172,50 @@ class Tint:
 
     def _draw_band(self, band: Canvas, levels: Float32) -> None:
         index = (levels + 0.5).astype(np.intp)  # [rows, W/2]
-        keep, add_y, add_u, add_v = (np.take(column, index, mode="clip") for column in self._table)
-        blend(band.u, keep, add_u)
-        blend(band.v, keep, add_v)
-        wide_keep, wide_add = _doubled(keep), _doubled(add_y)
+        table = self._table
+        keep = np.take(table.keep_c, index, mode="clip")
+        blend(band.u, keep, np.take(table.add_u, index, mode="clip"))
+        blend(band.v, keep, np.take(table.add_v, index, mode="clip"))
+        wide_keep = _doubled(np.take(table.keep_y, index, mode="clip"))
+        wide_add = _doubled(np.take(table.add_y, index, mode="clip"))
         blend(band.y[0::2], wide_keep, wide_add)
         blend(band.y[1::2], wide_keep, wide_add)
 
 
-Tables = tuple[UInt16, UInt16, UInt16, UInt16]
+class Tables(NamedTuple):
+    """By level, [256] each: what stays of a frame's planes and what is added, in fixed point."""
+
+    keep_y: UInt16
+    add_y: UInt16
+    keep_c: UInt16
+    add_u: UInt16
+    add_v: UInt16
+
+    def over(self, grey: int, hd: bool) -> UInt8:
+        """The colors [256, 3] that the levels have over a grey of that luma."""
+        y = self.keep_y * np.float32(grey) + self.add_y
+        chroma = (self.keep_c * np.float32(GREY) + add for add in (self.add_u, self.add_v))
+        yuv = np.stack([y, *chroma], axis=-1) / 256
+        return yuv_to_rgb(yuv.astype(np.float32), hd)
 
 
 def tint_tables(name: str, opacity: float | None, hd: bool) -> Tables:
-    """[256] each: what stays of the picture, and what is added to Y, U, V, by level.
+    """How a level is drawn: opacity rises with it; None paints the map's own colours alone.
 
-    The opacity rises with the level; None paints the map's own colours alone.
+    Luma keeps `1 - opacity` of the picture's contrast, around a luma as near to the map's as leaves
+    black and white within range: what is dark stays darker than what is light, but yellow over
+    black is yellow, not olive. Chroma keeps a power of that, next to nothing.
     """
-    alpha = np.ones(256, np.float32)
+    keep, lead = np.zeros(256, np.float32), 1
     if opacity is not None:
         ramp = np.clip(np.arange(256, dtype=np.float32) / (255 * _FULL_OPACITY), 0, 1)
-        alpha = opacity * ramp * ramp * (3 - 2 * ramp)
-    add = rgb_to_yuv(colormap(name), hd) * alpha[:, None]
-    return fixed(1 - alpha), fixed(add[:, 0]), fixed(add[:, 1]), fixed(add[:, 2])
+        keep, lead = 1 - opacity * ramp * ramp * (3 - 2 * ramp), _CHROMA_LEAD
+    y, u, v = rgb_to_yuv(colormap(name), hd).T
+    reach = keep * ((WHITE - BLACK) / 2)  # of luma to both sides
+    middle = np.clip(y, BLACK + reach, WHITE - reach)
+    add_y = middle - keep * ((WHITE + BLACK) / 2)
+    keep_c = keep**lead
+    return Tables(*map(fixed, (keep, add_y, keep_c, (1 - keep_c) * u, (1 - keep_c) * v)))
 
 
 def _doubled(values: UInt16) -> UInt16:
@@ -156,38 +224,46 @@ def _doubled(values: UInt16) -> UInt16:
 
 
 class Contour:
-    """Lines of equal level with a dark edge, smooth at the picture's own resolution."""
+    """Lines that hold shares of the evidence, with a dark edge, smooth in the picture's pixels.
+
+    They close along the picture's edge: where all of it lies above a line, that line frames it.
+    """
 
     def __init__(self, size: tuple[int, int], grid: tuple[int, int], name: str, hd: bool) -> None:
         width, height = size
-        self._rows = cubic_weights(height, grid[0]) * _CONTOURS
+        self._rows = cubic_weights(height, grid[0])
         self._columns = np.ascontiguousarray(cubic_weights(width, grid[1]).T)
         self._row_slope = np.gradient(self._rows, axis=0)
         self._column_slope = np.gradient(self._columns, axis=1)
         self._width_px = max(1.2, height / 270)
-        shades = colormap(name)[np.linspace(110, 250, _CONTOURS + 1).astype(int)]
-        self._shades = rgb_to_yuv(shades, hd)  # [levels, 3]
+        self._shades = rgb_to_yuv(line_colors(name), hd)  # [lines, 3]
+        self._frame = _frame(width, height, self._width_px)
 
-    def draw(self, canvas: Canvas, levels: Float32) -> None:
-        """Draws the lines of levels [h, w] into the part of a frame that they cover."""
-        field = self._rows @ levels @ self._columns  # [H, W], a whole number on a line
+    def draw(self, canvas: Canvas, levels: Float32, lines: Float32) -> None:
+        """Draws levels [h, w] at the rising `lines` into the part of a frame that they cover."""
+        field = self._rows @ levels @ self._columns  # [H, W]
         down = self._row_slope @ levels @ self._columns
         across = self._rows @ levels @ self._column_slope
-        band = np.rint(field)
         slope = np.sqrt(down * down + across * across)
-        near = np.abs(field - band) < (self._width_px + 0.5) * slope
-        near &= (band > 0) & (band < _CONTOURS)
-        rows, columns = np.nonzero(near)
-        away_px = np.abs(field[near] - band[near]) / slope[near]
-        self._stroke(canvas, rows, columns, away_px, band[near].astype(np.intp))
+        nearest = np.zeros(field.shape, np.uint8)
+        for middle in (lines[1:] + lines[:-1]) / 2:
+            nearest += field > middle
+        away = np.abs(field - lines[nearest])
+        rows, columns, edge_px = self._frame
+        inside = (field[rows, columns, None] >= lines).sum(axis=1)
+        framed = inside > 0
+        self._stroke(canvas, rows[framed], columns[framed], edge_px[framed], inside[framed] - 1)
+        rows, columns = np.nonzero(away < (self._width_px + 0.5) * slope)
+        away_px = away[rows, columns] / slope[rows, columns]
+        self._stroke(canvas, rows, columns, away_px, nearest[rows, columns].astype(np.intp))
 
     def _stroke(
-        self, canvas: Canvas, rows: Indices, columns: Indices, away_px: Float32, band: Indices
+        self, canvas: Canvas, rows: Indices, columns: Indices, away_px: Float32, which: Indices
     ) -> None:
         """Draws the pixels [n] that lie on a line, by how far off its middle they are."""
         line = np.clip(self._width_px / 2 + 0.5 - away_px, 0, 1)
         edge = _EDGE * np.clip(self._width_px + 0.5 - away_px, 0, 1) * (1 - line)
-        shade = self._shades[band]  # [n, 3]
+        shade = self._shades[which]  # [n, 3]
         luma = canvas.y[rows, columns] * (1 - line - edge) + line * shade[:, 0] + edge * BLACK
         canvas.y[rows, columns] = luma.astype(np.uint8)
         own = (rows % 2 == 0) & (columns % 2 == 0)
@@ -197,12 +273,49 @@ class Contour:
             plane[rows, columns] = (plane[rows, columns] * (1 - part) + colour).astype(np.uint8)
 
 
-Draw = Callable[[Canvas, Float32], None]
+def inside_text(line: int) -> str:
+    """What stands beside the clock where all of a map lies inside a contour."""
+    return f"all inside {percent(_HELD[line])}"
 
 
-def view(settings: RenderSettings, size: tuple[int, int], grid: tuple[int, int], hd: bool) -> Draw:
-    """What draws levels [h, w] over a part of width and height `size`, as the settings say."""
+def line_colors(name: str) -> UInt8:
+    """The colors [lines, 3] of the contours, the outermost first."""
+    return np.asarray(colormap(name)[np.linspace(110, 250, len(_HELD)).astype(int)])
+
+
+def _frame(width: int, height: int, line_px: float) -> tuple[Indices, Indices, Float32]:
+    """A line of twice the width just inside a picture's edge: rows, columns, and distances [n].
+
+    The distances are those that pixels of such opacity have from a plain line's middle.
+    """
+    row, column = np.arange(height)[:, None] + 0.5, np.arange(width) + 0.5
+    inset = np.minimum(np.minimum(row, height - row), np.minimum(column, width - column))
+    away = np.maximum(inset - 1.5 * line_px, 0).astype(np.float32)
+    rows, columns = np.nonzero(away < line_px + 0.5)
+    return rows, columns, away[rows, columns]
+
+
+Draw = Callable[[Canvas, Float32, float], None]
+"""Draws levels [h, w] of a time in seconds into the part of a frame that they cover."""
+
+
+def view(settings: RenderSettings, field: HeatField, size: tuple[int, int], hd: bool) -> Draw:
+    """What draws a field over a part of width and height `size`, as the settings say."""
+    grid = field.levels.shape[1], field.levels.shape[2]
     if settings.view == "contour":
-        return Contour(size, grid, settings.colormap, hd).draw
+        contour = Contour(size, grid, settings.colormap, hd)
+        return lambda canvas, levels, time_s: contour.draw(canvas, levels, field.lines(time_s))
+    tint = Tint(size, grid, _tables(settings, hd))
+    return lambda canvas, levels, time_s: tint.draw(canvas, levels)
+
+
+def legend(settings: RenderSettings) -> UInt8:
+    """The colors [rows, columns, 3] of the bar, as they are drawn: from over light to over dark."""
+    if settings.view == "contour":
+        return line_colors(settings.colormap)[None]
+    return np.stack([_tables(settings, True).over(grey, True) for grey in range(WHITE, 0, -27)])
+
+
+def _tables(settings: RenderSettings, hd: bool) -> Tables:
     opacity = None if settings.view == "map" else settings.opacity
-    return Tint(size, grid, tint_tables(settings.colormap, opacity, hd)).draw
+    return tint_tables(settings.colormap, opacity, hd)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 Measure = Callable[[str, int], float]
 """A text and a font size in pixels in, its width in pixels out."""
@@ -12,10 +12,22 @@ Measure = Callable[[str, int], float]
 ELLIPSIS = "…"
 _LINE = 1.35
 """Height of a line of text, in font sizes."""
-_STRIP_SHARE = 0.45
-"""The strip may hide this much of a picture's height at most."""
-_TITLE_SHARE = 0.4
-"""The title takes a second line only where both hide no more than this of what the strip leaves."""
+_CURVE_SHARE = 0.14
+"""The curve is no higher than this share of the picture's height, but for a few pixels."""
+_BELOW_SHARE = 0.65
+"""A strip below the picture may add this much of its height at most."""
+_OVER_SHARE = 0.25
+"""A strip over the picture may hide this much of its height at most, and so may a title."""
+_TITLE_SHARE = 0.2
+"""The title takes a second line only where both hide no more than this of the picture's height."""
+_METHOD_SHARE = 0.4
+"""A long label leaves this much of a row to the method."""
+_SMALL_PX = 200
+"""Pictures of a shorter side than this have the small layout: narrow margins, no method."""
+_TALLEST_PX = 16_384
+"""H.264 encodes no picture that is higher; there the strip goes over it."""
+
+Place = Literal["below", "over", "none"]
 
 
 class Box(NamedTuple):
@@ -48,11 +60,13 @@ class Texts:
     """The longest text that the clock will show."""
     low: str
     high: str
+    note: str = ""
+    """The longest remark that will stand beside the clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Title:
-    """Plate at the top left with the label and, below it, the method."""
+    """Plate with the label and the method, over the picture's corner or on the strip."""
 
     plate: Box
     label: Box
@@ -77,6 +91,7 @@ class Strip:
     plate: Box
     curve: Box
     clock: Box | None
+    note: Box | None
     legend: Legend | None
 
 
@@ -84,10 +99,14 @@ class Strip:
 class Layout:
     """All parts of an annotated picture; None where there is no room."""
 
+    size: tuple[int, int]
+    """Width and height of the picture and what stands below it."""
     font_px: int
     title_px: int
     title: Title | None
     strip: Strip | None
+    place: Place
+    """Where the strip really went."""
 
     def boxes(self) -> dict[str, Box]:
         """Everything that must not touch anything else, by name; plates are left out."""
@@ -95,7 +114,7 @@ class Layout:
         if self.title:
             found |= {"label": self.title.label, "method": self.title.method}
         if self.strip:
-            found |= {"curve": self.strip.curve, "clock": self.strip.clock}
+            found |= {"curve": self.strip.curve, "clock": self.strip.clock, "note": self.strip.note}
             legend = self.strip.legend
             found |= {"low": legend.low, "bar": legend.bar, "high": legend.high} if legend else {}
         return {name: box for name, box in found.items() if box is not None}
@@ -106,16 +125,24 @@ def font_size(width: int, height: int) -> int:
     return max(10, round(0.032 * min(width, height)))
 
 
-def plan(size: tuple[int, int], font_px: int, texts: Texts, measure: Measure) -> Layout:
-    """Width and height of the picture in, the place of every part out.
+def plan(
+    size: tuple[int, int], font_px: int, texts: Texts, measure: Measure, place: Place
+) -> Layout:
+    """The place of every part, for a picture of that (even) width and height.
 
     What does not fit is left out, the least important first.
     """
-    title_px = round(1.2 * font_px)
-    strip = _strip(size, font_px, texts, measure)
-    floor = strip.plate.top if strip else size[1]
-    title = _title((size[0], floor), font_px, title_px, texts, measure)
-    return Layout(font_px, title_px, title, strip)
+    pen = _Pen(font_px, round(1.2 * font_px), 3 if min(size) < _SMALL_PX else font_px // 2, measure)
+    title, strip = None, None
+    if place == "below":
+        title, strip = _below(size, pen, texts)
+        if strip and strip.plate.bottom > _TALLEST_PX:
+            place = "over"
+    if place == "over":
+        strip = _over(size, pen, texts)
+        title = _title(size, strip.plate.top if strip else size[1], pen, texts)
+    height = strip.plate.bottom if strip else size[1]
+    return Layout((size[0], height), font_px, pen.title_px, title, strip, place)
 
 
 def shorten(text: str, width_px: float, font_px: int, measure: Measure) -> str:
@@ -129,49 +156,116 @@ def shorten(text: str, width_px: float, font_px: int, measure: Measure) -> str:
     return ""
 
 
-def _margin(font_px: int) -> int:
-    return max(3, font_px // 2)
+@dataclass(frozen=True, slots=True)
+class _Pen:
+    """Sizes in pixels that a layout is made of."""
+
+    font_px: int
+    title_px: int
+    margin: int
+    measure: Measure
+
+    @property
+    def line(self) -> int:
+        """Height of a line of text."""
+        return round(_LINE * self.font_px)
+
+    @property
+    def title_line(self) -> int:
+        """Height of a line of the title."""
+        return round(_LINE * self.title_px)
+
+    def width(self, text: str) -> int:
+        """Of a text, in whole pixels."""
+        return _ceil(self.measure(text, self.font_px))
+
+    def title_width(self, text: str) -> int:
+        """Of a title, in whole pixels."""
+        return _ceil(self.measure(text, self.title_px))
+
+    def curve(self, height: int) -> int:
+        """Height of the curve for a picture of that height."""
+        return min(round(2.2 * self.font_px), max(10, round(_CURVE_SHARE * height)))
 
 
-def _line(font_px: int) -> int:
-    return round(_LINE * font_px)
-
-
-def _strip(size: tuple[int, int], font_px: int, texts: Texts, measure: Measure) -> Strip | None:
+def _below(size: tuple[int, int], pen: _Pen, texts: Texts) -> tuple[Title | None, Strip | None]:
+    """The strip under a picture, with the title on it: in one row with the rest, or above that."""
     width, height = size
-    margin, line = _margin(font_px), _line(font_px)
-    gap = max(2, margin // 2)
-    curve_px = max(14, round(2.2 * font_px))
-    bare = 2 * margin + curve_px
-    row = line + gap
-    if bare > _STRIP_SHARE * height or width < 4 * margin:
+    margin, gap = pen.margin, max(2, pen.margin // 2)
+    left, right, top = margin, width - margin, height + margin
+    curve_px, most = pen.curve(height), _BELOW_SHARE * height
+    used = 2 * margin + curve_px
+    if used > most or right - left < 2 * margin:
+        return None, None
+    title, data = None, None
+    row = Box(left, top, right, top + pen.title_line)
+    if used + row.height + gap <= most:
+        title = _title_row(row, pen, texts)
+    if title:
+        used, top = used + row.height + gap, row.bottom + gap
+        free = row._replace(left=title.plate.right + 3 * pen.font_px)
+        data = _data(free, pen, texts)
+        if not (title.method and title.method_text == texts.method and _whole(data, pen, texts)):
+            data = None  # in a row of its own
+    if data is None and used + pen.line + gap <= most:
+        data = _data(Box(left, top, right, top + pen.line), pen, texts)
+        if any(data):
+            used += pen.line + gap
+    bottom = height + used + used % 2
+    plate = Box(0, height, width, bottom)
+    curve = Box(left, bottom - margin - curve_px, right, bottom - margin)
+    return title, Strip(plate, curve, *(data or (None, None, None)))
+
+
+def _over(size: tuple[int, int], pen: _Pen, texts: Texts) -> Strip | None:
+    """The strip over the lower edge of a picture."""
+    width, height = size
+    margin, gap = pen.margin, max(2, pen.margin // 2)
+    curve_px, most = pen.curve(height), _OVER_SHARE * height
+    bare, row = 2 * margin + curve_px, pen.line + gap
+    if bare > most or width < 4 * margin:
         return None
-    if bare + row > _STRIP_SHARE * height:
+    if bare + row > most:
         row = 0
     top = (height - bare - row) // 2 * 2
     plate = Box(0, top, width, height)
-    bottom = height - margin
-    curve = Box(margin, bottom - curve_px, width - margin, bottom)
+    curve = Box(margin, height - margin - curve_px, width - margin, height - margin)
     if not row:
-        return Strip(plate, curve, None, None)
-    clock = _clock(
-        Box(margin, top + margin, width - margin, top + margin + line), texts, font_px, measure
-    )
-    taken = clock.right + 2 * margin if clock else margin
-    free = Box(taken, top + margin, width - margin, top + margin + line)
-    return Strip(plate, curve, clock, _legend(free, font_px, texts, measure))
+        return Strip(plate, curve, None, None, None)
+    line = Box(margin, top + margin, width - margin, top + margin + pen.line)
+    return Strip(plate, curve, *_data(line, pen, texts))
 
 
-def _clock(row: Box, texts: Texts, font_px: int, measure: Measure) -> Box | None:
-    right = row.left + _ceil(measure(texts.clock, font_px))
-    return row._replace(right=right) if right <= row.right else None
+_Data = tuple[Box | None, Box | None, Legend | None]
 
 
-def _legend(free: Box, font_px: int, texts: Texts, measure: Measure) -> Legend | None:
-    gap = max(4, font_px // 2)
-    low, high = (_ceil(measure(text, font_px)) for text in (texts.low, texts.high))
-    bar = min(8 * font_px, free.width - low - high - 2 * gap)
-    if bar < 2 * font_px:
+def _data(row: Box, pen: _Pen, texts: Texts) -> _Data:
+    """Clock and remark from a row's left end, the legend at its right end."""
+    clock, note, free = None, None, row
+    right = row.left + pen.width(texts.clock)
+    if right <= row.right:
+        clock = row._replace(right=right)
+        free = row._replace(left=right + 2 * pen.margin)
+    legend = _legend(free, pen, texts)
+    if texts.note:
+        right = free.left + pen.width(texts.note)
+        if right + 2 * pen.margin <= (legend.low.left if legend else row.right):
+            note = free._replace(right=right)
+    return clock, note, legend
+
+
+def _whole(data: _Data, pen: _Pen, texts: Texts) -> bool:
+    """Whether nothing had to be left out or squeezed."""
+    clock, note, legend = data
+    bar_px = legend.bar.width if legend else 0
+    return bool(clock and (note or not texts.note)) and bar_px > 6 * pen.font_px
+
+
+def _legend(free: Box, pen: _Pen, texts: Texts) -> Legend | None:
+    gap = max(4, pen.font_px // 2)
+    low, high = pen.width(texts.low), pen.width(texts.high)
+    bar = min(8 * pen.font_px, free.width - low - high - 2 * gap)
+    if bar < 2 * pen.font_px:
         return None
     numbers = Box(free.right - high, free.top, free.right, free.bottom)
     inset = round(0.28 * free.height)
@@ -181,24 +275,46 @@ def _legend(free: Box, font_px: int, texts: Texts, measure: Measure) -> Legend |
     )
 
 
-def _title(
-    size: tuple[int, int], font_px: int, title_px: int, texts: Texts, measure: Measure
-) -> Title | None:
+def _title_row(row: Box, pen: _Pen, texts: Texts) -> Title | None:
+    """The label with the method beside it, as much of both as fits."""
+    tail = f"  {texts.answer}"
+    gap = pen.font_px
+    least = min(pen.width(texts.method) + gap, _METHOD_SHARE * row.width)
+    if row.width < _SMALL_PX:
+        least = 0
+    label = shorten(
+        texts.label,
+        row.width - least - pen.measure(tail, pen.title_px),
+        pen.title_px,
+        pen.measure,
+    )
+    if not label:
+        return None
+    text = label + tail
+    box = row._replace(right=row.left + pen.title_width(text))
+    beside = row._replace(left=box.right + gap)
+    words = shorten(texts.method, beside.width, pen.font_px, pen.measure) if least else ""
+    method = beside._replace(right=beside.left + pen.width(words)) if words else None
+    plate = row._replace(right=(method or box).right)
+    return Title(plate, box, text, method, words)
+
+
+def _title(size: tuple[int, int], floor: int, pen: _Pen, texts: Texts) -> Title | None:
+    """A plate in the upper left corner of a picture: the label and, below it, the method."""
     width, height = size
-    margin = _margin(font_px)
+    margin = pen.margin
     left = top = 2 * margin
     room = width - 2 * left
     tail = f"  {texts.answer}"
-    label = shorten(texts.label, room - measure(tail, title_px), title_px, measure)
-    bottom = top + _line(title_px)
-    if not label or bottom + margin > height:
+    label = shorten(texts.label, room - pen.measure(tail, pen.title_px), pen.title_px, pen.measure)
+    bottom = top + pen.title_line
+    if not label or bottom + margin > min(floor, _OVER_SHARE * height + 2 * margin):
         return None
     text = label + tail
-    label_box = Box(left, top, left + _ceil(measure(text, title_px)), bottom)
-    below = shorten(texts.method, room, font_px, measure)
-    method_px = _ceil(measure(below, font_px))
-    method = Box(left, bottom, left + method_px, bottom + _line(font_px))
-    fits = below and method.bottom + margin <= _TITLE_SHARE * height
+    label_box = Box(left, top, left + pen.title_width(text), bottom)
+    below = shorten(texts.method, room, pen.font_px, pen.measure)
+    method = Box(left, bottom, left + pen.width(below), bottom + pen.line)
+    fits = below and method.bottom + margin <= min(floor, _TITLE_SHARE * height + margin)
     last = method if fits else label_box
     right = max(label_box.right, last.right)
     plate = Box(margin, margin, right + margin, last.bottom + margin)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from staa_cli.render import strip as strips
-from staa_cli.render.heat import Draw, HeatField, view
+from staa_cli.render.curve import unseen
+from staa_cli.render.heat import Draw, HeatField, inside_text, view
 from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, Layer, blend
 from staa_cli.render.layout import Box, font_size, plan
 from staa_cli.render.text import measure
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _DIM = np.uint16(184)
 """Of 256: what stays of the light outside the model's crop."""
+_NOT_SEEN = "not seen by the model"
+_FLAT = "flat: no place stands out"
 _HAIRLINE = np.uint16(120), np.uint16(136 * WHITE)
 
 
@@ -51,15 +54,17 @@ class Painter:
             min(self._crop.bottom, self._whole.height),
         )
         self._field = HeatField(explanation, settings.scale)
-        self._texts = strips.texts_of(explanation, self._field.ceiling_text())
-        self.layout = plan(self.size, font_size(*self.size), self._texts, measure)
+        note = max(self._notes(), key=len, default="")
+        self._texts = strips.texts_of(explanation, *self._field.ends(settings.view), note)
+        copies = 2 if settings.view == "side-by-side" else 1
+        side = copies * self._whole.width, self._whole.height
+        self.layout = plan(side, font_size(*side), self._texts, measure, settings.strip)
         self._brushes: dict[bool, _Brushes] = {}
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of what `draw` gives back, both even."""
-        copies = 2 if self._settings.view == "side-by-side" else 1
-        return copies * self._whole.width, self._whole.height
+        """Width and height of what `draw` gives back, both even: with a strip below, higher."""
+        return self.layout.size
 
     def draw(self, index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
         """One upright frame in, the annotated one out; the input stays as it is.
@@ -85,36 +90,56 @@ class Painter:
             self._brushes[hd] = self._dress(hd)
         brushes = self._brushes[hd]
         canvas = self._background(picture)
-        shown = canvas.part(self.size[0] - self._whole.width, 0, *self.size)
+        width, height = self.size[0], self._whole.height
+        shown = canvas.part(width - self._whole.width, 0, width, height)
         levels = self._field.at(time_s)
         if levels is not None:  # else the model has not looked: the picture stays as it is
             self._frame_crop(shown)
-            self._heat(shown, brushes.heat, levels)
+            self._heat(shown, brushes.heat, levels, time_s)
         for layer in brushes.layers:
             layer.over(canvas)
         if brushes.playhead:
-            brushes.playhead.draw(canvas, time_s)
+            brushes.playhead.draw(canvas, time_s, self._note(levels, time_s))
         return canvas
 
-    def _heat(self, picture: Canvas, draw: Draw, levels: Float32) -> None:
-        """Levels [h, w] over the crop; what of it is padding has no place in the picture."""
+    def _notes(self) -> list[str]:
+        """All that the strip may have to say of a moment."""
+        notes = [_NOT_SEEN] if unseen(self._explanation) else []
+        if self._explanation.spatial.flat:
+            return [*notes, _FLAT]
+        return [*notes, inside_text(0)] if self._settings.view == "contour" else notes
+
+    def _note(self, levels: Float32 | None, time_s: float) -> str:
+        """What the strip says of the moment itself."""
+        if levels is None:
+            return _NOT_SEEN
+        if self._explanation.spatial.flat:
+            return _FLAT
+        return self._field.inside(levels, time_s) if self._settings.view == "contour" else ""
+
+    def _heat(self, picture: Canvas, draw: Draw, levels: Float32, time_s: float) -> None:
+        """Levels [h, w] over the crop; what of that is padding has no place in the picture."""
         crop, seen = self._crop, picture.part(*self._seen)
         if self._seen == crop:
-            draw(seen, levels)
+            draw(seen, levels, time_s)
             return
         padded = Canvas.black(crop.width, crop.height)
         inner = padded.part(*strips.within(self._seen, crop))
         for plane, part in zip(inner, seen, strict=True):
             plane[:] = part
-        draw(padded, levels)
+        draw(padded, levels, time_s)
         for plane, part in zip(seen, inner, strict=True):
             plane[:] = part
 
     def _background(self, picture: Canvas) -> Canvas:
-        if self._settings.view == "map":
-            return Canvas.black(*self.size)
-        copies = self.size[0] // self._whole.width
-        return Canvas(*(np.tile(plane, (1, copies)) for plane in picture))
+        canvas = Canvas.black(*self.size)
+        if self._settings.view != "map":
+            for left in range(0, self.size[0], self._whole.width):
+                right = left + self._whole.width
+                part = canvas.part(left, 0, right, self._whole.height)
+                for plane, source in zip(part, picture, strict=True):
+                    plane[:] = source
+        return canvas
 
     def _frame_crop(self, picture: Canvas) -> None:
         for margin in margins(self._whole, self._seen):
@@ -123,21 +148,17 @@ class Painter:
             blend(picture.y[line.top : line.bottom, line.left : line.right], *_HAIRLINE)
 
     def _dress(self, hd: bool) -> _Brushes:
-        grid = self._explanation.maps.values.shape[1:]
-        crop_size = (self._crop.width, self._crop.height)
-        heat = view(self._settings, crop_size, (grid[0], grid[1]), hd)
-        if not self._settings.strip:
-            return _Brushes(heat, (), None)
+        heat = view(self._settings, self._field, (self._crop.width, self._crop.height), hd)
         layers, playhead, layout = [], None, self.layout
-        if layout.title:
-            image = strips.title_image(layout.title, layout, self._texts)
-            layers.append(Layer.of(image, layout.title.plate.left, layout.title.plate.top, hd))
         if layout.strip:
             image = strips.strip_image(
-                layout.strip, layout, self._texts, self._explanation, self._settings.colormap
+                layout.strip, layout, self._texts, self._explanation, self._settings
             )
             layers.append(Layer.of(image, layout.strip.plate.left, layout.strip.plate.top, hd))
             playhead = strips.Playhead(layout.strip, layout, self._explanation, hd)
+        if layout.title:  # upon the strip, where that is below
+            image = strips.title_image(layout.title, layout, self._texts)
+            layers.append(Layer.of(image, layout.title.plate.left, layout.title.plate.top, hd))
         return _Brushes(heat, tuple(layers), playhead)
 
 

@@ -43,8 +43,9 @@ class Panels:
         width, height = (max(2, 2 * round(scale * n / 2)) for n in (video.width, video.height))
         if settings.view == "side-by-side":  # the source has a panel of its own
             settings = replace(settings, view="heat")
-        self._panel = width, height
+        self._picture = width, height
         self._painters = [Painter(each, settings, (width, height)) for each in explanations]
+        self._panel = self._painters[0].size  # with a strip below, higher than the picture
 
     @property
     def size(self) -> tuple[int, int]:
@@ -60,13 +61,13 @@ class Panels:
             panel = source if painter is None else painter.paint(time_s, source, hd)
             row, column = divmod(number, self._columns)
             left, top = column * self._panel[0], row * self._panel[1]
-            place = canvas.part(left, top, left + self._panel[0], top + self._panel[1])
+            place = canvas.part(left, top, left + self._panel[0], top + panel.y.shape[0])
             for plane, drawn in zip(place, panel, strict=True):
                 plane[...] = drawn
         return replace(planes, y=canvas.y, u=canvas.u, v=canvas.v)
 
     def _shrunk(self, planes: YuvPlanes) -> Canvas:
-        width, height = self._panel
+        width, height = self._picture
         return Canvas(
             _resized(planes.y, width, height),
             _resized(planes.u, width // 2, height // 2),

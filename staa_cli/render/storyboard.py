@@ -76,7 +76,7 @@ def storyboard_image(
     indices = storyboard_indices(explanation)
     first = frames[indices[0]]
     size = fitted((first.shape[1], first.shape[0]), _FIT)
-    painter = Painter(explanation, replace(settings, view="heat", strip=False), size)
+    painter = Painter(explanation, replace(settings, view="heat", strip="none"), size)
     tiles = [_tile(explanation, i, frames[i], painter, size) for i in indices]
     columns, (width, height) = min(_COLUMNS, len(tiles)), tiles[0].size
     rows = -(-len(tiles) // columns)

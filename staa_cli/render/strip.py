@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PIL import Image, ImageDraw
 
 from staa_cli.render import text
 from staa_cli.render.colour import colormap
 from staa_cli.render.curve import Curve, Point, unseen
+from staa_cli.render.heat import legend
 from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, Layer
 from staa_cli.render.layout import Box, Layout, Legend, Strip, Texts, Title
 from staa_cli.render.text import RGBA, write
-from staa_cli.schema import Explanation
+from staa_cli.schema import Explanation, UInt8
 
-_PLATE: RGBA = (10, 10, 12, 176)
+if TYPE_CHECKING:
+    from staa_cli.config import RenderSettings
+
+_PLATE: RGBA = (11, 11, 11, 176)
 _TEXT: RGBA = (245, 245, 245, 255)
 _FAINT: RGBA = (205, 205, 210, 255)
 _HATCH: RGBA = (205, 205, 210, 120)
@@ -21,19 +27,23 @@ _SMOOTH = 3
 """Shapes are drawn this many times larger and scaled down."""
 
 
-def texts_of(explanation: Explanation, high: str) -> Texts:
-    """The words of an explanation, spelled so that the font has them."""
+def texts_of(explanation: Explanation, low: str, high: str, note: str) -> Texts:
+    """The words of an explanation, spelled so that the font has them; the rest as it is."""
     prediction = explanation.prediction
     methods = {attribution.method for attribution in explanation.attributions}
-    method = " · ".join([*sorted(methods), explanation.model.name])
+    coverage = explanation.coverage
+    seen = f"{text.percent(coverage.seen_share)} of frames seen"
+    reached = f"{text.percent(coverage.covered_share)} covered"
+    method = " · ".join([*sorted(methods), explanation.model.name, seen, reached])
     total = Curve.of(explanation).end_s
     return Texts(
         label=text.drawable(prediction.label),
         answer=text.answer(prediction.score, prediction.output),
         method=text.drawable(method),
         clock=clock_text(total, total),
-        low="0",
+        low=low,
         high=high,
+        note=note,
     )
 
 
@@ -44,7 +54,7 @@ def clock_text(time_s: float, total: float) -> str:
 
 def title_image(title: Title, layout: Layout, texts: Texts) -> Image.Image:
     """The plate with label and method."""
-    image = Image.new("RGBA", (title.plate.width, title.plate.height), _PLATE)
+    image = Image.new("RGBA", (title.plate.width, title.plate.height), _plate(layout))
     write(image, within(title.label, title.plate), title.label_text, layout.title_px, _TEXT)
     if title.method:
         write(image, within(title.method, title.plate), title.method_text, layout.font_px, _FAINT)
@@ -52,17 +62,23 @@ def title_image(title: Title, layout: Layout, texts: Texts) -> Image.Image:
 
 
 def strip_image(
-    strip: Strip, layout: Layout, texts: Texts, explanation: Explanation, colours: str
+    strip: Strip, layout: Layout, texts: Texts, explanation: Explanation, settings: RenderSettings
 ) -> Image.Image:
     """The plate with curve and legend, without what moves."""
-    image = Image.new("RGBA", (strip.plate.width, strip.plate.height), _PLATE)
+    plate, colours = _plate(layout), settings.colormap
+    image = Image.new("RGBA", (strip.plate.width, strip.plate.height), plate)
     area = within(strip.curve, strip.plate)
-    image.paste(_curve_image(area, layout.font_px, explanation, colours), area[:2])
+    image.paste(_curve_image(area, layout.font_px, explanation, colours, plate), area[:2])
     if explanation.temporal.flat:
         write(image, _flat_box(area, layout.font_px), "flat", layout.font_px, _TEXT)
     if strip.legend:
-        _draw_legend(image, strip.legend, strip.plate, layout, texts, colours)
+        _draw_legend(image, strip.legend, strip.plate, layout, texts, legend(settings))
     return image
+
+
+def _plate(layout: Layout) -> RGBA:
+    """What words and curve stand on: the picture shines through where it lies below."""
+    return (*_PLATE[:3], 255) if layout.place == "below" else _PLATE
 
 
 def within(box: Box, plate: Box) -> Box:
@@ -87,26 +103,29 @@ def _flat_box(area: Box, font_px: int) -> Box:
 
 
 def _draw_legend(
-    image: Image.Image, legend: Legend, plate: Box, layout: Layout, texts: Texts, colours: str
+    image: Image.Image, place: Legend, plate: Box, layout: Layout, texts: Texts, colors: UInt8
 ) -> None:
-    write(image, within(legend.low, plate), texts.low, layout.font_px, _FAINT)
-    write(image, within(legend.high, plate), texts.high, layout.font_px, _FAINT)
-    bar = within(legend.bar, plate)
-    image.paste(colour_bar(bar.width, bar.height, colours), bar[:2])
+    write(image, within(place.low, plate), texts.low, layout.font_px, _FAINT)
+    write(image, within(place.high, plate), texts.high, layout.font_px, _FAINT)
+    bar = within(place.bar, plate)
+    image.paste(colour_bar(bar.width, bar.height, colors), bar[:2])
     ImageDraw.Draw(image).rectangle((bar[0] - 1, bar[1] - 1, bar[2], bar[3]), outline=_HATCH)
 
 
-def colour_bar(width: int, height: int, colours: str) -> Image.Image:
-    """A colour map from left to right."""
-    row = Image.fromarray(colormap(colours)[None])
-    return row.resize((width, height), Image.Resampling.BILINEAR)
+def colour_bar(width: int, height: int, colors: UInt8) -> Image.Image:
+    """Colors [rows, columns, 3] over a picture of that size: smooth, in steps if they are few."""
+    smooth = colors.shape[1] > 16
+    way = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
+    return Image.fromarray(colors).resize((width, height), way)
 
 
-def _curve_image(area: Box, font_px: int, explanation: Explanation, colours: str) -> Image.Image:
+def _curve_image(
+    area: Box, font_px: int, explanation: Explanation, colours: str, plate: RGBA
+) -> Image.Image:
     """The curve filled to zero over hatched gaps, with ticks of seen frames where there is room."""
     width, height = area.width * _SMOOTH, area.height * _SMOOTH
     stroke = max(1, round(font_px / 9)) * _SMOOTH
-    image = Image.new("RGBA", (width, height), _PLATE)
+    image = Image.new("RGBA", (width, height), plate)
     curve = Curve.of(explanation)
     lines = _inner(curve, width, height, stroke)
     zero = curve.y(0, height - 2 * stroke) + stroke
@@ -171,15 +190,15 @@ class Playhead:
         self._strip, self._font_px, self._hd = strip, layout.font_px, hd
         self._curve = Curve.of(explanation)
         self._width = max(1, round(layout.font_px / 12))
-        self._clock: tuple[str, Layer] | None = None
+        self._written: dict[Box, tuple[str, Layer]] = {}
 
     def x(self, time_s: float) -> int:
         """The line's left column in the picture."""
         area = self._strip.curve
         return area.left + round(self._curve.x(time_s, area.width))
 
-    def draw(self, canvas: Canvas, time_s: float) -> None:
-        """Draws line, and clock where there is room for one, into a frame."""
+    def draw(self, canvas: Canvas, time_s: float, note: str) -> None:
+        """Draws line, and clock and remark where there is room for them, into a frame."""
         area, left = self._strip.curve, self.x(time_s)
         right, edge = left + self._width, max(1, self._width // 2)
         top, bottom = area.top - 1, area.bottom + 1
@@ -187,14 +206,15 @@ class Playhead:
         canvas.y[top:bottom, left:right] = WHITE
         for plane in (canvas.u, canvas.v):
             plane[top // 2 : (bottom + 1) // 2, left // 2 : (right + 1) // 2] = GREY
-        if self._strip.clock:
-            words = clock_text(time_s, self._curve.end_s)
-            self._clock_layer(self._strip.clock, words).over(canvas)
+        clock = clock_text(time_s, self._curve.end_s)
+        for box, words in ((self._strip.clock, clock), (self._strip.note, note)):
+            if box and words:
+                self._text(box, words).over(canvas)
 
-    def _clock_layer(self, box: Box, words: str) -> Layer:
-        """The clock's text, drawn anew only when it changes."""
-        if self._clock is None or self._clock[0] != words:
+    def _text(self, box: Box, words: str) -> Layer:
+        """What a box says, drawn anew only when it changes."""
+        if box not in self._written or self._written[box][0] != words:
             image = Image.new("RGBA", (box.width, box.height), (*_TEXT[:3], 0))
             write(image, Box(0, 0, *image.size), words, self._font_px, _TEXT)
-            self._clock = words, Layer.of(image, box.left, box.top, self._hd)
-        return self._clock[1]
+            self._written[box] = words, Layer.of(image, box.left, box.top, self._hd)
+        return self._written[box][1]

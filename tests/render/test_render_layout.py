@@ -3,84 +3,142 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from render_explanations import explanation
 
 from staa_cli.config import RenderSettings
+from staa_cli.errors import OutputError
 from staa_cli.render import Painter
 from staa_cli.render.curve import Curve, unseen
 from staa_cli.render.layout import Texts, font_size, plan, shorten
 from staa_cli.render.text import answer, clock, drawable, measure, percent
 from staa_cli.video.pixels import YuvPlanes
+from staa_cli.video.writer import Shape, VideoWriter
 
 SIZES = [
-    (160, 120), (162, 122), (320, 240), (426, 240), (768, 432), (852, 240),
-    (1920, 1080), (3840, 2160), (720, 1280), (240, 426),
+    (64, 64), (160, 90), (162, 122), (320, 240), (426, 240), (768, 432), (852, 240),
+    (1920, 1080), (3840, 2160), (1080, 1920), (240, 426),
 ]  # fmt: skip
 LABELS = ["archery", "x" * 400, "putting on a very long label with no end in sight at all"]
+PLACES = ["below", "over"]
 
 
 def layout(
-    size, label="archery", clock_text="1:02:03.4 / 1:30:00.0", method="staa · timesformer-base"
+    size,
+    label="archery",
+    clock_text="1:02:03.4 / 1:30:00.0",
+    method="staa · timesformer-base",
+    place="below",
+    note="",
 ):
-    texts = Texts(label, "87 %", method, clock_text, "0", "0.00031")
-    return plan(size, font_size(*size), texts, measure), texts
+    texts = Texts(label, "87 %", method, clock_text, "0", "0.00031", note)
+    return plan(size, font_size(*size), texts, measure, place), texts
 
 
+def apart(a, b):
+    return a.right <= b.left or b.right <= a.left or a.bottom <= b.top or b.bottom <= a.top
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("note", ["", "all inside 25 %"])
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("size", SIZES)
-def test_boxes_lie_in_the_picture_and_apart_from_each_other(size, label):
-    boxes = layout(size, label)[0].boxes()
+def test_boxes_lie_in_the_picture_and_apart_from_each_other(size, label, note, place):
+    found = layout(size, label, place=place, note=note)[0]
+    boxes = found.boxes()
     for name, box in boxes.items():
-        assert 0 <= box.left < box.right <= size[0], name
-        assert 0 <= box.top < box.bottom <= size[1], name
+        assert 0 <= box.left < box.right <= found.size[0], name
+        assert 0 <= box.top < box.bottom <= found.size[1], name
     for (one, a), (two, b) in itertools.combinations(boxes.items(), 2):
-        apart = a.right <= b.left or b.right <= a.left or a.bottom <= b.top or b.bottom <= a.top
-        assert apart, (one, two)
+        assert apart(a, b), (one, two)
 
 
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("size", SIZES)
-def test_texts_are_no_wider_than_their_boxes(size, label):
-    found, texts = layout(size, label)
-    assert measure(found.title.label_text, found.title_px) <= found.title.label.width
-    assert found.title.label_text.endswith("87 %")
-    if found.title.method:
-        assert measure(found.title.method_text, found.font_px) <= found.title.method.width
+def test_texts_are_no_wider_than_their_boxes(size, label, place):
+    found, texts = layout(size, label, place=place)
+    if found.title:
+        assert measure(found.title.label_text, found.title_px) <= found.title.label.width
+        assert found.title.label_text.endswith("87 %")
+        if found.title.method:
+            assert measure(found.title.method_text, found.font_px) <= found.title.method.width
     if found.strip.clock:
         assert measure(texts.clock, found.font_px) <= found.strip.clock.width
     if found.strip.legend:
         assert measure(texts.high, found.font_px) <= found.strip.legend.high.width
 
 
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("size", [(256, 256), (320, 240)])
-def test_a_method_of_a_long_named_model_is_still_told(size):
-    title = layout(size, method="rollout · " + "checkpoint-" * 20)[0].title
+def test_a_method_of_a_long_named_model_is_still_told(size, place):
+    title = layout(size, method="rollout · " + "checkpoint-" * 20, place=place)[0].title
     assert title.method
     assert title.method_text.startswith("rollout · check")
     assert title.method_text.endswith("…")
 
 
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("size", [s for s in SIZES if min(s) >= 240])
-def test_from_240_lines_on_nothing_is_left_out(size):
-    found = layout(size, clock_text="10.0 s / 10.0 s")[0]
+def test_from_240_lines_on_nothing_is_left_out(size, place, label):
+    found = layout(size, label, clock_text="10.0 s / 10.0 s", place=place)[0]
     names = {"label", "method", "curve", "clock", "low", "bar", "high"}
     assert set(found.boxes()) == names
+    assert found.strip.legend.bar.width >= 4 * found.font_px
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_letters_are_large_enough_and_the_strip_leaves_the_picture_free(size):
+def test_below_nothing_is_written_on_the_picture_and_letters_are_large_enough(size):
     found = layout(size)[0]
     assert found.font_px >= max(10, 0.03 * min(size))
-    assert found.strip.plate.height <= 0.45 * size[1]
+    assert all(box.top >= size[1] for box in found.boxes().values())
+    assert found.title.plate.top >= found.strip.plate.top == size[1]
+    assert found.strip.plate.bottom == found.size[1]
+    assert found.size[1] <= (1.65 if size[1] < 200 else 1.35) * size[1] + 1
+    assert found.size[1] % 2 == 0
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_over_the_strip_hides_a_quarter_at_most_and_the_title_never_a_third(size):
+    found = layout(size, place="over")[0]
+    assert found.size == size
     assert found.strip.plate.bottom == size[1]
+    assert found.strip.plate.height <= 0.25 * size[1] + 2
+    if found.title:
+        assert found.title.plate.bottom <= size[1] / 3
+        assert found.title.plate.width * found.title.plate.height <= size[0] * size[1] / 5
 
 
-def test_a_picture_without_room_gets_no_text():
-    found = layout((16, 16))[0]
+@pytest.mark.parametrize("size", SIZES)
+def test_without_a_strip_nothing_is_written(size):
+    found = layout(size, place="none")[0]
+    assert found.size == size
     assert found.boxes() == {}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_picture_without_room_gets_no_text(place):
+    found = layout((16, 16), place=place)[0]
+    assert found.boxes() == {}
+    assert found.size == (16, 16)
+
+
+@pytest.mark.parametrize(("height", "place"), [(16_300, "below"), (16_370, "over")])
+def test_where_a_strip_below_would_be_beyond_h264_it_is_drawn_over(height, place):
+    found = layout((320, height))[0]
+    assert found.place == place
+    assert found.size[1] <= 16_384
+    assert (found.size[1] == height) == (place == "over")
+
+
+def test_the_encoder_refuses_what_is_higher_still(tmp_path):
+    shape = Shape(320, 16_386, Fraction(1, 30), Fraction(30), variable_rate=False)
+    with pytest.raises(OutputError, match="16384 a side"):
+        VideoWriter(tmp_path / "a.mp4", shape)
 
 
 def test_a_cut_label_ends_in_an_ellipsis_and_is_as_long_as_fits():

@@ -15,7 +15,7 @@ from staa_cli.render import Painter
 from staa_cli.render.colour import COLORMAPS, colormap, planes_to_rgb, rgb_to_planes
 from staa_cli.video.pixels import YuvPlanes
 
-BARE = RenderSettings(strip=False)
+BARE = RenderSettings(strip="none")
 VIEWS = ("heat", "side-by-side", "map", "contour")
 
 
@@ -117,11 +117,9 @@ def test_a_model_that_sees_the_whole_picture_leaves_cold_pixels_as_they_were():
 
 def test_opacity_is_what_the_settings_say_where_the_heat_is_full():
     source = one_clip(np.ones((8, 8, 8), np.float32), box=(0.0, 0.0, 1.0, 1.0))
-    painter = Painter(source, dataclasses.replace(BARE, opacity=0.5))
-    after = painter.draw(0, 0.5, planes(320, 180))
-    red, green, blue = colormap("inferno")[255].astype(float)
-    luma = 16 + 219 / 255 * (0.299 * red + 0.587 * green + 0.114 * blue)
-    assert abs(float(after.y[90, 160]) - (110 + luma) / 2) <= 1.5
+    painter = Painter(source, dataclasses.replace(BARE, opacity=0.7))
+    dark, light = (painter.draw(0, 0.5, planes(320, 180, y=y)).y[90, 160] for y in (60, 160))
+    assert int(light) - int(dark) == pytest.approx(0.3 * 100, abs=1)
 
 
 @pytest.mark.parametrize(("scale", "hot_at_the_cold_end"), [("video", False), ("frame", True)])
@@ -167,15 +165,34 @@ def test_negative_evidence_is_cold():
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("size", [(161, 121), (426, 240), (720, 1280), (64, 36), (2, 2)])
-def test_the_picture_keeps_its_size(view, size):
+@pytest.mark.parametrize("strip", ["below", "over", "none"])
+def test_the_picture_keeps_its_size_and_a_strip_below_adds_an_even_number_of_rows(
+    view, size, strip
+):
     source = explanation(size=size, frames=30)
-    painter = Painter(source, RenderSettings(view=view))
+    painter = Painter(source, RenderSettings(view=view, strip=strip))
     after = painter.draw(0, 0.5, planes(*size))
     even = size[0] + size[0] % 2, size[1] + size[1] % 2
-    assert painter.size == (even[0] * (2 if view == "side-by-side" else 1), even[1])
+    added = painter.size[1] - even[1]
+    assert painter.size[0] == even[0] * (2 if view == "side-by-side" else 1)
+    assert added % 2 == 0
+    assert (added > 0) == (strip == "below" and size != (2, 2))
     assert after.y.shape == painter.size[::-1]
     assert after.u.shape == after.v.shape == (painter.size[1] // 2, painter.size[0] // 2)
     assert {plane.dtype for plane in (after.y, after.u, after.v)} == {np.dtype(np.uint8)}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_strip_below_leaves_every_pixel_of_the_picture_as_it_is_without_one(view):
+    source = explanation(size=(426, 240))
+    before = planes(426, 240)
+    with_strip, bare = (
+        Painter(source, RenderSettings(view=view, strip=strip)).draw(0, 5.0, before)
+        for strip in ("below", "none")
+    )
+    np.testing.assert_array_equal(with_strip.y[:240], bare.y)
+    np.testing.assert_array_equal(with_strip.u[:120], bare.u)
+    assert with_strip.y[240:, [0, -1]].max() < 40  # the strip reaches from side to side
 
 
 def test_side_by_side_keeps_the_original_on_the_left():
