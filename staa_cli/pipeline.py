@@ -41,6 +41,7 @@ from staa_cli.timeline import (
     stitch_maps,
     stitch_scores,
     temporal_facts,
+    with_rest,
 )
 from staa_cli.video import probe
 
@@ -213,9 +214,10 @@ def explain_one(
     each = [Prediction(row, *told) for row in found.scores]
     with watch("stitch"):
         pieces = _pieces(plan.clips, found.attributions, each, settings.post)
-        part = range(info.frames) if settings.sampling.keep_rest else plan.part
-        scores = stitch_scores(pieces, info.times_s, part)
+        scores = stitch_scores(pieces, info.times_s, plan.part)
         frames = smooth_scores(scores, settings.post.smooth, settings.post.smooth_s)
+        if settings.sampling.keep_rest:
+            frames = with_rest(frames, info.times_s)
         still = reader.motion < STILL
         temporal = temporal_facts(pieces, frames, settings.post.flat_below, still)
         spatial = spatial_facts(found.attributions, settings.post.flat_space_below)

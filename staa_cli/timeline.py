@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -137,6 +138,23 @@ def _fading(piece: Piece, times_s: Float64) -> Float64:
     left = 1.0 - piece.beyond_s(times_s) / piece.reach_s
     # What lies exactly as far as it reaches is still within reach.
     return np.where(left > -_ROUNDING, np.maximum(left, _ROUNDING), 0.0)
+
+
+def with_rest(frames: FrameScores, times_s: Float64) -> FrameScores:
+    """The same with all frames of the video, at these times: what lay around was not looked at."""
+    before = frames.first
+    after = len(times_s) - before - len(frames.times_s)
+
+    def widened(values: Any, rest: float) -> Any:
+        return np.pad(values, (before, after), constant_values=rest)
+
+    return FrameScores(
+        times_s,
+        widened(frames.score, np.nan),
+        widened(frames.weighted_score, np.nan),
+        widened(frames.seen, False),
+        widened(frames.covered, False),
+    )
 
 
 def stitch_maps(pieces: Sequence[Piece], box: Box) -> HeatMaps:

@@ -178,10 +178,10 @@ def test_a_stretch_is_all_that_is_explained(video: Path, model: LoadedModel) -> 
     assert kept.part == range(len(times))
     assert kept.coverage.frames_seen == found.coverage.frames_seen
     np.testing.assert_array_equal(kept.frames.score[inside], found.frames.score)
-    reach_s = found.clips[0].interval_s
-    far = (times < found.clips[0].start_s - reach_s) | (times > found.clips[-1].end_s + reach_s)
-    assert np.isnan(kept.frames.score[far]).all()
-    assert not kept.frames.seen[far].any()
+    assert kept.frames.covered.tolist() == inside.tolist()
+    assert np.isnan(kept.frames.score[~inside]).all()
+    assert kept.temporal == found.temporal
+    assert kept.moments == found.moments
 
 
 def test_what_is_not_looked_at_is_said_with_what_would_look_at_it(

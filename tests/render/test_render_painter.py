@@ -265,3 +265,34 @@ def test_drawing_twice_gives_the_same_picture():
         for _ in range(2)
     )
     np.testing.assert_array_equal(once.y, again.y)
+
+
+@pytest.mark.parametrize("view", ["heat", "contour"])
+def test_a_frame_that_no_clip_reaches_is_as_it_was(view):
+    source = explanation(size=(320, 180), frames=600, clip_starts=[120], stride=6)
+    painter, before = Painter(source, dataclasses.replace(BARE, view=view)), planes(320, 180)
+    for frame, reached in ((0, False), (113, False), (114, True), (168, True), (169, False)):
+        after = painter.draw(frame, frame / 30, before)
+        assert changed(before, after).any() == reached
+
+
+def test_between_clips_heat_stays_with_the_one_it_comes_from():
+    maps = np.concatenate([hot_cell(1, 1), hot_cell(6, 6)])
+    source = explanation(
+        size=(320, 180), frames=600, clip_starts=[0, 400], stride=6, grid=(8, 8), maps=maps
+    )
+    painter = Painter(source, BARE)
+    before = planes(320, 180)
+    last, after = (painter.draw(n, n / 30, before) for n in (42, 48))  # 42 is the last frame seen
+    np.testing.assert_array_equal(last.y, after.y)
+
+
+def test_maps_that_are_flat_are_drawn_flat():
+    ripples = 1 + 0.01 * np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
+    box = (0.0, 0.0, 1.0, 1.0)
+    before = planes(320, 180)
+    flat = Painter(one_clip(ripples, box=box, flat_space=True), BARE).draw(0, 0.5, before)
+    assert np.ptp(flat.y.astype(int)) <= 1
+    assert np.ptp(flat.v.astype(int)) <= 1
+    hottest = Painter(one_clip(hot_cell(2, 5), box=box), BARE).draw(0, 0.5, before)
+    assert abs(int(flat.v.max()) - 135) < abs(int(hottest.v.max()) - 135)
