@@ -137,3 +137,19 @@ def test_the_table_of_claims_can_be_made() -> None:
         assert re.search(rf"{method} \d\.\d\d \(", published)
     shares = next(row for row in rows if "of kernel-shap" in row)
     assert float(re.search(r"([\d.]+)% of kernel-shap", shares)[1]) < 3  # type: ignore[index]
+
+
+@pytest.mark.slow
+def test_the_table_of_the_ground_left_behind_can_be_made() -> None:
+    script = ROOT / ".github" / "readme" / "left_behind.py"
+    path = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(script), "--clips", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=path)
+    about, _, head, rule, *rows = done.stdout.splitlines()
+    assert "4 held-out clips" in about
+    assert (head.count("|"), rule) == (9, "|---" * 8 + "|")
+    assert [row.split("|")[1].split(", ")[1].strip() for row in rows] == ["hop", "shake"] * 2
+    for row in rows:
+        means = [float(cell.split("(")[0]) for cell in row.split("|")[3:-1]]
+        as_it_is, _, there, elsewhere = means[2:]
+        assert there < 0.3 < 0.7 < min(as_it_is, elsewhere)
