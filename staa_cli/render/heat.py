@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from staa_cli.render.colour import colormap, rgb_to_yuv
+from staa_cli.render.colour import DIFFERENCE, colormap, rgb_to_yuv
 from staa_cli.render.layer import BLACK, GREY, Canvas, UInt16, blend, fixed
 from staa_cli.render.text import number
 from staa_cli.schema import Clip, Explanation, Float32, Float64
@@ -36,11 +36,13 @@ class HeatField:
     Zero evidence is level 0 and negative evidence too; level 1 is the ceiling of the scope.
     """
 
-    def __init__(self, explanation: Explanation, scale: str) -> None:
+    def __init__(self, explanation: Explanation, scale: str, ceiling: float | None = None) -> None:
         maps = explanation.maps
         self.times_s = maps.times_s
         self.scale = scale
         self.ceilings = _ceilings(maps.values, maps.times_s, explanation.clips, scale)  # [K]
+        if ceiling is not None:  # of more than this explanation
+            self.ceilings = np.full_like(self.ceilings, ceiling)
         divisor = np.where(self.ceilings > 0, self.ceilings, 1)[:, None, None]
         self.levels = np.clip(maps.values / divisor, 0, 1).astype(np.float32)  # [K, h, w]
 
@@ -131,7 +133,10 @@ def tint_tables(name: str, opacity: float | None, hd: bool) -> Tables:
     """
     alpha = np.ones(256, np.float32)
     if opacity is not None:
-        ramp = np.clip(np.arange(256, dtype=np.float32) / (255 * _FULL_OPACITY), 0, 1)
+        level = np.arange(256, dtype=np.float32)
+        if name == DIFFERENCE:
+            level = np.abs(2 * level - 255)
+        ramp = np.clip(level / (255 * _FULL_OPACITY), 0, 1)
         alpha = opacity * ramp * ramp * (3 - 2 * ramp)
     add = rgb_to_yuv(colormap(name), hd) * alpha[:, None]
     return fixed(1 - alpha), fixed(add[:, 0]), fixed(add[:, 1]), fixed(add[:, 2])

@@ -23,6 +23,17 @@ _DIM = np.uint16(184)
 _HAIRLINE = np.uint16(120), np.uint16(136 * WHITE)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """What a picture among others has of its own, or with them."""
+
+    field: HeatField
+    axis: tuple[float, float] | None
+    """From the lowest to the highest value of the strip; None for those of its own curve."""
+    words: dict[str, str]
+    """Texts by name, in place of those of the explanation."""
+
+
 class Painter:
     """Draws one explanation over the frames of its video, in the planes of the picture.
 
@@ -31,6 +42,7 @@ class Painter:
         settings: how.
         picture: width and height of the frames that will come, where they are not the video's own
             (a thumbnail). Odd ones count as the next even one, as the planes of a frame do.
+        panel: where it is one of several.
     """
 
     def __init__(
@@ -38,6 +50,7 @@ class Painter:
         explanation: Explanation,
         settings: RenderSettings,
         picture: tuple[int, int] | None = None,
+        panel: Panel | None = None,
     ) -> None:
         width, height = picture or (explanation.video.width, explanation.video.height)
         self._explanation, self._settings = explanation, settings
@@ -50,8 +63,11 @@ class Painter:
             min(self._crop.right, self._whole.width),
             min(self._crop.bottom, self._whole.height),
         )
-        self._field = HeatField(explanation, settings.scale)
+        self._field = panel.field if panel else HeatField(explanation, settings.scale)
+        self._axis = panel.axis if panel else None
         self._texts = strips.texts_of(explanation, self._field.ceiling_text())
+        if panel:
+            self._texts = replace(self._texts, **panel.words)
         self.layout = plan(self.size, font_size(*self.size), self._texts, measure)
         self._brushes: dict[bool, _Brushes] = {}
 
@@ -132,7 +148,12 @@ class Painter:
             layers.append(Layer.of(image, layout.title.plate.left, layout.title.plate.top, hd))
         if layout.strip:
             image = strips.strip_image(
-                layout.strip, layout, self._texts, self._explanation, self._settings.colormap
+                layout.strip,
+                layout,
+                self._texts,
+                self._explanation,
+                self._settings.colormap,
+                self._axis,
             )
             layers.append(Layer.of(image, layout.strip.plate.left, layout.strip.plate.top, hd))
             playhead = strips.Playhead(layout.strip, layout, self._explanation, hd)

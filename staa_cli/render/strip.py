@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from PIL import Image, ImageDraw
 
 from staa_cli.render import text
-from staa_cli.render.colour import colormap
+from staa_cli.render.colour import DIFFERENCE, colormap
 from staa_cli.render.curve import Curve, Point, unseen
 from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, Layer
 from staa_cli.render.layout import Box, Layout, Legend, Strip, Texts, Title
@@ -52,12 +54,20 @@ def title_image(title: Title, layout: Layout, texts: Texts) -> Image.Image:
 
 
 def strip_image(
-    strip: Strip, layout: Layout, texts: Texts, explanation: Explanation, colours: str
+    strip: Strip,
+    layout: Layout,
+    texts: Texts,
+    explanation: Explanation,
+    colours: str,
+    axis: tuple[float, float] | None = None,
 ) -> Image.Image:
-    """The plate with curve and legend, without what moves."""
+    """The plate with curve and legend, without what moves; `axis` in place of the curve's own."""
     image = Image.new("RGBA", (strip.plate.width, strip.plate.height), _PLATE)
     area = within(strip.curve, strip.plate)
-    image.paste(_curve_image(area, layout.font_px, explanation, colours), area[:2])
+    curve = Curve.of(explanation)
+    if axis:
+        curve = replace(curve, low=axis[0], high=axis[1])
+    image.paste(_curve_image(area, layout.font_px, explanation, colours, curve), area[:2])
     if explanation.temporal.flat:
         write(image, _flat_box(area, layout.font_px), "flat", layout.font_px, _TEXT)
     if strip.legend:
@@ -102,21 +112,27 @@ def colour_bar(width: int, height: int, colours: str) -> Image.Image:
     return row.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _curve_image(area: Box, font_px: int, explanation: Explanation, colours: str) -> Image.Image:
+def _curve_image(
+    area: Box, font_px: int, explanation: Explanation, colours: str, curve: Curve
+) -> Image.Image:
     """The curve filled to zero over hatched gaps, with ticks of seen frames where there is room."""
     width, height = area.width * _SMOOTH, area.height * _SMOOTH
     stroke = max(1, round(font_px / 9)) * _SMOOTH
     image = Image.new("RGBA", (width, height), _PLATE)
-    curve = Curve.of(explanation)
     line = _inner(curve, width, height, stroke)
     zero = curve.y(0, height - 2 * stroke) + stroke
     gaps = unseen_boxes(explanation, curve, width, height, 2 * _SMOOTH)
     mask = fill_mask((width, height), [(line[0][0], zero), *line, (line[-1][0], zero)], gaps)
     image.paste((*shade(colours, 168), 235), (0, 0), mask)
+    if curve.low < 0:
+        below = (0, round(zero), width, height)
+        image.paste((*shade(colours, -168), 235), below[:2], mask.crop(below))
     draw = ImageDraw.Draw(image)
     for gap in gaps:
         hatch(draw, gap, 7 * stroke, _HATCH, stroke)
-    draw.line([(0, zero), (width, zero)], (*_FAINT[:3], 150), max(1, stroke // 2))
+    signed = curve.low < 0
+    level = (*_FAINT[:3], 255 if signed else 150)
+    draw.line([(0, zero), (width, zero)], level, stroke if signed else max(1, stroke // 2))
     draw.line(line, shade(colours, 224), stroke, joint="curve")
     for x in _ticks(curve, explanation, area.width):
         left = x * _SMOOTH
@@ -125,8 +141,9 @@ def _curve_image(area: Box, font_px: int, explanation: Explanation, colours: str
 
 
 def shade(colours: str, level: int) -> tuple[int, int, int]:
-    """The RGB colour of a level 0 to 255."""
-    red, green, blue = (int(channel) for channel in colormap(colours)[level])
+    """The RGB colour of a level 0 to 255; one below zero has the dark end, or a side of its own."""
+    index = (255 + level) // 2 if colours == DIFFERENCE else max(level, 80)
+    red, green, blue = (int(channel) for channel in colormap(colours)[index])
     return red, green, blue
 
 
