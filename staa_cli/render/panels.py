@@ -64,13 +64,13 @@ class Panels:
         if settings.view == "side-by-side":  # the source has a panel of its own
             settings = replace(settings, view="heat")
         self._picture = width, height
-        panels = _panels(explanations, settings, shared)
+        panels, top = _panels(explanations, settings, shared)
         self._painters = [
             Painter(each, settings, self._picture, panel)
             for each, panel in zip(explanations, panels, strict=True)
         ]
         if differs:
-            self._painters.append(_difference(explanations, panels, settings, self._picture))
+            self._painters.append(_difference(explanations, panels, top, settings, self._picture))
         self._panel = self._painters[0].size
         self._labels: dict[bool, Layer | None] = {}
 
@@ -127,13 +127,13 @@ class Panels:
 
 def _panels(
     explanations: Sequence[Explanation], settings: RenderSettings, shared: bool
-) -> list[Panel]:
-    """The scale and the axis of each, and what it is called."""
+) -> tuple[list[Panel], str]:
+    """The scale and the axis of each, and what it is called; and the top of a shared scale."""
     alike = len({each.attributions[0].method for each in explanations}) == 1
     names = [{"label": _name(each, alike)} for each in explanations]
     if not shared:
         fields = [HeatField(each, settings.scale) for each in explanations]
-        return [Panel(field, None, name) for field, name in zip(fields, names, strict=True)]
+        return [Panel(field, None, name) for field, name in zip(fields, names, strict=True)], ""
     tops = [float(HeatField(each, "video").ceilings.max()) for each in explanations]
     curves = [Curve.of(each) for each in explanations]
     heat_units = [1.0 if alike else _mean(each.maps.values) for each in explanations]
@@ -142,14 +142,12 @@ def _panels(
     low = min(curve.low / unit for curve, unit in zip(curves, units, strict=True))
     high = max(curve.high / unit for curve, unit in zip(curves, units, strict=True))
     words = text.number(top) if alike else f"{text.raw(top)} x mean"
-    return [
-        Panel(
-            HeatField(each, "video", top * heat_unit),
-            (low * unit, high * unit),
-            name | {"high": words},
-        )
+    told = {} if settings.view == "contour" else {"high": words}  # lines have words of their own
+    panels = [
+        Panel(HeatField(each, "video", top * heat_unit), (low * unit, high * unit), name | told)
         for each, heat_unit, unit, name in zip(explanations, heat_units, units, names, strict=True)
     ]
+    return panels, words
 
 
 def _name(explanation: Explanation, alike: bool) -> str:
@@ -180,6 +178,7 @@ class _Difference(HeatField):
 def _difference(
     pair: Sequence[Explanation],
     panels: Sequence[Panel],
+    top: str,
     settings: RenderSettings,
     picture: tuple[int, int],
 ) -> Painter:
@@ -194,13 +193,12 @@ def _difference(
     )
     methods = [each.attributions[0].method for each in pair]
     names = methods if methods[0] != methods[1] else [each.prediction.label for each in pair]
-    high = panels[0].words["high"]
     words = {
         "label": text.drawable(" - ".join(names)),
         "answer": "",
         "method": text.drawable("warm: more {}, cold: more {}".format(*names)),
-        "low": f"-{high}",
-        "high": f"+{high}",
+        "low": f"-{top}",
+        "high": f"+{top}",
     }
     field = _Difference(pair[0], panels[0].field, panels[1].field)
     settings = replace(
