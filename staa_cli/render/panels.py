@@ -71,7 +71,8 @@ class Panels:
         ]
         if differs:
             self._painters.append(_difference(explanations, panels, top, settings, self._picture))
-        self._panel = self._painters[0].size
+        sizes = [painter.size for painter in self._painters]
+        self._panel = sizes[0][0], max(height for _, height in sizes)
         self._labels: dict[bool, Layer | None] = {}
 
     @property
@@ -141,7 +142,7 @@ def _panels(
     top = max(top / unit for top, unit in zip(tops, heat_units, strict=True))
     low = min(curve.low / unit for curve, unit in zip(curves, units, strict=True))
     high = max(curve.high / unit for curve, unit in zip(curves, units, strict=True))
-    words = text.number(top) if alike else f"{text.raw(top)} x mean"
+    words = text.number(top) if alike else f"{text.raw(float(text.number(top)))} x mean"
     told = {} if settings.view == "contour" else {"high": words}  # lines have words of their own
     panels = [
         Panel(HeatField(each, "video", top * heat_unit), (low * unit, high * unit), name | told)

@@ -120,6 +120,13 @@ def test_only_two_on_one_scale_have_a_difference() -> None:
         assert found[0] // columns == SIZE[0]
 
 
+def test_words_of_any_length_fit_into_one_grid() -> None:
+    short, long = (explanation(size=SIZE, labels=(name, "b")) for name in ("hop", "hopping " * 30))
+    for pair in ([short, long], [long, short], [short, long, short]):
+        panels = drawn(pair)
+        assert len({panel.shape for panel in panels}) == 1
+
+
 def test_the_original_is_named_and_else_as_it_was() -> None:
     original = drawn([spot(LEFT), spot(RIGHT)])[0]
     middle = original[60 : SIZE[1] - 20]
