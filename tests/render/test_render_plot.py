@@ -17,6 +17,7 @@ from render_explanations import explanation
 
 from staa_cli.render import plot
 from staa_cli.render.chart import INK, Chart, drawable
+from staa_cli.render.curve import Curve
 from staa_cli.render.plot import curve_chart, time_ticks, time_words
 from staa_cli.schema import Explanation, Moment
 
@@ -103,16 +104,35 @@ def test_a_probability_has_two_lines_and_a_raw_value_one() -> None:
         assert {"score (attention)", "time (s)"} <= set(words_of(chart))
 
 
-def test_lines_are_the_scores_and_break_where_there_is_none() -> None:
-    source = explanation(frames=90)
-    values = np.linspace(0.1, 0.9, 90)
-    values[30:40] = np.nan
-    frames = scored(source, values).frames
-    # What the curve's own range is, where some is missing, is another's business.
-    axes = curve_chart(scored(source, np.linspace(0.1, 0.9, 90))).figure.axes[0]
-    np.testing.assert_allclose(axes.lines[1].get_xdata()[:-1], frames.times_s)
-    np.testing.assert_allclose(axes.lines[1].get_ydata()[:-1], np.linspace(0.1, 0.9, 90), rtol=1e-6)
-    np.testing.assert_allclose(axes.lines[0].get_ydata(), 0.5 * axes.lines[1].get_ydata())
+def test_lines_are_the_scores() -> None:
+    source = scored(explanation(frames=90), np.linspace(0.1, 0.9, 90))
+    weighted, raw = curve_chart(source).figure.axes[0].lines
+    np.testing.assert_allclose(raw.get_xdata(), [*source.frames.times_s, 3.0])
+    np.testing.assert_allclose(raw.get_ydata()[:-1], np.linspace(0.1, 0.9, 90), rtol=1e-6)
+    np.testing.assert_allclose(weighted.get_ydata(), 0.5 * raw.get_ydata(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [90, 20_000])
+def test_lines_break_where_there_is_no_score(
+    frames: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = Curve.of
+
+    def of(source: Explanation, weighted: bool = True) -> Curve:
+        curve = whole(source, weighted)
+        values = curve.values.copy()
+        values[frames // 3 : frames // 2] = np.nan
+        return replace(curve, values=values)
+
+    monkeypatch.setattr(Curve, "of", of)
+    chart = curve_chart(explanation(frames=frames))
+    for line in chart.figure.axes[0].lines:
+        times, values = line.get_data()
+        gap = times[np.isnan(values)]
+        assert gap.min() == pytest.approx(frames / 90, abs=0.6)
+        assert gap.max() == pytest.approx(frames / 60, abs=0.6)
+        assert not np.isnan(values[times > frames / 60]).any()
+    chart.save(tmp_path / "a.png")
 
 
 def test_a_curve_of_two_hours_keeps_every_peak() -> None:
