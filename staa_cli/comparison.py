@@ -32,6 +32,8 @@ from staa_cli.report.document import plain, score_key
 from staa_cli.report.files import json_text
 from staa_cli.schema import SCHEMA_VERSION, Faithfulness, Float64
 
+STILL = "compare.png"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
@@ -149,14 +151,13 @@ def rows(comparison: Comparison) -> list[dict[str, Any]]:
     for name, each, seconds in zip(
         comparison.names, comparison.explanations, comparison.seconds, strict=True
     ):
-        moments = each.moments
         found.append(
             {
                 "name": name,
                 "method": each.attributions[0].method,
                 "label": each.prediction.label,
                 score_key(each.prediction): each.prediction.score,
-                "peak_s": moments[0].peak_s if moments else None,
+                "peak_s": each.temporal.peak_s,
                 "flat": each.temporal.flat,
                 "forward_equivalents": sum(a.forward_equivalents for a in each.attributions),
                 "seconds": seconds,
@@ -221,7 +222,7 @@ def check_writable(folder: Path, settings: Settings) -> None:
 
 
 def _wanted_files(settings: Settings) -> list[str]:
-    return [COMPARED, COMPARISON] if settings.output.annotated else [COMPARISON]
+    return [COMPARED, STILL, COMPARISON] if settings.output.annotated else [COMPARISON]
 
 
 def save(
@@ -229,8 +230,13 @@ def save(
     folder: Path,
     settings: Settings,
     on_progress: OnProgress = lambda stage, done, total: None,
+    *,
+    shared: bool = True,
 ) -> tuple[Path, ...]:
     """Write the panels, where the settings want an annotated video, and the numbers.
+
+    Panels come as a video and as a still of the first one's highest peak; on one scale where it is
+    `shared`, else each on that of the settings.
 
     Raises:
         OutputError: a file cannot be written, or one that is not staa's is in the way.
@@ -242,22 +248,42 @@ def save(
             _draw(
                 comparison,
                 both.enter_context(atomic_path(folder / COMPARED)),
+                both.enter_context(atomic_path(folder / STILL)),
                 settings,
                 on_progress,
+                shared,
             )
         numbers = both.enter_context(atomic_path(folder / COMPARISON))
         numbers.write_text(json_text(document(comparison)) + "\n", encoding="utf-8")
     return tuple(folder / name for name in names)
 
 
-def _draw(comparison: Comparison, path: Path, settings: Settings, on_progress: OnProgress) -> None:
-    """The panels as a video."""
-    from staa_cli.render.panels import Panels
-    from staa_cli.video import annotate
+def _draw(
+    comparison: Comparison,
+    path: Path,
+    still: Path,
+    settings: Settings,
+    on_progress: OnProgress,
+    shared: bool,
+) -> None:
+    """The panels as a video, and as a picture of the most telling moment."""
+    from PIL import Image
 
-    info = comparison.explanations[0].video
-    panels = Panels(comparison.explanations, settings.render)
-    steps = count(1)
+    from staa_cli.render.colour import planes_to_rgb, rgb_to_planes
+    from staa_cli.render.layer import Canvas
+    from staa_cli.render.panels import Panels
+    from staa_cli.render.stills import write_png
+    from staa_cli.video import annotate, iter_frames
+
+    first = comparison.explanations[0]
+    info = first.video
+    panels = Panels(comparison.explanations, settings.render, shared)
+    peak_s = first.frames.times_s[int(np.nanargmax(first.frames.weighted_score))]
+    index = int(np.abs(info.times_s - peak_s).argmin())
+    ((_, frame),) = iter_frames(info, [index])
+    drawn = panels.paint(float(info.times_s[index]), Canvas(*rgb_to_planes(frame, False)), False)
+    write_png(Image.fromarray(planes_to_rgb(*drawn, hd=False)), still)
+    steps, part = count(1), first.part
     annotate(
         info,
         path,
@@ -265,5 +291,6 @@ def _draw(comparison: Comparison, path: Path, settings: Settings, on_progress: O
         size=panels.size,
         preset=settings.render.preset,
         crf=settings.render.crf,
-        on_frame=lambda _: on_progress("drawing", next(steps), info.frames),
+        frames=part,
+        on_frame=lambda _: on_progress("drawing", next(steps), len(part)),
     )

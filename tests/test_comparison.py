@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_videos import HEIGHT, WIDTH, asked, film
 
 from staa_cli.comparison import Comparison, agreement, compare_video, document, save
@@ -129,7 +130,7 @@ def test_what_cannot_be_compared_is_told_before_anything_is_computed(
 def test_panels_and_numbers_are_written(compared: Comparison, tmp_path: Path) -> None:
     settings = asked(output={"annotated": True})
     paths = save(compared, tmp_path / "out", settings)
-    assert [path.name for path in paths] == ["compare.mp4", "compare.json"]
+    assert [path.name for path in paths] == ["compare.mp4", "compare.png", "compare.json"]
     info = probe(paths[0])
     assert info.frames == 24
     panels = Panels(compared.explanations, settings.render)
@@ -145,14 +146,21 @@ def test_panels_and_numbers_are_written(compared: Comparison, tmp_path: Path) ->
     others = [picture[:HEIGHT, WIDTH:], lower[:, :WIDTH], lower[:, WIDTH:]]
     for panel in others:
         assert np.abs(panel.astype(int) - source).mean() > 3 * difference.mean()
-    json.loads(paths[1].read_text())
+    json.loads(paths[2].read_text())
+    first = compared.explanations[0]
+    peak = int(first.frames.weighted_score.argmax())
+    _, shown = next(iter(iter_frames(info, [peak])))
+    with Image.open(paths[1]) as still:
+        assert np.abs(np.asarray(still).astype(int) - shown).mean() < 4
+    other = next(iter(iter_frames(info, [(peak + 12) % 24])))[1]
+    assert np.abs(other.astype(int) - shown).mean() > 4  # or that says nothing
 
 
 def test_only_numbers_where_no_video_is_wanted(compared: Comparison, tmp_path: Path) -> None:
     assert [p.name for p in save(compared, tmp_path, asked())] == ["compare.json"]
 
 
-@pytest.mark.parametrize("name", ["compare.mp4", "compare.json"])
+@pytest.mark.parametrize("name", ["compare.mp4", "compare.png", "compare.json"])
 def test_what_somebody_else_wrote_is_not_replaced(
     compared: Comparison, tmp_path: Path, name: str
 ) -> None:
@@ -165,7 +173,7 @@ def test_what_somebody_else_wrote_is_not_replaced(
     assert [path.name for path in tmp_path.iterdir()] == [name]
     theirs.unlink()
     for _ in range(2):  # its own are
-        assert len(save(compared, tmp_path, settings)) == 2
+        assert len(save(compared, tmp_path, settings)) == 3
 
 
 @pytest.mark.parametrize(

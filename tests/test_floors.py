@@ -19,7 +19,7 @@ render report facts outputs clips attribution pipeline comparison batch
 stream __init__ progress console cli synthetic __main__
 """
 ROOMS = _LIST.split()
-HEAVY = {"torch", "torchvision", "timm", "av", "PIL", "imageio", "captum"}
+HEAVY = {"torch", "torchvision", "timm", "av", "PIL", "imageio", "matplotlib", "captum"}
 LIGHT = {*ROOMS[: ROOMS.index("timeline")], "progress", "console", "cli", "__init__", "__main__"}
 
 

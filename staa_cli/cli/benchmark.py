@@ -113,6 +113,14 @@ def quality(
         Path | None,
         _option("--into", "DIR", "Keep every score there, go on from it, and write the results."),
     ] = None,
+    plot: Annotated[
+        str | None,
+        _option(
+            "--plot",
+            "METRIC",
+            "Metric of the picture in --into. [faithfulness, pointing, or the first]",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     console: Console,
     loaded: Loaded,
@@ -136,6 +144,7 @@ def quality(
     model = open_model(loaded.settings, console.message)
     data = open_dataset(dataset, model, seed, split)  # type: ignore[arg-type]
     scores = _metrics(metrics, data.truth)
+    drawn = _drawn(plot, scores, into)
     benchmark = Benchmark(
         model,
         data,
@@ -154,7 +163,7 @@ def quality(
         console.error(error, name)
     if not result["scored"] and not data.truth:
         raise InputError(f"no video of {dataset} can be read")
-    _tell(result, scores, into, json, console)
+    _tell(result, scores, drawn, into, json, console)
     if problems:
         raise typer.Exit(ExitCode.INPUT_FAILED)
 
@@ -190,13 +199,14 @@ def _kept(into: Path | None) -> str:
 def _tell(
     result: dict[str, Any],
     metrics: Sequence[str],
+    drawn: str,
     into: Path | None,
     as_json: bool,
     console: Console,
 ) -> None:
     """Write the results where a folder is named, and print them."""
     if into is not None:
-        for path in _write(result, into):
+        for path in _write(result, drawn, into):
             console.message(str(path))
     if as_json:
         put_json(console, {name: fact for name, fact in result.items() if name != "per_clip"})
@@ -211,6 +221,17 @@ def _metrics(names: str | None, truth: bool) -> list[str]:
     fit = [name for name, metric in METRICS.items() if truth or not metric.truth]
     default = "pointing,energy,temporal_auc,iou" if truth else "faithfulness"
     return listed(names or default, {"all": fit})
+
+
+def _drawn(plot: str | None, metrics: Sequence[str], into: Path | None) -> str:
+    """The metric that is drawn."""
+    if plot is None:
+        return next((name for name in ("faithfulness", "pointing") if name in metrics), metrics[0])
+    if into is None:
+        raise UsageError("--plot: there is no folder for the picture", "add --into DIR")
+    if plot not in metrics:
+        raise UsageError(f"--plot: {plot!r} is not measured", f"of {', '.join(metrics)}")
+    return plot
 
 
 def cost(
@@ -286,17 +307,15 @@ def metrics(
     put(console, table(("NAME", "BETTER", "TRUTH", "ABOUT"), rows, terminal_width(sys.stdout)))
 
 
-def _write(result: dict[str, Any], folder: Path) -> list[Path]:
+def _write(result: dict[str, Any], drawn: str, folder: Path) -> list[Path]:
     """Numbers, table, and picture."""
+    from staa_cli.metrics.base import METRICS
     from staa_cli.render.scatter import scatter
     from staa_cli.report.benchmark import PICTURE, write_results
 
     written = [*write_results(result, folder)]
-    measured = {row["metric"] for row in result["results"]}
-    first = next((row["metric"] for row in result["results"]), None)
-    metric = next((name for name in ("faithfulness", "pointing") if name in measured), first)
-    if metric is not None:
-        scatter(result, metric, folder / PICTURE)
+    if any(row["metric"] == drawn for row in result["results"]):
+        scatter(result, drawn, METRICS.get(drawn).better, folder / PICTURE)
         written.append(folder / PICTURE)
     return written
 

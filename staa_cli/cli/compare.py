@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from staa_cli.cli.command import SETTINGS, answer, command, put, put_json
-from staa_cli.config import Loaded
+from staa_cli.config import Loaded, Settings
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import UsageError, VideoError
 from staa_cli.inputs import Job, find_jobs
@@ -26,7 +26,9 @@ _BESIDE = "staa,grad-attention"
 _PANEL = "Comparison"
 _AREAS = ("faithfulness", "insertion", "deletion")
 _SETTINGS = {panel: names.replace(" target ", " ") for panel, names in SETTINGS.items()}
+_SETTINGS["Picture"] = _SETTINGS["Picture"].replace(" render.scale", "")
 _SETTINGS["Output"] = "output.dir output.annotated"
+_SCALES = ("shared", "panel", "clip", "frame")
 
 
 def add(app: typer.Typer) -> None:
@@ -55,6 +57,17 @@ def compare(
             rich_help_panel=_PANEL,
         ),
     ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            "--scale",
+            metavar="KIND",
+            help="What the strongest color is the maximum of: shared (of all panels), panel, clip, "
+            "or frame (of each panel's own). [shared]",
+            rich_help_panel="Picture",
+            autocompletion=lambda: list(_SCALES),
+        ),
+    ] = None,
     no_check: Annotated[
         bool,
         typer.Option(
@@ -75,6 +88,7 @@ def compare(
     from staa_cli.pipeline import method_options, open_model
 
     _check_asked(methods, classes, loaded)
+    settings, shared = _scaled(settings, scale)
     if classes and len(classes) == 1:
         settings, classes = replace(settings, target=classes[0]), None
     comparison.check_writable(job.folder, settings)
@@ -102,7 +116,7 @@ def compare(
             console.trace(error)
             console.error(error, str(job.source))
             raise typer.Exit(error.exit_code) from None
-        paths = comparison.save(found, job.folder, settings, tell)
+        paths = comparison.save(found, job.folder, settings, tell, shared=shared)
     facts = comparison.document(found)
     if json:
         put_json(console, facts)
@@ -122,6 +136,16 @@ def _check_asked(methods: str | None, classes: Sequence[str] | None, loaded: Loa
         raise UsageError(
             "methods or classes are compared, not both", "one --class, or no --methods"
         )
+
+
+def _scaled(settings: Settings, scale: str | None) -> tuple[Settings, bool]:
+    """Settings with the scale of a panel by itself, and whether all panels share one instead."""
+    if scale is None:
+        return settings, settings.render.scale == "video"
+    if scale not in _SCALES:
+        raise UsageError(f"--scale: expected {', '.join(_SCALES)}, not {scale!r}")
+    own: Any = scale if scale in ("clip", "frame") else "video"
+    return replace(settings, render=replace(settings.render, scale=own)), scale == "shared"
 
 
 def _only_job(video: str, output_dir: str) -> Job:

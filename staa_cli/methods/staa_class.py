@@ -44,7 +44,7 @@ class StaaClass(Method):
 
     summary = "where attention looks, weighted by what it writes towards the class"
     source = "arXiv 2411.00630 for the path; the product is staa's own"
-    units = "share of attention, weighted"
+    units = "weighted attention"
     class_specific = True
     heeds = frozenset({"layers", "combine"})
 

@@ -34,6 +34,8 @@ _KNOTS = {
     ),
 }
 COLORMAPS = tuple(_KNOTS)
+DIFFERENCE = "difference"
+"""Black in the middle, inferno upwards, and downwards the same with red and blue exchanged."""
 _ZERO = np.array([16, 128, 128], np.float32)
 """Y, U, V of black."""
 
@@ -45,6 +47,9 @@ def colormap(name: str) -> UInt8:
     Raises:
         UsageError: there is no map of that name.
     """
+    if name == DIFFERENCE:
+        warm = colormap("inferno")[1::2]
+        return np.concatenate([warm[::-1, ::-1], warm])
     if name not in _KNOTS:
         hint = did_you_mean(name, COLORMAPS) or f"there are: {', '.join(COLORMAPS)}"
         raise UsageError(f"unknown colour map {name!r}", hint)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from staa_cli.render.colour import colormap, rgb_to_yuv, yuv_to_rgb
+from staa_cli.render.colour import DIFFERENCE, colormap, rgb_to_yuv, yuv_to_rgb
 from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, UInt16, blend, fixed
 from staa_cli.render.text import number, percent
 from staa_cli.schema import Clip, Explanation, Float32, Float64, UInt8
@@ -47,7 +47,7 @@ class HeatField:
     whole crop, the half of what a peak would have, so that time still shows.
     """
 
-    def __init__(self, explanation: Explanation, scale: str) -> None:
+    def __init__(self, explanation: Explanation, scale: str, ceiling: float | None = None) -> None:
         maps = explanation.maps
         self.times_s = maps.times_s
         self.scale = scale
@@ -56,6 +56,8 @@ class HeatField:
         if explanation.spatial.flat:
             values = np.broadcast_to(values.mean(axis=(1, 2), keepdims=True) / 2, values.shape)
         self.ceilings = _ceilings(maps.values, maps.times_s, explanation.clips, scale)  # [K]
+        if ceiling is not None:  # of more than this explanation
+            self.ceilings = np.full_like(self.ceilings, ceiling)
         divisor = np.where(self.ceilings > 0, self.ceilings, 1)[:, None, None]
         self.levels = np.clip(values / divisor, 0, 1).astype(np.float32)  # [K, h, w]
         self._scopes = _scopes(maps.times_s, explanation.clips, scale)  # [K]
@@ -208,7 +210,10 @@ def tint_tables(name: str, opacity: float | None, hd: bool) -> Tables:
     """
     keep, lead = np.zeros(256, np.float32), 1
     if opacity is not None:
-        ramp = np.clip(np.arange(256, dtype=np.float32) / (255 * _FULL_OPACITY), 0, 1)
+        level = np.arange(256, dtype=np.float32)
+        if name == DIFFERENCE:
+            level = np.abs(2 * level - 255)
+        ramp = np.clip(level / (255 * _FULL_OPACITY), 0, 1)
         keep, lead = 1 - opacity * ramp * ramp * (3 - 2 * ramp), _CHROMA_LEAD
     y, u, v = rgb_to_yuv(colormap(name), hd).T
     reach = keep * ((WHITE - BLACK) / 2)  # of luma to both sides

@@ -26,6 +26,17 @@ _FLAT = "flat: no place stands out"
 _HAIRLINE = np.uint16(120), np.uint16(136 * WHITE)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """What a picture among others has of its own, or with them."""
+
+    field: HeatField
+    axis: tuple[float, float] | None
+    """From the lowest to the highest value of the strip; None for those of its own curve."""
+    words: dict[str, str]
+    """Texts by name, in place of those of the explanation."""
+
+
 class Painter:
     """Draws one explanation over the frames of its video, in the planes of the picture.
 
@@ -34,6 +45,7 @@ class Painter:
         settings: how.
         picture: width and height of the frames that will come, where they are not the video's own
             (a thumbnail). Odd ones count as the next even one, as the planes of a frame do.
+        panel: where it is one of several.
     """
 
     def __init__(
@@ -41,6 +53,7 @@ class Painter:
         explanation: Explanation,
         settings: RenderSettings,
         picture: tuple[int, int] | None = None,
+        panel: Panel | None = None,
     ) -> None:
         width, height = picture or (explanation.video.width, explanation.video.height)
         self._explanation, self._settings = explanation, settings
@@ -53,9 +66,12 @@ class Painter:
             min(self._crop.right, self._whole.width),
             min(self._crop.bottom, self._whole.height),
         )
-        self._field = HeatField(explanation, settings.scale)
+        self._field = panel.field if panel else HeatField(explanation, settings.scale)
+        self._axis = panel.axis if panel else None
         note = max(self._notes(), key=len, default="")
         self._texts = strips.texts_of(explanation, *self._field.ends(settings.view), note)
+        if panel:
+            self._texts = replace(self._texts, **panel.words)
         copies = 2 if settings.view == "side-by-side" else 1
         side = copies * self._whole.width, self._whole.height
         self.layout = plan(side, font_size(*side), self._texts, measure, settings.strip)
@@ -152,7 +168,7 @@ class Painter:
         layers, playhead, layout = [], None, self.layout
         if layout.strip:
             image = strips.strip_image(
-                layout.strip, layout, self._texts, self._explanation, self._settings
+                layout.strip, layout, self._texts, self._explanation, self._settings, self._axis
             )
             layers.append(Layer.of(image, layout.strip.plate.left, layout.strip.plate.top, hd))
             playhead = strips.Playhead(layout.strip, layout, self._explanation, hd)

@@ -1,18 +1,30 @@
-"""Several explanations of one video in one picture: the source, then a panel each."""
+"""Several explanations of one video in one picture: the source, a panel each, and a difference.
+
+By default all panels are on one scale, or what hardly speaks for a class would glow like what
+decides it. Maps of one method have the same units, and are compared as they are: each clip's is
+weighted by the probability of the class. Those of several methods have not; there the scale counts
+in multiples of the mean that a method has over the video, so that what is compared is where its
+evidence lies, not how much that amounts to.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image
 
-from staa_cli.render.layer import Canvas
-from staa_cli.render.painter import Painter
-from staa_cli.schema import Explanation, UInt8
+from staa_cli.render import text
+from staa_cli.render.colour import DIFFERENCE
+from staa_cli.render.curve import Curve
+from staa_cli.render.heat import HeatField
+from staa_cli.render.layer import Canvas, Layer
+from staa_cli.render.layout import Box
+from staa_cli.render.painter import Painter, Panel
+from staa_cli.schema import Explanation, Float32, Float64, UInt8
 
 if TYPE_CHECKING:
     from staa_cli.config import RenderSettings
@@ -22,19 +34,27 @@ _WIDEST, _HIGHEST = 1920, 1080
 _SHAPE = 16 / 9
 _EMPTY = 0.15
 """How much an empty place counts against a grid, beside the log of how far its shape is off."""
+_ORIGINAL = "original"
+_LABEL_SHARE = 0.1
+"""Of the source, what its name may hide."""
 
 
 class Panels:
-    """Draws the source and its explanations, each on a scale and a time axis of its video.
+    """Draws the source and its explanations; of two on one scale, what the first has more, too.
 
     Args:
         explanations: of one video.
         settings: how each panel is drawn; a panel is never larger than the source.
+        shared: whether all panels are on one scale; or each on its own, as the settings say.
     """
 
-    def __init__(self, explanations: Sequence[Explanation], settings: RenderSettings) -> None:
+    def __init__(
+        self, explanations: Sequence[Explanation], settings: RenderSettings, shared: bool = True
+    ) -> None:
         video = explanations[0].video
-        self._columns, self._rows = grid(1 + len(explanations), video.width / video.height)
+        differs = shared and len(explanations) == 2
+        count = 1 + len(explanations) + differs
+        self._columns, self._rows = grid(count, video.width / video.height)
         scale = min(
             1.0,
             _WIDEST / (self._columns * video.width),
@@ -44,8 +64,16 @@ class Panels:
         if settings.view == "side-by-side":  # the source has a panel of its own
             settings = replace(settings, view="heat")
         self._picture = width, height
-        self._painters = [Painter(each, settings, (width, height)) for each in explanations]
-        self._panel = self._painters[0].size  # with a strip below, higher than the picture
+        panels, top = _panels(explanations, settings, shared)
+        self._painters = [
+            Painter(each, settings, self._picture, panel)
+            for each, panel in zip(explanations, panels, strict=True)
+        ]
+        if differs:
+            self._painters.append(_difference(explanations, panels, top, settings, self._picture))
+        sizes = [painter.size for painter in self._painters]
+        self._panel = sizes[0][0], max(height for _, height in sizes)
+        self._labels: dict[bool, Layer | None] = {}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -54,25 +82,136 @@ class Panels:
 
     def draw(self, index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
         """One upright frame in, all panels of it out; the input stays as it is."""
-        source = self._shrunk(planes)
-        canvas = Canvas.black(*self.size)
         hd = planes.matrix == "bt709"
+        y, u, v = self.paint(time_s, Canvas(planes.y, planes.u, planes.v), hd)
+        return replace(planes, y=y, u=u, v=v)
+
+    def paint(self, time_s: float, picture: Canvas, hd: bool) -> Canvas:
+        """Planes of a frame, its time, and whether they are BT.709 in; all panels out."""
+        source = self._shrunk(picture)
+        canvas = Canvas.black(*self.size)
         for number, painter in enumerate([None, *self._painters]):
             panel = source if painter is None else painter.paint(time_s, source, hd)
             row, column = divmod(number, self._columns)
             left, top = column * self._panel[0], row * self._panel[1]
-            place = canvas.part(left, top, left + self._panel[0], top + panel.y.shape[0])
+            height, width = panel.y.shape
+            place = canvas.part(left, top, left + width, top + height)
             for plane, drawn in zip(place, panel, strict=True):
                 plane[...] = drawn
-        return replace(planes, y=canvas.y, u=canvas.u, v=canvas.v)
+        if hd not in self._labels:
+            self._labels[hd] = self._label(hd)
+        if label := self._labels[hd]:
+            label.over(canvas)
+        return canvas
 
-    def _shrunk(self, planes: YuvPlanes) -> Canvas:
+    def _label(self, hd: bool) -> Layer | None:
+        """What the source is called: below it where others have a strip there, else upon it."""
+        width, height = self._picture
+        px = self._painters[0].layout.title_px
+        inset = px // 2
+        size = round(text.measure(_ORIGINAL, px)) + 2 * inset, round(1.35 * px) + inset
+        below = self._panel[1] - height >= size[1] and size[0] <= width
+        if not below and size[0] * size[1] > _LABEL_SHARE * width * height:
+            return None
+        image = Image.new("RGBA", size, (10, 10, 12, 176))
+        text.write(image, Box(inset, 0, *size), _ORIGINAL, px, (245, 245, 245, 255))
+        return Layer.of(image, inset // 2, height if below else inset // 2, hd)
+
+    def _shrunk(self, planes: Canvas) -> Canvas:
         width, height = self._picture
         return Canvas(
             _resized(planes.y, width, height),
             _resized(planes.u, width // 2, height // 2),
             _resized(planes.v, width // 2, height // 2),
         )
+
+
+def _panels(
+    explanations: Sequence[Explanation], settings: RenderSettings, shared: bool
+) -> tuple[list[Panel], str]:
+    """The scale and the axis of each, and what it is called; and the top of a shared scale."""
+    alike = len({each.attributions[0].method for each in explanations}) == 1
+    names = [{"label": _name(each, alike)} for each in explanations]
+    if not shared:
+        fields = [HeatField(each, settings.scale) for each in explanations]
+        return [Panel(field, None, name) for field, name in zip(fields, names, strict=True)], ""
+    tops = [float(HeatField(each, "video").ceilings.max()) for each in explanations]
+    curves = [Curve.of(each) for each in explanations]
+    heat_units = [1.0 if alike else _mean(each.maps.values) for each in explanations]
+    units = [1.0 if alike else _mean(curve.values) for curve in curves]
+    top = max(top / unit for top, unit in zip(tops, heat_units, strict=True))
+    low = min(curve.low / unit for curve, unit in zip(curves, units, strict=True))
+    high = max(curve.high / unit for curve, unit in zip(curves, units, strict=True))
+    words = text.number(top) if alike else f"{text.raw(float(text.number(top)))} x mean"
+    told = {} if settings.view == "contour" else {"high": words}  # lines have words of their own
+    panels = [
+        Panel(HeatField(each, "video", top * heat_unit), (low * unit, high * unit), name | told)
+        for each, heat_unit, unit, name in zip(explanations, heat_units, units, names, strict=True)
+    ]
+    return panels, words
+
+
+def _name(explanation: Explanation, alike: bool) -> str:
+    """A class, or a method and its class."""
+    label = explanation.prediction.label
+    words = label if alike else f"{explanation.attributions[0].method}: {label}"
+    return text.drawable(words)
+
+
+def _mean(values: Float32 | Float64) -> float:
+    """Of what speaks for the class; one where nothing does."""
+    return float(np.nanmean(np.maximum(values, 0))) or 1.0
+
+
+class _Difference(HeatField):
+    """Levels of one field less those of another: 0.5 where they are equal."""
+
+    def __init__(self, explanation: Explanation, one: HeatField, other: HeatField) -> None:
+        super().__init__(explanation, "video")
+        self._fields = one, other
+
+    def at(self, time_s: float) -> Float32 | None:
+        """The levels [h, w] at a time, None where no clip reaches."""
+        one, other = (field.at(time_s) for field in self._fields)
+        if one is None or other is None:
+            return None
+        return np.asarray((1 + one - other) / 2, np.float32)
+
+
+def _difference(
+    pair: Sequence[Explanation],
+    panels: Sequence[Panel],
+    top: str,
+    settings: RenderSettings,
+    picture: tuple[int, int],
+) -> Painter:
+    """What the first panel has more, warm, and what the second has more, cold."""
+    reaches = [max(map(abs, panel.axis or (1.0,))) for panel in panels]
+    scores = [Curve.of(each).values / reach for each, reach in zip(pair, reaches, strict=True)]
+    values = np.asarray(scores[0] - scores[1], np.float32)
+    explanation = replace(
+        pair[0],
+        frames=replace(pair[0].frames, score=values, weighted_score=values),
+        temporal=replace(pair[0].temporal, flat=False),
+        spatial=replace(pair[0].spatial, flat=False),
+    )
+    methods = [each.attributions[0].method for each in pair]
+    names = methods if methods[0] != methods[1] else [each.prediction.label for each in pair]
+    words = {
+        "label": text.drawable(" - ".join(names)),
+        "answer": "",
+        "method": text.drawable("warm: more {}, cold: more {}".format(*names)),
+        "low": f"-{top}",
+        "high": f"+{top}",
+    }
+    field = _Difference(pair[0], panels[0].field, panels[1].field)
+    settings = replace(
+        settings,
+        view="map" if settings.view == "map" else "heat",  # a contour has no sides
+        colormap=cast("Any", DIFFERENCE),  # nobody can ask for it: it needs a middle
+    )
+    panel = Panel(field, (-1.0, 1.0), words)
+    return Painter(explanation, settings, picture, panel)
 
 
 def grid(count: int, aspect: float) -> tuple[int, int]:

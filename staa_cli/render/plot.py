@@ -2,125 +2,190 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from staa_cli.render import text
-from staa_cli.render.curve import Curve, Point, unseen
-from staa_cli.render.layout import Box, shorten
-from staa_cli.render.stills import write_png
-from staa_cli.render.strip import hatch
-from staa_cli.schema import Explanation
+from staa_cli.render.chart import FONT_PX, INK, OTHERS, OWN, SOFT, Chart, letters
+from staa_cli.render.curve import Curve, unseen
+from staa_cli.render.layout import Box
+from staa_cli.schema import Explanation, Float64
 
-_SIZE = (1600, 680)
-_AREA = Box(120, 130, 1560, 560)
-_SMOOTH = 3
-_FONT_PX, _TITLE_PX = 26, 36
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
 
-_PAPER = (255, 255, 255, 255)
-_INK = (25, 25, 30, 255)
-_SOFT = (105, 105, 115, 255)
-_GRID = (226, 226, 230, 255)
-_HATCH = (206, 206, 212, 255)
-_MOMENT = (255, 238, 205, 255)
-_WEIGHTED = (203, 83, 24, 255)
-_FILL = (238, 140, 60, 120)
-_RAW = (70, 90, 160, 255)
+_SIZE = (1600, 720)
+_AREA = Box(160, 140, 1540, 550)
+_MOMENT, _HATCH, _BELOW, _RAW = "#ffe9c4", "#b4b4bc", "#6f93c8", OTHERS[0]
+_NUMBERED = 5
+"""Moments that have a number."""
+_HEADROOM = 0.1
+"""Of the curve's range, above it, for those numbers."""
 
 
 def plot(explanation: Explanation, path: Path) -> None:
-    """Writes the curve as a PNG: score and weighted score over seconds, moments shaded.
+    """Writes the curve as a PNG: score and weighted score over time, moments shaded.
 
     Where a model answers with a raw value, both are the same, and one line is drawn.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    image = plot_image(explanation)
-    write_png(image, path)
+    curve_chart(explanation).save(path)
 
 
-def plot_image(explanation: Explanation) -> Image.Image:
-    """An explanation in, the picture of its curve out: RGB, 1600 x 680."""
-    image = Image.new("RGBA", _SIZE, _PAPER)
+def curve_chart(explanation: Explanation) -> Chart:
+    """The chart of an explanation's curve, 1600 x 720."""
+    prediction, units = explanation.prediction, explanation.attributions[0].units
+    answer = text.answer(prediction.score, prediction.output)
+    chart = Chart(_SIZE, prediction.label, facts_line(explanation), answer)
     raw, weighted = Curve.of(explanation, weighted=False), Curve.of(explanation)
-    image.paste(_shapes(explanation, raw, weighted), _AREA[:2])
-    ImageDraw.Draw(image).rectangle((*_AREA[:2], _AREA.right, _AREA.bottom), outline=_SOFT)
-    _write_titles(image, explanation)
-    _write_times(image, weighted)
-    _write_values(image, _shared(raw, weighted))
-    _write_moments(image, explanation, weighted)
-    _write_key(image, explanation)
-    return image.convert("RGB")
+    start_s, end_s = weighted.start_s, weighted.end_s
+    axes = chart.axes(_AREA, time_title(end_s), f"score ({units})")
+    axes.set_xlim(start_s, end_s)
+    _set_height(chart, axes, raw, weighted)
+    ticks = time_ticks(start_s, end_s)
+    axes.set_xticks(ticks, time_words(ticks, end_s), **letters(color=SOFT))
+    label = chart.shortened(prediction.label, 320)
+    key: dict[str, Artist] = {}
+    _draw_ground(axes, explanation, key)
+    _draw_curves(axes, raw if prediction.is_probability else None, weighted, label, key)
+    _draw_seen(axes, explanation, key)
+    _write_moments(axes, explanation)
+    if explanation.temporal.flat:
+        words = _flat_words(explanation)
+        axes.text(0.99, 0.96, words, ha="right", va="top", transform=axes.transAxes, **letters())
+    chart.legend(list(key.values()), list(key), _AREA.bottom + 118, _AREA.left)
+    return chart
 
 
-def _shared(raw: Curve, weighted: Curve) -> Curve:
-    """The raw curve on the axis that both share."""
+def facts_line(explanation: Explanation) -> str:
+    """Method, model, and file of an explanation, and whether its curve is flat."""
+    methods = sorted({attribution.method for attribution in explanation.attributions})
+    parts = [*methods, explanation.model.name, Path(explanation.video.path).name]
+    return " · ".join([*parts, _flat_words(explanation)] if explanation.temporal.flat else parts)
+
+
+def _flat_words(explanation: Explanation) -> str:
+    if explanation.temporal.still:
+        return "flat: the picture hardly changes"
+    return f"flat: varies by {100 * explanation.temporal.coefficient_of_variation:.1f} % only"
+
+
+def _set_height(chart: Chart, axes: Axes, raw: Curve, weighted: Curve) -> None:
+    """From the lowest to the highest of both curves, zero among them."""
     low, high = min(raw.low, weighted.low), max(raw.high, weighted.high)
-    return replace(raw, low=low, high=high)
+    room = _HEADROOM * (high - low)
+    chart.set_height(axes, low - room * (low < 0), high + room)
+    if low < 0:
+        axes.axhline(0, color=INK, linewidth=1.6, linestyle="-", zorder=2.5)
 
 
-def _shapes(explanation: Explanation, raw: Curve, weighted: Curve) -> Image.Image:
-    width, height = _AREA.width * _SMOOTH, _AREA.height * _SMOOTH
-    image = Image.new("RGBA", (width, height), _PAPER)
-    draw = ImageDraw.Draw(image)
-    axis = _shared(raw, weighted)
+def _draw_ground(axes: Axes, explanation: Explanation, key: dict[str, Artist]) -> None:
+    """Moments shaded, and what no clip reaches hatched."""
+    second_px = _AREA.width / (axes.get_xlim()[1] - axes.get_xlim()[0])
     for moment in explanation.moments:
-        left, right = axis.x(moment.start_s, width), axis.x(moment.end_s, width)
-        draw.rectangle((left, 0, max(right, left + 3 * _SMOOTH), height), _MOMENT)
+        # The edge keeps a short one visible.
+        key["moment"] = axes.axvspan(
+            moment.start_s, moment.end_s, color=_MOMENT, linewidth=2, zorder=0.2
+        )
     for start, stop in unseen(explanation):
-        gap = Box(round(axis.x(start, width)), 0, round(axis.x(stop, width)), height)
-        if gap.width > 3 * _SMOOTH:
-            hatch(draw, gap, 12 * _SMOOTH, _HATCH, _SMOOTH)
-    zero = _at(axis, 0, height)
-    for value in value_steps(axis.low, axis.high):
-        draw.line([(0, _at(axis, value, height)), (width, _at(axis, value, height))], _GRID, 3)
-    own = replace(weighted, low=axis.low, high=axis.high)
-    for line in _points(own, width, height):
-        fill = Image.new("RGBA", image.size)
-        ImageDraw.Draw(fill).polygon([(line[0][0], zero), *line, (line[-1][0], zero)], _FILL)
-        image.alpha_composite(fill)
-        draw = ImageDraw.Draw(image)
-        draw.line(line, _WEIGHTED, 3 * _SMOOTH, joint="curve")
-    if explanation.prediction.is_probability:  # or the other line is the same
-        for line in _points(axis, width, height):
-            draw.line(line, _RAW, 2 * _SMOOTH, joint="curve")
-    for time in explanation.frames.times_s[explanation.frames.seen]:
-        x = axis.x(float(time), width)
-        draw.rectangle((x, height - 12 * _SMOOTH, x + _SMOOTH - 1, height), _INK)
-    return image.reduce(_SMOOTH)
+        if (stop - start) * second_px > 3:
+            key["not seen"] = axes.axvspan(
+                start,
+                stop,
+                facecolor="none",
+                edgecolor=_HATCH,
+                hatch="///",
+                linewidth=0,
+                zorder=0.3,
+            )
 
 
-_HEADROOM = 0.94
-"""Of the area's height is for the curve, the rest stays free above it."""
+def _draw_curves(
+    axes: Axes, raw: Curve | None, weighted: Curve, label: str, key: dict[str, Artist]
+) -> None:
+    """The weighted curve filled to zero, other colors below it; and the raw one, where it differs.
+
+    Gaps stay gaps: a score that is no number breaks the line.
+    """
+    times, values = _thinned(*_whole(weighted))
+    thick, thin = (2.4, 1.4) if len(times) <= 2 * _AREA.width else (1.4, 1.0)
+    axes.fill_between(times, values.clip(min=0), color=OWN, alpha=0.35, linewidth=0, zorder=2)
+    axes.fill_between(times, values.clip(max=0), color=_BELOW, alpha=0.5, linewidth=0, zorder=2)
+    words = f"score x p({label})" if raw is not None else "score"
+    (key[words],) = axes.plot(times, values, color=OWN, linewidth=thick, linestyle="-", zorder=4)
+    if raw is not None:
+        times, values = _thinned(*_whole(raw))
+        (key["score"],) = axes.plot(
+            times, values, color=_RAW, linewidth=thin, linestyle="-", zorder=3
+        )
 
 
-def _at(axis: Curve, value: float, height: float) -> float:
-    return axis.y(value, _HEADROOM * height) + (1 - _HEADROOM) * height
+def _whole(curve: Curve) -> tuple[Float64, Float64]:
+    """Times and values with the end, up to which the last frame stands."""
+    return np.append(curve.times_s, curve.end_s), np.append(curve.values, curve.values[-1])
 
 
-def _points(curve: Curve, width: float, height: float) -> list[list[Point]]:
-    shift = (1 - _HEADROOM) * height
-    lines = curve.points(width, _HEADROOM * height)
-    return [[(x, y + shift) for x, y in line] for line in lines]
+def _thinned(times_s: Float64, values: Float64) -> tuple[Float64, Float64]:
+    """Of many frames at one place the lowest, the highest, and one that is no number."""
+    column = np.floor(times_s * (_AREA.width / max(float(times_s[-1]), 1e-9)))
+    if len(times_s) <= 4 * _AREA.width:
+        return times_s, values
+    kept: set[int] = set()
+    edges = [*np.flatnonzero(np.diff(column, prepend=-1)), len(times_s)]
+    for first, end in pairwise(edges):
+        part = values[first:end]
+        kept |= {first + int(i) for i in np.flatnonzero(np.isnan(part))[:1]}
+        if not np.isnan(part).all():
+            kept |= {first + int(np.nanargmin(part)), first + int(np.nanargmax(part))}
+    chosen = sorted(kept)
+    return times_s[chosen], values[chosen]
 
 
-def value_steps(low: float, high: float, parts: int = 4) -> list[float]:
-    """Round numbers from low to high, about that many parts apart."""
-    step = _round_step((high - low) / parts)
-    first, last = int(np.ceil(low / step)), int(np.floor(high / step + 1e-9))
-    return [i * step for i in range(first, last + 1)]
+def _draw_seen(axes: Axes, explanation: Explanation, key: dict[str, Artist]) -> None:
+    """A tick for every frame that the model saw, where they do not run together."""
+    seen = explanation.frames.times_s[explanation.frames.seen]
+    low, high = axes.get_xlim()
+    if len(seen) > 1 and np.diff(seen).min() * _AREA.width / (high - low) < 5:
+        return
+    place = axes.get_xaxis_transform()
+    axes.vlines(seen, 0, 0.035, color=INK, linewidth=1.2, transform=place, zorder=5)
+    from matplotlib.lines import Line2D
+
+    key["seen frame"] = Line2D(
+        [], [], color=INK, marker="|", markersize=12, markeredgewidth=1.4, linestyle="none"
+    )
 
 
-def time_steps(duration_s: float, parts: int = 10) -> list[float]:
-    """Round times from 0 to the end: seconds by 1, 2, 5, then 15 s, 30 s, minutes."""
-    rough = duration_s / parts
+def _write_moments(axes: Axes, explanation: Explanation) -> None:
+    """Ranks the first moments at their peaks; a number that would touch another is left out."""
+    low, high = axes.get_xlim()
+    taken: list[float] = []
+    place = axes.transAxes
+    for rank, moment in enumerate(explanation.moments[:_NUMBERED], start=1):
+        x = float(np.clip((moment.peak_s - low) / (high - low), 0.008, 0.992))
+        if all(abs(x - other) * _AREA.width > 1.2 * FONT_PX for other in taken):
+            taken.append(x)
+            axes.text(x, 0.98, f"{rank}", ha="center", va="top", transform=place, **letters())
+
+
+def time_title(end_s: float) -> str:
+    """What the time axis counts in."""
+    return "time (s)" if end_s < 60 else "time (min:s)" if end_s < 3600 else "time (h:min:s)"
+
+
+def time_ticks(start_s: float, end_s: float, parts: int = 10) -> list[float]:
+    """Round times from start to end: seconds by 1, 2, 5, then 15 s, 30 s, minutes."""
+    rough = (end_s - start_s) / parts
     longer = [s for s in (15, 30, 60, 120, 300, 600, 1800, 3600) if s >= rough]
     step = _round_step(rough) if rough <= 10 else longer[0] if longer else _round_step(rough)
-    return [i * step for i in range(int(duration_s / step + 1e-9) + 1)]
+    first, last = int(np.ceil(start_s / step - 1e-9)), int(end_s / step + 1e-9)
+    return [i * step for i in range(first, last + 1)]
 
 
 def _round_step(rough: float) -> float:
@@ -128,88 +193,8 @@ def _round_step(rough: float) -> float:
     return float(next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= rough * 0.999))
 
 
-def _write_titles(image: Image.Image, explanation: Explanation) -> None:
-    prediction = explanation.prediction
-    answer = f"  {text.answer(prediction.score, prediction.output)}"
-    room = _SIZE[0] - 2 * 40 - text.measure(answer, _TITLE_PX)
-    label = shorten(text.drawable(prediction.label), room, _TITLE_PX, text.measure)
-    text.write(image, Box(40, 24, _SIZE[0] - 40, 68), label + answer, _TITLE_PX, _INK)
-    line = shorten(text.drawable(facts_line(explanation)), 1000, _FONT_PX, text.measure)
-    text.write(image, Box(40, 74, _SIZE[0] - 40, 112), line, _FONT_PX, _SOFT)
-
-
-def facts_line(explanation: Explanation) -> str:
-    """Method, model, and file of an explanation, and whether its curve is flat."""
-    methods = sorted({attribution.method for attribution in explanation.attributions})
-    parts = [*methods, explanation.model.name, Path(explanation.video.path).name]
-    if explanation.temporal.flat:
-        variation = explanation.temporal.coefficient_of_variation
-        parts.append(
-            "flat: the picture hardly changes"
-            if explanation.temporal.still
-            else f"flat: varies by {100 * variation:.1f} % only"
-        )
-    return " · ".join(parts)
-
-
-def _write_times(image: Image.Image, curve: Curve) -> None:
-    steps = [step for step in time_steps(curve.end_s) if step >= curve.start_s - 1e-9]
-    apart = steps[1] if len(steps) > 1 else 1.0
-    decimals = max(0, -int(np.floor(np.log10(apart))))
-    for step in steps:
-        words = text.clock(step, curve.end_s, decimals)
-        x = round(_AREA.left + curve.x(step, _AREA.width))
-        half = round(text.measure(words, _FONT_PX) / 2)
-        ImageDraw.Draw(image).line((x, _AREA.bottom, x, _AREA.bottom + 8), _SOFT, 2)
-        place = Box(x - half, _AREA.bottom + 10, x + half, _AREA.bottom + 46)
-        text.write(image, place, words, _FONT_PX, _SOFT)
-
-
-def _write_values(image: Image.Image, axis: Curve) -> None:
-    for value in value_steps(axis.low, axis.high):
-        words = text.number(value)
-        width = round(text.measure(words, _FONT_PX))
-        y = round(_AREA.top + _at(axis, value, _AREA.height))
-        place = Box(_AREA.left - 12 - width, y - 18, _AREA.left - 12, y + 18)
-        text.write(image, place, words, _FONT_PX, _SOFT)
-
-
-def _write_moments(image: Image.Image, explanation: Explanation, curve: Curve) -> None:
-    """Ranks the moments at their peaks; a number that would touch an earlier one is left out."""
-    taken: list[int] = []
-    for rank, moment in enumerate(explanation.moments, start=1):
-        x = round(_AREA.left + curve.x(moment.peak_s, _AREA.width))
-        if all(abs(x - other) > 1.5 * _FONT_PX for other in taken):
-            taken.append(x)
-            half = round(text.measure(str(rank), _FONT_PX) / 2)
-            place = Box(x - half, _AREA.top + 2, x + half, _AREA.top + 32)
-            text.write(image, place, str(rank), _FONT_PX, _INK)
-
-
-def _write_key(image: Image.Image, explanation: Explanation) -> None:
-    """What the lines and fillings mean, below the axis."""
-    draw = ImageDraw.Draw(image)
-    left, top = _AREA.left, _AREA.bottom + 66
-    units = explanation.attributions[0].units
-    score = shorten(text.drawable(f"score ({units})"), 500, _FONT_PX, text.measure)
-    weighed = explanation.prediction.is_probability
-    lines = [(0, "score x p(label)"), (1, score)] if weighed else [(0, score)]
-    for kind, words in (*lines, (2, "moment"), (3, "not seen"), (4, "seen frame")):
-        swatch = Box(left, top, left + 44, top + 24)
-        _swatch(draw, kind, swatch)
-        width = round(text.measure(words, _FONT_PX))
-        place = Box(swatch.right + 12, top - 6, swatch.right + 12 + width, top + 30)
-        text.write(image, place, words, _FONT_PX, _SOFT)
-        left = place.right + 40
-
-
-def _swatch(draw: ImageDraw.ImageDraw, kind: int, box: Box) -> None:
-    middle = (box.top + box.bottom) // 2
-    if kind < 2:
-        draw.line((box.left, middle, box.right, middle), (_WEIGHTED, _RAW)[kind], 4)
-    elif kind == 2:
-        draw.rectangle(box, _MOMENT)
-    elif kind == 3:
-        hatch(draw, box, 10, _SOFT, 1)
-    else:
-        draw.line((box.right - 6, box.top + 6, box.right - 6, box.bottom - 4), _INK, 2)
+def time_words(ticks: list[float], end_s: float) -> list[str]:
+    """The times with as many decimals as tell them apart, without a unit."""
+    apart = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
+    decimals = max(0, -int(np.floor(np.log10(apart) + 1e-9)))
+    return [text.clock(tick, end_s, decimals).removesuffix(" s") for tick in ticks]

@@ -4,140 +4,136 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from math import log10
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from PIL import Image, ImageDraw
+from staa_cli.render.chart import INK, OTHERS, OWN, SOFT, Chart, letters
+from staa_cli.render.layout import Box
 
-from staa_cli.render import text
-from staa_cli.render.layout import Box, shorten
-from staa_cli.render.plot import value_steps
-from staa_cli.render.stills import write_png
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-_SIZE = (1600, 900)
-_AREA = Box(110, 130, 1560, 780)
-_SMOOTH = 3
-_FONT_PX, _TITLE_PX = 26, 36
-_DOT, _APART, _LINE = 9, 24, 34
-"""Radius of a mark, from mark to mark of one cost, and from name to name, in pixels."""
-_PAPER, _GRID = (255, 255, 255), (226, 226, 230)
-_INK, _SOFT = (25, 25, 30, 255), (105, 105, 115, 255)
-_OWN, _OTHER, _BASELINE = (203, 83, 24), (70, 90, 160), (120, 120, 130)
+_SIZE = (1600, 960)
+_AREA = Box(150, 140, 1560, 850)
+_DOT, _LINE = 6, 30
+"""Radius of a mark, and from name to name, in pixels."""
+_BASELINE = OTHERS[-1]
+_COLORS = (OWN, *OTHERS[:-1], "#a8871c", "#1c7f94")
+"""In turn for methods of one cost, whose intervals lie over each other."""
 
 
 class Mark(NamedTuple):
-    """A method in the picture; x and y in its pixels."""
+    """A method in the picture; x and y in its pixels, from the upper left corner."""
 
     method: str
     x: int
     y: int
+    width: int
+    """Of its name."""
     interval: tuple[int, int]
     """From the upper end down to the lower."""
-    colour: tuple[int, int, int]
+    color: str
 
 
-def scatter(result: Mapping[str, Any], metric: str, path: Path) -> None:
-    """Writes the picture; methods without a cost stand at the left edge.
+def scatter(result: Mapping[str, Any], metric: str, better: str, path: Path) -> None:
+    """Writes the picture of a metric.
+
+    Args:
+        result: of `measure_quality`.
+        metric: one that was measured.
+        better: which way of it is: ``higher`` or ``lower``.
+        path: of the PNG.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    write_png(scatter_image(result, metric), path)
+    scatter_chart(result, metric, better).save(path)
 
 
-def scatter_image(result: Mapping[str, Any], metric: str) -> Image.Image:
-    """A result and a metric of it in, the picture out: RGB, 1600 x 900."""
+def scatter_chart(result: Mapping[str, Any], metric: str, better: str) -> Chart:
+    """The chart of a metric against what methods cost, 1600 x 960."""
     costs = result["forwards"]
     rows = [row for row in result["results"] if row["metric"] == metric]
+    head = f"{metric} against cost: {result['model']} on {result['dataset']}"
+    about = f"mean and 95 % interval over {max(row['n'] for row in rows)} clips"
+    chart = Chart(_SIZE, head, about)
+    axes = chart.axes(_AREA, "forward passes a clip", f"{metric} ({better} is better)")
+    _set_limits(chart, axes, rows, costs)
+    marks = _marks(chart, axes, rows, costs)
+    zero = _SIZE[1] - round(axes.transData.transform((0, 0))[1])
+    for mark, place in zip(marks, _places(marks, zero), strict=True):
+        _draw(chart, axes, mark, place)
+    return chart
+
+
+def _set_limits(
+    chart: Chart, axes: Axes, rows: Sequence[Mapping[str, Any]], costs: Mapping[str, float]
+) -> None:
+    """Cost from nothing over one pass on a logarithmic axis; of the metric all, with zero."""
+    most = max([10.0, *(costs[row["method"]] for row in rows)])
+    axes.set_xscale("symlog", linthresh=1, linscale=0.9)
+    axes.set_xlim(-0.2, 3.5 * most)
+    ticks = [0, *(10**power for power in range(7) if 10**power <= 3 * most)]
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks], **letters(color=SOFT))
+    axes.xaxis.set_ticks([], minor=True)
     low = min([0.0, *(row["low"] for row in rows)])
     high = max([0.0, *(row["high"] for row in rows)])
     margin = 0.06 * (high - low) or 1.0  # all of them may be 0
-    low, high = low - margin * (low < 0), high + margin
-    most = max([10.0, *(costs[row["method"]] for row in rows)])
-    marks = _marks(rows, costs, low, high, most)
-    places = _places(marks)
-    image = Image.new("RGB", _SIZE, _PAPER)
-    image.paste(_drawn(marks, places, low, high), _AREA[:2])
-    ImageDraw.Draw(image).rectangle((*_AREA[:2], _AREA.right, _AREA.bottom), outline=_SOFT)
-    head = f"{metric} against cost: {result['model']} on {result['dataset']}"
-    head = shorten(text.drawable(head), _SIZE[0] - 80, _TITLE_PX, text.measure)
-    text.write(image, Box(40, 30, _SIZE[0] - 40, 76), head, _TITLE_PX, _INK)
-    words = f"mean and 95 % interval over {result['scored']} clips"
-    text.write(image, Box(40, 80, _SIZE[0] - 40, 116), words, _FONT_PX, _SOFT)
-    _write_axes(image, low, high, most)
-    for mark, place in zip(marks, places, strict=True):
-        text.write(image, place, mark.method, _FONT_PX, (*mark.colour, 255))
-    return image
+    chart.set_height(axes, low - margin, high + margin)
+    axes.axhline(0, color=INK, linewidth=1.2, linestyle="-", zorder=1)
 
 
 def _marks(
-    rows: Sequence[Mapping[str, Any]],
-    costs: Mapping[str, float],
-    low: float,
-    high: float,
-    most: float,
+    chart: Chart, axes: Axes, rows: Sequence[Mapping[str, Any]], costs: Mapping[str, float]
 ) -> list[Mark]:
-    """Where each method stands; those of about one cost stand side by side, the best one first."""
+    """Where each method stands: at its cost, those of one cost below each other."""
+    ranked = sorted(rows, key=lambda row: (costs[row["method"]], -row["mean"]))
     marks = []
-    ranked = sorted(rows, key=lambda row: (_x(costs[row["method"]], most), -row["mean"]))
-    for x, group in groupby(ranked, lambda row: _x(costs[row["method"]], most)):
-        column = list(group)
+    for cost, column in groupby(ranked, lambda row: costs[row["method"]]):
         for number, row in enumerate(column):
-            cost = costs[row["method"]]
-            marks.append(
-                Mark(
-                    row["method"],
-                    x + round((number - (len(column) - 1) / 2) * _APART),
-                    _y(row["mean"], low, high),
-                    (_y(row["high"], low, high), _y(row["low"], low, high)),
-                    _BASELINE if cost < 1 else _OWN if cost == 1 else _OTHER,
-                )
-            )
+            points = [(cost, row[name]) for name in ("mean", "high", "low")]
+            places = axes.transData.transform(points).round().astype(int).tolist()
+            (x, y), (_, top), (_, bottom) = ((x, _SIZE[1] - up) for x, up in places)
+            color = _COLORS[number % len(_COLORS)] if cost >= 1 else _BASELINE
+            width = round(chart.measure(row["method"]))
+            marks.append(Mark(row["method"], x, y, width, (top, bottom), color))
     return marks
 
 
-def _x(cost: float, most: float) -> int:
-    """Nothing at the left, then forward passes on a logarithmic axis."""
-    part = 0.035 if cost < 1 else 0.2 + 0.68 * log10(cost) / log10(most)
-    return round(_AREA.left + part * _AREA.width)
+def _places(marks: Sequence[Mark], zero: int) -> list[Box]:
+    """Where the names stand: as near to their marks as there is room, touching nothing.
 
-
-def _y(value: float, low: float, high: float) -> int:
-    return round(_AREA.top + (1 - (value - low) / (high - low)) * _AREA.height)
-
-
-def _places(marks: Sequence[Mark]) -> list[Box]:
-    """Where the names stand: as near to their marks as there is room, touching nothing."""
+    Where that cannot be, lines to names may meet. `zero` is the height of the line at zero.
+    """
     taken = [Box(m.x - _DOT, m.interval[0], m.x + _DOT, m.interval[1]) for m in marks]
     taken += [Box(m.x - _DOT, m.y - _DOT, m.x + _DOT, m.y + _DOT) for m in marks]
-    places: list[Box] = []
-    for mark in marks:
+    taken.append(Box(_AREA.left, zero - 2, _AREA.right, zero + 2))
+    places: dict[Mark, Box] = {}
+    # From the nearer edge on, where room ends first.
+    for mark in sorted(marks, key=lambda m: (m.x, -m.y if m.y > _middle(_AREA)[1] else m.y)):
         room = _rooms(mark)
-        others = [other for other in marks if other is not mark]
-        free = (
+        free = [box for box in room if not any(_touch(box, other) for other in taken)]
+        clear = (
             box
-            for box in room
-            if not any(_touch(box, other) for other in taken)
-            and not any(_passes(mark, box, other) for other in others)
-            and not any(_cross(mark, box, *line) for line in zip(marks, places, strict=False))
+            for box in free
+            if not any(_passes(mark, box, other) for other in marks)
+            and not any(_meet(mark, box, *line) for line in places.items())
         )
-        places.append(next(free, room[0]))
-        taken.append(places[-1])
-    return places
+        places[mark] = next(clear, (free or room)[0])
+        taken.append(places[mark])
+    return [places[mark] for mark in marks]
 
 
 def _rooms(mark: Mark) -> list[Box]:
     """Where a name may stand, inside the area, the nearest first."""
-    width = round(text.measure(mark.method, _FONT_PX))
     half = _LINE // 2
     found = []
-    for line in range(30):
+    for line in range(40):
         for y in dict.fromkeys((mark.y - line * half, mark.y + line * half)):
-            for across in (_DOT, _DOT + _APART, _DOT + 3 * _APART, _DOT + 5 * _APART):
-                for left in (mark.x + across + 8, mark.x - across - 8 - width):
+            for across in (_DOT + 8, _DOT + 32, _DOT + 64, _DOT + 128):
+                for left in (mark.x + across, mark.x - across - mark.width):
                     distance = across + 1.5 * line * half
-                    found.append((distance, Box(left, y - half, left + width, y + half)))
+                    found.append((distance, Box(left, y - half, left + mark.width, y + half)))
     inside = [
         (distance, box)
         for distance, box in found
@@ -161,7 +157,9 @@ def _end(mark: Mark, place: Box) -> tuple[float, float]:
 
 
 def _passes(mark: Mark, place: Box, other: Mark) -> bool:
-    """Whether the line from a mark to its name runs through another mark."""
+    """Whether the line from a mark to its name runs through another mark that it is clear of."""
+    if (mark.x - other.x) ** 2 + (mark.y - other.y) ** 2 < (2 * _DOT + 3) ** 2:
+        return False
     end_x, end_y = _end(mark, place)
     along_x, along_y = end_x - mark.x, end_y - mark.y
     length = along_x**2 + along_y**2
@@ -171,15 +169,24 @@ def _passes(mark: Mark, place: Box, other: Mark) -> bool:
     return gap < (_DOT + 3) ** 2
 
 
+def _strikes(mark: Mark, place: Box, name: Box) -> bool:
+    """Whether the line from a mark to its name runs through another name."""
+    (x, y), parts = _end(mark, place), [step / 40 for step in range(41)]
+    points = [(mark.x + part * (x - mark.x), mark.y + part * (y - mark.y)) for part in parts]
+    return any(name.left < x < name.right and name.top < y < name.bottom for x, y in points)
+
+
 def _middle(box: Box) -> tuple[float, float]:
     return (box.left + box.right) / 2, (box.top + box.bottom) / 2
 
 
-def _cross(mark: Mark, place: Box, other: Mark, there: Box) -> bool:
-    """Whether the lines from two marks to the middles of their names cross.
+def _meet(mark: Mark, place: Box, other: Mark, there: Box) -> bool:
+    """Whether the line to one name runs through the other name, or the lines to both cross.
 
     Whose is which could not be told then; nor where those that are drawn end just before.
     """
+    if _strikes(mark, place, there) or _strikes(other, there, place):
+        return True
     a, b = (mark.x, mark.y), _middle(place)
     c, d = (other.x, other.y), _middle(there)
 
@@ -189,40 +196,18 @@ def _cross(mark: Mark, place: Box, other: Mark, there: Box) -> bool:
     return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
 
 
-def _drawn(marks: Sequence[Mark], places: Sequence[Box], low: float, high: float) -> Image.Image:
-    """Grid, intervals, marks, and lines to the names that do not stand beside theirs."""
+def _draw(chart: Chart, axes: Axes, mark: Mark, place: Box) -> None:
+    """A mark with its interval and its name, and a line between them where they stand apart."""
 
-    def at(x: float, y: float) -> tuple[float, float]:
-        return (x - _AREA.left) * _SMOOTH, (y - _AREA.top) * _SMOOTH
+    def line(*points: tuple[float, float], **style: Any) -> None:
+        upright = [(x, _SIZE[1] - y) for x, y in points]
+        axes.plot(*axes.transData.inverted().transform(upright).T, linestyle="-", **style)
 
-    image = Image.new("RGB", (_AREA.width * _SMOOTH, _AREA.height * _SMOOTH), _PAPER)
-    draw = ImageDraw.Draw(image)
-    for value in value_steps(low, high):
-        y = _y(value, low, high)
-        draw.line([at(_AREA.left, y), at(_AREA.right, y)], _GRID, 3)
-    for mark, place in zip(marks, places, strict=True):
-        draw.line([at(mark.x, mark.y), at(*_end(mark, place))], _SOFT[:3], _SMOOTH)
-    for mark in marks:
-        ends = [at(mark.x, y) for y in mark.interval]
-        draw.line(ends, mark.colour, 3 * _SMOOTH)
-        corners = at(mark.x - _DOT, mark.y - _DOT), at(mark.x + _DOT, mark.y + _DOT)
-        draw.ellipse([*corners], mark.colour)
-    return image.reduce(_SMOOTH)
-
-
-def _write_axes(image: Image.Image, low: float, high: float, most: float) -> None:
-    for value in value_steps(low, high):
-        words = text.number(value)
-        y, width = _y(value, low, high), round(text.measure(words, _FONT_PX))
-        place = Box(_AREA.left - 14 - width, y - 18, _AREA.left - 14, y + 18)
-        text.write(image, place, words, _FONT_PX, _SOFT)
-    ticks = [(0.0, "0")]
-    ticks += [(10.0**power, f"{10**power:,}") for power in range(5) if 10**power <= most]
-    for cost, words in ticks:
-        x, half = _x(cost, most), round(text.measure(words, _FONT_PX) / 2)
-        place = Box(x - half, _AREA.bottom + 12, x + half, _AREA.bottom + 48)
-        text.write(image, place, words, _FONT_PX, _SOFT)
-    words = "forward passes a clip"
-    left = _AREA.right - round(text.measure(words, _FONT_PX))
-    place = Box(left, _AREA.bottom + 56, _AREA.right, _AREA.bottom + 92)
-    text.write(image, place, words, _FONT_PX, _SOFT)
+    ends = [(mark.x, y) for y in mark.interval]
+    line(*ends, color=mark.color, linewidth=2, alpha=0.7, marker="_", markersize=7, zorder=3)
+    dot = {"marker": "o", "markersize": 1.5 * _DOT, "markeredgecolor": "white"}
+    line((mark.x, mark.y), color=mark.color, markeredgewidth=1, zorder=4, **dot)
+    end = _end(mark, place)
+    if abs(end[0] - mark.x) > 3 * _DOT or abs(end[1] - mark.y) > _DOT:
+        line((mark.x, mark.y), end, color=SOFT, linewidth=0.8, zorder=1.5)
+    chart.write(place.left, _middle(place)[1], mark.method, color=mark.color)

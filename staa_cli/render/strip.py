@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
 from staa_cli.render import text
-from staa_cli.render.colour import colormap
+from staa_cli.render.colour import DIFFERENCE, colormap
 from staa_cli.render.curve import Curve, Point, unseen
 from staa_cli.render.heat import legend
 from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, Layer
@@ -62,13 +63,22 @@ def title_image(title: Title, layout: Layout, texts: Texts) -> Image.Image:
 
 
 def strip_image(
-    strip: Strip, layout: Layout, texts: Texts, explanation: Explanation, settings: RenderSettings
+    strip: Strip,
+    layout: Layout,
+    texts: Texts,
+    explanation: Explanation,
+    settings: RenderSettings,
+    axis: tuple[float, float] | None = None,
 ) -> Image.Image:
-    """The plate with curve and legend, without what moves."""
+    """The plate with curve and legend, without what moves; `axis` in place of the curve's own."""
     plate, colours = _plate(layout), settings.colormap
     image = Image.new("RGBA", (strip.plate.width, strip.plate.height), plate)
     area = within(strip.curve, strip.plate)
-    image.paste(_curve_image(area, layout.font_px, explanation, colours, plate), area[:2])
+    curve = Curve.of(explanation)
+    if axis:
+        curve = replace(curve, low=axis[0], high=axis[1])
+    picture = _curve_image(area, layout.font_px, explanation, colours, curve, plate)
+    image.paste(picture, area[:2])
     if explanation.temporal.flat:
         write(image, _flat_box(area, layout.font_px), "flat", layout.font_px, _TEXT)
     if strip.legend:
@@ -120,22 +130,27 @@ def colour_bar(width: int, height: int, colors: UInt8) -> Image.Image:
 
 
 def _curve_image(
-    area: Box, font_px: int, explanation: Explanation, colours: str, plate: RGBA
+    area: Box, font_px: int, explanation: Explanation, colours: str, curve: Curve, plate: RGBA
 ) -> Image.Image:
     """The curve filled to zero over hatched gaps, with ticks of seen frames where there is room."""
     width, height = area.width * _SMOOTH, area.height * _SMOOTH
     stroke = max(1, round(font_px / 9)) * _SMOOTH
     image = Image.new("RGBA", (width, height), plate)
-    curve = Curve.of(explanation)
     lines = _inner(curve, width, height, stroke)
     zero = curve.y(0, height - 2 * stroke) + stroke
     draw = ImageDraw.Draw(image)
     for line in lines:
         outline = [(line[0][0], zero), *line, (line[-1][0], zero)]
-        image.paste((*shade(colours, 168), 235), (0, 0), fill_mask((width, height), outline))
+        mask = fill_mask((width, height), outline)
+        image.paste((*shade(colours, 168), 235), (0, 0), mask)
+        if curve.low < 0:
+            below = (0, round(zero), width, height)
+            image.paste((*shade(colours, -168), 235), below[:2], mask.crop(below))
     for gap in unseen_boxes(explanation, curve, width, height, 2 * _SMOOTH):
         hatch(draw, gap, 7 * stroke, _HATCH, stroke)
-    draw.line([(0, zero), (width, zero)], (*_FAINT[:3], 150), max(1, stroke // 2))
+    signed = curve.low < 0
+    level = (*_FAINT[:3], 255 if signed else 150)
+    draw.line([(0, zero), (width, zero)], level, stroke if signed else max(1, stroke // 2))
     for line in lines:
         draw.line(line, shade(colours, 224), stroke, joint="curve")
     for x in _ticks(curve, explanation, area.width):
@@ -145,8 +160,9 @@ def _curve_image(
 
 
 def shade(colours: str, level: int) -> tuple[int, int, int]:
-    """The RGB colour of a level 0 to 255."""
-    red, green, blue = (int(channel) for channel in colormap(colours)[level])
+    """The RGB colour of a level 0 to 255; one below zero has the dark end, or a side of its own."""
+    index = (255 + level) // 2 if colours == DIFFERENCE else max(level, 80)
+    red, green, blue = (int(channel) for channel in colormap(colours)[index])
     return red, green, blue
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from test_cli_explain import film
 
 from staa_cli.errors import ExitCode
@@ -27,6 +28,13 @@ def test_a_table_and_its_files(run: Any) -> None:
         assert word in done.out
     assert Path("staa-out/walk/compare.mp4").stat().st_size > 0
     assert Path("staa-out/walk/compare.json").is_file()
+    assert "staa-out/walk/compare.png" in done.out + done.err
+    with Image.open("staa-out/walk/compare.png") as still:
+        width, height = still.size  # two rows: the source, two methods, their difference
+    done = run("compare", "walk.mkv", "--methods", "staa,staa-logit", "--scale", "panel")
+    assert done.code == ExitCode.OK
+    with Image.open("staa-out/walk/compare.png") as still:
+        assert still.size == (width, height // 2)  # on scales of their own they have none
 
 
 def test_json_is_what_the_file_has(run: Any) -> None:
@@ -87,6 +95,7 @@ def test_one_class_is_what_the_methods_explain(run: Any) -> None:
         ("compare walk.mkv --methods staa,nonsense", "nonsense"),
         ("compare . --methods staa", "is not one video"),
         ("compare walk.mkv --methods staa --method rollout", "leave out --method"),
+        ("compare walk.mkv --scale video", "expected shared, panel, clip, frame"),
     ],
 )
 def test_mistakes_are_one_line(run: Any, line: str, words: str) -> None:

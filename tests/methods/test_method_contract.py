@@ -121,6 +121,14 @@ def test_reported_blocks_exist(models: dict[str, Any], name: str, kind: str) -> 
     assert set(method.blocks(layout, Options())) == read <= set(range(layout.depth))
 
 
+@every_case
+def test_what_is_called_a_share_is_one(models: dict[str, Any], name: str, kind: str) -> None:
+    found = explain(models[kind], clips(), name)
+    frames = found.values.sum(axis=(2, 3), dtype=np.float64)  # as the curve sums them
+    whole = frames.max() if "within a frame" in get_method(name).units else frames.sum(1).max()
+    assert "share" not in get_method(name).units or whole <= 1 + 1e-5
+
+
 @pytest.mark.parametrize(("name", "kind"), sorted(MISFITS))
 def test_a_method_that_does_not_fit_says_so(models: dict[str, Any], name: str, kind: str) -> None:
     with pytest.raises(UsageError, match=name) as caught:

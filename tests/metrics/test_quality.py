@@ -242,6 +242,29 @@ def test_results_replace_earlier_ones_and_nothing_of_anybody_elses(
     assert [run(command), run(command)] == [0, 0]
 
 
+def test_the_picture_is_of_the_metric_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "benchmark quality --methods staa,random --metrics pointing,iou,energy --clips 2 -q"
+    drawn: list[tuple[str, str]] = []
+
+    def scatter(result: object, metric: str, better: str, path: Path) -> None:
+        drawn.append((metric, better))
+        path.touch()
+
+    monkeypatch.setattr("staa_cli.render.scatter.scatter", scatter)
+    for more in ([], ["--plot", "energy"]):
+        assert run([*line.split(), "--into", str(tmp_path), *more]) == 0
+    assert drawn == [("pointing", "higher"), ("energy", "higher")]
+    capsys.readouterr()
+    for more, words in (
+        (["--plot", "energy"], "no folder for the picture"),
+        (["--plot", "deletion", "--into", str(tmp_path)], "'deletion' is not measured"),
+    ):
+        assert run([*line.split(), *more]) == 2
+        assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("into", "words"), [("kept", "goes on from it"), ("", "nothing is kept")])
 def test_an_interrupt_tells_what_is_kept(
     into: str,

@@ -257,7 +257,7 @@ def test_of_raw_values_no_clip_weighs_more_than_another(
         np.testing.assert_allclose(one.maps.values, two.maps.values, rtol=0, atol=2e-2 * scale)
         assert [m.peak_s for m in one.moments] == [m.peak_s for m in two.moments]
         assert one.attributions[0].units == two.attributions[0].units
-        assert one.attributions[0].units in ("value", "share of attention, weighted")
+        assert one.attributions[0].units in ("value", "weighted attention")
         codes = {warning.code for warning in (*one.warnings, *two.warnings)}
         assert "low-confidence" not in codes
 

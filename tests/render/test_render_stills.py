@@ -1,4 +1,4 @@
-"""Plot, storyboard, and GIF: the right frames, in a file that others can open."""
+"""Storyboard and GIF: the right frames, in a file that others can open."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from render_explanations import explanation
 
 from staa_cli.config import RenderSettings
 from staa_cli.errors import OutputError
-from staa_cli.render import gif, gif_indices, plot, storyboard, storyboard_indices, text
-from staa_cli.render.plot import _RAW, plot_image, time_steps, value_steps
+from staa_cli.render import gif, gif_indices, storyboard, storyboard_indices
 from staa_cli.schema import Moment
 
 SETTINGS = RenderSettings()
@@ -27,66 +26,6 @@ def moments(*peaks_s):
 def frames(indices, size=(320, 180)):
     """Pictures whose grey says which frame they are."""
     return {i: np.full((size[1], size[0], 3), 30 + i % 180, np.uint8) for i in indices}
-
-
-@pytest.mark.parametrize(
-    "more",
-    [{}, {"flat": True}, {"frames": 1}, {"signed": True}, {"labels": ("<i>é滑" * 90, "b")},
-     {"strength": lambda t: 0.0}, {"frames": 3000, "clip_starts": [9, 600, 610, 2500]}],
-)  # fmt: skip
-def test_plot_is_a_png_of_a_fixed_size(more, tmp_path):
-    plot(explanation(**more), tmp_path / "curve.png")
-    with Image.open(tmp_path / "curve.png") as image:
-        assert (image.format, image.mode, image.size) == ("PNG", "RGB", (1600, 680))
-
-
-def test_plot_of_a_raw_value_has_one_line_and_calls_it_what_it_is(monkeypatch):
-    words = []
-    monkeypatch.setattr(text, "write", lambda image, box, line, *more: words.append(line))
-    pictures = {}
-    for output in ("softmax", "identity"):
-        words.clear()
-        source = explanation(output=output, confidence=0.55, labels=("quality",))
-        pictures[output] = np.asarray(plot_image(source)).astype(int), list(words)
-    for output, lines in (("softmax", 2), ("identity", 1)):
-        image, written = pictures[output]
-        blue = np.abs(image - np.array(_RAW[:3])).sum(axis=2) < 12
-        assert (blue.sum() > 200) == (lines == 2)
-        assert ("score x p(label)" in written) == (lines == 2)
-        assert "score (attention)" in written
-    assert "quality  55 %" in pictures["softmax"][1]
-    assert "quality  score 0.55" in pictures["identity"][1]
-
-
-def test_plot_shades_the_moments(tmp_path):
-    source = explanation()
-    for name, shown in (("with.png", moments(2.5)), ("without.png", ())):
-        plot(dataclasses.replace(source, moments=shown), tmp_path / name)
-    pictures = []
-    for name in ("with.png", "without.png"):
-        with Image.open(tmp_path / name) as image:
-            pictures.append(np.asarray(image).astype(int))
-    columns = np.nonzero((pictures[0] != pictures[1]).any(axis=(0, 2)))[0]
-    middle = 120 + 2.5 / 10 * (1560 - 120)
-    assert columns.mean() == pytest.approx(middle, abs=3)
-    assert np.ptp(columns) == pytest.approx(0.4 / 10 * 1440, abs=4)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "steps"),
-    [(0, 1, [0, 0.5, 1.0]), (0, 0.031, [0, 0.01, 0.02, 0.03]), (-1, 1, [-1, -0.5, 0, 0.5, 1])],
-)
-def test_values_on_the_axis_are_round(low, high, steps):
-    assert value_steps(low, high) == pytest.approx(steps)
-
-
-@pytest.mark.parametrize(
-    ("duration_s", "steps"),
-    [(10, [*range(11)]), (0.4, [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4]),
-     (139.4, [0, 15, 30, 45, 60, 75, 90, 105, 120, 135]), (7200, [*range(0, 7201, 1800)])],
-)  # fmt: skip
-def test_times_on_the_axis_are_round(duration_s, steps):
-    assert time_steps(duration_s) == pytest.approx(steps)
 
 
 def test_storyboard_asks_for_the_peaks_in_order_of_time():

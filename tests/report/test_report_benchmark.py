@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 
 from staa_cli.methods import list_methods
-from staa_cli.render import scatter
-from staa_cli.render.layout import Box
-from staa_cli.render.scatter import scatter_image
+from staa_cli.render.scatter import scatter, scatter_chart
 from staa_cli.report.benchmark import beats_baselines, markdown, undefined, write_results
 
 
@@ -105,51 +103,87 @@ def test_files_are_written(tmp_path: Path) -> None:
     assert json.loads(paths[0].read_text())["correct"] == 9
 
 
-def test_marks_stand_where_their_numbers_are() -> None:
-    costs = result()["forwards"]
-    image = np.asarray(scatter_image(result(), "pointing")).astype(int)
-    area = scatter._AREA
-    for method, mean, colour in (
-        ("staa", 0.9, scatter._OWN),
-        ("rollout", 0.1, scatter._OTHER),
-        ("random", 0.2, scatter._BASELINE),
-    ):
-        top = 0.95 + 0.06 * 0.95
-        x = scatter._x(costs[method], 100.0)
-        y = round(area.top + (1 - mean / top) * area.height)
-        assert np.abs(image[y, x] - colour).max() < 12
+def drawn(facts: dict[str, Any], metric: str = "pointing", better: str = "higher") -> Any:
+    """The chart, its axes, and in pixels where the dots are and where the names are."""
+    chart = scatter_chart(facts, metric, better)
+    (axes,) = chart.figure.axes
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    renderer = chart.figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    methods = {row["method"] for row in facts["results"]}
+    names = {
+        text.get_text(): text.get_window_extent(renderer)
+        for text in chart.figure.texts
+        if text.get_text() in methods
+    }
+    return chart, axes, dots, names
+
+
+def test_marks_stand_at_their_cost_and_their_mean_with_their_interval() -> None:
+    _, axes, dots, _ = drawn(result())
+    found = {(round(x), round(y, 2)) for x, y in (np.ravel(d.get_data()) for d in dots)}
+    assert found == {(1, 0.9), (100, 0.1), (0, 0.2)}
+    bars = [line.get_data() for line in axes.lines if line.get_marker() == "_"]
+    spans = {(round(xs[0]), *np.round(sorted(ys), 2).tolist()) for xs, ys in bars}
+    assert spans == {(1, 0.85, 0.95), (100, 0.05, 0.15), (0, 0.15, 0.25)}
+
+
+def test_methods_of_one_cost_stand_above_each_other_in_colors_of_their_own() -> None:
+    facts = result() | {"forwards": {"staa": 3.0, "rollout": 3.0, "random": 0.0}}
+    _, _, dots, _ = drawn(facts)
+    own = [dot for dot in dots if dot.get_xdata()[0] > 1]
+    assert {round(float(dot.get_xdata()[0]), 1) for dot in own} == {3.0}
+    assert len({dot.get_color() for dot in own}) == 2
+
+
+@pytest.mark.parametrize(("metric", "better"), [("pointing", "higher"), ("deletion", "lower")])
+def test_axes_say_what_they_count_and_which_way_is_better(metric: str, better: str) -> None:
+    chart, axes, _, _ = drawn(result(), metric, better)
+    words = [text.get_text() for text in chart.figure.texts]
+    assert f"{metric} ({better} is better)" in words
+    assert "forward passes a clip" in words
+    assert "mean and 95 % interval over 9 clips" in words
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["0", "1", "10", "100"]
 
 
 @pytest.mark.parametrize("mean", [0.0, -0.5])
-def test_a_picture_of_nothing_above_zero_is_drawn(mean: float) -> None:
-    alone = {"method": "centre", "metric": "pointing", "mean": mean, "low": mean, "high": mean}
+def test_a_picture_of_nothing_above_zero_is_drawn(mean: float, tmp_path: Path) -> None:
+    alone = row("centre", "pointing", mean) | {"low": mean, "high": mean}
     facts = result() | {"results": [alone], "forwards": {"centre": 0.0}}
-    assert scatter_image(facts, "pointing").size == (1600, 900)
+    for name in ("a.png", "b.png"):
+        scatter(facts, "pointing", "higher", tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_names_of_many_methods_touch_nothing_and_stay_inside() -> None:
+@pytest.mark.parametrize("low", [0.0, 0.6, 0.88])
+@pytest.mark.parametrize("seed", range(2))
+def test_names_of_many_methods_touch_nothing_and_stay_inside(low: float, seed: int) -> None:
     costs = {row["name"]: row["forward_equivalents"] for row in list_methods()}
-    means = np.random.default_rng(0).uniform(0.6, 0.95, len(costs))
+    means = np.random.default_rng(seed).uniform(low, 0.95, len(costs))
     rows = [row(name, "pointing", mean) for name, mean in zip(costs, means, strict=True)]
-    marks = scatter._marks(rows, costs, 0.0, 1.0, max(costs.values()))
-    names = scatter._places(marks)
-    dots = [Box(m.x - 9, m.y - 9, m.x + 9, m.y + 9) for m in marks]
-    for number, one in enumerate(names):
-        assert not any(scatter._touch(one, other) for other in [*names[:number], *dots])
-        assert scatter._AREA.left <= one.left < one.right <= scatter._AREA.right
-        assert scatter._AREA.top <= one.top < one.bottom <= scatter._AREA.bottom
+    _, axes, dots, names = drawn(result() | {"results": rows, "forwards": costs})
+    points = [axes.transData.transform(np.ravel(dot.get_data())) for dot in dots]
+    area = axes.get_window_extent()
+    assert set(names) == set(costs)
+    for one, other in combinations(names.values(), 2):
+        assert not one.overlaps(other)
+    for box in names.values():
+        assert not any(box.contains(*point) for point in points)
+        assert area.x0 <= box.x0 < box.x1 <= area.x1
+        assert area.y0 <= box.y0 < box.y1 <= area.y1
 
 
-def test_lines_to_names_of_neighbours_do_not_cross() -> None:
-    costs = {"staa-class": 1, "rollout": 1, "staa-logit": 1, "staa": 1, "staa-value": 1}
-    costs |= {"grad-attention": 3}
-    means = dict(zip(costs, (0.91, 0.9, 0.88, 0.85, 0.83, 0.9), strict=True))
-    rows = [row(name, "pointing", mean) for name, mean in means.items()]
-    rows = [each | {"low": each["mean"] - 0.04, "high": each["mean"] + 0.03} for each in rows]
-    marks = scatter._marks(rows, costs, -0.46, 1.01, 513.0)
-    middles = [((b.left + b.right) / 2, (b.top + b.bottom) / 2) for b in scatter._places(marks)]
-    lines = [(np.array([m.x, m.y]), np.array(to)) for m, to in zip(marks, middles, strict=True)]
-    along = np.linspace(0, 1, 300)[:, None]
+def test_lines_to_names_of_neighbors_do_not_cross() -> None:
+    costs: dict[str, float] = {"staa-class": 1, "rollout": 1, "staa-logit": 1, "staa": 1}
+    costs |= {"staa-value": 1, "grad-attention": 3}
+    means = (0.91, 0.9, 0.88, 0.85, 0.83, 0.9)
+    rows = [row(name, "pointing", mean) for name, mean in zip(costs, means, strict=True)]
+    rows.append(row("gradcam", "pointing", -0.4))
+    facts = result() | {"results": rows, "forwards": costs | {"gradcam": 3.0, "rise": 513.0}}
+    _, axes, _, _ = drawn(facts)
+    thin = [line for line in axes.lines if line.get_linewidth() == 0.8]
+    lines = [axes.transData.transform(np.array(line.get_data()).T) for line in thin]
+    assert len(lines) >= 2
+    along = np.linspace(0.05, 1, 300)[:, None]  # dots may touch
     for (a, b), (c, d) in combinations(lines, 2):
         one, other = a + along * (b - a), c + along * (d - c)
-        assert np.linalg.norm(one[:, None] - other, axis=-1).min() > 2
+        assert np.linalg.norm(one[:, None] - other, axis=-1).min() > 1
