@@ -18,6 +18,7 @@ from staa_cli.config import keys, load_settings
 from staa_cli.config_values import Key
 from staa_cli.console import Console
 from staa_cli.paths import textual
+from staa_cli.words import percent, raw
 
 SETTINGS = {
     "Model": "model arch labels target device precision compile threads batch_size",
@@ -138,11 +139,9 @@ def put(console: Console, line: str) -> None:
 
 
 def answer(row: Mapping[str, Any]) -> str:
-    """A class and its score in a report: `pouring 87%`, or `output score 1.55` of a raw value."""
+    """A class and its score in a report: `pouring 87 %`, or `output score 1.55` of a raw value."""
     if "probability" in row:
-        return f"{row['label']} {row['probability']:.0%}"
-    from staa_cli.render.text import raw
-
+        return f"{row['label']} {percent(row['probability'])}"
     return f"{row['label']} score {raw(row['value'])}"
 
 

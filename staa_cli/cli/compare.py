@@ -15,6 +15,7 @@ from staa_cli.config import Loaded
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import UsageError, VideoError
 from staa_cli.inputs import Job, find_jobs
+from staa_cli.words import figure
 
 _EXAMPLES = """
 staa compare video.mp4
@@ -132,8 +133,6 @@ def _only_job(video: str, output_dir: str) -> Job:
 
 
 def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
-    from staa_cli.render.text import figure
-
     width = terminal_width(sys.stdout)
     areas = _AREAS if facts["fill"] is not None else ()  # not measured
     head = ("NAME", "CLASS", "PEAK", *map(str.upper, areas), "FORWARDS", "SECONDS")
