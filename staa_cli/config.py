@@ -198,8 +198,23 @@ def load_settings(
     for name, origin, value in _layers(config, flags, environ):
         values[name], origins[name] = value, origin
     settings = _build(Settings, values, "")
-    _check(settings, origins)
+    for error in _contradictions(settings, origins):
+        raise error
     return Loaded(settings, origins)
+
+
+def config_errors(config: str) -> list[UsageError]:
+    """All that is wrong with a preset or a configuration file, each with its place."""
+    from staa_cli.config_files import read_config
+
+    values: dict[str, Any] = {name: key.default for name, key in keys().items()}
+    origins = dict.fromkeys(values, "default")
+    found: list[UsageError] = []
+    for name, origin, value in read_config(config, keys(), found.append):
+        values[name], origins[name] = value, origin
+    if not found:  # what cannot be read would seem to contradict what can
+        found += _contradictions(_build(Settings, values, ""), origins)
+    return found
 
 
 def _layers(
@@ -255,27 +270,28 @@ def _build(section: Any, values: Mapping[str, Any], prefix: str) -> Any:
     )
 
 
-def _check(settings: Settings, origins: Mapping[str, str]) -> None:
+def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[UsageError]:
+    """What each value may be by itself, but not together, or not from where it comes."""
     if is_factory(settings.model) and not origins["model"].startswith("--"):
-        raise ConfigError(
+        yield ConfigError(
             f"{origins['model']}: {settings.model} would run code, which only --model may ask for",
             "name it on the command line, or install a package that has it as an entry point",
         )
     sampling, post = settings.sampling, settings.post
     if sampling.start is not None and sampling.end is not None and sampling.start >= sampling.end:
-        raise UsageError(
+        yield UsageError(
             f"{origins['sampling.start']}: the start ({sampling.start:g} s) is not before "
             f"the end ({sampling.end:g} s, from {origins['sampling.end']})",
             "give a start that is smaller than the end, both in seconds",
         )
     if sampling.strategy == "range" and sampling.start is None and sampling.end is None:
-        raise UsageError(
+        yield UsageError(
             f"{origins['sampling.strategy']}: sampling a range needs a start, an end, or both",
             "add --start SECONDS or --end SECONDS",
         )
     value = post.threshold_value
     if post.threshold == "percentile" and value is not None and not 0 <= value <= 100:
-        raise UsageError(
+        yield UsageError(
             f"{origins['post.threshold_value']}: a percentile lies between 0 and 100, not {value}",
             "add --threshold-value 90",
         )

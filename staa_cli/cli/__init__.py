@@ -11,11 +11,13 @@ import typer
 
 from staa_cli.cli import benchmark, compare, config, doctor, explain, methods, models, schema
 from staa_cli.cli.command import State
-from staa_cli.cli.help import HelpGroup
+from staa_cli.cli.help import HelpGroup, what_there_is
+from staa_cli.config import keys
 from staa_cli.console import Colour, Console, wants_colour
 from staa_cli.errors import ExitCode, UsageError
 from staa_cli.failures import understood
 from staa_cli.paths import STDOUT_ERRORS
+from staa_cli.registry import nearest
 
 _EXAMPLES = """
 staa explain video.mp4
@@ -97,12 +99,30 @@ _Misuse: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def _usage_error(error: Any) -> UsageError:
-    ctx = getattr(error, "ctx", None)
-    near = getattr(error, "possibilities", None)
-    text = (error.message if near else error.format_message()).rstrip(".")
-    page = f"`{ctx.command_path if ctx is not None else 'staa'} --help` shows what there is"
-    hint = f"did you mean {' or '.join(near)}?" if near else page
-    return UsageError(text[:1].lower() + text[1:], hint)
+    ctx, option = getattr(error, "ctx", None), getattr(error, "option_name", None)
+    if ctx is not None and option is not None and hasattr(error, "possibilities"):
+        near = nearest(option.lstrip("-"), names := _names(ctx))
+        flags = dict.fromkeys(names[name] for name in near)
+        hint = f"did you mean {' or '.join(flags)}?" if flags else what_there_is(ctx)
+        return UsageError(f"no such option: {option}", hint)
+    text = error.format_message().rstrip(".")
+    return UsageError(text[:1].lower() + text[1:], what_there_is(ctx))
+
+
+def _names(ctx: typer.Context) -> dict[str, str]:
+    """What an option may be called by somebody who does not know it: its own name, its setting's."""
+    flags = {
+        flag.lstrip("-"): flag
+        for param in ctx.command.get_params(ctx)
+        for flag in param.opts
+        if flag.startswith("--")
+    }
+    settings = {
+        key.name.rpartition(".")[2].replace("_", "-"): key.flag
+        for key in keys().values()
+        if key.flag in flags.values()
+    }
+    return settings | flags
 
 
 def _colour_flag(arguments: Sequence[str]) -> Colour:

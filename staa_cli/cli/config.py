@@ -11,9 +11,9 @@ import typer
 
 from staa_cli.cli.command import command, put, put_json
 from staa_cli.cli.help import HelpGroup
-from staa_cli.config import Loaded, keys, load_settings, value_of
+from staa_cli.config import Loaded, config_errors, keys, load_settings, value_of
 from staa_cli.console import Console, table, terminal_width
-from staa_cli.errors import OutputError, UsageError
+from staa_cli.errors import ExitCode, OutputError, UsageError
 
 _Config = Annotated[
     str | None,
@@ -55,10 +55,17 @@ def validate(
     *,
     console: Console,
 ) -> None:
-    """Check configuration files: keys, values, and what they extend, with line numbers."""
+    """Check configuration files: every error in them, with its line, and what they extend."""
+    bad = False
     for file in files:
-        load_settings(file, {}, {})
-        console.message(f"{file}: ok")
+        errors = config_errors(file)
+        bad = bad or bool(errors)
+        for error in errors:
+            console.error(error)
+        if not errors:
+            console.message(f"{file}: ok")
+    if bad:
+        raise typer.Exit(ExitCode.USAGE)
 
 
 def init(

@@ -12,7 +12,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from staa_cli.config import Loaded, keys, load_settings, value_of
-from staa_cli.errors import StaaError
+from staa_cli.errors import StaaError, UsageError
+from staa_cli.registry import did_you_mean
 
 PANELS = ("Arguments", "Inputs", "Model", "Sampling", "Attribution", "Picture", "Output", "Run")
 _MESSAGES = "Messages"
@@ -35,9 +36,26 @@ class HelpGroup(TyperGroup):
         """Write the page."""
         formatter.write(page(self, ctx))
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first argument names.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        name = args[0]
+        if name not in self.commands and not name.startswith("-"):
+            hint = did_you_mean(name, self.commands) or what_there_is(ctx)
+            raise UsageError(f"no such command: {name}", hint)
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, ctx: Any) -> list[str]:
         """The commands in the order in which they were registered."""
         return list(self.commands)
+
+
+def what_there_is(ctx: Any) -> str:
+    """A hint to the help page of a command, or to that of all."""
+    return f"`{ctx.command_path if ctx is not None else 'staa'} --help` shows what there is"
 
 
 def page(command: Any, ctx: typer.Context) -> str:

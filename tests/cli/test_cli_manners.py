@@ -224,3 +224,38 @@ def test_every_command_that_opens_a_model_can_be_kept_off_the_network(
     done = run(*command.split(), *video, "--model", "hf-hub:nobody/nothing", "--offline")
     assert done.code == 5
     assert "nobody/nothing is not in the cache" in done.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("explain a.mp4 --methd rollout", "--method"),
+        ("explain a.mp4 --mehtod rollout", "--method"),
+        ("explain a.mp4 --modle x", "--model"),
+        ("explain a.mp4 --output x", "--output-dir"),
+        ("explain a.mp4 --dryrun", "--dry-run"),
+        ("explain a.mp4 --dry", "--dry-run"),
+        ("explain a.mp4 --treads 2", "--threads"),
+        ("explain a.mp4 --clas hop", "--class"),
+        ("explain a.mp4 --colour never", "--color"),
+        ("explain a.mp4 --color-map magma", "--colormap"),
+        ("explain a.mp4 --sampling-strategy dense", "--sampling"),
+        ("explain a.mp4 --target hop", "--class"),
+        ("explain a.mp4 --noclobber", "--no-clobber"),
+        ("compare a.mp4 --method staa --clss hop", "--class"),
+        ("benchmark quality --metric pointing", "--metrics"),
+        ("explian a.mp4", "'explain'"),
+        ("benchmark qualty", "'quality'"),
+        ("explain a.mp4 --method staa-clas", "'staa-class'"),
+        ("explain a.mp4 --view haet", "'heat'"),
+    ],
+)
+def test_a_slip_is_told_what_was_meant_and_nothing_else(run: Any, typed: str, meant: str) -> None:
+    done = run(*typed.split())
+    assert done.code == ExitCode.USAGE
+    assert done.err.endswith(f"hint: did you mean {meant}?\n")
+
+
+def test_what_is_like_nothing_is_sent_to_the_help(run: Any) -> None:
+    for line, page in (("explain a.mp4 --nonsense", "staa explain"), ("nonsense", "staa")):
+        assert f"hint: `{page} --help` shows what there is" in run(*line.split()).err
