@@ -122,6 +122,10 @@ class RenderSettings:
     crf: int = setting(23, "quality of the H.264 encoder, 0 (best) to 51", at_least=0, at_most=51)
 
 
+Depth = Literal["quick", "full"]
+"""Of a check of faithfulness: a quick one asks a fifth of what a full one asks."""
+
+
 @dataclass(frozen=True)
 class OutputSettings:
     """What is written, and where."""
@@ -134,6 +138,12 @@ class OutputSettings:
     npz: bool = setting(False, "write the raw attributions")
     csv: bool = setting(False, "write a table with a row a frame")
     check: bool = setting(False, "measure deletion and insertion beside baselines, and plot them")
+    quick_check: bool = setting(False, "measure the same in a fifth of the passes: a first look")
+
+    @property
+    def depth(self) -> Depth | None:
+        """How faithfulness is to be measured, None for not at all; of both, in full."""
+        return "full" if self.check else "quick" if self.quick_check else None
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,7 @@ def check_warnings(found: Faithfulness | None, output: Output) -> tuple[Warning,
     text = (
         f"removing what {own.method} points to changes the answer no more than removing what a "
         f"baseline points to: faithfulness {figure(own.faithfulness, output)}, {beside}"
+        + (" (a quick check; --check asks five times as much)" if found.quick else "")
     )
     return (Warning("not-faithful", text),)
 

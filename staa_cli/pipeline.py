@@ -217,9 +217,9 @@ def explain_one(
         frames, temporal = _curve(pieces, info, settings.post, reader.motion < STILL)
         maps = stitch_maps(pieces, model.view_box(info.height, info.width))
     faithfulness = None
-    if settings.output.check:
+    if (depth := settings.output.depth) is not None:
         with watch("check"):
-            faithfulness = check(reader, model, each, [found.attributions], options)
+            faithfulness = check(reader, model, each, [found.attributions], options, depth)
     prediction = Prediction(found.pooled, *told)
     info = facts.with_decoding(info, reader.report)
     return VideoExplanation(

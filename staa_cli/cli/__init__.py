@@ -110,7 +110,7 @@ def _usage_error(error: Any) -> UsageError:
 
 
 def _names(ctx: typer.Context) -> dict[str, str]:
-    """What an option may be called by somebody who does not know it: its own name, its setting's."""
+    """What an option may be called: its own name, or that of its setting."""
     flags = {
         flag.lstrip("-"): flag
         for param in ctx.command.get_params(ctx)

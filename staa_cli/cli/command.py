@@ -29,7 +29,7 @@ SETTINGS = {
     "post.smooth_s",
     "Picture": "render.view render.opacity render.colormap render.scale",
     "Output": "output.dir output.annotated output.plot output.storyboard output.gif output.npz "
-    "output.csv output.check",
+    "output.csv output.quick_check output.check",
 }
 """The settings that have an option, by their group in the help; the others live in files."""
 

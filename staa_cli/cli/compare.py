@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from staa_cli.cli.command import SETTINGS, answer, command, put, put_json
-from staa_cli.config import Loaded
+from staa_cli.config import Depth, Loaded
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import UsageError, VideoError
 from staa_cli.inputs import Job, find_jobs
@@ -21,7 +21,7 @@ _EXAMPLES = """
 staa compare video.mp4
 staa compare video.mp4 --methods auto,rollout,grad-attention,integrated-gradients
 staa compare video.mp4 --model ./my-checkpoint --class pouring --class stirring
-staa compare video.mp4 --methods staa,staa-class --no-annotated --json
+staa compare video.mp4 --methods staa,staa-class --no-annotated --full-check --json
 """
 _BESIDE = "staa,grad-attention"
 _PANEL = "Comparison"
@@ -56,6 +56,14 @@ def compare(
             rich_help_panel=_PANEL,
         ),
     ] = None,
+    full_check: Annotated[
+        bool,
+        typer.Option(
+            "--full-check",
+            help="Measure faithfulness in all its steps, not in a fifth of them.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False,
     no_check: Annotated[
         bool,
         typer.Option(
@@ -69,6 +77,9 @@ def compare(
     loaded: Loaded,
 ) -> None:
     """Put methods, or classes, side by side: panels in one video, and what each is worth."""
+    if full_check and no_check:
+        raise UsageError("--full-check and --no-check contradict each other", "give one of them")
+    depth: Depth | None = None if no_check else "full" if full_check else "quick"
     settings = loaded.settings
     job = _only_job(video, settings.output.dir)
     from staa_cli import comparison
@@ -96,7 +107,7 @@ def compare(
                 methods=() if classes else names,
                 classes=classes or (),
                 settings=settings,
-                checked=not no_check,
+                depth=depth,
                 on_progress=tell,
             )
         except VideoError as error:
@@ -159,6 +170,8 @@ def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
     if facts["fill"] is not None:
         count = len(facts["clips"])
         first += f"\n\nfaithfulness on {count} clip{'s'[: count != 1]}, removed by {facts['fill']}"
+        if facts["quick"]:
+            first += ", a quick check: a fifth of the passes of --full-check"
     if len(names) < 2:
         return first
     return first + "\n\n" + table(("AGREEMENT", *names), agreement, width)

@@ -44,7 +44,9 @@ def faithfulness_plot(explanation: Explanation, path: Path) -> None:
         OutputError: nothing was measured, or the file cannot be written.
     """
     if explanation.faithfulness is None:
-        raise OutputError(f"{path} cannot be drawn: faithfulness was not measured", "--check")
+        raise OutputError(
+            f"{path} cannot be drawn: faithfulness was not measured", "--check or --quick-check"
+        )
     write_png(faithfulness_image(explanation, explanation.faithfulness), path)
 
 
@@ -145,7 +147,7 @@ def _write_words(image: Image.Image, explanation: Explanation, found: Faithfulne
     text.write(image, Box(40, 24, _SIZE[0] - 40, 68), head, _TITLE_PX, _INK)
     label = text.drawable(prediction.label)
     curve = f"p({label})" if prediction.is_probability else f"score of {label}"
-    line = f"{curve} · {facts_line(explanation)}"
+    line = f"{curve} · {facts_line(explanation)}{' · quick check' if found.quick else ''}"
     line = shorten(text.drawable(line), _SIZE[0] - 80, _FONT_PX, text.measure)
     text.write(image, Box(40, 74, _SIZE[0] - 40, 112), line, _FONT_PX, _SOFT)
     told = (f"tokens removed ({found.fill}), most relevant first", "tokens brought back")
