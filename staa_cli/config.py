@@ -138,7 +138,7 @@ class OutputSettings:
     npz: bool = setting(False, "write the raw attributions")
     csv: bool = setting(False, "write a table with a row a frame")
     check: bool = setting(False, "measure deletion and insertion beside baselines, and plot them")
-    quick_check: bool = setting(False, "measure the same in a fifth of the passes: a first look")
+    quick_check: bool = setting(False, "what --check measures in a fifth of the passes")
 
     @property
     def depth(self) -> Depth | None:

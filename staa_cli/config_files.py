@@ -14,17 +14,10 @@ import yaml
 
 from staa_cli.config_values import Key, convert
 from staa_cli.errors import ConfigError
+from staa_cli.presets import presets
 from staa_cli.registry import did_you_mean
 
 _SUFFIXES = (".yaml", ".yml")
-
-
-def presets() -> dict[str, Path]:
-    """The presets that come with staa: name to file."""
-    package = Path(__file__).resolve().parent
-    shipped = package / "configs"
-    folder = shipped if shipped.is_dir() else package.parent / "configs"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 OnError = Callable[[ConfigError], None]

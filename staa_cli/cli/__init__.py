@@ -22,7 +22,7 @@ from staa_cli.registry import nearest
 _EXAMPLES = """
 staa explain video.mp4
 staa explain clips/ -r --model ./my-checkpoint --class pouring
-staa explain --help
+staa explain -h
 """
 
 app = typer.Typer(

@@ -113,7 +113,7 @@ def quality(
         Path | None,
         _option("--into", "DIR", "Keep every score there, go on from it, and write the results."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Annotated[bool, _option("--json", None, "Print JSON.")] = False,
     console: Console,
     loaded: Loaded,
 ) -> None:
@@ -225,7 +225,7 @@ def cost(
     into: Annotated[
         Path | None, _option("--into", "DIR", "Write the numbers and a table there, too.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Annotated[bool, _option("--json", None, "Print JSON.")] = False,
     console: Console,
     loaded: Loaded,
 ) -> None:

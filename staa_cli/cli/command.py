@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from staa_cli.cli.help import HelpCommand, HelpGroup
-from staa_cli.config import keys, load_settings
+from staa_cli.config import Loaded, keys, load_settings, value_of
 from staa_cli.config_values import Key
 from staa_cli.console import Console
 from staa_cli.paths import textual
+from staa_cli.presets import presets
 from staa_cli.words import percent, raw
 
 SETTINGS = {
@@ -29,7 +30,7 @@ SETTINGS = {
     "post.smooth_s",
     "Picture": "render.view render.opacity render.colormap render.scale",
     "Output": "output.dir output.annotated output.plot output.storyboard output.gif output.npz "
-    "output.csv output.quick_check output.check",
+    "output.csv output.check output.quick_check",
 }
 """The settings that have an option, by their group in the help; the others live in files."""
 
@@ -58,10 +59,19 @@ class State:
 
 
 _MESSAGES: dict[str, Any] = {
-    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")],
+    "quiet": Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Print nothing but errors, and what --json asks for."),
+    ],
     "verbose": Annotated[
         int,
-        typer.Option("--verbose", "-v", count=True, help="Say more; -vv everything, tracebacks."),
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Say more: where settings come from, clips, seconds; -vv also facts about video "
+            "and model, logs of libraries, tracebacks.",
+        ),
     ],
     "no_progress": Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")],
     "color": Annotated[
@@ -76,7 +86,7 @@ _CONFIG = Annotated[
     typer.Option(
         "--config",
         metavar="PRESET|FILE",
-        help="Take settings from a preset or a YAML file.",
+        help=f"Take settings from a preset ({', '.join(presets())}) or a YAML file.",
         rich_help_panel="Run",
     ),
 ]
@@ -111,7 +121,9 @@ def command(
             if names:
                 flags = _flags(given, names)
                 shared["loaded"] = load_settings(given.pop("config"), flags, os.environ)
-            function(**given, **shared)
+                _say_settings(shared["loaded"], extra)
+            with extra.logs():
+                function(**given, **shared)
 
         parameters = {"ctx": inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)}
         parameters |= _setting_parameters(names) | _own(function)
@@ -134,8 +146,9 @@ def command(
 
 
 def put(console: Console, line: str) -> None:
-    """One line of result on stdout, at once."""
-    console.write(line, sys.stdout)
+    """One line of result on stdout, at once, unless -q."""
+    if console.verbosity >= 0:
+        console.write(line, sys.stdout)
 
 
 def answer(row: Mapping[str, Any]) -> str:
@@ -146,8 +159,8 @@ def answer(row: Mapping[str, Any]) -> str:
 
 
 def put_json(console: Console, value: Any, *, indent: int | None = None) -> None:
-    """One JSON value on stdout: ASCII, valid Unicode, and never NaN."""
-    put(console, json.dumps(textual(value), allow_nan=False, indent=indent))
+    """One JSON value on stdout, -q or not: ASCII, valid Unicode, and never NaN."""
+    console.write(json.dumps(textual(value), allow_nan=False, indent=indent), sys.stdout)
 
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -217,6 +230,12 @@ def _flags(given: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
             value = not value
         flags |= {other.name: value for other in keys().values() if other.flag == key.flag}
     return flags
+
+
+def _say_settings(loaded: Loaded, console: Console) -> None:
+    for name, origin in loaded.origins.items():
+        if origin != "default":
+            console.detail(f"{name} = {value_of(loaded.settings, name)}, by {origin}")
 
 
 def _console(given: dict[str, Any]) -> Console:

@@ -72,7 +72,9 @@ def compare(
             rich_help_panel=_PANEL,
         ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON.", rich_help_panel="Output")
+    ] = False,
     console: Console,
     loaded: Loaded,
 ) -> None:

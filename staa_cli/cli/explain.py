@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from staa_cli.cli.command import SETTINGS, answer, command, put, put_json
+from staa_cli.cli.details import facts_in_words, work_in_words
 from staa_cli.config import Loaded
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import ExitCode, StaaError, UsageError
@@ -87,7 +88,6 @@ def explain(
     listed = read_list(from_file) if from_file is not None else []
     output_dir = Path(loaded.settings.output.dir)
     jobs = find_jobs(inputs or [], output_dir, recursive=recursive, listed=listed)
-    _say_settings(loaded, console)
     from staa_cli import batch
 
     if dry_run:
@@ -113,12 +113,6 @@ def explain(
             console.message(reporter.interrupted())
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     _conclude(outcomes, len(jobs), console)
-
-
-def _say_settings(loaded: Loaded, console: Console) -> None:
-    for name, origin in loaded.origins.items():
-        if origin != "default":
-            console.detail(f"{name} set by {origin}")
 
 
 class _Reporter:
@@ -155,6 +149,11 @@ class _Reporter:
             self._console.error(outcome.error, source)
         else:
             self._console.message(f"{source}: {_in_words(outcome)}")
+        if outcome.report is not None:
+            for line in work_in_words(outcome.report):
+                self._console.detail(f"  {line}")
+            for line in facts_in_words(outcome.report):
+                self._console.fact(f"  {line}")
         if self._json:
             put_json(self._console, _json(outcome))
             return

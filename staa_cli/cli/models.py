@@ -54,10 +54,20 @@ def inspect(
     *,
     arch: Annotated[
         str | None,
-        typer.Option("--arch", metavar="NAME", help="Architecture, where it says none itself."),
+        typer.Option(
+            "--arch",
+            metavar="NAME",
+            help="Architecture, where it says none itself.",
+            rich_help_panel="Model",
+        ),
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
-    json: _Json = False,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Never use the network.", rich_help_panel="Model"),
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON.", rich_help_panel="Output")
+    ] = False,
     console: Console,
 ) -> None:
     """Say what a checkpoint is, and which of its weights fit; runs nothing, executes nothing."""

@@ -61,6 +61,22 @@ def test_one_video_gives_its_files_on_stdout_and_words_on_stderr(run: Any) -> No
     assert done.err.startswith("walk.mkv: ")
 
 
+def test_v_says_more_and_vv_more_than_that(run: Any) -> None:
+    film("walk.mkv")
+    plain, more, most = (
+        run("explain", "walk.mkv", "--no-annotated", "--force", "--hop", "1", *flags).err
+        for flags in ((), ("-v",), ("-vv",))
+    )
+    assert len(plain.splitlines()) == 1
+    for word in ("sampling.hop = 1.0, by --hop", "threads = 1, by STAA_THREADS", "forward "):
+        assert word not in plain
+        assert word in more
+        assert word in most
+    for word in ("h264 in matroska", "0 bad packets", "divided attention", "cpu, fp32, 1 threads"):
+        assert word not in more
+        assert word in most
+
+
 def test_json_is_one_valid_report_and_nothing_else(run: Any) -> None:
     film("walk.mkv")
     done = run("explain", "walk.mkv", "--json", "--no-annotated")
