@@ -181,6 +181,8 @@ class Loaded:
     settings: Settings
     origins: dict[str, str]
     """``default``, ``configs/fast.yaml:12``, ``STAA_MODEL``, or ``--model``."""
+    config: str | None = None
+    """The preset or path that was asked for."""
 
 
 @functools.cache
@@ -210,7 +212,7 @@ def load_settings(
     settings = _build(Settings, values, "")
     for error in _contradictions(settings, origins):
         raise error
-    return Loaded(settings, origins)
+    return Loaded(settings, origins, config)
 
 
 def config_errors(config: str) -> list[UsageError]:

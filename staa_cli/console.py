@@ -136,10 +136,11 @@ class Console:
             root.setLevel(level)
 
     def progress(self, total: int) -> Progress:
-        """A progress bar over `total` videos on a terminal; elsewhere one that draws nothing."""
+        """A progress bar over `total` videos on a terminal; elsewhere a line now and then."""
         from staa_cli.progress import Progress
 
-        self._bar = Progress(total, self.stream, self.coloured, self._live and self.stream.isatty())
+        drawn = self._live and self.stream.isatty()
+        self._bar = Progress(total, self.stream, self.coloured, drawn, self.message)
         return self._bar
 
     def write(self, text: str, stream: TextIO | None = None) -> None:

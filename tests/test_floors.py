@@ -15,7 +15,7 @@ _LIST = """
 errors paths schema words files memory failures registry metrics.statistics models.names
 config_values presets config_files config sampling inputs timeline
 synthetic.scenes synthetic.drawing synthetic.events synthetic.twins models video methods metrics
-render report facts outputs clips attribution pipeline comparison batch
+render report facts outputs clips attribution pipeline workload comparison batch
 stream __init__ progress console cli synthetic __main__
 """
 ROOMS = _LIST.split()

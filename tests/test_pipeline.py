@@ -241,7 +241,8 @@ def test_a_short_event_survives_much_nothing() -> None:
 
 class Progress(list[tuple[str, int, int]]):
     def __call__(self, *step: Any) -> None:
-        self.append(step)
+        if step[0] != "planning":
+            self.append(step)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])

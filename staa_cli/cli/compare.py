@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from staa_cli.cli.command import SETTINGS, answer, command, put, put_json
+from staa_cli.cli.costs import in_words, long_video_hint
 from staa_cli.config import Depth, Loaded
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import UsageError, VideoError
@@ -86,7 +87,8 @@ def compare(
     job = _only_job(video, settings.output.dir)
     from staa_cli import comparison
     from staa_cli.methods import named
-    from staa_cli.pipeline import method_options, open_model
+    from staa_cli.pipeline import PLANNING, method_options, open_model
+    from staa_cli.workload import workload
 
     _check_asked(methods, classes, loaded)
     if classes and len(classes) == 1:
@@ -98,9 +100,17 @@ def compare(
         methods or f"{settings.method.name},{_BESIDE}", model.module, model.layout, options
     )
     with console.progress(1) as progress:
+        name = shown(job.source.name)
 
         def tell(stage: str, done: int, total: int) -> None:
-            progress.stage(shown(job.source.name), stage, done, total)
+            if stage == PLANNING:
+                compared = [settings.method.name] if classes else names
+                work = workload(total, model, settings, compared, depth, len(classes or "1"))
+                progress.plan(f"{name}: {in_words(work)}", work.passes + work.checks)
+                if hint := long_video_hint(work, loaded):
+                    console.message(f"{name}: {hint}")
+            elif not stage.endswith(PLANNING):
+                progress.stage(name, stage, done, total)
 
         try:
             found = comparison.compare_video(

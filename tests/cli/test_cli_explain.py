@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -142,10 +143,19 @@ def test_dry_run_does_nothing_and_says_what_it_would_do(run: Any) -> None:
     assert plan["input"] == "walk.mkv"
     assert plan["folder"] == "staa-out/walk"
     assert plan["clips"] >= 1
+    assert (plan["passes"], plan["checks"]) == (plan["clips"], 0)
+    assert plan["seconds"] > 0
     assert not Path("staa-out").exists()
     table = run("explain", "walk.mkv", "--dry-run")
     assert table.out == ""
     assert "walk.mkv -> staa-out/walk" in table.err
+    assert re.search(
+        r"^about .+ in all, at .+ passes/s and .+ as just measured on cpu$", table.err, re.MULTILINE
+    )
+    assert not Path("staa-out").exists()
+    run("explain", "walk.mkv", "--no-annotated")
+    done = run("explain", "walk.mkv", "--no-annotated", "--dry-run")  # there is nothing to time
+    assert "measured" not in done.err
 
 
 def test_inputs_of_one_name_keep_their_results_apart(run: Any) -> None:
