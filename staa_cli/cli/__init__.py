@@ -28,7 +28,6 @@ staa explain -h
 app = typer.Typer(
     name="staa",
     cls=HelpGroup,
-    add_completion=False,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -64,7 +63,7 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Arguments in, exit code out; the one place where errors become messages."""
     if "_STAA_COMPLETE" in os.environ:
-        app()
+        return _complete()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors=STDOUT_ERRORS)
     state = State(Console())
@@ -73,6 +72,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except typer.Exit as error:
         return error.exit_code
+    except SystemExit as error:  # of --install-completion and --show-completion
+        return ExitCode.USAGE if error.code else ExitCode.OK
     except KeyboardInterrupt:
         state.console.message("interrupted")
         return ExitCode.INTERRUPTED
@@ -81,6 +82,17 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.BROKEN_PIPE
     except Exception as error:
         return _failed(error, state.console)
+    return ExitCode.OK
+
+
+def _complete() -> int:
+    """Answer a shell that completes a line: whatever goes wrong must not end up on that line."""
+    try:
+        app(prog_name="staa")
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else ExitCode.OK
+    except Exception:
+        return ExitCode.INTERNAL
     return ExitCode.OK
 
 

@@ -13,6 +13,14 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
+from staa_cli.cli.completion import (
+    Offers,
+    complete_classes,
+    complete_method,
+    complete_models,
+    complete_presets,
+    one_of,
+)
 from staa_cli.cli.help import HelpCommand, HelpGroup
 from staa_cli.config import Loaded, keys, load_settings, value_of
 from staa_cli.config_values import Key
@@ -49,6 +57,12 @@ _METAVARS = {
     "output.dir": "DIR",
 }
 _SHORT = {"output.dir": "-o"}
+_OFFERS: dict[str, Callable[..., Offers]] = {
+    "model": complete_models,
+    "method.name": complete_method,
+    "target": complete_classes,
+    "device": one_of("auto", "cpu", "cuda", "mps"),
+}
 
 
 @dataclass
@@ -75,7 +89,13 @@ _MESSAGES: dict[str, Any] = {
     ],
     "no_progress": Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")],
     "color": Annotated[
-        str, typer.Option("--color", metavar="WHEN", help="Colour: auto, always, never. [auto]")
+        str,
+        typer.Option(
+            "--color",
+            metavar="WHEN",
+            help="Colour: auto, always, never. [auto]",
+            autocompletion=one_of("auto", "always", "never"),
+        ),
     ],
 }
 _OFFLINE = Annotated[
@@ -88,6 +108,7 @@ _CONFIG = Annotated[
         metavar="PRESET|FILE",
         help=f"Take settings from a preset ({', '.join(presets())}) or a YAML file.",
         rich_help_panel="Run",
+        autocompletion=complete_presets,
     ),
 ]
 
@@ -201,12 +222,13 @@ def _annotation(key: Key, panel: str) -> Any:
         return Annotated[
             bool | None, typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
         ]
+    offers = one_of(*key.choices) if key.choices else None
     option = typer.Option(
         *names,
         help=help_text,
         metavar=_metavar(key),
         rich_help_panel=panel,
-        autocompletion=(lambda: list(key.choices)) if key.choices else None,
+        autocompletion=_OFFERS.get(key.name, offers),
     )
     return Annotated[str | None, option]
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from staa_cli.cli.command import SETTINGS, answer, command, put, put_json
+from staa_cli.cli.completion import complete_classes, complete_methods
 from staa_cli.cli.costs import in_words, long_video_hint
 from staa_cli.config import Depth, Loaded
 from staa_cli.console import Console, shown, table, terminal_width
@@ -45,6 +46,7 @@ def compare(
             "--methods",
             metavar="A,B",
             help=f"Methods to compare, or all. [that of --method,{_BESIDE}]",
+            autocompletion=complete_methods,
             rich_help_panel=_PANEL,
         ),
     ] = None,
@@ -54,6 +56,7 @@ def compare(
             "--class",
             metavar="CLASS",
             help="Class that all methods explain; of several, each by one --method.",
+            autocompletion=complete_classes,
             rich_help_panel=_PANEL,
         ),
     ] = None,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from staa_cli.cli.command import command, put, put_json
+from staa_cli.cli.completion import complete_presets
 from staa_cli.cli.help import HelpGroup
 from staa_cli.config import Loaded, config_errors, keys, load_settings, value_of
 from staa_cli.console import Console, table, terminal_width
@@ -17,7 +18,12 @@ from staa_cli.errors import ExitCode, OutputError, UsageError
 
 _Config = Annotated[
     str | None,
-    typer.Option("--config", metavar="PRESET|FILE", help="A preset, or a YAML file."),
+    typer.Option(
+        "--config",
+        metavar="PRESET|FILE",
+        help="A preset, or a YAML file.",
+        autocompletion=complete_presets,
+    ),
 ]
 
 
@@ -51,7 +57,10 @@ def show(
 
 
 def validate(
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Files, or presets.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE", help="Files, or presets.", autocompletion=complete_presets),
+    ],
     *,
     console: Console,
 ) -> None:

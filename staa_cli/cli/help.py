@@ -49,7 +49,8 @@ class HelpGroup(TyperGroup):
             UsageError: there is none of that name.
         """
         name = args[0]
-        if name not in self.commands and not name.startswith("-"):
+        asked = not ctx.resilient_parsing  # by somebody, not by a shell that completes
+        if asked and name not in self.commands and not name.startswith("-"):
             hint = did_you_mean(name, self.commands) or what_there_is(ctx)
             raise UsageError(f"no such command: {name}", hint)
         return super().resolve_command(ctx, args)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from staa_cli.cli.command import command, put, put_json
+from staa_cli.cli.completion import complete_models
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import ExitCode
 
@@ -50,7 +51,14 @@ def models(*, json: _Json = False, console: Console) -> None:
 
 
 def inspect(
-    path: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a file, or a hub name.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A folder, a file, or a hub name.",
+            autocompletion=complete_models,
+        ),
+    ],
     *,
     arch: Annotated[
         str | None,
