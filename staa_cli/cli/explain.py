@@ -243,6 +243,8 @@ def _show_plan(
     for plan in plans:
         if plan.error is not None:
             console.trace(plan.error)
+            if console.verbosity < 0:  # there is no table to say it
+                console.error(plan.error, str(plan.job.source))
         if json:
             put_json(console, _plan_json(plan))
     if json:

@@ -24,6 +24,7 @@ def test_a_table_and_its_files(run: Any) -> None:
     done = run("compare", "walk.mkv", "--methods", "staa,staa-logit")
     assert done.code == ExitCode.OK
     assert "a quick check: a fifth of the passes of --full-check" in done.out
+    assert " explain, up to " in done.err.splitlines()[0]
     for word in ("FAITHFULNESS", "AGREEMENT", "staa-logit", "random", "centre", "frame-difference"):
         assert word in done.out
     assert Path("staa-out/walk/compare.mp4").stat().st_size > 0

@@ -62,6 +62,15 @@ def test_one_video_gives_its_files_on_stdout_and_words_on_stderr(run: Any) -> No
     assert done.err.startswith("walk.mkv: ")
 
 
+def test_many_passes_are_told_of_before_they_are_made(run: Any) -> None:
+    film("walk.mkv")
+    done = run("explain", "walk.mkv", "--no-annotated", "--quick-check")
+    first, *rest = done.err.splitlines()
+    assert re.fullmatch(r"walk.mkv: \d+ clips, \d+ passes \(\d+ explain, up to \d+ check\)", first)
+    assert all(line.startswith("walk.mkv: ") for line in rest)
+    assert run("explain", "walk.mkv", "--no-annotated", "--quick-check", "--force", "-q").err == ""
+
+
 def test_v_says_more_and_vv_more_than_that(run: Any) -> None:
     film("walk.mkv")
     plain, more, most = (
