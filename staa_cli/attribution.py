@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from staa_cli.clips import ClipReader
+from staa_cli.config import Depth
 from staa_cli.methods import Method, Options
 from staa_cli.methods.explain import Explained, Target, collect, explain_batch, predict_batch
 from staa_cli.metrics import checking
@@ -142,6 +143,7 @@ def check(
     predictions: Sequence[Prediction],
     attributions: Sequence[Sequence[Attribution]],
     options: Options,
+    depth: Depth,
 ) -> Faithfulness:
     """Deletion and insertion of the clips that speak most for a class, beside baselines.
 
@@ -151,6 +153,7 @@ def check(
         predictions: a clip each; their target is what is asked for.
         attributions: of all clips, a row for every method.
         options: what stands where something is removed, and the seed.
+        depth: in how many steps.
     """
     chosen = checking.chosen(predictions)
     part = reader.of(chosen)
@@ -159,11 +162,11 @@ def check(
         number = chosen[positions[0]]
         rows = [row[number] for row in attributions]
         target = predictions[number].target
-        return checking.check_clip(model, inputs, number, rows, target, options, part.asked)
+        return checking.check_clip(model, inputs, number, rows, target, options, depth, part.asked)
 
-    copies = checking.copies(len(attributions))
+    copies = checking.copies(len(attributions), depth)
     curves = [found for _, found in part.forward("checking", ask, copies)]
-    return checking.summarise(curves, chosen, options.fill)
+    return checking.summarise(curves, chosen, options.fill, depth)
 
 
 class _Guess:

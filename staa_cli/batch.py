@@ -21,10 +21,18 @@ from staa_cli.models.hub import Announce
 from staa_cli.models.labels import read_labels
 from staa_cli.models.loading import LoadedModel
 from staa_cli.outputs import check_free, finished_report, save, wanted_files
-from staa_cli.pipeline import check_settings, explain_video, find_target, open_model, plan_clips
+from staa_cli.pipeline import (
+    PLANNING,
+    check_settings,
+    explain_video,
+    find_target,
+    open_model,
+    plan_clips,
+)
 from staa_cli.report import load_report
-from staa_cli.schema import ModelInput, Output
+from staa_cli.schema import ModelInput, Output, VideoInfo
 from staa_cli.video import probe
+from staa_cli.workload import Workload, time_frame, time_pass, workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,14 @@ class Started:
     job: Job
     index: int
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A video is open, and what there is to do for it is known."""
+
+    job: Job
+    workload: Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +92,25 @@ class Planned:
     clips: int | None = None
     files: tuple[str, ...] = ()
     error: StaaError | None = None
+    workload: Workload | None = None
+    """Where there is something to do, and it was asked how long that takes."""
+    seconds: float | None = None
+    """That it may take here."""
+    video: VideoInfo | None = None
 
 
-Event = Started | Progress | Finished
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a trial has shown of this machine, the model, and a video."""
+
+    device: str
+    pass_s: float
+    """Seconds a pass."""
+    pixel_s: float
+    """Seconds a pixel that is drawn."""
+
+
+Event = Started | Opened | Progress | Finished
 OnEvent = Callable[[Event], None]
 
 
@@ -137,7 +169,12 @@ def explain_many(
 
 
 def plan_many(
-    jobs: Sequence[Job], settings: Settings, *, force: bool = False, no_clobber: bool = False
+    jobs: Sequence[Job],
+    settings: Settings,
+    *,
+    force: bool = False,
+    no_clobber: bool = False,
+    announce: Announce = lambda line: None,
 ) -> list[Planned]:
     """What `explain_many` would do, video by video.
 
@@ -146,9 +183,61 @@ def plan_many(
         UnavailableError: no such model.
     """
     candidates(settings.method.name)
-    known = _know(settings)
+    known = _know(settings, announce)
     find_target(settings.target, known.labels)
     return [_plan(job, known, settings, force, no_clobber) for job in jobs]
+
+
+def time_plans(
+    plans: Sequence[Planned], settings: Settings, announce: Announce = lambda line: None
+) -> tuple[list[Planned], Rates | None]:
+    """How long plans may take, from a trial of a few passes and frames, here and now.
+
+    What is not drawn or checked in pictures of its own (a storyboard, a GIF) is not counted.
+
+    Returns:
+        The plans, those that explain with their workload and seconds; and what the trial has shown,
+        None where nothing is to be explained.
+
+    Raises:
+        UsageError: a method that does not fit the model.
+        UnavailableError: no such model or device.
+    """
+    todo = [plan for plan in plans if plan.status == "explain"]
+    if not todo:
+        return list(plans), None
+    model = open_model(settings, announce)
+    check_settings(model, settings)
+    largest = max((plan.video for plan in todo if plan.video), key=_drawn_pixels)
+    drawn = settings.output.annotated
+    try:
+        rates = Rates(
+            str(model.device),
+            time_pass(model, settings),
+            time_frame(largest, settings) if drawn else 0.0,
+        )
+    except (
+        Exception
+    ) as error:  # what goes wrong with a video is its own failure, when its turn comes
+        announce(f"how long it takes cannot be measured: {_failure(error).cause}")
+        return list(plans), None
+    return [_timed(plan, model, settings, rates) for plan in plans], rates
+
+
+def _timed(plan: Planned, model: LoadedModel, settings: Settings, rates: Rates) -> Planned:
+    if plan.status != "explain" or plan.clips is None or plan.video is None:
+        return plan
+    load = _workload(plan.clips, model, settings)
+    seconds = (load.passes + load.checks) * rates.pass_s
+    return replace(plan, workload=load, seconds=seconds + rates.pixel_s * _drawn_pixels(plan.video))
+
+
+def _drawn_pixels(video: VideoInfo) -> int:
+    return video.frames * video.width * video.height
+
+
+def _workload(clips: int, model: LoadedModel, settings: Settings) -> Workload:
+    return workload(clips, model, settings, [settings.method.name], settings.output.depth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +254,11 @@ def _known(model: LoadedModel) -> _Known:
     return _Known(model.input, model.labels, model.info.weights_sha256, model.info.output)
 
 
-def _know(settings: Settings) -> _Known:
+def _know(settings: Settings, announce: Announce) -> _Known:
     """A bundled model's facts stand on its card; of a checkpoint, only its weights tell them."""
     card = read_cards().get(settings.model)
     if card is None or not card.weights.is_file():
-        return _known(open_model(settings))
+        return _known(open_model(settings, announce))
     labels = card.labels
     if settings.labels is not None:
         labels = read_labels(Path(settings.labels), len(labels))
@@ -182,11 +271,12 @@ def _plan(job: Job, known: _Known, settings: Settings, force: bool, no_clobber: 
         done = None if force else _left_alone(job, known, settings, no_clobber)
         if done is None:
             _check_folder(job, settings)
-        clips = plan_clips(probe(job.source), known.input, settings).clips
+        video = probe(job.source)
+        clips = plan_clips(video, known.input, settings).clips
     except Exception as error:
         return Planned(job, "fail", error=_failure(error))
     status: Literal["skip", "explain"] = "skip" if done else "explain"
-    return Planned(job, status, len(clips), tuple(wanted_files(settings.output)))
+    return Planned(job, status, len(clips), tuple(wanted_files(settings.output)), video=video)
 
 
 def _left_alone(
@@ -214,7 +304,10 @@ def _explain(
 ) -> Outcome:
     def progress(stage: str, done: int, total: int) -> None:
         try:
-            on_event(Progress(job, stage, done, total))
+            if stage == PLANNING:
+                on_event(Opened(job, _workload(total, model, settings)))
+            else:
+                on_event(Progress(job, stage, done, total))
         except Exception as error:
             raise _Told(error) from None
 

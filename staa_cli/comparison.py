@@ -13,7 +13,7 @@ import numpy as np
 
 from staa_cli import __version__, facts
 from staa_cli.attribution import check, most_probable
-from staa_cli.config import Settings
+from staa_cli.config import Depth, Settings
 from staa_cli.errors import UsageError
 from staa_cli.files import COMPARED, COMPARISON, atomic_path
 from staa_cli.methods import choose_method
@@ -57,7 +57,7 @@ def compare_video(
     methods: Sequence[str] = (),
     classes: Sequence[str] = (),
     settings: Settings | None = None,
-    checked: bool = True,
+    depth: Depth | None = "quick",
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> Comparison:
     """A video in, its explanations by several methods, or for several classes, out.
@@ -68,8 +68,8 @@ def compare_video(
         methods: names of at least one method; they explain the same class.
         classes: names or indices of at least two classes, in place of methods.
         settings: everything else; the method is that of `classes`.
-        checked: whether faithfulness is measured, which asks about some 100 altered copies for
-            each method, baseline, and one of at most four clips.
+        depth: how faithfulness is measured, None for not at all: for each method, baseline, and
+            one of at most four clips, a full check asks about 102 altered copies, a quick one 22.
         on_progress: called with (stage, done, total).
 
     Raises:
@@ -77,7 +77,8 @@ def compare_video(
         VideoError: the file does not open or decode.
     """
     settings = settings or Settings()
-    settings = replace(settings, output=replace(settings.output, check=False))  # all are, together
+    unchecked = replace(settings.output, check=False, quick_check=False)  # all are, together
+    settings = replace(settings, output=unchecked)
     options = method_options(settings.method)
     chosen = [choose_method(name, model.module, model.layout, options).name for name in methods]
     names = tuple(dict.fromkeys(classes or chosen))
@@ -90,7 +91,6 @@ def compare_video(
         explain_one(path, model, each, _named(name, on_progress), probable)
         for name, each in zip(names, wanted, strict=True)
     ]
-    groups = ([[each] for each in found] if classes else [found]) if checked else []
     faithfulness = [
         check(
             reader,
@@ -98,8 +98,10 @@ def compare_video(
             group[0].clip_predictions,
             [each.attributions for each in group],
             options,
+            depth,
         )
-        for group in groups
+        for group in ([[each] for each in found] if classes else [found])
+        if depth is not None
     ]
     seconds = tuple(each.run["seconds"].get("forward", 0.0) for each in found)
     return Comparison(names, tuple(found), tuple(faithfulness), agreement(found), seconds)
@@ -199,6 +201,8 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "options": {name: value for name, value in asked["method"].items() if name != "name"},
         "fill": checked.fill if checked else None,
         "clips": list(checked.clips) if checked else [],
+        "steps": checked.steps if checked else None,
+        "quick": checked.quick if checked else None,
         "rows": rows(comparison),
         "agreement": {
             one: {

@@ -128,6 +128,10 @@ class RenderSettings:
     crf: int = setting(23, "quality of the H.264 encoder, 0 (best) to 51", at_least=0, at_most=51)
 
 
+Depth = Literal["quick", "full"]
+"""Of a check of faithfulness: a quick one asks a fifth of what a full one asks."""
+
+
 @dataclass(frozen=True)
 class OutputSettings:
     """What is written, and where."""
@@ -140,6 +144,12 @@ class OutputSettings:
     npz: bool = setting(False, "write the raw attributions")
     csv: bool = setting(False, "write a table with a row a frame")
     check: bool = setting(False, "measure deletion and insertion beside baselines, and plot them")
+    quick_check: bool = setting(False, "what --check measures in a fifth of the passes")
+
+    @property
+    def depth(self) -> Depth | None:
+        """How faithfulness is to be measured, None for not at all; of both, in full."""
+        return "full" if self.check else "quick" if self.quick_check else None
 
 
 @dataclass(frozen=True)
@@ -177,6 +187,8 @@ class Loaded:
     settings: Settings
     origins: dict[str, str]
     """``default``, ``configs/fast.yaml:12``, ``STAA_MODEL``, or ``--model``."""
+    config: str | None = None
+    """The preset or path that was asked for."""
 
 
 @functools.cache
@@ -204,8 +216,23 @@ def load_settings(
     for name, origin, value in _layers(config, flags, environ):
         values[name], origins[name] = value, origin
     settings = _build(Settings, values, "")
-    _check(settings, origins)
-    return Loaded(settings, origins)
+    for error in _contradictions(settings, origins):
+        raise error
+    return Loaded(settings, origins, config)
+
+
+def config_errors(config: str) -> list[UsageError]:
+    """All that is wrong with a preset or a configuration file, each with its place."""
+    from staa_cli.config_files import read_config
+
+    values: dict[str, Any] = {name: key.default for name, key in keys().items()}
+    origins = dict.fromkeys(values, "default")
+    found: list[UsageError] = []
+    for name, origin, value in read_config(config, keys(), found.append):
+        values[name], origins[name] = value, origin
+    if not found:  # what cannot be read would seem to contradict what can
+        found += _contradictions(_build(Settings, values, ""), origins)
+    return found
 
 
 def _layers(
@@ -261,27 +288,28 @@ def _build(section: Any, values: Mapping[str, Any], prefix: str) -> Any:
     )
 
 
-def _check(settings: Settings, origins: Mapping[str, str]) -> None:
+def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[UsageError]:
+    """What each value may be by itself, but not together, or not from where it comes."""
     if is_factory(settings.model) and not origins["model"].startswith("--"):
-        raise ConfigError(
+        yield ConfigError(
             f"{origins['model']}: {settings.model} would run code, which only --model may ask for",
             "name it on the command line, or install a package that has it as an entry point",
         )
     sampling, post = settings.sampling, settings.post
     if sampling.start is not None and sampling.end is not None and sampling.start >= sampling.end:
-        raise UsageError(
+        yield UsageError(
             f"{origins['sampling.start']}: the start ({sampling.start:g} s) is not before "
             f"the end ({sampling.end:g} s, from {origins['sampling.end']})",
             "give a start that is smaller than the end, both in seconds",
         )
     if sampling.strategy == "range" and sampling.start is None and sampling.end is None:
-        raise UsageError(
+        yield UsageError(
             f"{origins['sampling.strategy']}: sampling a range needs a start, an end, or both",
             "add --start SECONDS or --end SECONDS",
         )
     value = post.threshold_value
     if post.threshold == "percentile" and value is not None and not 0 <= value <= 100:
-        raise UsageError(
+        yield UsageError(
             f"{origins['post.threshold_value']}: a percentile lies between 0 and 100, not {value}",
             "add --threshold-value 90",
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,40 +14,53 @@ import yaml
 
 from staa_cli.config_values import Key, convert
 from staa_cli.errors import ConfigError
+from staa_cli.presets import presets
 from staa_cli.registry import did_you_mean
 
 _SUFFIXES = (".yaml", ".yml")
 
 
-def presets() -> dict[str, Path]:
-    """The presets that come with staa: name to file."""
-    package = Path(__file__).resolve().parent
-    shipped = package / "configs"
-    folder = shipped if shipped.is_dir() else package.parent / "configs"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+OnError = Callable[[ConfigError], None]
 
 
-def read_config(config: str, known: Mapping[str, Key]) -> Iterator[tuple[str, str, Any]]:
+def read_config(
+    config: str, known: Mapping[str, Key], on_error: OnError | None = None
+) -> Iterator[tuple[str, str, Any]]:
     """A preset's name or a path in, (dotted key, origin, value) out; extended files come first.
 
     Args:
         config: a bare name is a preset's; a path has a slash or ends in .yaml.
         known: every setting by its dotted key.
+        on_error: told what is wrong, one thing after the other; what is wrong is left out. Where
+            None, the first is raised.
 
     Raises:
         ConfigError: a file is missing, is no YAML, extends itself, or says something impossible.
     """
+    tell = _raise if on_error is None else on_error
     chain: list[_File] = []
-    source: _Source | None = _find(config, Path(), f"--config {config}")
-    while source is not None:
-        file = _read(source)
-        chain.append(file)
-        source = _extended(file)
-        if source is not None and source.path in [file.path for file in chain]:
-            names = " -> ".join([*(file.shown for file in chain), source.shown])
-            raise ConfigError(f"{chain[-1].shown}: files extend each other in a circle: {names}")
+    following: list[_Source] = []
+    with _telling(tell):
+        following.append(_find(config, Path(), f"--config {config}"))
+    while following:
+        with _telling(tell):
+            chain.append(_read(following.pop(), tell))
+            following += _extended(chain)
     for file in reversed(chain):
-        yield from _entries(file, known)
+        yield from _entries(file, known, tell)
+
+
+def _raise(error: ConfigError) -> None:
+    raise error
+
+
+@contextmanager
+def _telling(tell: OnError) -> Iterator[None]:
+    """Hand on what is wrong in the block."""
+    try:
+        yield
+    except ConfigError as error:
+        tell(error)
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,7 @@ def _find(config: str, folder: Path, asked_by: str) -> _Source:
     raise ConfigError(f"{asked_by}: no such preset", hint)
 
 
-def _read(source: _Source) -> _File:
+def _read(source: _Source, tell: OnError) -> _File:
     try:
         loader = yaml.SafeLoader(source.path.read_bytes())
         root = loader.get_single_node()
@@ -93,7 +107,7 @@ def _read(source: _Source) -> _File:
         raise ConfigError(f"{source.shown}: {(error.strerror or str(error)).lower()}") from error
     except yaml.YAMLError as error:
         raise _broken(source.shown, error) from error
-    return _File(source.path, source.shown, loader, _pairs(source.shown, root))
+    return _File(source.path, source.shown, loader, _pairs(source.shown, root, tell))
 
 
 def _broken(shown: str, error: yaml.YAMLError) -> ConfigError:
@@ -103,7 +117,9 @@ def _broken(shown: str, error: yaml.YAMLError) -> ConfigError:
     return ConfigError(f"{place}: not valid YAML: {problem}")
 
 
-def _pairs(shown: str, node: yaml.Node | None) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+def _pairs(
+    shown: str, node: yaml.Node | None, tell: OnError
+) -> dict[str, tuple[yaml.Node, yaml.Node]]:
     """The keys of a mapping; an empty file or section has none."""
     if node is None or node.tag == "tag:yaml.org,2002:null":
         return {}
@@ -114,34 +130,49 @@ def _pairs(shown: str, node: yaml.Node | None) -> dict[str, tuple[yaml.Node, yam
     for key, value in node.value:
         if str(key.value) in pairs:
             line = key.start_mark.line + 1
-            raise ConfigError(f"{shown}:{line}: {key.value!r} is set twice in this section")
+            tell(ConfigError(f"{shown}:{line}: {key.value!r} is set twice in this section"))
         pairs[str(key.value)] = (key, value)
     return pairs
 
 
-def _extended(file: _File) -> _Source | None:
+def _extended(chain: list[_File]) -> list[_Source]:
+    """The file that the last one of a chain extends, if any."""
+    file = chain[-1]
     if "extends" not in file.nodes:
-        return None
+        return []
     key, node = file.nodes["extends"]
     name = file.value(node)
     if not isinstance(name, str):
         raise ConfigError(f"{file.at(key)}: extends takes one preset or path, not {name!r:.60}")
     folder = Path(file.shown).parent if file.path.parent != _preset_folder() else Path()
-    return _find(name, folder, f"{file.at(key)}: extends {name}")
+    source = _find(name, folder, f"{file.at(key)}: extends {name}")
+    if source.path in [file.path for file in chain]:
+        names = " -> ".join([*(file.shown for file in chain), source.shown])
+        raise ConfigError(f"{file.shown}: files extend each other in a circle: {names}")
+    return [source]
 
 
 def _preset_folder() -> Path | None:
     return next((path.resolve().parent for path in presets().values()), None)
 
 
-def _entries(file: _File, known: Mapping[str, Key]) -> Iterator[tuple[str, str, Any]]:
+def _entries(
+    file: _File, known: Mapping[str, Key], tell: OnError
+) -> Iterator[tuple[str, str, Any]]:
+    found: list[tuple[str, str, Any]] = []
     sections = {name.partition(".")[0] for name in known if "." in name}
     for name, (key_node, node) in file.nodes.items():
+        inner: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         if name in sections:
-            for part, (part_key, part_node) in _pairs(file.shown, node).items():
-                yield _entry(file, f"{name}.{part}", part_key, part_node, known)
+            with _telling(tell):
+                pairs = _pairs(file.shown, node, tell)
+                inner = {f"{name}.{part}": pair for part, pair in pairs.items()}
         elif name != "extends":
-            yield _entry(file, name, key_node, node, known)
+            inner = {name: (key_node, node)}
+        for each, (each_key, each_node) in inner.items():
+            with _telling(tell):
+                found.append(_entry(file, each, each_key, each_node, known))
+    yield from found
 
 
 def _entry(

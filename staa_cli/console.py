@@ -5,13 +5,15 @@ No other room knows that there is a terminal; what happens is handed to this one
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
 import textwrap
 import traceback
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from staa_cli.errors import StaaError, UnexpectedError
@@ -112,11 +114,33 @@ class Console:
         if self.verbosity >= 1:
             self.write(shown(text))
 
+    def fact(self, text: str) -> None:
+        """What -vv shows."""
+        if self.verbosity >= 2:
+            self.write(shown(text))
+
+    @contextmanager
+    def logs(self) -> Iterator[None]:
+        """Show what libraries log in the block, from information on; for -vv."""
+        if self.verbosity < 2:
+            yield
+            return
+        root, handler = logging.getLogger(), _Logs(self)
+        level = root.level
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            root.removeHandler(handler)
+            root.setLevel(level)
+
     def progress(self, total: int) -> Progress:
-        """A progress bar over `total` videos on a terminal; elsewhere one that draws nothing."""
+        """A progress bar over `total` videos on a terminal; elsewhere a line now and then."""
         from staa_cli.progress import Progress
 
-        self._bar = Progress(total, self.stream, self.coloured, self._live and self.stream.isatty())
+        drawn = self._live and self.stream.isatty()
+        self._bar = Progress(total, self.stream, self.coloured, drawn, self.message)
         return self._bar
 
     def write(self, text: str, stream: TextIO | None = None) -> None:
@@ -131,6 +155,19 @@ class Console:
     def _line(self, label: str, text: str, style: str) -> None:
         head = f"\x1b[{style}m{label}:\x1b[0m" if self.coloured else f"{label}:"
         self.write(f"{head} {shown(text)}")
+
+
+class _Logs(logging.Handler):
+    """Takes what libraries log to a console."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One record as lines."""
+        for line in record.getMessage().splitlines():
+            self._console.fact(f"{record.name}: {line}")
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:

@@ -21,17 +21,29 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process returns; public, so that scripts can name the values."""
+    """What the process returns; public, so that scripts can name the values.
 
-    OK = 0
-    GATE_FAILED = 1
-    USAGE = 2
-    INPUT_FAILED = 3
-    NOTHING_MATCHED = 4
-    UNAVAILABLE = 5
-    INTERNAL = 70
-    INTERRUPTED = 130
-    BROKEN_PIPE = 141
+    Each has its meaning, one line for the help.
+    """
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> ExitCode:
+        """A number that knows what it stands for."""
+        code = int.__new__(cls, value)
+        code._value_ = value
+        code.meaning = meaning
+        return code
+
+    OK = 0, "all is done"
+    GATE_FAILED = 1, "a limit that was asked for is not kept; nothing else ends so"
+    USAGE = 2, "an option, a name, or a configuration file that cannot be"
+    INPUT_FAILED = 3, "an input failed, or its results could not be written; the others are done"
+    NOTHING_MATCHED = 4, "there was no input"
+    UNAVAILABLE = 5, "a model, a device, a codec, or the memory that it takes is not there"
+    INTERNAL = 70, "a bug in staa"
+    INTERRUPTED = 130, "stopped by Ctrl-C"
+    BROKEN_PIPE = 141, "nobody read on"
 
 
 class StaaError(Exception):

@@ -21,7 +21,6 @@ from staa_cli.config import MethodSettings, Settings
 from staa_cli.memory import peak_memory_bytes
 from staa_cli.methods import Method
 from staa_cli.models.loading import LoadedModel
-from staa_cli.render.text import figure, percent
 from staa_cli.sampling import Plan
 from staa_cli.schema import (
     Faithfulness,
@@ -36,6 +35,7 @@ from staa_cli.schema import (
     Warning,
 )
 from staa_cli.video import DecodeReport
+from staa_cli.words import figure, percent
 
 LOW_CONFIDENCE = {"softmax": 0.3, "sigmoid": 0.5}
 """Probability below which the model hardly says the class: where each class is by itself, the side
@@ -122,7 +122,7 @@ def warnings(
         text = f"the picture ({short} px) is smaller than the model's input and was {done}"
         found.append(Warning("upsampled-input", text))
     if prediction.score < LOW_CONFIDENCE.get(prediction.output, -np.inf):
-        text = f"{prediction.label} has a probability of {prediction.score:.0%} only"
+        text = f"{prediction.label} has a probability of {percent(prediction.score)} only"
         found.append(Warning("low-confidence", text))
     if temporal.flat:
         text = "the temporal score cannot be told from a uniform one: it ranks no moment"
@@ -222,6 +222,7 @@ def check_warnings(found: Faithfulness | None, output: Output) -> tuple[Warning,
     text = (
         f"removing what {own.method} points to changes the answer no more than removing what a "
         f"baseline points to: faithfulness {figure(own.faithfulness, output)}, {beside}"
+        + (" (a quick check; --check asks five times as much)" if found.quick else "")
     )
     return (Warning("not-faithful", text),)
 

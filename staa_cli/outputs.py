@@ -31,12 +31,16 @@ OnProgress = Callable[[str, int, int], None]
 def wanted_files(output: OutputSettings) -> list[str]:
     """Names of the files that the settings ask for, the report last."""
     names = [ANNOTATED] if output.annotated else []
-    names += [
-        WRITERS[kind].file for kind in ("csv", "npz", "plot", "check") if getattr(output, kind)
-    ]
+    names += [WRITERS[kind].file for kind in _written(output)]
     names += [STORYBOARD] if output.storyboard else []
     names += [GIF] if output.gif else []
     return [*names, REPORT]
+
+
+def _written(output: OutputSettings) -> list[str]:
+    """Kinds of files that are made of an explanation alone."""
+    kinds = [kind for kind in ("csv", "npz", "plot") if getattr(output, kind)]
+    return kinds if output.depth is None else [*kinds, "check"]
 
 
 def finished_report(
@@ -76,9 +80,8 @@ def save(
             explanation, folder / ANNOTATED, settings.render, reproducible, on_progress
         )
         explanation = _after_decoding(explanation, report)
-    for kind in ("csv", "npz", "plot", "check"):
-        if getattr(settings.output, kind):
-            WRITERS[kind].write(explanation, folder / WRITERS[kind].file)
+    for kind in _written(settings.output):
+        WRITERS[kind].write(explanation, folder / WRITERS[kind].file)
     _stills(explanation, folder, settings)
     write_json(explanation, folder / REPORT, reproducible=reproducible)
     (folder / _MARK).unlink(missing_ok=True)

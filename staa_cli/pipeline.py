@@ -45,6 +45,9 @@ from staa_cli.timeline import (
 )
 from staa_cli.video import probe
 
+PLANNING = "planning"
+"""The stage that is told first, once, as soon as it is known how many clips there are."""
+
 Reason = Literal["top-1", "named", "index"]
 
 
@@ -125,7 +128,8 @@ def explain_video(
         target: class to explain, over the settings' own.
         method: method to use, over the settings' own.
         settings: everything else; the defaults where None.
-        on_progress: called with (stage, done, total).
+        on_progress: called with (stage, done, total); first of all with the number of clips, as the
+            stage `planning`.
 
     Raises:
         VideoError: the file does not open or decode.
@@ -191,6 +195,7 @@ def open_clips(
         on_progress=on_progress,
         watch=watch,
     )
+    on_progress(PLANNING, len(plan.clips), len(plan.clips))
     return info, plan, reader
 
 
@@ -223,9 +228,9 @@ def explain_one(
         spatial = spatial_facts(found.attributions, settings.post.flat_space_below)
         maps = stitch_maps(pieces, model.view_box(info.height, info.width))
     faithfulness = None
-    if settings.output.check:
+    if (depth := settings.output.depth) is not None:
         with watch("check"):
-            faithfulness = check(reader, model, each, [found.attributions], options)
+            faithfulness = check(reader, model, each, [found.attributions], options, depth)
     prediction = Prediction(found.pooled, *told)
     info = facts.with_decoding(info, reader.report)
     return VideoExplanation(

@@ -1,9 +1,13 @@
-"""The progress bar: the video at work and all of them, each with its rate and the time left."""
+"""Progress: a bar with rates and the time left on a terminal, and a line a minute elsewhere."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
+
+from staa_cli.words import about
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -18,11 +22,22 @@ class Progress:
         total: number of videos.
         stream: where to draw.
         coloured: whether colours are wanted.
-        drawn: False makes every method do nothing.
+        drawn: False draws no bar, and says in lines what a bar would show.
+        say: takes a line.
+        clock: tells seconds.
     """
 
-    def __init__(self, total: int, stream: TextIO, coloured: bool, drawn: bool) -> None:
+    def __init__(
+        self,
+        total: int,
+        stream: TextIO,
+        coloured: bool,
+        drawn: bool,
+        say: Callable[[str], None] = lambda line: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._bars = _bars(stream, coloured) if drawn else None
+        self._pace = _Pace(say, clock, in_lines=not drawn)
         self._shown = ""
         if self._bars is not None:
             self._all = self._bars.add_task("all videos", total=total, visible=total > 1)
@@ -50,6 +65,7 @@ class Progress:
 
     def stage(self, name: str, stage: str, done: int, total: int) -> None:
         """How far a stage of the video at work is; a total of 0 means that nobody knows."""
+        self._pace.stage(name, stage, done, total)
         if self._bars is None:
             return
         text = f"{_short(name)}  {stage}"
@@ -57,6 +73,10 @@ class Progress:
             self._shown = text
             self._bars.reset(self._one, description=text)
         self._bars.update(self._one, completed=done, total=total or None)
+
+    def plan(self, line: str, passes: int) -> None:
+        """What a video will cost in so many passes: said if they take more than a moment."""
+        self._pace.plan(line, passes)
 
     def finished(self) -> None:
         """One more video is done."""
@@ -72,6 +92,57 @@ class Progress:
             drawn_on, console.file = console.file, stream
             console.print(Text.from_ansi(line), soft_wrap=True)
             console.file = drawn_on
+
+
+_MANY = 100
+"""Passes that take more than a moment on most machines."""
+_LONG_S, _KNOWN_S, _EVERY_S = 10.0, 2.0, 60.0
+"""A stage that takes so long is told of, as soon as it has gone on so long, and then so often."""
+
+
+class _Pace:
+    """Says how long a stage will take, as soon as its first steps have shown it.
+
+    Args:
+        say: takes a line.
+        clock: tells seconds.
+        in_lines: whether to say how far a stage is, and again every minute: where no bar shows it.
+    """
+
+    def __init__(
+        self, say: Callable[[str], None], clock: Callable[[], float], in_lines: bool
+    ) -> None:
+        self._say, self._clock, self._in_lines = say, clock, in_lines
+        self._held = ""
+        self._at = ("", "")
+        self._began, self._first, self._told = 0.0, 0, -_EVERY_S
+
+    def plan(self, line: str, passes: int) -> None:
+        """Say what there is to do if that is much, or else once it has turned out to take long."""
+        self._held = line
+        if passes >= _MANY:
+            self._say_held()
+
+    def stage(self, name: str, stage: str, done: int, total: int) -> None:
+        """So far is a stage of what has that name."""
+        now = self._clock()
+        if (name, stage) != self._at:
+            self._at, self._began, self._first, self._told = (name, stage), now, done, -_EVERY_S
+        spent, steps = now - self._began, done - self._first
+        if steps <= 0 or spent < _KNOWN_S:
+            return
+        left = spent / steps * (total - done)
+        if spent + left < _LONG_S:
+            return
+        self._say_held()
+        if self._in_lines and now - self._told >= _EVERY_S and done < total:
+            self._told = now
+            self._say(f"{name}: {stage} {done:,} of {total:,}, {about(left)} left")
+
+    def _say_held(self) -> None:
+        if self._held:
+            self._say(self._held)
+        self._held = ""
 
 
 def _short(name: str) -> str:

@@ -13,10 +13,30 @@ from staa_cli.errors import UsageError
 T = TypeVar("T")
 
 
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """The known names that are most like a name, at most three that are about equally so.
+
+    Those that are clearly less like it than the best one would only hide that.
+    """
+    likeness = {each: _likeness(name.casefold(), each.casefold()) for each in known}
+    best = max(likeness.values(), default=0.0)
+    near = [each for each, ratio in likeness.items() if ratio >= max(_ALIKE, best - _EQUALLY)]
+    return sorted(near, key=lambda each: -likeness[each])[:3]
+
+
+_ALIKE, _EQUALLY, _BEGUN = 0.55, 0.1, 0.9
+
+
+def _likeness(name: str, known: str) -> float:
+    """0 to 1; a name that was begun and not ended is very like it."""
+    begun = _BEGUN if name and known.startswith(name) else 0.0
+    return max(begun, difflib.SequenceMatcher(None, known, name).ratio())
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint naming the nearest known names, or None when nothing is near."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(repr(n) for n in near)}?" if near else None
+    near = nearest(name, known)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else None
 
 
 class Registry(Generic[T]):

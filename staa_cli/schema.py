@@ -390,6 +390,13 @@ class Faithfulness:
     """Positions of the clips that were asked about: those that speak most for the class."""
     rows: tuple[FaithfulnessRow, ...]
     """The explanation's own method first, then the baselines."""
+    quick: bool = False
+    """In a fifth of the steps, and so of the passes: a first look."""
+
+    @property
+    def steps(self) -> int:
+        """In which a clip was taken away, and brought back."""
+        return len(self.rows[0].deletion) - 1
 
     @property
     def beaten_by(self) -> tuple[str, ...]:

@@ -19,7 +19,16 @@ from safetensors.torch import save_file
 from small_videos import asked, film
 
 from staa_cli import batch, outputs
-from staa_cli.batch import Event, Finished, Outcome, Progress, Started, explain_many, plan_many
+from staa_cli.batch import (
+    Event,
+    Finished,
+    Opened,
+    Outcome,
+    Progress,
+    Started,
+    explain_many,
+    plan_many,
+)
 from staa_cli.config import MethodSettings, SamplingSettings, Settings
 from staa_cli.errors import (
     InputError,
@@ -66,7 +75,12 @@ def test_one_bad_file_among_three(tmp_path: Path) -> None:
         assert outcome.outputs == (outcome.job.folder / "report.json",)
         assert outcome.seconds > 0
     kinds = [type(event) for event in events if not isinstance(event, Progress)]
-    assert kinds == [Started, Finished] * 3
+    assert kinds == [Started, Opened, Finished, Started, Finished, Started, Opened, Finished]
+    for event in events:
+        if isinstance(event, Opened):
+            report = next(o.report for o in outcomes if o.job == event.job)
+            assert report is not None
+            assert event.workload.clips == len(report["sampling"]["clips"])
     assert [e.outcome for e in events if isinstance(e, Finished)] == outcomes
     assert [(e.index, e.total) for e in events if isinstance(e, Started)] == [
         (0, 3),

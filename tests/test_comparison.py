@@ -58,6 +58,7 @@ def test_one_check_has_every_method_and_the_baselines(compared: Comparison) -> N
     assert [row["name"] for row in facts["rows"]] == names
     for row, told in zip(checked.rows, facts["rows"], strict=True):
         assert told["faithfulness"] == pytest.approx(row.faithfulness, rel=1e-5)
+    assert (facts["quick"], facts["steps"]) == (True, 10)  # unless somebody asks for more
     assert facts["rows"][0]["forward_equivalents"] == len(compared.explanations[0].clips)
 
 
@@ -80,7 +81,7 @@ def test_the_class_is_found_once_and_at_nobodys_cost(
     methods: tuple[str, ...], video: Path, model: LoadedModel
 ) -> None:
     settings = asked(output={"check": True})
-    found = compare_video(video, model, methods=methods, settings=settings, checked=False)
+    found = compare_video(video, model, methods=methods, settings=settings, depth=None)
     rows = document(found)["rows"]
     assert [row["forward_equivalents"] for row in rows] == 2 * [len(found.explanations[0].clips)]
     assert [each.prediction.reason for each in found.explanations] == ["top-1", "top-1"]

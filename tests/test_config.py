@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from staa_cli.config import RenderSettings, Settings, keys, load_settings, value_of
-from staa_cli.config_files import default_yaml, presets
+from staa_cli.config_files import default_yaml
 from staa_cli.errors import ConfigError, UsageError
+from staa_cli.presets import presets
 from staa_cli.render.colour import COLORMAPS
 
 ROOT = Path(__file__).parent.parent

@@ -26,6 +26,7 @@ from staa_cli.metrics.datasets import Videos, open_dataset
 from staa_cli.metrics.quality import Benchmark, measure_quality
 from staa_cli.metrics.statistics import Interval, bootstrap
 from staa_cli.models.loading import LoadedModel
+from staa_cli.words import percent
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = (ROOT.parent / "shared" / "clips", ROOT / "sample_videos")
@@ -116,7 +117,7 @@ def _flatness(model: LoadedModel, paths: Sequence[Path], kind: str) -> Row:
     for name in ("staa-published", "staa"):
         curves = [explain_video(path, model, method=name).temporal for path in paths]
         spread = float(np.median([each.coefficient_of_variation for each in curves]))
-        told.append(f"{name} {spread:.1%}")
+        told.append(f"{name} {percent(spread, 1)}")
     what = f"variation of the curve, median of {len(paths)} {kind}; below 5 % is called flat"
     return "importance in time", what, ", ".join(told)
 
@@ -130,7 +131,8 @@ def _cost(model: LoadedModel, rounds: int) -> list[Row]:
         for name, row in costs.items()
     ]
     shares = [
-        f"{costs['staa']['wall_ratio'] / costs[name]['wall_ratio']:.2%} of {name}" for name in SLOW
+        f"{percent(costs['staa']['wall_ratio'] / costs[name]['wall_ratio'], 2)} of {name}"
+        for name in SLOW
     ]
     return [
         (

@@ -11,22 +11,23 @@ import typer
 
 from staa_cli.cli import benchmark, compare, config, doctor, explain, methods, models, schema
 from staa_cli.cli.command import State
-from staa_cli.cli.help import HelpGroup
+from staa_cli.cli.help import HelpGroup, what_there_is
+from staa_cli.config import keys
 from staa_cli.console import Colour, Console, wants_colour
 from staa_cli.errors import ExitCode, UsageError
 from staa_cli.failures import understood
 from staa_cli.paths import STDOUT_ERRORS
+from staa_cli.registry import nearest
 
 _EXAMPLES = """
 staa explain video.mp4
 staa explain clips/ -r --model ./my-checkpoint --class pouring
-staa explain --help
+staa explain -h
 """
 
 app = typer.Typer(
     name="staa",
     cls=HelpGroup,
-    add_completion=False,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -62,7 +63,7 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Arguments in, exit code out; the one place where errors become messages."""
     if "_STAA_COMPLETE" in os.environ:
-        app()
+        return _complete()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors=STDOUT_ERRORS)
     state = State(Console())
@@ -71,6 +72,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except typer.Exit as error:
         return error.exit_code
+    except SystemExit as error:  # of --install-completion and --show-completion
+        return ExitCode.USAGE if error.code else ExitCode.OK
     except KeyboardInterrupt:
         state.console.message("interrupted")
         return ExitCode.INTERRUPTED
@@ -79,6 +82,17 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.BROKEN_PIPE
     except Exception as error:
         return _failed(error, state.console)
+    return ExitCode.OK
+
+
+def _complete() -> int:
+    """Answer a shell that completes a line: whatever goes wrong must not end up on that line."""
+    try:
+        app(prog_name="staa")
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else ExitCode.OK
+    except Exception:
+        return ExitCode.INTERNAL
     return ExitCode.OK
 
 
@@ -97,12 +111,30 @@ _Misuse: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def _usage_error(error: Any) -> UsageError:
-    ctx = getattr(error, "ctx", None)
-    near = getattr(error, "possibilities", None)
-    text = (error.message if near else error.format_message()).rstrip(".")
-    page = f"`{ctx.command_path if ctx is not None else 'staa'} --help` shows what there is"
-    hint = f"did you mean {' or '.join(near)}?" if near else page
-    return UsageError(text[:1].lower() + text[1:], hint)
+    ctx, option = getattr(error, "ctx", None), getattr(error, "option_name", None)
+    if ctx is not None and option is not None and hasattr(error, "possibilities"):
+        near = nearest(option.lstrip("-"), names := _names(ctx))
+        flags = dict.fromkeys(names[name] for name in near)
+        hint = f"did you mean {' or '.join(flags)}?" if flags else what_there_is(ctx)
+        return UsageError(f"no such option: {option}", hint)
+    text = error.format_message().rstrip(".")
+    return UsageError(text[:1].lower() + text[1:], what_there_is(ctx))
+
+
+def _names(ctx: typer.Context) -> dict[str, str]:
+    """What an option may be called: its own name, or that of its setting."""
+    flags = {
+        flag.lstrip("-"): flag
+        for param in ctx.command.get_params(ctx)
+        for flag in param.opts
+        if flag.startswith("--")
+    }
+    settings = {
+        key.name.rpartition(".")[2].replace("_", "-"): key.flag
+        for key in keys().values()
+        if key.flag in flags.values()
+    }
+    return settings | flags
 
 
 def _colour_flag(arguments: Sequence[str]) -> Colour:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from staa_cli.cli.command import command, put, put_json
+from staa_cli.cli.completion import Offers, complete_methods, complete_metrics, one_of
 from staa_cli.cli.help import HelpGroup
 from staa_cli.config import Loaded
 from staa_cli.console import Console, shown, table, terminal_width
@@ -50,6 +51,12 @@ _SETTINGS = {
 _POST = " post.threshold post.threshold_value post.focus_sigma post.focus_gamma"
 _METHODS = "auto,staa,baselines"
 _COST = "auto,staa,grad-attention"
+_OFFERS: dict[str, Callable[..., Offers]] = {
+    "--methods": complete_methods,
+    "--metrics": complete_metrics,
+    "--dataset": one_of("events", "events-hard", "twins"),
+    "--split": one_of("test", "development"),
+}
 CLIPS = 256
 """Unless told otherwise, of clips of which there is no end."""
 _COLUMNS = 4
@@ -72,7 +79,13 @@ def _group() -> None:
 
 
 def _option(name: str, metavar: str | None, text: str) -> Any:
-    return typer.Option(name, metavar=metavar, help=text, rich_help_panel="Benchmark")
+    return typer.Option(
+        name,
+        metavar=metavar,
+        help=text,
+        rich_help_panel="Benchmark",
+        autocompletion=_OFFERS.get(name),
+    )
 
 
 def quality(
@@ -121,7 +134,7 @@ def quality(
             "Metric of the picture in --into. [faithfulness, pointing, or the first]",
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Annotated[bool, _option("--json", None, "Print JSON.")] = False,
     console: Console,
     loaded: Loaded,
 ) -> None:
@@ -246,7 +259,7 @@ def cost(
     into: Annotated[
         Path | None, _option("--into", "DIR", "Write the numbers and a table there, too.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Annotated[bool, _option("--json", None, "Print JSON.")] = False,
     console: Console,
     loaded: Loaded,
 ) -> None:

@@ -13,11 +13,21 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
+from staa_cli.cli.completion import (
+    Offers,
+    complete_classes,
+    complete_method,
+    complete_models,
+    complete_presets,
+    one_of,
+)
 from staa_cli.cli.help import HelpCommand, HelpGroup
-from staa_cli.config import keys, load_settings
+from staa_cli.config import Loaded, keys, load_settings, value_of
 from staa_cli.config_values import Key
 from staa_cli.console import Console
 from staa_cli.paths import textual
+from staa_cli.presets import presets
+from staa_cli.words import percent, raw
 
 SETTINGS = {
     "Model": "model arch labels target device precision compile threads batch_size",
@@ -28,7 +38,7 @@ SETTINGS = {
     "post.smooth_s",
     "Picture": "render.view render.opacity render.colormap render.scale render.strip",
     "Output": "output.dir output.annotated output.plot output.storyboard output.gif output.npz "
-    "output.csv output.check",
+    "output.csv output.check output.quick_check",
 }
 """The settings that have an option, by their group in the help; the others live in files."""
 
@@ -47,6 +57,12 @@ _METAVARS = {
     "output.dir": "DIR",
 }
 _SHORT = {"output.dir": "-o"}
+_OFFERS: dict[str, Callable[..., Offers]] = {
+    "model": complete_models,
+    "method.name": complete_method,
+    "target": complete_classes,
+    "device": one_of("auto", "cpu", "cuda", "mps"),
+}
 
 
 @dataclass
@@ -57,14 +73,29 @@ class State:
 
 
 _MESSAGES: dict[str, Any] = {
-    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")],
+    "quiet": Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Print nothing but errors, and what --json asks for."),
+    ],
     "verbose": Annotated[
         int,
-        typer.Option("--verbose", "-v", count=True, help="Say more; -vv everything, tracebacks."),
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Say more: where settings come from, clips, seconds; -vv also facts about video "
+            "and model, logs of libraries, tracebacks.",
+        ),
     ],
     "no_progress": Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")],
     "color": Annotated[
-        str, typer.Option("--color", metavar="WHEN", help="Colour: auto, always, never. [auto]")
+        str,
+        typer.Option(
+            "--color",
+            metavar="WHEN",
+            help="Colour: auto, always, never. [auto]",
+            autocompletion=one_of("auto", "always", "never"),
+        ),
     ],
 }
 _OFFLINE = Annotated[
@@ -75,8 +106,9 @@ _CONFIG = Annotated[
     typer.Option(
         "--config",
         metavar="PRESET|FILE",
-        help="Take settings from a preset or a YAML file.",
+        help=f"Take settings from a preset ({', '.join(presets())}) or a YAML file.",
         rich_help_panel="Run",
+        autocompletion=complete_presets,
     ),
 ]
 
@@ -110,7 +142,9 @@ def command(
             if names:
                 flags = _flags(given, names)
                 shared["loaded"] = load_settings(given.pop("config"), flags, os.environ)
-            function(**given, **shared)
+                _say_settings(shared["loaded"], extra)
+            with extra.logs():
+                function(**given, **shared)
 
         parameters = {"ctx": inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)}
         parameters |= _setting_parameters(names) | _own(function)
@@ -133,22 +167,21 @@ def command(
 
 
 def put(console: Console, line: str) -> None:
-    """One line of result on stdout, at once."""
-    console.write(line, sys.stdout)
+    """One line of result on stdout, at once, unless -q."""
+    if console.verbosity >= 0:
+        console.write(line, sys.stdout)
 
 
 def answer(row: Mapping[str, Any]) -> str:
-    """A class and its score in a report: `pouring 87%`, or `output score 1.55` of a raw value."""
+    """A class and its score in a report: `pouring 87 %`, or `output score 1.55` of a raw value."""
     if "probability" in row:
-        return f"{row['label']} {row['probability']:.0%}"
-    from staa_cli.render.text import raw
-
+        return f"{row['label']} {percent(row['probability'])}"
     return f"{row['label']} score {raw(row['value'])}"
 
 
 def put_json(console: Console, value: Any, *, indent: int | None = None) -> None:
-    """One JSON value on stdout: ASCII, valid Unicode, and never NaN."""
-    put(console, json.dumps(textual(value), allow_nan=False, indent=indent))
+    """One JSON value on stdout, -q or not: ASCII, valid Unicode, and never NaN."""
+    console.write(json.dumps(textual(value), allow_nan=False, indent=indent), sys.stdout)
 
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -189,12 +222,13 @@ def _annotation(key: Key, panel: str) -> Any:
         return Annotated[
             bool | None, typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
         ]
+    offers = one_of(*key.choices) if key.choices else None
     option = typer.Option(
         *names,
         help=help_text,
         metavar=_metavar(key),
         rich_help_panel=panel,
-        autocompletion=(lambda: list(key.choices)) if key.choices else None,
+        autocompletion=_OFFERS.get(key.name, offers),
     )
     return Annotated[str | None, option]
 
@@ -218,6 +252,12 @@ def _flags(given: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
             value = not value
         flags |= {other.name: value for other in keys().values() if other.flag == key.flag}
     return flags
+
+
+def _say_settings(loaded: Loaded, console: Console) -> None:
+    for name, origin in loaded.origins.items():
+        if origin != "default":
+            console.detail(f"{name} = {value_of(loaded.settings, name)}, by {origin}")
 
 
 def _console(given: dict[str, Any]) -> Console:

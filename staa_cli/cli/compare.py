@@ -11,16 +11,19 @@ from typing import Annotated, Any
 import typer
 
 from staa_cli.cli.command import SETTINGS, answer, command, put, put_json
-from staa_cli.config import Loaded, Settings
+from staa_cli.cli.completion import complete_classes, complete_methods
+from staa_cli.cli.costs import in_words, long_video_hint
+from staa_cli.config import Depth, Loaded, Settings
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import UsageError, VideoError
 from staa_cli.inputs import Job, find_jobs
+from staa_cli.words import figure
 
 _EXAMPLES = """
 staa compare video.mp4
 staa compare video.mp4 --methods auto,rollout,grad-attention,integrated-gradients
 staa compare video.mp4 --model ./my-checkpoint --class pouring --class stirring
-staa compare video.mp4 --methods staa,staa-class --no-annotated --json
+staa compare video.mp4 --methods staa,staa-class --no-annotated --full-check --json
 """
 _BESIDE = "staa,grad-attention"
 _PANEL = "Comparison"
@@ -45,6 +48,7 @@ def compare(
             "--methods",
             metavar="A,B",
             help=f"Methods to compare, or all. [that of --method,{_BESIDE}]",
+            autocompletion=complete_methods,
             rich_help_panel=_PANEL,
         ),
     ] = None,
@@ -54,6 +58,7 @@ def compare(
             "--class",
             metavar="CLASS",
             help="Class that all methods explain; of several, each by one --method.",
+            autocompletion=complete_classes,
             rich_help_panel=_PANEL,
         ),
     ] = None,
@@ -68,6 +73,14 @@ def compare(
             autocompletion=lambda: list(_SCALES),
         ),
     ] = None,
+    full_check: Annotated[
+        bool,
+        typer.Option(
+            "--full-check",
+            help="Measure faithfulness in all its steps, not in a fifth of them.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False,
     no_check: Annotated[
         bool,
         typer.Option(
@@ -76,16 +89,22 @@ def compare(
             rich_help_panel=_PANEL,
         ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON.", rich_help_panel="Output")
+    ] = False,
     console: Console,
     loaded: Loaded,
 ) -> None:
     """Put methods, or classes, side by side: panels in one video, and what each is worth."""
+    if full_check and no_check:
+        raise UsageError("--full-check and --no-check contradict each other", "give one of them")
+    depth: Depth | None = None if no_check else "full" if full_check else "quick"
     settings = loaded.settings
     job = _only_job(video, settings.output.dir)
     from staa_cli import comparison
     from staa_cli.methods import named
-    from staa_cli.pipeline import method_options, open_model
+    from staa_cli.pipeline import PLANNING, method_options, open_model
+    from staa_cli.workload import workload
 
     _check_asked(methods, classes, loaded)
     settings, shared = _scaled(settings, scale)
@@ -98,9 +117,17 @@ def compare(
         methods or f"{settings.method.name},{_BESIDE}", model.module, model.layout, options
     )
     with console.progress(1) as progress:
+        name = shown(job.source.name)
 
         def tell(stage: str, done: int, total: int) -> None:
-            progress.stage(shown(job.source.name), stage, done, total)
+            if stage == PLANNING:
+                compared = [settings.method.name] if classes else names
+                work = workload(total, model, settings, compared, depth, len(classes or "1"))
+                progress.plan(f"{name}: {in_words(work)}", work.passes + work.checks)
+                if hint := long_video_hint(work, loaded):
+                    console.message(f"{name}: {hint}")
+            elif not stage.endswith(PLANNING):
+                progress.stage(name, stage, done, total)
 
         try:
             found = comparison.compare_video(
@@ -109,7 +136,7 @@ def compare(
                 methods=() if classes else names,
                 classes=classes or (),
                 settings=settings,
-                checked=not no_check,
+                depth=depth,
                 on_progress=tell,
             )
         except VideoError as error:
@@ -156,8 +183,6 @@ def _only_job(video: str, output_dir: str) -> Job:
 
 
 def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
-    from staa_cli.render.text import figure
-
     width = terminal_width(sys.stdout)
     areas = _AREAS if facts["fill"] is not None else ()  # not measured
     head = ("NAME", "CLASS", "PEAK", *map(str.upper, areas), "FORWARDS", "SECONDS")
@@ -184,6 +209,8 @@ def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
     if facts["fill"] is not None:
         count = len(facts["clips"])
         first += f"\n\nfaithfulness on {count} clip{'s'[: count != 1]}, removed by {facts['fill']}"
+        if facts["quick"]:
+            first += ", a quick check: a fifth of the passes of --full-check"
     if len(names) < 2:
         return first
     return first + "\n\n" + table(("AGREEMENT", *names), agreement, width)

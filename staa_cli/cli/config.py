@@ -10,14 +10,20 @@ from typing import Annotated
 import typer
 
 from staa_cli.cli.command import command, put, put_json
+from staa_cli.cli.completion import complete_presets
 from staa_cli.cli.help import HelpGroup
-from staa_cli.config import Loaded, keys, load_settings, value_of
+from staa_cli.config import Loaded, config_errors, keys, load_settings, value_of
 from staa_cli.console import Console, table, terminal_width
-from staa_cli.errors import OutputError, UsageError
+from staa_cli.errors import ExitCode, OutputError, UsageError
 
 _Config = Annotated[
     str | None,
-    typer.Option("--config", metavar="PRESET|FILE", help="A preset, or a YAML file."),
+    typer.Option(
+        "--config",
+        metavar="PRESET|FILE",
+        help="A preset, or a YAML file.",
+        autocompletion=complete_presets,
+    ),
 ]
 
 
@@ -51,14 +57,24 @@ def show(
 
 
 def validate(
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Files, or presets.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE", help="Files, or presets.", autocompletion=complete_presets),
+    ],
     *,
     console: Console,
 ) -> None:
-    """Check configuration files: keys, values, and what they extend, with line numbers."""
+    """Check configuration files: every error in them, with its line, and what they extend."""
+    bad = False
     for file in files:
-        load_settings(file, {}, {})
-        console.message(f"{file}: ok")
+        errors = config_errors(file)
+        bad = bad or bool(errors)
+        for error in errors:
+            console.error(error)
+        if not errors:
+            console.message(f"{file}: ok")
+    if bad:
+        raise typer.Exit(ExitCode.USAGE)
 
 
 def init(

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from staa_cli.cli.command import SETTINGS, answer, command, put, put_json
+from staa_cli.cli.costs import in_words, long_video_hint
+from staa_cli.cli.details import facts_in_words, work_in_words
 from staa_cli.config import Loaded
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import ExitCode, StaaError, UsageError
 from staa_cli.inputs import find_jobs, read_list
 from staa_cli.paths import path_fields
+from staa_cli.words import about, percent
 
 if TYPE_CHECKING:
-    from staa_cli.batch import Event, Outcome, Planned
+    from staa_cli.batch import Event, Outcome, Planned, Rates
     from staa_cli.progress import Progress
 
 _EXAMPLES = """
@@ -87,17 +90,23 @@ def explain(
     listed = read_list(from_file) if from_file is not None else []
     output_dir = Path(loaded.settings.output.dir)
     jobs = find_jobs(inputs or [], output_dir, recursive=recursive, listed=listed)
-    _say_settings(loaded, console)
     from staa_cli import batch
 
     if dry_run:
-        plans = batch.plan_many(jobs, loaded.settings, force=force, no_clobber=no_clobber)
-        _show_plan(plans, json, console)
+        plans = batch.plan_many(
+            jobs,
+            loaded.settings,
+            force=force,
+            no_clobber=no_clobber,
+            announce=console.message,
+        )
+        plans, rates = batch.time_plans(plans, loaded.settings, console.message)
+        _show_plan(plans, rates, loaded, json, console)
         if any(plan.error for plan in plans):
             raise typer.Exit(ExitCode.INPUT_FAILED)
         return
     with console.progress(len(jobs)) as progress:
-        reporter = _Reporter(console, progress, len(jobs), json)
+        reporter = _Reporter(console, progress, loaded, len(jobs), json)
         try:
             outcomes = batch.explain_many(
                 jobs,
@@ -115,27 +124,28 @@ def explain(
     _conclude(outcomes, len(jobs), console)
 
 
-def _say_settings(loaded: Loaded, console: Console) -> None:
-    for name, origin in loaded.origins.items():
-        if origin != "default":
-            console.detail(f"{name} set by {origin}")
-
-
 class _Reporter:
     """Turns the events of a batch into progress, messages, and lines on stdout."""
 
-    def __init__(self, console: Console, progress: Progress, total: int, json: bool) -> None:
-        self._console, self._progress = console, progress
+    def __init__(
+        self, console: Console, progress: Progress, loaded: Loaded, total: int, json: bool
+    ) -> None:
+        self._console, self._progress, self._loaded = console, progress, loaded
         self._total, self._json = total, json
         self._finished = 0
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
-        from staa_cli.batch import Finished, Progress, Started
+        from staa_cli.batch import Finished, Opened, Progress, Started
 
         match event:
             case Started(job=job):
                 self._progress.stage(shown(job.source.name), "opening", 0, 0)
+            case Opened(job=job, workload=work):
+                name = shown(job.source.name)
+                self._progress.plan(f"{name}: {in_words(work)}", work.passes + work.checks)
+                if hint := long_video_hint(work, self._loaded):
+                    self._console.message(f"{name}: {hint}")
             case Progress(job=job, stage=stage, done=done, total=total):
                 self._progress.stage(shown(job.source.name), stage, done, total)
             case Finished(outcome=outcome):
@@ -155,6 +165,11 @@ class _Reporter:
             self._console.error(outcome.error, source)
         else:
             self._console.message(f"{source}: {_in_words(outcome)}")
+        if outcome.report is not None:
+            for line in work_in_words(outcome.report):
+                self._console.detail(f"  {line}")
+            for line in facts_in_words(outcome.report):
+                self._console.fact(f"  {line}")
         if self._json:
             put_json(self._console, _json(outcome))
             return
@@ -192,8 +207,6 @@ def _error_fields(error: StaaError | None) -> dict[str, Any]:
 def _in_words(outcome: Outcome) -> str:
     if outcome.report is None:
         return outcome.status
-    from staa_cli.render.text import percent
-
     report = outcome.report
     words = [answer(report["prediction"]["target"]), _highest(report["temporal"])]
     coverage, frames = report["coverage"], len(report["frames"]["index"])
@@ -232,10 +245,14 @@ def _conclude(outcomes: Sequence[Outcome], total: int, console: Console) -> None
 _STATUS_WORDS = {"done": "explained", "skipped": "skipped", "failed": "failed"}
 
 
-def _show_plan(plans: Sequence[Planned], json: bool, console: Console) -> None:
+def _show_plan(
+    plans: Sequence[Planned], rates: Rates | None, loaded: Loaded, json: bool, console: Console
+) -> None:
     for plan in plans:
         if plan.error is not None:
             console.trace(plan.error)
+            if console.verbosity < 0:  # there is no table to say it
+                console.error(plan.error, str(plan.job.source))
         if json:
             put_json(console, _plan_json(plan))
     if json:
@@ -243,13 +260,30 @@ def _show_plan(plans: Sequence[Planned], json: bool, console: Console) -> None:
     rows = [
         (
             plan.status,
-            "-" if plan.clips is None else str(plan.clips),
+            "-" if plan.clips is None else f"{plan.clips:,}",
+            "-" if plan.workload is None else f"{plan.workload.passes + plan.workload.checks:,}",
+            "-" if plan.seconds is None else about(plan.seconds),
             f"{plan.job.source} -> {plan.error.cause if plan.error else plan.job.folder}",
         )
         for plan in plans
     ]
     width = terminal_width(console.stream)
-    console.message_lines(table(("STATUS", "CLIPS", "INPUT -> FOLDER"), rows, width))
+    head = ("STATUS", "CLIPS", "PASSES", "TIME", "INPUT -> FOLDER")
+    console.message_lines(table(head, rows, width))
+    if rates is not None:
+        console.message(_all_in_words(plans, rates))
+    for plan in plans:
+        if plan.workload is not None and (hint := long_video_hint(plan.workload, loaded)):
+            console.message(f"{plan.job.source}: {hint}")
+
+
+def _all_in_words(plans: Sequence[Planned], rates: Rates) -> str:
+    """How long everything may take, and what that rests on."""
+    seconds = sum(plan.seconds or 0.0 for plan in plans)
+    text = f"{about(seconds)} in all, at {1 / rates.pass_s:.2g} passes/s"
+    if rates.pixel_s:
+        text += f" and {1e-6 / rates.pixel_s:.2g} megapixels drawn/s"
+    return f"{text}, as just measured on {rates.device}"
 
 
 def _plan_json(plan: Planned) -> dict[str, Any]:
@@ -257,4 +291,7 @@ def _plan_json(plan: Planned) -> dict[str, Any]:
     facts: dict[str, Any] = {"status": plan.status}
     if plan.clips is not None:
         facts |= {"clips": plan.clips, "files": list(plan.files)}
+    if plan.workload is not None:
+        facts |= {"passes": plan.workload.passes, "checks": plan.workload.checks}
+        facts["seconds"] = plan.seconds
     return row | facts | _error_fields(plan.error)

@@ -12,10 +12,12 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from staa_cli.config import Loaded, keys, load_settings, value_of
-from staa_cli.errors import StaaError
+from staa_cli.errors import ExitCode, StaaError, UsageError
+from staa_cli.presets import describe_presets
+from staa_cli.registry import did_you_mean
 
 PANELS = ("Arguments", "Inputs", "Model", "Sampling", "Attribution", "Picture", "Output", "Run")
-_MESSAGES = "Messages"
+_MESSAGES, _WHOLE = "Messages", "staa.whole_help"
 _WIDEST = 100
 _FIRST_COLUMN = 24
 
@@ -23,9 +25,14 @@ _FIRST_COLUMN = 24
 class HelpCommand(TyperCommand):
     """A command whose help page is ours."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Note whether the whole page is asked for, and go on as usual."""
+        ctx.meta[_WHOLE] = "--help" in args
+        return super().parse_args(ctx, args)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the page."""
-        formatter.write(page(self, ctx))
+        """Write the page: on -h what matters, on --help all."""
+        formatter.write(page(self, ctx, whole=ctx.meta[_WHOLE]))
 
 
 class HelpGroup(TyperGroup):
@@ -35,13 +42,38 @@ class HelpGroup(TyperGroup):
         """Write the page."""
         formatter.write(page(self, ctx))
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first argument names.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        name = args[0]
+        asked = not ctx.resilient_parsing  # by somebody, not by a shell that completes
+        if asked and name not in self.commands and not name.startswith("-"):
+            hint = did_you_mean(name, self.commands) or what_there_is(ctx)
+            raise UsageError(f"no such command: {name}", hint)
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, ctx: Any) -> list[str]:
         """The commands in the order in which they were registered."""
         return list(self.commands)
 
 
-def page(command: Any, ctx: typer.Context) -> str:
-    """A command in, its help page out, as wide as the terminal up to 100 columns."""
+def what_there_is(ctx: Any) -> str:
+    """A hint to the help page of a command, or to that of all."""
+    return f"`{ctx.command_path if ctx is not None else 'staa'} --help` shows what there is"
+
+
+def page(command: Any, ctx: typer.Context, *, whole: bool = True) -> str:
+    """A command's help page, as wide as the terminal up to 100 columns.
+
+    Args:
+        command: a command, or a group of them.
+        ctx: where it was called.
+        whole: whether all options of a command that has many are shown, and not only those that
+            matter most.
+    """
     width = max(40, min(shutil.get_terminal_size().columns, _WIDEST))
     usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
     parts = [
@@ -50,22 +82,56 @@ def page(command: Any, ctx: typer.Context) -> str:
     ]
     if command.epilog:
         parts.append(_section("Examples", textwrap.indent(command.epilog.strip("\n"), "  ")))
-    tables = dict(_panels(command, ctx))
+    params = command.get_params(ctx)
+    common = [param for param in params if _is_common(param)]
+    short, root = len(params) - len(common) > _FEW, ctx.parent is None
+    tables = dict(_panels(params if whole or not short else common, short))
     if isinstance(command, TyperGroup):
         rows = [(name, each.get_short_help_str(200)) for name, each in command.commands.items()]
         tables = {"Commands": rows} | tables
+    if whole and short:
+        tables["Presets of --config"] = list(describe_presets().items())
+    if whole and (short or root):
+        codes = [code for code in ExitCode if code is not ExitCode.GATE_FAILED]  # of no command yet
+        tables["Exit codes"] = [(str(int(code)), code.meaning) for code in codes]
     first = min(max(len(name) for rows in tables.values() for name, _ in rows), _FIRST_COLUMN)
     parts += [_section(title, _rows(rows, first + 2, width)) for title, rows in tables.items()]
+    if short and not whole:
+        more = f"All options, presets, and exit codes: {ctx.command_path} --help"
+        parts.append(_wrapped(more, width))
     return "\n\n".join(parts) + "\n"
 
 
-def _panels(command: Any, ctx: typer.Context) -> Iterable[tuple[str, list[tuple[str, str]]]]:
+_COMMON = frozenset(
+    (
+        *("recursive", "model", "target", "device", "method__name", "render__view"),
+        *("sampling__strategy", "sampling__start", "sampling__end"),
+        *("output__dir", "output__plot", "output__storyboard", "output__check"),
+        *("output__quick_check", "json", "config", "dry_run", "force", "quiet", "verbose", "help"),
+        *("methods", "classes", "full_check", "no_check"),
+        *("dataset", "metrics", "clips", "seed", "into"),
+    )
+)
+"""Options that matter to most people; of a command with many others -h shows these alone."""
+_FEW = 5
+"""Others that a page has room for."""
+
+
+def _is_common(param: Any) -> bool:
+    return param.param_type_name != "option" or param.name in _COMMON
+
+
+def _panels(params: Sequence[Any], short: bool) -> Iterable[tuple[str, list[tuple[str, str]]]]:
+    """Options in groups; `short` says that -h has a page of its own."""
     panels: dict[str, list[tuple[str, str]]] = {}
     settings = _in_force()
-    for param in command.get_params(ctx):
+    for param in params:
         if param.param_type_name == "option":
             panel = getattr(param, "rich_help_panel", None) or _MESSAGES
-            panels.setdefault(panel, []).append(_option(param, settings))
+            name, text = _option(param, settings)
+            if param.name == "help":
+                text = "Say what matters most; --help says all." if short else "Show this page."
+            panels.setdefault(panel, []).append((name, text))
         elif param.help:
             panels.setdefault("Arguments", []).append((_argument(param), param.help))
     if list(panels) == [_MESSAGES]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from staa_cli.cli.command import command, put, put_json
+from staa_cli.cli.completion import complete_models
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import ExitCode
 
@@ -50,14 +51,31 @@ def models(*, json: _Json = False, console: Console) -> None:
 
 
 def inspect(
-    path: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a file, or a hub name.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A folder, a file, or a hub name.",
+            autocompletion=complete_models,
+        ),
+    ],
     *,
     arch: Annotated[
         str | None,
-        typer.Option("--arch", metavar="NAME", help="Architecture, where it says none itself."),
+        typer.Option(
+            "--arch",
+            metavar="NAME",
+            help="Architecture, where it says none itself.",
+            rich_help_panel="Model",
+        ),
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
-    json: _Json = False,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Never use the network.", rich_help_panel="Model"),
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON.", rich_help_panel="Output")
+    ] = False,
     console: Console,
 ) -> None:
     """Say what a checkpoint is, and which of its weights fit; runs nothing, executes nothing."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.resources import files
 
 import typer
 
-from staa_cli.cli.command import command, put
+from staa_cli.cli.command import command
 from staa_cli.console import Console
 
 _EXAMPLES = """
@@ -22,4 +23,4 @@ def add(app: typer.Typer) -> None:
 def schema(*, console: Console) -> None:
     """Print the JSON Schema of report.json."""
     text = files("staa_cli.report").joinpath("schema_v1.json").read_text(encoding="utf-8")
-    put(console, text.rstrip("\n"))
+    console.write(text.rstrip("\n"), sys.stdout)  # -q or not: it is JSON

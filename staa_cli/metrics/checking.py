@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
+from staa_cli.config import Depth
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import explain_batch
 from staa_cli.methods.perturbation import Copies, draw_seed, filler
@@ -17,11 +18,13 @@ from staa_cli.schema import Attribution, Faithfulness, FaithfulnessRow, Predicti
 
 CLIPS = 4
 """Clips that are asked about, at most."""
+_STEPS: dict[Depth, int] = {"full": STEPS, "quick": STEPS // 5}
+"""A quick check has every fifth point of a full one's curves."""
 
 
-def copies(methods: int) -> int:
+def copies(methods: int, depth: Depth) -> int:
     """Altered copies of a clip that so many methods and the baselines are checked by."""
-    return 2 * (STEPS + 1) * (methods + len(BASELINES))
+    return 2 * (_STEPS[depth] + 1) * (methods + len(BASELINES))
 
 
 def chosen(predictions: Sequence[Prediction]) -> list[int]:
@@ -43,6 +46,7 @@ def check_clip(
     attributions: Sequence[Attribution],
     target: int,
     options: Options,
+    depth: Depth,
     on_asked: Callable[[int], None],
 ) -> dict[str, Curves]:
     """One clip's curves by method: those given first, then the baselines'.
@@ -54,6 +58,7 @@ def check_clip(
         attributions: of the clip, by one method each.
         target: class whose score is asked for.
         options: what stands where something is removed, and the seed.
+        depth: in how many steps.
         on_asked: told how many more altered copies have been asked about.
     """
     inputs = model.place(clip)
@@ -80,11 +85,11 @@ def check_clip(
             clip_indices=(number,),
         )
         maps.setdefault(name, found.values[0])
-    return {name: walk(asked, each, STEPS) for name, each in maps.items()}
+    return {name: walk(asked, each, _STEPS[depth]) for name, each in maps.items()}
 
 
 def summarise(
-    found: Sequence[Mapping[str, Curves]], clips: Sequence[int], fill: str
+    found: Sequence[Mapping[str, Curves]], clips: Sequence[int], fill: str, depth: Depth
 ) -> Faithfulness:
     """Curves of clips to their means, and those to areas."""
     rows = []
@@ -100,4 +105,4 @@ def summarise(
                 area(insertion),
             )
         )
-    return Faithfulness(fill, tuple(clips), tuple(rows))
+    return Faithfulness(fill, tuple(clips), tuple(rows), depth == "quick")

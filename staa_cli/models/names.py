@@ -18,6 +18,7 @@ ENTRY_POINTS = "staa.models"
 
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _PUBLISHED = Path(__file__).with_name("published.json")
+_WEIGHTS = Path(__file__).with_name("weights")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Published:
     def megabytes(self) -> int:
         """Size of the weights in float32, as all of them are stored."""
         return round(self.parameters * 4 / 1e6)
+
+
+def bundled() -> dict[str, Path]:
+    """Cards of the models that come with staa, by their names."""
+    return {path.stem: path for path in sorted(_WEIGHTS.glob("*.json"))}
 
 
 @functools.cache

@@ -30,7 +30,9 @@ def faithfulness_plot(explanation: Explanation, path: Path) -> None:
         OutputError: nothing was measured, or the file cannot be written.
     """
     if explanation.faithfulness is None:
-        raise OutputError(f"{path} cannot be drawn: faithfulness was not measured", "--check")
+        raise OutputError(
+            f"{path} cannot be drawn: faithfulness was not measured", "--check or --quick-check"
+        )
     faithfulness_chart(explanation, explanation.faithfulness).save(path)
 
 
@@ -42,6 +44,7 @@ def faithfulness_chart(explanation: Explanation, found: Faithfulness) -> Chart:
     count = len(found.clips)
     clips = f"mean of {count} clips" if count > 1 else "one clip"
     about = f"{prediction.label} · {facts_line(explanation)} · {clips}"
+    about += " · quick check" if found.quick else ""
     chart = Chart((_WIDTH, _TABLE + _ROW * (len(found.rows) + 1)), head, about)
     label = chart.shortened(prediction.label, 300)
     score = f"p({label})" if prediction.is_probability else f"score of {label}"

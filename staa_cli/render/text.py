@@ -10,7 +10,21 @@ from PIL import Image, ImageDraw, ImageFont
 from staa_cli.errors import UnavailableError
 from staa_cli.paths import as_text
 from staa_cli.render.layout import ELLIPSIS, Box
-from staa_cli.schema import Output
+from staa_cli.words import answer, clock, figure, number, percent, raw
+
+__all__ = [
+    "RGBA",
+    "answer",
+    "clock",
+    "drawable",
+    "figure",
+    "font",
+    "measure",
+    "number",
+    "percent",
+    "raw",
+    "write",
+]
 
 RGBA = tuple[int, int, int, int]
 
@@ -64,45 +78,3 @@ def drawable(text: str) -> str:
     plain = unicodedata.normalize("NFKD", " ".join(spelled.split()))
     kept = (char for char in plain if char.isprintable() and not unicodedata.combining(char))
     return "".join(char if char in _DRAWN else "?" for char in kept)
-
-
-def percent(share: float) -> str:
-    """A probability as it is written: `87 %`, and never 100 % or 0 % for what is neither."""
-    if 0 < share < 0.01:
-        return "<1 %"
-    if 0.99 < share < 1:
-        return ">99 %"
-    return f"{100 * share:.0f} %"
-
-
-def answer(score: float, output: Output) -> str:
-    """What a model answers as it is written: `87 %`; of a raw value `score 1.55`."""
-    return f"score {raw(score)}" if output == "identity" else percent(score)
-
-
-def figure(value: float, output: Output) -> str:
-    """A mean of scores, or a difference of two: in hundredths, or as a raw value."""
-    return raw(value) if output == "identity" else f"{value:z.2f}"
-
-
-def raw(value: float) -> str:
-    """A value of any size: three digits, and up to a million all before the point."""
-    return f"{value:z.0f}" if 999.5 <= abs(value) < 1e6 else f"{value:z.3g}"
-
-
-def number(value: float) -> str:
-    """A value of any size in few characters."""
-    return f"{value:.2g}"
-
-
-def clock(time_s: float, total_s: float, decimals: int = 1) -> str:
-    """A time as `3.2 s`, or `2:03.2` and `1:02:03.2` where the whole lasts that long."""
-    whole = round(time_s * 10**decimals)
-    minutes, rest = divmod(whole, 60 * 10**decimals)
-    seconds = rest / 10**decimals
-    digits = 2 + (decimals + 1 if decimals else 0)
-    if total_s < 60:
-        return f"{whole / 10**decimals:.{decimals}f} s"
-    if total_s < 3600:
-        return f"{minutes}:{seconds:0{digits}.{decimals}f}"
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:0{digits}.{decimals}f}"

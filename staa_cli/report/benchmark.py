@@ -9,9 +9,9 @@ from typing import Any, cast
 from staa_cli.files import atomic_path, output_errors
 from staa_cli.metrics.base import BASELINES, METRICS
 from staa_cli.paths import as_text
-from staa_cli.render.text import figure
 from staa_cli.report.files import json_text
 from staa_cli.schema import Output
+from staa_cli.words import figure, percent
 
 SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.md", "quality.png"
 COST_JSON, COST_MARKDOWN = "cost.json", "cost.md"
@@ -47,7 +47,7 @@ def headline(result: Mapping[str, Any]) -> str:
         line += (
             f" ({result['split']}), seed {result['seed']}: {result['correct']} of "
             f"{result['clips']} clips classified correctly and scored; an actor fills "
-            f"{result['mask_share'] or 0:.1%} of their volume"
+            f"{percent(result['mask_share'] or 0, 1)} of their volume"
         )
     removed = any(not METRICS.get(row["metric"]).truth for row in result["results"])
     return f"{line}; removed by {result['options']['fill']}" if removed else line

@@ -180,6 +180,8 @@ def _faithfulness(found: Faithfulness) -> dict[str, Any]:
     ]
     return {
         "fill": found.fill,
+        "quick": found.quick,
+        "steps": found.steps,
         "clips": found.clips,
         "rows": rows,
         "beaten_by": found.beaten_by,

@@ -22,6 +22,7 @@ from staa_cli.models.cards import WEIGHTS
 from staa_cli.models.loading import load_model
 from staa_cli.synthetic.events import LABELS, SETTINGS, STANDARD, clip_seed
 from staa_cli.synthetic.train import confusion
+from staa_cli.words import percent
 
 MODELS = {
     "timesformer_tiny_events": (
@@ -131,8 +132,8 @@ def _lead(gone: float) -> list[str]:
         return []
     return [
         "",
-        f"In the first {gone:.0%} of the steps a third of the heads was led to a token's own place",
-        "at other times, and a third to its own frame, less and less; from then on none was.",
+        f"In the first {percent(gone)} of the steps a third of the heads was led to a token's own",
+        "place at other times, and a third to its own frame, less and less; from then on none was.",
     ]
 
 

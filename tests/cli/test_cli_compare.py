@@ -24,6 +24,8 @@ def test_a_table_and_its_files(run: Any) -> None:
     film("walk.mkv", frames=12)
     done = run("compare", "walk.mkv", "--methods", "staa,staa-logit")
     assert done.code == ExitCode.OK
+    assert "a quick check: a fifth of the passes of --full-check" in done.out
+    assert " explain, up to " in done.err.splitlines()[0]
     for word in ("FAITHFULNESS", "AGREEMENT", "staa-logit", "random", "centre", "frame-difference"):
         assert word in done.out
     assert Path("staa-out/walk/compare.mp4").stat().st_size > 0
@@ -49,9 +51,12 @@ def test_json_is_what_the_file_has(run: Any) -> None:
 
 def test_classes_by_a_method_of_classes(run: Any) -> None:
     film("walk.mkv", frames=12)
-    line = "compare walk.mkv --class 0 --class 2 --method staa-logit --no-annotated"
+    line = "compare walk.mkv --class 0 --class 2 --method staa-logit --no-annotated --full-check"
     done = run(*line.split())
     assert done.code == ExitCode.OK
+    assert "quick" not in done.out
+    told = json.loads(Path("staa-out/walk/compare.json").read_text())
+    assert (told["quick"], told["steps"]) == (False, 50)
     assert "AGREEMENT" in done.out
     rows = json.loads(Path("staa-out/walk/compare.json").read_text())["rows"]
     baselines = ("random", "centre", "frame-difference")
@@ -94,6 +99,7 @@ def test_one_class_is_what_the_methods_explain(run: Any) -> None:
         ("compare walk.mkv --class 0 --class 1 --methods staa,rollout", "not both"),
         ("compare walk.mkv --methods staa,nonsense", "nonsense"),
         ("compare . --methods staa", "is not one video"),
+        ("compare walk.mkv --full-check --no-check", "contradict"),
         ("compare walk.mkv --methods staa --method rollout", "leave out --method"),
         ("compare walk.mkv --scale video", "expected shared, panel, clip, frame"),
     ],

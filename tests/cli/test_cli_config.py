@@ -46,6 +46,42 @@ def test_validate_names_the_line(run: Any) -> None:
     assert run("config", "validate", "fast").code == ExitCode.OK
 
 
+def test_validate_tells_all_that_is_wrong_at_once(run: Any) -> None:
+    Path("base.yaml").write_text("threads: none at all\n")
+    Path("bad.yaml").write_text(
+        "extends: base.yaml\n"
+        "modle: x\n"
+        "sampling:\n"
+        "  frames: 0\n"
+        "  hop: 0.5\n"
+        "  hop: 0.7\n"
+        "method: rollout\n"
+        "render:\n"
+        "  view: hot\n"
+    )
+    Path("apart.yaml").write_text(
+        "model: mine:build\nsampling:\n  start: 3\n  end: 2\npost:\n"
+        "  threshold: percentile\n  threshold_value: 120\n"
+    )
+    Path("lost.yaml").write_text("extends: nowhere.yaml\ncrf: 3\n")
+    done = run("config", "validate", "bad.yaml", "fast", "apart.yaml", "lost.yaml")
+    assert done.code == ExitCode.USAGE
+    lines = [line.removeprefix("error: ") for line in done.err.splitlines()]
+    starts = [line.partition(": ")[0] for line in lines if not line.startswith("hint: ")]
+    assert starts[:7] == [
+        *("base.yaml:1", "bad.yaml:2", "bad.yaml:6", "bad.yaml:4", "bad.yaml:7", "bad.yaml:9"),
+        "fast",
+    ]
+    assert starts[7:] == [
+        *("apart.yaml:1", "apart.yaml:3", "apart.yaml:7"),
+        *("nowhere.yaml", "lost.yaml:2"),
+    ]
+    assert "hint: did you mean 'model'?" in done.err
+    used = run("config", "show", "--config", "bad.yaml")  # whoever works with it is told the first
+    assert used.code == ExitCode.USAGE
+    assert used.err.count("error: ") == 1
+
+
 def test_init_writes_a_file_that_says_the_defaults_and_replaces_none(run: Any) -> None:
     assert run("config", "init").out == "staa.yaml\n"
     assert load_settings("staa.yaml", {}, {}).settings == Settings()

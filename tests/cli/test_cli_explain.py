@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,6 +60,31 @@ def test_one_video_gives_its_files_on_stdout_and_words_on_stderr(run: Any) -> No
     assert {str(Path(line).parent) for line in done.out.splitlines()} == {"staa-out/walk"}
     assert len(done.err.splitlines()) == 1
     assert done.err.startswith("walk.mkv: ")
+
+
+def test_many_passes_are_told_of_before_they_are_made(run: Any) -> None:
+    film("walk.mkv")
+    done = run("explain", "walk.mkv", "--no-annotated", "--quick-check")
+    first, *rest = done.err.splitlines()
+    assert re.fullmatch(r"walk.mkv: \d+ clips, \d+ passes \(\d+ explain, up to \d+ check\)", first)
+    assert all(line.startswith("walk.mkv: ") for line in rest)
+    assert run("explain", "walk.mkv", "--no-annotated", "--quick-check", "--force", "-q").err == ""
+
+
+def test_v_says_more_and_vv_more_than_that(run: Any) -> None:
+    film("walk.mkv")
+    plain, more, most = (
+        run("explain", "walk.mkv", "--no-annotated", "--force", "--hop", "1", *flags).err
+        for flags in ((), ("-v",), ("-vv",))
+    )
+    assert len(plain.splitlines()) == 1
+    for word in ("sampling.hop = 1.0, by --hop", "threads = 1, by STAA_THREADS", "forward "):
+        assert word not in plain
+        assert word in more
+        assert word in most
+    for word in ("h264 in matroska", "0 bad packets", "divided attention", "cpu, fp32, 1 threads"):
+        assert word not in more
+        assert word in most
 
 
 def test_json_is_one_valid_report_and_nothing_else(run: Any) -> None:
@@ -126,10 +152,19 @@ def test_dry_run_does_nothing_and_says_what_it_would_do(run: Any) -> None:
     assert plan["input"] == "walk.mkv"
     assert plan["folder"] == "staa-out/walk"
     assert plan["clips"] >= 1
+    assert (plan["passes"], plan["checks"]) == (plan["clips"], 0)
+    assert plan["seconds"] > 0
     assert not Path("staa-out").exists()
     table = run("explain", "walk.mkv", "--dry-run")
     assert table.out == ""
     assert "walk.mkv -> staa-out/walk" in table.err
+    assert re.search(
+        r"^about .+ in all, at .+ passes/s and .+ as just measured on cpu$", table.err, re.MULTILINE
+    )
+    assert not Path("staa-out").exists()
+    run("explain", "walk.mkv", "--no-annotated")
+    done = run("explain", "walk.mkv", "--no-annotated", "--dry-run")  # there is nothing to time
+    assert "measured" not in done.err
 
 
 def test_inputs_of_one_name_keep_their_results_apart(run: Any) -> None:

@@ -191,6 +191,19 @@ def test_a_dry_run_goes_on_as_well(explain: Any, monkeypatch: pytest.MonkeyPatch
     assert first["error"]["kind"] == "UnexpectedError"
     assert last["error"]["cause"] == "no such file"
     assert "of a library" in explain("in", "--dry-run").err
+    assert "as just measured on cpu" in explain("in/b.mp4", "--dry-run").err
+
+    def broken(*_: object) -> float:
+        raise ValueError("no clock")
+
+    monkeypatch.setattr(batch, "time_pass", broken)
+    untimed = explain("in/b.mp4", "--dry-run")
+    assert untimed.code == ExitCode.OK
+    assert "how long it takes cannot be measured: ValueError: no clock" in untimed.err
+    quiet = explain("in", "missing.mp4", "--dry-run", "-q")
+    assert (quiet.code, quiet.out) == (ExitCode.INPUT_FAILED, "")
+    assert [line.partition(": ")[0] for line in quiet.err.splitlines()[::2]] == ["error", "error"]
+    assert "missing.mp4: no such file" in quiet.err
     assert "in probe" in explain("in", "--dry-run", "-vv").err
 
 

@@ -65,7 +65,7 @@ def test_help_goes_to_stdout_plain_and_within_the_width(
 
 
 def test_every_setting_with_an_option_is_in_the_help_with_its_value(run: Any) -> None:
-    text = " ".join(run("explain", "-h").out.split())
+    text = " ".join(run("explain", "--help").out.split())
     for name in " ".join(SETTINGS.values()).split():
         key = keys()[name]
         assert key.flag in text
@@ -78,7 +78,74 @@ def test_every_setting_with_an_option_is_in_the_help_with_its_value(run: Any) ->
 
 def test_help_shows_the_value_in_force(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAA_SAMPLING_CLIPS", "5")
-    assert "[5, by STAA_SAMPLING_CLIPS]" in " ".join(run("explain", "-h").out.split())
+    assert "[5, by STAA_SAMPLING_CLIPS]" in " ".join(run("explain", "--help").out.split())
+
+
+OPTION = re.compile(r"^  (?:-\w, |    )(--[\w-]+)", re.MULTILINE)
+
+
+def test_h_shows_twenty_options_and_where_the_others_are(run: Any) -> None:
+    short, whole = (OPTION.findall(run("explain", flag).out) for flag in ("-h", "--help"))
+    assert len(short) == 20 + 1  # and --help itself
+    assert set(short) < set(whole)
+    assert [flag for flag in whole if flag in short] == short
+    assert {"--model", "--class", "--method", "--start", "--output-dir", "--config"} <= set(short)
+    assert run("explain", "-h").out.endswith("exit codes: staa explain --help\n")
+    assert run("explain", "-rh").out == run("explain", "-h").out
+    for command in ("methods", "models inspect", "config show"):  # there are few
+        assert run(*command.split(), "-h").out == run(*command.split(), "--help").out
+
+
+@pytest.mark.parametrize("line", ["-h", "--help", "explain --help", "compare --help"])
+def test_help_tells_the_exit_codes(run: Any, line: str) -> None:
+    told = run(*line.split()).out.partition("Exit codes:")[2]
+    codes = [int(code) for code in re.findall(r"^  (\d+) ", told, re.MULTILINE)]
+    assert codes == [int(code) for code in ExitCode if code is not ExitCode.GATE_FAILED]
+
+
+def test_help_tells_the_presets_as_their_files_do(run: Any) -> None:
+    told = run("explain", "--help", COLUMNS="100").out.partition("Presets of --config:")[2]
+    for path in (ROOT / "configs").glob("*.yaml"):
+        (about,) = re.findall(rf"^  {path.stem} +(\S.*)$", told, re.MULTILINE)
+        line = path.read_text("utf-8").splitlines()[0].removeprefix("# ")
+        assert line.startswith(about)
+        assert line.endswith(".")
+        assert path.stem in run("explain", "-h").out
+
+
+def test_arch_is_about_the_model(run: Any) -> None:
+    told = run("models", "inspect", "-h").out
+    assert told.index("Model:") < told.rindex("--arch") < told.index("Messages:")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("methods", "models", "config show", "config init", "benchmark metrics", "doctor"),
+        *("explain walk.mp4 --no-annotated", "compare walk.mp4 --methods staa --no-check"),
+        "explain walk.mp4 --dry-run",
+    ],
+)
+def test_quiet_is_quiet(
+    run: Any, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    film(tmp_path / "walk.mp4", 12)
+    done = run(*line.split(), "-q", STAA_MODEL="test_timesformer")
+    assert (done.code, done.out, done.err) == (ExitCode.OK, "", "")
+
+
+@pytest.mark.parametrize(
+    "line", ["methods --json", "schema", "explain walk.mp4 --no-annotated --json"]
+)
+def test_quiet_keeps_what_json_asks_for(
+    run: Any, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    film(tmp_path / "walk.mp4", 12)
+    done = run(*line.split(), "-q", STAA_MODEL="test_timesformer")
+    assert (done.code, done.err) == (ExitCode.OK, "")
+    assert json.loads(done.out)
 
 
 def test_help_is_coloured_on_demand(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,3 +291,38 @@ def test_every_command_that_opens_a_model_can_be_kept_off_the_network(
     done = run(*command.split(), *video, "--model", "hf-hub:nobody/nothing", "--offline")
     assert done.code == 5
     assert "nobody/nothing is not in the cache" in done.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("explain a.mp4 --methd rollout", "--method"),
+        ("explain a.mp4 --mehtod rollout", "--method"),
+        ("explain a.mp4 --modle x", "--model"),
+        ("explain a.mp4 --output x", "--output-dir"),
+        ("explain a.mp4 --dryrun", "--dry-run"),
+        ("explain a.mp4 --dry", "--dry-run"),
+        ("explain a.mp4 --treads 2", "--threads"),
+        ("explain a.mp4 --clas hop", "--class"),
+        ("explain a.mp4 --colour never", "--color"),
+        ("explain a.mp4 --color-map magma", "--colormap"),
+        ("explain a.mp4 --sampling-strategy dense", "--sampling"),
+        ("explain a.mp4 --target hop", "--class"),
+        ("explain a.mp4 --noclobber", "--no-clobber"),
+        ("compare a.mp4 --method staa --clss hop", "--class"),
+        ("benchmark quality --metric pointing", "--metrics"),
+        ("explian a.mp4", "'explain'"),
+        ("benchmark qualty", "'quality'"),
+        ("explain a.mp4 --method staa-clas", "'staa-class'"),
+        ("explain a.mp4 --view haet", "'heat'"),
+    ],
+)
+def test_a_slip_is_told_what_was_meant_and_nothing_else(run: Any, typed: str, meant: str) -> None:
+    done = run(*typed.split())
+    assert done.code == ExitCode.USAGE
+    assert done.err.endswith(f"hint: did you mean {meant}?\n")
+
+
+def test_what_is_like_nothing_is_sent_to_the_help(run: Any) -> None:
+    for line, page in (("explain a.mp4 --nonsense", "staa explain"), ("nonsense", "staa")):
+        assert f"hint: `{page} --help` shows what there is" in run(*line.split()).err

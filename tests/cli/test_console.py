@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 
 import pytest
 
@@ -50,9 +51,22 @@ def test_a_name_is_shown_on_one_line_without_controls(name: str, safe: str) -> N
     assert shown(name) == safe
 
 
+def test_logs_of_libraries_are_heard_at_vv_alone() -> None:
+    told = []
+    for verbosity in (0, 1, 2):
+        stream = io.StringIO()
+        console = Console(verbosity, stream=stream, environ={})
+        with console.logs():
+            logging.getLogger("some.library").info("two\nlines")
+        logging.getLogger("some.library").info("later")
+        told.append(stream.getvalue())
+    assert told == ["", "", "some.library: two\nsome.library: lines\n"]
+
+
 def said(verbosity: int) -> str:
     stream = io.StringIO()
     console = Console(verbosity, stream=stream, environ={})
+    console.fact("a fact")
     console.detail("a detail")
     console.message("a message")
     console.warning("a warning")
@@ -65,6 +79,7 @@ def test_verbosity() -> None:
     assert said(-1) == errors
     assert said(0) == "a message\nwarning: a warning\n" + errors
     assert said(1) == "a detail\na message\nwarning: a warning\n" + errors
+    assert said(2) == "a fact\n" + said(1)
 
 
 def test_a_line_above_the_bar_keeps_brackets_and_a_quiet_console_draws_none() -> None:

@@ -27,6 +27,7 @@ from staa_cli.pipeline import VideoExplanation
 from staa_cli.render import Painter
 from staa_cli.report import load_schema, report_dict
 from staa_cli.video import iter_frames
+from staa_cli.words import percent
 
 MULTI = {"problem_type": "multi_label_classification"}
 ONE = {"id2label": {0: "LABEL_0"}}
@@ -302,7 +303,7 @@ def test_the_command_says_a_score_and_another_meaning_is_another_result(
     assert "skipped" not in words
     probability = report["prediction"]["target"]["probability"]
     assert probability == pytest.approx(1 / (1 + np.exp(-value)), rel=1e-4)
-    assert f"pace {probability:.0%}" in words
+    assert f"pace {percent(probability)}" in words
 
 
 def test_methods_are_compared_on_the_value(

@@ -14,6 +14,7 @@ import statistics
 from typing import Any
 
 from staa_cli.metrics.statistics import rank_correlation
+from staa_cli.words import percent
 
 FAMILIES = ("timesformer", "vivit", "videomae")
 PRECISIONS = ("bf16", "fp16")
@@ -107,7 +108,7 @@ def main() -> None:
         print(
             f"| {row['model']} | {row['precision']} | {row['clips']} "
             f"| {row['rank_correlation']:.4f}, {row['worst_rank_correlation']:.4f} "
-            f"| {row['probability']:.4f} | {row['same_answer']:.0%} |"
+            f"| {row['probability']:.4f} | {percent(row['same_answer'])} |"
         )
 
 

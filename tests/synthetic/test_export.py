@@ -17,4 +17,4 @@ def test_a_card_has_its_accuracy_and_says_that_heads_were_led(gone: float, told:
     facts = {"step": 500, "hours": 1.0, "losses": {50: 2.0, 500: 1.0}, "recipe": recipe}
     text = card(facts, {STANDARD.name: counts}, seed=0)
     assert "| top-1 | **0.9000** |" in text
-    assert ("In the first 33% of the steps a third of the heads was led" in text) is told
+    assert ("In the first 33 % of the steps a third of the heads was led" in text) is told

@@ -1,0 +1,35 @@
+"""What there is to do, in words, before it is done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from staa_cli.config import Loaded, load_settings
+from staa_cli.words import clock
+
+if TYPE_CHECKING:
+    from staa_cli.workload import Workload
+
+_LONG_S = 300.0
+_PRESET = "long-video"
+
+
+def in_words(work: Workload) -> str:
+    """Clips and passes: `4 clips, 356 passes (4 explain, up to 352 check)`."""
+    clips = f"{work.clips:,} clip{'s'[: work.clips != 1]}"
+    passes = work.passes + work.checks
+    text = f"{clips}, {passes:,} pass{'es'[: 2 * (passes != 1)]}"
+    return f"{text} ({work.passes:,} explain, up to {work.checks:,} check)" if work.checks else text
+
+
+def long_video_hint(work: Workload, loaded: Loaded) -> str | None:
+    """What costs less for a long video, where nobody has chosen how to go about it."""
+    chosen = loaded.config is not None or loaded.origins["sampling.strategy"] != "default"
+    if chosen or work.dense_s is None or work.dense_s <= _LONG_S:
+        return None
+    clips = load_settings(_PRESET, {}, {}).settings.sampling.clips
+    passes = round(work.passes / work.clips * clips)
+    return (
+        f"all of {clock(work.dense_s, work.dense_s, 0)} is looked at; "
+        f"--config {_PRESET} takes {clips} clips, {passes:,} passes"
+    )

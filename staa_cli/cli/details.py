@@ -1,0 +1,51 @@
+"""What -v and -vv say about an explained video, from its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def work_in_words(report: dict[str, Any]) -> Iterator[str]:
+    """What was done, and how long each stage took: for -v."""
+    clips, given = report["sampling"]["clips"], report["model"]["input"]
+    length = len(clips[0]["frame_indices"]) if clips else 0
+    yield (
+        f"{len(clips)} clips of {length} frames, {report['sampling']['strategy']}, one frame every "
+        f"{given['stride'] / given['rate']:.3g} s, read by {report['method']['name']}"
+    )
+    if "run" in report:
+        stages = (f"{stage} {spent:.2f} s" for stage, spent in report["run"]["seconds"].items())
+        yield ", ".join(stages)
+
+
+def facts_in_words(report: dict[str, Any]) -> Iterator[str]:
+    """What video and model are, and what decoding met: for -vv."""
+    video, model = report["video"], report["model"]
+    rate = "variable rate" if video["variable_rate"] else f"{video['rate']:.4g} frames/s"
+    yield (
+        f"{video['codec']} in {video['container']}, {video['width']} x {video['height']} "
+        f"{video['pixel_format']}, {video['transfer']}, rotated by {video['rotation']}, "
+        f"{video['frames']} frames in {video['duration_s']:.2f} s, {rate}"
+    )
+    yield (
+        f"decoding: {video['packets_bad']} bad packets, {video['frames_declared']} frames declared"
+        + "".join(f", {name.replace('_', ' ')}" for name in _ODD if video[name])
+    )
+    layout = model["layout"]
+    yield (
+        f"{model['name']}: {model['family']} from {model['source']}, {model['parameters']:,} "
+        f"parameters, {layout['kind']} attention, {layout['depth']} blocks of "
+        f"{' x '.join(map(str, layout['grid']))} tokens, {model['output']} of {model['classes']} "
+        f"classes, weights {model['weights_sha256'][:12]}"
+    )
+    if "run" in report:
+        run = report["run"]
+        peak = run.get("peak_memory_bytes")
+        yield (
+            f"{run['device']}, {run['precision']}, {run['threads']} threads, torch {run['torch']}"
+            + (f", peak memory {peak / 2**20:,.0f} MiB" if peak else "")
+        )
+
+
+_ODD = ("truncated", "times_repaired", "color_guessed", "interlaced", "mirrored")

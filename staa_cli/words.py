@@ -1,0 +1,67 @@
+"""How numbers are written for people: in the terminal, in pictures, in reports and tables alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from staa_cli.schema import Output
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share as it is written: `87 %`, and never 100 % or 0 % for what is neither.
+
+    Args:
+        share: 0 to 1.
+        digits: after the point.
+    """
+    least = 0.01 / 10**digits
+    if 0 < share < least:
+        return f"<{100 * least:.{digits}f} %"
+    if 1 - least < share < 1:
+        return f">{100 * (1 - least):.{digits}f} %"
+    return f"{100 * share:.{digits}f} %"
+
+
+def answer(score: float, output: Output) -> str:
+    """What a model answers as it is written: `87 %`; of a raw value `score 1.55`."""
+    return f"score {raw(score)}" if output == "identity" else percent(score)
+
+
+def figure(value: float, output: Output) -> str:
+    """A mean of scores, or a difference of two: in hundredths, or as a raw value."""
+    return raw(value) if output == "identity" else f"{value:z.2f}"
+
+
+def raw(value: float) -> str:
+    """A value of any size: three digits, and up to a million all before the point."""
+    return f"{value:z.0f}" if 999.5 <= abs(value) < 1e6 else f"{value:z.3g}"
+
+
+def number(value: float) -> str:
+    """A value of any size in few characters."""
+    return f"{value:.2g}"
+
+
+def clock(time_s: float, total_s: float, decimals: int = 1) -> str:
+    """A time as `3.2 s`, or `2:03.2` and `1:02:03.2` where the whole lasts that long."""
+    whole = round(time_s * 10**decimals)
+    minutes, rest = divmod(whole, 60 * 10**decimals)
+    seconds = rest / 10**decimals
+    digits = 2 + (decimals + 1 if decimals else 0)
+    if total_s < 60:
+        return f"{whole / 10**decimals:.{decimals}f} s"
+    if total_s < 3600:
+        return f"{minutes}:{seconds:0{digits}.{decimals}f}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:0{digits}.{decimals}f}"
+
+
+def about(seconds: float) -> str:
+    """An estimate, no finer than one is worth: `about 40 s`, `about 4 min`, `about 2 h 10 min`."""
+    if seconds < 57.5:
+        return f"about {max(1, round(seconds) if seconds < 10 else 5 * round(seconds / 5))} s"
+    minutes = max(1, round(seconds / 60))
+    if minutes < 60:
+        return f"about {minutes} min"
+    hours, rest = divmod(5 * round(minutes / 5), 60)
+    return f"about {hours} h" + (f" {rest} min" if rest else "")

@@ -1,0 +1,93 @@
+"""Progress without a terminal: nothing of what is short, a line a minute of what is long."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from staa_cli.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Told:
+    """A progress on a clock of its own, and what it says, with the time at which it says it."""
+
+    def __init__(self, drawn: bool = False) -> None:
+        self.now = 0.0
+        self.lines: list[tuple[float, str]] = []
+        self.progress = Progress(1, Terminal(), False, drawn, self.say, lambda: self.now)
+
+    def say(self, line: str) -> None:
+        self.lines.append((self.now, line))
+
+    def work(self, stage: str, total: int, step_s: float) -> None:
+        """A stage from its first step to its last."""
+        for done in range(1, total + 1):
+            self.progress.stage("long.mp4", stage, done, total)
+            self.now += step_s
+
+
+def test_twelve_minutes_are_not_silent() -> None:
+    told = Told()
+    told.progress.plan("long.mp4: 1,440 clips, 1,440 passes", 1440)
+    assert told.lines == [(0.0, "long.mp4: 1,440 clips, 1,440 passes")]  # before the first
+    told.work("explaining", 1440, 0.5)
+    times = [time for time, _ in told.lines[1:]]
+    assert times == [2.0 + 60 * minute for minute in range(12)]
+    assert told.lines[1][1] == "long.mp4: explaining 5 of 1,440, about 12 min left"
+    assert told.lines[-1][1] == "long.mp4: explaining 1,325 of 1,440, about 1 min left"
+    told.work("drawing", 9000, 1 / 64)
+    assert told.lines[-3][1].startswith("long.mp4: drawing 129 of 9,000, about 2 min left")
+
+
+def test_what_is_short_is_silent() -> None:
+    told = Told()
+    for _ in range(20):
+        told.progress.plan("short.mp4: 8 clips, 8 passes", 8)
+        told.work("explaining", 8, 0.5)
+        told.work("drawing", 90, 0.1)  # nine seconds
+    assert told.lines == []
+
+
+def test_a_few_passes_that_take_long_are_told_as_soon_as_that_is_known() -> None:
+    told = Told()
+    told.progress.plan("long.mp4: 20 clips, 20 passes", 20)
+    told.work("explaining", 20, 30.0)
+    assert told.lines[:2] == [
+        (30.0, "long.mp4: 20 clips, 20 passes"),
+        (30.0, "long.mp4: explaining 2 of 20, about 9 min left"),
+    ]
+    assert [time for time, _ in told.lines[2:]] == [30.0 + 60 * minute for minute in range(1, 9)]
+
+
+def test_each_stage_is_told_of_by_itself_and_what_nobody_knows_is_not() -> None:
+    told = Told()
+    told.work("checking", 0, 1.0)
+    told.progress.stage("long.mp4", "opening", 0, 0)
+    told.now += 100
+    told.work("checking", 30, 1.0)
+    told.work("drawing", 30, 1.0)
+    assert [line.partition(",")[0] for _, line in told.lines] == [
+        "long.mp4: checking 3 of 30",
+        "long.mp4: drawing 3 of 30",
+    ]
+
+
+def test_where_there_is_a_bar_only_the_plan_is_a_line() -> None:
+    told = Told(drawn=True)
+    with told.progress:
+        told.progress.plan("long.mp4: 60 clips, 60 passes", 60)
+        told.work("explaining", 60, 5.0)
+    assert told.lines == [(5.0, "long.mp4: 60 clips, 60 passes")]
+
+
+@pytest.mark.parametrize("passes", [99, 100])
+def test_many_passes_are_told_of_before_the_first(passes: int) -> None:
+    told = Told()
+    told.progress.plan("a.mp4: so many", passes)
+    assert bool(told.lines) == (passes >= 100)
