@@ -34,6 +34,7 @@ from staa_cli.schema import (
     TemporalFacts,
     UInt8,
     VideoInfo,
+    Warning,
 )
 from staa_cli.timeline import (
     Piece,
@@ -54,6 +55,9 @@ class ClipExplanation:
 
     prediction: Prediction
     attribution: Attribution
+    """Raw: `values` [T', h, w], for one class where the method speaks of one."""
+    warnings: tuple[Warning, ...] = ()
+    """About the clip's length and size, and what was asked of the method."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -83,7 +87,7 @@ def explain_clip(
     method: str = "auto",
     options: Options | None = None,
 ) -> ClipExplanation:
-    """One clip in, its prediction and raw attribution [T', h, w] out.
+    """Explain one clip.
 
     Args:
         model: from `load_model`.
@@ -92,11 +96,16 @@ def explain_clip(
         method: a name from `list_methods`, or auto: staa-class, or staa where that does not fit.
         options: of the method.
 
+    Returns:
+        `prediction`; `attribution`, whose `values` [T', h, w] are raw; and `warnings` as a report
+        has them: that the model learned from clips of another length, that the method is the same
+        for every class, or that it has no use for an option.
+
     Raises:
         UsageError: an unknown class or method, or a method that does not fit the model.
         InputError: the frames are something else.
     """
-    inputs = _as_input(frames, model)
+    inputs, trained = _as_input(frames, model), model.input
     model = model.fitted(frames=inputs.shape[1])
     options = options or Options()
     chosen = choose_method(method, model.module, model.layout, options)
@@ -105,7 +114,13 @@ def explain_clip(
     prediction = Prediction(
         explained.scores[0], explained.targets[0], reason, model.labels, model.info.output
     )
-    return ClipExplanation(prediction, attributions_of(explained, model, chosen, options)[0])
+    (attribution,) = attributions_of(explained, model, chosen, options)
+    of_class = chosen.speaks_of_class(model.layout, options)
+    warnings = (
+        *facts.fit_warnings(trained, model.input),
+        *facts.method_warnings(chosen, options, target is not None, of_class),
+    )
+    return ClipExplanation(prediction, attribution, warnings)
 
 
 def explain_video(
@@ -241,7 +256,12 @@ def explain_one(
             *plan.warnings,
             *facts.fit_warnings(trained, model.input),
             *facts.warnings(info, model.info, prediction, temporal, reader.report),
-            *facts.method_warnings(method, settings, method.speaks_of_class(model.layout, options)),
+            *facts.method_warnings(
+                method,
+                options,
+                settings.target is not None,
+                method.speaks_of_class(model.layout, options),
+            ),
             *facts.check_warnings(faithfulness, model.info.output),
             *facts.batch_warnings(reader.batch_size if reader.backed_off else None),
         ),

@@ -444,6 +444,17 @@ def test_options_reach_the_method(model: LoadedModel) -> None:
         explain_clip(model, frames, method="saliency")
 
 
+def test_a_clip_comes_with_the_warnings_of_a_video(model: LoadedModel) -> None:
+    frames = np.stack(pictures(4))
+    assert explain_clip(model, frames).warnings == ()
+    (told,) = explain_clip(model, np.stack(pictures(7))).warnings
+    assert told.code == "untrained-size"
+    assert "clips have 7 frames" in told.text
+    asked_for = {"target": 1, "method": "staa", "options": Options(fill="black")}
+    codes = [each.code for each in explain_clip(model, frames, **asked_for).warnings]
+    assert codes == ["class-blind-method", "setting-not-heeded"]
+
+
 def test_videos_at_once_give_what_they_give_in_turn(tmp_path: Path, model: LoadedModel) -> None:
     jobs = [
         (film(tmp_path / f"{n}.mp4", 24, seed=n), method)
