@@ -68,7 +68,7 @@ def attributions_of(
             layers=method.blocks(model.layout, options),
             units=method.units_of(model.info.output),
             signed=method.is_signed(model.info.output),
-            forward_equivalents=explained.forward_equivalents,
+            passes=explained.passes_per_clip,
             cls_self_mass=mass,
         )
         for values, target, mass in zip(
@@ -111,9 +111,9 @@ def attribute(
         if other:
             again = _explain(reader.of(other), model, method, options, target, "explaining again")
             explained.values[other] = again.values
-            extra += again.forward_equivalents * len(other) / len(reader)
-    cost = explained.forward_equivalents + extra
-    found = replace(explained, targets=(target,) * len(reader), forward_equivalents=cost)
+            extra += again.passes_per_clip * len(other) / len(reader)
+    passes = explained.passes_per_clip + extra
+    found = replace(explained, targets=(target,) * len(reader), passes_per_clip=passes)
     attributions = attributions_of(found, model, method, options)
     return Attributed(explained.scores, pooled, target, tuple(attributions))
 

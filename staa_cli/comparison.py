@@ -158,7 +158,7 @@ def rows(comparison: Comparison) -> list[dict[str, Any]]:
                 score_key(each.prediction): each.prediction.score,
                 "peak_s": moments[0].peak_s if moments else None,
                 "flat": each.temporal.flat,
-                "forward_equivalents": sum(a.forward_equivalents for a in each.attributions),
+                "passes": sum(a.passes for a in each.attributions),
                 "seconds": seconds,
             }
         )

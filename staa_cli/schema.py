@@ -237,7 +237,8 @@ class Attribution:
     layers: tuple[int, ...]
     units: str
     signed: bool
-    forward_equivalents: float
+    passes: float
+    """What it took, in forward passes of one clip, as counted; a backward pass counts as two."""
     cls_self_mass: float | None = None
     """Share of the read-out that stays on the class token itself, where that can be told."""
 

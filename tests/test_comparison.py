@@ -57,7 +57,7 @@ def test_one_check_has_every_method_and_the_baselines(compared: Comparison) -> N
     assert [row["name"] for row in facts["rows"]] == names
     for row, told in zip(checked.rows, facts["rows"], strict=True):
         assert told["faithfulness"] == pytest.approx(row.faithfulness, rel=1e-5)
-    assert facts["rows"][0]["forward_equivalents"] == len(compared.explanations[0].clips)
+    assert facts["rows"][0]["passes"] == len(compared.explanations[0].clips)
 
 
 def test_agreement_is_the_mean_rank_correlation_over_clips(compared: Comparison) -> None:
@@ -81,7 +81,7 @@ def test_the_class_is_found_once_and_at_nobodys_cost(
     settings = asked(output={"check": True})
     found = compare_video(video, model, methods=methods, settings=settings, checked=False)
     rows = document(found)["rows"]
-    assert [row["forward_equivalents"] for row in rows] == 2 * [len(found.explanations[0].clips)]
+    assert [row["passes"] for row in rows] == 2 * [len(found.explanations[0].clips)]
     assert [each.prediction.reason for each in found.explanations] == ["top-1", "top-1"]
     codes = [warning.code for each in found.explanations for warning in each.warnings]
     assert not {"class-blind-method", "not-faithful"} & set(codes)  # nobody asked for either

@@ -124,13 +124,13 @@ def test_a_class_specific_method_speaks_of_the_videos_class(
     # Explained at once for what it was most probably of so far, and again where that was wrong.
     wrong = guesses_that_were_wrong(found)
     assert 0 < wrong < len(found.clips)
-    assert {a.forward_equivalents for a in found.attributions} == {1 + wrong / len(found.clips)}
+    assert {a.passes for a in found.attributions} == {1 + wrong / len(found.clips)}
     assert found.prediction.reason == "top-1"
     named = explain_video(
         video, wavering, method="staa-logit", target=found.prediction.target, settings=asked()
     )
     same(found, named)
-    assert {a.forward_equivalents for a in named.attributions} == {1.0}
+    assert {a.passes for a in named.attributions} == {1.0}
     other = explain_video(video, wavering, method="staa-logit", target=0, settings=asked())
     assert found.prediction.target != 0
     assert not np.array_equal(other.frames.score, found.frames.score)
@@ -144,7 +144,7 @@ def guesses_that_were_wrong(found: VideoExplanation) -> int:
 
 def test_a_class_blind_method_takes_one_pass(video: Path, wavering: LoadedModel) -> None:
     found = explain_video(video, wavering, method="staa", settings=asked())
-    assert {a.forward_equivalents for a in found.attributions} == {1.0}
+    assert {a.passes for a in found.attributions} == {1.0}
     assert {a.target for a in found.attributions} == {None}
 
 

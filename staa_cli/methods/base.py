@@ -95,7 +95,7 @@ class Reading:
     """[B, T', h, w] raw."""
     cls_self_mass: Tensor | None = None
     """[B] share of the read-out that stays on the class token itself."""
-    more_forwards: float = 0.0
+    more_passes: float = 0.0
     """Forward passes a clip beyond the one that every method has, as counted; a backward pass
     counts as two."""
 
@@ -113,9 +113,10 @@ class Method:
     signed: ClassVar[bool] = False
     gradients: ClassVar[bool] = False
     """Whether the pass is to be differentiated."""
-    forward_equivalents: ClassVar[float] = 1.0
-    """What a clip costs, in plain forward passes: of sampling methods on a bundled model's grid,
-    with their own number of samples. The report has what was counted."""
+    passes_per_clip: ClassVar[float] = 1.0
+    """What a clip costs, in forward passes, of which a backward pass counts as two: of sampling
+    methods on a bundled model's grid, with their own number of samples. The report has what was
+    counted."""
     heeds: ClassVar[frozenset[str]] = frozenset()
     """Names of the Options that change what it does; a user is told of the others."""
 

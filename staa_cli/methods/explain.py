@@ -31,8 +31,8 @@ class Explained:
     """[B, T', h, w] raw attribution."""
     cls_self_mass: tuple[float | None, ...]
     """[B]."""
-    forward_equivalents: float
-    """What each clip has cost, in forward passes, as counted."""
+    passes_per_clip: float
+    """What each clip has cost, in forward passes, as counted; a backward pass counts as two."""
 
 
 def explain_batch(
@@ -92,13 +92,13 @@ def explain_batch(
         reading = method.attribute(evidence)
         masses = reading.cls_self_mass
         # A baseline asks the model nothing; that it was asked here is for the prediction alone.
-        cost = 1.0 + reading.more_forwards if method.forward_equivalents else 0.0
+        cost = 1.0 + reading.more_passes if method.passes_per_clip else 0.0
         return Explained(
             scores=scores,
             targets=tuple(targets.tolist()),
             values=reading.values.detach().float().cpu().numpy(),
             cls_self_mass=tuple(masses.tolist()) if masses is not None else (None,) * len(logits),
-            forward_equivalents=cost,
+            passes_per_clip=cost,
         )
 
 
@@ -128,7 +128,7 @@ def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Exp
         scores[list(numbers)], values[list(numbers)] = part.scores, part.values
         for number, target, mass in zip(numbers, part.targets, part.cls_self_mass, strict=True):
             targets[number], masses[number] = target, mass
-        cost += part.forward_equivalents * len(numbers)
+        cost += part.passes_per_clip * len(numbers)
     return Explained(scores, tuple(targets), values, tuple(masses), cost / clips)
 
 

@@ -80,7 +80,7 @@ def test_nothing_is_to_be_beaten_where_asking_no_model_is_perfect() -> None:
 
 def test_the_table_marks_what_does_not_beat_the_baselines_and_which_way_is_better() -> None:
     text = markdown(result())
-    assert "| method | forwards | pointing ↑ | deletion ↓ |" in text
+    assert "| method | passes | pointing ↑ | deletion ↓ |" in text
     assert "| staa | 1 | 0.90 (0.85 to 0.95) | 0.30 (0.25 to 0.35) ! |" in text
     assert "| random | 0 | 0.20 (0.15 to 0.25) | 0.20 (0.15 to 0.25) |" in text
 
@@ -128,7 +128,7 @@ def test_a_picture_of_nothing_above_zero_is_drawn(mean: float) -> None:
 
 
 def test_names_of_many_methods_touch_nothing_and_stay_inside() -> None:
-    costs = {row["name"]: row["forward_equivalents"] for row in list_methods()}
+    costs = {row["name"]: row["passes_per_clip"] for row in list_methods()}
     means = np.random.default_rng(0).uniform(0.6, 0.95, len(costs))
     rows = [row(name, "pointing", mean) for name, mean in zip(costs, means, strict=True)]
     marks = scatter._marks(rows, costs, 0.0, 1.0, max(costs.values()))
