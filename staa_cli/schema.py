@@ -249,6 +249,16 @@ class Attribution:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ClassAttributions:
+    """Raw attributions of several classes, from the same passes over the same clips."""
+
+    classes: tuple[int, ...]
+    """[K] those that the video is most probably of, the first one most."""
+    values: Float32
+    """[K, C, T', h, w]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FrameScores:
     """One score for every frame of the video."""
 
@@ -381,6 +391,9 @@ class Explanation:
     """Volatile facts: device, threads, seconds a stage, memory, host, start."""
     faithfulness: Faithfulness | None = None
     """Measured where it was asked for."""
+    by_class: ClassAttributions | None = None
+    """Those of the top five classes, where raw attributions were asked for and the method has them
+    of every class after one pass."""
 
     def __repr__(self) -> str:
         """One line: the arrays in it would fill pages."""
