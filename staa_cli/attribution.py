@@ -12,10 +12,21 @@ from staa_cli.clips import ClipReader
 from staa_cli.config import Depth
 from staa_cli.methods import Method, Options
 from staa_cli.methods.explain import Explained, Target, collect, explain_batch, predict_batch
+from staa_cli.methods.readings import Readings
 from staa_cli.metrics import checking
 from staa_cli.metrics.base import Curves
 from staa_cli.models.loading import LoadedModel
-from staa_cli.schema import Attribution, Faithfulness, Float32, Float64, Prediction
+from staa_cli.schema import (
+    Attribution,
+    ClassAttributions,
+    Faithfulness,
+    Float32,
+    Float64,
+    Prediction,
+)
+
+TOP = 5
+"""Of how many classes raw attributions are kept: of those that a report names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +41,8 @@ class Attributed:
     """The class that is explained; that of the highest pooled score where none was asked for."""
     attributions: tuple[Attribution, ...]
     """[C]."""
+    by_class: ClassAttributions | None = None
+    """Of the most probable classes, where they were asked for and the passes serve them."""
 
 
 def attend(
@@ -40,6 +53,7 @@ def attend(
     target: Target,
     clip_indices: Sequence[int],
     on_asked: Callable[[int], None] = lambda count: None,
+    keep: bool = False,
 ) -> Explained:
     """Normalised clips [B, T, 3, h, w] on the CPU in, their attributions out; one batch."""
     return explain_batch(
@@ -53,6 +67,7 @@ def attend(
         given=model.input,
         on_asked=on_asked,
         output=model.info.output,
+        keep=keep,
     )
 
 
@@ -69,7 +84,7 @@ def attributions_of(
             layers=method.blocks(model.layout, options),
             units=method.units_of(model.info.output),
             signed=method.is_signed(model.info.output),
-            forward_equivalents=explained.forward_equivalents,
+            passes=explained.passes_per_clip,
             cls_self_mass=mass,
         )
         for values, target, mass in zip(
@@ -83,21 +98,61 @@ def attribute(
     model: LoadedModel,
     method: Method,
     options: Options,
-    target: int | None,
-) -> Attributed:
-    """Explain all clips for one class.
+    targets: Sequence[int | None],
+    top: int = 0,
+) -> list[Attributed]:
+    """Explain all clips for one class, or for several.
 
-    Where no class is asked for, a method that speaks of one cannot know it before the last clip has
-    been seen. Each clip is then explained for the class that it and those before it are most
-    probably of, and the few for which that turns out to be another one are explained again. A
-    method that asks about many copies is worth a pass of its own that finds the class.
+    Where the method's passes serve every class, no clip is passed twice: what they leave is kept
+    until the most probable class is known, and each class is chosen then.
 
     Args:
         reader: of all clips.
         model: that is explained.
         method: how.
         options: of the method.
-        target: class to explain; the most probable one of all clips where None.
+        targets: classes to explain; None for the most probable one of all clips.
+        top: also of how many classes, the most probable ones, where the passes serve them.
+    """
+    if not method.serves_all:
+        return [_one_by_one(reader, model, method, options, target) for target in targets]
+    first, *others = targets
+    of_class = method.speaks_of_class(model.layout, options)
+    keep = of_class and (first is None or bool(others) or top > 0)
+    with Readings() as kept:
+        stored = kept if keep else None
+        explained = _explain(reader, model, method, options, first, "explaining", stored)
+        pooled = pool(explained.scores, model.info.background)
+        order = [int(index) for index in np.argsort(-pooled, kind="stable")]
+        chosen = [order[0] if target is None else target for target in targets]
+        best = order[:top]
+        with reader.watch("stitch"):
+            maps = kept.maps(method, {*chosen, *best}) if keep else {}
+    by_class = None
+    if keep and best:
+        by_class = ClassAttributions(tuple(best), np.stack([maps[index] for index in best]))
+    found = []
+    for target in chosen:
+        values = maps.get(target, explained.values)
+        told = replace(explained, values=values, targets=(target,) * len(reader))
+        attributions = tuple(attributions_of(told, model, method, options))
+        found.append(Attributed(explained.scores, pooled, target, attributions, by_class))
+    return found
+
+
+def _one_by_one(
+    reader: ClipReader,
+    model: LoadedModel,
+    method: Method,
+    options: Options,
+    target: int | None,
+) -> Attributed:
+    """Explain all clips for one class by a method that has to know it before a pass.
+
+    Where no class is asked for, it cannot be known before the last clip has been seen. Each clip is
+    then explained for the class that it and those before it are most probably of, and the few for
+    which that turns out to be another one are explained again. A method that asks about many
+    copies is worth a pass of its own that finds the class.
     """
     background, copies = model.info.background, method.copies(model.layout, options)
     extra = 0.0
@@ -107,14 +162,13 @@ def attribute(
     explained = _explain(reader, model, method, options, wanted, "explaining")
     pooled = pool(explained.scores, background)
     target = int(pooled.argmax()) if target is None else target
-    if method.speaks_of_class(model.layout, options):
-        other = [n for n, guess in enumerate(explained.targets) if guess != target]
-        if other:
-            again = _explain(reader.of(other), model, method, options, target, "explaining again")
-            explained.values[other] = again.values
-            extra += again.forward_equivalents * len(other) / len(reader)
-    cost = explained.forward_equivalents + extra
-    found = replace(explained, targets=(target,) * len(reader), forward_equivalents=cost)
+    other = [n for n, guess in enumerate(explained.targets) if guess != target]
+    if other:
+        again = _explain(reader.of(other), model, method, options, target, "explaining again")
+        explained.values[other] = again.values
+        extra += again.passes_per_clip * len(other) / len(reader)
+    passes = explained.passes_per_clip + extra
+    found = replace(explained, targets=(target,) * len(reader), passes_per_clip=passes)
     attributions = attributions_of(found, model, method, options)
     return Attributed(explained.scores, pooled, target, tuple(attributions))
 
@@ -126,12 +180,17 @@ def _explain(
     options: Options,
     target: Target,
     stage: str,
+    kept: Readings | None = None,
 ) -> Explained:
-    """All clips of a reader, in its order."""
+    """All clips of a reader, in its order; `kept` receives what serves every class."""
 
     def work(inputs: Tensor, numbers: Sequence[int]) -> Explained:
         plan = [reader.number(position) for position in numbers]
-        return attend(model, inputs, method, options, target, plan, reader.asked)
+        keep = kept is not None
+        found = attend(model, inputs, method, options, target, plan, reader.asked, keep)
+        if kept is not None and found.reading is not None:
+            kept.add(numbers, found.reading)
+        return replace(found, reading=None)
 
     copies = method.copies(model.layout, options)
     return collect(reader.forward(stage, work, copies), len(reader))

@@ -23,6 +23,7 @@ from staa_cli.outputs import OnProgress, check_free
 from staa_cli.paths import path_fields
 from staa_cli.pipeline import (
     VideoExplanation,
+    explain_classes,
     explain_one,
     find_target,
     method_options,
@@ -47,7 +48,9 @@ class Comparison:
     agreement: Float64
     """[n, n] rank correlation of raw attributions, mean over clips; NaN where one has no order."""
     seconds: tuple[float, ...]
-    """In the model's passes, of each explanation."""
+    """In the model's passes, of each explanation; those that several classes share are in each."""
+    passes: float
+    """What all maps took together, in forward passes of one clip; a backward pass counts as two."""
 
 
 def compare_video(
@@ -66,7 +69,8 @@ def compare_video(
         path: of the video.
         model: from `load_model`.
         methods: names of at least one method; they explain the same class.
-        classes: names or indices of at least two classes, in place of methods.
+        classes: names or indices of at least two classes, in place of methods. Where one pass
+            serves every class, they cost what one costs.
         settings: everything else; the method is that of `classes`.
         depth: how faithfulness is measured, None for not at all: for each method, baseline, and
             one of at most four clips, a full check asks about 102 altered copies, a quick one 22.
@@ -85,12 +89,25 @@ def compare_video(
     wanted = _variants(names, bool(classes), model, settings)
     fitted = model.fitted(settings.sampling.frames, settings.sampling.size)
     _, _, reader = open_clips(path, fitted, settings, on_progress, facts.Stopwatch())
-    # All methods speak of one class, and none is charged for finding it.
-    probable = most_probable(reader, fitted) if settings.target is None and not classes else None
-    found = [
-        explain_one(path, model, each, _named(name, on_progress), probable)
+    serves_all = {
+        name: choose_method(each.method.name, model.module, model.layout, options).serves_all
         for name, each in zip(names, wanted, strict=True)
-    ]
+    }
+    if classes and all(serves_all.values()):
+        found = explain_classes(path, model, wanted, on_progress)
+        passes = _passes(found[0])
+    else:
+        # Methods speak of one class: that which the first finds that need not know it beforehand.
+        # None is charged for finding it, should that take passes of its own.
+        ask = not (classes or settings.target or any(serves_all.values()))
+        probable = most_probable(reader, fitted) if ask else None
+        told = {}
+        for name in sorted(names, key=lambda name: not serves_all[name]):
+            each = wanted[names.index(name)]
+            told[name] = explain_one(path, model, each, _named(name, on_progress), probable)
+            probable = told[name].prediction.target
+        found = [told[name] for name in names]
+        passes = sum(map(_passes, found)) + ask * len(reader)
     faithfulness = [
         check(
             reader,
@@ -104,7 +121,11 @@ def compare_video(
         if depth is not None
     ]
     seconds = tuple(each.run["seconds"].get("forward", 0.0) for each in found)
-    return Comparison(names, tuple(found), tuple(faithfulness), agreement(found), seconds)
+    return Comparison(names, tuple(found), tuple(faithfulness), agreement(found), seconds, passes)
+
+
+def _passes(explanation: VideoExplanation) -> float:
+    return sum(each.passes for each in explanation.attributions)
 
 
 def _variants(
@@ -161,7 +182,7 @@ def rows(comparison: Comparison) -> list[dict[str, Any]]:
                 score_key(each.prediction): each.prediction.score,
                 "peak_s": each.temporal.peak_s,
                 "flat": each.temporal.flat,
-                "forward_equivalents": sum(a.forward_equivalents for a in each.attributions),
+                "passes": _passes(each),
                 "seconds": seconds,
             }
         )
@@ -203,6 +224,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "clips": list(checked.clips) if checked else [],
         "steps": checked.steps if checked else None,
         "quick": checked.quick if checked else None,
+        "passes": comparison.passes,
         "rows": rows(comparison),
         "agreement": {
             one: {

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from staa_cli import __version__
-from staa_cli.config import MethodSettings, Settings
+from staa_cli.config import Settings
 from staa_cli.memory import peak_memory_bytes
-from staa_cli.methods import Method
+from staa_cli.methods import Method, Options
 from staa_cli.models.loading import LoadedModel
 from staa_cli.sampling import Plan
 from staa_cli.schema import (
@@ -180,15 +180,20 @@ def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[Warning]:
         yield Warning("color-guessed", text)
 
 
-def method_warnings(method: Method, settings: Settings, of_class: bool) -> tuple[Warning, ...]:
-    """What the reader should know about the method, which speaks of one class or of none."""
-    found = []
-    if settings.target is not None and not of_class:
+def method_warnings(
+    method: Method, options: Options, named: bool, of_class: bool
+) -> tuple[Warning, ...]:
+    """What the reader should know about the method, which speaks of one class or of none.
+
+    `named` says whether somebody named a class.
+    """
+    found, own = [], Options()
+    if named and not of_class:
         text = f"{method.name} is class-blind: its maps are the same for every class"
         found.append(Warning("class-blind-method", text))
     for name in ("layers", "combine", "fill", "samples"):
-        asked = getattr(settings.method, name)
-        if asked != getattr(MethodSettings, name) and name not in method.heeds:
+        asked = getattr(options, name)
+        if asked != getattr(own, name) and name not in method.heeds:
             text = f"{method.name} has no choice of {name}: {asked!r} was not heeded"
             found.append(Warning("setting-not-heeded", text))
     return tuple(found)

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from staa_cli import facts, sampling
-from staa_cli.attribution import attend, attribute, attributions_of, check
+from staa_cli.attribution import TOP, Attributed, attend, attribute, attributions_of, check
 from staa_cli.clips import STILL, ClipReader
 from staa_cli.config import MethodSettings, PostSettings, Settings
 from staa_cli.errors import InputError, UsageError
-from staa_cli.methods import Options, choose_method
+from staa_cli.methods import Method, Options, choose_method
 from staa_cli.methods.postprocess import postprocess
 from staa_cli.models.hub import Announce
 from staa_cli.models.loading import LoadedModel, load_model
@@ -32,6 +32,7 @@ from staa_cli.schema import (
     Prediction,
     UInt8,
     VideoInfo,
+    Warning,
 )
 from staa_cli.timeline import (
     Piece,
@@ -57,6 +58,9 @@ class ClipExplanation:
 
     prediction: Prediction
     attribution: Attribution
+    """Raw: `values` [T', h, w], for one class where the method speaks of one."""
+    warnings: tuple[Warning, ...] = ()
+    """About the clip's length and size, and what was asked of the method."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -86,7 +90,7 @@ def explain_clip(
     method: str = "auto",
     options: Options | None = None,
 ) -> ClipExplanation:
-    """One clip in, its prediction and raw attribution [T', h, w] out.
+    """Explain one clip.
 
     Args:
         model: from `load_model`.
@@ -95,11 +99,16 @@ def explain_clip(
         method: a name from `list_methods`, or auto: staa-class, or staa where that does not fit.
         options: of the method.
 
+    Returns:
+        `prediction`; `attribution`, whose `values` [T', h, w] are raw; and `warnings` as a report
+        has them: that the model learned from clips of another length, that the method is the same
+        for every class, or that it has no use for an option.
+
     Raises:
         UsageError: an unknown class or method, or a method that does not fit the model.
         InputError: the frames are something else.
     """
-    inputs = _as_input(frames, model)
+    inputs, trained = _as_input(frames, model), model.input
     model = model.fitted(frames=inputs.shape[1])
     options = options or Options()
     chosen = choose_method(method, model.module, model.layout, options)
@@ -108,7 +117,13 @@ def explain_clip(
     prediction = Prediction(
         explained.scores[0], explained.targets[0], reason, model.labels, model.info.output
     )
-    return ClipExplanation(prediction, attributions_of(explained, model, chosen, options)[0])
+    (attribution,) = attributions_of(explained, model, chosen, options)
+    of_class = chosen.speaks_of_class(model.layout, options)
+    warnings = (
+        *facts.fit_warnings(trained, model.input),
+        *facts.method_warnings(chosen, options, target is not None, of_class),
+    )
+    return ClipExplanation(prediction, attribution, warnings)
 
 
 def explain_video(
@@ -207,14 +222,54 @@ def explain_one(
     probable: int | None = None,
 ) -> VideoExplanation:
     """As `explain_video`, of an open model; `probable` is its most probable class where known."""
-    watch, trained = facts.Stopwatch(), model.input
+    return explain_classes(path, model, [settings], on_progress, probable)[0]
+
+
+def explain_classes(
+    path: str | Path,
+    model: LoadedModel,
+    variants: Sequence[Settings],
+    on_progress: OnProgress,
+    probable: int | None = None,
+) -> list[VideoExplanation]:
+    """As `explain_one`, for the class of each of some settings that differ in nothing else.
+
+    From the same passes, where those of the method serve every class.
+    """
+    watch, trained, settings = facts.Stopwatch(), model.input, variants[0]
     model = model.fitted(settings.sampling.frames, settings.sampling.size)
     options = method_options(settings.method)
     method = choose_method(settings.method.name, model.module, model.layout, options)
-    target, reason = find_target(settings.target, model.labels)
+    wanted = [find_target(each.target, model.labels) for each in variants]
     info, plan, reader = open_clips(path, model, settings, on_progress, watch)
-    target = probable if target is None else target
-    found = attribute(reader, model, method, options, target)
+    opened = _Opened(trained, model, method, options, info, plan, reader, watch)
+    targets = [probable if target is None else target for target, _ in wanted]
+    top = TOP if settings.output.npz else 0
+    attributed = attribute(reader, model, method, options, targets, top)
+    return [
+        _explanation(opened, each, reason, found)
+        for each, (_, reason), found in zip(variants, wanted, attributed, strict=True)
+    ]
+
+
+class _Opened(NamedTuple):
+    """What explanations of one video for several classes have in common."""
+
+    trained: ModelInput
+    model: LoadedModel
+    method: Method
+    options: Options
+    info: VideoInfo
+    plan: sampling.Plan
+    reader: ClipReader
+    watch: facts.Stopwatch
+
+
+def _explanation(
+    opened: _Opened, settings: Settings, reason: Reason, found: Attributed
+) -> VideoExplanation:
+    """All that follows from the attributions of one class."""
+    trained, model, method, options, info, plan, reader, watch = opened
     told = (found.target, reason, model.labels, model.info.output)
     each = [Prediction(row, *told) for row in found.scores]
     with watch("stitch"):
@@ -256,7 +311,12 @@ def explain_one(
             ),
             *facts.fit_warnings(trained, model.input),
             *facts.warnings(info, model.info, prediction, temporal, spatial, reader.report),
-            *facts.method_warnings(method, settings, method.speaks_of_class(model.layout, options)),
+            *facts.method_warnings(
+                method,
+                options,
+                settings.target is not None,
+                method.speaks_of_class(model.layout, options),
+            ),
             *facts.check_warnings(faithfulness, model.info.output),
             *facts.batch_warnings(reader.batch_size if reader.backed_off else None),
         ),
@@ -265,6 +325,7 @@ def explain_one(
         ),
         run=facts.run(model, watch),
         faithfulness=faithfulness,
+        by_class=found.by_class,
         asked=settings,
     )
 

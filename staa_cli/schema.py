@@ -240,7 +240,8 @@ class Attribution:
     layers: tuple[int, ...]
     units: str
     signed: bool
-    forward_equivalents: float
+    passes: float
+    """What it took, in forward passes of one clip, as counted; a backward pass counts as two."""
     cls_self_mass: float | None = None
     """Share of the read-out that stays on the class token itself, where that can be told."""
 
@@ -248,6 +249,16 @@ class Attribution:
     def temporal(self) -> Float32:
         """[T'] the attribution summed over space."""
         return np.asarray(self.values.sum(axis=(1, 2), dtype=np.float64), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassAttributions:
+    """Raw attributions of several classes, from the same passes over the same clips."""
+
+    classes: tuple[int, ...]
+    """[K] those that the video is most probably of, the first one most."""
+    values: Float32
+    """[K, C, T', h, w]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -432,6 +443,9 @@ class Explanation:
     """Volatile facts: device, threads, seconds a stage, memory, host, start."""
     faithfulness: Faithfulness | None = None
     """Measured where it was asked for."""
+    by_class: ClassAttributions | None = None
+    """Those of the top five classes, where raw attributions were asked for and the method has them
+    of every class after one pass."""
 
     @property
     def part(self) -> range:

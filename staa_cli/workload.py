@@ -66,8 +66,10 @@ def workload(
     options = method_options(settings.method)
     chosen = [choose_method(name, model.module, model.layout, options) for name in methods]
     each = [_passes(method, model.layout, options) for method in chosen]
-    # A class that nobody named is found by a pass of its own where methods are many or costly.
+    served = all(method.serves_all for method in chosen)
+    # A class that nobody named is found by a pass of its own where no method finds it on its way.
     finds = settings.target is None and classes == 1 and clips > 1
+    finds = finds and not any(method.serves_all for method in chosen)
     finds = finds and (len(chosen) > 1 or chosen[0].copies(model.layout, options) > 0)
     checks = 0
     if depth is not None:
@@ -77,7 +79,8 @@ def workload(
     if settings.sampling.strategy in ("auto", "dense", "range"):
         step_s = settings.sampling.hop * model.input.frames * _interval_s(model, settings)
         dense_s = (clips - 1) * step_s
-    return Workload(clips, clips * (classes * sum(each) + finds), checks, dense_s)
+    passes = clips * (sum(each) * (1 if served else classes) + finds)
+    return Workload(clips, passes, checks, dense_s)
 
 
 def _passes(method: Method, layout: AttentionLayout, options: Options) -> int:
@@ -87,7 +90,7 @@ def _passes(method: Method, layout: AttentionLayout, options: Options) -> int:
 
 
 def _own(method: Method) -> int:
-    return max(1, round(method.forward_equivalents))
+    return max(1, round(method.passes_per_clip))
 
 
 def _interval_s(model: LoadedModel, settings: Settings) -> float:

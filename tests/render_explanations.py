@@ -143,7 +143,7 @@ def _attribution(values, knots, clip, grid, signed, target):
         layers=(11,),
         units="attention",
         signed=signed,
-        forward_equivalents=1.0,
+        passes=1.0,
     )
 
 

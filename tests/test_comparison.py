@@ -59,7 +59,7 @@ def test_one_check_has_every_method_and_the_baselines(compared: Comparison) -> N
     for row, told in zip(checked.rows, facts["rows"], strict=True):
         assert told["faithfulness"] == pytest.approx(row.faithfulness, rel=1e-5)
     assert (facts["quick"], facts["steps"]) == (True, 10)  # unless somebody asks for more
-    assert facts["rows"][0]["forward_equivalents"] == len(compared.explanations[0].clips)
+    assert facts["rows"][0]["passes"] == len(compared.explanations[0].clips)
 
 
 def test_agreement_is_the_mean_rank_correlation_over_clips(compared: Comparison) -> None:
@@ -83,7 +83,9 @@ def test_the_class_is_found_once_and_at_nobodys_cost(
     settings = asked(output={"check": True})
     found = compare_video(video, model, methods=methods, settings=settings, depth=None)
     rows = document(found)["rows"]
-    assert [row["forward_equivalents"] for row in rows] == 2 * [len(found.explanations[0].clips)]
+    clips = len(found.explanations[0].clips)
+    assert [row["passes"] for row in rows] == 2 * [clips]
+    assert document(found)["passes"] == 2 * clips  # staa finds the class, or staa-class
     assert [each.prediction.reason for each in found.explanations] == ["top-1", "top-1"]
     codes = [warning.code for each in found.explanations for warning in each.warnings]
     assert not {"class-blind-method", "not-faithful"} & set(codes)  # nobody asked for either
@@ -104,6 +106,44 @@ def test_classes_are_compared_by_a_method_that_speaks_of_them(
     assert {"random, 0", "centre, 3"} < {row["name"] for row in rows}
     best = compare_video(video, model, classes=("0", "3"), settings=asked())
     assert {each.attributions[0].method for each in best.explanations} == {"staa-class"}
+
+
+@pytest.mark.parametrize(("method", "a_pass"), [("auto", 1), ("attention-gradient", 3)])
+def test_classes_cost_what_one_costs_where_one_pass_serves_them_all(
+    video: Path, model: LoadedModel, method: str, a_pass: int
+) -> None:
+    passed: list[int] = []
+    handle = model.module.register_forward_hook(lambda _, given, out: passed.append(len(out)))
+    classes, settings = ("0", "3", "class_1"), asked(method=MethodSettings(method))
+    found = compare_video(video, model, classes=classes, settings=settings, checked=False)
+    handle.remove()
+    clips = len(found.explanations[0].clips)
+    times = 1 if a_pass == 1 else len(classes)
+    assert sum(passed) == times * clips
+    assert document(found)["passes"] == times * a_pass * clips
+    for name, each in zip(classes, found.explanations, strict=True):
+        alone = explain_video(video, model, target=name, settings=settings)
+        assert each.prediction.target == alone.prediction.target
+        assert each.prediction.reason == alone.prediction.reason
+        assert np.array_equal(each.frames.score, alone.frames.score)
+        assert each.fingerprint == alone.fingerprint
+        for a, b in zip(each.attributions, alone.attributions, strict=True):
+            assert np.array_equal(a.values, b.values)
+
+
+def test_methods_that_must_know_the_class_take_it_from_one_that_need_not(
+    video: Path, model: LoadedModel
+) -> None:
+    clips = len(explain_video(video, model, settings=asked()).clips)
+    for methods, passes in (
+        (("attention-gradient", "staa-class"), 3 + 1),
+        (("attention-gradient", "gradcam"), 1 + 3 + 3),  # one to find it
+    ):
+        found = compare_video(video, model, methods=methods, settings=asked(), checked=False)
+        assert found.names == methods
+        assert [each.attributions[0].method for each in found.explanations] == list(methods)
+        assert len({each.prediction.target for each in found.explanations}) == 1
+        assert found.passes == passes * clips
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,24 +116,29 @@ def test_the_batch_size_changes_nothing(
     assert one.fingerprint == many.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("method", "a_pass"), [("staa-class", 1), ("staa-logit", 1), ("attention-gradient", 3)]
+)
 def test_a_class_specific_method_speaks_of_the_videos_class(
-    video: Path, wavering: LoadedModel
+    video: Path, wavering: LoadedModel, method: str, a_pass: int
 ) -> None:
-    found = explain_video(video, wavering, method="staa-logit", settings=asked())
+    found = explain_video(video, wavering, method=method, settings=asked())
     own = {int(each.scores.argmax()) for each in found.clip_predictions}
     assert len(own) > 1  # or it could not go wrong
     assert {a.target for a in found.attributions} == {found.prediction.target}
-    # Explained at once for what it was most probably of so far, and again where that was wrong.
+    # A method that must know the class beforehand explains each clip at once for what the video was
+    # most probably of so far, and again where that was wrong.
     wrong = guesses_that_were_wrong(found)
     assert 0 < wrong < len(found.clips)
-    assert {a.forward_equivalents for a in found.attributions} == {1 + wrong / len(found.clips)}
+    more = wrong / len(found.clips) if a_pass > 1 else 0
+    assert {a.passes for a in found.attributions} == {a_pass * (1 + more)}
     assert found.prediction.reason == "top-1"
     named = explain_video(
-        video, wavering, method="staa-logit", target=found.prediction.target, settings=asked()
+        video, wavering, method=method, target=found.prediction.target, settings=asked()
     )
     same(found, named)
-    assert {a.forward_equivalents for a in named.attributions} == {1.0}
-    other = explain_video(video, wavering, method="staa-logit", target=0, settings=asked())
+    assert {a.passes for a in named.attributions} == {a_pass}
+    other = explain_video(video, wavering, method=method, target=0, settings=asked())
     assert found.prediction.target != 0
     assert not np.array_equal(other.frames.score, found.frames.score)
 
@@ -142,9 +149,70 @@ def guesses_that_were_wrong(found: VideoExplanation) -> int:
     return int((rows.cumsum(axis=0).argmax(axis=1) != found.prediction.target).sum())
 
 
+@contextmanager
+def counted(model: LoadedModel) -> Iterator[list[int]]:
+    """How many clips went through the model, call by call."""
+    passed: list[int] = []
+    handle = model.module.register_forward_hook(lambda _, given, out: passed.append(len(out)))
+    try:
+        yield passed
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("name", ["tiny-events", "tiny-events-joint"])
+def test_no_clip_is_passed_twice(name: str) -> None:
+    """Of this sample's clips, the first are of nothing, and would have to be explained again."""
+    model, sample = load_model(name), Path(__file__).parent.parent / "sample_videos" / "hop.mp4"
+    with counted(model) as passed:
+        found = explain_video(sample, model)
+    assert found.prediction.label == "hop"
+    assert found.clip_predictions[0].top(1)[0][1] == "none"
+    assert sum(passed) == len(found.clips) == 4
+    assert sum(a.passes for a in found.attributions) == 4
+
+
+def test_maps_of_the_top_classes_are_those_of_each_class(
+    video: Path, wavering: LoadedModel, tmp_path: Path
+) -> None:
+    with counted(wavering) as passed:
+        found = explain_video(video, wavering, settings=asked(output={"npz": True}), target="3")
+    assert sum(passed) == len(found.clips)
+    best = [index for index, *_ in found.prediction.top(5)]
+    assert best[0] != 3
+    found.save(tmp_path)
+    with np.load(tmp_path / "maps.npz", allow_pickle=False) as arrays:
+        assert arrays["classes"].tolist() == best
+        assert arrays["class_labels"].tolist() == [wavering.labels[index] for index in best]
+        rows = zip(best, arrays["class_attributions"], arrays["class_scores"], strict=True)
+        for index, values, scores in rows:
+            alone = explain_video(video, wavering, target=str(index), settings=asked())
+            assert np.array_equal(values, np.stack([a.values for a in alone.attributions]))
+            assert scores.tolist() == [float(each.score) for each in alone.clip_predictions]
+        own = arrays["class_attributions"][best.index(3)]
+        assert np.array_equal(arrays["attributions"], own)
+
+
+@pytest.mark.parametrize("method", ["staa", "attention-gradient", "random"])
+def test_where_passes_serve_one_class_or_none_there_are_no_maps_of_others(
+    video: Path, model: LoadedModel, method: str
+) -> None:
+    settings = asked(output={"npz": True})
+    assert explain_video(video, model, method=method, settings=settings).by_class is None
+    assert explain_video(video, model, settings=asked()).by_class is None  # nor unasked
+
+
+def test_what_waits_for_the_class_may_lie_on_the_disk(
+    video: Path, wavering: LoadedModel, explained: VideoExplanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = explain_video(video, wavering, settings=asked())
+    monkeypatch.setattr("staa_cli.methods.readings.IN_MEMORY", 1)
+    same(explain_video(video, wavering, settings=asked(batch_size=3)), whole, atol=1e-6)
+
+
 def test_a_class_blind_method_takes_one_pass(video: Path, wavering: LoadedModel) -> None:
     found = explain_video(video, wavering, method="staa", settings=asked())
-    assert {a.forward_equivalents for a in found.attributions} == {1.0}
+    assert {a.passes for a in found.attributions} == {1.0}
     assert {a.target for a in found.attributions} == {None}
 
 
@@ -433,7 +501,7 @@ def test_a_length_or_size_that_cannot_be_is_told(
 def test_progress_is_told_for_every_pass(video: Path, wavering: LoadedModel) -> None:
     progress = Progress()
     found = explain_video(
-        video, wavering, method="staa-logit", settings=asked(), on_progress=progress
+        video, wavering, method="attention-gradient", settings=asked(), on_progress=progress
     )
     passes = {"explaining": len(found.clips), "explaining again": guesses_that_were_wrong(found)}
     steps = [(stage, n + 1, count) for stage, count in passes.items() for n in range(count)]
@@ -489,6 +557,17 @@ def test_options_reach_the_method(model: LoadedModel) -> None:
         explain_clip(model, frames, options=Options(layers=(9,)))
     with pytest.raises(UsageError, match="unknown method"):
         explain_clip(model, frames, method="saliency")
+
+
+def test_a_clip_comes_with_the_warnings_of_a_video(model: LoadedModel) -> None:
+    frames = np.stack(pictures(4))
+    assert explain_clip(model, frames).warnings == ()
+    (told,) = explain_clip(model, np.stack(pictures(7))).warnings
+    assert told.code == "untrained-size"
+    assert "clips have 7 frames" in told.text
+    asked_for = {"target": 1, "method": "staa", "options": Options(fill="black")}
+    codes = [each.code for each in explain_clip(model, frames, **asked_for).warnings]
+    assert codes == ["class-blind-method", "setting-not-heeded"]
 
 
 def test_videos_at_once_give_what_they_give_in_turn(tmp_path: Path, model: LoadedModel) -> None:

@@ -126,7 +126,7 @@ def _cost(model: LoadedModel, rounds: int) -> list[Row]:
     found = measure_cost(model, ["staa", "staa-class", *SLOW], rounds=rounds, memory=False)
     costs = {row["method"]: row for row in found["results"]}
     told = [
-        f"{name} {row['forwards']:,.0f}, time {row['wall_ratio']:,.2f} "
+        f"{name} {row['passes_per_clip']:,.0f}, time {row['wall_ratio']:,.2f} "
         f"({row['wall_low']:,.2f} to {row['wall_high']:,.2f})"
         for name, row in costs.items()
     ]
@@ -137,7 +137,7 @@ def _cost(model: LoadedModel, rounds: int) -> list[Row]:
     return [
         (
             "one forward pass",
-            "forward passes counted; time, a plain pass being 1",
+            "passes a clip, counted; time, a plain pass being 1",
             "; ".join(told),
         ),
         ("under 3 % of the cost of SHAP", "time of staa", ", ".join(shares)),

@@ -185,14 +185,14 @@ def _only_job(video: str, output_dir: str) -> Job:
 def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
     width = terminal_width(sys.stdout)
     areas = _AREAS if facts["fill"] is not None else ()  # not measured
-    head = ("NAME", "CLASS", "PEAK", *map(str.upper, areas), "FORWARDS", "SECONDS")
+    head = ("NAME", "CLASS", "PEAK", *map(str.upper, areas), "PASSES", "SECONDS")
     rows = [
         (
             row["name"],
             answer(row) if "label" in row else "-",
             "-" if row.get("peak_s") is None else f"{row['peak_s']:.2f} s",
             *(figure(row[key], facts["model"]["output"]) for key in areas),
-            f"{row['forward_equivalents']:,.0f}" if "forward_equivalents" in row else "0",
+            f"{row['passes']:,.0f}" if "passes" in row else "0",
             f"{row['seconds']:.1f}" if "seconds" in row else "-",
         )
         for row in facts["rows"]

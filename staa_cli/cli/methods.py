@@ -38,11 +38,14 @@ def methods(
         (
             method["name"],
             "yes" if method["class_specific"] else "no",
-            f"{method['forward_equivalents']:g}",
+            f"{method['passes_per_clip']:g}",
             method["summary"],
         )
         for method in found
     ]
-    put(console, table(("NAME", "CLASS", "FORWARDS", "ABOUT"), rows, terminal_width(sys.stdout)))
+    put(console, table(("NAME", "CLASS", "PASSES", "ABOUT"), rows, terminal_width(sys.stdout)))
     # Not among the rows: scripts cut names from them, and this is no method.
+    console.message(
+        "passes are forward passes a clip, of the bundled model; a backward pass counts as two"
+    )
     console.message(f"the default is auto: the first of {' and '.join(AUTO)} that fits the model")

@@ -87,7 +87,7 @@ def named(text: str, model: nn.Module, layout: AttentionLayout, options: Options
     fit = fitting(model, layout, options)
     groups = {
         "all": [*(name for name in AUTO if name in fit), *fit],
-        "baselines": [name for name in fit if not METHODS.get(name).forward_equivalents],
+        "baselines": [name for name in fit if not METHODS.get(name).passes_per_clip],
     }
     asked = [
         choose_method(name, model, layout, options).name if name == "auto" else name
@@ -109,7 +109,7 @@ def list_methods() -> list[dict[str, Any]]:
             "name": name,
             "summary": method.summary,
             "class_specific": method.class_specific,
-            "forward_equivalents": method.forward_equivalents,
+            "passes_per_clip": method.passes_per_clip,
             "units": method.units,
             "source": method.source,
         }

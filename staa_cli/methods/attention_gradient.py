@@ -51,8 +51,8 @@ class AttentionGradient(GradientMethod):
             rows = [_row(seen, slope, layout) for seen, slope in zip(shown, given, strict=True)]
             row = torch.stack(rows).mean(dim=0)[:, layout.prefix_tokens :]  # [B or B*T, P or N]
             if layout.kind == "joint":
-                return Reading(to_grid(row, layout, batch), more_forwards=2.0)
-            return Reading(row.reshape(batch, *layout.grid), more_forwards=2.0)
+                return Reading(to_grid(row, layout, batch), more_passes=2.0)
+            return Reading(row.reshape(batch, *layout.grid), more_passes=2.0)
 
 
 def _row(seen: Attended, given: Tensor, layout: AttentionLayout) -> Tensor:

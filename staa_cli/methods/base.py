@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+
 from staa_cli.errors import UsageError
 from staa_cli.registry import Registry
 from staa_cli.schema import AttentionLayout, ModelInput, Output
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
     from staa_cli.models.taps import Tap
@@ -89,15 +90,46 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What a method returns."""
+    """What a method returns: a map, and, where one pass serves every class, what a class adds.
+
+    Such a reading is of no class yet; `Method.for_class` makes one class's map of it, at any time.
+    """
 
     values: Tensor
-    """[B, T', h, w] raw."""
+    """[B, T', h, w] raw, for the targets of a method that speaks of a class; where `shares` or
+    `parts` are there, what all classes have in common."""
     cls_self_mass: Tensor | None = None
     """[B] share of the read-out that stays on the class token itself."""
-    more_forwards: float = 0.0
+    more_passes: float = 0.0
     """Forward passes a clip beyond the one that every method has, as counted; a backward pass
     counts as two."""
+    shares: Tensor | None = None
+    """[B, classes, T'] each frame's share of what speaks for a class."""
+    parts: Tensor | None = None
+    """[B, classes, T', h, w] each token's part of every class's logit; where `rows` are there,
+    [B, D, T', h, w] what a token writes, of which they make such parts."""
+    rows: Tensor | None = None
+    """[classes, D] what a token must write to speak for a class. Where there are more classes than
+    D, a token has fewer numbers that way."""
+
+    @property
+    def serves_all(self) -> bool:
+        """Whether a class is still to be chosen."""
+        return self.shares is not None or self.parts is not None
+
+    def shares_of(self, targets: Tensor) -> Tensor | None:
+        """[B, T', 1, 1] of the clips' classes [B]."""
+        if self.shares is None:
+            return None
+        return _chosen(self.shares, targets)[..., None, None]
+
+    def parts_of(self, targets: Tensor) -> Tensor | None:
+        """[B, T', h, w] of the clips' classes [B]."""
+        if self.parts is None:
+            return None
+        if self.rows is None:
+            return _chosen(self.parts, targets)
+        return torch.einsum("bd,bdthw->bthw", self.rows[targets], self.parts)
 
 
 class Method:
@@ -113,9 +145,13 @@ class Method:
     signed: ClassVar[bool] = False
     gradients: ClassVar[bool] = False
     """Whether the pass is to be differentiated."""
-    forward_equivalents: ClassVar[float] = 1.0
-    """What a clip costs, in plain forward passes: of sampling methods on a bundled model's grid,
-    with their own number of samples. The report has what was counted."""
+    any_class: ClassVar[bool] = False
+    """Of a method that speaks of a class: whether one pass serves all of them, so that the class
+    may be chosen after it."""
+    passes_per_clip: ClassVar[float] = 1.0
+    """What a clip costs, in forward passes, of which a backward pass counts as two: of sampling
+    methods on a bundled model's grid, with their own number of samples. The report has what was
+    counted."""
     heeds: ClassVar[frozenset[str]] = frozenset()
     """Names of the Options that change what it does; a user is told of the others."""
 
@@ -174,9 +210,27 @@ class Method:
         taps = self.taps(layout, options)
         return self.class_specific or any(tap.role == "frames" for tap in taps)
 
+    @property
+    def serves_all(self) -> bool:
+        """Whether a pass serves every class: of none it speaks, or of one that is chosen after."""
+        return self.any_class or not self.class_specific
+
     def attribute(self, evidence: Evidence) -> Reading:
         """One number a token from what was read."""
         raise NotImplementedError
+
+    def for_class(self, reading: Reading, targets: Tensor) -> Tensor:
+        """The map [B, T', h, w] of each clip's class [B], of a reading of these clips."""
+        values = reading.values
+        if (shares := reading.shares_of(targets)) is not None:
+            values = values * shares
+        if (parts := reading.parts_of(targets)) is not None:
+            values = values * self.weigh(parts)
+        return values
+
+    def weigh(self, parts: Tensor) -> Tensor:
+        """How parts of a logit [B, T', h, w] count in the map."""
+        return parts
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
         """The blocks that are read, for the report; empty where no attention is."""
@@ -216,6 +270,11 @@ def register(name: str) -> Callable[[type[Method]], type[Method]]:
     return add
 
 
+def _chosen(of_classes: Tensor, targets: Tensor) -> Tensor:
+    """[B, classes, ...] to those of the clips' classes [B]."""
+    return of_classes[torch.arange(len(targets), device=targets.device), targets]
+
+
 def _has(model: nn.Module, parameter: str) -> bool:
     try:
         model.get_parameter(parameter)
@@ -241,7 +300,7 @@ def read_blocks(layout: AttentionLayout, options: Options) -> tuple[int, ...]:
     return options.blocks(layout.depth, [layout.depth - 1])
 
 
-def to_grid(rows: torch.Tensor, layout: AttentionLayout, batch: int) -> torch.Tensor:
+def to_grid(rows: Tensor, layout: AttentionLayout, batch: int) -> Tensor:
     """Patch values of joint attention [B, T'*h*w] in the model's own order to [B, T', h, w]."""
     frames, height, width = layout.grid
     if layout.order == "hwt":

@@ -15,7 +15,7 @@ class Random(Method):
     summary = "uniform noise: what chance gets"
     source = "baseline"
     units = "none"
-    forward_equivalents = 0.0
+    passes_per_clip = 0.0
     heeds = frozenset({"seed"})
 
     def attribute(self, evidence: Evidence) -> Reading:
@@ -37,7 +37,7 @@ class Centre(Method):
     summary = "a Gaussian at the picture's centre, the same in every frame"
     source = "baseline"
     units = "none"
-    forward_equivalents = 0.0
+    passes_per_clip = 0.0
 
     def attribute(self, evidence: Evidence) -> Reading:
         """A Gaussian with a quarter of the picture's side as its deviation."""
@@ -56,7 +56,7 @@ class FrameDifference(Method):
     summary = "how much each place changes from frame to frame"
     source = "baseline"
     units = "mean absolute difference of normalised pixels"
-    forward_equivalents = 0.0
+    passes_per_clip = 0.0
 
     def attribute(self, evidence: Evidence) -> Reading:
         """Mean of the absolute differences to the frame before and the frame after."""

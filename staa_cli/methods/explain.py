@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from staa_cli.methods.base import Evidence, Method, Options
+from staa_cli.methods.base import Evidence, Method, Options, Reading
 from staa_cli.models.heads import scores_of
 from staa_cli.models.taps import taps
 from staa_cli.schema import AttentionLayout, Float32, ModelInput, Output
@@ -21,7 +21,7 @@ clip's own of the highest score."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explained:
-    """What one forward pass of a batch gave."""
+    """What one pass over a batch gave."""
 
     scores: Float32
     """[B, classes] probabilities, or raw values."""
@@ -31,8 +31,10 @@ class Explained:
     """[B, T', h, w] raw attribution."""
     cls_self_mass: tuple[float | None, ...]
     """[B]."""
-    forward_equivalents: float
-    """What each clip has cost, in forward passes, as counted."""
+    passes_per_clip: float
+    """What each clip has cost, in forward passes, as counted; a backward pass counts as two."""
+    reading: Reading | None = None
+    """What serves every class, where it was to be kept and there is such a thing."""
 
 
 def explain_batch(
@@ -47,6 +49,7 @@ def explain_batch(
     given: ModelInput | None = None,
     on_asked: Callable[[int], None] = lambda count: None,
     output: Output = "softmax",
+    keep: bool = False,
 ) -> Explained:
     """Normalised clips in, scores of classes and attributions out.
 
@@ -63,6 +66,7 @@ def explain_batch(
         given: what the model expects to be fed; methods that remove by black need it.
         on_asked: told how many more altered copies a method has asked about.
         output: what the model's logits mean.
+        keep: also what a map of any other class needs, where one pass serves them all.
 
     Raises:
         UsageError: the method does not fit the model.
@@ -90,15 +94,17 @@ def explain_batch(
             output,
         )
         reading = method.attribute(evidence)
+        values = method.for_class(reading, targets)
         masses = reading.cls_self_mass
         # A baseline asks the model nothing; that it was asked here is for the prediction alone.
-        cost = 1.0 + reading.more_forwards if method.forward_equivalents else 0.0
+        cost = 1.0 + reading.more_passes if method.passes_per_clip else 0.0
         return Explained(
             scores=scores,
             targets=tuple(targets.tolist()),
-            values=reading.values.detach().float().cpu().numpy(),
+            values=values.detach().float().cpu().numpy(),
             cls_self_mass=tuple(masses.tolist()) if masses is not None else (None,) * len(logits),
-            forward_equivalents=cost,
+            passes_per_clip=cost,
+            reading=reading if keep and reading.serves_all else None,
         )
 
 
@@ -120,7 +126,7 @@ def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Exp
     scores = values = np.empty((0, 0), np.float32)
     targets = [0] * clips
     masses: list[float | None] = [None] * clips
-    cost = 0.0
+    passes = 0.0
     for numbers, part in parts:
         if not len(values):
             scores = np.empty((clips, *part.scores.shape[1:]), np.float32)
@@ -128,8 +134,8 @@ def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Exp
         scores[list(numbers)], values[list(numbers)] = part.scores, part.values
         for number, target, mass in zip(numbers, part.targets, part.cls_self_mass, strict=True):
             targets[number], masses[number] = target, mass
-        cost += part.forward_equivalents * len(numbers)
-    return Explained(scores, tuple(targets), values, tuple(masses), cost / clips)
+        passes += part.passes_per_clip * len(numbers)
+    return Explained(scores, tuple(targets), values, tuple(masses), passes / clips)
 
 
 def _fitted(layout: AttentionLayout, inputs: Tensor) -> AttentionLayout:

@@ -38,7 +38,7 @@ class FrameDrop(FrameMethod):
 
     summary = "how much probability the class loses without a frame"
     source = "leave one out; Zeiler and Fergus 2014 (arXiv 1311.2901), in time"
-    forward_equivalents = 10.0
+    passes_per_clip = 10.0
     heeds = frozenset({"fill"})
 
     def copies(self, layout: AttentionLayout, options: Options) -> int:
@@ -59,7 +59,7 @@ class FrameShapley(FrameMethod):
 
     summary = "Shapley value of each frame: exact up to 8 frames, sampled above"
     source = "Shapley 1953; sampled as Castro et al. 2009, in pairs as Mitchell et al. (2104.12199)"
-    forward_equivalents = 257.0
+    passes_per_clip = 257.0
     heeds = frozenset({"fill", "samples", "seed"})
 
     def copies(self, layout: AttentionLayout, options: Options) -> int:

@@ -12,8 +12,8 @@ FRAME_LOGITS = Tap("frames", 0, "frame_logits", shown)
 """[B, T, classes]."""
 
 
-def frame_share(evidence: Evidence) -> Tensor:
-    """[B, T] each frame's share of what speaks for the target class; a clip's sum is one.
+def frame_shares(evidence: Evidence) -> Tensor:
+    """[B, classes, T] each frame's share of what speaks for a class; a clip's sum is one.
 
     That is how far its logit lies above what says nothing, or zero where it lies below: above the
     mean of all classes where these share one softmax, above zero where each class is by itself, and
@@ -21,13 +21,11 @@ def frame_share(evidence: Evidence) -> Tensor:
     speaks for the class, all frames have the same.
     """
     logits = evidence.captured[FRAME_LOGITS.name, 0].float()  # [B, T, classes]
-    index = evidence.targets[:, None, None].expand(-1, logits.shape[1], 1)
-    own = logits.gather(2, index)[..., 0]
     nothing = {
-        "softmax": logits.mean(dim=2),
-        "sigmoid": own.new_zeros(()),
-        "identity": own.amin(dim=1, keepdim=True),
+        "softmax": logits.mean(dim=2, keepdim=True),
+        "sigmoid": logits.new_zeros(()),
+        "identity": logits.amin(dim=1, keepdim=True),
     }[evidence.output]
-    speaks = (own - nothing).clamp_min(0)  # [B, T]
-    whole = speaks.sum(dim=1, keepdim=True)
+    speaks = (logits - nothing).clamp_min(0).transpose(1, 2)  # [B, classes, T]
+    whole = speaks.sum(dim=2, keepdim=True)
     return torch.where(whole > 0, speaks / whole, 1 / logits.shape[1])

@@ -49,7 +49,7 @@ class GradAttention(GradientMethod):
         push = _Push(evidence, dict(zip(layers, zip(shown, given, strict=True), strict=True)))
         with torch.no_grad():
             joint = evidence.layout.kind == "joint"
-            return Reading((_joint if joint else _frame_by_frame)(push, layers), more_forwards=2.0)
+            return Reading((_joint if joint else _frame_by_frame)(push, layers), more_passes=2.0)
 
 
 def _layers(layout: AttentionLayout, blocks: Sequence[int]) -> list[tuple[str, int]]:

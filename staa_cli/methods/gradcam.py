@@ -44,7 +44,7 @@ class GradCam(GradientMethod):
         given = gradients_of(evidence, tokens)
         with torch.no_grad():
             maps = [_map(*pair, evidence) for pair in zip(tokens, given, strict=True)]
-            return Reading(torch.stack(maps).mean(dim=0), more_forwards=2.0)
+            return Reading(torch.stack(maps).mean(dim=0), more_passes=2.0)
 
 
 def _map(tokens: Tensor, given: Tensor, evidence: Evidence) -> Tensor:

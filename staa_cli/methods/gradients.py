@@ -23,7 +23,7 @@ class GradientMethod(Method):
 
     class_specific = True
     gradients = True
-    forward_equivalents = 3.0
+    passes_per_clip = 3.0
 
 
 def attended(seen: Attended, layer: nn.Module) -> Any:

@@ -32,7 +32,7 @@ class InputXGradient(GradientMethod):
         """[B, T', h, w], against normalised zero, the mean colour of what the model has seen."""
         (given,) = gradients_of(evidence, [evidence.inputs])
         pixels = (evidence.inputs.detach() * given).sum(dim=2)
-        return Reading(over_tokens(pixels, evidence.layout.grid), more_forwards=2.0)
+        return Reading(over_tokens(pixels, evidence.layout.grid), more_passes=2.0)
 
 
 @register("integrated-gradients")
@@ -43,7 +43,7 @@ class IntegratedGradients(GradientMethod):
     source = "Sundararajan et al. 2017 (arXiv 1703.01365), by Captum"
     units = "logit"
     signed = True
-    forward_equivalents = 1.0 + 3 * STEPS
+    passes_per_clip = 1.0 + 3 * STEPS
     heeds = frozenset({"fill", "samples"})
 
     def copies(self, layout: AttentionLayout, options: Options) -> int:
@@ -63,7 +63,7 @@ class IntegratedGradients(GradientMethod):
         at_once = max(1, copies_a_pass(evidence.layout.grid, evidence.inputs.device) // GRAPH)
         while True:
             try:
-                return Reading(_along(evidence, steps, at_once), more_forwards=3.0 * steps)
+                return Reading(_along(evidence, steps, at_once), more_passes=3.0 * steps)
             except (RuntimeError, MemoryError) as error:
                 if at_once == 1 or not ran_out_of_memory(error):
                     raise

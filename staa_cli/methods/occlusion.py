@@ -20,7 +20,7 @@ class Occlusion(PerturbationMethod):
     summary = "how much probability the class loses without a tube of the clip"
     source = "Zeiler and Fergus 2014 (arXiv 1311.2901), by Captum"
     signed = True
-    forward_equivalents = 394.0
+    passes_per_clip = 394.0
     heeds = frozenset({"fill"})
 
     def copies(self, layout: AttentionLayout, options: Options) -> int:

@@ -205,4 +205,4 @@ class PerturbationMethod(Method):
         """[B, T', h, w], with the passes that it took as they were counted."""
         each = [Copies.of(evidence, index) for index in range(len(evidence.inputs))]
         values = torch.stack([self.clip_values(copies, evidence) for copies in each])
-        return Reading(values, more_forwards=sum(copies.asked for copies in each) / len(each))
+        return Reading(values, more_passes=sum(copies.asked for copies in each) / len(each))

@@ -27,7 +27,7 @@ class Rise(PerturbationMethod):
 
     summary = "mean of random masks, weighted by what the model still sees through them"
     source = "arXiv 1806.07421, equation 6"
-    forward_equivalents = 513.0
+    passes_per_clip = 513.0
     heeds = frozenset({"fill", "samples", "seed"})
 
     def copies(self, layout: AttentionLayout, options: Options) -> int:

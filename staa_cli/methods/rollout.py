@@ -23,7 +23,7 @@ from staa_cli.methods.base import (
     space_role,
     to_grid,
 )
-from staa_cli.methods.frames import FRAME_LOGITS, frame_share
+from staa_cli.methods.frames import FRAME_LOGITS, frame_shares
 from staa_cli.methods.staa import temporal_maps
 from staa_cli.models.taps import Attended, Tap, cls_row, full_map, queries_and_keys, row_product
 from staa_cli.schema import AttentionLayout
@@ -74,8 +74,10 @@ def _frame_by_frame(evidence: Evidence, blocks: Sequence[int], identity: float) 
     frames, places = layout.grid[0], layout.grid[1] * layout.grid[2]
     prefix = layout.prefix_tokens
     rows = torch.zeros(batch, frames, prefix + places, device=evidence.inputs.device)
-    # The class token is one row shared by all frames; each frame holds an equal part of it.
-    share = frame_share(evidence)[..., None] if layout.kind == "frame" else 1.0 / frames
+    shares = frame_shares(evidence) if layout.kind == "frame" else None
+    # The class token is one row shared by all frames, of which each holds an equal part; where each
+    # frame is seen by itself, it has its own.
+    share = 1.0 if layout.kind == "frame" else 1.0 / frames
     if layout.pooling == "mean":
         rows[..., prefix:] = share / places
     else:
@@ -89,7 +91,9 @@ def _frame_by_frame(evidence: Evidence, blocks: Sequence[int], identity: float) 
             moved = torch.einsum("btp,bpts->bsp", rows[..., 1:], time)
             rows[..., 1:] = identity * rows[..., 1:] + (1 - identity) * moved
     values = rows[..., prefix:].reshape(batch, *layout.grid)
-    return Reading(values, rows[..., :prefix].sum(dim=(1, 2)) if prefix else None)
+    mass = rows[..., :prefix].sum(dim=2)  # [B, T]
+    mass = mass.mean(dim=1) if layout.kind == "frame" else mass.sum(dim=1)
+    return Reading(values, mass if prefix else None, shares=shares)
 
 
 def _joint(evidence: Evidence, blocks: Sequence[int], identity: float) -> Reading:

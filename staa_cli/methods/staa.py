@@ -30,7 +30,7 @@ from staa_cli.methods.base import (
     register,
     to_grid,
 )
-from staa_cli.methods.frames import FRAME_LOGITS, frame_share
+from staa_cli.methods.frames import FRAME_LOGITS, frame_shares
 from staa_cli.models.taps import Tap, cls_row, full_map, mean_row
 from staa_cli.schema import AttentionLayout
 
@@ -87,7 +87,9 @@ class Staa(Method):
         paths = [attention_path(evidence, block) for block in blocks]
         masses = [mass for _, mass in paths if mass is not None]
         values = torch.stack([values for values, _ in paths]).mean(dim=0)  # [B, T', h, w]
-        return Reading(values, torch.stack(masses).mean(dim=0) if masses else None)
+        mass = torch.stack(masses).mean(dim=0) if masses else None
+        shares = frame_shares(evidence) if layout.kind == "frame" else None
+        return Reading(values, mass, shares=shares)
 
 
 def combination(layout: AttentionLayout, options: Options) -> str:
@@ -160,7 +162,10 @@ def temporal_maps(evidence: Evidence, block: int) -> Tensor:
 
 
 def attention_path(evidence: Evidence, block: int) -> tuple[Tensor, Tensor | None]:
-    """J [B, T', h, w] of one block, and the mass [B] that stays on the class token."""
+    """J [B, T', h, w] of one block, and the mass [B] that stays on the class token.
+
+    Where each frame is seen by itself, J is within the frame: its sum is one, less that mass.
+    """
     layout, batch = evidence.layout, len(evidence.inputs)
     if layout.kind == "joint":
         row = evidence.captured["space", block]  # [B, prefix + T'*P]
@@ -170,7 +175,7 @@ def attention_path(evidence: Evidence, block: int) -> tuple[Tensor, Tensor | Non
     if layout.kind == "space":
         return space.reshape(batch, *layout.grid) / layout.grid[0], mass
     if layout.kind == "frame":
-        return (space * frame_share(evidence)[..., None]).reshape(batch, *layout.grid), mass
+        return space.reshape(batch, *layout.grid), mass
     time = temporal_maps(evidence, block)
     path = torch.einsum("btp,bpts->bsp", space, time) / layout.grid[0]  # [B, T', P]
     return path.reshape(batch, *layout.grid), mass

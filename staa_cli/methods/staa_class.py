@@ -24,6 +24,7 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from staa_cli.methods.base import Evidence, Method, Options, Reading, register
 from staa_cli.methods.rollout import Rollout
@@ -46,6 +47,7 @@ class StaaClass(Method):
     source = "arXiv 2411.00630 for the path; the product is staa's own"
     units = "weighted attention"
     class_specific = True
+    any_class = True
     heeds = frozenset({"layers", "combine"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
@@ -63,13 +65,17 @@ class StaaClass(Method):
         return tuple(sorted({*path, *_PARTS.blocks(layout, _last(layout, options))}))
 
     def attribute(self, evidence: Evidence) -> Reading:
-        """The product, [B, T', h, w]."""
+        """Both factors: the path, and parts of every class's logit."""
         layout, options = evidence.layout, evidence.options
         chosen = replace(evidence, options=_of_path(layout, options))
         path = _path(layout, options).attribute(chosen)
-        parts = _PARTS.attribute(replace(evidence, options=_last(layout, options))).values
+        said = _PARTS.attribute(replace(evidence, options=_last(layout, options)))
+        return replace(path, parts=said.parts, rows=said.rows)
+
+    def weigh(self, parts: Tensor) -> Tensor:
+        """Parts as a weight: each clip's softplus of them, in their standard deviations."""
         sigma = parts.std(dim=(1, 2, 3), keepdim=True).clamp_min(torch.finfo(parts.dtype).tiny)
-        return Reading(path.values * F.softplus(parts / sigma), path.cls_self_mass)
+        return F.softplus(parts / sigma)
 
 
 def _path(layout: AttentionLayout, options: Options) -> Method:

@@ -15,6 +15,9 @@ its own part,
 
 and all parts and the biases are the logit: class activation mapping (Zhou et al. 2016, arXiv
 1512.04150) through a norm. An image model that pools by the mean norms each token by itself.
+
+All is linear in the class's row, so one pass serves every class: what is kept of it is each token's
+part of all logits, or what the token writes, where that is less.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from staa_cli.methods.base import (
@@ -48,6 +51,7 @@ class StaaLogit(Method):
     source = "direct logit attribution; arXiv 2411.00630 for the path"
     units = "logit"
     class_specific = True
+    any_class = True
     signed = True
     heeds = frozenset({"layers"})
 
@@ -70,56 +74,69 @@ class StaaLogit(Method):
         return () if layout.pooling == "mean" else read_blocks(layout, options)
 
     def attribute(self, evidence: Evidence) -> Reading:
-        """Logit contributions [B, T', h, w]."""
+        """Logit contributions to every class."""
         layout, batch = evidence.layout, len(evidence.inputs)
-        direction = class_direction(evidence)  # [B, D]; of frames [B*T, D], or [B*T, P, D]
-        if layout.kind == "frame" and layout.pooling == "mean":
-            tokens = evidence.captured["read_out", 0].float()[:, layout.prefix_tokens :]
-            parts = (tokens * direction).sum(dim=2) / tokens.shape[1]  # [B*T, P]
-            return Reading(parts.reshape(batch, *layout.grid) / layout.grid[0])
+        rows = class_rows(evidence)
+        few = len(rows) <= rows.shape[1]
+        parts = self._written(evidence, rows if few else None)  # [B or B*T, classes or D, N]
+        if layout.pooling != "attentive":
+            sigma = norm_scale(evidence)  # [B], [B*T], or [B*T, N]
+            sigma = sigma.repeat_interleave(len(parts) // len(sigma), dim=0)
+            parts = parts / (sigma[:, None] if sigma.ndim == 2 else sigma[:, None, None])
+        if len(parts) > batch:  # frame by frame
+            parts = parts.reshape(batch, layout.grid[0], -1, *layout.grid[1:]).transpose(1, 2)
+            parts = parts / layout.grid[0]
+        else:
+            grids = to_grid(parts.flatten(0, 1), layout, batch * parts.shape[1])
+            parts = grids.reshape(batch, -1, *layout.grid)
+        same = parts.new_ones(batch, *layout.grid)
+        return Reading(same, parts=parts, rows=None if few else rows)
+
+    def _written(self, evidence: Evidence, rows: Tensor | None) -> Tensor:
+        """What each patch adds to what the head reads: [B or B*T, D, N], or along `rows` of D."""
+        layout = evidence.layout
         if layout.pooling == "mean":
-            tokens = evidence.captured["tokens", 0].float()  # [B, N, D]
-            return Reading(
-                to_grid((tokens @ direction[:, :, None])[..., 0] / tokens.shape[1], layout, batch)
-            )
-        blocks = self.blocks(layout, evidence.options)
-        parts = torch.stack([_parts(evidence, block, direction) for block in blocks]).sum(dim=0)
-        if layout.kind == "joint":
-            return Reading(to_grid(parts, layout, batch))
-        return Reading(parts.reshape(batch, *layout.grid) / layout.grid[0])
+            tokens = evidence.captured["read_out" if layout.kind == "frame" else "tokens", 0]
+            first = layout.prefix_tokens if layout.kind == "frame" else 0
+            return _along(tokens[:, first:].float(), rows) / (tokens.shape[1] - first)
+        written = None
+        for block in self.blocks(layout, evidence.options):
+            matrix = output_projection(evidence, block)
+            if rows is not None:
+                matrix = rows if matrix is None else rows @ matrix
+            one = _along(evidence.captured["values", block], matrix)
+            written = one if written is None else written + one
+        assert written is not None  # there is a block at least
+        return written[..., layout.prefix_tokens :]
 
 
-def _parts(evidence: Evidence, block: int, direction: Tensor) -> Tensor:
-    """What one block's attention writes from each patch along `direction` [B, D] or [B*T, D].
-
-    [B*T or B, N].
-    """
-    projection = output_projection(evidence, block)
-    if projection is not None:
-        direction = direction @ projection  # [B or B*T, heads*d]
-    values = evidence.captured["values", block]  # [B*T or B, N, heads*d]
-    direction = direction.repeat_interleave(len(values) // len(direction), dim=0)
-    found: Tensor = (values @ direction[:, :, None])[:, evidence.layout.prefix_tokens :, 0]
-    return found
+def _along(tokens: Tensor, matrix: Tensor | None) -> Tensor:
+    """Tokens [..., N, d] along each row of a matrix [K, d]: [..., K, N]; of none, as they are."""
+    return (tokens if matrix is None else F.linear(tokens, matrix)).transpose(-2, -1)
 
 
-def class_direction(evidence: Evidence) -> Tensor:
-    """w_c_eff: the head's row of each clip's target through the final norm as observed.
-
-    [B, D]; [B*T, D] where each frame has its own read-out, and [B*T, P, D] where each patch has.
-    """
+def class_rows(evidence: Evidence) -> Tensor:
+    """w_c_eff of every class but for the norm's scale: [classes, D]."""
     model: Any = evidence.model
+    rows: Tensor = model.head.weight.float()
+    if evidence.layout.pooling == "attentive":
+        return rows
+    norm: Any = evidence.layer("read_out", 0)
+    rows = rows * norm.weight.float()
+    return rows - rows.mean(dim=-1, keepdim=True)
+
+
+def norm_scale(evidence: Evidence) -> Tensor:
+    """Sigma of the final norm as observed in this very pass.
+
+    [B]; [B*T] where each frame has its own read-out, and [B*T, P] where each patch has.
+    """
     layout = evidence.layout
-    row: Tensor = model.head.weight[evidence.targets].float()  # [B, D]
-    if layout.pooling == "attentive":
-        return row
     norm: Any = evidence.layer("read_out", 0)
     token = evidence.captured["read_out", 0].float()  # [B or B*T, N, D], or [B, D] alone
-    weights = row.repeat_interleave(len(token) // len(row), dim=0) * norm.weight.float()
     if layout.kind == "frame" and layout.pooling == "mean":
-        token, weights = token[:, layout.prefix_tokens :], weights[:, None]
+        token = token[:, layout.prefix_tokens :]
     elif token.ndim == 3:
         token = token[:, 0]
     sigma: Tensor = (token.var(dim=-1, correction=0) + norm.eps).sqrt()
-    direction: Tensor = (weights - weights.mean(dim=-1, keepdim=True)) / sigma[..., None]
-    return direction
+    return sigma

@@ -23,7 +23,7 @@ from staa_cli.methods.base import (
     register,
     to_grid,
 )
-from staa_cli.methods.frames import FRAME_LOGITS, frame_share
+from staa_cli.methods.frames import FRAME_LOGITS, frame_shares
 from staa_cli.methods.staa import temporal_maps
 from staa_cli.models.taps import Tap, cls_values, full_map, mean_values
 from staa_cli.schema import AttentionLayout
@@ -53,7 +53,9 @@ class StaaValue(Method):
     def attribute(self, evidence: Evidence) -> Reading:
         """The mean over the chosen blocks, [B, T', h, w]."""
         blocks = self.blocks(evidence.layout, evidence.options)
-        return Reading(torch.stack([self._block(evidence, block) for block in blocks]).mean(dim=0))
+        values = torch.stack([self._block(evidence, block) for block in blocks]).mean(dim=0)
+        shares = frame_shares(evidence) if evidence.layout.kind == "frame" else None
+        return Reading(values, shares=shares)
 
     def _block(self, evidence: Evidence, block: int) -> Tensor:
         layout, batch = evidence.layout, len(evidence.inputs)
@@ -66,8 +68,7 @@ class StaaValue(Method):
             return to_grid(norms[:, layout.prefix_tokens :], layout, batch)
         space = norms[:, layout.prefix_tokens :].reshape(batch, layout.grid[0], -1)  # [B, T, P]
         if layout.kind == "frame":
-            weighed: Tensor = space * frame_share(evidence)[..., None]
-            return weighed.reshape(batch, *layout.grid)
+            return space.reshape(batch, *layout.grid)
         if layout.kind == "divided":
             time = temporal_maps(evidence, block)  # [B, P, T, T']
             space = torch.einsum("btp,bpts->bsp", space, time)

@@ -28,7 +28,7 @@ class Surrogate(PerturbationMethod):
     """A method of Captum's that fits a linear model."""
 
     signed = True
-    forward_equivalents = 1.0 + SAMPLES
+    passes_per_clip = 1.0 + SAMPLES
     heeds = frozenset({"fill", "samples", "seed"})
 
     def explainer(self, attr: Any, ask: Ask) -> Any:

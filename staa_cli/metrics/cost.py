@@ -1,4 +1,4 @@
-"""What a method costs beside a plain forward pass: passes, time, and memory.
+"""What a method costs beside a plain forward pass: passes a clip, time, and memory.
 
 Time is measured in interleaved rounds within one process; memory in a process of its own for each
 method, since a process never forgets its peak: ``python -m staa_cli.metrics.cost JSON``.
@@ -41,7 +41,10 @@ def measure_cost(
     arch: str | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Methods in, their forward passes, wall and memory ratios out, as plain data.
+    """Methods in, their passes a clip, wall and memory ratios out, as plain data.
+
+    Passes are counted on one clip of this very model, as forward passes; a backward pass counts as
+    two.
 
     Args:
         model: on which; a clip of noise is explained.
@@ -74,7 +77,7 @@ def measure_cost(
                 torch.cuda.synchronize(model.device)
             times[name].append(time.perf_counter() - began)
             if isinstance(found, Explained):
-                counted[name] = found.forward_equivalents
+                counted[name] = found.passes_per_clip
             done += 1
             on_progress(done, total)
     peaks: dict[str, int] = {}
@@ -101,7 +104,7 @@ def measure_cost(
 
 def _row(
     name: str,
-    forwards: float,
+    passes: float,
     times: Mapping[str, Sequence[float]],
     peaks: Mapping[str, int],
 ) -> dict[str, Any]:
@@ -110,7 +113,7 @@ def _row(
     ratios = [mine / other for mine, other in zip(own, plain, strict=True)]
     return {
         "method": name,
-        "forwards": forwards,
+        "passes_per_clip": passes,
         "wall_ratio": statistics.median(own) / statistics.median(plain),
         "wall_low": min(ratios),
         "wall_high": max(ratios),

@@ -48,10 +48,10 @@ def coverage(mask: Bool, grid: tuple[int, int, int]) -> Float32:
 
 @located("pointing", "Zhang et al. 2016 (arXiv 1608.00507)")
 def pointing(values: Float32, mask: Bool, event: Bool) -> float:
-    """1 where the token with the maximum touches the mask in its frame, else 0.
+    """Whether the strongest token touches the actor; of several as strong, the share that does.
 
-    Of several tokens with the maximum, the share of them that do.
-
+    1 or 0 where one token has the maximum. A map of whole frames has many, and a share is what a
+    draw among them would hit in the mean: the first of them would favour a corner of the picture.
     The pointing game of Zhang et al. 2016 (arXiv 1608.00507), without its tolerance of 15 pixels.
     """
     inside = coverage(mask, values.shape) > 0

@@ -329,4 +329,4 @@ def explain_one(
         output=model.info.output,
     )
     values = postprocess(explained.values[0], **_told_post(benchmark.post))
-    return values, explained.forward_equivalents
+    return values, explained.passes_per_clip

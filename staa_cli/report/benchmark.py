@@ -94,8 +94,7 @@ def _grid(
     if costs:
         told = [f"{result['forwards'][name]:,.0f}" for name in methods]
         lines = [
-            [line[0], cost, *line[1:]]
-            for line, cost in zip(lines, ["forwards", *told], strict=True)
+            [line[0], cost, *line[1:]] for line, cost in zip(lines, ["passes", *told], strict=True)
         ]
     return _table(lines)
 
@@ -150,19 +149,19 @@ def cost_table(result: Mapping[str, Any]) -> tuple[str, list[str], list[tuple[st
     head = (
         f"{result['model']} on {result['device']}, {result['precision']}: a plain forward pass of "
         f"one clip takes {result['forward_s'] * 1000:.0f} ms (median of {result['rounds']} rounds; "
-        "in brackets the lowest and the highest). Time and memory are of that pass, which "
-        "predicts, and of all that a method adds"
+        "in brackets the lowest and the highest). Passes are of one clip, a backward pass counting "
+        "as two. Time and memory are of that pass, which predicts, and of all that a method adds"
     )
     rows: list[tuple[str, ...]] = [
         (
             row["method"],
-            f"{row['forwards']:,.0f}",
+            f"{row['passes_per_clip']:,.0f}",
             f"{row['wall_ratio']:,.2f} ({row['wall_low']:,.2f} to {row['wall_high']:,.2f})",
             *_memory(row),
         )
         for row in result["results"]
     ]
-    return head, ["METHOD", "FORWARDS", "TIME / PLAIN", "PEAK MEMORY / PLAIN", "ABOVE IT"], rows
+    return head, ["METHOD", "PASSES", "TIME / PLAIN", "PEAK MEMORY / PLAIN", "ABOVE IT"], rows
 
 
 def _memory(row: Mapping[str, Any]) -> tuple[str, str]:

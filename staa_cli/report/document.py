@@ -112,6 +112,7 @@ def _top(prediction: Prediction) -> list[dict[str, Any]]:
 
 def _method(explanation: Explanation) -> dict[str, Any]:
     first = explanation.attributions[0]
+    passes = sum(a.passes for a in explanation.attributions)
     masses = [a.cls_self_mass for a in explanation.attributions if a.cls_self_mass is not None]
     return {
         "name": first.method,
@@ -119,7 +120,8 @@ def _method(explanation: Explanation) -> dict[str, Any]:
         "class_specific": first.target is not None,
         "signed": first.signed,
         "units": first.units,
-        "forward_equivalents": sum(a.forward_equivalents for a in explanation.attributions),
+        "passes": passes,
+        "passes_per_clip": passes / len(explanation.attributions),
         "cls_self_mass": sum(masses) / len(masses) if masses else None,
         "post": explanation.settings.get("post", {}),
     }

@@ -83,6 +83,9 @@ def write_npz(explanation: Explanation, path: Path) -> None:
     Arrays: `attributions` [clips, T', h, w], `clip_times_s` and `clip_frame_indices` [clips, T],
     `map_times_s` [K], `maps` [K, h, w], `box` [4], `frame_times_s`, `score`, `weighted_score` [N].
     Scores are NaN where no clip reaches.
+    Where the passes served every class, also those of the top five, the most probable first:
+    `classes` [5] their indices, `class_labels` [5], `class_scores` [5, clips] what each clip gives
+    them, and `class_attributions` [5, clips, T', h, w].
 
     Raises:
         OutputError: the file cannot be written.
@@ -98,6 +101,15 @@ def write_npz(explanation: Explanation, path: Path) -> None:
         "score": explanation.frames.score,
         "weighted_score": explanation.frames.weighted_score,
     }
+    if explanation.by_class is not None:
+        classes = np.array(explanation.by_class.classes)
+        scores = np.stack([each.scores for each in explanation.clip_predictions])
+        arrays |= {
+            "classes": classes,
+            "class_labels": np.array([explanation.model.labels[index] for index in classes]),
+            "class_scores": scores[:, classes].T,  # [5, clips]
+            "class_attributions": explanation.by_class.values,
+        }
     with atomic_path(path) as part, part.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 

@@ -133,7 +133,7 @@ def test_attributions(name: str, kind: str, gpu: str, exact: None, agree: Agree)
     ours, theirs = explain(name, kind, gpu), explain(name, kind, "cpu")
     agree("values", ours.values, theirs.values, SAME)
     assert ours.targets == theirs.targets
-    assert ours.forward_equivalents == theirs.forward_equivalents
+    assert ours.passes_per_clip == theirs.passes_per_clip
     for mine, other in zip(ours.cls_self_mass, theirs.cls_self_mass, strict=True):
         assert mine == (None if other is None else pytest.approx(other, rel=SAME))
 

@@ -190,7 +190,7 @@ def test_integrated_gradients_are_captums_and_add_up(kind: str) -> None:
     wanted = Integrated(module).attribute(inputs, empty, target=TARGET, n_steps=20)
     found = explain("integrated-gradients", kind, samples=20, fill="mean")
     np.testing.assert_allclose(found.values, by_tokens(wanted, kind), rtol=1e-3, atol=1e-5)
-    assert found.forward_equivalents == 1 + 3 * 20
+    assert found.passes_per_clip == 1 + 3 * 20
     fine = explain("integrated-gradients", kind, samples=200, fill="mean").values.sum(
         axis=(1, 2, 3)
     )

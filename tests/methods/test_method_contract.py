@@ -75,7 +75,7 @@ def test_the_class_matters_where_the_method_says_so(
 
 @every_case
 def test_a_method_of_one_pass_takes_one_pass(models: dict[str, Any], name: str, kind: str) -> None:
-    if get_method(name).forward_equivalents > 1:
+    if get_method(name).passes_per_clip > 1:
         pytest.skip("takes several passes, and says so")
     passes: list[None] = []
     handle = models[kind].register_forward_hook(lambda *_: passes.append(None))

@@ -163,7 +163,7 @@ def test_values_of_frames_are_captums(kind: str, name: str, captums: Any) -> Non
     )
     assert np.ptp(found.values, axis=(2, 3)).max() < 1e-9
     copies = 2**frames if name == "frame-shapley" else 1 + frames
-    assert found.forward_equivalents == 1 + copies
+    assert found.passes_per_clip == 1 + copies
 
 
 def test_sampled_shapley_values_come_near_and_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,13 +174,13 @@ def test_sampled_shapley_values_come_near_and_add_up(monkeypatch: pytest.MonkeyP
     found = ask("frame-shapley", spots(), samples=80)
     np.testing.assert_allclose(found.values, exact, atol=1e-4)  # it is additive: any order will do
     np.testing.assert_allclose(found.values.sum(), float(spots().sum()), rtol=1e-3)
-    assert found.forward_equivalents == 1 + 80
+    assert found.passes_per_clip == 1 + 80
 
 
 def test_occlusion_is_what_each_tube_adds() -> None:
     found = ask("occlusion", spots(), count=2)
     np.testing.assert_allclose(found.values[1], spots(), atol=1e-5)
-    assert found.forward_equivalents == 1 + 1 + 64
+    assert found.passes_per_clip == 1 + 1 + 64
 
 
 @pytest.mark.parametrize("kind", ["test_timesformer", "test_videomae"])
@@ -447,7 +447,7 @@ def test_copies_that_do_not_fit_into_memory_are_asked_about_in_smaller_passes(na
         for module in (Additive, Cramped)
     )
     np.testing.assert_allclose(cramped.values, roomy.values, atol=1e-6)
-    assert cramped.forward_equivalents == roomy.forward_equivalents
+    assert cramped.passes_per_clip == roomy.passes_per_clip
 
     class Broken(Additive):
         def forward(self, clips: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def test_a_token_counts_as_it_is_looked_at_and_as_it_speaks(
     expected = path.values * np.log1p(np.exp(strength.astype(np.float64)))
     np.testing.assert_allclose(found.values, expected, rtol=1e-4)
     assert found.cls_self_mass == path.cls_self_mass
-    assert found.forward_equivalents == 1
+    assert found.passes_per_clip == 1
     assert {*np.sign(said.values).ravel()} == {-1, 1}
 
 

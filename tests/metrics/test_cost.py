@@ -29,7 +29,7 @@ def test_passes_are_counted_and_time_grows_with_them(model: LoadedModel) -> None
         on_progress=lambda *step: steps.append(step),
     )
     rows = {row["method"]: row for row in found["results"]}
-    passes = {name: row["forwards"] for name, row in rows.items()}
+    passes = {name: row["passes_per_clip"] for name, row in rows.items()}
     assert passes == {"staa": 1, "grad-attention": 3, "frame-shapley": 17, "random": 0}
     assert rows["frame-shapley"]["wall_ratio"] > rows["staa"]["wall_ratio"]
     assert rows["staa"]["memory_ratio"] is None
@@ -67,7 +67,7 @@ def test_the_command_prints_a_table_or_json(
     assert run(line.split()) == 0
     assert "TIME / PLAIN" in capsys.readouterr().out
     assert run([*line.split(), "--json", "--into", str(tmp_path / "new")]) == 0
-    assert "| method | forwards | time / plain |" in (tmp_path / "new" / "cost.md").read_text()
+    assert "| method | passes | time / plain |" in (tmp_path / "new" / "cost.md").read_text()
     (row, _) = json.loads((tmp_path / "new" / "cost.json").read_text())["results"]
     assert row["wall_low"] <= row["wall_ratio"] <= row["wall_high"]
     told = json.loads(capsys.readouterr().out)

@@ -78,7 +78,7 @@ def test_nothing_is_to_be_beaten_where_asking_no_model_is_perfect() -> None:
 
 def test_the_table_marks_what_does_not_beat_the_baselines_and_which_way_is_better() -> None:
     text = markdown(result())
-    assert "| method | forwards | pointing ↑ | deletion ↓ |" in text
+    assert "| method | passes | pointing ↑ | deletion ↓ |" in text
     assert "| staa | 1 | 0.90 (0.85 to 0.95) | 0.30 (0.25 to 0.35) ! |" in text
     assert "| random | 0 | 0.20 (0.15 to 0.25) | 0.20 (0.15 to 0.25) |" in text
 
@@ -157,7 +157,7 @@ def test_a_picture_of_nothing_above_zero_is_drawn(mean: float, tmp_path: Path) -
 @pytest.mark.parametrize("low", [0.0, 0.6, 0.88])
 @pytest.mark.parametrize("seed", range(2))
 def test_names_of_many_methods_touch_nothing_and_stay_inside(low: float, seed: int) -> None:
-    costs = {row["name"]: row["forward_equivalents"] for row in list_methods()}
+    costs = {row["name"]: row["passes_per_clip"] for row in list_methods()}
     means = np.random.default_rng(seed).uniform(low, 0.95, len(costs))
     rows = [row(name, "pointing", mean) for name, mean in zip(costs, means, strict=True)]
     _, axes, dots, names = drawn(result() | {"results": rows, "forwards": costs})
