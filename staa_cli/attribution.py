@@ -86,9 +86,14 @@ def attributions_of(
             signed=method.is_signed(model.info.output),
             passes=explained.passes_per_clip,
             cls_self_mass=mass,
+            space_variation=variation,
         )
-        for values, target, mass in zip(
-            explained.values, explained.targets, explained.cls_self_mass, strict=True
+        for values, target, mass, variation in zip(
+            explained.values,
+            explained.targets,
+            explained.cls_self_mass,
+            explained.space_variation,
+            strict=True,
         )
     ]
 

@@ -94,7 +94,9 @@ class PostSettings:
     flat_below: float = setting(
         0.05, "coefficient of variation below which a curve counts as flat", at_least=0
     )
-    flat_space_below: float = setting(0.1, "the same of places in the maps", at_least=0)
+    flat_space_below: float = setting(
+        0.2, "the same of attention over space, below which maps count as flat", at_least=0
+    )
 
 
 @dataclass(frozen=True)

@@ -244,6 +244,9 @@ class Attribution:
     """What it took, in forward passes of one clip, as counted; a backward pass counts as two."""
     cls_self_mass: float | None = None
     """Share of the read-out that stays on the class token itself, where that can be told."""
+    space_variation: float | None = None
+    """How far the attention over space that it comes from is from uniform, where the values are
+    more than that attention; see `statistics.space_variation`."""
 
     @property
     def temporal(self) -> Float32:
@@ -341,9 +344,10 @@ class SpatialFacts:
     """How much the maps say of places at all."""
 
     coefficient_of_variation: float
-    """How far tokens are from the mean of their frame's map, over that mean, for all clips."""
+    """How far attention over space is from its mean in a frame, over that mean: root mean square
+    over clips. Where a method reads no attention, of its maps."""
     flat: bool
-    """The maps cannot be told from uniform ones: no place stands out."""
+    """A uniform map explains it: no place stands out."""
 
 
 @dataclass(frozen=True, slots=True)

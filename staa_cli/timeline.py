@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from staa_cli.metrics.statistics import variation
+from staa_cli.metrics.statistics import space_variation, variation
 from staa_cli.schema import (
     Attribution,
     Bool,
@@ -251,16 +251,17 @@ def temporal_facts(
 
 
 def spatial_facts(attributions: Sequence[Attribution], flat_below: float) -> SpatialFacts:
-    """How far the raw maps of all clips are from uniform ones.
+    """How far what the model looks at is from uniform.
 
     Args:
         attributions: of all clips.
         flat_below: coefficient of variation below which no place counts as standing out.
     """
-    values = np.stack([each.values for each in attributions]).astype(np.float64)  # [C, T', h, w]
-    off = values - values.mean(axis=(2, 3), keepdims=True)
-    scale = float(np.abs(values).mean())
-    spread = float(np.sqrt((off**2).mean())) / scale if scale > 0 else 0.0
+    each = [
+        space_variation(found.values) if found.space_variation is None else found.space_variation
+        for found in attributions
+    ]
+    spread = float(np.sqrt(np.mean(np.square(each))))
     return SpatialFacts(spread, spread < flat_below)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -276,10 +277,17 @@ def test_places_are_flat_where_every_map_is_whatever_its_height() -> None:
     rising = attribution([[[1, 1]], [[5, 5]], [[9, 9]]])
     assert spatial_facts([rising], 0.1) == SpatialFacts(0.0, True)
     found = spatial_facts([rising, attribution([[[0, 2]], [[5, 5]], [[9, 9]]])], 0.1)
-    # Two of twelve tokens are 1 off their map's mean; the mean of all is 5.
-    assert found.coefficient_of_variation == pytest.approx(np.sqrt(2 / 12) / 5)
+    # Of the second clip, two of six tokens are 1 off their map's mean; the mean of all is 4.
+    mean = (0 + 2 + 5 + 5 + 9 + 9) / 6
+    expected = np.sqrt((2 / 6) / mean**2 / 2)
+    assert found.coefficient_of_variation == pytest.approx(expected)
     assert spatial_facts([attribution([[[0, 1]]])], 0.1) == SpatialFacts(1.0, False)
     assert spatial_facts([attribution([[[0, 0]]])], 0.1).flat
+
+
+def test_attention_in_space_decides_where_a_map_is_more_than_that() -> None:
+    sharp = replace(attribution([[[0, 1]]]), space_variation=0.01)
+    assert spatial_facts([sharp], 0.1) == SpatialFacts(pytest.approx(0.01), True)
 
 
 def curve(values: Sequence[float], seen: Sequence[int] | None = None) -> FrameScores:

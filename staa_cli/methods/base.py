@@ -100,6 +100,9 @@ class Reading:
     `parts` are there, what all classes have in common."""
     cls_self_mass: Tensor | None = None
     """[B] share of the read-out that stays on the class token itself."""
+    looked: Tensor | None = None
+    """[B, T', h, w] attention over space alone, where a map is more than that: time and the class
+    make structure out of a uniform one."""
     more_passes: float = 0.0
     """Forward passes a clip beyond the one that every method has, as counted; a backward pass
     counts as two."""

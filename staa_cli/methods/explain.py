@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from staa_cli.methods.base import Evidence, Method, Options, Reading
+from staa_cli.metrics.statistics import space_variation
 from staa_cli.models.heads import scores_of
 from staa_cli.models.taps import taps
 from staa_cli.schema import AttentionLayout, Float32, ModelInput, Output
@@ -31,6 +32,8 @@ class Explained:
     """[B, T', h, w] raw attribution."""
     cls_self_mass: tuple[float | None, ...]
     """[B]."""
+    space_variation: tuple[float | None, ...]
+    """[B] of attention over space, where the values are more than that."""
     passes_per_clip: float
     """What each clip has cost, in forward passes, as counted; a backward pass counts as two."""
     reading: Reading | None = None
@@ -103,9 +106,16 @@ def explain_batch(
             targets=tuple(targets.tolist()),
             values=values.detach().float().cpu().numpy(),
             cls_self_mass=tuple(masses.tolist()) if masses is not None else (None,) * len(logits),
+            space_variation=_variations(reading.looked, len(logits)),
             passes_per_clip=cost,
             reading=reading if keep and reading.serves_all else None,
         )
+
+
+def _variations(looked: Tensor | None, clips: int) -> tuple[float | None, ...]:
+    if looked is None:
+        return (None,) * clips
+    return tuple(map(space_variation, looked.detach().float().cpu().numpy()))
 
 
 def _targets(target: Target, logits: Tensor, scores: Float32) -> Tensor:
@@ -126,16 +136,19 @@ def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Exp
     scores = values = np.empty((0, 0), np.float32)
     targets = [0] * clips
     masses: list[float | None] = [None] * clips
+    variations: list[float | None] = [None] * clips
     passes = 0.0
     for numbers, part in parts:
         if not len(values):
             scores = np.empty((clips, *part.scores.shape[1:]), np.float32)
             values = np.empty((clips, *part.values.shape[1:]), np.float32)
         scores[list(numbers)], values[list(numbers)] = part.scores, part.values
-        for number, target, mass in zip(numbers, part.targets, part.cls_self_mass, strict=True):
-            targets[number], masses[number] = target, mass
+        of_clips = zip(part.targets, part.cls_self_mass, part.space_variation, strict=True)
+        for number, (target, mass, variation) in zip(numbers, of_clips, strict=True):
+            targets[number], masses[number], variations[number] = target, mass, variation
         passes += part.passes_per_clip * len(numbers)
-    return Explained(scores, tuple(targets), values, tuple(masses), passes / clips)
+    told = (tuple(targets), values, tuple(masses), tuple(variations))
+    return Explained(scores, *told, passes / clips)
 
 
 def _fitted(layout: AttentionLayout, inputs: Tensor) -> AttentionLayout:

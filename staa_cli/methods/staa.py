@@ -81,15 +81,15 @@ class Staa(Method):
             read = [spatial_rows(evidence, block) for block in blocks]
             rows = torch.stack([row for row, _ in read])
             maps = temporal_maps(evidence, blocks[-1])
-            values = contrast(rows.reshape(*rows.shape[:2], *layout.grid), maps)
+            looked = geometric_mean(rows.reshape(*rows.shape[:2], *layout.grid))
             masses = [mass for _, mass in read if mass is not None]
-            return Reading(values, torch.stack(masses).mean(dim=0))
+            return Reading(contrast(looked, maps), torch.stack(masses).mean(dim=0), looked)
         paths = [attention_path(evidence, block) for block in blocks]
         masses = [mass for _, mass in paths if mass is not None]
         values = torch.stack([values for values, _ in paths]).mean(dim=0)  # [B, T', h, w]
         mass = torch.stack(masses).mean(dim=0) if masses else None
         shares = frame_shares(evidence) if layout.kind == "frame" else None
-        return Reading(values, mass, shares=shares)
+        return Reading(values, mass, values, shares=shares)
 
 
 def combination(layout: AttentionLayout, options: Options) -> str:
@@ -109,22 +109,26 @@ def combination(layout: AttentionLayout, options: Options) -> str:
     return options.combine
 
 
-def contrast(rows: Tensor, maps: Tensor) -> Tensor:
+def geometric_mean(rows: Tensor) -> Tensor:
+    """S of several blocks [blocks, ...] as one: what all of them look at."""
+    return rows.clamp_min(torch.finfo(torch.float32).tiny).log().mean(dim=0).exp()
+
+
+def contrast(looked: Tensor, maps: Tensor) -> Tensor:
     """Where every block looks, at the times when such a place attends unlike it usually does.
 
-    Space: the geometric mean of S over blocks, which keeps what all of them look at. Time: how far
+    Space: the geometric mean of S over blocks. Time: how far
     the row T[p, t, :] of a place in the last of them is from that place's median row. J ranks
     frames by who is asked, but a frame at rest is asked as often as one of an event, since each
     explains the other.
 
     Args:
-        rows: S [blocks, B, T, h, w].
+        looked: S of all blocks in one [B, T, h, w].
         maps: T of the last block [B, h*w, T, T'].
 
     Returns:
         [B, T, h, w], a clip's sum is one.
     """
-    looked = rows.clamp_min(torch.finfo(torch.float32).tiny).log().mean(dim=0).exp()
     usual = maps.median(dim=2, keepdim=True).values  # [B, P, 1, T']
     unlike = (maps - usual).abs().sum(dim=3).transpose(1, 2)  # [B, T, P]
     values = looked * (unlike + UNLIKE_FLOOR).reshape(looked.shape)

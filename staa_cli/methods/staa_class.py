@@ -70,7 +70,8 @@ class StaaClass(Method):
         chosen = replace(evidence, options=_of_path(layout, options))
         path = _path(layout, options).attribute(chosen)
         said = _PARTS.attribute(replace(evidence, options=_last(layout, options)))
-        return replace(path, parts=said.parts, rows=said.rows)
+        looked = path.values if path.looked is None else path.looked
+        return replace(path, looked=looked, parts=said.parts, rows=said.rows)
 
     def weigh(self, parts: Tensor) -> Tensor:
         """Parts as a weight: each clip's softplus of them, in their standard deviations."""

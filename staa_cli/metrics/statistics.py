@@ -45,6 +45,18 @@ def variation(values: Float64) -> float:
     return float(values.std()) / scale if scale > 0 else 0.0
 
 
+def space_variation(maps: Float32) -> float:
+    """How far tokens [T', h, w] are from the mean of their step's map, over the mean of all.
+
+    Zero where every step's map is uniform, whatever their heights; of signed values the mean of
+    their magnitudes is taken.
+    """
+    values = maps.astype(np.float64)
+    off = values - values.mean(axis=(1, 2), keepdims=True)
+    scale = float(np.abs(values).mean())
+    return float(np.sqrt((off**2).mean())) / scale if scale > 0 else 0.0
+
+
 def rank_correlation(one: Float32, other: Float32) -> float:
     """Spearman's rank correlation of two maps of one shape; ties share their mean rank.
 

@@ -31,7 +31,7 @@ from staa_cli.errors import UsageError
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.base import to_grid
 from staa_cli.methods.explain import explain_batch
-from staa_cli.methods.staa import UNLIKE_FLOOR, contrast
+from staa_cli.methods.staa import UNLIKE_FLOOR, contrast, geometric_mean
 from staa_cli.schema import AttentionLayout
 
 
@@ -95,7 +95,9 @@ def test_contrast_of_frames_that_attend_alike_is_where_they_look() -> None:
     maps = torch.full((1, P, T, T), 1 / T) + 1e-8 * torch.rand(1, P, T, T)
     rows = torch.rand(2, 1, T, h, w)
     looked = (rows[0] * rows[1]).sqrt()
-    torch.testing.assert_close(contrast(rows, maps), looked / looked.sum(), rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        contrast(geometric_mean(rows), maps), looked / looked.sum(), rtol=1e-3, atol=0
+    )
 
 
 def test_the_default_contrasts_all_blocks_of_divided_attention_and_reads_the_last_of_others() -> (
