@@ -97,6 +97,8 @@ class Planned:
     seconds: float | None = None
     """That it may take here."""
     video: VideoInfo | None = None
+    frames: int = 0
+    """That would be drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,17 +210,15 @@ def time_plans(
         return list(plans), None
     model = open_model(settings, announce)
     check_settings(model, settings)
-    largest = max((plan.video for plan in todo if plan.video), key=_drawn_pixels)
+    largest = max(todo, key=_drawn_pixels).video
     drawn = settings.output.annotated
     try:
         rates = Rates(
             str(model.device),
             time_pass(model, settings),
-            time_frame(largest, settings) if drawn else 0.0,
+            time_frame(largest, settings) if drawn and largest else 0.0,
         )
-    except (
-        Exception
-    ) as error:  # what goes wrong with a video is its own failure, when its turn comes
+    except Exception as error:  # what is wrong with a video is its own failure, in its turn
         announce(f"how long it takes cannot be measured: {_failure(error).cause}")
         return list(plans), None
     return [_timed(plan, model, settings, rates) for plan in plans], rates
@@ -229,11 +229,11 @@ def _timed(plan: Planned, model: LoadedModel, settings: Settings, rates: Rates) 
         return plan
     load = _workload(plan.clips, model, settings)
     seconds = (load.passes + load.checks) * rates.pass_s
-    return replace(plan, workload=load, seconds=seconds + rates.pixel_s * _drawn_pixels(plan.video))
+    return replace(plan, workload=load, seconds=seconds + rates.pixel_s * _drawn_pixels(plan))
 
 
-def _drawn_pixels(video: VideoInfo) -> int:
-    return video.frames * video.width * video.height
+def _drawn_pixels(plan: Planned) -> int:
+    return plan.frames * plan.video.width * plan.video.height if plan.video else 0
 
 
 def _workload(clips: int, model: LoadedModel, settings: Settings) -> Workload:
@@ -272,11 +272,13 @@ def _plan(job: Job, known: _Known, settings: Settings, force: bool, no_clobber: 
         if done is None:
             _check_folder(job, settings)
         video = probe(job.source)
-        clips = plan_clips(video, known.input, settings).clips
+        plan = plan_clips(video, known.input, settings)
     except Exception as error:
         return Planned(job, "fail", error=_failure(error))
     status: Literal["skip", "explain"] = "skip" if done else "explain"
-    return Planned(job, status, len(clips), tuple(wanted_files(settings.output)), video=video)
+    frames = video.frames if settings.sampling.keep_rest else len(plan.part)
+    files = tuple(wanted_files(settings.output))
+    return Planned(job, status, len(plan.clips), files, video=video, frames=frames)
 
 
 def _left_alone(
