@@ -38,8 +38,8 @@ _ROUNDING = 1e-6
 _EQUAL = 0.98
 """Peaks this near to the highest are as high: the coding of a picture alone moves them by more than
 nothing."""
-_SEEN_FRAMES = 2
-"""A moment has at least so many frames that the model saw; what lies around one is made up."""
+_SEEN_FRAMES = 3
+"""A moment rests on so many frames that the model saw: on fewer, how long it lasts is made up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -290,6 +290,13 @@ def _peaks(frames: FrameScores) -> list[_Peak]:
     return peaks
 
 
+def _rests_on(frames: FrameScores, peak: _Peak) -> int:
+    """How many frames that the model saw its scores come from: those in it, and one a side."""
+    start, stop = next(span for span in frames.spans() if span[0] <= peak.start < span[1])
+    before, after = frames.seen[start : peak.start].any(), frames.seen[peak.stop : stop].any()
+    return int(frames.seen[peak.start : peak.stop].sum()) + int(before) + int(after)
+
+
 def _positive(frames: FrameScores) -> Float64:
     """[N] the weighted score, zero where it is negative or not known."""
     values = np.where(frames.covered, frames.weighted_score, 0.0)
@@ -301,8 +308,9 @@ def find_moments(
 ) -> tuple[Moment, ...]:
     """Stretches in which the weighted score stands in the upper half of its range.
 
-    That with the highest peak comes first, of equal ones the earlier. One that has a single frame
-    that the model saw is none: how long it lasts would be made up.
+    That with the highest peak comes first, of equal ones the earlier. It takes three frames that
+    the model saw, those beside the stretch among them: one that is high, between two that are not,
+    say how long it lasts.
 
     Args:
         frames: scores of a video.
@@ -316,7 +324,7 @@ def find_moments(
         return ()
     moments = []
     for peak in _peaks(frames):
-        if frames.seen[peak.start : peak.stop].sum() < _SEEN_FRAMES:
+        if _rests_on(frames, peak) < _SEEN_FRAMES:
             continue
         heat = maps.values[int(np.argmin(np.abs(maps.times_s - frames.times_s[peak.at])))]
         moments.append(

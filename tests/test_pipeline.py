@@ -262,7 +262,7 @@ def test_what_is_not_looked_at_is_said_with_what_would_look_at_it(
     for moment in found.moments:
         rows = (found.frames.times_s >= moment.start_s) & (found.frames.times_s <= moment.end_s)
         assert found.frames.covered[rows].all()
-        assert found.frames.seen[rows].sum() >= 2
+        assert found.frames.seen[rows].any()
     (warning,) = [w for w in found.warnings if w.code == "sparse-sampling"]
     dense = explain_video(long, model, settings=asked(sampling=SamplingSettings("dense")))
     assert f"--sampling dense reaches all of it, in {len(dense.clips)} clips" in warning.text

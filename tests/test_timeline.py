@@ -316,10 +316,15 @@ def test_moments_are_the_upper_half_best_first() -> None:
 
 
 def test_a_moment_is_made_of_several_frames_that_were_seen() -> None:
-    values = [0, 9, 9, 9, 0, 0, 8, 8, 0]
-    seen = [0, 2, 4, 6, 7]  # of the higher one, a single frame
-    (moment,) = find_moments(curve(values, seen), spot(0, 0))
-    assert (moment.start_s, moment.end_s) == pytest.approx((0.6, 0.7))
+    values = [0, 8, 8, 8, 0, np.nan, 9, 9, 9, 0]
+    for seen, starts in (
+        ([0, 2, 4, 6, 9], [0.1]),  # of the higher one nobody knows when it began
+        ([0, 2, 4, 6, 7, 9], [0.6, 0.1]),
+        ([0, 1, 3, 6, 9], [0.1]),
+        ([0, 2, 6, 9], []),
+    ):
+        found = find_moments(curve(values, seen), spot(0, 0))
+        assert [m.start_s for m in found] == pytest.approx(starts)
 
 
 def test_moments_end_where_nothing_is_known() -> None:
