@@ -94,7 +94,7 @@ def compare_video(
         for name, each in zip(names, wanted, strict=True)
     }
     if classes and all(serves_all.values()):
-        found = explain_classes(path, model, wanted, on_progress)
+        found = explain_classes(path, model, wanted, _named(" and ".join(names), on_progress))
         passes = _passes(found[0])
     else:
         # Methods speak of one class: that which the first finds that need not know it beforehand.

@@ -37,13 +37,17 @@ def storyboard_indices(explanation: Explanation) -> list[int]:
     """Positions in the video of the frames that a storyboard shows, rising.
 
     Those of the highest moments, or, without any, some that are evenly spread over what clips
-    reach.
+    reach, and the highest.
     """
     if explanation.moments:
         return sorted({_position(explanation, m.peak_s) for m in explanation.moments[:_TILES]})
     known = np.flatnonzero(explanation.frames.covered) + explanation.frames.first
     count = min(_TILES, len(known))
-    return sorted({int(known[int((i + 0.5) * len(known) / count)]) for i in range(count)})
+    spread = {int(known[int((i + 0.5) * len(known) / count)]) for i in range(count)}
+    if explanation.temporal.peak_s is not None:  # a peak that is no moment is still the highest
+        peak = _position(explanation, explanation.temporal.peak_s)
+        spread = {peak, *sorted(spread - {peak}, key=lambda other: abs(other - peak))[1 - count :]}
+    return sorted(spread)
 
 
 def _position(explanation: Explanation, time_s: float) -> int:
@@ -134,6 +138,9 @@ def _caption(
             span = f"{text.clock(moment.start_s, total)} to {text.clock(moment.end_s, total)}"
             share = f"{text.percent(moment.share)} of the evidence"
             return [(f"{rank}  at {lines[0][0]}", _INK), (span, _SOFT), (share, _SOFT)]
+    peak_s = explanation.temporal.peak_s
+    if peak_s is not None and _position(explanation, peak_s) == index:
+        lines.append(("the highest, but no moment", _SOFT))
     return lines
 
 

@@ -54,6 +54,17 @@ def test_a_storyboard_shows_what_the_model_looked_at():
     assert indices[0] < 49 < 594 <= indices[-1]
 
 
+def test_a_peak_that_is_no_moment_is_on_the_storyboard():
+    source = dataclasses.replace(explanation(), moments=())
+    spread = storyboard_indices(source)
+    for peak_s in (0.0, 5.01, 9.97):
+        temporal = dataclasses.replace(source.temporal, peak_s=peak_s)
+        indices = storyboard_indices(dataclasses.replace(source, temporal=temporal))
+        assert round(30 * peak_s) in indices
+        assert len(indices) == 6
+        assert len(set(indices) & set(spread)) == 5
+
+
 def test_storyboard_without_moments_spreads_its_frames():
     assert storyboard_indices(explanation(flat=True)) == [25, 75, 125, 175, 225, 275]
     assert storyboard_indices(explanation(frames=1, flat=True)) == [0]
