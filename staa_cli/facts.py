@@ -23,8 +23,8 @@ from staa_cli.methods import Method, Options
 from staa_cli.models.loading import LoadedModel
 from staa_cli.sampling import Plan
 from staa_cli.schema import (
+    Coverage,
     Faithfulness,
-    FrameScores,
     ModelInfo,
     ModelInput,
     Output,
@@ -42,7 +42,7 @@ LOW_CONFIDENCE = {"softmax": 0.3, "sigmoid": 0.5}
 of no. A raw value is as sure as any other."""
 
 SPARSE = 0.9
-"""Share of frames below which clips leave much out."""
+"""Share of time below which clips leave much out."""
 
 _MACHINE_SETTINGS = ("device", "threads", "batch_size", "compile", "labels")
 """Settings that say how the work is done or where a file lies, not what comes out."""
@@ -127,7 +127,9 @@ def warnings(
     if temporal.flat:
         text = "the temporal score cannot be told from a uniform one: it ranks no moment"
         if temporal.still:
-            text = "the picture hardly changes: no moment of it can matter more than another"
+            text = (
+                "nothing moves in what the model saw: no moment of it can matter more than another"
+            )
         found.append(Warning("flat-temporal", text))
     if spatial.flat:
         text = "the maps cannot be told from uniform ones: no place in the picture stands out"
@@ -138,25 +140,22 @@ def warnings(
 
 
 def coverage_warnings(
-    frames: FrameScores, plan: Plan, dense: Callable[[], int]
+    coverage: Coverage, plan: Plan, dense: Callable[[], int]
 ) -> tuple[Warning, ...]:
     """That clips reach little of what was to be looked at, and what reaches all of it.
 
     Args:
-        frames: of the video.
+        coverage: of that stretch.
         plan: its clips.
         dense: tells how many clips would leave nothing out.
     """
-    asked = slice(plan.part.start - frames.first, plan.part.stop - frames.first)
-    reached = float(frames.covered[asked].mean())
-    if reached >= SPARSE:
+    if coverage.covered_share >= SPARSE:
         return ()
-    seen = int(frames.seen[asked].sum())
     line = "--hop 1" if plan.strategy in ("dense", "range") else "--sampling dense"
     text = (
-        f"clips reach {percent(reached)} of the video, and the model saw {seen:,} of its "
-        f"{len(plan.part):,} frames; what it did not see has no score. {line} reaches all of it, "
-        f"in {dense():,} clips in place of {len(plan.clips):,}"
+        f"clips reach {percent(coverage.covered_share)} of the video, and the model saw "
+        f"{coverage.frames_seen:,} of its {len(plan.part):,} frames; what it did not see has no "
+        f"score. {line} reaches all of it, in {dense():,} clips in place of {len(plan.clips):,}"
     )
     return (Warning("sparse-sampling", text),)
 

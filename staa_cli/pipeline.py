@@ -274,10 +274,11 @@ def _explanation(
     each = [Prediction(row, *told) for row in found.scores]
     with watch("stitch"):
         pieces = _pieces(plan.clips, found.attributions, each, settings.post)
-        scores = stitch_scores(pieces, info.times_s, plan.part)
+        scores = stitch_scores(pieces, info.times_s, plan.part, info.duration_s)
         frames = smooth_scores(scores, settings.post.smooth, settings.post.smooth_s)
+        coverage = frames.coverage
         if settings.sampling.keep_rest:
-            frames = with_rest(frames, info.times_s)
+            frames = with_rest(frames, info.times_s, info.duration_s)
         still = reader.motion < STILL
         temporal = temporal_facts(pieces, frames, settings.post.flat_below, still)
         spatial = spatial_facts(found.attributions, settings.post.flat_space_below)
@@ -307,7 +308,7 @@ def _explanation(
         warnings=(
             *plan.warnings,
             *facts.coverage_warnings(
-                frames, plan, lambda: _dense_clips(info, model.input, settings)
+                coverage, plan, lambda: _dense_clips(info, model.input, settings)
             ),
             *facts.fit_warnings(trained, model.input),
             *facts.warnings(info, model.info, prediction, temporal, spatial, reader.report),

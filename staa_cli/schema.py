@@ -95,8 +95,8 @@ class Clip:
     padded: int = 0
     """How many of the T frames are repeats that fill a short clip up."""
     interval_s: float = 0.0
-    """Seconds between two frames as they were wanted: how far beyond its first and its last frame a
-    clip still speaks."""
+    """Seconds between two frames as they were wanted: so far from its frames a clip still speaks,
+    but no further than two seconds."""
 
     @property
     def start_s(self) -> float:
@@ -264,6 +264,20 @@ class ClassAttributions:
     """[K, C, T', h, w]."""
 
 
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the stretch that is explained the model has been shown."""
+
+    covered_s: float
+    """Seconds that clips reach."""
+    covered_share: float
+    """The same, of the stretch."""
+    frames_seen: int
+    """Frames that the model received."""
+    seen_share: float
+    """The same, of the stretch's frames."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameScores:
     """One score for every frame of the stretch that is explained, most often the whole video."""
@@ -278,13 +292,28 @@ class FrameScores:
     """[N] True where the model received this very frame."""
     covered: Bool
     """[N] False where no clip reaches: the scores are NaN there, since nothing is known."""
+    end_s: float
+    """When the last of the frames ends."""
     first: int = 0
     """Position in the video of the first of the N frames."""
 
-    def spans(self) -> list[tuple[int, int]]:
-        """Uninterrupted runs of covered frames, as positions among the N: [start, stop)."""
+    def runs(self) -> list[tuple[int, int]]:
+        """Uninterrupted covered frames, as positions among the N: [start, stop)."""
         edges = np.flatnonzero(np.diff(np.concatenate([[0], self.covered, [0]])))
         return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+    def spans(self) -> list[tuple[float, float]]:
+        """The same in seconds; a frame lasts until the next one begins."""
+        times = np.append(self.times_s, self.end_s)
+        return [(float(times[start]), float(times[stop])) for start, stop in self.runs()]
+
+    @property
+    def coverage(self) -> Coverage:
+        """How much of the stretch the model has been shown."""
+        covered_s = sum(stop - start for start, stop in self.spans())
+        whole_s = max(self.end_s - float(self.times_s[0]), 1e-9)
+        seen = int(self.seen.sum())
+        return Coverage(covered_s, min(covered_s / whole_s, 1.0), seen, seen / len(self.times_s))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -336,7 +365,7 @@ class TemporalFacts:
     peak_s: float | None = None
     """When the weighted score is highest; None where it is flat or nowhere above zero."""
     peaks_equal: int = 0
-    """Other peaks that are as high, but for 2 %."""
+    """Other stretches in the upper half of its range whose peaks are as high, but for 2 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,20 +377,6 @@ class SpatialFacts:
     over clips. Where a method reads no attention, of its maps."""
     flat: bool
     """A uniform map explains it: no place stands out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """How much of the stretch that is explained the model has been shown."""
-
-    covered_s: float
-    """Seconds that clips reach."""
-    covered_share: float
-    """The same, of the stretch."""
-    frames_seen: int
-    """Frames that the model received."""
-    seen_share: float
-    """The same, of the stretch's frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,6 +467,11 @@ class Explanation:
     of every class after one pass."""
 
     @property
+    def coverage(self) -> Coverage:
+        """How much of the stretch the model has been shown."""
+        return self.frames.coverage
+
+    @property
     def part(self) -> range:
         """Positions in the video of the frames that are explained, and drawn."""
         first = self.frames.first
@@ -465,28 +485,7 @@ class Explanation:
     @property
     def end_s(self) -> float:
         """When the last of them ends."""
-        return self._ends(len(self.part) - 1)
-
-    @property
-    def spans(self) -> list[tuple[float, float]]:
-        """Stretches of time that clips reach, in seconds, rising."""
-        times = self.frames.times_s
-        return [(float(times[a]), self._ends(b - 1)) for a, b in self.frames.spans()]
-
-    @property
-    def coverage(self) -> Coverage:
-        """How much of it the model has been shown."""
-        covered_s = sum(stop - start for start, stop in self.spans)
-        whole_s = max(self.end_s - self.start_s, 1e-9)
-        seen = int(self.frames.seen.sum())
-        return Coverage(covered_s, min(covered_s / whole_s, 1.0), seen, seen / len(self.part))
-
-    def _ends(self, position: int) -> float:
-        """When a frame of the stretch ends: with the next one's start, or with the video."""
-        times, following = self.video.times_s, self.frames.first + position + 1
-        if following < len(times):
-            return float(times[following])
-        return max(self.video.duration_s, float(times[-1]))
+        return self.frames.end_s
 
     def __repr__(self) -> str:
         """One line: the arrays in it would fill pages."""

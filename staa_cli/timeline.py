@@ -33,6 +33,8 @@ from staa_cli.schema import (
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in the picture, each 0 to 1."""
 
+LONGEST_REACH_S = 2.0
+"""So far from a frame that the model saw anything may have happened, however clips are sampled."""
 _LEAST_TRUST = 0.05  # or a frame at the ends of all its clips would count nowhere
 _ROUNDING = 1e-6
 _EQUAL = 0.98
@@ -57,7 +59,7 @@ class Piece:
     weight: float
     """How much the clip counts: p(target | clip), or one where the answer is a raw value."""
     reach_s: float = 0.0
-    """How far beyond its first and its last frame it speaks where no other clip does."""
+    """How far from a frame that the model saw it speaks at all."""
 
     @classmethod
     def of(cls, clip: Clip, attribution: Attribution, maps: Float32, weight: float) -> Piece:
@@ -76,18 +78,20 @@ class Piece:
             maps=maps[first],
             scores=attribution.temporal[first],
             weight=weight,
-            reach_s=clip.interval_s,
+            reach_s=min(clip.interval_s, LONGEST_REACH_S),
         )
 
-    def covers(self, times_s: Float64) -> Bool:
+    def spans(self, times_s: Float64) -> Bool:
         """[N] which times lie between the clip's first and last frame."""
         # The mean of a tubelet's times may be rounded past the last frame.
-        return np.asarray(self.beyond_s(times_s) <= 1e-9)
+        first, last = self.seen_s[0] - 1e-9, self.seen_s[-1] + 1e-9
+        return np.asarray((times_s >= first) & (times_s <= last))
 
-    def beyond_s(self, times_s: Float64) -> Float64:
-        """[N] how far times lie before the clip's first frame or after its last one."""
-        outside = np.maximum(self.seen_s[0] - times_s, times_s - self.seen_s[-1])
-        return np.asarray(np.maximum(outside, 0.0))
+    def away_s(self, times_s: Float64) -> Float64:
+        """[N] how far times lie from the nearest frame that the model saw."""
+        after = np.searchsorted(self.seen_s, times_s).clip(0, len(self.seen_s) - 1)
+        both = self.seen_s[np.stack([np.maximum(after - 1, 0), after])]
+        return np.asarray(np.abs(both - times_s).min(axis=0))
 
     def trust(self, times_s: Float64) -> Float64:
         """[N] one in the clip's middle, falling towards its ends."""
@@ -98,49 +102,71 @@ class Piece:
         return np.asarray(np.maximum(1.0 - np.abs(times_s - middle) / half, 0.0) + _LEAST_TRUST)
 
 
-def stitch_scores(pieces: Sequence[Piece], times_s: Float64, part: range) -> FrameScores:
+def stitch_scores(
+    pieces: Sequence[Piece], times_s: Float64, part: range, duration_s: float
+) -> FrameScores:
     """Scores of every frame of a stretch, out of those of clips.
 
     Args:
         pieces: of a video.
         times_s: start of each of its frames, [all of them].
         part: positions of the N frames that are to have scores; NaN where no clip reaches.
+        duration_s: when its last frame ends.
     """
     times = times_s[part.start : part.stop]
+    places = [_Place.of(piece, times) for piece in pieces]
+    within = np.zeros(len(times), np.bool_)
+    for place in places:
+        within[place.frames] |= place.inside
     total, raw, weighted = np.zeros((3, len(times)))
-    inside = [piece.covers(times) for piece in pieces]
-    alone = ~np.any(inside, axis=0)
-    for piece, within in zip(pieces, inside, strict=True):
-        trust = np.where(within, piece.trust(times), 0.0) + np.where(
-            alone, _fading(piece, times), 0.0
-        )
-        score = np.interp(times, piece.times_s, piece.scores)
-        total += trust
-        raw += trust * score
-        weighted += trust * score * piece.weight
+    for piece, place in zip(pieces, places, strict=True):
+        at = times[place.frames]
+        # Beyond its ends a clip speaks where no other does.
+        beyond = np.where(within[place.frames], 0.0, place.nearness)
+        trust = np.where(place.inside, piece.trust(at), beyond)
+        score = np.interp(at, piece.times_s, piece.scores)
+        total[place.frames] += trust
+        raw[place.frames] += trust * score
+        weighted[place.frames] += trust * score * piece.weight
     covered = total > 0
     share = np.where(covered, total, np.nan)
-    seen = np.isin(times, np.concatenate([piece.seen_s for piece in pieces]))
+    ends_s = np.append(times_s, max(duration_s, times_s[-1]))
     return FrameScores(
         times,
         (raw / share).astype(np.float32),
         (weighted / share).astype(np.float32),
-        seen,
+        np.isin(times, np.concatenate([piece.seen_s for piece in pieces])),
         covered,
+        float(ends_s[part.stop]),
         part.start,
     )
 
 
-def _fading(piece: Piece, times_s: Float64) -> Float64:
-    """[N] falls from one at a clip's ends to nothing beyond its reach."""
-    if piece.reach_s <= 0:
-        return np.zeros_like(times_s)
-    left = 1.0 - piece.beyond_s(times_s) / piece.reach_s
-    # What lies exactly as far as it reaches is still within reach.
-    return np.where(left > -_ROUNDING, np.maximum(left, _ROUNDING), 0.0)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    """Where a clip may speak, among the frames of a stretch."""
+
+    frames: slice
+    """n of them."""
+    nearness: Float64
+    """[n] falls from one at the frames that the model saw to zero beyond the clip's reach."""
+    inside: Bool
+    """[n] within reach, and between the clip's first and last frame."""
+
+    @classmethod
+    def of(cls, piece: Piece, times_s: Float64) -> _Place:
+        """That of a clip; it has no frames where it reaches none."""
+        slack_s = piece.reach_s + _ROUNDING
+        ends_s = [piece.seen_s[0] - slack_s, piece.seen_s[-1] + slack_s]
+        start, stop = np.searchsorted(times_s, ends_s)
+        at = times_s[start:stop]
+        left = 1.0 - piece.away_s(at) / max(piece.reach_s, _ROUNDING)
+        # What lies exactly as far as it reaches is still within reach.
+        nearness = np.where(left > -_ROUNDING, np.maximum(left, _ROUNDING), 0.0)
+        return cls(slice(int(start), int(stop)), nearness, piece.spans(at) & (nearness > 0))
 
 
-def with_rest(frames: FrameScores, times_s: Float64) -> FrameScores:
+def with_rest(frames: FrameScores, times_s: Float64, duration_s: float) -> FrameScores:
     """The same with all frames of the video, at these times: what lay around was not looked at."""
     before = frames.first
     after = len(times_s) - before - len(frames.times_s)
@@ -154,6 +180,7 @@ def with_rest(frames: FrameScores, times_s: Float64) -> FrameScores:
         widened(frames.weighted_score, np.nan),
         widened(frames.seen, False),
         widened(frames.covered, False),
+        max(duration_s, float(times_s[-1])),
     )
 
 
@@ -164,7 +191,7 @@ def stitch_maps(pieces: Sequence[Piece], box: Box) -> HeatMaps:
     values = np.zeros((len(moments), *grid), dtype=np.float32)
     total = np.zeros(len(moments), dtype=np.float32)
     for piece in pieces:
-        inside = np.flatnonzero(piece.covers(moments))
+        inside = np.flatnonzero(piece.spans(moments))
         trust = piece.trust(moments[inside]).astype(np.float32)
         total[inside] += trust
         values[inside] += (trust * piece.weight)[:, None, None] * _between(piece, moments[inside])
@@ -186,6 +213,9 @@ def _between(piece: Piece, times_s: Float64) -> Float32:
 def smooth_scores(scores: FrameScores, kind: str, width_s: float) -> FrameScores:
     """Scores smoothed along the video: centred moving average, or causal exponential.
 
+    The average's weights fall to zero at both ends of its window: were they equal, a frame at the
+    end of a stretch, whose window is cut, would get more of an event beside it than the event does.
+
     Args:
         scores: of a video.
         kind: ``none``, ``average``, or ``exponential``.
@@ -195,17 +225,27 @@ def smooth_scores(scores: FrameScores, kind: str, width_s: float) -> FrameScores
         return scores
     smooth = _average if kind == "average" else _exponential
     score, weighted = scores.score.copy(), scores.weighted_score.copy()
-    for start, stop in scores.spans():  # what has not been looked at is no part of a mean
+    for start, stop in scores.runs():  # what has not been looked at is no part of a mean
         for values in (score, weighted):
             values[start:stop] = smooth(scores.times_s[start:stop], values[start:stop], width_s)
     return replace(scores, score=score, weighted_score=weighted)
 
 
 def _average(times_s: Float64, values: Float32, width_s: float) -> Float32:
-    low = np.searchsorted(times_s, times_s - width_s / 2, side="left")
-    high = np.searchsorted(times_s, times_s + width_s / 2, side="right")
-    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    return np.asarray((sums[high] - sums[low]) / (high - low), np.float32)
+    half_s = width_s / 2
+    time = (times_s - times_s[0]) / half_s
+    low = np.searchsorted(times_s, times_s - half_s, side="left")
+    high = np.searchsorted(times_s, times_s + half_s, side="right")
+    here = np.arange(len(times_s))
+
+    def weighed(row: Float64) -> Float64:
+        """Sums of a row, each value times 1 - |its time less the frame's|, in halves of a width."""
+        plain, moved = (np.concatenate([[0.0], np.cumsum(each)]) for each in (row, row * time))
+        before = (1 - time) * (plain[here] - plain[low]) + (moved[here] - moved[low])
+        after = (1 + time) * (plain[high] - plain[here]) - (moved[high] - moved[here])
+        return np.asarray(before + after, np.float64)
+
+    return np.asarray(weighed(values.astype(np.float64)) / weighed(np.ones(len(here))), np.float32)
 
 
 def _exponential(times_s: Float64, values: Float32, width_s: float) -> Float32:
@@ -285,14 +325,17 @@ def _peaks(frames: FrameScores) -> list[_Peak]:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], above, [0]])))
     peaks = []
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        at = start + int(np.argmax(values[start:stop]))
+        run = values[start:stop]
+        highest = start + np.flatnonzero(run >= (1 - _ROUNDING) * run.max())
+        seen = highest[frames.seen[highest]]  # beyond a clip's ends its last value holds
+        at = (seen if len(seen) else highest)[0]
         peaks.append(_Peak(int(start), int(stop), int(at), float(values[at])))
     return peaks
 
 
 def _rests_on(frames: FrameScores, peak: _Peak) -> int:
     """How many frames that the model saw its scores come from: those in it, and one a side."""
-    start, stop = next(span for span in frames.spans() if span[0] <= peak.start < span[1])
+    start, stop = next(span for span in frames.runs() if span[0] <= peak.start < span[1])
     before, after = frames.seen[start : peak.start].any(), frames.seen[peak.stop : stop].any()
     return int(frames.seen[peak.start : peak.stop].sum()) + int(before) + int(after)
 

@@ -45,7 +45,7 @@ def number(value: float) -> str:
 
 def clock(time_s: float, total_s: float, decimals: int = 1) -> str:
     """A time as `3.2 s`, or `2:03.2` and `1:02:03.2` where the whole lasts that long."""
-    whole = round(time_s * 10**decimals)
+    whole = int(time_s * 10**decimals + 0.5 + 1e-9)  # halves go up: 0.25 s is no 0.2 s
     minutes, rest = divmod(whole, 60 * 10**decimals)
     seconds = rest / 10**decimals
     digits = 2 + (decimals + 1 if decimals else 0)

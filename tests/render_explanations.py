@@ -93,6 +93,7 @@ def explanation(
             (score * weight).astype(np.float32)[first:last],
             seen[first:last],
             covered[first:last],
+            float(np.append(times, frames / rate)[last]),
             first,
         ),
         maps=HeatMaps(knots, values.astype(np.float32), box or centre_box(width, height)),

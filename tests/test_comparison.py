@@ -115,7 +115,7 @@ def test_classes_cost_what_one_costs_where_one_pass_serves_them_all(
     passed: list[int] = []
     handle = model.module.register_forward_hook(lambda _, given, out: passed.append(len(out)))
     classes, settings = ("0", "3", "class_1"), asked(method=MethodSettings(method))
-    found = compare_video(video, model, classes=classes, settings=settings, checked=False)
+    found = compare_video(video, model, classes=classes, settings=settings, depth=None)
     handle.remove()
     clips = len(found.explanations[0].clips)
     times = 1 if a_pass == 1 else len(classes)
@@ -139,7 +139,7 @@ def test_methods_that_must_know_the_class_take_it_from_one_that_need_not(
         (("attention-gradient", "staa-class"), 3 + 1),
         (("attention-gradient", "gradcam"), 1 + 3 + 3),  # one to find it
     ):
-        found = compare_video(video, model, methods=methods, settings=asked(), checked=False)
+        found = compare_video(video, model, methods=methods, settings=asked(), depth=None)
         assert found.names == methods
         assert [each.attributions[0].method for each in found.explanations] == list(methods)
         assert len({each.prediction.target for each in found.explanations}) == 1

@@ -11,6 +11,7 @@ import pytest
 from staa_cli.schema import (
     Attribution,
     Clip,
+    Coverage,
     Float32,
     FrameScores,
     HeatMaps,
@@ -26,6 +27,7 @@ from staa_cli.timeline import (
     stitch_maps,
     stitch_scores,
     temporal_facts,
+    with_rest,
 )
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -51,7 +53,8 @@ def piece(
 
 
 def score(pieces: Sequence[Piece], times_s: Sequence[float]) -> FrameScores:
-    return stitch_scores(pieces, np.array(times_s, np.float64), range(len(times_s)))
+    times = np.array(times_s, np.float64)
+    return stitch_scores(pieces, times, range(len(times)), times[-1])
 
 
 def facts(pieces: Sequence[Piece], times_s: Sequence[float] = (0, 1, 2)) -> TemporalFacts:
@@ -65,7 +68,7 @@ def test_within_a_clip_scores_are_interpolated_and_beyond_it_they_hold_for_an_in
     np.testing.assert_allclose(found.score, [nan, 10, 10, 15, 20, 30, 40, 40, nan], rtol=1e-6)
     assert found.covered.tolist() == [False, *[True] * 7, False]
     assert np.flatnonzero(found.seen).tolist() == [2, 4, 6]
-    assert found.spans() == [(1, 8)]
+    assert found.runs() == [(1, 8)]
 
 
 def test_what_no_clip_reaches_has_no_score_however_near_its_ends_are() -> None:
@@ -73,17 +76,20 @@ def test_what_no_clip_reaches_has_no_score_however_near_its_ends_are() -> None:
     found = score(pieces, [0, 1, 2, 2.5, 4, 4.9, 5, 6, 7])
     assert found.covered.tolist() == [True, True, True, False, False, False, True, True, True]
     assert np.isnan(found.weighted_score[3:6]).all()
-    assert found.spans() == [(0, 3), (6, 9)]
+    assert found.runs() == [(0, 3), (6, 9)]
+    assert found.spans() == [(0, 2.5), (5, 7)]
+    assert found.coverage == Coverage(4.5, 4.5 / 7, 4, 4 / 9)
 
 
 def test_a_stretch_has_scores_of_its_own_frames_alone() -> None:
     times = np.arange(10.0)
-    found = stitch_scores([piece([3, 4, 5], [10, 20, 30])], times, range(3, 6))
-    assert (found.first, found.times_s.tolist()) == (3, [3, 4, 5])
+    found = stitch_scores([piece([3, 4, 5], [10, 20, 30])], times, range(3, 6), 10)
+    assert (found.first, found.times_s.tolist(), found.end_s) == (3, [3, 4, 5], 6)
     np.testing.assert_allclose(found.score, [10, 20, 30])
-    whole = stitch_scores([piece([3, 4, 5], [10, 20, 30])], times, range(10))
+    whole = stitch_scores([piece([3, 4, 5], [10, 20, 30])], times, range(10), 10.5)
     np.testing.assert_array_equal(whole.score[3:6], found.score)
-    assert whole.spans() == [(2, 7)]
+    assert (whole.runs(), whole.end_s) == ([(2, 7)], 10.5)
+    assert with_rest(found, times, 10.5).runs() == [(3, 6)]
 
 
 def test_weights_fall_towards_the_ends_of_a_clip() -> None:
@@ -194,7 +200,9 @@ def test_maps_and_scores_tell_the_same_story() -> None:
 def test_a_moving_average_is_centred() -> None:
     scores = score([piece([0, 1, 2, 3, 4, 5], [0, 0, 6, 0, 0, 0])], [0, 1, 2, 3, 4, 5])
     found = smooth_scores(scores, "average", 2.0)
-    np.testing.assert_allclose(found.score, [0, 2, 2, 2, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(found.score, [0, 0, 6, 0, 0, 0], atol=1e-6)  # no other is near
+    found = smooth_scores(scores, "average", 4.0)  # weights 1/2, 1, 1/2
+    np.testing.assert_allclose(found.score, [0, 1.5, 3, 1.5, 0, 0], atol=1e-6)
     np.testing.assert_allclose(found.weighted_score, found.score, atol=1e-6)
     assert found.seen.tolist() == scores.seen.tolist()
     assert smooth_scores(scores, "none", 2.0) is scores
@@ -242,6 +250,28 @@ def test_the_maximum_is_that_of_the_frames_that_are_told() -> None:
     found = facts(pieces, [0, 0.4, 1, 7])
     assert found.maximum == pytest.approx(score(pieces, [0.4]).score[0])
     assert found.peak_s == 0.4
+
+
+def test_a_peak_is_where_the_model_saw_it_and_not_where_it_was_held() -> None:
+    found = facts([piece([3, 4, 5], [9, 1, 1])], [2, 2.5, 3, 4, 5])
+    assert found.peak_s == 3
+
+
+def test_smoothing_leaves_a_peak_at_its_event() -> None:
+    times = np.arange(0, 2, 1 / 24)
+    event = np.exp(-(((times - 1) / 0.15) ** 2))
+    scores = score([piece(times.tolist(), event.tolist())], times.tolist())
+    found = smooth_scores(scores, "average", 2.0)
+    assert times[np.argmax(found.score)] == pytest.approx(1, abs=1 / 24)
+
+
+def test_nobody_knows_what_lies_seconds_from_all_that_was_seen() -> None:
+    """However far apart the frames of a clip are wanted."""
+    uniform = piece([10, 50, 90], [1, 5, 3], interval_s=40)
+    found = score([uniform], [7.9, 8, 12, 12.1, 30, 48, 50, 52, 52.1, 92, 93])
+    known = [False, True, True, False, False, True, True, True, False, True, False]
+    assert found.covered.tolist() == known
+    assert find_moments(found, stitch_maps([uniform], WHOLE)) == ()
 
 
 def test_equal_peaks_are_counted() -> None:
@@ -295,7 +325,7 @@ def curve(values: Sequence[float], seen: Sequence[int] | None = None) -> FrameSc
     scores = np.array(values, np.float32)
     known = ~np.isnan(scores)
     mask = np.isin(np.arange(len(values)), range(len(values)) if seen is None else seen)
-    return FrameScores(times, scores, scores, mask & known, known)
+    return FrameScores(times, scores, scores, mask & known, known, len(values) / 10)
 
 
 def spot(row: int, column: int) -> HeatMaps:

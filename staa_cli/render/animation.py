@@ -40,7 +40,7 @@ def windows(explanation: Explanation) -> list[tuple[float, float]]:
     start_s, end_s = axis_s(explanation)
     if end_s - start_s <= _LONGEST_S:
         return [(start_s, end_s)]
-    first, last = explanation.spans[0]
+    first, last = explanation.frames.spans()[0]
     peaks = sorted(moment.peak_s for moment in explanation.moments[:_MOMENTS])
     peaks = peaks or [(first + last) / 2]
     half = _LONGEST_S / len(peaks) / 2

@@ -22,7 +22,7 @@ class Curve:
     end_s: float
     low: float
     high: float
-    spans: tuple[tuple[int, int], ...]
+    runs: tuple[tuple[int, int], ...]
     """Runs of known values: [start, stop)."""
 
     @classmethod
@@ -40,7 +40,7 @@ class Curve:
             low, high = 2 * low, 2 * high
         start_s, end_s = axis_s(explanation)
         high = high if high > low else 1.0
-        return cls(scores.times_s, values, start_s, end_s, low, high, tuple(scores.spans()))
+        return cls(scores.times_s, values, start_s, end_s, low, high, tuple(scores.runs()))
 
     def x(self, time_s: float, width: float) -> float:
         """Where a time stands on an axis of that width, 0 at its left end."""
@@ -56,7 +56,7 @@ class Curve:
 
         A frame lasts until the next one begins, so a line ends where the first unknown frame does.
         """
-        return [self._line(start, stop, width, height) for start, stop in self.spans]
+        return [self._line(start, stop, width, height) for start, stop in self.runs]
 
     def _line(self, start: int, stop: int, width: float, height: float) -> list[Point]:
         end_s = self.times_s[stop] if stop < len(self.times_s) else self.end_s
@@ -86,7 +86,7 @@ def unseen(explanation: Explanation) -> list[tuple[float, float]]:
     """Stretches of the time axis that no clip reaches, in seconds."""
     start_s, end_s = axis_s(explanation)
     gaps, reached = [], start_s
-    for start, stop in [*explanation.spans, (end_s, end_s)]:
+    for start, stop in [*explanation.frames.spans(), (end_s, end_s)]:
         if start > reached:
             gaps.append((reached, start))
         reached = stop

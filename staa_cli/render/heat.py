@@ -51,7 +51,7 @@ class HeatField:
         maps = explanation.maps
         self.times_s = maps.times_s
         self.scale = scale
-        self._spans = explanation.spans
+        self._spans = explanation.frames.spans()
         values = maps.values
         if explanation.spatial.flat:
             values = np.broadcast_to(values.mean(axis=(1, 2), keepdims=True) / 2, values.shape)
@@ -72,8 +72,9 @@ class HeatField:
             return None
         first, last = np.searchsorted(self.times_s, span)
         after = int(np.searchsorted(self.times_s, time_s))
-        if after in (first, last):
-            return np.asarray(self.levels[min(after, last - 1)])
+        if after in (first, last):  # what is nearest of its own clips, or at all
+            nearest = int(np.abs(self.times_s - time_s).argmin())
+            return np.asarray(self.levels[min(after, last - 1) if first < last else nearest])
         start, end = self.times_s[after - 1], self.times_s[after]
         part = np.float32((time_s - start) / (end - start))
         return np.asarray((1 - part) * self.levels[after - 1] + part * self.levels[after])

@@ -67,12 +67,14 @@ def facts_line(explanation: Explanation) -> str:
     """Method, model, and file of an explanation, and whether its curve is flat."""
     methods = sorted({attribution.method for attribution in explanation.attributions})
     parts = [*methods, explanation.model.name, Path(explanation.video.path).name]
+    if explanation.coverage.covered_share < 1:
+        parts.append(f"{text.percent(explanation.coverage.covered_share)} covered")
     return " · ".join([*parts, _flat_words(explanation)] if explanation.temporal.flat else parts)
 
 
 def _flat_words(explanation: Explanation) -> str:
     if explanation.temporal.still:
-        return "flat: the picture hardly changes"
+        return "flat: nothing moves"
     return f"flat: varies by {100 * explanation.temporal.coefficient_of_variation:.1f} % only"
 
 
@@ -94,16 +96,17 @@ def _draw_ground(axes: Axes, explanation: Explanation, key: dict[str, Artist]) -
             moment.start_s, moment.end_s, color=_MOMENT, linewidth=2, zorder=0.2
         )
     for start, stop in unseen(explanation):
-        if (stop - start) * second_px > 3:
-            key["not seen"] = axes.axvspan(
-                start,
-                stop,
-                facecolor="none",
-                edgecolor=_HATCH,
-                hatch="///",
-                linewidth=0,
-                zorder=0.3,
-            )
+        # Lines do not fit into a narrow one.
+        wide = (stop - start) * second_px > 12
+        key["not seen"] = axes.axvspan(
+            start,
+            stop,
+            facecolor="none" if wide else _HATCH,
+            edgecolor=_HATCH,
+            hatch="///" if wide else None,
+            linewidth=0,
+            zorder=0.3,
+        )
 
 
 def _draw_curves(
@@ -127,13 +130,19 @@ def _draw_curves(
 
 
 def _whole(curve: Curve) -> tuple[Float64, Float64]:
-    """Times and values with the end, up to which the last frame stands."""
-    return np.append(curve.times_s, curve.end_s), np.append(curve.values, curve.values[-1])
+    """Times and values of every run, its last frame up to its end, and a gap after each."""
+    ends_s = np.append(curve.times_s, curve.end_s)
+    times = [np.append(ends_s[start : stop + 1], ends_s[stop]) for start, stop in curve.runs]
+    values = [
+        np.append(curve.values[start:stop], [curve.values[stop - 1], np.nan])
+        for start, stop in curve.runs
+    ]
+    return np.concatenate(times), np.concatenate(values)
 
 
 def _thinned(times_s: Float64, values: Float64) -> tuple[Float64, Float64]:
     """Of many frames at one place the lowest, the highest, and one that is no number."""
-    column = np.floor(times_s * (_AREA.width / max(float(times_s[-1]), 1e-9)))
+    column = np.floor((times_s - times_s[0]) * (_AREA.width / max(np.ptp(times_s), 1e-9)))
     if len(times_s) <= 4 * _AREA.width:
         return times_s, values
     kept: set[int] = set()

@@ -28,6 +28,8 @@ _GAP, _HEAD_PX = 28, 120
 _FONT_PX, _TITLE_PX = 22, 34
 _CAPTION_PX = 250
 """Least width for the words beside the small picture."""
+_CLOSE_S = 0.15
+"""Pictures so close to each other need a digit more."""
 _PAPER = (255, 255, 255, 255)
 _INK = (25, 25, 30, 255)
 _SOFT = (105, 105, 115, 255)
@@ -132,7 +134,9 @@ def _caption(
     explanation: Explanation, index: int, time_s: float
 ) -> list[tuple[str, tuple[int, int, int, int]]]:
     total = explanation.video.duration_s
-    lines = [(text.clock(time_s, total), _INK)]
+    shown_s = explanation.video.times_s[storyboard_indices(explanation)]
+    close = len(shown_s) > 1 and np.diff(shown_s).min() < _CLOSE_S
+    lines = [(text.clock(time_s, total, 2 if close else 1), _INK)]
     for rank, moment in enumerate(explanation.moments[:_TILES], start=1):
         if _position(explanation, moment.peak_s) == index:
             span = f"{text.clock(moment.start_s, total)} to {text.clock(moment.end_s, total)}"

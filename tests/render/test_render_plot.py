@@ -17,7 +17,6 @@ from render_explanations import explanation
 
 from staa_cli.render import plot
 from staa_cli.render.chart import INK, Chart, drawable
-from staa_cli.render.curve import Curve
 from staa_cli.render.plot import curve_chart, time_ticks, time_words
 from staa_cli.schema import Explanation, Moment
 
@@ -107,36 +106,44 @@ def test_a_probability_has_two_lines_and_a_raw_value_one() -> None:
 def test_lines_are_the_scores() -> None:
     source = scored(explanation(frames=90), np.linspace(0.1, 0.9, 90))
     weighted, raw = curve_chart(source).figure.axes[0].lines
-    np.testing.assert_allclose(raw.get_xdata(), [*source.frames.times_s, 3.0])
-    np.testing.assert_allclose(raw.get_ydata()[:-1], np.linspace(0.1, 0.9, 90), rtol=1e-6)
+    known = ~np.isnan(raw.get_ydata())
+    np.testing.assert_allclose(raw.get_xdata()[known], [*source.frames.times_s, 3.0])
+    np.testing.assert_allclose(raw.get_ydata()[known][:-1], np.linspace(0.1, 0.9, 90), rtol=1e-6)
     np.testing.assert_allclose(weighted.get_ydata(), 0.5 * raw.get_ydata(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("frames", [90, 20_000])
-def test_lines_break_where_there_is_no_score(
-    frames: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    whole = Curve.of
-
-    def of(source: Explanation, weighted: bool = True) -> Curve:
-        curve = whole(source, weighted)
-        values = curve.values.copy()
-        values[frames // 3 : frames // 2] = np.nan
-        return replace(curve, values=values)
-
-    monkeypatch.setattr(Curve, "of", of)
-    chart = curve_chart(explanation(frames=frames))
+def test_lines_break_where_there_is_no_score(frames: int, tmp_path: Path) -> None:
+    source = explanation(frames=frames)
+    unknown = slice(frames // 3, frames // 2)
+    for values, missing in (
+        (source.frames.score, np.nan),
+        (source.frames.weighted_score, np.nan),
+        (source.frames.covered, False),
+    ):
+        values[unknown] = missing
+    chart = curve_chart(source)
     for line in chart.figure.axes[0].lines:
         times, values = line.get_data()
-        gap = times[np.isnan(values)]
-        assert gap.min() == pytest.approx(frames / 90, abs=0.6)
-        assert gap.max() == pytest.approx(frames / 60, abs=0.6)
-        assert not np.isnan(values[times > frames / 60]).any()
+        (end,) = np.flatnonzero(np.isnan(values))[:-1]  # the last one ends the line
+        assert times[end - 1] == pytest.approx(frames / 90, abs=0.6)
+        assert times[end + 1] == pytest.approx(frames / 60, abs=0.6)
     chart.save(tmp_path / "a.png")
+
+
+def test_a_single_frame_between_unknown_ones_is_drawn() -> None:
+    source = explanation(frames=90)
+    unknown = np.arange(90) != 40
+    source.frames.covered[unknown] = False
+    source.frames.weighted_score[unknown] = np.nan
+    times, values = curve_chart(source).figure.axes[0].lines[0].get_data()
+    assert times[:2] == pytest.approx([40 / 30, 41 / 30])
+    assert values[0] == values[1] == source.frames.weighted_score[40]
 
 
 def test_a_curve_of_two_hours_keeps_every_peak() -> None:
     source = explanation(frames=216_000, clip_starts=range(0, 216_000, 3000))
+    source.frames.covered[:] = True
     values = np.full(216_000, 0.1)
     values[[1234, 100_001, 215_000]] = (0.9, 0.8, 0.7)
     axes = curve_chart(scored(source, values)).figure.axes[0]
@@ -158,7 +165,7 @@ def test_what_goes_below_zero_has_a_line_at_zero(low: float) -> None:
 
 def test_a_flat_curve_is_level_and_says_so() -> None:
     axes = curve_chart(explanation(flat=True)).figure.axes[0]
-    assert all(np.ptp(line.get_ydata()) == 0 for line in axes.lines)
+    assert all(len({*line.get_ydata()[:-1]}) == 1 for line in axes.lines)
     assert any(text.get_text().startswith("flat: varies by") for text in axes.texts)
     assert not curve_chart(explanation()).figure.axes[0].texts[0].get_text().startswith("flat")
 
