@@ -299,6 +299,7 @@ def _draw(
     from staa_cli.render.layer import Canvas
     from staa_cli.render.panels import Panels
     from staa_cli.render.stills import write_png
+    from staa_cli.render.storyboard import shown_size
     from staa_cli.video import annotate, iter_frames
 
     first = comparison.explanations[0]
@@ -308,7 +309,8 @@ def _draw(
     index = int(np.abs(info.times_s - peak_s).argmin())
     ((_, frame),) = iter_frames(info, [index])
     drawn = panels.paint(float(info.times_s[index]), Canvas(*rgb_to_planes(frame, False)), False)
-    write_png(Image.fromarray(planes_to_rgb(*drawn, hd=False)), still)
+    picture = Image.fromarray(planes_to_rgb(*drawn, hd=False))
+    write_png(picture.resize(shown_size(first, np.asarray(picture))), still)
     steps, part = count(1), first.part
     annotate(
         info,

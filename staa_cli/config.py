@@ -111,7 +111,7 @@ class RenderSettings:
         "inferno", "colours of the heat"
     )
     scale: Literal["video", "clip", "frame"] = setting(
-        "video", "what the strongest colour is the maximum of"
+        "video", "what the colors' scale is of; the top 1 % of its hottest map lies beyond"
     )
     strip: Literal["below", "over", "none"] = setting(
         "below", "where the curve of the whole video and the words stand"

@@ -67,8 +67,8 @@ def compare(
         typer.Option(
             "--scale",
             metavar="KIND",
-            help="What the strongest color is the maximum of: shared (of all panels), panel, clip, "
-            "or frame (of each panel's own). [shared]",
+            help="What the colors' scale is of: shared (all panels), or each panel's own: panel, "
+            "clip, or frame. [shared]",
             rich_help_panel="Picture",
             autocompletion=lambda: list(_SCALES),
         ),

@@ -14,7 +14,7 @@ from staa_cli.files import atomic_path
 from staa_cli.render.curve import axis_s
 from staa_cli.render.heat import legend
 from staa_cli.render.painter import Painter
-from staa_cli.render.storyboard import fitted, painted
+from staa_cli.render.storyboard import fitted, painted, shown_size
 from staa_cli.render.strip import colour_bar
 from staa_cli.schema import Explanation, UInt8
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LONGEST_S = 8.0
 _STEP_S = 0.1
+_LEAP_S = 1.5
 _MOMENTS = 3
 _FIT = (480, 480)
 
@@ -63,7 +64,7 @@ def gif(
         OutputError: the file cannot be written.
     """
     indices = gif_indices(explanation)
-    height, width = frames[indices[0]].shape[:2]
+    width, height = shown_size(explanation, frames[indices[0]])
     size = fitted((width, height), (min(width, _FIT[0]), min(height, _FIT[1])))
     view = "heat" if settings.view == "side-by-side" else settings.view
     painter = Painter(explanation, replace(settings, view=view), size)
@@ -97,5 +98,7 @@ def _resized(frame: UInt8, size: tuple[int, int]) -> Image.Image:
 def _shown_ms(explanation: Explanation, indices: list[int]) -> list[int]:
     """How long each picture stands: its true time, but 0.3 s before a leap."""
     times = explanation.video.times_s[indices]
-    gaps = np.diff(times, append=times[-1] + _STEP_S)
-    return [int(10 * round(100 * gap)) if gap < 1.5 else 300 for gap in gaps.clip(0.05)]
+    gaps = np.diff(times, append=windows(explanation)[-1][1]).clip(0.02)
+    shown = np.cumsum(np.where(gaps < _LEAP_S, gaps, 0.3))
+    # A GIF counts hundredths: rounded one by one, they would add up to another length.
+    return [int(10 * step) for step in np.diff(np.rint(100 * shown), prepend=0)]

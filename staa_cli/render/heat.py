@@ -59,6 +59,8 @@ class HeatField:
         if ceiling is not None:  # of more than this explanation
             self.ceilings = np.full_like(self.ceilings, ceiling)
         divisor = np.where(self.ceilings > 0, self.ceilings, 1)[:, None, None]
+        self.cut = bool((values > self.ceilings[:, None, None] * (1 + 1e-6)).any())
+        """Some of the strongest values are beyond the scale."""
         self.levels = np.clip(values / divisor, 0, 1).astype(np.float32)  # [K, h, w]
         self._scopes = _scopes(maps.times_s, explanation.clips, scale)  # [K]
 
@@ -109,7 +111,8 @@ class HeatField:
         """What the two ends of the bar say in a kind of view."""
         if kind == "contour":
             return f"evidence inside {percent(_HELD[0])}", percent(_HELD[-1])
-        return "0", number(self.ceilings.max()) if self.scale == "video" else f"{self.scale} max"
+        top = number(self.ceilings.max()) if self.scale == "video" else f"{self.scale} top"
+        return "0", f"{top}{'+' if self.cut else ''}"
 
 
 def _ceilings(values: Float32, times_s: Float64, clips: tuple[Clip, ...], scale: str) -> Float64:

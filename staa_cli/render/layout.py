@@ -10,6 +10,8 @@ Measure = Callable[[str, int], float]
 """A text and a font size in pixels in, its width in pixels out."""
 
 ELLIPSIS = "…"
+SEPARATOR = " · "
+"""Between items of a text that stand or fall as a whole."""
 _LINE = 1.35
 """Height of a line of text, in font sizes."""
 _CURVE_SHARE = 0.14
@@ -293,7 +295,7 @@ def _title_row(row: Box, pen: _Pen, texts: Texts) -> Title | None:
     text = label + tail
     box = row._replace(right=row.left + pen.title_width(text))
     beside = row._replace(left=box.right + gap)
-    words = shorten(texts.method, beside.width, pen.font_px, pen.measure) if least else ""
+    words = _items(texts.method, beside.width, pen) if least else ""
     method = beside._replace(right=beside.left + pen.width(words)) if words else None
     plate = row._replace(right=(method or box).right)
     return Title(plate, box, text, method, words)
@@ -312,13 +314,23 @@ def _title(size: tuple[int, int], floor: int, pen: _Pen, texts: Texts) -> Title 
         return None
     text = label + tail
     label_box = Box(left, top, left + pen.title_width(text), bottom)
-    below = shorten(texts.method, room, pen.font_px, pen.measure)
+    below = _items(texts.method, room, pen)
     method = Box(left, bottom, left + pen.width(below), bottom + pen.line)
     fits = below and method.bottom + margin <= min(floor, _TITLE_SHARE * height + margin)
     last = method if fits else label_box
     right = max(label_box.right, last.right)
     plate = Box(margin, margin, right + margin, last.bottom + margin)
     return Title(plate, label_box, text, method if fits else None, below)
+
+
+def _items(text: str, width_px: float, pen: _Pen) -> str:
+    """As much as fits of the first two items, method and model; of others those that fit whole."""
+    items = text.split(SEPARATOR)
+    for count in range(len(items), 2, -1):
+        some = SEPARATOR.join(items[:count])
+        if pen.width(some) <= width_px:
+            return some
+    return shorten(SEPARATOR.join(items[:2]), width_px, pen.font_px, pen.measure)
 
 
 def _ceil(value: float) -> int:

@@ -143,10 +143,16 @@ def _panels(
     low = min(curve.low / unit for curve, unit in zip(curves, units, strict=True))
     high = max(curve.high / unit for curve, unit in zip(curves, units, strict=True))
     words = text.number(top) if alike else f"{text.raw(float(text.number(top)))} x mean"
-    told = {} if settings.view == "contour" else {"high": words}  # lines have words of their own
+    fields = [
+        HeatField(each, "video", top * unit)
+        for each, unit in zip(explanations, heat_units, strict=True)
+    ]
+    high_words = words + "+" * any(field.cut for field in fields)
+    # Lines have words of their own.
+    told = {} if settings.view == "contour" else {"high": high_words}
     panels = [
-        Panel(HeatField(each, "video", top * heat_unit), (low * unit, high * unit), name | told)
-        for each, heat_unit, unit, name in zip(explanations, heat_units, units, names, strict=True)
+        Panel(field, (low * unit, high * unit), name | told)
+        for field, unit, name in zip(fields, units, names, strict=True)
     ]
     return panels, words
 

@@ -81,7 +81,7 @@ def storyboard_image(
     """An explanation and its frames in, the RGB picture of its moments out."""
     indices = storyboard_indices(explanation)
     first = frames[indices[0]]
-    size = fitted((first.shape[1], first.shape[0]), _FIT)
+    size = fitted(shown_size(explanation, first), _FIT)
     painter = Painter(explanation, replace(settings, view="heat", strip="none"), size)
     tiles = [_tile(explanation, i, frames[i], painter, size) for i in indices]
     columns, (width, height) = min(_COLUMNS, len(tiles)), tiles[0].size
@@ -96,6 +96,12 @@ def storyboard_image(
         row, column = divmod(place, columns)
         image.paste(tile, (_GAP + column * (width + _GAP), _HEAD_PX + row * (height + _GAP)))
     return image.convert("RGB")
+
+
+def shown_size(explanation: Explanation, frame: UInt8) -> tuple[int, int]:
+    """Width and height of a frame [H, W, 3] as a player shows it: with square pixels."""
+    across, down = explanation.video.sample_aspect_ratio
+    return max(1, round(frame.shape[1] * across / down)), frame.shape[0]
 
 
 def fitted(size: tuple[int, int], limit: tuple[int, int]) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from staa_cli.render.colour import DIFFERENCE, colormap
 from staa_cli.render.curve import Curve, Point, unseen
 from staa_cli.render.heat import legend
 from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, Layer
-from staa_cli.render.layout import Box, Layout, Legend, Strip, Texts, Title
+from staa_cli.render.layout import SEPARATOR, Box, Layout, Legend, Strip, Texts, Title
 from staa_cli.render.text import RGBA, write
 from staa_cli.schema import Explanation, UInt8
 
@@ -35,7 +35,7 @@ def texts_of(explanation: Explanation, low: str, high: str, note: str) -> Texts:
     coverage = explanation.coverage
     seen = f"{text.percent(coverage.seen_share)} of frames seen"
     reached = f"{text.percent(coverage.covered_share)} covered"
-    method = " · ".join([*sorted(methods), explanation.model.name, seen, reached])
+    method = SEPARATOR.join([*sorted(methods), explanation.model.name, seen, reached])
     total = Curve.of(explanation).end_s
     return Texts(
         label=text.drawable(prediction.label),

@@ -73,6 +73,16 @@ def test_texts_are_no_wider_than_their_boxes(size, label, place):
 
 
 @pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("width", range(200, 700, 20))
+def test_what_is_said_of_coverage_is_said_as_a_whole(width, place):
+    items = ["staa-class", "tiny-events", "24 % of frames seen", "100 % covered"]
+    title = layout((width, 240), method=" · ".join(items), place=place)[0].title
+    if title.method:
+        told = title.method_text.split(" · ")
+        assert told[2:] == items[2 : len(told)]
+
+
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("size", [(256, 256), (320, 240)])
 def test_a_method_of_a_long_named_model_is_still_told(size, place):
     title = layout(size, method="rollout · " + "checkpoint-" * 20, place=place)[0].title

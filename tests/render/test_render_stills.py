@@ -12,6 +12,7 @@ from render_explanations import explanation
 from staa_cli.config import RenderSettings
 from staa_cli.errors import OutputError
 from staa_cli.render import gif, gif_indices, storyboard, storyboard_indices
+from staa_cli.render.storyboard import storyboard_image
 from staa_cli.schema import Moment
 
 SETTINGS = RenderSettings()
@@ -52,6 +53,29 @@ def test_a_storyboard_shows_what_the_model_looked_at():
     indices = storyboard_indices(source)
     assert source.frames.covered[indices].all()
     assert indices[0] < 49 < 594 <= indices[-1]
+
+
+@pytest.mark.parametrize("rate", [24.0, 25.0, 29.97, 8.0])
+def test_a_gif_lasts_as_long_as_what_it_shows(rate, tmp_path):
+    source = explanation(frames=int(4 * rate), rate=rate)
+    gif(source, frames(gif_indices(source)), tmp_path / "a.gif", SETTINGS)
+    with Image.open(tmp_path / "a.gif") as image:
+        lasted = 0
+        for number in range(image.n_frames):
+            image.seek(number)
+            lasted += image.info["duration"]
+    assert lasted == pytest.approx(1000 * source.end_s, abs=20)
+
+
+def test_stills_have_square_pixels(tmp_path):
+    wide = dataclasses.replace(explanation().video, sample_aspect_ratio=(4, 3))
+    source = dataclasses.replace(explanation(), video=wide)
+    gif(source, frames(gif_indices(source)), tmp_path / "a.gif", RenderSettings(strip="none"))
+    with Image.open(tmp_path / "a.gif") as image:
+        assert image.width / image.height == pytest.approx(16 / 9 * 4 / 3, rel=0.01)
+    board = storyboard_image(source, frames(storyboard_indices(source)), SETTINGS)
+    plain = storyboard_image(explanation(), frames(storyboard_indices(source)), SETTINGS)
+    assert board.height < plain.height
 
 
 def test_a_peak_that_is_no_moment_is_on_the_storyboard():
