@@ -165,5 +165,8 @@ def _write_head(image: Image.Image, explanation: Explanation) -> None:
         text.measure,
     )
     text.write(image, Box(_GAP, 22, image.width - _GAP, 66), label + answer, _TITLE_PX, _INK)
-    facts = shorten(text.drawable(facts_line(explanation)), room, _FONT_PX, text.measure)
+    line, moments = facts_line(explanation), len(explanation.moments)
+    if moments > _TILES:
+        line = f"{_TILES} of {moments} moments · {line}"
+    facts = shorten(text.drawable(line), room, _FONT_PX, text.measure)
     text.write(image, Box(_GAP, 70, image.width - _GAP, 104), facts, _FONT_PX, _SOFT)
