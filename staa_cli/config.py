@@ -142,7 +142,7 @@ class OutputSettings:
     annotated: bool = setting(True, "write annotated.mp4", flag="--no-annotated")
     plot: bool = setting(False, "write a picture of the curve")
     storyboard: bool = setting(False, "write a picture of the top moments with their times")
-    gif: bool = setting(False, "write annotated.gif")
+    gif: bool = setting(False, "write annotated.gif, eight seconds around the highest moments")
     npz: bool = setting(False, "write the raw attributions")
     csv: bool = setting(False, "write a table with a row a frame")
     check: bool = setting(False, "measure deletion and insertion beside baselines, and plot them")

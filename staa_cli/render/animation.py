@@ -37,13 +37,15 @@ def gif_indices(explanation: Explanation) -> list[int]:
 
 
 def windows(explanation: Explanation) -> list[tuple[float, float]]:
-    """The stretches of time that a GIF shows: all of a short video, else around its moments."""
+    """The stretches of time that a GIF shows: all of a short video, else what is highest in it."""
     start_s, end_s = axis_s(explanation)
     if end_s - start_s <= _LONGEST_S:
         return [(start_s, end_s)]
-    first, last = explanation.frames.spans()[0]
     peaks = sorted(moment.peak_s for moment in explanation.moments[:_MOMENTS])
-    peaks = peaks or [(first + last) / 2]
+    if not peaks:
+        first, last = explanation.frames.spans()[0]
+        peak_s = explanation.temporal.peak_s
+        peaks = [(first + last) / 2 if peak_s is None else peak_s]
     half = _LONGEST_S / len(peaks) / 2
     starts = [min(max(peak - half, start_s), end_s - 2 * half) for peak in peaks]
     return [(start, start + 2 * half) for start in starts]

@@ -55,6 +55,14 @@ def test_a_storyboard_shows_what_the_model_looked_at():
     assert indices[0] < 49 < 594 <= indices[-1]
 
 
+def test_a_gif_without_moments_is_around_the_peak():
+    source = explanation(frames=3000)
+    temporal = dataclasses.replace(source.temporal, peak_s=60.0)
+    indices = gif_indices(dataclasses.replace(source, moments=(), temporal=temporal))
+    assert indices[0] / 30 == pytest.approx(56, abs=0.1)
+    assert indices[-1] / 30 == pytest.approx(64, abs=0.1)
+
+
 @pytest.mark.parametrize("rate", [24.0, 25.0, 29.97, 8.0])
 def test_a_gif_lasts_as_long_as_what_it_shows(rate, tmp_path):
     source = explanation(frames=int(4 * rate), rate=rate)
