@@ -336,6 +336,7 @@ class Moment:
     start_s: float
     peak_s: float
     end_s: float
+    """When its last frame ends."""
     peak_score: float
     """The weighted score there, by which moments are ranked."""
     share: float

@@ -365,6 +365,7 @@ def find_moments(
     )
     if variation(values[frames.covered]) < max(flat_below, _ROUNDING):
         return ()
+    ends_s = np.append(frames.times_s, frames.end_s)
     moments = []
     for peak in _peaks(frames):
         if _rests_on(frames, peak) < _SEEN_FRAMES:
@@ -374,7 +375,7 @@ def find_moments(
             Moment(
                 start_s=float(frames.times_s[peak.start]),
                 peak_s=float(frames.times_s[peak.at]),
-                end_s=float(frames.times_s[peak.stop - 1]),
+                end_s=float(ends_s[peak.stop]),
                 peak_score=peak.score,
                 share=float(values[peak.start : peak.stop].sum() / values.sum()),
                 centre=centre_of_mass(heat, maps.box),

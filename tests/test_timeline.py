@@ -337,8 +337,8 @@ def spot(row: int, column: int) -> HeatMaps:
 def test_moments_are_the_upper_half_best_first() -> None:
     found = find_moments(curve([0, 0, 6, 6, 5, 5, 4, 10, 8, 0, 1]), spot(1, 2))
     assert [(m.start_s, m.peak_s, m.end_s) for m in found] == [
-        pytest.approx((0.7, 0.7, 0.8)),
-        pytest.approx((0.2, 0.2, 0.5)),
+        pytest.approx((0.7, 0.7, 0.9)),
+        pytest.approx((0.2, 0.2, 0.6)),
     ]
     assert [m.peak_score for m in found] == [10, 6]
     assert [m.share for m in found] == pytest.approx([18 / 45, 22 / 45])
@@ -360,8 +360,8 @@ def test_a_moment_is_made_of_several_frames_that_were_seen() -> None:
 def test_moments_end_where_nothing_is_known() -> None:
     found = find_moments(curve([0, 8, 8, np.nan, np.nan, 8, 8, 0]), spot(0, 0))
     assert [(m.start_s, m.end_s) for m in found] == [
-        pytest.approx((0.1, 0.2)),
-        pytest.approx((0.5, 0.6)),
+        pytest.approx((0.1, 0.3)),
+        pytest.approx((0.5, 0.7)),
     ]
     assert [m.share for m in found] == pytest.approx([0.5, 0.5])
 

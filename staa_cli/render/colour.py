@@ -35,7 +35,10 @@ _KNOTS = {
 }
 COLORMAPS = tuple(_KNOTS)
 DIFFERENCE = "difference"
-"""Black in the middle, inferno upwards, and downwards the same with red and blue exchanged."""
+"""Dark in the middle, through red to yellow upwards, through blue to cyan downwards."""
+_WARM = "160500 5a1606 9c2a08 cf4a0d ee7a1a fbab34 ffdc6e"
+_COLD = "000b16 06305a 08539c 0d7acf 1aa2ee 34c8fb 8aeaff"
+"""Of a difference: no hue is on both sides."""
 _ZERO = np.array([16, 128, 128], np.float32)
 """Y, U, V of black."""
 
@@ -48,17 +51,22 @@ def colormap(name: str) -> UInt8:
         UsageError: there is no map of that name.
     """
     if name == DIFFERENCE:
-        warm = colormap("inferno")[1::2]
-        return np.concatenate([warm[::-1, ::-1], warm])
+        cold, warm = (_table(knots, 128) for knots in (_COLD, _WARM))
+        return np.concatenate([cold[::-1], warm])
     if name not in _KNOTS:
         hint = did_you_mean(name, COLORMAPS) or f"there are: {', '.join(COLORMAPS)}"
         raise UsageError(f"unknown colour map {name!r}", hint)
-    knots = np.array([list(bytes.fromhex(code)) for code in _KNOTS[name].split()])  # [33, 3]
-    at = np.linspace(0, 255, len(knots))
-    channels = [np.interp(np.arange(256), at, knots[:, i]) for i in range(3)]
-    table = np.stack(channels, axis=1).round().astype(np.uint8)
+    table = _table(_KNOTS[name], 256)
     table.flags.writeable = False
     return table
+
+
+def _table(codes: str, size: int) -> UInt8:
+    """[size, 3] through equidistant RGB colours, in hexadecimal."""
+    knots = np.array([list(bytes.fromhex(code)) for code in codes.split()])  # [n, 3]
+    at = np.linspace(0, size - 1, len(knots))
+    channels = [np.interp(np.arange(size), at, knots[:, i]) for i in range(3)]
+    return np.stack(channels, axis=1).round().astype(np.uint8)
 
 
 @lru_cache

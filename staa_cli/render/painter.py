@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _DIM = np.uint16(184)
 """Of 256: what stays of the light outside the model's crop."""
+_UNKNOWN = 72
+"""Luma of a map that nobody has made."""
 _NOT_SEEN = "not seen by the model"
 _FLAT = "flat: no place stands out"
 _HAIRLINE = np.uint16(120), np.uint16(136 * WHITE)
@@ -112,6 +114,8 @@ class Painter:
         if levels is not None:  # else the model has not looked: the picture stays as it is
             self._frame_crop(shown)
             self._heat(shown, brushes.heat, levels, time_s)
+        elif self._settings.view == "map":  # which is black where there is no evidence
+            shown.part(*self._seen).y[:] = _UNKNOWN
         for layer in brushes.layers:
             layer.over(canvas)
         if brushes.playhead:

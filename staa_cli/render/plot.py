@@ -67,6 +67,7 @@ def facts_line(explanation: Explanation) -> str:
     """Method, model, and file of an explanation, and whether its curve is flat."""
     methods = sorted({attribution.method for attribution in explanation.attributions})
     parts = [*methods, explanation.model.name, Path(explanation.video.path).name]
+    parts += text.doubts(explanation)
     if explanation.coverage.covered_share < 1:
         parts.append(f"{text.percent(explanation.coverage.covered_share)} covered")
     return " · ".join([*parts, _flat_words(explanation)] if explanation.temporal.flat else parts)

@@ -35,7 +35,8 @@ def texts_of(explanation: Explanation, low: str, high: str, note: str) -> Texts:
     coverage = explanation.coverage
     seen = f"{text.percent(coverage.seen_share)} of frames seen"
     reached = f"{text.percent(coverage.covered_share)} covered"
-    method = SEPARATOR.join([*sorted(methods), explanation.model.name, seen, reached])
+    doubts = text.doubts(explanation)
+    method = SEPARATOR.join([*sorted(methods), explanation.model.name, *doubts, seen, reached])
     total = Curve.of(explanation).end_s
     return Texts(
         label=text.drawable(prediction.label),

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from staa_cli.errors import UnavailableError
 from staa_cli.paths import as_text
 from staa_cli.render.layout import ELLIPSIS, Box
+from staa_cli.schema import Explanation
 from staa_cli.words import answer, clock, figure, number, percent, raw
 
 __all__ = [
@@ -78,3 +79,9 @@ def drawable(text: str) -> str:
     plain = unicodedata.normalize("NFKD", " ".join(spelled.split()))
     kept = (char for char in plain if char.isprintable() and not unicodedata.combining(char))
     return "".join(char if char in _DRAWN else "?" for char in kept)
+
+
+def doubts(explanation: Explanation) -> list[str]:
+    """What a picture says where the model hardly says the class that it is about."""
+    codes = {warning.code for warning in explanation.warnings}
+    return ["low confidence"] if "low-confidence" in codes else []

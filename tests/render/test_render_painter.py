@@ -12,7 +12,7 @@ from render_explanations import LABELS, explanation
 from staa_cli.config import RenderSettings
 from staa_cli.errors import UsageError
 from staa_cli.render import Painter
-from staa_cli.render.colour import COLORMAPS, colormap, planes_to_rgb, rgb_to_planes
+from staa_cli.render.colour import COLORMAPS, DIFFERENCE, colormap, planes_to_rgb, rgb_to_planes
 from staa_cli.video.pixels import YuvPlanes
 
 BARE = RenderSettings(strip="none")
@@ -296,3 +296,21 @@ def test_maps_that_are_flat_are_drawn_flat():
     assert np.ptp(flat.v.astype(int)) <= 1
     hottest = Painter(one_clip(hot_cell(2, 5), box=box), BARE).draw(0, 0.5, before)
     assert abs(int(flat.v.max()) - 135) < abs(int(hottest.v.max()) - 135)
+
+
+def test_a_map_that_nobody_has_made_is_not_black():
+    source = explanation(size=(320, 180), frames=600, clip_starts=[120], stride=6)
+    painter = Painter(source, dataclasses.replace(BARE, view="map"))
+    unseen, seen = (painter.draw(n, n / 30, planes(320, 180)).y for n in (0, 140))
+    assert unseen[90, 160] > 50
+    assert seen[90, 160] < 50 or seen.min() < 30
+
+
+def test_no_hue_is_on_both_sides_of_a_difference():
+    table = colormap(DIFFERENCE).astype(int)
+    cold, warm = table[:112], table[144:]
+    assert (cold[:, 2] > cold[:, 0] + 20).all()
+    assert (warm[:, 0] > warm[:, 2] + 20).all()
+    light = table @ [0.299, 0.587, 0.114]
+    assert (np.diff(light[:128]) <= 0.5).all()
+    assert (np.diff(light[128:]) >= -0.5).all()
