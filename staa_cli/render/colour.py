@@ -37,7 +37,7 @@ COLORMAPS = tuple(_KNOTS)
 DIFFERENCE = "difference"
 """Dark in the middle, through red to yellow upwards, through blue to cyan downwards."""
 _WARM = "160500 5a1606 9c2a08 cf4a0d ee7a1a fbab34 ffdc6e"
-_COLD = "000b16 06305a 08539c 0d7acf 1aa2ee 34c8fb 8aeaff"
+_COLD = "000b16 06305a 0a549e 0f86d8 1fb8f2 4fdcfd a0f3ff"
 """Of a difference: no hue is on both sides."""
 _ZERO = np.array([16, 128, 128], np.float32)
 """Y, U, V of black."""

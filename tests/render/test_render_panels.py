@@ -146,6 +146,6 @@ def test_the_colors_of_a_difference_are_two_sides_of_one_and_no_choice() -> None
     table = colormap(DIFFERENCE).astype(int)
     assert table.shape == (256, 3)
     light = table @ [0.299, 0.587, 0.114]
-    np.testing.assert_allclose(light, light[::-1], atol=15)  # neither side is the stronger one
+    np.testing.assert_allclose(light, light[::-1], atol=5)  # neither side is the stronger one
     assert table[126:130].max() < 12
     assert DIFFERENCE not in COLORMAPS
