@@ -36,8 +36,8 @@ _KNOTS = {
 COLORMAPS = tuple(_KNOTS)
 DIFFERENCE = "difference"
 """Dark in the middle, through red to yellow upwards, through blue to cyan downwards."""
-_WARM = "160500 5a1606 9c2a08 cf4a0d ee7a1a fbab34 ffdc6e"
-_COLD = "000b16 06305a 0a549e 0f86d8 1fb8f2 4fdcfd a0f3ff"
+_WARM = "050100 5a1606 9c2a08 cf4a0d ee7a1a fbab34 ffdc6e"
+_COLD = "000206 06305a 0a549e 0f86d8 1fb8f2 4fdcfd a0f3ff"
 """Of a difference: no hue is on both sides."""
 _ZERO = np.array([16, 128, 128], np.float32)
 """Y, U, V of black."""
