@@ -14,7 +14,7 @@ from staa_cli.methods import Method, Options
 from staa_cli.methods.explain import Explained, Target, collect, explain_batch, predict_batch
 from staa_cli.methods.readings import Readings
 from staa_cli.metrics import checking
-from staa_cli.metrics.base import Curves
+from staa_cli.metrics.base import BASELINES, Curves
 from staa_cli.models.loading import LoadedModel
 from staa_cli.schema import (
     Attribution,
@@ -230,7 +230,8 @@ def check(
 
     copies = checking.copies(len(attributions), depth)
     curves = [found for _, found in part.forward("checking", ask, copies)]
-    return checking.summarise(curves, chosen, options.fill, depth)
+    passes = part.asked_in_all + len(chosen) * len(BASELINES)  # whose maps come with a pass
+    return checking.summarise(curves, chosen, options.fill, depth, passes)
 
 
 class _Guess:

@@ -118,6 +118,11 @@ class ClipReader:
                 batch = batch[len(part) :]
                 yield numbers, result
 
+    @property
+    def asked_in_all(self) -> int:
+        """Altered copies that the last pass has asked about."""
+        return self._asked
+
     def asked(self, count: int) -> None:
         """Tell that so many more altered copies have been asked about."""
         self._asked += count

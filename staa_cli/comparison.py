@@ -15,11 +15,11 @@ from staa_cli import __version__, facts
 from staa_cli.attribution import check, most_probable
 from staa_cli.config import Depth, Settings
 from staa_cli.errors import UsageError
-from staa_cli.files import COMPARED, COMPARISON, atomic_path
+from staa_cli.files import COMPARED, COMPARISON, atomic_path, is_own
 from staa_cli.methods import choose_method
 from staa_cli.metrics.statistics import rank_correlation
 from staa_cli.models.loading import LoadedModel
-from staa_cli.outputs import OnProgress, check_free
+from staa_cli.outputs import OnProgress, check_free, drop
 from staa_cli.paths import path_fields
 from staa_cli.pipeline import (
     VideoExplanation,
@@ -269,6 +269,8 @@ def save(
     """
     names = _wanted_files(settings)
     check_writable(folder, settings)
+    if is_own(folder / COMPARISON):  # pictures of another comparison are none of this one
+        drop(folder, {COMPARED, STILL} - set(names))
     with ExitStack() as both:  # so that the video never stands without the numbers
         if COMPARED in names:
             _draw(

@@ -6,7 +6,7 @@ lists the names that are staa's own, so that the next run may replace them and n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STORYBOARD = "storyboard.png"
 _MARK = ".staa-writing"
+_EVERY = (ANNOTATED, GIF, STORYBOARD, *(writer.file for writer in WRITERS.values()))
 
 OnProgress = Callable[[str, int, int], None]
 """(stage, done, total)."""
@@ -73,7 +74,7 @@ def save(
     Raises:
         OutputError: a file cannot be written, or one that is not staa's is in the way.
     """
-    names = wanted_files(settings.output)
+    names, before = wanted_files(settings.output), _own_report(folder)
     claim(folder, names)
     if settings.output.annotated:
         report = _annotate(
@@ -84,8 +85,32 @@ def save(
         WRITERS[kind].write(explanation, folder / WRITERS[kind].file)
     _stills(explanation, folder, settings)
     write_json(explanation, folder / REPORT, reproducible=reproducible)
+    if before is not None and _content(before) != _content(load_report(folder / REPORT)):
+        drop(folder, set(_EVERY) - set(names))
     (folder / _MARK).unlink(missing_ok=True)
     return tuple(folder / name for name in names)
+
+
+def drop(folder: Path, names: Iterable[str]) -> None:
+    """Remove what staa wrote there for another result: beside this one it would pass for its own.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    for name in names:
+        with output_errors(folder / name):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _content(report: Mapping[str, Any]) -> list[Any]:
+    """What a report is of, however much of it was written, and drawn in whatever way."""
+    settings = {
+        name: value
+        for name, value in report["settings"].items()
+        if name not in ("output", "render")
+    }
+    sources = report["video"]["sha256"], report["model"]["weights_sha256"]
+    return [report["staa_version"], *sources, report["prediction"]["target"]["index"], settings]
 
 
 def claim(folder: Path, names: Sequence[str]) -> None:

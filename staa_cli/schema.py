@@ -423,6 +423,8 @@ class Faithfulness:
     """The explanation's own method first, then the baselines."""
     quick: bool = False
     """In a fifth of the steps, and so of the passes: a first look."""
+    passes: int = 0
+    """Forward passes that it took."""
 
     @property
     def steps(self) -> int:

@@ -121,6 +121,18 @@ def test_a_report_of_another_program_is_somebody_elses(
     assert (tmp_path / "annotated.mp4").read_text() == "mine"
 
 
+def test_what_belongs_to_another_result_goes(tmp_path: Path, explanation: VideoExplanation) -> None:
+    folder = tmp_path / "out"
+    save(explanation, folder, asked(EVERYTHING))
+    (folder / "notes.txt").write_text("mine")
+    again = asked({"plot": True})
+    save(explanation, folder, again)  # the same numbers: the pictures are theirs as well
+    assert names(folder) == FILES | {"notes.txt"}
+    other = replace(explanation, settings=explanation.settings | {"method": {"name": "rollout"}})
+    save(other, folder, again)
+    assert names(folder) == {"curve.png", "report.json", "notes.txt"}
+
+
 def test_other_files_in_the_folder_stay(tmp_path: Path, explanation: VideoExplanation) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     save(explanation, tmp_path, asked())

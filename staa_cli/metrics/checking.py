@@ -89,7 +89,11 @@ def check_clip(
 
 
 def summarise(
-    found: Sequence[Mapping[str, Curves]], clips: Sequence[int], fill: str, depth: Depth
+    found: Sequence[Mapping[str, Curves]],
+    clips: Sequence[int],
+    fill: str,
+    depth: Depth,
+    passes: int,
 ) -> Faithfulness:
     """Curves of clips to their means, and those to areas."""
     rows = []
@@ -105,4 +109,4 @@ def summarise(
                 area(insertion),
             )
         )
-    return Faithfulness(fill, tuple(clips), tuple(rows), depth == "quick")
+    return Faithfulness(fill, tuple(clips), tuple(rows), depth == "quick", passes)

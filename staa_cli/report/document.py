@@ -184,6 +184,7 @@ def _faithfulness(found: Faithfulness) -> dict[str, Any]:
         "fill": found.fill,
         "quick": found.quick,
         "steps": found.steps,
+        "passes": found.passes,
         "clips": found.clips,
         "rows": rows,
         "beaten_by": found.beaten_by,

@@ -121,3 +121,15 @@ def test_a_video_that_cannot_be_read_is_named(run: Any, name: str) -> None:
     assert done.code == ExitCode.INPUT_FAILED
     assert done.err.startswith(f"error: {name}: ")
     assert len(done.err.splitlines()) <= 2
+
+
+def test_pictures_of_another_comparison_do_not_stay_beside_new_numbers(run: Any) -> None:
+    film("walk.mkv", frames=12)
+    folder = Path("staa-out/walk")
+    run("compare", "walk.mkv", "--methods", "staa,rollout", "--no-check")
+    assert {path.name for path in folder.iterdir()} == {
+        *("compare.json", "compare.mp4", "compare.png"),
+    }
+    (folder / "compare.txt").write_text("mine")
+    run("compare", "walk.mkv", "--methods", "staa,staa-value", "--no-check", "--no-annotated")
+    assert {path.name for path in folder.iterdir()} == {"compare.json", "compare.txt"}
