@@ -845,9 +845,14 @@ def test_a_quick_check_has_every_fifth_point_of_a_full_one(
 ) -> None:
     full, progress = checked[0].faithfulness, Progress()
     settings = asked(output={"quick_check": True})
-    quick = explain_video(video, model, settings=settings, on_progress=progress).faithfulness
+    passed: list[int] = []
+    handle = model.module.register_forward_hook(lambda _, given, out: passed.append(len(out)))
+    found = explain_video(video, model, settings=settings, on_progress=progress)
+    handle.remove()
+    quick = found.faithfulness
     assert full is not None
     assert quick is not None
+    assert sum(passed) == len(found.clips) + quick.passes
     assert (quick.quick, quick.steps, full.quick, full.steps) == (True, 10, False, 50)
     assert quick.clips == full.clips
     for few, many in zip(quick.rows, full.rows, strict=True):
