@@ -10,8 +10,9 @@ from staa_cli.errors import UnavailableError
 from staa_cli.models.cards import read_cards
 from staa_cli.models.checkpoints import misfits
 from staa_cli.models.hub import Announce, fetch
-from staa_cli.models.names import check_name, repository
-from staa_cli.models.sources import examine_files, examine_folder, files_of
+from staa_cli.models.names import check_name, published, repository
+from staa_cli.models.sources import examine_bundled, examine_files, examine_folder, files_of
+from staa_cli.registry import did_you_mean
 
 
 def inspect_model(
@@ -24,7 +25,7 @@ def inspect_model(
     """A checkpoint's folder, file, or name on the hub in, what was found in it as plain data out.
 
     Args:
-        name: as `load_model` takes it; not a bundled model's.
+        name: as `load_model` takes it.
         arch: architecture of a checkpoint that does not say its own.
         offline: never download.
         announce: told what is about to be downloaded.
@@ -35,19 +36,22 @@ def inspect_model(
         UsageError: the name is empty.
     """
     check_name(name)
-    path, files = Path(name).expanduser(), files_of(name)
-    if not files and not path.is_dir():
+    path, files, card = Path(name).expanduser(), files_of(name), read_cards().get(name)
+    if not files and not path.is_dir() and card is None:
         repo = repository(name)
         if repo is None:
-            bundled = name in read_cards()
             raise UnavailableError(
                 f"there is no file or folder {name!r}",
-                "that model comes with staa: `staa models` says what it is"
-                if bundled
-                else "give a checkpoint's folder or file, or hf-hub:ORG/NAME",
+                did_you_mean(name, [*read_cards(), *published()])
+                or "give a checkpoint's folder or file, or hf-hub:ORG/NAME",
             )
         path = fetch(repo, offline=offline, announce=announce)
-    found = examine_files(files, arch) if files else examine_folder(path, arch)
+    if files:
+        found = examine_files(files, arch)
+    elif path.is_dir() or card is None:
+        found = examine_folder(path, arch)
+    else:
+        path, found = card.weights, examine_bundled(card)
     faults = misfits(found.module, found.state)
     return {
         "path": name if files else str(path),

@@ -164,6 +164,29 @@ class Examined:
     note: str
 
 
+def examine_bundled(card: Card) -> Examined:
+    """A card's weights to what is in them."""
+    FAMILIES.get(card.family)  # imports the family, which registers its architectures with timm
+    arguments = {"num_classes": len(card.labels), **card.kwargs}
+    module = _build(model_entrypoint(card.arch), arguments)
+    return Examined(
+        path=card.weights,
+        files=(card.weights,),
+        family=card.family,
+        licence=card.licence,
+        arguments={"arch": card.arch, **arguments},
+        module=module,
+        state=read_weights([card.weights]),
+        left_out=(),
+        unwrapping="",
+        input=card.input,
+        layout=module.layout(),
+        labels=card.labels,
+        output=card.output,
+        note=card.note,
+    )
+
+
 def examine_folder(folder: Path, arch: str | None) -> Examined:
     """A Hugging Face or timm folder to what is in it.
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from staa_cli.errors import CheckpointError, UnavailableError, UsageError
 from staa_cli.models.inspection import inspect_model
+from staa_cli.models.loading import load_model
 from staa_cli.models.timesformer import TimeSformer
 
 
@@ -63,10 +64,19 @@ def test_an_architecture_can_be_said(tmp_path: Path, small: TimeSformer) -> None
     assert len(found["missing"]) > 100
 
 
+def test_a_bundled_model_is_inspected_by_its_name() -> None:
+    found = inspect_model("tiny-events")
+    loaded = load_model("tiny-events").info
+    assert found["fits"]
+    assert found["parameters"] == loaded.parameters
+    assert tuple(found["labels"]) == loaded.labels
+    assert found["input"]["frames"] == loaded.input.frames
+
+
 def test_what_is_none_is_refused(tmp_path: Path, hf_folder: MakeFolder) -> None:
     with pytest.raises(UnavailableError, match="no file or folder") as unknown:
-        inspect_model("tiny-events")
-    assert "comes with staa" in str(unknown.value.hint)
+        inspect_model("tiny-event")
+    assert "tiny-events" in str(unknown.value.hint)
     with pytest.raises(UsageError, match="empty"):
         inspect_model("")
     _, folder = hf_folder()
