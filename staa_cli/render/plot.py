@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SIZE = (1600, 720)
 _AREA = Box(160, 140, 1540, 550)
-_MOMENT, _HATCH, _BELOW, _RAW = "#ffe9c4", "#b4b4bc", "#6f93c8", OTHERS[0]
+_MOMENT, _HATCH, _NARROW, _BELOW, _RAW = "#ffe9c4", "#b4b4bc", "#e4e4e9", "#6f93c8", OTHERS[0]
 _NUMBERED = 5
 """Moments that have a number."""
 _HEADROOM = 0.1
@@ -102,8 +102,8 @@ def _draw_ground(axes: Axes, explanation: Explanation, key: dict[str, Artist]) -
         key["not seen"] = axes.axvspan(
             start,
             stop,
-            facecolor="none" if wide else _HATCH,
-            edgecolor=_HATCH,
+            facecolor="none" if wide else _NARROW,
+            edgecolor=_HATCH if wide else _NARROW,
             hatch="///" if wide else None,
             linewidth=0,
             zorder=0.3,
