@@ -32,10 +32,16 @@ class SamplingSettings:
         None, "height and width of the pictures in pixels", unset="the model's own", at_least=1
     )
     stride: int | None = setting(
-        None, "every how many frames, at the model's rate", unset="the model's own", at_least=1
+        None,
+        "every how many frames, at the model's rate",
+        unset="the model's own",
+        at_least=1,
+        at_most=10_000,
     )
     hop: float = setting(0.5, "step from one dense clip to the next, in clip lengths", above=0)
-    clips: int = setting(8, "number of clips of `segments` and `random`", at_least=1)
+    clips: int = setting(
+        8, "number of clips of `segments` and `random`", at_least=1, at_most=1_000_000
+    )
     seed: int = setting(0, "seed of `random` clips; --seed sets the method's, too", at_least=0)
     start: float | None = setting(
         None, "cut off what comes before, in seconds", unset="the beginning", at_least=0
@@ -83,14 +89,20 @@ class PostSettings:
         "none", "set weak places to zero, by one level a clip"
     )
     threshold_value: float | None = setting(
-        None, "percentile, or deviations above the mean", unset="the rule's own"
+        None,
+        "percentile, or deviations above the mean",
+        unset="the rule's own",
+        at_least=-1_000_000,
+        at_most=1_000_000,
     )
-    focus_sigma: float = setting(0.0, "smooth maps in space and time, in tokens", at_least=0)
+    focus_sigma: float = setting(
+        0.0, "smooth maps in space and time, in tokens", at_least=0, at_most=100
+    )
     focus_gamma: float = setting(1.0, "sharpen maps by this exponent", above=0)
     smooth: Literal["none", "average", "exponential"] = setting(
         "none", "smooth the curve along the video"
     )
-    smooth_s: float = setting(0.5, "width of that smoothing, in seconds", above=0)
+    smooth_s: float = setting(0.5, "width of that smoothing, in seconds", at_least=0.001)
     flat_below: float = setting(
         0.05, "coefficient of variation below which a curve counts as flat", at_least=0
     )
@@ -167,9 +179,12 @@ class Settings:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
         "auto", "number format of the forward pass"
     )
-    threads: int | None = setting(None, "CPU threads", unset="one a core", at_least=1)
+    threads: int | None = setting(None, "CPU threads", unset="one a core", at_least=1, at_most=1024)
     batch_size: Literal["auto"] | int = setting(
-        "auto", "clips a forward pass: auto (by device), or a number", at_least=1
+        "auto",
+        "clips a forward pass: auto (by device), or a number",
+        at_least=1,
+        at_most=1_000_000,
     )
     compile: bool = setting(False, "compile the model first: slow to start, for long runs")
     target: str | None = setting(
@@ -309,6 +324,8 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[
             f"{origins['sampling.strategy']}: sampling a range needs a start, an end, or both",
             "add --start SECONDS or --end SECONDS",
         )
+    if {"--check", "--quick-check"} <= set(origins.values()):  # a flag over a file's is a choice
+        yield UsageError("--check and --quick-check contradict each other", "give one of them")
     value = post.threshold_value
     if post.threshold == "percentile" and value is not None and not 0 <= value <= 100:
         yield UsageError(

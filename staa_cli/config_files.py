@@ -90,6 +90,8 @@ class _File(_Source):
 
 def _find(config: str, folder: Path, asked_by: str) -> _Source:
     known = presets()
+    if not config:
+        raise ConfigError(f"{asked_by.rstrip()}: expected a preset or a file, not ''")
     if config in known:
         return _Source(known[config].resolve(), f"configs/{config}.yaml")
     if "/" in config or config.endswith(_SUFFIXES):

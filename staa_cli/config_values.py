@@ -66,6 +66,11 @@ class Key:
         return f"{self.doc}: {', '.join(self.choices)}"
 
     @property
+    def in_seconds(self) -> bool:
+        """Whether it is a time."""
+        return self.doc.endswith("in seconds")
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The words that are allowed, empty where any value of the type is."""
         return tuple(
@@ -96,8 +101,10 @@ def convert(key: Key, value: Any, where: str, error: type[UsageError] = ConfigEr
 def describe(key: Key) -> str:
     """What a key takes, in words: ``a whole number of at least 1``."""
     words = [w for option in _options(key.type) if (w := _words(option))]
+    if key.in_seconds:
+        words[-1] += " of seconds"
     signs = (("above", key.above), ("of at least", key.at_least), ("at most", key.at_most))
-    limits = [f"{sign} {bound:g}" for sign, bound in signs if bound is not None]
+    limits = [f"{sign} {bound:,.12g}" for sign, bound in signs if bound is not None]
     return " ".join([" or ".join(words), " and ".join(limits)]).strip()
 
 

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from staa_cli import __version__
-from staa_cli.config import Settings
+from staa_cli import __version__, sampling
+from staa_cli.config import Settings, keys, value_of
 from staa_cli.memory import peak_memory_bytes
 from staa_cli.methods import Method, Options
 from staa_cli.models.loading import LoadedModel
-from staa_cli.sampling import Plan
 from staa_cli.schema import (
     Coverage,
     Faithfulness,
@@ -140,7 +139,7 @@ def warnings(
 
 
 def coverage_warnings(
-    coverage: Coverage, plan: Plan, dense: Callable[[], int]
+    coverage: Coverage, plan: sampling.Plan, dense: Callable[[], int]
 ) -> tuple[Warning, ...]:
     """That clips reach little of what was to be looked at, and what reaches all of it.
 
@@ -151,7 +150,7 @@ def coverage_warnings(
     """
     if coverage.covered_share >= SPARSE:
         return ()
-    line = "--hop 1" if plan.strategy in ("dense", "range") else "--sampling dense"
+    line = "--hop 1" if plan.strategy in sampling.DENSE else "--sampling dense"
     text = (
         f"clips reach {percent(coverage.covered_share)} of the video, and the model saw "
         f"{coverage.frames_seen:,} of its {len(plan.part):,} frames; what it did not see has no "
@@ -196,6 +195,30 @@ def method_warnings(
             text = f"{method.name} has no choice of {name}: {asked!r} was not heeded"
             found.append(Warning("setting-not-heeded", text))
     return tuple(found)
+
+
+def setting_warnings(settings: Settings) -> tuple[Warning, ...]:
+    """That somebody has set what another setting gives nothing to do."""
+    given, post = settings.sampling, settings.post
+    idle = {  # setting: whether it is, and what it belongs to
+        "sampling.stride": (given.strategy == "uniform", "every --sampling but uniform"),
+        "sampling.hop": (given.strategy not in sampling.DENSE, "--sampling dense or range"),
+        "sampling.clips": (
+            given.strategy not in ("segments", "random"),
+            "--sampling segments or random",
+        ),
+        "sampling.keep_rest": (given.start is None and given.end is None, "--start and --end"),
+        "post.threshold_value": (
+            post.threshold not in ("percentile", "mean_std"),
+            "--threshold percentile or mean_std",
+        ),
+        "post.smooth_s": (post.smooth == "none", "--smooth average or exponential"),
+    }
+    return tuple(
+        Warning("setting-not-heeded", f"{key.flag} was not heeded: it belongs to {home}")
+        for name, (is_idle, home) in idle.items()
+        if is_idle and value_of(settings, name) != (key := keys()[name]).default
+    )
 
 
 def fit_warnings(trained: ModelInput, used: ModelInput) -> tuple[Warning, ...]:

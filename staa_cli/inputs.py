@@ -122,6 +122,8 @@ def read_list(source: str) -> list[str]:
     Raises:
         UsageError: the file cannot be read, or breaks off in the middle of a character.
     """
+    if not source:
+        raise UsageError("--from-file: expected a file or -, not ''")
     try:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
         data = _unmarked(data)

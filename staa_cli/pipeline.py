@@ -318,6 +318,7 @@ def _explanation(
                 settings.target is not None,
                 method.speaks_of_class(model.layout, options),
             ),
+            *facts.setting_warnings(settings),
             *facts.check_warnings(faithfulness, model.info.output),
             *facts.batch_warnings(reader.batch_size if reader.backed_off else None),
         ),

@@ -20,8 +20,12 @@ from numpy.typing import NDArray
 from staa_cli.config import SamplingSettings
 from staa_cli.errors import InputError, UsageError
 from staa_cli.schema import Clip, Float64, Warning
+from staa_cli.words import raw
 
 _Row = tuple[NDArray[np.intp], int]  # frame numbers [T], and how many of them only fill up
+
+DENSE = ("auto", "dense", "range")
+"""Strategies that lay clips over all of the stretch, a step apart."""
 
 _TOLERANCE_S = 1e-6  # time stamps are rounded to the container's clock
 
@@ -188,14 +192,14 @@ def _warnings(
     if padded:
         yield Warning(
             "short-video",
-            f"shorter than a clip of {wish.frames} frames ({wish.length_s:.3g} s); "
+            f"shorter than a clip of {wish.frames} frames ({raw(wish.length_s)} s); "
             f"repeats of the last frame: {padded} of {wish.frames}",
         )
     repeats = max(_repeats(clip) for clip in clips)
     if repeats:
         yield Warning(
             "low-frame-rate",
-            f"the source does not have a frame every {wish.interval_s:.3g} s; "
+            f"the source does not have a frame every {raw(wish.interval_s)} s; "
             f"repeated frames in a clip: up to {repeats} of {wish.frames}",
         )
     uniform = strategy == "uniform"
@@ -203,8 +207,8 @@ def _warnings(
     if not (uniform and padded) and not math.isclose(wish.interval_s, trained_s, rel_tol=slack):
         yield Warning(
             "stride-mismatch",
-            f"the model gets a frame every {wish.interval_s:.3g} s, "
-            f"and was trained on one every {trained_s:.3g} s",
+            f"the model gets a frame every {raw(wish.interval_s)} s, "
+            f"and was trained on one every {raw(trained_s)} s",
         )
 
 

@@ -265,7 +265,8 @@ def temporal_facts(
         pieces: of the video: whether it is flat is a matter of raw scores, before any smoothing, at
             the moments that the model saw.
         frames: the curve that is reported and drawn.
-        flat_below: coefficient of variation below which the curve counts as uniform.
+        flat_below: coefficient of variation below which a curve counts as uniform: it has no peak
+            where the raw scores are, or what is drawn of them is, smoothed or weighted.
         still: nothing has moved, so that no moment can matter more than another.
     """
     raw = np.concatenate([piece.scores for piece in pieces]).astype(np.float64)
@@ -275,7 +276,7 @@ def temporal_facts(
     entropy = float(-(share * np.log(np.maximum(share, 1e-300))).sum())
     curve = frames.score[frames.covered].astype(np.float64)
     flat = still or spread < flat_below
-    peaks = [] if flat else _peaks(frames)
+    peaks = [] if flat else _peaks(frames, flat_below)
     best = max(peaks, key=lambda peak: peak.score, default=None)
     return TemporalFacts(
         minimum=float(curve.min()),
@@ -316,10 +317,10 @@ class _Peak:
     score: float
 
 
-def _peaks(frames: FrameScores) -> list[_Peak]:
+def _peaks(frames: FrameScores, flat_below: float) -> list[_Peak]:
     values = _positive(frames)
     known = values[frames.covered]
-    if known.max() <= 0:
+    if variation(known) < max(flat_below, _ROUNDING):
         return []
     above = frames.covered & (values >= (known.min() + known.max()) / 2)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], above, [0]])))
@@ -360,14 +361,10 @@ def find_moments(
         maps: of the same video.
         flat_below: coefficient of variation of the weighted score below which there are none.
     """
-    values = np.where(frames.covered, np.maximum(frames.weighted_score, 0.0), 0.0).astype(
-        np.float64
-    )
-    if variation(values[frames.covered]) < max(flat_below, _ROUNDING):
-        return ()
+    values = _positive(frames)
     ends_s = np.append(frames.times_s, frames.end_s)
     moments = []
-    for peak in _peaks(frames):
+    for peak in _peaks(frames, flat_below):
         if _rests_on(frames, peak) < _SEEN_FRAMES:
             continue
         heat = maps.values[int(np.argmin(np.abs(maps.times_s - frames.times_s[peak.at])))]

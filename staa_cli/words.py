@@ -57,11 +57,13 @@ def clock(time_s: float, total_s: float, decimals: int = 1) -> str:
 
 
 def about(seconds: float) -> str:
-    """An estimate, no finer than one is worth: `about 40 s`, `about 4 min`, `about 2 h 10 min`."""
+    """An estimate, no finer than one is worth: `about 40 s`, `about 2 h 10 min`, `about 520 h`."""
     if seconds < 57.5:
         return f"about {max(1, round(seconds) if seconds < 10 else 5 * round(seconds / 5))} s"
     minutes = max(1, round(seconds / 60))
     if minutes < 60:
         return f"about {minutes} min"
+    if minutes >= 24 * 60:
+        return f"about {float(f'{minutes / 60:.2g}'):,.0f} h"
     hours, rest = divmod(5 * round(minutes / 5), 60)
     return f"about {hours} h" + (f" {rest} min" if rest else "")

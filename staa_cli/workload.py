@@ -20,6 +20,7 @@ from staa_cli.methods.explain import predict_batch
 from staa_cli.metrics import checking
 from staa_cli.models.loading import LoadedModel
 from staa_cli.pipeline import method_options
+from staa_cli.sampling import DENSE
 from staa_cli.schema import AttentionLayout, VideoInfo
 from staa_cli.video import iter_frames
 from staa_cli.video.writer import write_video
@@ -76,7 +77,7 @@ def workload(
         groups, size = (classes, 1) if classes > 1 else (1, len(chosen))
         checks = min(clips, checking.CLIPS) * groups * checking.copies(size, depth)
     dense_s = None
-    if settings.sampling.strategy in ("auto", "dense", "range"):
+    if settings.sampling.strategy in DENSE and settings.sampling.hop <= 1:
         step_s = settings.sampling.hop * model.input.frames * _interval_s(model, settings)
         dense_s = (clips - 1) * step_s
     passes = clips * (sum(each) * (1 if served else classes) + finds)

@@ -114,6 +114,7 @@ def test_files_that_extend_each_other_are_refused(file: Any) -> None:
         ("model: [a\nb: c\n", 2, "not valid YAML", ""),
         ("extends: [a, b]\n", 1, "one preset or path", ""),
         ("extends: fst\n", 1, "no such preset", "'fast'"),
+        ("extends: ''\n", 1, "expected a preset or a file, not ''", ""),
         ("- model\n", 1, "expected settings as `key: value`", ""),
     ],
 )
@@ -185,6 +186,18 @@ def test_a_class_may_be_an_index(file: Any) -> None:
         ({"sampling.start": "5", "sampling.end": "4"}, "is not before the end"),
         ({"sampling.strategy": "range"}, "needs a start, an end, or both"),
         ({"post.threshold": "percentile", "post.threshold_value": 101}, "between 0 and 100"),
+        ({"output.check": True, "output.quick_check": True}, "contradict each other"),
+        ({"sampling.start": "1:00"}, "--start: expected a number of seconds of at least 0, not"),
+        ({"sampling.end": "2s"}, "--end: expected a number of seconds above 0, not '2s'"),
+        ({"post.smooth_s": "0"}, "a number of seconds of at least 0.001, not '0'"),
+        ({"post.focus_sigma": "1e9"}, "of at least 0 and at most 100, not '1e9'"),
+        ({"post.threshold_value": "1e300"}, "at most 1,000,000, not"),
+        (
+            {"threads": "100000"},
+            "--threads: expected a whole number of at least 1 and at most 1,024",
+        ),
+        ({"batch_size": 10**20}, "at most 1,000,000, not"),
+        ({"sampling.clips": 10**12}, "at most 1,000,000, not"),
     ],
 )
 def test_an_impossible_flag_names_itself(flags: dict[str, Any], cause: str) -> None:
@@ -192,6 +205,12 @@ def test_an_impossible_flag_names_itself(flags: dict[str, Any], cause: str) -> N
         load_settings(None, flags, {})
     assert cause in caught.value.cause
     assert caught.value.cause.startswith("--")
+
+
+def test_a_flag_chooses_the_depth_of_a_check_over_a_file(file: Any) -> None:
+    path = file("output:\n  quick_check: true\n")
+    assert load_settings(path, {}, {}).settings.output.depth == "quick"
+    assert load_settings(path, {"output.check": True}, {}).settings.output.depth == "full"
 
 
 @pytest.mark.parametrize("key", keys().values(), ids=lambda key: key.name)

@@ -324,6 +324,37 @@ def test_a_setting_that_a_method_has_no_use_for_is_told(video: Path, model: Load
     assert "setting-not-heeded" not in {w.code for w in found.warnings}
 
 
+@pytest.mark.parametrize(
+    ("group", "idle", "heeded", "text"),
+    [
+        ("post", {"threshold_value": 9.0}, {"threshold": "percentile"}, "--threshold-value"),
+        ("post", {"threshold_value": 9.0, "threshold": "otsu"}, {"threshold": "mean_std"}, "--thr"),
+        ("post", {"smooth_s": 2.0}, {"smooth": "average"}, "--smooth-s was not heeded"),
+        ("sampling", {"hop": 0.9, "strategy": "segments"}, {"strategy": "auto"}, "--hop"),
+        ("sampling", {"clips": 3}, {"strategy": "random"}, "--clips was not heeded: it belongs to"),
+        ("sampling", {"stride": 2, "strategy": "uniform"}, {"strategy": "dense"}, "--stride"),
+        ("sampling", {"keep_rest": True}, {"end": 1.0}, "--keep-rest"),
+    ],
+)
+def test_a_setting_that_another_leaves_nothing_to_do_is_told(
+    video: Path,
+    model: LoadedModel,
+    group: str,
+    idle: dict[str, Any],
+    heeded: dict[str, Any],
+    text: str,
+) -> None:
+    kind: Any = {"post": PostSettings, "sampling": SamplingSettings}[group]
+
+    def told(values: dict[str, Any]) -> list[str]:
+        found = explain_video(video, model, settings=asked(**{group: kind(**values)}))
+        return [w.text for w in found.warnings if w.code == "setting-not-heeded"]
+
+    (found,) = told(idle)
+    assert found.startswith(text)
+    assert told(idle | heeded) == []
+
+
 def test_the_named_class_is_explained(video: Path, model: LoadedModel) -> None:
     found = explain_video(video, model, target="CLASS_2", settings=asked())
     assert (found.prediction.target, found.prediction.reason) == (2, "named")

@@ -122,6 +122,14 @@ def test_a_stride_of_ones_own_is_reported() -> None:
     assert codes(result) == ["stride-mismatch"]
 
 
+def test_seconds_are_told_without_an_exponent() -> None:
+    wish = {"frames": 8, "interval_s": 25_000.0, "model_interval_s": 0.1}
+    (short, _) = plan(at_rate(72, 24), **wish, settings=SamplingSettings()).warnings  # type: ignore[arg-type]
+    assert "(200000 s)" in short.text
+    mismatch = plan(at_rate(72, 24), **wish, settings=SamplingSettings()).warnings[1]  # type: ignore[arg-type]
+    assert "every 25000 s, and was trained on one every 0.1 s" in mismatch.text
+
+
 def test_auto_is_dense() -> None:
     assert plan(at_rate(99), frames=8, interval_s=0.1, settings=SamplingSettings()).strategy == (
         "dense"

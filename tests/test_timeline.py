@@ -281,6 +281,20 @@ def test_equal_peaks_are_counted() -> None:
     assert (found.peak_s, found.peaks_equal) == (1, 2)  # those of 9.9 and 10, not that of 9.5
 
 
+@pytest.mark.parametrize("kind", ["average", "exponential"])
+def test_a_curve_that_smoothing_has_made_flat_has_no_peak(kind: str) -> None:
+    times = np.arange(12.0).tolist()
+    pieces = [piece(times, [1, 1, 1, 2, 9, 4, 1, 1, 1, 1, 1, 1])]
+    for width_s, peaks in ((1.0, True), (1e9, False)):
+        drawn = smooth_scores(score(pieces, times), kind, width_s)
+        found = temporal_facts(pieces, drawn, 0.05)
+        assert not found.flat  # which is of the scores as they are
+        assert (found.peak_s is not None) == peaks
+        assert found.peaks_equal == 0
+        moments = find_moments(drawn, stitch_maps(pieces, WHOLE), flat_below=0.05)
+        assert bool(moments) == peaks
+
+
 @pytest.mark.parametrize(("spread", "flat"), [(0.049, True), (0.051, False)])
 def test_flat_begins_where_the_setting_says(spread: float, flat: bool) -> None:
     assert facts([piece([0, 1], [1 - spread, 1 + spread])]).flat == flat

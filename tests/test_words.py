@@ -42,6 +42,10 @@ def test_a_share_is_never_rounded_to_all_or_nothing(
         (3540, "about 59 min"),
         (3600, "about 1 h"),
         (7700, "about 2 h 10 min"),
+        (86_000, "about 23 h 55 min"),
+        (86_400, "about 24 h"),
+        (1_868_000, "about 520 h"),
+        (16_932_266_400, "about 4,700,000 h"),
     ],
 )
 def test_an_estimate_is_no_finer_than_one_is_worth(seconds: float, written: str) -> None:

@@ -11,7 +11,7 @@ from small_videos import asked, film
 
 from staa_cli.cli.costs import in_words, long_video_hint
 from staa_cli.comparison import compare_video
-from staa_cli.config import Loaded, MethodSettings, Settings, load_settings
+from staa_cli.config import Loaded, MethodSettings, SamplingSettings, Settings, load_settings
 from staa_cli.models.loading import LoadedModel, load_model
 from staa_cli.pipeline import PLANNING, explain_video
 from staa_cli.video import probe
@@ -113,6 +113,17 @@ def test_the_stretch_that_clips_cover_is_about_the_video_s(video: Path, model: L
     told = workload(counter.clips, model, settings, ["staa"], None)
     assert told.dense_s is not None
     assert 0 < told.dense_s <= probe(video).duration_s
+
+
+def test_steps_longer_than_a_clip_look_at_no_whole(video: Path, model: LoadedModel) -> None:
+    assert (
+        workload(9, model, asked(sampling=SamplingSettings(hop=1.0)), ["staa"], None).dense_s
+        is not None
+    )
+    assert (
+        workload(9, model, asked(sampling=SamplingSettings(hop=1.1)), ["staa"], None).dense_s
+        is None
+    )
 
 
 def test_a_trial_takes_time(video: Path, model: LoadedModel) -> None:

@@ -25,6 +25,7 @@ from staa_cli.cli.help import HelpCommand, HelpGroup
 from staa_cli.config import Loaded, keys, load_settings, value_of
 from staa_cli.config_values import Key
 from staa_cli.console import Console
+from staa_cli.errors import UsageError
 from staa_cli.paths import textual
 from staa_cli.presets import presets
 from staa_cli.words import percent, raw
@@ -83,8 +84,8 @@ _MESSAGES: dict[str, Any] = {
             "--verbose",
             "-v",
             count=True,
-            help="Say more: where settings come from, clips, seconds; -vv also facts about video "
-            "and model, logs of libraries, tracebacks.",
+            help="Say more: where settings come from, clips, seconds, every warning in words; -vv "
+            "also facts about video and model, logs of libraries, tracebacks.",
         ),
     ],
     "no_progress": Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")],
@@ -236,7 +237,7 @@ def _annotation(key: Key, panel: str) -> Any:
 def _metavar(key: Key) -> str:
     if key.name in _METAVARS:
         return _METAVARS[key.name]
-    if "seconds" in key.doc:
+    if key.in_seconds:
         return "SECONDS"
     numbers = [kind for kind in (key.type, *get_args(key.type)) if kind in (int, float)]
     literal = get_origin(key.type) is Literal
@@ -262,9 +263,9 @@ def _say_settings(loaded: Loaded, console: Console) -> None:
 
 def _console(given: dict[str, Any]) -> Console:
     quiet, verbose = given.pop("quiet"), given.pop("verbose")
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other", "give one of them")
     progress, colour = not given.pop("no_progress"), given.pop("color")
     if colour not in ("auto", "always", "never"):
-        from staa_cli.errors import UsageError
-
         raise UsageError(f"--color: expected auto, always, or never, not {colour!r}")
     return Console(-1 if quiet else verbose, colour, progress=progress)

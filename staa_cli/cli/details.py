@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from staa_cli.words import raw
+
 
 def work_in_words(report: dict[str, Any]) -> Iterator[str]:
     """What was done, and how long each stage took: for -v."""
@@ -12,7 +14,7 @@ def work_in_words(report: dict[str, Any]) -> Iterator[str]:
     length = len(clips[0]["frame_indices"]) if clips else 0
     yield (
         f"{len(clips)} clips of {length} frames, {report['sampling']['strategy']}, one frame every "
-        f"{given['stride'] / given['rate']:.3g} s, read by {report['method']['name']}"
+        f"{raw(given['stride'] / given['rate'])} s, read by {report['method']['name']}"
     )
     if "run" in report:
         stages = (f"{stage} {spent:.2f} s" for stage, spent in report["run"]["seconds"].items())

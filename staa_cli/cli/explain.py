@@ -16,7 +16,7 @@ from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import ExitCode, StaaError, UsageError
 from staa_cli.inputs import find_jobs, read_list
 from staa_cli.paths import path_fields
-from staa_cli.words import about, percent
+from staa_cli.words import about, percent, raw
 
 if TYPE_CHECKING:
     from staa_cli.batch import Event, Outcome, Planned, Rates
@@ -133,6 +133,8 @@ class _Reporter:
         self._console, self._progress, self._loaded = console, progress, loaded
         self._total, self._json = total, json
         self._finished = 0
+        self._told: set[str] = set()
+        """Codes of warnings whose text has been shown: a thousand videos may share a few."""
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
@@ -166,6 +168,7 @@ class _Reporter:
         else:
             self._console.message(f"{source}: {_in_words(outcome)}")
         if outcome.report is not None:
+            self._warn(outcome.report["warnings"])
             for line in work_in_words(outcome.report):
                 self._console.detail(f"  {line}")
             for line in facts_in_words(outcome.report):
@@ -175,6 +178,13 @@ class _Reporter:
             return
         for path in outcome.outputs:
             put(self._console, _as_argument(path))
+
+    def _warn(self, warnings: Sequence[dict[str, str]]) -> None:
+        """What the codes mean: with -v of every video, else where a code comes up first."""
+        for warning in warnings:
+            if self._console.verbosity >= 1 or warning["code"] not in self._told:
+                self._console.warning(f"{warning['code']}: {warning['text']}")
+        self._told |= {warning["code"] for warning in warnings}
 
 
 def _as_argument(path: Path) -> str:
@@ -212,7 +222,7 @@ def _in_words(outcome: Outcome) -> str:
     coverage, frames = report["coverage"], len(report["frames"]["index"])
     reached = percent(coverage["covered_share"])
     words.append(f"{coverage['frames_seen']:,} of {frames:,} frames seen, {reached} covered")
-    words += [f"warning: {warning['code']}" for warning in report["warnings"]]
+    words += dict.fromkeys(f"warning: {warning['code']}" for warning in report["warnings"])
     words.append(
         "skipped, finished before" if outcome.status == "skipped" else f"{outcome.seconds:.1f} s"
     )
@@ -280,9 +290,9 @@ def _show_plan(
 def _all_in_words(plans: Sequence[Planned], rates: Rates) -> str:
     """How long everything may take, and what that rests on."""
     seconds = sum(plan.seconds or 0.0 for plan in plans)
-    text = f"{about(seconds)} in all, at {1 / rates.pass_s:.2g} passes/s"
+    text = f"{about(seconds)} in all, at {raw(1 / rates.pass_s)} passes/s"
     if rates.pixel_s:
-        text += f" and {1e-6 / rates.pixel_s:.2g} megapixels drawn/s"
+        text += f" and {raw(1e-6 / rates.pixel_s)} megapixels drawn/s"
     return f"{text}, as just measured on {rates.device}"
 
 

@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from staa_cli.errors import UsageError
+from staa_cli.errors import StaaError, UnavailableError
 from staa_cli.models.heads import output_of
 from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput
 
@@ -42,7 +42,8 @@ def open_factory(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
             folder.
 
     Raises:
-        UsageError: there is no such function, or what it makes is not as described above.
+        UnavailableError: there is no such function, it fails, or what it makes is not as described
+            above.
         CheckpointError: a problem_type that there is not.
     """
     module = _call(factory)
@@ -75,18 +76,26 @@ def _call(factory: str) -> Any:
         sys.path.append(folder)
     try:
         make: Callable[[], Any] = getattr(importlib.import_module(where), what)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(
+    except Exception as error:  # whatever somebody's own code meets
+        raise UnavailableError(
             f"cannot import {factory}: {error}", "wanted: an importable package.module:function"
         ) from error
-    module = make()
+    try:
+        module = make()
+    except StaaError:
+        raise
+    except Exception as error:
+        raise UnavailableError(
+            f"{factory} failed: {type(error).__name__}: {error}",
+            "wanted: a function without arguments; -vv shows where it failed",
+        ) from error
     if not isinstance(module, nn.Module):
         raise _unfit(factory, f"is a {type(module).__name__}, not a torch.nn.Module")
     return module
 
 
-def _unfit(factory: str, why: str) -> UsageError:
-    return UsageError(
+def _unfit(factory: str, why: str) -> UnavailableError:
+    return UnavailableError(
         f"what {factory} makes {why}", "README, 'Add a method, or a model', has it all"
     )
 

@@ -61,7 +61,7 @@ def check_name(name: str) -> None:
     Raises:
         UsageError: there is none.
     """
-    if not name.strip():
+    if name.strip() in ("", HUB, TIMM):
         raise UsageError("the model's name is empty", "is a variable unset, or misspelt?")
 
 

@@ -125,14 +125,16 @@ def open_timm(name: str, offline: bool, announce: Announce) -> Opened:
     """``timm:NAME`` in, that image model out, a frame at a time, with timm's own weights.
 
     Raises:
-        UsageError: timm has no such model.
-        UnavailableError: timm has no weights for it, or they cannot be had.
+        UnavailableError: timm has no such model, or no weights for it, or they cannot be had.
     """
     from timm.models import get_pretrained_cfg
 
     from staa_cli.models.framewise_checkpoints import timm_name
 
-    short = timm_name(name)
+    try:
+        short = timm_name(name)
+    except UsageError as error:
+        raise UnavailableError(error.cause, error.hint) from error
     cfg = get_pretrained_cfg(short)
     if cfg is None or not cfg.hf_hub_id:
         raise UnavailableError(f"timm has no weights for {short}", f"give some, and --arch {name}")

@@ -58,8 +58,30 @@ def test_one_video_gives_its_files_on_stdout_and_words_on_stderr(run: Any) -> No
     assert sorted(done.out.splitlines()) == sorted(written())
     assert {"annotated.mp4", "report.json"} <= {Path(line).name for line in done.out.splitlines()}
     assert {str(Path(line).parent) for line in done.out.splitlines()} == {"staa-out/walk"}
-    assert len(done.err.splitlines()) == 1
-    assert done.err.startswith("walk.mkv: ")
+    first, *rest = done.err.splitlines()
+    assert first.startswith("walk.mkv: ")
+    assert all(line.startswith("warning: ") for line in rest)
+
+
+def test_what_a_warning_means_is_said_once_and_with_v_of_every_video(run: Any) -> None:
+    for name in ("a.mkv", "b.mkv"):
+        film(name)
+    line = (
+        "explain a.mkv b.mkv --no-annotated --force --class 1 --method staa --clips 3 --smooth-s 2"
+    )
+    meant = [
+        "warning: class-blind-method: staa is class-blind: its maps are the same for every class",
+        "warning: setting-not-heeded: --clips was not heeded: it belongs to --sampling segments or "
+        "random",
+        "warning: setting-not-heeded: --smooth-s was not heeded: it belongs to --smooth average or "
+        "exponential",
+    ]
+    for flags, times in (((), 1), (("-v",), 2), (("-q",), 0)):
+        lines = run(*line.split(), *flags).err.splitlines()
+        assert [lines.count(text) for text in meant] == [times] * 3
+        videos = [text for text in lines if text.startswith(("a.mkv: ", "b.mkv: "))]
+        assert len(videos) == (0 if flags == ("-q",) else 2)
+        assert all(text.count("warning: setting-not-heeded") == 1 for text in videos)
 
 
 def test_many_passes_are_told_of_before_they_are_made(run: Any) -> None:
@@ -67,7 +89,7 @@ def test_many_passes_are_told_of_before_they_are_made(run: Any) -> None:
     done = run("explain", "walk.mkv", "--no-annotated", "--quick-check")
     first, *rest = done.err.splitlines()
     assert re.fullmatch(r"walk.mkv: \d+ clips, \d+ passes \(\d+ explain, up to \d+ check\)", first)
-    assert all(line.startswith("walk.mkv: ") for line in rest)
+    assert all(line.startswith(("walk.mkv: ", "warning: ")) for line in rest)
     assert run("explain", "walk.mkv", "--no-annotated", "--quick-check", "--force", "-q").err == ""
 
 
@@ -77,7 +99,9 @@ def test_v_says_more_and_vv_more_than_that(run: Any) -> None:
         run("explain", "walk.mkv", "--no-annotated", "--force", "--hop", "1", *flags).err
         for flags in ((), ("-v",), ("-vv",))
     )
-    assert len(plain.splitlines()) == 1
+    assert [line[:8] for line in plain.splitlines() if not line.startswith("warning: ")] == [
+        "walk.mkv"
+    ]
     for word in ("sampling.hop = 1.0, by --hop", "threads = 1, by STAA_THREADS", "forward "):
         assert word not in plain
         assert word in more
@@ -211,14 +235,25 @@ def test_options_reach_the_report(run: Any) -> None:
     ("line", "code"),
     [
         ("--method rolout", ExitCode.USAGE),
+        # what is understood and not there, and what cannot be a name
         ("--model nowhere-to-be-found", ExitCode.UNAVAILABLE),
+        ("--model ./nowhere.pth", ExitCode.UNAVAILABLE),
+        ("--model timm:nowhere", ExitCode.UNAVAILABLE),
+        ("--model nowhere:build", ExitCode.UNAVAILABLE),
+        ("--model json:nowhere", ExitCode.UNAVAILABLE),
+        ("--model json:dumps", ExitCode.UNAVAILABLE),
+        ("--model hf-hub:nobody/nowhere", ExitCode.UNAVAILABLE),
+        ("--model hf-hub:nobody", ExitCode.USAGE),
+        ("--model hf-hub:", ExitCode.USAGE),
+        ("--model timm:", ExitCode.USAGE),
+        ("--arch nowhere --model ./walk.mkv", ExitCode.USAGE),
         ("--device cuda:99", ExitCode.UNAVAILABLE),
         ("--start 99", ExitCode.INPUT_FAILED),
     ],
 )
 def test_what_cannot_be_has_its_code_and_writes_nothing(run: Any, line: str, code: int) -> None:
     film("walk.mkv", frames=12)
-    done = run("explain", "walk.mkv", *line.split())
+    done = run("explain", "walk.mkv", *line.split(), STAA_OFFLINE="1")
     assert done.code == code
     assert done.out == ""
     assert done.err.startswith("error: ")

@@ -173,6 +173,8 @@ def test_version_is_the_version_alone(run: Any) -> None:
         ("explain a.mp4 --config fst", 2, "'fast'"),
         ("explain a.mp4 --start 2 --end 1", 2, "--start: the start (2 s) is not before the end"),
         ("explain a.mp4 --force --no-clobber", 2, "contradict"),
+        ("explain a.mp4 --check --quick-check", 2, "contradict"),
+        ("explain a.mp4 -qv", 2, "--quiet and --verbose contradict"),
         ("explain a.mp4 --color blue", 2, "--color"),
         ("explain --from-file nowhere", 2, "nowhere"),
         ("explain", 4, "no input was given"),
@@ -191,6 +193,14 @@ def test_a_mistake_is_one_error_line_and_its_exit_code(
     assert first.startswith("error: ")
     assert all(line.startswith("hint: ") for line in rest)
     assert error in done.err
+
+
+@pytest.mark.parametrize("flag", ["--config", "--from-file", "--model", "--output-dir", "--arch"])
+def test_an_empty_name_is_told_with_its_option(run: Any, flag: str) -> None:
+    done = run("explain", "a.mp4", flag, "")
+    assert done.code == ExitCode.USAGE
+    assert done.err.startswith(f"error: {flag}: expected ")
+    assert done.err.splitlines()[0].endswith(", not ''")
 
 
 def test_no_arguments_at_all_show_the_help(run: Any) -> None:

@@ -116,6 +116,13 @@ def test_smoothing_spreads_alike_over_time_and_space() -> None:
     assert out[4, 5, 6] / out[4, 4, 4] == pytest.approx(np.exp(-0.5 * (1 + 4)), rel=1e-5)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sigma", [1e-300, 1e-3])
+def test_the_narrowest_smoothing_changes_nothing(sigma: float) -> None:
+    values = np.random.default_rng(0).normal(size=(4, 3, 5)).astype(np.float32)
+    np.testing.assert_array_equal(postprocess(values, focus_sigma=sigma), values)
+
+
 def test_sharpening_by_hand_keeps_signs() -> None:
     out = postprocess(grid(1, -2, 3), focus_gamma=2.0)
     np.testing.assert_allclose(out, grid(*(np.array([1, -4, 9]) * 6 / 14)), rtol=1e-6)

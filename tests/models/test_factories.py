@@ -15,7 +15,7 @@ from checkpoint_checks import load
 
 from staa_cli import explain_clip, load_model
 from staa_cli.config import load_settings
-from staa_cli.errors import ConfigError, UsageError
+from staa_cli.errors import ConfigError, UnavailableError, UsageError
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.explain import explain_batch
 from staa_cli.models.cards import list_models
@@ -63,6 +63,10 @@ def number():
     return 3
 
 
+def greedy(size):
+    return make()
+
+
 def mistyped():
     model = make()
     model.input = {"frames": 4}
@@ -73,6 +77,7 @@ def mistyped():
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (tmp_path / "own_video_model.py").write_text(OWN)
+    (tmp_path / "own_unfinished_model.py").write_text("def make(:")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield "own_video_model"
@@ -128,12 +133,14 @@ def test_a_head_of_several_layers_speaks_of_no_class_by_itself() -> None:
         ("own_video_model:absent", "absent"),
         ("no_such_module_here:make", "no_such_module_here"),
         ("own_video_model:number", "is a int"),
+        ("own_video_model:greedy", "greedy failed: TypeError: .*'size'"),
+        ("own_unfinished_model:make", "cannot import own_unfinished_model:make: "),
         ("own_video_model:bare", "has no layout"),
         ("own_video_model:mistyped", "ModelInput"),
     ],
 )
 def test_what_is_no_such_factory_is_told(own: str, name: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words) as caught:
+    with pytest.raises(UnavailableError, match=words) as caught:
         load(name)
     assert caught.value.hint
 

@@ -124,7 +124,7 @@ def test_a_name_of_timm_is_on_the_hub(monkeypatch: pytest.MonkeyPatch, folder: P
         "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k",
         "timm/vit_base_patch16_224.augreg_in1k",
     ]
-    with pytest.raises(UsageError, match="vit_tiny_patch16_223"):
+    with pytest.raises(UnavailableError, match="vit_tiny_patch16_223"):
         load("timm:vit_tiny_patch16_223")
     monkeypatch.undo()
     with pytest.raises(UnavailableError, match="offline"):
