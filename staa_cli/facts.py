@@ -34,7 +34,7 @@ from staa_cli.schema import (
     Warning,
 )
 from staa_cli.video import DecodeReport
-from staa_cli.words import figure, percent
+from staa_cli.words import counted, figure, percent
 
 LOW_CONFIDENCE = {"softmax": 0.3, "sigmoid": 0.5}
 """Probability below which the model hardly says the class: where each class is by itself, the side
@@ -233,7 +233,7 @@ def fit_warnings(trained: ModelInput, used: ModelInput) -> tuple[Warning, ...]:
 
 
 def _size(given: ModelInput) -> str:
-    return f"{given.frames} frames of {given.size[1]} x {given.size[0]}"
+    return f"{counted(given.frames, 'frame')} of {given.size[1]} x {given.size[0]}"
 
 
 def check_warnings(found: Faithfulness | None, output: Output) -> tuple[Warning, ...]:
