@@ -24,6 +24,7 @@ from staa_cli.models.loading import LoadedModel
 from staa_cli.schema import (
     Coverage,
     Faithfulness,
+    HeatMaps,
     ModelInfo,
     ModelInput,
     Output,
@@ -219,6 +220,14 @@ def setting_warnings(settings: Settings) -> tuple[Warning, ...]:
         for name, (is_idle, home) in idle.items()
         if is_idle and value_of(settings, name) != (key := keys()[name]).default
     )
+
+
+def threshold_warnings(rule: str, maps: HeatMaps) -> tuple[Warning, ...]:
+    """That a threshold has left nothing of the maps that are drawn."""
+    if rule == "none" or maps.values.any():
+        return ()
+    text = f"--threshold {rule} has left nothing of the maps: there is nothing to draw"
+    return (Warning("nothing-left", text),)
 
 
 def fit_warnings(trained: ModelInput, used: ModelInput) -> tuple[Warning, ...]:
