@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -207,7 +207,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
     """A comparison as the plain data of compare.json."""
     first, checked = comparison.explanations[0], next(iter(comparison.faithfulness), None)
     names = comparison.names
-    warnings = [f"{w.code}: {w.text}" for each in comparison.explanations for w in each.warnings]
+    warnings = dict.fromkeys(w for each in comparison.explanations for w in each.warnings)
     asked = first.settings
     facts = {
         "schema_version": SCHEMA_VERSION,
@@ -233,7 +233,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
             }
             for one, line in zip(names, comparison.agreement, strict=True)
         },
-        "warnings": list(dict.fromkeys(warnings)),
+        "warnings": [asdict(warning) for warning in warnings],
     }
     return {name: plain(fact, name) for name, fact in facts.items()}
 

@@ -272,9 +272,12 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, An
         if not variable.startswith("STAA_") or variable in RESERVED_VARIABLES:
             continue
         if variable not in known:
+            flag = "--" + variable.removeprefix("STAA_").lower().replace("_", "-")
+            meant = [name for name, key in known.items() if key.flag == flag]
             raise ConfigError(
                 f"{variable}: no such setting",
-                did_you_mean(variable, known) or "`staa config show` lists them all",
+                (f"did you mean {meant[0]!r}?" if meant else did_you_mean(variable, known))
+                or "`staa config show` lists them all",
             )
         if environ[variable]:
             key = known[variable]

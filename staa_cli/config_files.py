@@ -127,7 +127,8 @@ def _pairs(
         return {}
     place = f"{shown}:{node.start_mark.line + 1}"
     if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{place}: expected settings as `key: value`, not {node.value!r:.60}")
+        told = f"{node.value!r:.60}" if isinstance(node, yaml.ScalarNode) else "a list"
+        raise ConfigError(f"{place}: expected settings as `key: value`, not {told}")
     pairs: dict[str, tuple[yaml.Node, yaml.Node]] = {}
     for key, value in node.value:
         if str(key.value) in pairs:
@@ -189,7 +190,9 @@ def _entry(
 def _nearest(name: str, known: Mapping[str, Key]) -> str:
     """The likeliest meaning: the same key in another place, one like it beside it, or anywhere."""
     section, _, last = name.rpartition(".")
+    flag = "--" + last.replace("_", "-")
     same = [key for key in known if key.rpartition(".")[2] == last]
+    same = same or [key for key, each in known.items() if each.flag == flag]
     if same:
         return f"did you mean {' or '.join(repr(key) for key in same)}?"
     beside = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == section]
@@ -197,7 +200,7 @@ def _nearest(name: str, known: Mapping[str, Key]) -> str:
     return (
         did_you_mean(last, [*beside, *groups])
         or did_you_mean(name, known)
-        or f"there are: {', '.join(beside)}"
+        or f"there are: {', '.join([*beside, *groups])}"
     )
 
 

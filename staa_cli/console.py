@@ -104,11 +104,6 @@ class Console:
         if self.verbosity >= 0:
             self.write(shown(text))
 
-    def message_lines(self, text: str) -> None:
-        """A table, unless -q."""
-        if self.verbosity >= 0:
-            self.write(text)
-
     def detail(self, text: str) -> None:
         """What -v shows."""
         if self.verbosity >= 1:

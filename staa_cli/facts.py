@@ -24,6 +24,7 @@ from staa_cli.models.loading import LoadedModel
 from staa_cli.schema import (
     Coverage,
     Faithfulness,
+    HeatMaps,
     ModelInfo,
     ModelInput,
     Output,
@@ -34,7 +35,7 @@ from staa_cli.schema import (
     Warning,
 )
 from staa_cli.video import DecodeReport
-from staa_cli.words import figure, percent
+from staa_cli.words import counted, figure, percent
 
 LOW_CONFIDENCE = {"softmax": 0.3, "sigmoid": 0.5}
 """Probability below which the model hardly says the class: where each class is by itself, the side
@@ -221,6 +222,14 @@ def setting_warnings(settings: Settings) -> tuple[Warning, ...]:
     )
 
 
+def threshold_warnings(rule: str, maps: HeatMaps) -> tuple[Warning, ...]:
+    """That a threshold has left nothing of the maps that are drawn."""
+    if rule == "none" or maps.values.any():
+        return ()
+    text = f"--threshold {rule} has left nothing of the maps: there is nothing to draw"
+    return (Warning("nothing-left", text),)
+
+
 def fit_warnings(trained: ModelInput, used: ModelInput) -> tuple[Warning, ...]:
     """That clips have another length or size than those which the model learned from."""
     if (trained.frames, trained.size) == (used.frames, used.size):
@@ -233,7 +242,7 @@ def fit_warnings(trained: ModelInput, used: ModelInput) -> tuple[Warning, ...]:
 
 
 def _size(given: ModelInput) -> str:
-    return f"{given.frames} frames of {given.size[1]} x {given.size[0]}"
+    return f"{counted(given.frames, 'frame')} of {given.size[1]} x {given.size[0]}"
 
 
 def check_warnings(found: Faithfulness | None, output: Output) -> tuple[Warning, ...]:

@@ -67,21 +67,26 @@ def find_jobs(
         listed: more inputs, which stand for themselves: no character makes a pattern of them.
 
     Raises:
-        UsageError: an argument is empty, or names what is no file: an address, a camera.
+        UsageError: an argument is empty, or all there is is no file: an address, a camera.
         NothingMatched: nothing matched a video.
     """
-    for argument in arguments:
-        _check_file_name(argument)
+    if "" in arguments:
+        raise UsageError(
+            "an input has no name at all", "is a variable unset, or its name misspelt?"
+        )
     output = _absolute(output_dir)
     sources: dict[Path, _Source] = {}
     for argument in arguments:
-        for source in _expand(argument, recursive, output):
+        for source in _no_file(argument) or _expand(argument, recursive, output):
             sources.setdefault(_absolute(source.path), source)
     for name in listed:
-        for source in _named(Path(name), recursive, output):
+        for source in _no_file(name) or _named(Path(name), recursive, output):
             sources.setdefault(_absolute(source.path), source)
     videos = [source for source in sources.values() if source.problem is None]
     if not videos:
+        for source in (each for name in (*arguments, *listed) for each in _no_file(name)):
+            if source.problem is not None:
+                raise UsageError(*source.problem)
         raise NothingMatched(*_nothing([*arguments, *listed], recursive))
     folders = iter(_folders(videos))
     return tuple(
@@ -93,23 +98,19 @@ def find_jobs(
 
 
 _NO_FILES = (
-    (r"", "an input has no name at all", "is a variable unset, or its name misspelt?"),
     (r"-", "- stands for standard input", "save the video first; a list is --from-file -"),
     (r"[A-Za-z][\w+.-]+://.*", "{} is an address", "download it first; streams are not read yet"),
     (r"\d+|v4l2:.*|/dev/video\d+", "{} is a camera", "record it first; cameras are not read yet"),
 )
 
 
-def _check_file_name(argument: str) -> None:
-    """See that an argument can be a file; one of any name that is there is one.
-
-    Raises:
-        UsageError: it cannot.
-    """
+def _no_file(argument: str) -> list[_Source]:
+    """What cannot be a file, as the failure that it is, else nothing; one that is there can."""
     for pattern, cause, hint in _NO_FILES:
         if re.fullmatch(pattern, argument, re.DOTALL) and not os.path.lexists(argument):
-            told = cause.format(argument)
-            raise UsageError(told if not argument else f"{told}, and staa reads files", hint)
+            told = f"{cause.format(argument)}, and staa reads files"
+            return [_Source(Path(argument), 0, (told, hint))]
+    return []
 
 
 def read_list(source: str) -> list[str]:

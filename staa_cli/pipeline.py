@@ -319,6 +319,7 @@ def _explanation(
                 method.speaks_of_class(model.layout, options),
             ),
             *facts.setting_warnings(settings),
+            *facts.threshold_warnings(settings.post.threshold, maps),
             *facts.check_warnings(faithfulness, model.info.output),
             *facts.batch_warnings(reader.batch_size if reader.backed_off else None),
         ),

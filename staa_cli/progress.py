@@ -137,7 +137,7 @@ class _Pace:
         self._say_held()
         if self._in_lines and now - self._told >= _EVERY_S and done < total:
             self._told = now
-            self._say(f"{name}: {stage} {done:,} of {total:,}, {about(left)} left")
+            self._say(f"{name}: {stage} {done:,} of {total:,}, {about(left)} of it left")
 
     def _say_held(self) -> None:
         if self._held:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from staa_cli.config import SamplingSettings
 from staa_cli.errors import InputError, UsageError
 from staa_cli.schema import Clip, Float64, Warning
-from staa_cli.words import raw
+from staa_cli.words import counted, raw
 
 _Row = tuple[NDArray[np.intp], int]  # frame numbers [T], and how many of them only fill up
 
@@ -192,7 +192,7 @@ def _warnings(
     if padded:
         yield Warning(
             "short-video",
-            f"shorter than a clip of {wish.frames} frames ({raw(wish.length_s)} s); "
+            f"shorter than a clip of {counted(wish.frames, 'frame')} ({raw(wish.length_s)} s); "
             f"repeats of the last frame: {padded} of {wish.frames}",
         )
     repeats = max(_repeats(clip) for clip in clips)

@@ -43,6 +43,11 @@ def number(value: float) -> str:
     return f"{value:.2g}"
 
 
+def counted(number: int, what: str) -> str:
+    """So many of something: `1 frame`, `1,200 frames`."""
+    return f"{number:,} {what}{'s'[: number != 1]}"
+
+
 def clock(time_s: float, total_s: float, decimals: int = 1) -> str:
     """A time as `3.2 s`, or `2:03.2` and `1:02:03.2` where the whole lasts that long."""
     whole = int(time_s * 10**decimals + 0.5 + 1e-9)  # halves go up: 0.25 s is no 0.2 s

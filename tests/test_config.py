@@ -115,7 +115,21 @@ def test_files_that_extend_each_other_are_refused(file: Any) -> None:
         ("extends: [a, b]\n", 1, "one preset or path", ""),
         ("extends: fst\n", 1, "no such preset", "'fast'"),
         ("extends: ''\n", 1, "expected a preset or a file, not ''", ""),
-        ("- model\n", 1, "expected settings as `key: value`", ""),
+        ("- model\n", 1, "expected settings as `key: value`, not a list", ""),
+        ("sampling: [model]\n", 1, "expected settings as `key: value`, not a list", ""),
+        ("class: hop\n", 1, "no such setting: class", "'target'"),
+        (
+            "method:\n  sampling: hop\n",
+            2,
+            "no such setting: method.sampling",
+            "'sampling.strategy'",
+        ),
+        (
+            "qqq: hop\n",
+            1,
+            "no such setting: qqq",
+            "sampling, method, post, render, output, extends",
+        ),
     ],
 )
 def test_a_mistake_in_a_file_is_told_with_its_line(
@@ -164,6 +178,9 @@ def test_an_unknown_variable_is_an_error_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="STAA_MODLE") as caught:
         load_settings(None, {}, {"STAA_MODLE": "x"})
     assert "STAA_MODEL" in str(caught.value.hint)
+    with pytest.raises(ConfigError, match="STAA_CLASS") as caught:  # as its option is called
+        load_settings(None, {}, {"STAA_CLASS": "hop"})
+    assert "'STAA_TARGET'" in str(caught.value.hint)
     load_settings(None, {}, {"STAA_DEBUG": "1", "STAA_OFFLINE": "1"})
 
 

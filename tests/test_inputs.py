@@ -316,8 +316,25 @@ def test_what_is_no_file_is_told_as_it_was_typed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=re.escape(words)) as caught:
-        find_jobs(["a.mp4", argument], tmp_path / "out")
+        find_jobs([argument], tmp_path / "out")
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("argument", ["https://example.org/a.mp4", "0", "-"])
+def test_what_is_no_file_is_a_failure_of_its_own_beside_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argument: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for jobs in (
+        find_jobs(["a.mp4", argument], tmp_path / "out"),
+        find_jobs(["a.mp4"], tmp_path / "out", listed=[argument]),
+    ):
+        good, bad = jobs
+        assert good.problem is None
+        assert bad.problem is not None
+        assert "staa reads files" in bad.problem[0]
+    with pytest.raises(UsageError, match="no name at all"):
+        find_jobs(["a.mp4", ""], tmp_path / "out")
 
 
 def test_a_file_of_any_name_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

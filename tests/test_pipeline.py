@@ -355,6 +355,16 @@ def test_a_setting_that_another_leaves_nothing_to_do_is_told(
     assert told(idle | heeded) == []
 
 
+@pytest.mark.parametrize(("deviations", "left"), [(1.0, True), (1e6, False)])
+def test_a_threshold_that_leaves_nothing_is_told(
+    video: Path, model: LoadedModel, deviations: float, left: bool
+) -> None:
+    post = PostSettings(threshold="mean_std", threshold_value=deviations)
+    found = explain_video(video, model, settings=asked(post=post))
+    assert bool(found.maps.values.any()) == left
+    assert ("nothing-left" not in {w.code for w in found.warnings}) == left
+
+
 def test_the_named_class_is_explained(video: Path, model: LoadedModel) -> None:
     found = explain_video(video, model, target="CLASS_2", settings=asked())
     assert (found.prediction.target, found.prediction.reason) == (2, "named")

@@ -39,10 +39,10 @@ def test_twelve_minutes_are_not_silent() -> None:
     told.work("explaining", 1440, 0.5)
     times = [time for time, _ in told.lines[1:]]
     assert times == [2.0 + 60 * minute for minute in range(12)]
-    assert told.lines[1][1] == "long.mp4: explaining 5 of 1,440, about 12 min left"
-    assert told.lines[-1][1] == "long.mp4: explaining 1,325 of 1,440, about 1 min left"
+    assert told.lines[1][1] == "long.mp4: explaining 5 of 1,440, about 12 min of it left"
+    assert told.lines[-1][1] == "long.mp4: explaining 1,325 of 1,440, about 1 min of it left"
     told.work("drawing", 9000, 1 / 64)
-    assert told.lines[-3][1].startswith("long.mp4: drawing 129 of 9,000, about 2 min left")
+    assert told.lines[-3][1].startswith("long.mp4: drawing 129 of 9,000, about 2 min of it left")
 
 
 def test_what_is_short_is_silent() -> None:
@@ -60,7 +60,7 @@ def test_a_few_passes_that_take_long_are_told_as_soon_as_that_is_known() -> None
     told.work("explaining", 20, 30.0)
     assert told.lines[:2] == [
         (30.0, "long.mp4: 20 clips, 20 passes"),
-        (30.0, "long.mp4: explaining 2 of 20, about 9 min left"),
+        (30.0, "long.mp4: explaining 2 of 20, about 9 min of it left"),
     ]
     assert [time for time, _ in told.lines[2:]] == [30.0 + 60 * minute for minute in range(1, 9)]
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from staa_cli.words import about, percent
+from staa_cli.words import about, counted, percent
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,10 @@ def test_a_share_is_never_rounded_to_all_or_nothing(
 )
 def test_an_estimate_is_no_finer_than_one_is_worth(seconds: float, written: str) -> None:
     assert about(seconds) == written
+
+
+def test_one_is_not_many() -> None:
+    assert [counted(n, "frame") for n in (0, 1, 1200)] == ["0 frames", "1 frame", "1,200 frames"]
 
 
 def test_numbers_cost_no_import() -> None:

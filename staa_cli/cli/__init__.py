@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
@@ -57,6 +58,9 @@ for _command in (explain, compare, benchmark, models, methods, config, doctor, s
 
 def main() -> NoReturn:
     """The console script."""
+    for name in ("stdout", "stderr"):  # closed by who called: nobody wants to hear that
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     sys.exit(run(sys.argv[1:]))
 
 

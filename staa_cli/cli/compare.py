@@ -6,18 +6,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from staa_cli.cli.command import SETTINGS, answer, command, put, put_json
 from staa_cli.cli.completion import complete_classes, complete_methods
 from staa_cli.cli.costs import in_words, long_video_hint
+from staa_cli.cli.details import facts_in_words, work_in_words
 from staa_cli.config import Depth, Loaded, Settings
 from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import UsageError, VideoError
 from staa_cli.inputs import Job, find_jobs
 from staa_cli.words import figure
+
+if TYPE_CHECKING:
+    from staa_cli.comparison import Comparison
 
 _EXAMPLES = """
 staa compare video.mp4
@@ -144,15 +148,29 @@ def compare(
             console.error(error, str(job.source))
             raise typer.Exit(error.exit_code) from None
         paths = comparison.save(found, job.folder, settings, tell, shared=shared)
+    if console.verbosity >= 1:
+        _details(found, console)
     facts = comparison.document(found)
     if json:
         put_json(console, facts)
         return
     put(console, _tables(facts, found.names))
     for warning in facts["warnings"]:
-        console.warning(warning)
+        console.warning(f"{warning['code']}: {warning['text']}")
     for path in paths:
         console.message(str(path))
+
+
+def _details(found: Comparison, console: Console) -> None:
+    """What was done for each panel, and what video and model are."""
+    from staa_cli.report.document import report_dict
+
+    reports = [report_dict(each) for each in found.explanations]
+    for name, report in zip(found.names, reports, strict=True):
+        for line in work_in_words(report):
+            console.detail(f"  {name}: {line}")
+    for line in facts_in_words(reports[0]):
+        console.fact(f"  {line}")
 
 
 def _check_asked(methods: str | None, classes: Sequence[str] | None, loaded: Loaded) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from staa_cli.config import Loaded, load_settings
-from staa_cli.words import clock
+from staa_cli.words import clock, counted
 
 if TYPE_CHECKING:
     from staa_cli.workload import Workload
@@ -16,7 +16,7 @@ _PRESET = "long-video"
 
 def in_words(work: Workload) -> str:
     """Clips and passes: `4 clips, 356 passes (4 explain, up to 352 check)`."""
-    clips = f"{work.clips:,} clip{'s'[: work.clips != 1]}"
+    clips = counted(work.clips, "clip")
     passes = work.passes + work.checks
     text = f"{clips}, {passes:,} pass{'es'[: 2 * (passes != 1)]}"
     return f"{text} ({work.passes:,} explain, up to {work.checks:,} check)" if work.checks else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from staa_cli.words import raw
+from staa_cli.words import counted, raw
 
 
 def work_in_words(report: dict[str, Any]) -> Iterator[str]:
@@ -13,7 +13,8 @@ def work_in_words(report: dict[str, Any]) -> Iterator[str]:
     clips, given = report["sampling"]["clips"], report["model"]["input"]
     length = len(clips[0]["frame_indices"]) if clips else 0
     yield (
-        f"{len(clips)} clips of {length} frames, {report['sampling']['strategy']}, one frame every "
+        f"{counted(len(clips), 'clip')} of {counted(length, 'frame')}, "
+        f"{report['sampling']['strategy']}, one frame every "
         f"{raw(given['stride'] / given['rate'])} s, read by {report['method']['name']}"
     )
     if "run" in report:
@@ -28,7 +29,7 @@ def facts_in_words(report: dict[str, Any]) -> Iterator[str]:
     yield (
         f"{video['codec']} in {video['container']}, {video['width']} x {video['height']} "
         f"{video['pixel_format']}, {video['transfer']}, rotated by {video['rotation']}, "
-        f"{video['frames']} frames in {video['duration_s']:.2f} s, {rate}"
+        f"{counted(video['frames'], 'frame')} in {video['duration_s']:.2f} s, {rate}"
     )
     yield (
         f"decoding: {video['packets_bad']} bad packets, {video['frames_declared']} frames declared"
@@ -45,8 +46,8 @@ def facts_in_words(report: dict[str, Any]) -> Iterator[str]:
         run = report["run"]
         peak = run.get("peak_memory_bytes")
         yield (
-            f"{run['device']}, {run['precision']}, {run['threads']} threads, torch {run['torch']}"
-            + (f", peak memory {peak / 2**20:,.0f} MiB" if peak else "")
+            f"{run['device']}, {run['precision']}, {counted(run['threads'], 'thread')}, "
+            f"torch {run['torch']}" + (f", peak memory {peak / 2**20:,.0f} MiB" if peak else "")
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,7 @@ from staa_cli.console import Console, shown, table, terminal_width
 from staa_cli.errors import ExitCode, StaaError, UsageError
 from staa_cli.inputs import find_jobs, read_list
 from staa_cli.paths import path_fields
-from staa_cli.words import about, percent, raw
+from staa_cli.words import about, counted, percent, raw
 
 if TYPE_CHECKING:
     from staa_cli.batch import Event, Outcome, Planned, Rates
@@ -221,7 +222,9 @@ def _in_words(outcome: Outcome) -> str:
     words = [answer(report["prediction"]["target"]), _highest(report["temporal"])]
     coverage, frames = report["coverage"], len(report["frames"]["index"])
     reached = percent(coverage["covered_share"])
-    words.append(f"{coverage['frames_seen']:,} of {frames:,} frames seen, {reached} covered")
+    words.append(
+        f"{coverage['frames_seen']:,} of {counted(frames, 'frame')} seen, {reached} covered"
+    )
     words += dict.fromkeys(f"warning: {warning['code']}" for warning in report["warnings"])
     words.append(
         "skipped, finished before" if outcome.status == "skipped" else f"{outcome.seconds:.1f} s"
@@ -246,7 +249,9 @@ def _conclude(outcomes: Sequence[Outcome], total: int, console: Console) -> None
         counts["left"] = total - len(outcomes)
         words = [f"{n} {_STATUS_WORDS.get(s, 'not tried')}" for s, n in counts.items() if n]
         console.message(", ".join(words))
-        for outcome in failed:
+        # Once more, unless they are what has just been said.
+        again = failed if outcomes[-len(failed) :] != failed else []
+        for outcome in again if console.verbosity >= 0 else []:
             console.error(outcome.error or StaaError("failed"), str(outcome.job.source))
     if failed:
         raise typer.Exit(ExitCode.INPUT_FAILED)
@@ -277,9 +282,9 @@ def _show_plan(
         )
         for plan in plans
     ]
-    width = terminal_width(console.stream)
+    width = terminal_width(sys.stdout)
     head = ("STATUS", "CLIPS", "PASSES", "TIME", "INPUT -> FOLDER")
-    console.message_lines(table(head, rows, width))
+    put(console, table(head, rows, width))
     if rates is not None:
         console.message(_all_in_words(plans, rates))
     for plan in plans:
@@ -303,5 +308,5 @@ def _plan_json(plan: Planned) -> dict[str, Any]:
         facts |= {"clips": plan.clips, "files": list(plan.files)}
     if plan.workload is not None:
         facts |= {"passes": plan.workload.passes, "checks": plan.workload.checks}
-        facts["seconds"] = plan.seconds
+        facts["seconds"] = plan.seconds and round(plan.seconds, 3)
     return row | facts | _error_fields(plan.error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,17 @@ def test_the_method_of_the_settings_is_compared_where_no_list_is_given(run: Any)
     assert "FAITHFULNESS" not in done.out
 
 
+def test_v_says_what_was_done_and_vv_what_with(run: Any) -> None:
+    film("walk.mkv", frames=12)
+    line = "compare walk.mkv --methods staa,rollout --no-check --no-annotated"
+    plain, more, most = (run(*line.split(), *flags).err for flags in ((), ("-v",), ("-vv",)))
+    for name in ("staa", "rollout"):
+        assert f"  {name}: " not in plain
+        assert re.search(rf"^  {name}: \d+ clips? of 4 frames, dense,", more, re.MULTILINE)
+    assert "h264 in matroska" not in more
+    assert "h264 in matroska" in most
+
+
 def test_one_class_is_what_the_methods_explain(run: Any) -> None:
     film("walk.mkv", frames=12)
     line = "compare walk.mkv --methods staa,staa-logit --class 2 --no-annotated --json"
@@ -88,8 +100,8 @@ def test_one_class_is_what_the_methods_explain(run: Any) -> None:
     told = json.loads(done.out)
     assert [row["name"] for row in told["rows"][:2]] == ["staa", "staa-logit"]
     assert len({row["label"] for row in told["rows"][:2]}) == 1
-    (warning,) = [text for text in told["warnings"] if "class-blind" in text]
-    assert "staa is class-blind" in warning
+    (warning,) = [each for each in told["warnings"] if each["code"] == "class-blind-method"]
+    assert "staa is class-blind" in warning["text"]
     assert told["options"]["fill"] == "blur"
 
 

@@ -190,7 +190,7 @@ def test_a_dry_run_goes_on_as_well(explain: Any, monkeypatch: pytest.MonkeyPatch
     assert first["status"] == "fail"
     assert first["error"]["kind"] == "UnexpectedError"
     assert last["error"]["cause"] == "no such file"
-    assert "of a library" in explain("in", "--dry-run").err
+    assert "of a library" in explain("in", "--dry-run").out
     assert "as just measured on cpu" in explain("in/b.mp4", "--dry-run").err
 
     def broken(*_: object) -> float:
@@ -205,6 +205,15 @@ def test_a_dry_run_goes_on_as_well(explain: Any, monkeypatch: pytest.MonkeyPatch
     assert [line.partition(": ")[0] for line in quiet.err.splitlines()[::2]] == ["error", "error"]
     assert "missing.mp4: no such file" in quiet.err
     assert "in probe" in explain("in", "--dry-run", "-vv").err
+
+
+def test_a_failure_is_told_again_only_where_something_stands_between(explain: Any) -> None:
+    last = explain("in/b.mp4", "x.mp4", "y.mp4")
+    assert [last.err.count(f"error: {name}: no such file") for name in ("x.mp4", "y.mp4")] == [1, 1]
+    assert "1 explained, 2 failed" in last.err
+    first = explain("x.mp4", "in/b.mp4")
+    assert first.err.count("error: x.mp4: no such file") == 2
+    assert explain("x.mp4", "in/b.mp4", "-q").err.count("error: x.mp4: no such file") == 1
 
 
 def test_what_matched_nothing_fails_beside_what_did(explain: Any, here: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -146,6 +147,22 @@ def test_quiet_keeps_what_json_asks_for(
     done = run(*line.split(), "-q", STAA_MODEL="test_timesformer")
     assert (done.code, done.err) == (ExitCode.OK, "")
     assert json.loads(done.out)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell's way to close a stream")
+@pytest.mark.parametrize(("closed", "other"), [(">&-", "stderr"), ("2>&-", "stdout")])
+def test_a_closed_stream_is_as_one_that_nobody_reads(
+    tmp_path: Path, closed: str, other: str
+) -> None:
+    film(tmp_path / "walk.mp4", 12)
+    line = f'"{sys.executable}" -m staa_cli explain walk.mp4 --no-annotated {closed}'
+    environ = os.environ | {"PYTHONPATH": str(ROOT), "STAA_MODEL": "test_timesformer"}
+    done = subprocess.run(
+        line, shell=True, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == ExitCode.OK
+    assert "walk" in getattr(done, other)
+    assert "Traceback" not in done.stderr
 
 
 def test_help_is_coloured_on_demand(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
