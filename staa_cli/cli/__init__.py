@@ -72,6 +72,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.reconfigure(errors=STDOUT_ERRORS)
     state = State(Console())
     try:
+        _check_completion(arguments)
         _invoke(arguments or ["--help"], state)
         sys.stdout.flush()
     except typer.Exit as error:
@@ -87,6 +88,20 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         return _failed(error, state.console)
     return ExitCode.OK
+
+
+def _check_completion(arguments: Sequence[str]) -> None:
+    """See that nobody names a shell: completion is for the one that asks.
+
+    Raises:
+        UsageError: somebody does.
+    """
+    if len(arguments) > 1 and arguments[0] in ("--install-completion", "--show-completion"):
+        line = f"staa {arguments[0]}"
+        raise UsageError(
+            f"{arguments[0]} takes no name: it is for the shell that it runs in",
+            f"run it from that shell, as in: {arguments[1]} -c '{line}'",
+        )
 
 
 def _complete() -> int:

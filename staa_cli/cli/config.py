@@ -67,7 +67,7 @@ def validate(
     """Check configuration files: every error in them, with its line, and what they extend."""
     bad = False
     for file in files:
-        errors = config_errors(file)
+        errors = [*config_errors(file), *_method_errors(file)]
         bad = bad or bool(errors)
         for error in errors:
             console.error(error)
@@ -75,6 +75,22 @@ def validate(
             console.message(f"{file}: ok")
     if bad:
         raise typer.Exit(ExitCode.USAGE)
+
+
+def _method_errors(file: str) -> list[UsageError]:
+    """That there is no such method, which settings alone do not know."""
+    from staa_cli.config_files import read_config
+
+    others: list[UsageError] = []  # told already
+    for name, origin, value in read_config(file, keys(), others.append):
+        if name == "method.name":
+            from staa_cli.methods import candidates
+
+            try:
+                candidates(value)
+            except UsageError as error:
+                return [UsageError(f"{origin}: {error.cause}", error.hint)]
+    return []
 
 
 def init(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from staa_cli.errors import ExitCode
 from staa_cli.methods import list_methods
 from staa_cli.metrics.base import list_metrics
 from staa_cli.models import list_models
@@ -112,7 +113,8 @@ def test_the_script_is_shown_for_the_shell_that_is_used(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "--install-completion" in run("-h").out
-    done = run("--show-completion", "zsh", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    monkeypatch.setattr("typer.completion._get_shell_name", lambda: "zsh")
+    done = run("--show-completion")
     assert done.code == 0
     assert "#compdef staa" in done.out
     assert "_STAA_COMPLETE=complete_zsh" in done.out
@@ -125,3 +127,11 @@ def test_what_goes_wrong_stays_off_the_line(run: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr("staa_cli.cli.completion.bundled", broken)
     done = run(_STAA_COMPLETE="complete_bash", COMP_WORDS="staa explain --model t", COMP_CWORD="3")
     assert (done.out, done.err) == ("", "")
+
+
+@pytest.mark.parametrize("option", ["--show-completion", "--install-completion"])
+def test_a_shell_is_not_named_but_asks(run: Any, option: str) -> None:
+    done = run(option, "zsh")
+    assert done.code == ExitCode.USAGE
+    assert f"zsh -c 'staa {option}'" in done.err
+    assert done.out == ""

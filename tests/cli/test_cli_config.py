@@ -46,6 +46,15 @@ def test_validate_names_the_line(run: Any) -> None:
     assert run("config", "validate", "fast").code == ExitCode.OK
 
 
+def test_validate_knows_the_methods(run: Any) -> None:
+    Path("bad.yaml").write_text("crf: 3\nmethod:\n  name: rolout\n")
+    done = run("config", "validate", "bad.yaml")
+    assert done.code == ExitCode.USAGE
+    assert "bad.yaml:1: " in done.err
+    assert "bad.yaml:3: " in done.err
+    assert "rollout" in done.err.splitlines()[-1]
+
+
 def test_validate_tells_all_that_is_wrong_at_once(run: Any) -> None:
     Path("base.yaml").write_text("threads: none at all\n")
     Path("bad.yaml").write_text(
