@@ -210,7 +210,8 @@ def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
         inner = [value for value in loaded.values() if _holds_tensors(value)]
         if len(inner) == 1:  # under a name of their own
             return _unwrap(inner[0], path)
-        raise CheckpointError(f"{path} holds no weights but {_first([*map(str, loaded)])}", _BARE)
+        but = f" but {_first([*map(str, loaded)])}" if loaded else ""
+        raise CheckpointError(f"{path} holds no weights{but}", _BARE)
     return tensors
 
 

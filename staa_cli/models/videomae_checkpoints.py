@@ -142,7 +142,9 @@ def measured(state: State) -> dict[str, Any]:
     """
     found = {name for name in ("fc_norm.weight", "norm.weight") if name in state}
     if not found:
-        raise CheckpointError("the weights have no norm before the head")
+        raise CheckpointError(
+            "the weights have no norm before the head: neither fc_norm.weight nor norm.weight"
+        )
     return {
         "num_classes": count_classes(state),
         "pooling": "mean" if "fc_norm.weight" in found else "token",

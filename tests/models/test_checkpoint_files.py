@@ -197,6 +197,19 @@ def test_files_that_are_no_weights_are_told(
 
 
 @pytest.mark.parametrize(
+    ("held", "words"),
+    [({}, "holds no weights"), ({"epoch": 3, "loss": 0.1}, "holds no weights but ")],
+)
+def test_a_file_without_tensors_says_what_is_in_it(
+    tmp_path: Path, held: dict[str, Any], words: str
+) -> None:
+    torch.save(held, tmp_path / "w.pth")
+    cause = assert_refused(tmp_path / "w.pth", words).cause
+    assert all(name in cause for name in held)
+    assert not cause.endswith(" ")
+
+
+@pytest.mark.parametrize(
     ("name", "write"),
     [("w.safetensors", write_safetensors), ("w.pth", write_pickle), ("w.pyth", write_old_pickle)],
 )
