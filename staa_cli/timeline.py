@@ -130,7 +130,7 @@ def stitch_scores(
         weighted[place.frames] += trust * score * piece.weight
     covered = total > 0
     share = np.where(covered, total, np.nan)
-    ends_s = np.append(times_s, max(duration_s, times_s[-1]))
+    ends_s = np.append(times_s, _end_s(times_s, duration_s))
     return FrameScores(
         times,
         (raw / share).astype(np.float32),
@@ -180,8 +180,13 @@ def with_rest(frames: FrameScores, times_s: Float64, duration_s: float) -> Frame
         widened(frames.weighted_score, np.nan),
         widened(frames.seen, False),
         widened(frames.covered, False),
-        max(duration_s, float(times_s[-1])),
+        _end_s(times_s, duration_s),
     )
+
+
+def _end_s(times_s: Float64, duration_s: float) -> float:
+    """When the last of a video's frames ends, even where its file gives it no time at all."""
+    return max(duration_s, float(times_s[-1]) + 1e-3)
 
 
 def stitch_maps(pieces: Sequence[Piece], box: Box) -> HeatMaps:

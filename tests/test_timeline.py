@@ -54,7 +54,7 @@ def piece(
 
 def score(pieces: Sequence[Piece], times_s: Sequence[float]) -> FrameScores:
     times = np.array(times_s, np.float64)
-    return stitch_scores(pieces, times, range(len(times)), times[-1])
+    return stitch_scores(pieces, times, range(len(times)), times[-1] + 1)
 
 
 def facts(pieces: Sequence[Piece], times_s: Sequence[float] = (0, 1, 2)) -> TemporalFacts:
@@ -71,14 +71,20 @@ def test_within_a_clip_scores_are_interpolated_and_beyond_it_they_hold_for_an_in
     assert found.runs() == [(1, 8)]
 
 
+def test_a_last_frame_of_no_length_lasts_for_a_moment() -> None:
+    times = np.array([0.0, 1.0])
+    found = stitch_scores([piece([0, 1], [1, 2])], times, range(2), 1.0)
+    assert found.spans() == [(0, 1.001)]
+
+
 def test_what_no_clip_reaches_has_no_score_however_near_its_ends_are() -> None:
     pieces = [piece([0, 1], [1, 2]), piece([6, 7], [6, 6])]
     found = score(pieces, [0, 1, 2, 2.5, 4, 4.9, 5, 6, 7])
     assert found.covered.tolist() == [True, True, True, False, False, False, True, True, True]
     assert np.isnan(found.weighted_score[3:6]).all()
     assert found.runs() == [(0, 3), (6, 9)]
-    assert found.spans() == [(0, 2.5), (5, 7)]
-    assert found.coverage == Coverage(4.5, 4.5 / 7, 4, 4 / 9)
+    assert found.spans() == [(0, 2.5), (5, 8)]
+    assert found.coverage == Coverage(5.5, 5.5 / 8, 4, 4 / 9)
 
 
 def test_a_stretch_has_scores_of_its_own_frames_alone() -> None:

@@ -55,14 +55,14 @@ class HeatField:
         values = maps.values
         if explanation.spatial.flat:
             values = np.broadcast_to(values.mean(axis=(1, 2), keepdims=True) / 2, values.shape)
-        self.ceilings = _ceilings(maps.values, maps.times_s, explanation.clips, scale)  # [K]
+        self._scopes = _scopes(maps.times_s, explanation.clips, scale)  # [K]
+        self.ceilings = _ceilings(maps.values, self._scopes)  # [K]
         if ceiling is not None:  # of more than this explanation
             self.ceilings = np.full_like(self.ceilings, ceiling)
         divisor = np.where(self.ceilings > 0, self.ceilings, 1)[:, None, None]
         self.cut = bool((values > self.ceilings[:, None, None] * (1 + 1e-6)).any())
         """Some of the strongest values are beyond the scale."""
         self.levels = np.clip(values / divisor, 0, 1).astype(np.float32)  # [K, h, w]
-        self._scopes = _scopes(maps.times_s, explanation.clips, scale)  # [K]
 
     def at(self, time_s: float) -> Float32 | None:
         """The levels [h, w] at a time, None where no clip reaches.
@@ -115,16 +115,12 @@ class HeatField:
         return "0", f"{top}{'+' if self.cut else ''}"
 
 
-def _ceilings(values: Float32, times_s: Float64, clips: tuple[Clip, ...], scale: str) -> Float64:
+def _ceilings(values: Float32, scopes: Indices) -> Float64:
     """The value that becomes level 1, for every knot: [K, h, w] in, [K] out."""
     each = np.quantile(values.astype(np.float64), _CEILING_QUANTILE, axis=(1, 2)).clip(0)
-    if scale == "frame":
-        return each
-    if scale == "video":
-        return np.full_like(each, each.max())
-    middles = np.array([(clip.start_s + clip.end_s) / 2 for clip in clips])
-    owner = np.abs(times_s[:, None] - middles).argmin(axis=1)
-    return np.array([each[owner == mine].max() for mine in owner])
+    tops = np.zeros(scopes.max() + 1)
+    np.maximum.at(tops, scopes, each)
+    return np.asarray(tops[scopes])
 
 
 def _scopes(times_s: Float64, clips: tuple[Clip, ...], scale: str) -> Indices:
