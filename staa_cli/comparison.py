@@ -30,7 +30,7 @@ from staa_cli.pipeline import (
     open_clips,
 )
 from staa_cli.report.document import plain, score_key
-from staa_cli.report.files import json_text
+from staa_cli.report.files import json_text, load_report
 from staa_cli.schema import SCHEMA_VERSION, Faithfulness, Float64
 
 STILL = "compare.png"
@@ -269,8 +269,8 @@ def save(
     """
     names = _wanted_files(settings)
     check_writable(folder, settings)
-    if is_own(folder / COMPARISON):  # pictures of another comparison are none of this one
-        drop(folder, {COMPARED, STILL} - set(names))
+    before = load_report(folder / COMPARISON) if is_own(folder / COMPARISON) else None
+    facts = document(comparison)
     with ExitStack() as both:  # so that the video never stands without the numbers
         if COMPARED in names:
             _draw(
@@ -282,8 +282,16 @@ def save(
                 shared,
             )
         numbers = both.enter_context(atomic_path(folder / COMPARISON))
-        numbers.write_text(json_text(document(comparison)) + "\n", encoding="utf-8")
+        numbers.write_text(json_text(facts) + "\n", encoding="utf-8")
+    if before is not None and _content(before) != _content(facts):
+        drop(folder, {COMPARED, STILL} - set(names))
     return tuple(folder / name for name in names)
+
+
+def _content(facts: dict[str, Any]) -> list[Any]:
+    """What a comparison is of, whether it was drawn and checked or not."""
+    panels = [[row["name"], row["method"], row["label"]] for row in facts["rows"] if "label" in row]
+    return [*(facts[name] for name in ("video", "model", "sampling", "options")), panels]
 
 
 def _draw(
@@ -301,14 +309,13 @@ def _draw(
     from staa_cli.render.layer import Canvas
     from staa_cli.render.panels import Panels
     from staa_cli.render.stills import write_png
-    from staa_cli.render.storyboard import shown_size
+    from staa_cli.render.storyboard import highest, shown_size
     from staa_cli.video import annotate, iter_frames
 
     first = comparison.explanations[0]
     info = first.video
     panels = Panels(comparison.explanations, settings.render, shared)
-    peak_s = first.frames.times_s[int(np.nanargmax(first.frames.weighted_score))]
-    index = int(np.abs(info.times_s - peak_s).argmin())
+    index = highest(first)
     ((_, frame),) = iter_frames(info, [index])
     drawn = panels.paint(float(info.times_s[index]), Canvas(*rgb_to_planes(frame, False)), False)
     picture = Image.fromarray(planes_to_rgb(*drawn, hd=False))

@@ -49,9 +49,7 @@ class SamplingSettings:
     end: float | None = setting(
         None, "cut off what comes from here on, in seconds", unset="the end", above=0
     )
-    keep_rest: bool = setting(
-        False, "report and draw, as not looked at, what --start and --end cut off"
-    )
+    keep_rest: bool = setting(False, "keep what --start and --end cut off, marked as not seen")
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class PostSettings:
         0.05, "coefficient of variation below which a curve counts as flat", at_least=0
     )
     flat_space_below: float = setting(
-        0.2, "the same of attention over space, below which maps count as flat", at_least=0
+        0.2, "the same of attention over space: below it, maps count as flat", at_least=0
     )
 
 
@@ -123,7 +121,7 @@ class RenderSettings:
         "inferno", "colours of the heat"
     )
     scale: Literal["video", "clip", "frame"] = setting(
-        "video", "what the colors' scale is of; the top 1 % of its hottest map lies beyond"
+        "video", "what the color scale is fitted to; the top 1 % of its hottest map lies beyond"
     )
     strip: Literal["below", "over", "none"] = setting(
         "below", "where the curve of the whole video and the words stand"

@@ -132,7 +132,7 @@ def warnings(
             )
         found.append(Warning("flat-temporal", text))
     if spatial.flat:
-        text = "the maps cannot be told from uniform ones: no place in the picture stands out"
+        text = "attention over space cannot be told from a uniform one: no place stands out"
         found.append(Warning("flat-spatial", text))
     if model.note:
         found.append(Warning("model-note", model.note))

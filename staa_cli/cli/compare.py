@@ -71,8 +71,8 @@ def compare(
         typer.Option(
             "--scale",
             metavar="KIND",
-            help="What the colors' scale is of: shared (all panels), or each panel's own: panel, "
-            "clip, or frame. [shared]",
+            help="What the color scale is fitted to: all panels (shared), or in each its own "
+            "panel, clip, or frame. [shared]",
             rich_help_panel="Picture",
             autocompletion=lambda: list(_SCALES),
         ),

@@ -47,9 +47,17 @@ def storyboard_indices(explanation: Explanation) -> list[int]:
     count = min(_TILES, len(known))
     spread = {int(known[int((i + 0.5) * len(known) / count)]) for i in range(count)}
     if explanation.temporal.peak_s is not None:  # a peak that is no moment is still the highest
-        peak = _position(explanation, explanation.temporal.peak_s)
+        peak = highest(explanation)
         spread = {peak, *sorted(spread - {peak}, key=lambda other: abs(other - peak))[1 - count :]}
     return sorted(spread)
+
+
+def highest(explanation: Explanation) -> int:
+    """Position in the video of the frame with the highest score, be the curve flat or not."""
+    peak_s = explanation.temporal.peak_s
+    if peak_s is None:
+        return explanation.frames.first + int(np.nanargmax(explanation.frames.weighted_score))
+    return _position(explanation, peak_s)
 
 
 def _position(explanation: Explanation, time_s: float) -> int:
@@ -83,7 +91,9 @@ def storyboard_image(
     first = frames[indices[0]]
     size = fitted(shown_size(explanation, first), _FIT)
     painter = Painter(explanation, replace(settings, view="heat", strip="none"), size)
-    tiles = [_tile(explanation, i, frames[i], painter, size) for i in indices]
+    shown_s = explanation.video.times_s[indices]
+    decimals = 2 if len(indices) > 1 and np.diff(shown_s).min() < _CLOSE_S else 1
+    tiles = [_tile(explanation, i, frames[i], painter, size, decimals) for i in indices]
     columns, (width, height) = min(_COLUMNS, len(tiles)), tiles[0].size
     rows = -(-len(tiles) // columns)
     whole = (
@@ -118,7 +128,12 @@ def painted(painter: Painter, picture: Image.Image, time_s: float) -> Image.Imag
 
 
 def _tile(
-    explanation: Explanation, index: int, frame: UInt8, painter: Painter, size: tuple[int, int]
+    explanation: Explanation,
+    index: int,
+    frame: UInt8,
+    painter: Painter,
+    size: tuple[int, int],
+    decimals: int,
 ) -> Image.Image:
     time_s = float(explanation.video.times_s[index])
     plain = Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
@@ -129,7 +144,7 @@ def _tile(
     tile.paste(painted(painter, plain, time_s), (0, 0))
     tile.paste(small, (0, size[1] + 10))
     left, top = small.width + 16, size[1] + 10
-    for row, (words, colour) in enumerate(_caption(explanation, index, time_s)):
+    for row, (words, colour) in enumerate(_caption(explanation, index, time_s, decimals)):
         place = Box(left, top + row * line, width, top + (row + 1) * line)
         cut = shorten(words, place.width, _FONT_PX, text.measure)
         text.write(tile, place, cut, _FONT_PX, colour)
@@ -137,12 +152,10 @@ def _tile(
 
 
 def _caption(
-    explanation: Explanation, index: int, time_s: float
+    explanation: Explanation, index: int, time_s: float, decimals: int
 ) -> list[tuple[str, tuple[int, int, int, int]]]:
     total = explanation.video.duration_s
-    shown_s = explanation.video.times_s[storyboard_indices(explanation)]
-    close = len(shown_s) > 1 and np.diff(shown_s).min() < _CLOSE_S
-    lines = [(text.clock(time_s, total, 2 if close else 1), _INK)]
+    lines = [(text.clock(time_s, total, decimals), _INK)]
     for rank, moment in enumerate(explanation.moments[:_TILES], start=1):
         if _position(explanation, moment.peak_s) == index:
             span = f"{text.clock(moment.start_s, total)} to {text.clock(moment.end_s, total)}"

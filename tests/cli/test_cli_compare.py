@@ -143,5 +143,7 @@ def test_pictures_of_another_comparison_do_not_stay_beside_new_numbers(run: Any)
         *("compare.json", "compare.mp4", "compare.png"),
     }
     (folder / "compare.txt").write_text("mine")
+    run("compare", "walk.mkv", "--methods", "staa,rollout", "--no-check", "--no-annotated")
+    assert (folder / "compare.mp4").exists()  # of the same comparison
     run("compare", "walk.mkv", "--methods", "staa,staa-value", "--no-check", "--no-annotated")
     assert {path.name for path in folder.iterdir()} == {"compare.json", "compare.txt"}
