@@ -16,17 +16,17 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from staa_cli.explain.pipeline import explain_clip, explain_video
     from staa_cli.methods import list_methods
-    from staa_cli.models.loading import load_model
-    from staa_cli.pipeline import explain_clip, explain_video
+    from staa_cli.models.load import load_model
     from staa_cli.schema import Explanation
 
 _HOMES = {
     "Explanation": "staa_cli.schema",
-    "explain_clip": "staa_cli.pipeline",
-    "explain_video": "staa_cli.pipeline",
+    "explain_clip": "staa_cli.explain.pipeline",
+    "explain_video": "staa_cli.explain.pipeline",
     "list_methods": "staa_cli.methods",
-    "load_model": "staa_cli.models.loading",
+    "load_model": "staa_cli.models.load",
 }
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from staa_cli.config import OutputSettings, RenderSettings, Settings
+from staa_cli.config.settings import OutputSettings, RenderSettings, Settings
 from staa_cli.schema import UInt8
-from staa_cli.video import write_video
+from staa_cli.video.encode import write_video
 
 RATE = 12
 WIDTH, HEIGHT = 64, 48

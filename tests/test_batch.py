@@ -18,18 +18,7 @@ import torch
 from safetensors.torch import save_file
 from small_videos import asked, film
 
-from staa_cli import batch, outputs
-from staa_cli.batch import (
-    Event,
-    Finished,
-    Opened,
-    Outcome,
-    Progress,
-    Started,
-    explain_many,
-    plan_many,
-)
-from staa_cli.config import MethodSettings, SamplingSettings, Settings
+from staa_cli.config.settings import MethodSettings, SamplingSettings, Settings
 from staa_cli.errors import (
     InputError,
     OutputError,
@@ -39,9 +28,22 @@ from staa_cli.errors import (
     UsageError,
     VideoError,
 )
-from staa_cli.inputs import Job
-from staa_cli.models import cards, loading
-from staa_cli.models.loading import load_model
+from staa_cli.jobs import batch
+from staa_cli.jobs.batch import (
+    Event,
+    Finished,
+    Opened,
+    Outcome,
+    Progress,
+    Started,
+    explain_many,
+    plan_many,
+)
+from staa_cli.jobs.inputs import Job
+from staa_cli.models import load as loading
+from staa_cli.models.catalog import manifests as cards
+from staa_cli.models.load import load_model
+from staa_cli.results import folder as outputs
 
 
 def job(folder: Path, name: str = "walk.mp4", frames: int = 12, **options: Any) -> Job:

@@ -12,14 +12,15 @@ import pytest
 from PIL import Image
 from small_videos import HEIGHT, WIDTH, asked, film
 
-from staa_cli.comparison import Comparison, agreement, compare_video, document, save
-from staa_cli.config import MethodSettings, Settings
+from staa_cli.config.settings import MethodSettings, Settings
 from staa_cli.errors import OutputError, UsageError
-from staa_cli.metrics.statistics import rank_correlation
-from staa_cli.models.loading import LoadedModel, load_model
-from staa_cli.pipeline import explain_video
+from staa_cli.explain.pipeline import explain_video
+from staa_cli.jobs.comparison import Comparison, agreement, compare_video, document, save
+from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.render.panels import Panels, grid
-from staa_cli.video import iter_frames, probe
+from staa_cli.statistics import rank_correlation
+from staa_cli.video.decode import iter_frames
+from staa_cli.video.probe import probe
 
 METHODS = ("rollout", "staa-logit", "random")
 

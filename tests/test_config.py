@@ -8,11 +8,11 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import yaml
 
-from staa_cli.config import RenderSettings, Settings, keys, load_settings, value_of
-from staa_cli.config_files import default_yaml
+from staa_cli.config.files import default_yaml
+from staa_cli.config.presets import presets
+from staa_cli.config.settings import RenderSettings, Settings, keys, load_settings, value_of
 from staa_cli.errors import ConfigError, UsageError
-from staa_cli.presets import presets
-from staa_cli.render.colour import COLORMAPS
+from staa_cli.render.color import COLORMAPS
 
 ROOT = Path(__file__).parent.parent
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from staa_cli.errors import NothingMatched, UsageError
-from staa_cli.inputs import find_jobs, read_list
+from staa_cli.jobs.inputs import find_jobs, read_list
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ import jsonschema
 import pytest
 from small_videos import asked, film
 
-from staa_cli import outputs
 from staa_cli.errors import OutputError
-from staa_cli.models.loading import load_model
-from staa_cli.outputs import check_free, finished_report, save, wanted_files
-from staa_cli.pipeline import VideoExplanation, explain_video
-from staa_cli.report import load_schema
-from staa_cli.video import probe
+from staa_cli.explain.pipeline import VideoExplanation, explain_video
+from staa_cli.models.load import load_model
+from staa_cli.results import folder as outputs
+from staa_cli.results.files import load_schema
+from staa_cli.results.folder import check_free, finished_report, save, wanted_files
+from staa_cli.video.probe import probe
 
 EVERYTHING = dict.fromkeys(("annotated", "plot", "storyboard", "gif", "npz", "csv"), True)
 FILES = {

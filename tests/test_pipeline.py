@@ -18,19 +18,21 @@ import pytest
 import torch
 from small_videos import HEIGHT, WIDTH, asked, film, pictures
 
-from staa_cli import facts
-from staa_cli.attribution import pool
-from staa_cli.clips import ClipReader
-from staa_cli.config import MethodSettings, PostSettings, SamplingSettings
+from staa_cli.config.settings import MethodSettings, PostSettings, SamplingSettings
 from staa_cli.errors import InputError, UnavailableError, UsageError, VideoError
+from staa_cli.explain import provenance as facts
+from staa_cli.explain.attribution import pool
+from staa_cli.explain.clips import ClipReader
+from staa_cli.explain.pipeline import VideoExplanation, explain_clip, explain_video, find_target
 from staa_cli.memory import peak_memory_bytes
 from staa_cli.methods import Options
-from staa_cli.methods.perturbation import filler
-from staa_cli.models.loading import LoadedModel, load_model
+from staa_cli.methods.perturbation.base import filler
+from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.models.preprocess import preprocess_frame
-from staa_cli.pipeline import VideoExplanation, explain_clip, explain_video, find_target
 from staa_cli.schema import Clip, UInt8
-from staa_cli.video import iter_frames, probe, write_video
+from staa_cli.video.decode import iter_frames
+from staa_cli.video.encode import write_video
+from staa_cli.video.probe import probe
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from staa_cli.progress import Progress
+from staa_cli.cli.progress import Progress
 
 
 class Terminal(io.StringIO):

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from small_videos import film
 
-from staa_cli.cli import run
-from staa_cli.config import load_settings
+from staa_cli.cli.app import run
+from staa_cli.config.settings import load_settings
 from staa_cli.methods import METHODS
 
 ROOT = Path(__file__).parent.parent

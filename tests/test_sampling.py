@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from staa_cli.config import SamplingSettings
+from staa_cli.config.settings import SamplingSettings
 from staa_cli.errors import InputError, UsageError
-from staa_cli.sampling import Plan, plan
+from staa_cli.explain.sampling import Plan, plan
 from staa_cli.schema import Float64
 
 

@@ -8,17 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from staa_cli.schema import (
-    Attribution,
-    Clip,
-    Coverage,
-    Float32,
-    FrameScores,
-    HeatMaps,
-    SpatialFacts,
-    TemporalFacts,
-)
-from staa_cli.timeline import (
+from staa_cli.explain.stitch import (
     Piece,
     centre_of_mass,
     find_moments,
@@ -28,6 +18,16 @@ from staa_cli.timeline import (
     stitch_scores,
     temporal_facts,
     with_rest,
+)
+from staa_cli.schema import (
+    Attribution,
+    Clip,
+    Coverage,
+    Float32,
+    FrameScores,
+    HeatMaps,
+    SpatialFacts,
+    TemporalFacts,
 )
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from staa_cli.words import about, counted, percent
+from staa_cli.formatting import about, counted, percent
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,6 @@ def test_one_is_not_many() -> None:
 
 
 def test_numbers_cost_no_import() -> None:
-    code = "import sys, staa_cli.words; print('numpy' in sys.modules, 'PIL' in sys.modules)"
+    code = "import sys, staa_cli.formatting; print('numpy' in sys.modules, 'PIL' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"

@@ -10,12 +10,18 @@ import torch
 from small_videos import asked, film
 
 from staa_cli.cli.costs import in_words, long_video_hint
-from staa_cli.comparison import compare_video
-from staa_cli.config import Loaded, MethodSettings, SamplingSettings, Settings, load_settings
-from staa_cli.models.loading import LoadedModel, load_model
-from staa_cli.pipeline import PLANNING, explain_video
-from staa_cli.video import probe
-from staa_cli.workload import Workload, time_frame, time_pass, workload
+from staa_cli.config.settings import (
+    Loaded,
+    MethodSettings,
+    SamplingSettings,
+    Settings,
+    load_settings,
+)
+from staa_cli.explain.pipeline import PLANNING, explain_video
+from staa_cli.jobs.comparison import compare_video
+from staa_cli.jobs.workload import Workload, time_frame, time_pass, workload
+from staa_cli.models.load import LoadedModel, load_model
+from staa_cli.video.probe import probe
 
 
 @pytest.fixture

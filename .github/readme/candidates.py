@@ -20,18 +20,18 @@ import typer
 from torch import Tensor
 
 from staa_cli import load_model
+from staa_cli.benchmark.datasets import open_dataset
+from staa_cli.benchmark.quality import Benchmark, explain_one
+from staa_cli.evaluation.base import METRICS, Trial
 from staa_cli.methods import Options
+from staa_cli.methods.attention.rollout import Rollout
+from staa_cli.methods.attention.staa import Staa
 from staa_cli.methods.base import register
-from staa_cli.methods.explain import predict_batch
-from staa_cli.methods.perturbation import Copies, filler
-from staa_cli.methods.rollout import Rollout
-from staa_cli.methods.staa import Staa
-from staa_cli.metrics.base import METRICS, Trial
-from staa_cli.metrics.datasets import open_dataset
-from staa_cli.metrics.quality import Benchmark, explain_one
-from staa_cli.metrics.statistics import bootstrap
+from staa_cli.methods.perturbation.base import Copies, filler
+from staa_cli.methods.run import predict_batch
 from staa_cli.models.taps import Attended, Tap, attention_rows
 from staa_cli.schema import AttentionLayout, Float32
+from staa_cli.statistics import bootstrap
 
 SCORED = ("faithfulness", "pointing", "energy", "temporal_auc", "iou")
 

@@ -19,14 +19,14 @@ import torch
 import typer
 
 from staa_cli import explain_video, load_model
-from staa_cli.config import PostSettings
+from staa_cli.benchmark.cost import measure_cost
+from staa_cli.benchmark.datasets import Videos, open_dataset
+from staa_cli.benchmark.quality import Benchmark, measure_quality
+from staa_cli.config.settings import PostSettings
+from staa_cli.formatting import percent
 from staa_cli.methods import Options
-from staa_cli.metrics.cost import measure_cost
-from staa_cli.metrics.datasets import Videos, open_dataset
-from staa_cli.metrics.quality import Benchmark, measure_quality
-from staa_cli.metrics.statistics import Interval, bootstrap
-from staa_cli.models.loading import LoadedModel
-from staa_cli.words import percent
+from staa_cli.models.load import LoadedModel
+from staa_cli.statistics import Interval, bootstrap
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = (ROOT.parent / "shared" / "clips", ROOT / "sample_videos")

@@ -18,11 +18,11 @@ import torch
 import typer
 
 from staa_cli import explain_clip, load_model
-from staa_cli.methods.perturbation import filler, over_pixels
-from staa_cli.metrics.localisation import coverage
-from staa_cli.metrics.statistics import bootstrap
-from staa_cli.models.loading import LoadedModel
+from staa_cli.evaluation.localization import coverage
+from staa_cli.methods.perturbation.base import filler, over_pixels
+from staa_cli.models.load import LoadedModel
 from staa_cli.schema import Bool, UInt8
+from staa_cli.statistics import bootstrap
 from staa_cli.synthetic.events import (
     FRAMES,
     INTERVAL_S,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from staa_cli import explain_video, load_model
-from staa_cli.config import RenderSettings
-from staa_cli.render import storyboard, storyboard_indices
-from staa_cli.video import iter_frames
+from staa_cli.config.settings import RenderSettings
+from staa_cli.render.storyboard import storyboard, storyboard_indices
+from staa_cli.video.decode import iter_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = "shake"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import typer
 
-from staa_cli.config import Settings
-from staa_cli.models.names import bundled, installed, published
-from staa_cli.presets import describe_presets
+from staa_cli.config.presets import describe_presets
+from staa_cli.config.settings import Settings
+from staa_cli.models.catalog.names import bundled, installed, published
 
 Offers = list[tuple[str, str]]
 """Values, each with a word about it or an empty one."""
@@ -41,7 +41,7 @@ def complete_methods(incomplete: str) -> Offers:
 
 def complete_metrics(incomplete: str) -> Offers:
     """Several metrics, A,B."""
-    return _listed(["all", *_filed("metrics")], incomplete)
+    return _listed(["all", *_filed("evaluation")], incomplete)
 
 
 def complete_classes(ctx: typer.Context, incomplete: str) -> Offers:
@@ -95,5 +95,5 @@ def _listed(words: Iterable[str], incomplete: str) -> Offers:
 
 def _filed(room: str) -> list[str]:
     """Names under which a room files its things, read from its text: importing it imports torch."""
-    files = sorted((_PACKAGE / room).glob("*.py"))
+    files = sorted((_PACKAGE / room).rglob("*.py"))
     return [name for path in files for name in _FILED.findall(path.read_text(encoding="utf-8"))]

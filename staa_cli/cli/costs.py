@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from staa_cli.config import Loaded, load_settings
-from staa_cli.words import clock, counted
+from staa_cli.config.settings import Loaded, load_settings
+from staa_cli.formatting import clock, counted
 
 if TYPE_CHECKING:
-    from staa_cli.workload import Workload
+    from staa_cli.jobs.workload import Workload
 
 _LONG_S = 300.0
 _PRESET = "long-video"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from staa_cli.words import counted, raw
+from staa_cli.formatting import counted, raw
 
 
 def work_in_words(report: dict[str, Any]) -> Iterator[str]:

@@ -11,9 +11,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from staa_cli.config import Loaded, keys, load_settings, value_of
+from staa_cli.config.presets import describe_presets
+from staa_cli.config.settings import Loaded, keys, load_settings, value_of
 from staa_cli.errors import ExitCode, StaaError, UsageError
-from staa_cli.presets import describe_presets
 from staa_cli.registry import did_you_mean
 
 PANELS = ("Arguments", "Inputs", "Model", "Sampling", "Attribution", "Picture", "Output", "Run")

@@ -19,7 +19,7 @@ from staa_cli.render.strip import colour_bar
 from staa_cli.schema import Explanation, UInt8
 
 if TYPE_CHECKING:
-    from staa_cli.config import RenderSettings
+    from staa_cli.config.settings import RenderSettings
 
 _LONGEST_S = 8.0
 _STEP_S = 0.1

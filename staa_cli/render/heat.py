@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from staa_cli.render.colour import DIFFERENCE, colormap, rgb_to_yuv, yuv_to_rgb
+from staa_cli.render.color import DIFFERENCE, colormap, rgb_to_yuv, yuv_to_rgb
 from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, UInt16, blend, fixed
 from staa_cli.render.text import number, percent
 from staa_cli.schema import Clip, Explanation, Float32, Float64, UInt8
 
 if TYPE_CHECKING:
-    from staa_cli.config import RenderSettings
+    from staa_cli.config.settings import RenderSettings
 
 _CEILING_QUANTILE = 0.99
 """Of the hottest map: one stray token does not turn all others cold."""

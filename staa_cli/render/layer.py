@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from staa_cli.render.colour import halve, rgb_to_yuv
+from staa_cli.render.color import halve, rgb_to_yuv
 from staa_cli.schema import Float32, UInt8
 
 UInt16 = NDArray[np.uint16]

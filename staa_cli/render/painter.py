@@ -16,7 +16,7 @@ from staa_cli.render.text import measure
 from staa_cli.schema import Explanation, Float32
 
 if TYPE_CHECKING:
-    from staa_cli.config import RenderSettings
+    from staa_cli.config.settings import RenderSettings
     from staa_cli.video.pixels import YuvPlanes
 
 _DIM = np.uint16(184)

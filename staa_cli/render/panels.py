@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from staa_cli.render import text
-from staa_cli.render.colour import DIFFERENCE
+from staa_cli.render.color import DIFFERENCE
 from staa_cli.render.curve import Curve
 from staa_cli.render.heat import HeatField
 from staa_cli.render.layer import Canvas, Layer
@@ -27,7 +27,7 @@ from staa_cli.render.painter import Painter, Panel
 from staa_cli.schema import Explanation, Float32, Float64, UInt8
 
 if TYPE_CHECKING:
-    from staa_cli.config import RenderSettings
+    from staa_cli.config.settings import RenderSettings
     from staa_cli.video.pixels import YuvPlanes
 
 _WIDEST, _HIGHEST = 1920, 1080

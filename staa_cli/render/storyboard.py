@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from staa_cli.render import text
-from staa_cli.render.colour import planes_to_rgb, rgb_to_planes
+from staa_cli.render.color import planes_to_rgb, rgb_to_planes
 from staa_cli.render.layer import Canvas
 from staa_cli.render.layout import Box, shorten
 from staa_cli.render.painter import Painter
@@ -20,7 +20,7 @@ from staa_cli.render.stills import write_png
 from staa_cli.schema import Explanation, UInt8
 
 if TYPE_CHECKING:
-    from staa_cli.config import RenderSettings
+    from staa_cli.config.settings import RenderSettings
 
 _TILES, _COLUMNS = 6, 3
 _FIT = (480, 360)

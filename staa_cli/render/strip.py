@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw
 
 from staa_cli.render import text
-from staa_cli.render.colour import DIFFERENCE, colormap
+from staa_cli.render.color import DIFFERENCE, colormap
 from staa_cli.render.curve import Curve, Point, unseen
 from staa_cli.render.heat import legend
 from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, Layer
@@ -17,7 +17,7 @@ from staa_cli.render.text import RGBA, write
 from staa_cli.schema import Explanation, UInt8
 
 if TYPE_CHECKING:
-    from staa_cli.config import RenderSettings
+    from staa_cli.config.settings import RenderSettings
 
 _PLATE: RGBA = (11, 11, 11, 176)
 _TEXT: RGBA = (245, 245, 245, 255)

@@ -8,10 +8,10 @@ from functools import lru_cache
 from PIL import Image, ImageDraw, ImageFont
 
 from staa_cli.errors import UnavailableError
+from staa_cli.formatting import answer, clock, figure, number, percent, raw
 from staa_cli.paths import as_text
 from staa_cli.render.layout import ELLIPSIS, Box
 from staa_cli.schema import Explanation
-from staa_cli.words import answer, clock, figure, number, percent, raw
 
 __all__ = [
     "RGBA",

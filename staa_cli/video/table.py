@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from staa_cli.errors import VideoError
-from staa_cli.video.source import fraction, open_video, packets, signature
+from staa_cli.video.container import fraction, open_video, packets, signature
 from staa_cli.video.timestamps import show_times
 
 _HEAD = 8

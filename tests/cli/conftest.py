@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from staa_cli import cli
+from staa_cli.cli import app as cli
 
 ROOT = Path(__file__).parent.parent.parent
 

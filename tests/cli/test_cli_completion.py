@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from staa_cli.config.presets import presets
 from staa_cli.errors import ExitCode
+from staa_cli.evaluation.base import list_metrics
 from staa_cli.methods import list_methods
-from staa_cli.metrics.base import list_metrics
-from staa_cli.models import list_models
-from staa_cli.presets import presets
+from staa_cli.models.catalog.manifests import list_models
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from staa_cli.config import Settings, keys, load_settings
+from staa_cli.config.settings import Settings, keys, load_settings
 from staa_cli.errors import ExitCode
 
 

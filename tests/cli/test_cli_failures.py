@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from staa_cli import batch
 from staa_cli.errors import ExitCode
+from staa_cli.jobs import batch
 from staa_cli.schema import UInt8
-from staa_cli.video import write_video
+from staa_cli.video.encode import write_video
 
 # A model of somebody's own, which some videos upset.
 MODEL = """

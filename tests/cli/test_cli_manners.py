@@ -16,8 +16,8 @@ import pytest
 from small_videos import film
 
 from staa_cli import __version__
-from staa_cli.cli.command import SETTINGS
-from staa_cli.config import keys
+from staa_cli.cli.options import SETTINGS
+from staa_cli.config.settings import keys
 from staa_cli.errors import ExitCode
 
 ROOT = Path(__file__).parent.parent.parent
@@ -33,7 +33,7 @@ HEAVY = ("torch", "torchvision", "timm", "av", "PIL", "numpy", "imageio", "yaml"
 def test_help_imports_nothing_heavy(staa: Any) -> None:
     done = staa("explain", "--help", PYTHONPROFILEIMPORTTIME="1")
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "staa_cli.cli.explain" in imported
+    assert "staa_cli.cli.commands.explain" in imported
     assert not imported & set(HEAVY)
 
 

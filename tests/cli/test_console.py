@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from staa_cli.console import Console, shown, table, wants_colour
+from staa_cli.cli.terminal import Console, shown, table, wants_colour
 from staa_cli.errors import VideoError
 
 

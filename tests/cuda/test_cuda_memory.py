@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from staa_cli import explain_clip, explain_video
-from staa_cli.config import MethodSettings, SamplingSettings, Settings
+from staa_cli.benchmark.datasets import EventClips
+from staa_cli.config.settings import MethodSettings, SamplingSettings, Settings
 from staa_cli.errors import UnavailableError
+from staa_cli.explain.pipeline import VideoExplanation, open_model
 from staa_cli.methods import METHODS, Options, get_method
-from staa_cli.metrics.datasets import EventClips
-from staa_cli.models.loading import LoadedModel, load_model
-from staa_cli.pipeline import VideoExplanation, open_model
+from staa_cli.models.load import LoadedModel, load_model
 
 if not torch.cuda.is_available():
     pytest.skip("no CUDA device here", allow_module_level=True)

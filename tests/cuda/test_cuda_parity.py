@@ -16,18 +16,18 @@ import torch
 from timm.models import create_model
 from torch import Tensor, nn
 
+from staa_cli.benchmark.datasets import EventClips
 from staa_cli.methods import METHODS, Options, get_method
-from staa_cli.methods.explain import Explained, explain_batch, predict_batch
-from staa_cli.methods.perturbation import Copies
-from staa_cli.metrics.datasets import EventClips
-from staa_cli.metrics.statistics import rank_correlation
-from staa_cli.models.cards import read_cards
-from staa_cli.models.framewise import FrameWise
+from staa_cli.methods.perturbation.base import Copies
+from staa_cli.methods.run import Explained, explain_batch, predict_batch
+from staa_cli.models.catalog.manifests import read_cards
+from staa_cli.models.checkpoints.sources import architectures
+from staa_cli.models.families.framewise.framewise import FrameWise
 from staa_cli.models.layers import TapAttention
-from staa_cli.models.loading import load_model
-from staa_cli.models.sources import architectures
+from staa_cli.models.load import load_model
 from staa_cli.models.taps import Attended, Tap, cls_row, full_map, mean_row, row_product, taps
 from staa_cli.schema import AttentionLayout, ModelInput
+from staa_cli.statistics import rank_correlation
 
 if not torch.cuda.is_available():
     pytest.skip("no CUDA device here", allow_module_level=True)

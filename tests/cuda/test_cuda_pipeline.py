@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from staa_cli import cli, explain_video, load_model
-from staa_cli.config import SamplingSettings, Settings
+from staa_cli import explain_video, load_model
+from staa_cli.benchmark.cost import measure_cost, noise
+from staa_cli.cli import app as cli
+from staa_cli.config.settings import SamplingSettings, Settings
 from staa_cli.errors import ExitCode, UnavailableError
 from staa_cli.methods import Options, get_method
-from staa_cli.methods.explain import explain_batch
-from staa_cli.metrics.cost import measure_cost, noise
-from staa_cli.models.cards import read_cards
+from staa_cli.methods.run import explain_batch
+from staa_cli.models.catalog.manifests import read_cards
 
 if not torch.cuda.is_available():
     pytest.skip("no CUDA device here", allow_module_level=True)
@@ -67,7 +68,7 @@ def test_a_video_is_explained_as_on_the_cpu(
 def test_a_check_on_the_device_finds_what_one_on_the_cpu_finds(
     gpu: str, sample_videos: Path
 ) -> None:
-    from staa_cli.config import OutputSettings
+    from staa_cli.config.settings import OutputSettings
 
     output = OutputSettings(check=True)
     sampling = SamplingSettings(strategy="segments", clips=1)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from staa_cli.methods import Options, get_method
-from staa_cli.methods.explain import Explained, explain_batch
+from staa_cli.methods.run import Explained, explain_batch
+from staa_cli.models.families.timesformer.timesformer import test_timesformer as build
 from staa_cli.models.layers import TapAttention, TapNorm
-from staa_cli.models.timesformer import test_timesformer as build
 from staa_cli.schema import AttentionLayout
 
 Array = NDArray[np.float64]

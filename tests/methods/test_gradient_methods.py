@@ -15,9 +15,9 @@ from test_method_families import TARGET, clips, explain, model
 from torch import Tensor, nn
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.perturbation import filler
+from staa_cli.methods.perturbation.base import filler
+from staa_cli.models.families.vjepa2.vjepa2 import CrossAttention
 from staa_cli.models.layers import TapAttention
-from staa_cli.models.vjepa2 import CrossAttention
 
 JOINT = ["test_videomae", "test_videomae-token", "test_vivit", "test_vjepa2"]
 Key = tuple[str, int]

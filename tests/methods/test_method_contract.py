@@ -12,7 +12,7 @@ from test_method_families import OF_CLASS
 
 from staa_cli.errors import UsageError
 from staa_cli.methods import METHODS, Options, get_method, list_methods
-from staa_cli.methods.explain import predict_batch
+from staa_cli.methods.run import predict_batch
 from staa_cli.models.taps import Tap, cls_row, taps
 
 MISFITS = {("staa-published", "joint")}

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from staa_cli.errors import UsageError
 from staa_cli.methods import METHODS, Options, get_method
-from staa_cli.methods.explain import Explained, explain_batch, predict_batch
-from staa_cli.models.framewise import FrameWise
-from staa_cli.models.sources import architectures
+from staa_cli.methods.run import Explained, explain_batch, predict_batch
+from staa_cli.models.checkpoints.sources import architectures
+from staa_cli.models.families.framewise.framewise import FrameWise
 from staa_cli.models.taps import Attended, Tap, cls_row, full_map, taps
 
 ARCHS = architectures("test_*")
@@ -312,8 +312,8 @@ def test_frames_count_by_what_they_say_for_the_class(kind: str) -> None:
 
 
 def test_frames_that_say_nothing_for_the_class_count_alike() -> None:
+    from staa_cli.methods.attention.frames import FRAME_LOGITS, frame_shares
     from staa_cli.methods.base import Evidence
-    from staa_cli.methods.frames import FRAME_LOGITS, frame_shares
 
     logits = torch.tensor([[[0.0, 3.0], [0.0, 1.0]]])  # [1, T, classes]
     nothing = torch.zeros(1)
@@ -340,8 +340,8 @@ def test_frames_that_say_nothing_for_the_class_count_alike() -> None:
 def test_what_a_frame_says_follows_from_what_logits_mean(
     output: Any, logits: list[list[float]], share: list[float]
 ) -> None:
+    from staa_cli.methods.attention.frames import FRAME_LOGITS, frame_shares
     from staa_cli.methods.base import Evidence
-    from staa_cli.methods.frames import FRAME_LOGITS, frame_shares
 
     nothing = torch.zeros(1)
     evidence = Evidence(

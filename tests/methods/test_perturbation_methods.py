@@ -19,9 +19,7 @@ from torch import Tensor, nn
 
 from staa_cli.errors import UnavailableError, UsageError
 from staa_cli.methods import Options, get_method
-from staa_cli.methods.captum import over_tubes
-from staa_cli.methods.explain import Explained, explain_batch
-from staa_cli.methods.perturbation import (
+from staa_cli.methods.perturbation.base import (
     Copies,
     copies_a_pass,
     draw_seed,
@@ -30,9 +28,11 @@ from staa_cli.methods.perturbation import (
     over_tokens,
     tubes,
 )
-from staa_cli.methods.rise import draw, soft_masks
-from staa_cli.methods.shapley import coalitions, exact_shapley
-from staa_cli.methods.surrogates import CELLS, nearness
+from staa_cli.methods.perturbation.captum import over_tubes
+from staa_cli.methods.perturbation.rise import draw, soft_masks
+from staa_cli.methods.perturbation.shapley import coalitions, exact_shapley
+from staa_cli.methods.perturbation.surrogates import CELLS, nearness
+from staa_cli.methods.run import Explained, explain_batch
 from staa_cli.schema import AttentionLayout, ModelInput
 
 GRID = (4, 4, 4)
@@ -167,7 +167,7 @@ def test_values_of_frames_are_captums(kind: str, name: str, captums: Any) -> Non
 
 
 def test_sampled_shapley_values_come_near_and_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    from staa_cli.methods import frame_removal
+    from staa_cli.methods.perturbation.base import frame_removal
 
     exact = ask("frame-shapley", spots()).values
     monkeypatch.setattr(frame_removal, "EXACT", 2)
@@ -214,7 +214,7 @@ def test_kernel_shap_is_captums_over_pixels_with_the_same_draw(kind: str) -> Non
 
 
 def test_occlusion_shares_a_tubes_value_among_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    from staa_cli.methods import occlusion
+    from staa_cli.methods.perturbation.base import occlusion
 
     monkeypatch.setattr(occlusion, "CELLS", 2)
     found = ask("occlusion", spots()).values[0]
@@ -225,7 +225,7 @@ def test_occlusion_shares_a_tubes_value_among_its_tokens(monkeypatch: pytest.Mon
 def test_a_tube_that_the_edge_cuts_shares_its_value_among_the_tokens_that_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from staa_cli.methods import occlusion
+    from staa_cli.methods.perturbation.base import occlusion
 
     monkeypatch.setattr(occlusion, "CELLS", 2)
     weights = torch.full((2, 5, 5), 0.016)  # tubes of three places and of two
@@ -376,7 +376,7 @@ def test_equal_seeds_give_equal_numbers_and_leave_others_alone(name: str) -> Non
 def test_numbers_do_not_depend_on_how_many_copies_go_into_a_pass(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from staa_cli.methods import perturbation
+    from staa_cli.methods.perturbation import base as perturbation
 
     whole = ask(name, spots(), samples=80, seed=4).values
     monkeypatch.setattr(perturbation, "TOKENS_A_PASS", 64 * 5)
@@ -386,7 +386,7 @@ def test_numbers_do_not_depend_on_how_many_copies_go_into_a_pass(
 
 @pytest.mark.parametrize("name", ["occlusion", "rise", "kernel-shap", "lime", "frame-shapley"])
 def test_memory_does_not_grow_with_the_copies(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from staa_cli.methods import perturbation
+    from staa_cli.methods.perturbation import base as perturbation
 
     monkeypatch.setattr(perturbation, "TOKENS_A_PASS", 64 * 5)
     module = Additive(spots())

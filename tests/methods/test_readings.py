@@ -14,8 +14,8 @@ from test_method_families import BY_FRAMES, FRAMES, KINDS, clips, model
 from staa_cli.errors import OutputError
 from staa_cli.methods import METHODS, Options, get_method
 from staa_cli.methods.base import Reading
-from staa_cli.methods.explain import Explained, explain_batch
 from staa_cli.methods.readings import Readings
+from staa_cli.methods.run import Explained, explain_batch
 
 CHOSEN_LATE = ("staa-class", "staa-logit")
 CASES = [

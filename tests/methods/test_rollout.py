@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from attention_oracles import KINDS, Array, B, Layer, P, T, clips, explain, h, tiny, w, watch
 
-from staa_cli.methods.rollout import Rollout
+from staa_cli.methods.attention.rollout import Rollout
 
 
 def token(t: int, p: int) -> int:

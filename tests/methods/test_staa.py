@@ -29,9 +29,9 @@ from torch import Tensor
 
 from staa_cli.errors import UsageError
 from staa_cli.methods import Options, get_method
+from staa_cli.methods.attention.staa import UNLIKE_FLOOR, contrast, geometric_mean
 from staa_cli.methods.base import to_grid
-from staa_cli.methods.explain import explain_batch
-from staa_cli.methods.staa import UNLIKE_FLOOR, contrast, geometric_mean
+from staa_cli.methods.run import explain_batch
 from staa_cli.schema import AttentionLayout
 
 

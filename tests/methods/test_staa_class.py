@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from attention_oracles import KINDS, clips, explain, tiny
 
+from staa_cli.benchmark.datasets import open_dataset
+from staa_cli.benchmark.quality import Benchmark, measure_quality
 from staa_cli.methods import Options
-from staa_cli.metrics.datasets import open_dataset
-from staa_cli.metrics.quality import Benchmark, measure_quality
-from staa_cli.models.loading import load_model
+from staa_cli.models.load import load_model
 
 TARGET = 3
 

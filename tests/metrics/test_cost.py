@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from staa_cli.cli import run
+from staa_cli.benchmark.cost import measure_cost, peak_in_child
+from staa_cli.cli.app import run
 from staa_cli.errors import UnavailableError, UsageError
 from staa_cli.methods import Options
-from staa_cli.metrics.cost import measure_cost, peak_in_child
-from staa_cli.models.loading import LoadedModel, load_model
+from staa_cli.models.load import LoadedModel, load_model
 
 
 @pytest.fixture(scope="module")

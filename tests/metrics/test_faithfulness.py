@@ -13,11 +13,11 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from staa_cli.methods.perturbation import Copies, over_tokens
-from staa_cli.metrics.base import METRICS, STEPS, Trial, walk
-from staa_cli.metrics.checking import chosen
-from staa_cli.metrics.statistics import kendall_tau
+from staa_cli.evaluation.base import METRICS, STEPS, Trial, walk
+from staa_cli.evaluation.measure import chosen
+from staa_cli.methods.perturbation.base import Copies, over_tokens
 from staa_cli.schema import Prediction
+from staa_cli.statistics import kendall_tau
 
 GRID = (2, 3, 5)
 TOKENS = 30

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from staa_cli.metrics.base import METRICS, Trial
-from staa_cli.metrics.localisation import coverage, energy, iou, pointing, temporal_auc
+from staa_cli.evaluation.base import METRICS, Trial
+from staa_cli.evaluation.localization import coverage, energy, iou, pointing, temporal_auc
 
 GRID = (2, 2, 2)
 

@@ -13,14 +13,14 @@ import torch
 from small_videos import film
 from torch import Tensor
 
-from staa_cli.cli import run
-from staa_cli.config import PostSettings
+from staa_cli.benchmark.datasets import EventClips, open_dataset
+from staa_cli.benchmark.quality import Benchmark, _rows, measure_quality
+from staa_cli.cli.app import run
+from staa_cli.config.settings import PostSettings
 from staa_cli.errors import UsageError
+from staa_cli.evaluation.base import BASELINES, METRICS
 from staa_cli.methods import Options, fitting, listed, named
-from staa_cli.metrics.base import BASELINES, METRICS
-from staa_cli.metrics.datasets import EventClips, open_dataset
-from staa_cli.metrics.quality import Benchmark, _rows, measure_quality
-from staa_cli.models.loading import LoadedModel, load_model
+from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.synthetic.events import LABELS
 
 
@@ -188,7 +188,7 @@ def test_a_method_that_memory_is_too_small_for_is_named(
     def full(*_: object) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr("staa_cli.methods.gradcam.GradCam.attribute", full)
+    monkeypatch.setattr("staa_cli.methods.gradient.gradcam.GradCam.attribute", full)
     assert run(["benchmark", *part.split(), "--methods", "gradcam"]) == 5
     told = capsys.readouterr().err
     assert "gradcam" in told
@@ -276,7 +276,7 @@ def test_an_interrupt_tells_what_is_kept(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("staa_cli.metrics.quality.measure_quality", stop)
+    monkeypatch.setattr("staa_cli.benchmark.quality.measure_quality", stop)
     line = ["benchmark", "quality", "--methods", "staa", "--metrics", "pointing", "--clips", "8"]
     assert run([*line, "--into", str(tmp_path / into)] if into else line) == 130
     assert words in capsys.readouterr().err

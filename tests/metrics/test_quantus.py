@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from staa_cli.methods.perturbation import Copies, over_tokens
-from staa_cli.metrics.base import METRICS, Trial
+from staa_cli.evaluation.base import METRICS, Trial
+from staa_cli.methods.perturbation.base import Copies, over_tokens
 
 quantus = pytest.importorskip("quantus", reason="Quantus is a test extra")
 

@@ -10,14 +10,14 @@ import torch
 from timm.models import create_model
 from torch import Tensor
 
+from staa_cli.benchmark.datasets import open_dataset
+from staa_cli.benchmark.quality import Benchmark, measure_quality
+from staa_cli.evaluation.base import METRICS, Trial
+from staa_cli.evaluation.sanity import cascade
 from staa_cli.methods import Options
-from staa_cli.methods.perturbation import Copies
-from staa_cli.metrics.base import METRICS, Trial
-from staa_cli.metrics.datasets import open_dataset
-from staa_cli.metrics.quality import Benchmark, measure_quality
-from staa_cli.metrics.sanity import cascade
-from staa_cli.models.framewise import FrameWise
-from staa_cli.models.loading import LoadedModel, load_model
+from staa_cli.methods.perturbation.base import Copies
+from staa_cli.models.families.framewise.framewise import FrameWise
+from staa_cli.models.load import LoadedModel, load_model
 
 
 @pytest.fixture(scope="module")

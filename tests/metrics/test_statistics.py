@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from staa_cli.metrics.statistics import bootstrap, rank_correlation
+from staa_cli.statistics import bootstrap, rank_correlation
 
 
 def test_the_interval_of_a_proportion_is_near_the_normal_one() -> None:

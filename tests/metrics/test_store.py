@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from staa_cli.benchmark import quality
+from staa_cli.benchmark.datasets import open_dataset
+from staa_cli.benchmark.quality import Benchmark, measure_quality, store_header
+from staa_cli.benchmark.store import Store
 from staa_cli.errors import InputError, UsageError
 from staa_cli.methods import Options
-from staa_cli.metrics import quality
-from staa_cli.metrics.datasets import open_dataset
-from staa_cli.metrics.quality import Benchmark, measure_quality, store_header
-from staa_cli.metrics.store import Store
-from staa_cli.models.loading import LoadedModel, load_model
+from staa_cli.models.load import LoadedModel, load_model
 
 HEADER = {"seed": 1, "options": {"layers": (1, 2)}}
 

@@ -11,7 +11,7 @@ import pytest
 from torch import Tensor
 
 from staa_cli.errors import CheckpointError, StaaError
-from staa_cli.models.loading import LoadedModel, load_model
+from staa_cli.models.load import LoadedModel, load_model
 
 MakeFolder = Callable[..., tuple[Any, Path]]
 State = dict[str, Tensor]

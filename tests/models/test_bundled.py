@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from staa_cli.errors import CheckpointError
-from staa_cli.models.cards import WEIGHTS, list_models, read_cards
-from staa_cli.models.loading import load_model
-from staa_cli.models.sources import open_bundled
+from staa_cli.models.catalog.manifests import WEIGHTS, list_models, read_cards
+from staa_cli.models.checkpoints.sources import open_bundled
+from staa_cli.models.load import load_model
 from staa_cli.synthetic.events import FRAMES, INTERVAL_S, LABELS, SIZE_PX
 
 CARD = {

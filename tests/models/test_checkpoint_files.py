@@ -14,10 +14,10 @@ from checkpoint_checks import MakeFolder, State, assert_refused, load
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from staa_cli.models.checkpoints import read_weights
-from staa_cli.models.timesformer import TimeSformer
-from staa_cli.models.videomae import VideoMAE
-from staa_cli.models.vivit import ViViT
+from staa_cli.models.checkpoints.formats import read_weights
+from staa_cli.models.families.timesformer.timesformer import TimeSformer
+from staa_cli.models.families.videomae.videomae import VideoMAE
+from staa_cli.models.families.vivit.vivit import ViViT
 
 
 @pytest.mark.parametrize(

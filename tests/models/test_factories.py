@@ -14,11 +14,11 @@ import torch
 from checkpoint_checks import load
 
 from staa_cli import explain_clip, load_model
-from staa_cli.config import load_settings
+from staa_cli.config.settings import load_settings
 from staa_cli.errors import ConfigError, UnavailableError, UsageError
 from staa_cli.methods import Options, get_method
-from staa_cli.methods.explain import explain_batch
-from staa_cli.models.cards import list_models
+from staa_cli.methods.run import explain_batch
+from staa_cli.models.catalog.manifests import list_models
 
 OWN = """
 import torch

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from staa_cli.methods import Options, get_method
-from staa_cli.methods.explain import explain_batch
+from staa_cli.methods.run import explain_batch
 from staa_cli.models.taps import Tap, cls_row, full_map, mean_row, taps
 
 NAMES = {0: "jump", 1: "fall", 2: "spin", 3: "rest", 4: "wave"}
@@ -274,7 +274,7 @@ def with_linear_biases(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def original(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """As the authors' code writes VideoMAE: fused weights beside two biases."""
-    from staa_cli.models.videomae_checkpoints import convert
+    from staa_cli.models.families.videomae.key_map import convert
 
     out = {}
     for name, tensor in convert(state).items():

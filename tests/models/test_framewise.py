@@ -117,7 +117,7 @@ def test_a_name_of_timm_is_on_the_hub(monkeypatch: pytest.MonkeyPatch, folder: P
         asked.append(name)
         return folder
 
-    monkeypatch.setattr("staa_cli.models.sources.fetch", fetch)
+    monkeypatch.setattr("staa_cli.models.checkpoints.sources.fetch", fetch)
     load("timm:vit_tiny_patch16_224")
     load("timm:vit_base_patch16_224.augreg_in1k")
     assert asked == [

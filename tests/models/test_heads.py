@@ -17,17 +17,18 @@ from checkpoint_checks import MakeFolder, assert_refused, edit_json, load
 from torch import Tensor, nn
 
 from staa_cli import explain_clip, explain_video
-from staa_cli.cli import run
-from staa_cli.config import OutputSettings, RenderSettings, SamplingSettings, Settings
+from staa_cli.cli.app import run
+from staa_cli.config.settings import OutputSettings, RenderSettings, SamplingSettings, Settings
 from staa_cli.errors import CheckpointError
+from staa_cli.explain.pipeline import VideoExplanation
+from staa_cli.formatting import percent
+from staa_cli.models.checkpoints.inspection import inspect_model
+from staa_cli.models.families.timesformer.timesformer import TimeSformer
 from staa_cli.models.heads import output_of, scores_of
-from staa_cli.models.inspection import inspect_model
-from staa_cli.models.timesformer import TimeSformer
-from staa_cli.pipeline import VideoExplanation
-from staa_cli.render import Painter
-from staa_cli.report import load_schema, report_dict
-from staa_cli.video import iter_frames
-from staa_cli.words import percent
+from staa_cli.render.painter import Painter
+from staa_cli.results.document import report_dict
+from staa_cli.results.files import load_schema
+from staa_cli.video.decode import iter_frames
 
 MULTI = {"problem_type": "multi_label_classification"}
 ONE = {"id2label": {0: "LABEL_0"}}

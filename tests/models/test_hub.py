@@ -16,7 +16,7 @@ from checkpoint_checks import MakeFolder
 from hub_server import COMMIT, Hub
 
 from staa_cli.errors import StaaError
-from staa_cli.models.loading import load_model
+from staa_cli.models.load import load_model
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_the_command_announces_and_inspects(hub: Hub, tmp_path: Path) -> None:
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "STAA_"))}
-    code = "from staa_cli.cli import main; main()"
+    code = "from staa_cli.cli.app import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "models", "inspect", "hf-hub:org/tiny", "--json"],
         capture_output=True,

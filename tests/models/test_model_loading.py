@@ -15,9 +15,9 @@ from torch import Tensor
 
 from staa_cli.errors import UnavailableError, UsageError
 from staa_cli.methods import Options, get_method
-from staa_cli.methods.explain import explain_batch
-from staa_cli.models.loading import find_device, load_model
-from staa_cli.models.timesformer import TimeSformer
+from staa_cli.methods.run import explain_batch
+from staa_cli.models.families.timesformer.timesformer import TimeSformer
+from staa_cli.models.load import find_device, load_model
 
 # Labels of the user's own
 
@@ -112,12 +112,12 @@ def test_clips_that_no_machine_holds_are_refused_before_it_stops(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = load("tiny-events")
-    monkeypatch.setattr("staa_cli.models.loading.free_memory_bytes", lambda: 8 * 10**9)
+    monkeypatch.setattr("staa_cli.models.load.free_memory_bytes", lambda: 8 * 10**9)
     assert model.fitted(frames=64).input.frames == 64
     with pytest.raises(UnavailableError, match=r"100000 frames .* 8.0 GB are free") as caught:
         model.fitted(frames=100_000)
     assert "fewer frames" in str(caught.value.hint)
-    monkeypatch.setattr("staa_cli.models.loading.free_memory_bytes", lambda: None)
+    monkeypatch.setattr("staa_cli.models.load.free_memory_bytes", lambda: None)
     assert model.fitted(frames=100_000).input.frames == 100_000  # where nobody tells
 
 

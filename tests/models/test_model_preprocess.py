@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from staa_cli.errors import InputError
-from staa_cli.models.loading import load_model
+from staa_cli.models.load import load_model
 from staa_cli.models.preprocess import preprocess_frame, view_box
 from staa_cli.schema import ModelInput
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from staa_cli.models.families import FAMILIES
-from staa_cli.models.names import Published, is_factory, published
+from staa_cli.models.catalog.names import Published, is_factory, published
+from staa_cli.models.families.base import FAMILIES
 
 SHAPES: dict[str, dict[str, Any]] = {
     "timesformer-hr-k400": {"img_size": 448, "num_frames": 16},

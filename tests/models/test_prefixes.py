@@ -12,10 +12,10 @@ from checkpoint_checks import MakeFolder, State, assert_refused, edit_json, load
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from staa_cli.models.families import family_of_state
-from staa_cli.models.inspection import inspect_model
-from staa_cli.models.prefixes import unwrapped
-from staa_cli.models.timesformer import TimeSformer
+from staa_cli.models.checkpoints.inspection import inspect_model
+from staa_cli.models.checkpoints.prefixes import unwrapped
+from staa_cli.models.families.base import family_of_state
+from staa_cli.models.families.timesformer.timesformer import TimeSformer
 
 FAMILIES = ("timesformer", "videomae", "vivit", "vjepa2")
 

@@ -12,8 +12,8 @@ from checkpoint_checks import assert_refused, edit_json, load
 from torch import Tensor
 
 from staa_cli.methods import Options, get_method
-from staa_cli.methods.explain import explain_batch
-from staa_cli.models.inspection import inspect_model
+from staa_cli.methods.run import explain_batch
+from staa_cli.models.checkpoints.inspection import inspect_model
 
 SHAPE = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3}
 COMMON = {**SHAPE, "patch_size": 8, "num_frames": 4, "image_size": 32, "intermediate_size": 56}

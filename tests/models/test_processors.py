@@ -15,8 +15,13 @@ from checkpoint_checks import edit_json
 from torch import Tensor
 
 from staa_cli.errors import CheckpointError
+from staa_cli.models.checkpoints.processors import (
+    CLASSES,
+    class_of,
+    processor_input,
+    read_processor,
+)
 from staa_cli.models.preprocess import preprocess_frame, view_box
-from staa_cli.models.processors import CLASSES, class_of, processor_input, read_processor
 from staa_cli.schema import ModelInput
 
 Facts = dict[str, Any]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from staa_cli.models.layers import TapAttention
-from staa_cli.models.loading import load_model
+from staa_cli.models.load import load_model
 from staa_cli.models.taps import Attended, Tap, cls_row, full_map, mean_row, row_product, taps
 
 

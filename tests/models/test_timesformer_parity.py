@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from staa_cli.models.loading import LoadedModel, load_model
+from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.models.taps import Tap, cls_row, full_map, taps
 
 MakeFolder = Callable[..., tuple[Any, Path]]

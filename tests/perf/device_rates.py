@@ -24,7 +24,7 @@ def rows_of(family: str, device: str, methods: tuple[str, ...], rounds: int) -> 
     import torch
 
     from staa_cli.methods import Options, get_method
-    from staa_cli.methods.explain import explain_batch, predict_batch
+    from staa_cli.methods.run import explain_batch, predict_batch
 
     module, clip = build(family)
     layout = module.layout()

@@ -26,7 +26,7 @@ def ratio_of_times(rounds: int) -> dict[str, Any]:
     """Median time of the default over that of the plain forward, TimeSformer-B, 8 x 224 x 224."""
     import torch
 
-    from staa_cli.methods.explain import predict_batch
+    from staa_cli.methods.run import predict_batch
 
     model, clip = base_model()
     jobs = {
@@ -49,7 +49,7 @@ def base_model() -> tuple[Any, Any]:
     """TimeSformer-B with random weights, and a clip [1, 8, 3, 224, 224]."""
     import torch
 
-    from staa_cli.models.timesformer import timesformer_base_patch16_224
+    from staa_cli.models.families.timesformer.timesformer import timesformer_base_patch16_224
 
     torch.manual_seed(0)
     return timesformer_base_patch16_224().eval(), torch.randn(1, 8, 3, 224, 224)
@@ -58,7 +58,7 @@ def base_model() -> tuple[Any, Any]:
 def explained(model: Any, clip: Any) -> object:
     """One pass with the default method."""
     from staa_cli.methods import Options, choose_method
-    from staa_cli.methods.explain import explain_batch
+    from staa_cli.methods.run import explain_batch
 
     layout, options = model.layout(), Options()
     method = choose_method("auto", model, layout, options)
@@ -67,7 +67,7 @@ def explained(model: Any, clip: Any) -> object:
 
 def peak_of(kind: str) -> int:
     """Peak resident bytes of this process after one forward, plain or explained."""
-    from staa_cli.methods.explain import predict_batch
+    from staa_cli.methods.run import predict_batch
 
     model, clip = base_model()
     if kind == "plain":
@@ -125,10 +125,12 @@ def floors_of(video: Path) -> float:
     """Seconds to decode a video, run its clips through the model, and encode it again."""
     import torch
 
-    from staa_cli.config import Settings
-    from staa_cli.methods.explain import predict_batch
-    from staa_cli.pipeline import open_model, plan_clips
-    from staa_cli.video import annotate, iter_frames, probe
+    from staa_cli.config.settings import Settings
+    from staa_cli.explain.pipeline import open_model, plan_clips
+    from staa_cli.methods.run import predict_batch
+    from staa_cli.video.annotate import annotate
+    from staa_cli.video.decode import iter_frames
+    from staa_cli.video.probe import probe
 
     model, info = open_model(Settings()), probe(video)
     clips = plan_clips(info, model.input, Settings()).clips
@@ -173,7 +175,7 @@ def write_clip(path: Path, duration_s: int) -> None:
     import numpy as np
 
     from staa_cli.synthetic.events import make_scene, render
-    from staa_cli.video import write_video
+    from staa_cli.video.encode import write_video
 
     width, height = SIZE
     scene = make_scene(1, label=1, duration_s=2.0, width=width / height)

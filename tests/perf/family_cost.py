@@ -30,7 +30,7 @@ def build(family: str) -> tuple[Any, Any]:
     """Our module with random weights, and a clip [1, T, 3, H, W]."""
     import torch
 
-    from staa_cli.models.families import FAMILIES as KNOWN
+    from staa_cli.models.families.base import FAMILIES as KNOWN
 
     torch.manual_seed(0)
     module = KNOWN.get(family).build().eval().requires_grad_(False)
@@ -68,7 +68,7 @@ def reference(family: str, attentions: bool = False) -> Callable[[Any], object]:
 def jobs_of(family: str, methods: tuple[str, ...]) -> dict[str, Callable[[], object]]:
     """Our plain forward, and each method's pass."""
     from staa_cli.methods import Options, get_method
-    from staa_cli.methods.explain import explain_batch, predict_batch
+    from staa_cli.methods.run import explain_batch, predict_batch
 
     module, clip = build(family)
     layout = module.layout()

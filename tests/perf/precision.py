@@ -13,8 +13,8 @@ import json
 import statistics
 from typing import Any
 
-from staa_cli.metrics.statistics import rank_correlation
-from staa_cli.words import percent
+from staa_cli.formatting import percent
+from staa_cli.statistics import rank_correlation
 
 FAMILIES = ("timesformer", "vivit", "videomae")
 PRECISIONS = ("bf16", "fp16")
@@ -24,10 +24,10 @@ def bundled(clips: int, device: str) -> dict[str, Any]:
     """Explained event clips of the bundled model, by precision."""
     import torch
 
+    from staa_cli.benchmark.datasets import EventClips
     from staa_cli.methods import Options, get_method
-    from staa_cli.methods.explain import explain_batch
-    from staa_cli.metrics.datasets import EventClips
-    from staa_cli.models.loading import load_model
+    from staa_cli.methods.run import explain_batch
+    from staa_cli.models.load import load_model
 
     found = {}
     events = [EventClips("events", 1, "test").sample(n) for n in range(clips)]
@@ -49,7 +49,7 @@ def published(family: str, device: str) -> dict[str, Any]:
     from family_cost import build
 
     from staa_cli.methods import Options, get_method
-    from staa_cli.methods.explain import explain_batch
+    from staa_cli.methods.run import explain_batch
 
     module, clip = build(family)
     layout, found = module.layout(), {}

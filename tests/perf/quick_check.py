@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from staa_cli.attribution import check
-from staa_cli.config import MethodSettings, Settings
-from staa_cli.facts import Stopwatch
-from staa_cli.metrics.base import BASELINES
-from staa_cli.metrics.faithfulness import area
-from staa_cli.metrics.statistics import rank_correlation
-from staa_cli.models.loading import LoadedModel
-from staa_cli.pipeline import explain_video, method_options, open_clips, open_model
+from staa_cli.config.settings import MethodSettings, Settings
+from staa_cli.evaluation.base import BASELINES
+from staa_cli.evaluation.faithfulness import area
+from staa_cli.explain.attribution import check
+from staa_cli.explain.pipeline import explain_video, method_options, open_clips, open_model
+from staa_cli.explain.provenance import Stopwatch
+from staa_cli.models.load import LoadedModel
 from staa_cli.schema import Float32, Float64
+from staa_cli.statistics import rank_correlation
 
 METHODS = ("staa-class", "staa", "grad-attention", "rollout", "attention-gradient")
 EVERY = 5

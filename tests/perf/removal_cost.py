@@ -22,14 +22,14 @@ def jobs_of(name: str) -> dict[str, Callable[[], object]]:
     import captum.attr
     import torch
 
+    from staa_cli.benchmark.cost import noise
+    from staa_cli.evaluation.base import walk
     from staa_cli.methods import Options, get_method
-    from staa_cli.methods.explain import explain_batch
-    from staa_cli.methods.occlusion import CELLS as PLACES
-    from staa_cli.methods.perturbation import Copies, filler, over_pixels, tubes
-    from staa_cli.methods.surrogates import CELLS, SAMPLES
-    from staa_cli.metrics.base import walk
-    from staa_cli.metrics.cost import noise
-    from staa_cli.models.loading import load_model
+    from staa_cli.methods.perturbation.base import Copies, filler, over_pixels, tubes
+    from staa_cli.methods.perturbation.occlusion import CELLS as PLACES
+    from staa_cli.methods.perturbation.surrogates import CELLS, SAMPLES
+    from staa_cli.methods.run import explain_batch
+    from staa_cli.models.load import load_model
 
     model = load_model(name, device="cpu")
     clip, grid = noise(model), model.layout.grid

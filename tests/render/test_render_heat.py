@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from render_explanations import blobs, explanation
 
-from staa_cli.config import RenderSettings
-from staa_cli.render import Painter
-from staa_cli.render.colour import planes_to_rgb, rgb_to_planes, rgb_to_yuv
+from staa_cli.config.settings import RenderSettings
+from staa_cli.render.color import planes_to_rgb, rgb_to_planes, rgb_to_yuv
 from staa_cli.render.heat import HeatField, Tint, legend, line_colors, tint_tables
 from staa_cli.render.layer import Canvas
+from staa_cli.render.painter import Painter
 from staa_cli.video.pixels import YuvPlanes
 
 LEVELS = np.array([0.2, 0.4, 0.6, 0.8, 1.0])

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from render_explanations import explanation
 
-from staa_cli.config import RenderSettings
+from staa_cli.config.settings import RenderSettings
 from staa_cli.errors import OutputError
-from staa_cli.render import Painter
 from staa_cli.render.curve import Curve, unseen
 from staa_cli.render.layout import Texts, font_size, plan, shorten
+from staa_cli.render.painter import Painter
 from staa_cli.render.text import answer, clock, drawable, measure, percent
+from staa_cli.video.encode import Shape, VideoWriter
 from staa_cli.video.pixels import YuvPlanes
-from staa_cli.video.writer import Shape, VideoWriter
 
 SIZES = [
     (64, 64), (160, 90), (162, 122), (320, 240), (426, 240), (768, 432), (852, 240),

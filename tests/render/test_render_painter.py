@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from render_explanations import LABELS, explanation
 
-from staa_cli.config import RenderSettings
+from staa_cli.config.settings import RenderSettings
 from staa_cli.errors import UsageError
-from staa_cli.render import Painter
-from staa_cli.render.colour import COLORMAPS, DIFFERENCE, colormap, planes_to_rgb, rgb_to_planes
+from staa_cli.render.color import COLORMAPS, DIFFERENCE, colormap, planes_to_rgb, rgb_to_planes
+from staa_cli.render.painter import Painter
 from staa_cli.video.pixels import YuvPlanes
 
 BARE = RenderSettings(strip="none")

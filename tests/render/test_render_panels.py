@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from render_explanations import explanation
 
-from staa_cli.config import RenderSettings
-from staa_cli.render.colour import COLORMAPS, DIFFERENCE, colormap, planes_to_rgb, rgb_to_planes
+from staa_cli.config.settings import RenderSettings
+from staa_cli.render.color import COLORMAPS, DIFFERENCE, colormap, planes_to_rgb, rgb_to_planes
 from staa_cli.render.layer import Canvas
 from staa_cli.render.panels import Panels, grid
 from staa_cli.schema import Explanation

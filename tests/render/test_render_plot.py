@@ -15,9 +15,8 @@ import pytest
 from PIL import Image
 from render_explanations import explanation
 
-from staa_cli.render import plot
 from staa_cli.render.chart import INK, Chart, drawable
-from staa_cli.render.plot import curve_chart, time_ticks, time_words
+from staa_cli.render.plot import curve_chart, plot, time_ticks, time_words
 from staa_cli.schema import Explanation, Moment
 
 ROOT = Path(__file__).parent.parent.parent

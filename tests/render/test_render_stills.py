@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from render_explanations import explanation
 
-from staa_cli.config import RenderSettings
+from staa_cli.config.settings import RenderSettings
 from staa_cli.errors import OutputError
-from staa_cli.render import gif, gif_indices, storyboard, storyboard_indices
-from staa_cli.render.storyboard import storyboard_image
+from staa_cli.render.animation import gif, gif_indices
+from staa_cli.render.storyboard import storyboard, storyboard_image, storyboard_indices
 from staa_cli.schema import Moment
 
 SETTINGS = RenderSettings()

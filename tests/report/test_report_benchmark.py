@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from staa_cli.benchmark.tables import beats_baselines, markdown, undefined, write_results
 from staa_cli.methods import list_methods
 from staa_cli.render.scatter import scatter, scatter_chart
-from staa_cli.report.benchmark import beats_baselines, markdown, undefined, write_results
 
 
 def row(method: str, metric: str, mean: float) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import pytest
 from render_explanations import explanation, measured
 
 from staa_cli.errors import InputError, OutputError
-from staa_cli.report import load_report, load_schema, report_dict, write_json
-from staa_cli.report.document import centre_of_mass, map_entropy
+from staa_cli.results.document import centre_of_mass, map_entropy, report_dict
+from staa_cli.results.files import load_report, load_schema, write_json
 from staa_cli.schema import Moment
 
 SECTIONS = [

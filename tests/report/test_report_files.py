@@ -12,7 +12,7 @@ from PIL import Image
 from render_explanations import explanation, measured
 
 from staa_cli.errors import OutputError
-from staa_cli.report import WRITERS, load_report
+from staa_cli.results.files import WRITERS, load_report
 
 
 def test_csv_reads_back_one_row_a_frame(tmp_path):

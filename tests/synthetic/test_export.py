@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from staa_cli.synthetic.events import LABELS, STANDARD
-from staa_cli.synthetic.export import card
+from staa_cli.training.export import card
 
 
 @pytest.mark.parametrize(("gone", "told"), [(0.0, False), (1 / 3, True)])

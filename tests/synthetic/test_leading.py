@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from staa_cli.models.families.videomae import videomae as videomae
 
-from staa_cli.models import videomae
-from staa_cli.models.videomae import VideoMAE
-from staa_cli.synthetic.leading import lead, led_to
-from staa_cli.synthetic.recipes import default_recipe
+from staa_cli.models.families.videomae.videomae import VideoMAE
+from staa_cli.training.attention_prior import lead, led_to
+from staa_cli.training.recipes import default_recipe
 
 GRID = (2, 2, 2)
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from staa_cli import explain_clip, load_model
-from staa_cli.config import SamplingSettings
-from staa_cli.metrics.localisation import coverage
-from staa_cli.sampling import plan
+from staa_cli.config.settings import SamplingSettings
+from staa_cli.evaluation.localization import coverage
+from staa_cli.explain.sampling import plan
 from staa_cli.synthetic.events import FRAMES, INTERVAL_S, LABELS, render
-from staa_cli.synthetic.samples import (
+from staa_cli.training.samples import (
     RATE,
     SAMPLES,
     SPEED,
@@ -26,7 +26,8 @@ from staa_cli.synthetic.samples import (
     write_sample,
     write_samples,
 )
-from staa_cli.video import iter_frames, probe
+from staa_cli.video.decode import iter_frames
+from staa_cli.video.probe import probe
 
 BLOCK_PX = 6
 SMALL = Sample("hop.mp4", "hop", 126, 1.5, (0.25, 1.0), size=(256, 192))
@@ -235,7 +236,7 @@ def test_one_window_of_the_model_sees_the_whole_event(sample: Sample) -> None:
 def bundled(folder: Path) -> dict[str, Any]:
     path = folder / "ground_truth.json"
     if not path.exists():
-        pytest.skip("sample_videos is empty: python -m staa_cli.synthetic.samples sample_videos/")
+        pytest.skip("sample_videos is empty: python -m staa_cli.training.samples sample_videos/")
     return json.loads(path.read_text())
 
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from staa_cli.synthetic import train as training
 from staa_cli.synthetic.events import (
     LABELS,
     STANDARD,
@@ -20,8 +19,9 @@ from staa_cli.synthetic.events import (
     make_scene,
     render,
 )
-from staa_cli.synthetic.recipes import EASY, LONG, Recipe, Stage, default_recipe
-from staa_cli.synthetic.train import (
+from staa_cli.training import train as training
+from staa_cli.training.recipes import EASY, LONG, Recipe, Stage, default_recipe
+from staa_cli.training.train import (
     ARCHITECTURES,
     GROUP,
     UNCLEAR,

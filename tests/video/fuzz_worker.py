@@ -20,7 +20,10 @@ from fuzz_mutants import mutant
 
 from staa_cli.errors import OutputError, VideoError
 from staa_cli.memory import peak_memory_bytes
-from staa_cli.video import YuvPlanes, annotate, iter_frames, probe
+from staa_cli.video.annotate import annotate
+from staa_cli.video.decode import iter_frames
+from staa_cli.video.pixels import YuvPlanes
+from staa_cli.video.probe import probe
 
 _ADDRESSES = 6 << 30
 

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from stamped import read, write_stamped
 
-from staa_cli.video import DecodeReport, YuvPlanes, annotate, iter_frames, probe
-from staa_cli.video.reader import seek_point, table_of
+from staa_cli.video.annotate import annotate
+from staa_cli.video.decode import iter_frames, seek_point, table_of
+from staa_cli.video.pixels import YuvPlanes
+from staa_cli.video.probe import probe
+from staa_cli.video.table import DecodeReport
 
 Ffmpeg = Callable[..., bytes]
 

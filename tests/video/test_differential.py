@@ -29,7 +29,11 @@ from video_reference import (
 )
 
 from staa_cli.schema import VideoInfo
-from staa_cli.video import DecodeReport, YuvPlanes, annotate, iter_frames, probe
+from staa_cli.video.annotate import annotate
+from staa_cli.video.decode import iter_frames
+from staa_cli.video.pixels import YuvPlanes
+from staa_cli.video.probe import probe
+from staa_cli.video.table import DecodeReport
 
 pytestmark = [
     pytest.mark.slow,

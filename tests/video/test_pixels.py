@@ -12,7 +12,11 @@ import pytest
 from av.bitstream import BitStreamFilterContext
 from stamped import Picture, read, write_stamped
 
-from staa_cli.video import DecodeReport, YuvPlanes, annotate, iter_frames, probe
+from staa_cli.video.annotate import annotate
+from staa_cli.video.decode import iter_frames
+from staa_cli.video.pixels import YuvPlanes
+from staa_cli.video.probe import probe
+from staa_cli.video.table import DecodeReport
 
 GUESSED = {8, *range(10, 18)}
 """Matrices with a name in ITU-T H.273, of YCgCo and so on, that FFmpeg's scaler does not compute;

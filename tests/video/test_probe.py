@@ -13,7 +13,7 @@ import pytest
 from stamped import stamp, write_stamped
 
 from staa_cli.errors import VideoError
-from staa_cli.video import probe
+from staa_cli.video.probe import probe
 
 # name: frames, seconds, width, height, rotation, audio; from the table beside the clips.
 CLIPS = {

@@ -15,9 +15,10 @@ import pytest
 from stamped import Picture, read, stamp, write_stamped
 
 from staa_cli.errors import VideoError
-from staa_cli.video import DecodeReport, iter_frames, probe
+from staa_cli.video.decode import iter_frames
 from staa_cli.video.pixels import Orientation
-from staa_cli.video.table import frame_table
+from staa_cli.video.probe import probe
+from staa_cli.video.table import DecodeReport, frame_table
 
 Ffmpeg = Callable[..., bytes]
 

@@ -13,9 +13,13 @@ import numpy as np
 import pytest
 from stamped import read, stamp
 
-from staa_cli.models.loading import load_model
-from staa_cli.pipeline import explain_video
-from staa_cli.video import DecodeReport, YuvPlanes, annotate, iter_frames, probe
+from staa_cli.explain.pipeline import explain_video
+from staa_cli.models.load import load_model
+from staa_cli.video.annotate import annotate
+from staa_cli.video.decode import iter_frames
+from staa_cli.video.pixels import YuvPlanes
+from staa_cli.video.probe import probe
+from staa_cli.video.table import DecodeReport
 
 Ffmpeg = Callable[..., bytes]
 

@@ -13,8 +13,10 @@ import pytest
 from PIL import Image, features
 from stamped import read, stamp, write_stamped
 
-from staa_cli.video import DecodeReport, annotate, iter_frames, probe
-from staa_cli.video.table import frame_table
+from staa_cli.video.annotate import annotate
+from staa_cli.video.decode import iter_frames
+from staa_cli.video.probe import probe
+from staa_cli.video.table import DecodeReport, frame_table
 
 Ffmpeg = Callable[..., bytes]
 

@@ -13,7 +13,12 @@ import pytest
 from stamped import read, stamp, write_stamped
 
 from staa_cli.errors import OutputError, VideoError
-from staa_cli.video import DecodeReport, YuvPlanes, annotate, iter_frames, probe, write_video
+from staa_cli.video.annotate import annotate
+from staa_cli.video.decode import iter_frames
+from staa_cli.video.encode import write_video
+from staa_cli.video.pixels import YuvPlanes
+from staa_cli.video.probe import probe
+from staa_cli.video.table import DecodeReport
 
 Ffmpeg = Callable[..., bytes]
 

@@ -1,0 +1,1 @@
+"""Methods on data sets: quality, cost, the resumable store, tables."""

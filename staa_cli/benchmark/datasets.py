@@ -1,0 +1,206 @@
+"""What methods are scored on: clips from a seed with ground truth, or the user's own videos."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from staa_cli.config.settings import OutputSettings, SamplingSettings
+from staa_cli.errors import UsageError
+from staa_cli.explain.sampling import plan
+from staa_cli.jobs.inputs import find_jobs
+from staa_cli.models.load import LoadedModel
+from staa_cli.registry import did_you_mean
+from staa_cli.schema import Bool, UInt8
+from staa_cli.synthetic.events import (
+    EVENTS,
+    FRAMES,
+    HARD_VARIANTS,
+    LABELS,
+    SIZE_PX,
+    STANDARD,
+    Setting,
+    clip_seed,
+    event_clip,
+)
+from staa_cli.synthetic.twins import twin_clip
+from staa_cli.video.decode import iter_frames
+from staa_cli.video.probe import probe
+
+Split = Literal["development", "test"]
+
+EVENT_SETS: dict[str, tuple[Setting, ...]] = {
+    "events": (STANDARD,),
+    "events-hard": HARD_VARIANTS,
+    **{f"events-{setting.name}": (setting,) for setting in HARD_VARIANTS},
+}
+"""Names of data sets, and the settings that each goes through in turn."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A class that is asked for, and where and when its answer lies."""
+
+    target: int | None = None
+    """None for whatever the model says."""
+    mask: Bool | None = None
+    """[T, H, W] where the actor is; None without ground truth."""
+    event: Bool | None = None
+    """[T] frames of the event; None without ground truth."""
+    rival: Bool | None = None
+    """[T, H, W] where the actor of another class is; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A clip, and all that is asked about it."""
+
+    frames: UInt8
+    """[T, H, W, 3]."""
+    questions: tuple[Question, ...]
+
+
+class Dataset(ABC):
+    """Clips by number."""
+
+    name: str
+    truth: bool
+    """Whether it is known which classes a clip is of, and where and when they happen."""
+    count: int | None = None
+    """Clips that there are; None for as many as one likes."""
+
+    @abstractmethod
+    def sample(self, number: int) -> Sample:
+        """One of the clips.
+
+        Raises:
+            InputError: there is nothing to be read of it.
+        """
+
+    def describe(self, number: int) -> str:
+        """What a clip is called."""
+        return f"clip {number}"
+
+
+class EventClips(Dataset):
+    """Event clips, every label as often as the others."""
+
+    truth = True
+
+    def __init__(self, name: str, seed: int, split: Split) -> None:
+        self.name, self.seed, self.split = name, seed, split
+
+    def sample(self, number: int) -> Sample:
+        """One of the clips; one question."""
+        settings = EVENT_SETS[self.name]
+        clip = event_clip(
+            clip_seed(self.split, self.seed, number),
+            settings[number % len(settings)],
+            label=1 + (number // len(settings)) % len(EVENTS),
+        )
+        return Sample(clip.frames, (Question(clip.label, clip.mask, clip.event),))
+
+
+class TwinClips(Dataset):
+    """Clips with two actors; both labels are asked for."""
+
+    name, truth = "twins", True
+
+    def __init__(self, seed: int, split: Split) -> None:
+        self.seed, self.split = seed, split
+
+    def sample(self, number: int) -> Sample:
+        """One of the clips; two questions, each with the other's actor for a rival."""
+        pair, in_turn = divmod(number, 2)
+        count = len(EVENTS)
+        first = pair % count
+        second = (first + 1 + pair // count % (count - 1)) % count  # all pairs, none with itself
+        clip = twin_clip(
+            clip_seed(self.split, self.seed, number),
+            (1 + first, 1 + second),
+            "in turn" if in_turn else "together",
+        )
+        return Sample(
+            clip.frames,
+            tuple(
+                Question(clip.labels[k], clip.masks[k], clip.events[k], clip.masks[1 - k])
+                for k in (0, 1)
+            ),
+        )
+
+
+class Videos(Dataset):
+    """The middle clip of every video in a folder and below; asked for is what the model says.
+
+    What `staa explain` has written there is left out.
+
+    Raises:
+        NothingMatched: there is no video.
+    """
+
+    truth = False
+
+    def __init__(self, folder: Path, model: LoadedModel) -> None:
+        self.name, self._given = str(folder), model.input
+        results = folder / OutputSettings().dir
+        self.paths = [job.source for job in find_jobs([str(folder)], results, recursive=True)]
+        self.count = len(self.paths)
+
+    def sample(self, number: int) -> Sample:
+        """The middle clip of one of the videos; one question.
+
+        Raises:
+            VideoError: the video does not open or decode.
+        """
+        info = probe(self.paths[number])
+        clip = plan(
+            info.times_s,
+            frames=self._given.frames,
+            interval_s=self._given.interval_s,
+            settings=SamplingSettings(strategy="segments", clips=1),
+        ).clips[0]
+        pictures = dict(iter_frames(info, clip.frame_indices))
+        return Sample(np.stack([pictures[n] for n in clip.frame_indices]), (Question(),))
+
+    def describe(self, number: int) -> str:
+        """The video's path."""
+        return str(self.paths[number])
+
+    def fingerprint(self) -> list[tuple[str, int]]:
+        """What tells these videos from others: each one's path below the folder, and its size."""
+        below = [path.relative_to(self.name).as_posix() for path in self.paths]
+        sizes = (path.stat().st_size if path.is_file() else 0 for path in self.paths)
+        return list(zip(below, sizes, strict=True))
+
+
+def open_dataset(name: str, model: LoadedModel, seed: int, split: Split = "test") -> Dataset:
+    """A data set's name, or a folder of videos, in; its clips out.
+
+    Args:
+        name: of a data set with ground truth, or a folder's path.
+        model: that is to classify the clips.
+        seed: which clips, of those made from a seed.
+        split: development clips are for choosing, test clips for reporting.
+
+    Raises:
+        UsageError: there is no such data set, or the model does not know its classes.
+        NothingMatched: the folder holds no video.
+    """
+    known = [*EVENT_SETS, "twins"]
+    if name not in known:
+        if Path(name).is_dir():
+            return Videos(Path(name), model)
+        hint = did_you_mean(name, known) or f"a folder of videos, or one of {', '.join(known)}"
+        raise UsageError(f"unknown data set {name!r}", hint)
+    size = model.input.frames, model.input.size
+    if model.labels != LABELS or size != (FRAMES, (SIZE_PX, SIZE_PX)):
+        raise UsageError(
+            f"{model.info.name} was not trained on event clips",
+            "event clips have ground truth for bundled models; "
+            "use --model tiny-events, or --dataset FOLDER with videos of your own",
+        )
+    return TwinClips(seed, split) if name == "twins" else EventClips(name, seed, split)

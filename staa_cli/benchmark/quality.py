@@ -1,0 +1,332 @@
+"""`staa benchmark quality`: methods beside trivial baselines, scored on clips of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from staa_cli import __version__
+from staa_cli.benchmark.datasets import Dataset, Question, Sample, Videos
+from staa_cli.benchmark.store import Store
+from staa_cli.config.settings import PostSettings
+from staa_cli.errors import StaaError, UsageError
+from staa_cli.evaluation.base import METRICS, Trial, library_versions
+from staa_cli.evaluation.localization import coverage
+from staa_cli.failures import understood
+from staa_cli.memory import memory_for
+from staa_cli.methods import Options, get_method
+from staa_cli.methods.perturbation.base import Copies, draw_seed, filler
+from staa_cli.methods.postprocess import postprocess
+from staa_cli.methods.run import explain_batch, predict_batch
+from staa_cli.models.load import LoadedModel
+from staa_cli.paths import path_fields, textual
+from staa_cli.schema import SCHEMA_VERSION, Float32
+from staa_cli.statistics import bootstrap
+
+COST = "forwards"
+"""Stands in the store for what a method's map has cost, in forward passes, as counted."""
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What is measured, of which model, on what.
+
+    Args:
+        model: that is explained.
+        dataset: of `open_dataset`.
+        methods: their names.
+        metrics: their names.
+        options: of all methods.
+        seed: of what metrics draw at random.
+        post: threshold and focus of all maps; none unless told.
+        store: where scores are kept and found again.
+
+    Raises:
+        UsageError: an unknown name, a method that does not fit the model, or a metric that needs
+            ground truth where there is none.
+    """
+
+    model: LoadedModel
+    dataset: Dataset
+    methods: Sequence[str]
+    metrics: Sequence[str]
+    options: Options
+    seed: int = 0
+    post: PostSettings = field(default_factory=PostSettings)
+    store: Store = field(default_factory=lambda: Store(None, {}))
+
+    def __post_init__(self) -> None:
+        for name in self.methods:
+            get_method(name).check(self.model.module, self.model.layout, self.options)
+        untold = [name for name in self.metrics if METRICS.get(name).truth]
+        if untold and not self.dataset.truth:
+            fit = [name for name in METRICS.names() if not METRICS.get(name).truth]
+            raise UsageError(
+                f"{self.dataset.name} has no ground truth, which {', '.join(untold)} would need",
+                f"--metrics takes {', '.join(fit)} there",
+            )
+
+    def is_scored(self, number: int) -> bool:
+        """Whether there is nothing left to measure of a clip."""
+        clip = self.store.get(number)
+        if clip is None or not clip["scored"]:
+            return clip is not None
+        return not any(self.missing(number, method) for method in self.methods)
+
+    def missing(self, number: int, method: str) -> list[str]:
+        """Metrics that a method has no score of yet, on a clip."""
+        known = self.store.get(number, method) or {}
+        return [name for name in self.metrics if name not in known]
+
+    def scored(self, clips: int) -> list[int]:
+        """Numbers of the clips that have all scores; one that cannot be read any more has not."""
+        done = (n for n in range(clips) if self.is_scored(n))
+        return [n for n in done if (self.store.get(n) or {})["scored"]]
+
+
+def measure_quality(
+    benchmark: Benchmark,
+    clips: int,
+    *,
+    on_progress: OnProgress = lambda done, total: None,
+    on_problem: Callable[[str, StaaError], None] = lambda name, error: None,
+) -> dict[str, Any]:
+    """A benchmark in, a table of means with 95 % intervals out, as plain data.
+
+    With ground truth, only clips that the model classifies correctly are scored; `correct` says
+    how many.
+
+    Args:
+        benchmark: what to measure.
+        clips: how many.
+        on_progress: told (clips times methods done, all of them).
+        on_problem: told what a clip is called that cannot be read, and why; the others go on.
+    """
+    steps, clips = len(benchmark.methods), min(clips, benchmark.dataset.count or clips)
+    for number in range(clips):
+        if not benchmark.is_scored(number):
+            try:
+                sample = benchmark.dataset.sample(number)
+            except Exception as error:  # whatever it is, it is this clip's
+                on_problem(benchmark.dataset.describe(number), understood(error))
+            else:
+                for step in _score(benchmark, number, sample):
+                    on_progress(number * steps + step, clips * steps)
+        on_progress((number + 1) * steps, clips * steps)
+    return _result(benchmark, clips)
+
+
+def store_header(benchmark: Benchmark) -> dict[str, Any]:
+    """What scores depend on, beside the clip, the method, and the metric."""
+    dataset = benchmark.dataset
+    header = {
+        "staa_version": __version__,
+        "device": benchmark.model.device.type,
+        "precision": benchmark.model.precision,
+        "weights_sha256": benchmark.model.info.weights_sha256,
+        "output": benchmark.model.info.output,
+        "dataset": dataset.name,
+        "split": getattr(dataset, "split", None),
+        "seed": benchmark.seed,
+        "options": asdict(benchmark.options),
+        "post": _told_post(benchmark.post),
+    }
+    if isinstance(dataset, Videos):
+        header["videos"] = dataset.fingerprint()
+    return dict(textual(header))
+
+
+def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
+    model, store, truth = benchmark.model, benchmark.store, benchmark.dataset.truth
+    scored = benchmark.scored(clips)
+    scores = {
+        (method, name): [(store.get(n, method) or {})[name] for n in scored]
+        for method in benchmark.methods
+        for name in benchmark.metrics
+    }
+    shares = [(store.get(n) or {})["share"] for n in scored]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "staa_version": __version__,
+        "model": model.info.name,
+        "weights_sha256": model.info.weights_sha256,
+        "output": model.info.output,
+        "dataset": benchmark.dataset.name,
+        "split": getattr(benchmark.dataset, "split", None),
+        "seed": benchmark.seed,
+        "clips": clips,
+        "of": benchmark.dataset.count,
+        "scored": len(scored),
+        "correct": len(scored) if truth else None,
+        "accuracy": len(scored) / clips if truth else None,
+        "mask_share": float(np.mean(shares)) if truth and scored else None,
+        "options": asdict(benchmark.options),
+        "post": _told_post(benchmark.post),
+        "precision": model.precision,
+        "device": str(model.device),
+        "versions": library_versions(),
+        "compared_to": benchmark.methods[0],
+        "forwards": _means(
+            {m: [(store.get(n, m) or {}).get(COST) for n in scored] for m in benchmark.methods}
+        ),
+        "results": _rows(scores, benchmark.methods[0], benchmark.seed) if scored else [],
+        "per_clip": [
+            {"clip": n, **path_fields(benchmark.dataset.describe(n), "name"), "scored": n in scored}
+            | {m: _told(store.get(n, m), benchmark.metrics) for m in benchmark.methods}
+            for n in range(clips)
+        ],
+    }
+
+
+def _means(rows: Mapping[str, Sequence[float | None]]) -> dict[str, float]:
+    """The mean of every row; rows without numbers are left out."""
+    kept = {name: [v for v in row if v is not None] for name, row in rows.items()}
+    return {name: float(np.mean(row)) for name, row in kept.items() if row}
+
+
+def _told_post(post: PostSettings) -> dict[str, Any]:
+    """What is done to maps before they are scored."""
+    names = ("threshold", "threshold_value", "focus_sigma", "focus_gamma")
+    return {name: getattr(post, name) for name in names}
+
+
+def _told(scores: Mapping[str, float] | None, metrics: Sequence[str]) -> dict[str, float | None]:
+    """Scores of one clip; None where they say nothing, or the clip was not scored."""
+    found = {name: (scores or {}).get(name) for name in metrics}
+    return {n: None if v is None or np.isnan(v) else v for n, v in found.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A question about a clip, ready to be scored."""
+
+    inputs: Tensor
+    """[1, T, 3, h, w]."""
+    target: int
+    question: Question
+    copies: Copies
+
+
+def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
+    """Put what is missing of a clip into the store; yields how many methods are done."""
+    model = benchmark.model
+    inputs = model.place(model.preprocess(clip.frames))
+    answer = predict_batch(model.module, inputs)[0].argsort()[::-1]  # the highest score first
+    targets = {int(label) for label in answer[: len(clip.questions)]}
+    masks = [q.mask for q in clip.questions if q.mask is not None]
+    right = not benchmark.dataset.truth or targets == {q.target for q in clip.questions}
+    share = [float(coverage(mask, model.layout.grid).mean()) for mask in masks]
+    facts = {"scored": right, "share": float(np.mean(share)) if share else None}
+    benchmark.store.put(facts, number)
+    if not right:
+        return
+    filling = filler(inputs, benchmark.options.fill, model.input)[0]
+    asked = [
+        _ask(benchmark, inputs, filling, question, int(answer[0]), number)
+        for question in clip.questions
+    ]
+    for step, name in enumerate(benchmark.methods):
+        if benchmark.missing(number, name):
+            with memory_for(f"{name} of clip {number}", model.device):
+                _score_method(benchmark, name, number, asked)
+        yield step + 1
+
+
+def _ask(
+    benchmark: Benchmark, inputs: Tensor, filling: Tensor, question: Question, top: int, number: int
+) -> _Asked:
+    model, seed = benchmark.model, draw_seed(benchmark.seed, number)
+    target = top if question.target is None else question.target
+    grid, output = model.layout.grid, model.info.output
+    copies = Copies(model.module, inputs[0], filling, grid, target, seed, output=output)
+    return _Asked(inputs, target, question, copies)
+
+
+def _score_method(benchmark: Benchmark, name: str, number: int, asked: Sequence[_Asked]) -> None:
+    """Put a method's scores into the store; of a clip with several questions, their means."""
+    rows = []
+    for each in asked:
+        values, forwards = explain_one(benchmark, name, each.inputs, each.target, number)
+        trial = Trial(
+            values,
+            each.copies,
+            each.question.mask,
+            each.question.event,
+            partial(_explain_again, benchmark, name, each, number),
+            rival=each.question.rival,
+        )
+        wanted = benchmark.missing(number, name)
+        scores = {metric: METRICS.get(metric).score(trial) for metric in wanted}
+        rows.append(scores | {COST: forwards})
+    means = {metric: float(np.mean([row[metric] for row in rows])) for metric in rows[0]}
+    benchmark.store.put(means, number, name)
+
+
+def _explain_again(
+    benchmark: Benchmark,
+    name: str,
+    asked: _Asked,
+    number: int,
+    *,
+    target: int | None = None,
+    module: nn.Module | None = None,
+    inputs: Tensor | None = None,
+) -> Float32:
+    """A clip's map for another class, of another module in the model's place, or of other inputs.
+
+    All by the same method; [T', h, w].
+    """
+    if module is not None:
+        benchmark = replace(benchmark, model=replace(benchmark.model, module=module))
+    clip = asked.inputs if inputs is None else inputs
+    target = asked.target if target is None else target
+    return explain_one(benchmark, name, clip, target, number)[0]
+
+
+def _rows(
+    scores: Mapping[tuple[str, str], Sequence[float]], first: str, seed: int
+) -> list[dict[str, Any]]:
+    """A row a method and metric; none where no clip has a score.
+
+    Each but the first method's has the difference to the first, clip by clip.
+    """
+    rows = []
+    for (method, metric), row in scores.items():
+        if np.isnan(row).all():
+            continue
+        found = {"method": method, "metric": metric, **bootstrap(row, seed)._asdict()}
+        gaps = np.subtract(row, scores[first, metric])
+        if method != first and not np.isnan(gaps).all():
+            found["difference"] = bootstrap(gaps.tolist(), seed)._asdict()
+        rows.append(found)
+    return rows
+
+
+def explain_one(
+    benchmark: Benchmark, name: str, inputs: Tensor, target: int, number: int
+) -> tuple[Float32, float]:
+    """A normalised clip [1, T, 3, h, w] in; a method's map [T', h, w], as it is scored, out.
+
+    Beside the map, what it has cost in forward passes.
+    """
+    model = benchmark.model
+    explained = explain_batch(
+        model.module,
+        model.layout,
+        inputs,
+        get_method(name),
+        benchmark.options,
+        target=target,
+        clip_indices=[number],
+        given=model.input,
+        output=model.info.output,
+    )
+    values = postprocess(explained.values[0], **_told_post(benchmark.post))
+    return values, explained.passes_per_clip

@@ -1,0 +1,205 @@
+"""A benchmark's result -> benchmark.json, benchmark.md, and the picture of quality against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from staa_cli.evaluation.base import BASELINES, METRICS
+from staa_cli.files import atomic_path, output_errors
+from staa_cli.formatting import figure, percent
+from staa_cli.paths import as_text
+from staa_cli.results.files import json_text
+from staa_cli.schema import Output
+
+SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.md", "quality.png"
+COST_JSON, COST_MARKDOWN = "cost.json", "cost.md"
+LOSES = "!"
+"""Stands beside a figure that does not beat every baseline's."""
+SURE = "*"
+"""Stands beside a difference whose interval leaves out zero."""
+
+
+def beats_baselines(result: Mapping[str, Any], method: str, metric: str) -> bool | None:
+    """Whether a method's mean is better than that of every baseline that was measured.
+
+    None for a baseline itself, where no baseline or no score is there, and where there is nothing
+    to beat.
+    """
+    means = {row["method"]: row["mean"] for row in result["results"] if row["metric"] == metric}
+    others = [means[name] for name in BASELINES if name in means]
+    beatable = METRICS.get(metric).beatable
+    if not beatable or method in BASELINES or not others or method not in means:
+        return None
+    if METRICS.get(metric).better == "higher":
+        return bool(means[method] > max(others))
+    return bool(means[method] < min(others))
+
+
+def headline(result: Mapping[str, Any]) -> str:
+    """One line: what was scored, on how many clips, and what stood where something was removed."""
+    line = f"{result['model']} on {result['dataset']}"
+    if result["correct"] is None:
+        there = result["of"] or result["clips"]
+        line += f", seed {result['seed']}: {result['scored']} of {there} videos scored, a clip each"
+    else:
+        line += (
+            f" ({result['split']}), seed {result['seed']}: {result['correct']} of "
+            f"{result['clips']} clips classified correctly and scored; an actor fills "
+            f"{percent(result['mask_share'] or 0, 1)} of their volume"
+        )
+    removed = any(not METRICS.get(row["metric"]).truth for row in result["results"])
+    return f"{line}; removed by {result['options']['fill']}" if removed else line
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """A result as two Markdown tables: means, and differences to the first method, clip by clip."""
+    methods = list(dict.fromkeys(row["method"] for row in result["results"]))
+    parts = [f"{headline(result)}.", _grid(result, methods, cell, costs=True)]
+    if LOSES in parts[1]:  # not in the name of a folder
+        parts.append(f"`{LOSES}` does not beat every baseline.")
+    if fewer := undefined(result, _metrics(result)):
+        parts.append(f"{fewer[0].upper()}{fewer[1:]}.")
+    if len(methods) > 1:
+        first = f"Difference to `{methods[0]}`, clip by clip"
+        parts.append(f"{first}; `{SURE}` where the 95 % interval leaves out zero:")
+        parts.append(_grid(result, methods[1:], difference))
+    return "\n\n".join(parts) + "\n"
+
+
+def undefined(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
+    """Which scores exist on some clips alone, and on how many; empty where there are none."""
+    told = []
+    for metric in metrics:
+        rows = [row for row in result["results"] if row["metric"] == metric]
+        fewer = [row for row in rows if row["n"] < result["scored"]]
+        if len(fewer) == len(rows) and len({row["n"] for row in rows}) == 1:
+            told.append(f"{metric} ({rows[0]['n']})")  # for the clips, whatever the method
+        else:
+            told += [f"{metric} of {row['method']} ({row['n']})" for row in fewer]
+    return f"undefined on some clips, so scored on fewer: {', '.join(told)}" if told else ""
+
+
+def _grid(
+    result: Mapping[str, Any],
+    methods: Sequence[str],
+    text: Callable[[Mapping[str, Any], str, str], str],
+    *,
+    costs: bool = False,
+) -> str:
+    metrics = _metrics(result)
+    lines = [["method", *(name + arrow(name) for name in metrics)]]
+    lines += [[name, *(text(result, name, metric) for metric in metrics)] for name in methods]
+    if costs:
+        told = [f"{result['forwards'][name]:,.0f}" for name in methods]
+        lines = [
+            [line[0], cost, *line[1:]] for line, cost in zip(lines, ["passes", *told], strict=True)
+        ]
+    return _table(lines)
+
+
+def _metrics(result: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(row["metric"] for row in result["results"]))
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    """Cells, those of the first line being the head, as Markdown."""
+    rows = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([rows[0], "|---" * len(lines[0]) + "|", *rows[1:]])
+
+
+def cell(result: Mapping[str, Any], method: str, metric: str) -> str:
+    """A mean with its interval, marked where it does not beat every baseline; - for no score."""
+    row = _row(result, method, metric)
+    if row is None:
+        return "-"
+    mean, low, high = (figure(row[name], output_of(result)) for name in ("mean", "low", "high"))
+    text = f"{mean} ({low} to {high})"
+    return f"{text} {LOSES}" if beats_baselines(result, method, metric) is False else text
+
+
+def output_of(result: Mapping[str, Any]) -> Output:
+    """What the logits of the model mean, and so in what units some figures are."""
+    return cast(Output, result.get("output", "softmax"))
+
+
+def difference(result: Mapping[str, Any], method: str, metric: str) -> str:
+    """A mean difference to the first method, marked where its interval leaves out zero."""
+    row = _row(result, method, metric)
+    if row is None or "difference" not in row:
+        return "-"
+    gap, form = row["difference"], "+.3g" if output_of(result) == "identity" else "+.3f"
+    text = f"{gap['mean']:{form}} ({gap['low']:{form}} to {gap['high']:{form}})"
+    return f"{text} {SURE}" if gap["low"] > 0 or gap["high"] < 0 else text
+
+
+def _row(result: Mapping[str, Any], method: str, metric: str) -> Mapping[str, Any] | None:
+    rows = (row for row in result["results"] if (row["method"], row["metric"]) == (method, metric))
+    return next(rows, None)
+
+
+def arrow(metric: str) -> str:
+    """Which way is better."""
+    return " ↑" if METRICS.get(metric).better == "higher" else " ↓"
+
+
+def cost_table(result: Mapping[str, Any]) -> tuple[str, list[str], list[tuple[str, ...]]]:
+    """What methods cost in, one line about the run, the names of columns, and rows out."""
+    head = (
+        f"{result['model']} on {result['device']}, {result['precision']}: a plain forward pass of "
+        f"one clip takes {result['forward_s'] * 1000:.0f} ms (median of {result['rounds']} rounds; "
+        "in brackets the lowest and the highest). Passes are of one clip, a backward pass counting "
+        "as two. Time and memory are of that pass, which predicts, and of all that a method adds"
+    )
+    rows: list[tuple[str, ...]] = [
+        (
+            row["method"],
+            f"{row['passes_per_clip']:,.0f}",
+            f"{row['wall_ratio']:,.2f} ({row['wall_low']:,.2f} to {row['wall_high']:,.2f})",
+            *_memory(row),
+        )
+        for row in result["results"]
+    ]
+    return head, ["METHOD", "PASSES", "TIME / PLAIN", "PEAK MEMORY / PLAIN", "ABOVE IT"], rows
+
+
+def _memory(row: Mapping[str, Any]) -> tuple[str, str]:
+    if row["memory_ratio"] is None:
+        return "-", "-"
+    return f"{row['memory_ratio']:.2f}", f"{row['memory_above_bytes'] / 2**20:,.0f} MiB"
+
+
+def write_cost(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
+    """Write what methods cost as numbers and as a table.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    head, columns, rows = cost_table(result)
+    lines = [[name.lower() for name in columns], *rows]
+    return _write(
+        folder, {COST_JSON: _json(result), COST_MARKDOWN: f"{head}.\n\n{_table(lines)}\n"}
+    )
+
+
+def write_results(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
+    """Write the numbers and the table beside the scores.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    return _write(folder, {JSON: _json(result), MARKDOWN: as_text(markdown(result))})
+
+
+def _json(result: Mapping[str, Any]) -> str:
+    return json_text(dict(result)) + "\n"
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> tuple[Path, ...]:
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        with atomic_path(folder / name) as part:
+            part.write_text(text, encoding="utf-8")
+    return tuple(folder / name for name in texts)

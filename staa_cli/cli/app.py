@@ -1,0 +1,183 @@
+"""The command line: parses, validates, calls the pipeline, computes nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TextIO
+
+import typer
+
+from staa_cli.cli.commands import (
+    benchmark,
+    compare,
+    config,
+    doctor,
+    explain,
+    methods,
+    models,
+    schema,
+)
+from staa_cli.cli.help import HelpGroup, what_there_is
+from staa_cli.cli.options import State
+from staa_cli.cli.terminal import Colour, Console, wants_colour
+from staa_cli.config.settings import keys
+from staa_cli.errors import ExitCode, UsageError
+from staa_cli.failures import understood
+from staa_cli.paths import STDOUT_ERRORS
+from staa_cli.registry import nearest
+
+_EXAMPLES = """
+staa explain video.mp4
+staa explain clips/ -r --model ./my-checkpoint --class pouring
+staa explain -h
+"""
+
+app = typer.Typer(
+    name="staa",
+    cls=HelpGroup,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from staa_cli import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback(epilog=_EXAMPLES)
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Where and when did a video transformer look, and how much of that can be believed."""
+
+
+for _command in (explain, compare, benchmark, models, methods, config, doctor, schema):
+    _command.add(app)
+
+
+def main() -> NoReturn:
+    """The console script."""
+    for name in ("stdout", "stderr"):  # closed by who called: nobody wants to hear that
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Arguments in, exit code out; the one place where errors become messages."""
+    if "_STAA_COMPLETE" in os.environ:
+        return _complete()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors=STDOUT_ERRORS)
+    state = State(Console())
+    try:
+        _check_completion(arguments)
+        _invoke(arguments or ["--help"], state)
+        sys.stdout.flush()
+    except typer.Exit as error:
+        return error.exit_code
+    except SystemExit as error:  # of --install-completion and --show-completion
+        return ExitCode.USAGE if error.code else ExitCode.OK
+    except KeyboardInterrupt:
+        state.console.message("interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        _abandon(sys.stdout)
+        return ExitCode.BROKEN_PIPE
+    except Exception as error:
+        return _failed(error, state.console)
+    return ExitCode.OK
+
+
+def _check_completion(arguments: Sequence[str]) -> None:
+    """See that nobody names a shell: completion is for the one that asks.
+
+    Raises:
+        UsageError: somebody does.
+    """
+    if len(arguments) > 1 and arguments[0] in ("--install-completion", "--show-completion"):
+        line = f"staa {arguments[0]}"
+        raise UsageError(
+            f"{arguments[0]} takes no name: it is for the shell that it runs in",
+            f"run it from that shell, as in: {arguments[1]} -c '{line}'",
+        )
+
+
+def _complete() -> int:
+    """Answer a shell that completes a line: whatever goes wrong must not end up on that line."""
+    try:
+        app(prog_name="staa")
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else ExitCode.OK
+    except Exception:
+        return ExitCode.INTERNAL
+    return ExitCode.OK
+
+
+def _invoke(arguments: Sequence[str], state: State) -> None:
+    command = typer.main.get_command(app)
+    colour = wants_colour(sys.stdout, _colour_flag(arguments), os.environ)
+    try:
+        with command.make_context("staa", list(arguments), obj=state, color=colour) as ctx:
+            command.invoke(ctx)
+    except _Misuse as error:
+        raise _usage_error(error) from error
+
+
+# Typer does not export what its parser raises; this is the parent of what it does export.
+_Misuse: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def _usage_error(error: Any) -> UsageError:
+    ctx, option = getattr(error, "ctx", None), getattr(error, "option_name", None)
+    if ctx is not None and option is not None and hasattr(error, "possibilities"):
+        near = nearest(option.lstrip("-"), names := _names(ctx))
+        flags = dict.fromkeys(names[name] for name in near)
+        hint = f"did you mean {' or '.join(flags)}?" if flags else what_there_is(ctx)
+        return UsageError(f"no such option: {option}", hint)
+    text = error.format_message().rstrip(".")
+    return UsageError(text[:1].lower() + text[1:], what_there_is(ctx))
+
+
+def _names(ctx: typer.Context) -> dict[str, str]:
+    """What an option may be called: its own name, or that of its setting."""
+    flags = {
+        flag.lstrip("-"): flag
+        for param in ctx.command.get_params(ctx)
+        for flag in param.opts
+        if flag.startswith("--")
+    }
+    settings = {
+        key.name.rpartition(".")[2].replace("_", "-"): key.flag
+        for key in keys().values()
+        if key.flag in flags.values()
+    }
+    return settings | flags
+
+
+def _colour_flag(arguments: Sequence[str]) -> Colour:
+    """What `--color` says, read ahead: help is printed before options are parsed."""
+    line = " ".join(arguments).replace("--color=", "--color ")
+    return "always" if "--color always" in line else "never" if "--color never" in line else "auto"
+
+
+def _failed(error: Exception, console: Console) -> int:
+    console.trace(error)
+    told = understood(error)
+    console.error(told)
+    return told.exit_code
+
+
+def _abandon(stream: TextIO) -> None:
+    """Send the rest of a stream nowhere, so that the interpreter's own last flush is quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

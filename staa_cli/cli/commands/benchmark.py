@@ -1,0 +1,373 @@
+"""`staa benchmark`: which method can be trusted, measured beside trivial baselines."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from staa_cli.cli.completion import Offers, complete_methods, complete_metrics, one_of
+from staa_cli.cli.help import HelpGroup
+from staa_cli.cli.options import command, put, put_json
+from staa_cli.cli.terminal import Console, shown, table, terminal_width
+from staa_cli.config.settings import Loaded
+from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
+
+if TYPE_CHECKING:
+    from staa_cli.benchmark.quality import Benchmark
+
+_EXAMPLES = """
+staa benchmark quality
+staa benchmark quality --methods staa,rollout,random --metrics pointing,temporal_auc
+staa benchmark quality --dataset events-hard --clips 512 --seed 1 --json
+staa benchmark quality --methods all --metrics all --clips 64 --into benchmark/
+staa benchmark quality --dataset clips/ --model ./my-checkpoint
+"""
+_OF_COST = """
+staa benchmark cost
+staa benchmark cost --methods all --no-memory
+staa benchmark cost --model ./my-checkpoint --methods staa,integrated-gradients --json
+"""
+_OF_ALL = """
+staa benchmark quality --methods all --metrics all --clips 64 --into benchmark/
+staa benchmark quality --dataset clips/ --model ./my-checkpoint
+staa benchmark cost --methods all
+staa benchmark metrics
+"""
+_OF_METRICS = """
+staa benchmark metrics
+staa benchmark metrics --json
+"""
+
+_SETTINGS = {
+    "Model": "model arch labels device precision threads",
+    "Attribution": "method.layers method.combine method.fill method.samples",
+}
+_POST = " post.threshold post.threshold_value post.focus_sigma post.focus_gamma"
+_METHODS = "auto,staa,baselines"
+_COST = "auto,staa,grad-attention"
+_OFFERS: dict[str, Callable[..., Offers]] = {
+    "--methods": complete_methods,
+    "--metrics": complete_metrics,
+    "--dataset": one_of("events", "events-hard", "twins"),
+    "--split": one_of("test", "development"),
+}
+CLIPS = 256
+"""Unless told otherwise, of clips of which there is no end."""
+_COLUMNS = 4
+"""Metrics side by side, at most."""
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command and its parts."""
+    group = typer.Typer(cls=HelpGroup, no_args_is_help=False)
+    group.callback(epilog=_OF_ALL)(_group)
+    scored = _SETTINGS | {"Attribution": _SETTINGS["Attribution"] + _POST}
+    command(group, _EXAMPLES, settings=scored)(quality)
+    command(group, _OF_COST, settings=_SETTINGS)(cost)
+    command(group, _OF_METRICS)(metrics)
+    app.add_typer(group, name="benchmark")
+
+
+def _group() -> None:
+    """Score attribution methods against ground truth, beside trivial baselines."""
+
+
+def _option(name: str, metavar: str | None, text: str) -> Any:
+    return typer.Option(
+        name,
+        metavar=metavar,
+        help=text,
+        rich_help_panel="Benchmark",
+        autocompletion=_OFFERS.get(name),
+    )
+
+
+def quality(
+    *,
+    dataset: Annotated[
+        str,
+        _option(
+            "--dataset",
+            "NAME",
+            "Clips with ground truth: events, events-hard, twins; or a folder. [events]",
+        ),
+    ] = "events",
+    methods: Annotated[
+        str,
+        _option(
+            "--methods",
+            "A,B",
+            f"Methods; all for the rest, baselines for what asks no model. [{_METHODS}]",
+        ),
+    ] = _METHODS,
+    metrics: Annotated[
+        str | None,
+        _option(
+            "--metrics",
+            "A,B",
+            "Metrics, all for the rest. [localisation; of a folder, faithfulness]",
+        ),
+    ] = None,
+    clips: Annotated[
+        int | None,
+        _option("--clips", "N", f"Number of clips. [{CLIPS}; of a folder, all videos]"),
+    ] = None,
+    seed: Annotated[int, _option("--seed", "N", "Seed of the clips. [0]")] = 0,
+    split: Annotated[
+        str, _option("--split", "NAME", "test, or development for choosing settings. [test]")
+    ] = "test",
+    into: Annotated[
+        Path | None,
+        _option("--into", "DIR", "Keep every score there, go on from it, and write the results."),
+    ] = None,
+    plot: Annotated[
+        str | None,
+        _option(
+            "--plot",
+            "METRIC",
+            "Metric of the picture in --into. [faithfulness, pointing, or the first]",
+        ),
+    ] = None,
+    json: Annotated[bool, _option("--json", None, "Print JSON.")] = False,
+    console: Console,
+    loaded: Loaded,
+) -> None:
+    """Score methods: do they point to where and when it happened, and does the model need that?"""
+    from staa_cli.benchmark.datasets import open_dataset
+    from staa_cli.benchmark.quality import Benchmark, store_header
+    from staa_cli.benchmark.store import Store
+    from staa_cli.benchmark.tables import JSON, MARKDOWN, PICTURE, SCORES
+    from staa_cli.explain.pipeline import method_options, open_model
+    from staa_cli.methods import named
+    from staa_cli.results.folder import check_free
+
+    if split not in ("test", "development"):
+        raise UsageError(f"unknown split {split!r}", "test or development")
+    if clips is not None and clips < 1:
+        raise UsageError(f"--clips: at least 1, not {clips}")
+    if seed < 0:
+        raise UsageError(f"--seed: at least 0, not {seed}")
+    options = replace(method_options(loaded.settings.method), seed=seed)
+    model = open_model(loaded.settings, console.message)
+    data = open_dataset(dataset, model, seed, split)  # type: ignore[arg-type]
+    scores = _metrics(metrics, data.truth)
+    drawn = _drawn(plot, scores, into)
+    benchmark = Benchmark(
+        model,
+        data,
+        named(methods, model.module, model.layout, options),
+        scores,
+        options,
+        seed,
+        loaded.settings.post,
+    )
+    if into is not None:
+        check_free(into, (JSON, MARKDOWN, PICTURE), JSON, "--into")
+        benchmark = replace(benchmark, store=Store(into / SCORES, store_header(benchmark)))
+    result, problems = _measured(benchmark, clips or data.count or CLIPS, into, console)
+    for name, error in problems:
+        console.trace(error)
+        console.error(error, name)
+    if not result["scored"] and not data.truth:
+        raise InputError(f"no video of {dataset} can be read")
+    _tell(result, scores, drawn, into, json, console)
+    if problems:
+        raise typer.Exit(ExitCode.INPUT_FAILED)
+
+
+def _measured(
+    benchmark: Benchmark, clips: int, into: Path | None, console: Console
+) -> tuple[dict[str, Any], list[tuple[str, StaaError]]]:
+    """The result, and which videos cannot be read; an interrupt is told what it leaves."""
+    from staa_cli.benchmark.quality import measure_quality
+
+    problems: list[tuple[str, StaaError]] = []
+    name = benchmark.dataset.name
+    try:
+        with console.progress(1) as progress:
+            result = measure_quality(
+                benchmark,
+                clips,
+                on_progress=lambda done, total: progress.stage(name, "scoring", done, total),
+                on_problem=lambda name, error: problems.append((name, error)),
+            )
+    except KeyboardInterrupt:
+        console.message(_kept(into))
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    return result, problems
+
+
+def _kept(into: Path | None) -> str:
+    if into is None:
+        return "interrupted; nothing is kept without --into DIR"
+    return f"interrupted; {into} keeps what was measured, and the same line goes on from it"
+
+
+def _tell(
+    result: dict[str, Any],
+    metrics: Sequence[str],
+    drawn: str,
+    into: Path | None,
+    as_json: bool,
+    console: Console,
+) -> None:
+    """Write the results where a folder is named, and print them."""
+    if into is not None:
+        for path in _write(result, drawn, into):
+            console.message(str(path))
+    if as_json:
+        put_json(console, {name: fact for name, fact in result.items() if name != "per_clip"})
+    else:
+        put(console, _as_table(result, metrics, coloured=console.colours(sys.stdout)))
+
+
+def _metrics(names: str | None, truth: bool) -> list[str]:
+    from staa_cli.evaluation.base import METRICS
+    from staa_cli.methods import listed
+
+    fit = [name for name, metric in METRICS.items() if truth or not metric.truth]
+    default = "pointing,energy,temporal_auc,iou" if truth else "faithfulness"
+    return listed(names or default, {"all": fit})
+
+
+def _drawn(plot: str | None, metrics: Sequence[str], into: Path | None) -> str:
+    """The metric that is drawn."""
+    if plot is None:
+        return next((name for name in ("faithfulness", "pointing") if name in metrics), metrics[0])
+    if into is None:
+        raise UsageError("--plot: there is no folder for the picture", "add --into DIR")
+    if plot not in metrics:
+        raise UsageError(f"--plot: {plot!r} is not measured", f"of {', '.join(metrics)}")
+    return plot
+
+
+def cost(
+    *,
+    methods: Annotated[
+        str, _option("--methods", "A,B", f"Methods, or all; baselines are methods too. [{_COST}]")
+    ] = _COST,
+    rounds: Annotated[int, _option("--rounds", "N", "Rounds of every method. [5]")] = 5,
+    no_memory: Annotated[
+        bool, _option("--no-memory", None, "Do not measure memory, a process a method.")
+    ] = False,
+    into: Annotated[
+        Path | None, _option("--into", "DIR", "Write the numbers and a table there, too.")
+    ] = None,
+    json: Annotated[bool, _option("--json", None, "Print JSON.")] = False,
+    console: Console,
+    loaded: Loaded,
+) -> None:
+    """Say what methods cost beside a plain forward pass: passes, time, and memory."""
+    from staa_cli.benchmark.cost import measure_cost
+    from staa_cli.benchmark.tables import COST_JSON, COST_MARKDOWN, cost_table, write_cost
+    from staa_cli.explain.pipeline import method_options, open_model
+    from staa_cli.methods import named
+    from staa_cli.results.folder import check_free
+
+    if rounds < 1:
+        raise UsageError(f"--rounds: at least 1, not {rounds}")
+    if into is not None:
+        check_free(into, (COST_JSON, COST_MARKDOWN), COST_JSON, "--into")
+    model = open_model(loaded.settings, console.message)
+    options = method_options(loaded.settings.method)
+    with console.progress(1) as progress:
+        result = measure_cost(
+            model,
+            named(methods, model.module, model.layout, options),
+            rounds=rounds,
+            memory=not no_memory,
+            options=options,
+            arch=loaded.settings.arch,
+            on_progress=lambda done, total: progress.stage("cost", "measuring", done, total),
+        )
+    if into is not None:
+        for path in write_cost(result, into):
+            console.message(str(path))
+    if json:
+        put_json(console, result)
+        return
+    head, columns, rows = cost_table(result)
+    put(console, head + "\n\n" + table(columns, rows, terminal_width(sys.stdout)))
+
+
+def metrics(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    console: Console,
+) -> None:
+    """List the metrics: which way is better, and whether ground truth is needed."""
+    from staa_cli.evaluation.base import list_metrics
+
+    found = list_metrics()
+    if json:
+        put_json(console, found, indent=2)
+        return
+    rows = [
+        (
+            metric["name"],
+            metric["better"],
+            "yes" if metric["truth"] else "no",
+            metric["summary"],
+        )
+        for metric in found
+    ]
+    put(console, table(("NAME", "BETTER", "TRUTH", "ABOUT"), rows, terminal_width(sys.stdout)))
+
+
+def _write(result: dict[str, Any], drawn: str, folder: Path) -> list[Path]:
+    """Numbers, table, and picture."""
+    from staa_cli.benchmark.tables import PICTURE, write_results
+    from staa_cli.evaluation.base import METRICS
+    from staa_cli.render.scatter import scatter
+
+    written = [*write_results(result, folder)]
+    if any(row["metric"] == drawn for row in result["results"]):
+        scatter(result, drawn, METRICS.get(drawn).better, folder / PICTURE)
+        written.append(folder / PICTURE)
+    return written
+
+
+def _as_table(result: dict[str, Any], metrics: Sequence[str], *, coloured: bool) -> str:
+    """Tables of as many metrics each as fit: a line that wraps cannot be read."""
+    from staa_cli.benchmark.tables import LOSES, arrow, cell, headline, undefined
+
+    names = list(dict.fromkeys(row["method"] for row in result["results"]))
+    first = ["METHOD", *names]
+    columns = [
+        [metric + arrow(metric), *(cell(result, name, metric) for name in names)]
+        for metric in metrics
+    ]
+    width, parts = terminal_width(sys.stdout), []
+    for some in _side_by_side(first, columns, width):
+        head, *rows = zip(first, *some, strict=True)
+        parts.append(table(head, rows, width))
+    text = "\n\n".join(parts)
+    if LOSES in text:
+        text += f"\n\n{LOSES} does not beat every baseline"
+    if fewer := undefined(result, metrics):
+        text += f"\n\n{fewer}"
+    if coloured:
+        text = re.sub(rf"\S+ \([^()]*\) {LOSES}", lambda cell: f"\x1b[31m{cell[0]}\x1b[0m", text)
+    return f"{shown(headline(result))}\n\n{text}"
+
+
+def _side_by_side(
+    first: Sequence[str], columns: Sequence[Sequence[str]], width: int | None
+) -> list[list[Sequence[str]]]:
+    """Columns in groups that, behind the first column and two blanks apart, fit into the width."""
+    groups: list[list[Sequence[str]]] = []
+    used = indent = max(map(len, first))
+    for column in columns:
+        room = 2 + max(map(len, column))
+        if not groups or len(groups[-1]) == _COLUMNS or (width and used + room > width):
+            groups.append([])
+            used = indent
+        groups[-1].append(column)
+        used += room
+    return groups

@@ -1,0 +1,234 @@
+"""`staa compare`: several methods, or classes, on one video."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from staa_cli.cli.completion import complete_classes, complete_methods
+from staa_cli.cli.costs import in_words, long_video_hint
+from staa_cli.cli.details import facts_in_words, work_in_words
+from staa_cli.cli.options import SETTINGS, answer, command, put, put_json
+from staa_cli.cli.terminal import Console, shown, table, terminal_width
+from staa_cli.config.settings import Depth, Loaded, Settings
+from staa_cli.errors import UsageError, VideoError
+from staa_cli.formatting import figure
+from staa_cli.jobs.inputs import Job, find_jobs
+
+if TYPE_CHECKING:
+    from staa_cli.jobs.comparison import Comparison
+
+_EXAMPLES = """
+staa compare video.mp4
+staa compare video.mp4 --methods auto,rollout,grad-attention,integrated-gradients
+staa compare video.mp4 --model ./my-checkpoint --class pouring --class stirring
+staa compare video.mp4 --methods staa,staa-class --no-annotated --full-check --json
+"""
+_BESIDE = "staa,grad-attention"
+_PANEL = "Comparison"
+_AREAS = ("faithfulness", "insertion", "deletion")
+_SETTINGS = {panel: names.replace(" target ", " ") for panel, names in SETTINGS.items()}
+_SETTINGS["Picture"] = _SETTINGS["Picture"].replace(" render.scale", "")
+_SETTINGS["Output"] = "output.dir output.annotated"
+_SCALES = ("shared", "panel", "clip", "frame")
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, _EXAMPLES, settings=_SETTINGS)(compare)
+
+
+def compare(
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video.")],
+    *,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            "--methods",
+            metavar="A,B",
+            help=f"Methods to compare, or all. [that of --method,{_BESIDE}]",
+            autocompletion=complete_methods,
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class",
+            metavar="CLASS",
+            help="Class that all methods explain; of several, each by one --method.",
+            autocompletion=complete_classes,
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            "--scale",
+            metavar="KIND",
+            help="What the color scale is fitted to: all panels (shared), or in each its own "
+            "panel, clip, or frame. [shared]",
+            rich_help_panel="Picture",
+            autocompletion=lambda: list(_SCALES),
+        ),
+    ] = None,
+    full_check: Annotated[
+        bool,
+        typer.Option(
+            "--full-check",
+            help="Measure faithfulness in all its steps, not in a fifth of them.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False,
+    no_check: Annotated[
+        bool,
+        typer.Option(
+            "--no-check",
+            help="Do not measure faithfulness, which takes most of the time.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON.", rich_help_panel="Output")
+    ] = False,
+    console: Console,
+    loaded: Loaded,
+) -> None:
+    """Put methods, or classes, side by side: panels in one video, and what each is worth."""
+    if full_check and no_check:
+        raise UsageError("--full-check and --no-check contradict each other", "give one of them")
+    depth: Depth | None = None if no_check else "full" if full_check else "quick"
+    settings = loaded.settings
+    job = _only_job(video, settings.output.dir)
+    from staa_cli.explain.pipeline import PLANNING, method_options, open_model
+    from staa_cli.jobs import comparison
+    from staa_cli.jobs.workload import workload
+    from staa_cli.methods import named
+
+    _check_asked(methods, classes, loaded)
+    settings, shared = _scaled(settings, scale)
+    if classes and len(classes) == 1:
+        settings, classes = replace(settings, target=classes[0]), None
+    comparison.check_writable(job.folder, settings)
+    model = open_model(settings, console.message)
+    options = method_options(settings.method)
+    names = named(
+        methods or f"{settings.method.name},{_BESIDE}", model.module, model.layout, options
+    )
+    with console.progress(1) as progress:
+        name = shown(job.source.name)
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage == PLANNING:
+                compared = [settings.method.name] if classes else names
+                work = workload(total, model, settings, compared, depth, len(classes or "1"))
+                progress.plan(f"{name}: {in_words(work)}", work.passes + work.checks)
+                if hint := long_video_hint(work, loaded):
+                    console.message(f"{name}: {hint}")
+            elif not stage.endswith(PLANNING):
+                progress.stage(name, stage, done, total)
+
+        try:
+            found = comparison.compare_video(
+                job.source,
+                model,
+                methods=() if classes else names,
+                classes=classes or (),
+                settings=settings,
+                depth=depth,
+                on_progress=tell,
+            )
+        except VideoError as error:
+            console.trace(error)
+            console.error(error, str(job.source))
+            raise typer.Exit(error.exit_code) from None
+        paths = comparison.save(found, job.folder, settings, tell, shared=shared)
+    if console.verbosity >= 1:
+        _details(found, console)
+    facts = comparison.document(found)
+    if json:
+        put_json(console, facts)
+        return
+    put(console, _tables(facts, found.names))
+    for warning in facts["warnings"]:
+        console.warning(f"{warning['code']}: {warning['text']}")
+    for path in paths:
+        console.message(str(path))
+
+
+def _details(found: Comparison, console: Console) -> None:
+    """What was done for each panel, and what video and model are."""
+    from staa_cli.results.document import report_dict
+
+    reports = [report_dict(each) for each in found.explanations]
+    for name, report in zip(found.names, reports, strict=True):
+        for line in work_in_words(report):
+            console.detail(f"  {name}: {line}")
+    for line in facts_in_words(reports[0]):
+        console.fact(f"  {line}")
+
+
+def _check_asked(methods: str | None, classes: Sequence[str] | None, loaded: Loaded) -> None:
+    """See that what is to be compared is said in one way only."""
+    if methods and loaded.origins["method.name"] == "--method":
+        raise UsageError("--methods already says which", "leave out --method")
+    if methods and classes and len(classes) > 1:
+        raise UsageError(
+            "methods or classes are compared, not both", "one --class, or no --methods"
+        )
+
+
+def _scaled(settings: Settings, scale: str | None) -> tuple[Settings, bool]:
+    """Settings with the scale of a panel by itself, and whether all panels share one instead."""
+    if scale is None:
+        return settings, settings.render.scale == "video"
+    if scale not in _SCALES:
+        raise UsageError(f"--scale: expected {', '.join(_SCALES)}, not {scale!r}")
+    own: Any = scale if scale in ("clip", "frame") else "video"
+    return replace(settings, render=replace(settings.render, scale=own)), scale == "shared"
+
+
+def _only_job(video: str, output_dir: str) -> Job:
+    jobs = find_jobs([video], Path(output_dir), recursive=False)
+    if len(jobs) != 1:
+        raise UsageError(f"{video} is not one video", "give one; `staa explain` takes folders")
+    return jobs[0]
+
+
+def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
+    width = terminal_width(sys.stdout)
+    areas = _AREAS if facts["fill"] is not None else ()  # not measured
+    head = ("NAME", "CLASS", "PEAK", *map(str.upper, areas), "PASSES", "SECONDS")
+    rows = [
+        (
+            row["name"],
+            answer(row) if "label" in row else "-",
+            "-" if row.get("peak_s") is None else f"{row['peak_s']:.2f} s",
+            *(figure(row[key], facts["model"]["output"]) for key in areas),
+            f"{row['passes']:,.0f}" if "passes" in row else "0",
+            f"{row['seconds']:.1f}" if "seconds" in row else "-",
+        )
+        for row in facts["rows"]
+    ]
+    agreement = [
+        (
+            one,
+            *("-" if facts["agreement"][one][other] is None
+              else f"{facts['agreement'][one][other]:.2f}" for other in names),
+        )
+        for one in names
+    ]  # fmt: skip
+    first = table(head, rows, width)
+    if facts["fill"] is not None:
+        count = len(facts["clips"])
+        first += f"\n\nfaithfulness on {count} clip{'s'[: count != 1]}, removed by {facts['fill']}"
+        if facts["quick"]:
+            first += ", a quick check: a fifth of the passes of --full-check"
+    if len(names) < 2:
+        return first
+    return first + "\n\n" + table(("AGREEMENT", *names), agreement, width)

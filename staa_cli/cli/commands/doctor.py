@@ -1,0 +1,169 @@
+"""`staa doctor`: what this machine has, for bug reports."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from staa_cli.cli.options import command, put, put_json
+from staa_cli.cli.terminal import Console, table, terminal_width
+from staa_cli.errors import ExitCode
+
+_EXAMPLES = """
+staa doctor
+staa doctor --json > doctor.json
+"""
+
+_PACKAGES = ("torch", "torchvision", "timm", "av", "imageio", "numpy", "PIL", "safetensors", "yaml")
+_DISTRIBUTIONS = {"PIL": "pillow", "yaml": "PyYAML"}
+_CODECS = {
+    "libx264": "w",
+    "h264": "r",
+    "hevc": "r",
+    "av1": "r",
+    "vp9": "r",
+    "mpeg4": "r",
+    "aac": "w",
+}
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, _EXAMPLES)(doctor)
+
+
+def doctor(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    console: Console,
+) -> None:
+    """Show versions, codecs, devices, and memory, for bug reports."""
+    facts, problems = _examine()
+    if json:
+        put_json(console, {"ok": not problems, **facts, "problems": problems}, indent=2)
+    else:
+        rows = [(name, _text(value)) for name, value in _flat(facts)]
+        put(console, table(("WHAT", "HERE"), rows, terminal_width(sys.stdout)))
+    for problem in problems:
+        console.warning(problem)
+    if problems:
+        raise typer.Exit(ExitCode.UNAVAILABLE)
+
+
+def _examine() -> tuple[dict[str, Any], list[str]]:
+    """What is there by section, and what is not as it should be; a broken part stops no other."""
+    facts: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, examine in _SECTIONS.items():
+        try:
+            facts[name], found = examine()
+            problems += found
+        except Exception as error:  # a broken package may raise anything when it is imported
+            problems.append(f"{name}: {type(error).__name__}: {error}")
+    return facts, problems
+
+
+_Section = tuple[dict[str, Any], list[str]]
+
+
+def _system() -> _Section:
+    from staa_cli import __version__
+
+    return {
+        "staa": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "memory_mib": _memory_mib(),
+    }, []
+
+
+def _packages() -> _Section:
+    found: dict[str, Any] = {}
+    problems = []
+    for name in _PACKAGES:
+        try:
+            importlib.import_module(name)
+            found[name] = version(_DISTRIBUTIONS.get(name, name))
+        except PackageNotFoundError:
+            found[name] = "unknown version"
+        except Exception as error:  # a broken package may raise anything when it is imported
+            found[name] = None
+            problems.append(f"{name} cannot be imported: {type(error).__name__}: {error}")
+    return found, problems
+
+
+def _codecs() -> _Section:
+    import av
+
+    found: dict[str, Any] = {name: _has_codec(name, mode) for name, mode in _CODECS.items()}
+    needed = [name for name in ("libx264", "aac", "h264") if not found[name]]
+    libraries = {name: ".".join(map(str, number)) for name, number in av.library_versions.items()}
+    return found | libraries, [f"this build of FFmpeg lacks {name}" for name in needed]
+
+
+def _has_codec(name: str, mode: Any) -> bool:
+    import av
+
+    try:
+        av.Codec(name, mode)
+    except ValueError:
+        return False
+    return True
+
+
+def _devices() -> _Section:
+    import torch
+
+    cards = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda,
+        "cards": cards,
+        "mps": torch.backends.mps.is_available(),
+    }, []
+
+
+def _models() -> _Section:
+    from staa_cli.models.catalog.manifests import read_cards
+
+    return {"bundled": list(read_cards())}, []
+
+
+_SECTIONS: dict[str, Callable[[], _Section]] = {
+    "system": _system,
+    "packages": _packages,
+    "codecs": _codecs,
+    "devices": _devices,
+    "models": _models,
+}
+
+
+def _memory_mib() -> int | None:
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return None
+    return int(meminfo.read_text().split()[1]) // 1024
+
+
+def _flat(facts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for section, values in facts.items():
+        for name, value in values.items():
+            yield f"{section}.{name}", value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) or "none" if isinstance(value, list) else str(value or "none")

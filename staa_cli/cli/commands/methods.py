@@ -1,0 +1,51 @@
+"""`staa methods`: the attribution methods."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from staa_cli.cli.options import command, put, put_json
+from staa_cli.cli.terminal import Console, table, terminal_width
+
+_EXAMPLES = """
+staa methods
+staa methods --json
+staa explain video.mp4 --method rollout
+"""
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, _EXAMPLES)(methods)
+
+
+def methods(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    console: Console,
+) -> None:
+    """List the attribution methods: whether they speak of one class, and what they cost."""
+    from staa_cli.methods import AUTO, list_methods
+
+    found = list_methods()
+    if json:
+        put_json(console, found, indent=2)
+        return
+    rows = [
+        (
+            method["name"],
+            "yes" if method["class_specific"] else "no",
+            f"{method['passes_per_clip']:g}",
+            method["summary"],
+        )
+        for method in found
+    ]
+    put(console, table(("NAME", "CLASS", "PASSES", "ABOUT"), rows, terminal_width(sys.stdout)))
+    # Not among the rows: scripts cut names from them, and this is no method.
+    console.message(
+        "passes are forward passes a clip, of the bundled model; a backward pass counts as two"
+    )
+    console.message(f"the default is auto: the first of {' and '.join(AUTO)} that fits the model")

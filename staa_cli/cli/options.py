@@ -1,0 +1,271 @@
+"""What every command shares: its console, its settings as options, and the way to stdout."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import typer
+
+from staa_cli.cli.completion import (
+    Offers,
+    complete_classes,
+    complete_method,
+    complete_models,
+    complete_presets,
+    one_of,
+)
+from staa_cli.cli.help import HelpCommand, HelpGroup
+from staa_cli.cli.terminal import Console
+from staa_cli.config.presets import presets
+from staa_cli.config.settings import Loaded, keys, load_settings, value_of
+from staa_cli.config.values import Key
+from staa_cli.errors import UsageError
+from staa_cli.formatting import percent, raw
+from staa_cli.paths import textual
+
+SETTINGS = {
+    "Model": "model arch labels target device precision compile threads batch_size",
+    "Sampling": "sampling.strategy sampling.frames sampling.size sampling.stride sampling.hop "
+    "sampling.clips sampling.seed sampling.start sampling.end sampling.keep_rest",
+    "Attribution": "method.name method.layers method.combine method.fill method.samples "
+    "post.threshold post.threshold_value post.focus_sigma post.focus_gamma post.smooth "
+    "post.smooth_s",
+    "Picture": "render.view render.opacity render.colormap render.scale render.strip",
+    "Output": "output.dir output.annotated output.plot output.storyboard output.gif output.npz "
+    "output.csv output.check output.quick_check",
+}
+"""The settings that have an option, by their group in the help; the others live in files."""
+
+_METAVARS = {
+    "model": "MODEL",
+    "arch": "NAME",
+    "labels": "FILE",
+    "target": "CLASS",
+    "device": "DEVICE",
+    "sampling.strategy": "RULE",
+    "method.name": "NAME",
+    "method.layers": "BLOCKS",
+    "post.threshold": "RULE",
+    "post.smooth": "RULE",
+    "render.colormap": "NAME",
+    "output.dir": "DIR",
+}
+_SHORT = {"output.dir": "-o"}
+_OFFERS: dict[str, Callable[..., Offers]] = {
+    "model": complete_models,
+    "method.name": complete_method,
+    "target": complete_classes,
+    "device": one_of("auto", "cpu", "cuda", "mps"),
+}
+
+
+@dataclass
+class State:
+    """What the boundary in `main` knows of the command that runs."""
+
+    console: Console
+
+
+_MESSAGES: dict[str, Any] = {
+    "quiet": Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Print nothing but errors, and what --json asks for."),
+    ],
+    "verbose": Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Say more: where settings come from, clips, seconds, every warning in words; -vv "
+            "also facts about video and model, logs of libraries, tracebacks.",
+        ),
+    ],
+    "no_progress": Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")],
+    "color": Annotated[
+        str,
+        typer.Option(
+            "--color",
+            metavar="WHEN",
+            help="Colour: auto, always, never. [auto]",
+            autocompletion=one_of("auto", "always", "never"),
+        ),
+    ],
+}
+_OFFLINE = Annotated[
+    bool, typer.Option("--offline", help="Never use the network.", rich_help_panel="Model")
+]
+_CONFIG = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="PRESET|FILE",
+        help=f"Take settings from a preset ({', '.join(presets())}) or a YAML file.",
+        rich_help_panel="Run",
+        autocompletion=complete_presets,
+    ),
+]
+
+
+def command(
+    app: typer.Typer,
+    examples: str,
+    *,
+    settings: Mapping[str, str] | None = None,
+    alone: bool = False,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as a command; its docstring's first paragraph is its help.
+
+    The function receives a `console` and, where `settings` names groups of settings, `loaded`: the
+    settings in force. Every named setting becomes an option, described as the setting is; where the
+    model is one of them, it may be told to stay off the network. With `alone`, it is what the group
+    `app` does where no command of it is named.
+    """
+    names = {name: panel for panel, group in (settings or {}).items() for name in group.split()}
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(ctx: typer.Context, **given: Any) -> None:
+            if alone and ctx.invoked_subcommand is not None:
+                return
+            state: State = ctx.obj
+            state.console = extra = _console(given)
+            shared: dict[str, Any] = {"console": extra}
+            if given.pop("offline", False):
+                os.environ["STAA_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
+            if names:
+                flags = _flags(given, names)
+                shared["loaded"] = load_settings(given.pop("config"), flags, os.environ)
+                _say_settings(shared["loaded"], extra)
+            with extra.logs():
+                function(**given, **shared)
+
+        parameters = {"ctx": inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)}
+        parameters |= _setting_parameters(names) | _own(function)
+        if "model" in names:
+            parameters["offline"] = _parameter("offline", _OFFLINE, False)
+        if names:
+            parameters["config"] = _parameter("config", _CONFIG, None)
+        parameters |= {name: _parameter(name, a, _unset(a)) for name, a in _MESSAGES.items()}
+        run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+        run.__annotations__ = {name: p.annotation for name, p in parameters.items()}
+        doc = (function.__doc__ or "").split("\n\n")[0]
+        name = function.__name__.rstrip("_").replace("_", "-")
+        if alone:
+            app.callback(cls=HelpGroup, help=doc, epilog=examples, invoke_without_command=True)(run)
+        else:
+            app.command(name, cls=HelpCommand, help=doc, epilog=examples)(run)
+        return function
+
+    return register
+
+
+def put(console: Console, line: str) -> None:
+    """One line of result on stdout, at once, unless -q."""
+    if console.verbosity >= 0:
+        console.write(line, sys.stdout)
+
+
+def answer(row: Mapping[str, Any]) -> str:
+    """A class and its score in a report: `pouring 87 %`, or `output score 1.55` of a raw value."""
+    if "probability" in row:
+        return f"{row['label']} {percent(row['probability'])}"
+    return f"{row['label']} score {raw(row['value'])}"
+
+
+def put_json(console: Console, value: Any, *, indent: int | None = None) -> None:
+    """One JSON value on stdout, -q or not: ASCII, valid Unicode, and never NaN."""
+    console.write(json.dumps(textual(value), allow_nan=False, indent=indent), sys.stdout)
+
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, _KEYWORD, annotation=annotation, default=default)
+
+
+def _unset(annotation: Any) -> Any:
+    kind = get_args(annotation)[0]
+    return {bool: False, int: 0, str: "auto"}[kind]
+
+
+def _own(function: Callable[..., None]) -> dict[str, inspect.Parameter]:
+    hints = get_type_hints(function, include_extras=True)
+    return {
+        name: parameter.replace(annotation=hints[name], kind=_KEYWORD)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in ("console", "loaded")
+    }
+
+
+def _setting_parameters(names: Mapping[str, str]) -> dict[str, inspect.Parameter]:
+    return {
+        name.replace(".", "__"): _parameter(
+            name.replace(".", "__"), _annotation(keys()[name], panel), None
+        )
+        for name, panel in names.items()
+    }
+
+
+def _annotation(key: Key, panel: str) -> Any:
+    help_text = key.line[0].upper() + key.line[1:] + "."
+    names = [key.flag, *([_SHORT[key.name]] if key.name in _SHORT else [])]
+    if key.type is bool:
+        text = f"Do not {key.doc}." if key.flag.startswith("--no-") else help_text
+        return Annotated[
+            bool | None, typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
+        ]
+    offers = one_of(*key.choices) if key.choices else None
+    option = typer.Option(
+        *names,
+        help=help_text,
+        metavar=_metavar(key),
+        rich_help_panel=panel,
+        autocompletion=_OFFERS.get(key.name, offers),
+    )
+    return Annotated[str | None, option]
+
+
+def _metavar(key: Key) -> str:
+    if key.name in _METAVARS:
+        return _METAVARS[key.name]
+    if key.in_seconds:
+        return "SECONDS"
+    numbers = [kind for kind in (key.type, *get_args(key.type)) if kind in (int, float)]
+    literal = get_origin(key.type) is Literal
+    return "KIND" if literal else "N" if int in numbers else "X"
+
+
+def _flags(given: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Values of the options by dotted key; an option that two keys share sets both."""
+    flags: dict[str, Any] = {}
+    for name in names:
+        value, key = given.pop(name.replace(".", "__")), keys()[name]
+        if value is not None and key.flag.startswith("--no-"):
+            value = not value
+        flags |= {other.name: value for other in keys().values() if other.flag == key.flag}
+    return flags
+
+
+def _say_settings(loaded: Loaded, console: Console) -> None:
+    for name, origin in loaded.origins.items():
+        if origin != "default":
+            console.detail(f"{name} = {value_of(loaded.settings, name)}, by {origin}")
+
+
+def _console(given: dict[str, Any]) -> Console:
+    quiet, verbose = given.pop("quiet"), given.pop("verbose")
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other", "give one of them")
+    progress, colour = not given.pop("no_progress"), given.pop("color")
+    if colour not in ("auto", "always", "never"):
+        raise UsageError(f"--color: expected auto, always, or never, not {colour!r}")
+    return Console(-1 if quiet else verbose, colour, progress=progress)

@@ -1,0 +1,193 @@
+"""The terminal: messages, warnings, errors, and progress on stderr, tables as text.
+
+No other room knows that there is a terminal; what happens is handed to this one by `cli`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import textwrap
+import traceback
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from staa_cli.errors import StaaError, UnexpectedError
+from staa_cli.paths import escaped
+
+if TYPE_CHECKING:
+    from staa_cli.cli.progress import Progress
+
+Colour = Literal["auto", "always", "never"]
+
+
+def wants_colour(stream: TextIO, flag: Colour, environ: Mapping[str, str]) -> bool:
+    """Whether to colour a stream: --color, else NO_COLOR, else FORCE_COLOR, else the terminal."""
+    if flag != "auto":
+        return flag == "always"
+    if environ.get("NO_COLOR"):
+        return False
+    if environ.get("FORCE_COLOR"):
+        return True
+    return environ.get("TERM") != "dumb" and stream.isatty()
+
+
+def shown(text: str) -> str:
+    """Text that may hold a file's name in, one line without control characters out."""
+    return "".join(escaped(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
+
+
+# Controls, directions that reorder a line, lone surrogates, and the two line separators.
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+class Console:
+    """What a command says to a person; nothing of it goes to stdout.
+
+    Args:
+        verbosity: -1 errors only, 0 as usual, 1 details, 2 everything and tracebacks.
+        colour: what `--color` said.
+        progress: False leaves the progress bar out.
+        stream: where to write, stderr unless told.
+        environ: the environment that colours are chosen by.
+    """
+
+    def __init__(
+        self,
+        verbosity: int = 0,
+        colour: Colour = "auto",
+        *,
+        progress: bool = True,
+        stream: TextIO | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.verbosity = verbosity
+        self.stream = stream if stream is not None else sys.stderr
+        self._colour, self._environ = colour, environ
+        self.coloured = self.colours(self.stream)
+        self._live = progress and verbosity >= 0 and environ.get("TERM") != "dumb"
+        self._bar: Progress | None = None
+
+    def colours(self, stream: TextIO) -> bool:
+        """Whether what goes to a stream is coloured."""
+        return wants_colour(stream, self._colour, self._environ)
+
+    @property
+    def tracebacks(self) -> bool:
+        """Whether a person asked to see where an error comes from."""
+        return self.verbosity >= 2 or os.environ.get("STAA_DEBUG", "0") not in ("", "0")
+
+    def error(self, error: StaaError, subject: str = "") -> None:
+        """`error: subject: cause`, and the hint on a line of its own."""
+        about = f"{subject}: " if subject and not error.cause.startswith(subject) else ""
+        self._line("error", about + error.cause, "1;31")
+        if error.hint and not (self.tracebacks and isinstance(error, UnexpectedError)):
+            self._line("hint", error.hint, "36")
+
+    def trace(self, error: BaseException) -> None:
+        """Where an error comes from, to whom asked to see it."""
+        if self.tracebacks:
+            lines = "".join(traceback.format_exception(error)).splitlines()
+            self.write("\n".join(map(shown, lines)))
+
+    def warning(self, text: str) -> None:
+        """Something a person should know, unless -q."""
+        if self.verbosity >= 0:
+            self._line("warning", text, "33")
+
+    def message(self, text: str) -> None:
+        """What has been done, unless -q."""
+        if self.verbosity >= 0:
+            self.write(shown(text))
+
+    def detail(self, text: str) -> None:
+        """What -v shows."""
+        if self.verbosity >= 1:
+            self.write(shown(text))
+
+    def fact(self, text: str) -> None:
+        """What -vv shows."""
+        if self.verbosity >= 2:
+            self.write(shown(text))
+
+    @contextmanager
+    def logs(self) -> Iterator[None]:
+        """Show what libraries log in the block, from information on; for -vv."""
+        if self.verbosity < 2:
+            yield
+            return
+        root, handler = logging.getLogger(), _Logs(self)
+        level = root.level
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            root.removeHandler(handler)
+            root.setLevel(level)
+
+    def progress(self, total: int) -> Progress:
+        """A progress bar over `total` videos on a terminal; elsewhere a line now and then."""
+        from staa_cli.cli.progress import Progress
+
+        drawn = self._live and self.stream.isatty()
+        self._bar = Progress(total, self.stream, self.coloured, drawn, self.message)
+        return self._bar
+
+    def write(self, text: str, stream: TextIO | None = None) -> None:
+        """One line as it is, to stderr unless told; a progress bar makes room for it."""
+        to = stream if stream is not None else self.stream
+        if self._bar is not None and self._bar.drawn and to.isatty():
+            self._bar.above(text, to)
+            return
+        to.write(text + "\n")
+        to.flush()
+
+    def _line(self, label: str, text: str, style: str) -> None:
+        head = f"\x1b[{style}m{label}:\x1b[0m" if self.coloured else f"{label}:"
+        self.write(f"{head} {shown(text)}")
+
+
+class _Logs(logging.Handler):
+    """Takes what libraries log to a console."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One record as lines."""
+        for line in record.getMessage().splitlines():
+            self._console.fact(f"{record.name}: {line}")
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Headers and rows in, aligned columns out; the last column is wrapped to the width.
+
+    Args:
+        headers: one a column.
+        rows: as many cells each as there are headers.
+        width: in characters; None leaves every row on one line.
+    """
+    lines = [[shown(cell) for cell in row] for row in (headers, *rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(headers) - 1)]
+    indent = sum(widths) + 2 * len(widths)
+    room = max(20, width - indent) if width is not None else sys.maxsize
+    out = []
+    for *cells, last in lines:
+        head = "".join(f"{cell:<{size}}  " for cell, size in zip(cells, widths, strict=True))
+        wrapped = textwrap.wrap(last, room, break_on_hyphens=False) or [""]
+        out.append((head + wrapped[0]).rstrip())
+        out += [" " * indent + more for more in wrapped[1:]]
+    return "\n".join(out)
+
+
+def terminal_width(stream: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:
+    """Columns of the terminal behind a stream; None where there is none and COLUMNS is not set."""
+    if not stream.isatty() and not environ.get("COLUMNS"):
+        return None
+    return shutil.get_terminal_size().columns

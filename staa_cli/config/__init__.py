@@ -1,0 +1,1 @@
+"""Settings: what may be set, the defaults, and where every value came from. Knows no torch."""

@@ -1,0 +1,335 @@
+"""Settings: what may be set, what holds when nothing is said, and where every value came from.
+
+The dataclasses are the defaults. `load_settings` lays a configuration file, the environment
+(`STAA_*`), and the flags of a command over them, the later over the earlier.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal, get_type_hints
+
+from staa_cli.config.values import Key, convert, setting
+from staa_cli.errors import ConfigError, UsageError
+from staa_cli.models.catalog.names import is_factory
+from staa_cli.registry import did_you_mean
+
+RESERVED_VARIABLES = frozenset({"STAA_DEBUG", "STAA_OFFLINE"})
+"""Names of the environment that begin with `STAA_` and are no settings."""
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """Which frames of a video the model sees."""
+
+    strategy: Literal["auto", "uniform", "dense", "segments", "random", "range"] = setting(
+        "auto", "how clips are laid over the video", flag="--sampling"
+    )
+    frames: int | None = setting(None, "frames in a clip", unset="the model's own", at_least=1)
+    size: int | None = setting(
+        None, "height and width of the pictures in pixels", unset="the model's own", at_least=1
+    )
+    stride: int | None = setting(
+        None,
+        "every how many frames, at the model's rate",
+        unset="the model's own",
+        at_least=1,
+        at_most=10_000,
+    )
+    hop: float = setting(0.5, "step from one dense clip to the next, in clip lengths", above=0)
+    clips: int = setting(
+        8, "number of clips of `segments` and `random`", at_least=1, at_most=1_000_000
+    )
+    seed: int = setting(0, "seed of `random` clips; --seed sets the method's, too", at_least=0)
+    start: float | None = setting(
+        None, "cut off what comes before, in seconds", unset="the beginning", at_least=0
+    )
+    end: float | None = setting(
+        None, "cut off what comes from here on, in seconds", unset="the end", above=0
+    )
+    keep_rest: bool = setting(False, "keep what --start and --end cut off, marked as not seen")
+
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """How importance is read from the model."""
+
+    name: str = setting(
+        "auto",
+        "attribution method: auto (staa-class, or staa where that does not fit), or another",
+        flag="--method",
+    )
+    layers: Literal["default", "last", "all"] | tuple[int, ...] = setting(
+        "default", "blocks to read: default, last, all, or numbers as in 0,2"
+    )
+    combine: Literal["default", "mean", "contrast"] = setting(
+        "default", "how several blocks become one map"
+    )
+    seed: int = setting(0, "seed of methods that draw at random", at_least=0)
+    fill: Literal["blur", "mean", "black"] = setting(
+        "blur", "what stands where a method removes something"
+    )
+    samples: int | None = setting(
+        None,
+        "altered copies, or steps, of methods that sample",
+        unset="the method's own",
+        at_least=2,
+    )
+
+
+@dataclass(frozen=True)
+class PostSettings:
+    """What is done to a copy of the raw maps before they are drawn."""
+
+    threshold: Literal["none", "otsu", "percentile", "mean_std"] = setting(
+        "none", "set weak places to zero, by one level a clip"
+    )
+    threshold_value: float | None = setting(
+        None,
+        "percentile, or deviations above the mean",
+        unset="the rule's own",
+        at_least=-1_000_000,
+        at_most=1_000_000,
+    )
+    focus_sigma: float = setting(
+        0.0, "smooth maps in space and time, in tokens", at_least=0, at_most=100
+    )
+    focus_gamma: float = setting(1.0, "sharpen maps by this exponent", above=0)
+    smooth: Literal["none", "average", "exponential"] = setting(
+        "none", "smooth the curve along the video"
+    )
+    smooth_s: float = setting(0.5, "width of that smoothing, in seconds", at_least=0.001)
+    flat_below: float = setting(
+        0.05, "coefficient of variation below which a curve counts as flat", at_least=0
+    )
+    flat_space_below: float = setting(
+        0.2, "the same of attention over space: below it, maps count as flat", at_least=0
+    )
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What annotated.mp4 looks like."""
+
+    view: Literal["heat", "side-by-side", "map", "contour"] = setting(
+        "heat", "how the map meets the picture"
+    )
+    opacity: float = setting(0.75, "opacity of the heat at its strongest", at_least=0, at_most=1)
+    colormap: Literal["inferno", "viridis", "magma", "cividis"] = setting(
+        "inferno", "colours of the heat"
+    )
+    scale: Literal["video", "clip", "frame"] = setting(
+        "video", "what the color scale is fitted to; the top 1 % of its hottest map lies beyond"
+    )
+    strip: Literal["below", "over", "none"] = setting(
+        "below", "where the curve of the whole video and the words stand"
+    )
+    preset: Literal[
+        "ultrafast",
+        "superfast",
+        "veryfast",
+        "faster",
+        "fast",
+        "medium",
+        "slow",
+        "slower",
+        "veryslow",
+    ] = setting("veryfast", "speed of the H.264 encoder")
+    crf: int = setting(23, "quality of the H.264 encoder, 0 (best) to 51", at_least=0, at_most=51)
+
+
+Depth = Literal["quick", "full"]
+"""Of a check of faithfulness: a quick one asks a fifth of what a full one asks."""
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """What is written, and where."""
+
+    dir: str = setting("staa-out", "folder that receives a folder a video", flag="--output-dir")
+    annotated: bool = setting(True, "write annotated.mp4", flag="--no-annotated")
+    plot: bool = setting(False, "write a picture of the curve")
+    storyboard: bool = setting(False, "write a picture of the top moments with their times")
+    gif: bool = setting(False, "write annotated.gif, eight seconds around the highest moments")
+    npz: bool = setting(False, "write the raw attributions")
+    csv: bool = setting(False, "write a table with a row a frame")
+    check: bool = setting(False, "measure deletion and insertion beside baselines, and plot them")
+    quick_check: bool = setting(False, "what --check measures in a fifth of the passes")
+
+    @property
+    def depth(self) -> Depth | None:
+        """How faithfulness is to be measured, None for not at all; of both, in full."""
+        return "full" if self.check else "quick" if self.quick_check else None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set; an instance made without arguments holds the defaults."""
+
+    model: str = setting(
+        "tiny-events", "a name from `staa models`, a checkpoint's file or folder, or hf-hub:NAME"
+    )
+    arch: str | None = setting(None, "architecture of the checkpoint", unset="what it says itself")
+    labels: str | None = setting(None, "file with the classes' names", unset="the model's own")
+    device: str = setting("auto", "where the model runs: auto, cpu, cuda, cuda:N, mps")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
+        "auto", "number format of the forward pass"
+    )
+    threads: int | None = setting(None, "CPU threads", unset="one a core", at_least=1, at_most=1024)
+    batch_size: Literal["auto"] | int = setting(
+        "auto",
+        "clips a forward pass: auto (by device), or a number",
+        at_least=1,
+        at_most=1_000_000,
+    )
+    compile: bool = setting(False, "compile the model first: slow to start, for long runs")
+    target: str | None = setting(
+        None, "class to explain, by name or index", unset="the most probable", flag="--class"
+    )
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    method: MethodSettings = field(default_factory=MethodSettings)
+    post: PostSettings = field(default_factory=PostSettings)
+    render: RenderSettings = field(default_factory=RenderSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings, and for every dotted key the place that set it."""
+
+    settings: Settings
+    origins: dict[str, str]
+    """``default``, ``configs/fast.yaml:12``, ``STAA_MODEL``, or ``--model``."""
+    config: str | None = None
+    """The preset or path that was asked for."""
+
+
+@functools.cache
+def keys() -> dict[str, Key]:
+    """Every setting by its dotted name, in the order of the dataclasses."""
+    return {key.name: key for key in _walk(Settings, "")}
+
+
+def value_of(settings: Settings, name: str) -> Any:
+    """The value of a dotted key."""
+    return functools.reduce(getattr, name.split("."), settings)
+
+
+def load_settings(
+    config: str | None, flags: Mapping[str, Any], environ: Mapping[str, str]
+) -> Loaded:
+    """A preset or path, flags by dotted key (None: not given), and an environment in, settings out.
+
+    Raises:
+        ConfigError: the file or a variable has an unknown key or an impossible value.
+        UsageError: a flag has an impossible value, or two values contradict each other.
+    """
+    values: dict[str, Any] = {name: key.default for name, key in keys().items()}
+    origins = dict.fromkeys(values, "default")
+    for name, origin, value in _layers(config, flags, environ):
+        values[name], origins[name] = value, origin
+    settings = _build(Settings, values, "")
+    for error in _contradictions(settings, origins):
+        raise error
+    return Loaded(settings, origins, config)
+
+
+def config_errors(config: str) -> list[UsageError]:
+    """All that is wrong with a preset or a configuration file, each with its place."""
+    from staa_cli.config.files import read_config
+
+    values: dict[str, Any] = {name: key.default for name, key in keys().items()}
+    origins = dict.fromkeys(values, "default")
+    found: list[UsageError] = []
+    for name, origin, value in read_config(config, keys(), found.append):
+        values[name], origins[name] = value, origin
+    if not found:  # what cannot be read would seem to contradict what can
+        found += _contradictions(_build(Settings, values, ""), origins)
+    return found
+
+
+def _layers(
+    config: str | None, flags: Mapping[str, Any], environ: Mapping[str, str]
+) -> Iterator[tuple[str, str, Any]]:
+    if config is not None:
+        from staa_cli.config.files import read_config
+
+        yield from read_config(config, keys())
+    yield from _from_environment(environ)
+    for name, value in flags.items():
+        key = keys()[name]
+        if value is not None:
+            yield name, key.flag, convert(key, value, key.flag, UsageError)
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
+    known = {key.variable: key for key in keys().values()}
+    for variable in sorted(environ):
+        if not variable.startswith("STAA_") or variable in RESERVED_VARIABLES:
+            continue
+        if variable not in known:
+            flag = "--" + variable.removeprefix("STAA_").lower().replace("_", "-")
+            meant = [name for name, key in known.items() if key.flag == flag]
+            raise ConfigError(
+                f"{variable}: no such setting",
+                (f"did you mean {meant[0]!r}?" if meant else did_you_mean(variable, known))
+                or "`staa config show` lists them all",
+            )
+        if environ[variable]:
+            key = known[variable]
+            yield key.name, variable, convert(key, environ[variable], variable)
+
+
+def _walk(section: Any, prefix: str) -> Iterator[Key]:
+    hints = get_type_hints(section)
+    for item in fields(section):
+        name, hint = prefix + item.name, hints[item.name]
+        if is_dataclass(hint):
+            yield from _walk(hint, name + ".")
+            continue
+        meta = dict(item.metadata)
+        flag = meta.pop("flag") or "--" + item.name.replace("_", "-")
+        yield Key(name, type=hint, default=item.default, flag=flag, **meta)
+
+
+def _build(section: Any, values: Mapping[str, Any], prefix: str) -> Any:
+    hints = get_type_hints(section)
+    return section(
+        **{
+            name: _build(hint, values, f"{prefix}{name}.")
+            if is_dataclass(hint)
+            else values[prefix + name]
+            for name, hint in hints.items()
+        }
+    )
+
+
+def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[UsageError]:
+    """What each value may be by itself, but not together, or not from where it comes."""
+    if is_factory(settings.model) and not origins["model"].startswith("--"):
+        yield ConfigError(
+            f"{origins['model']}: {settings.model} would run code, which only --model may ask for",
+            "name it on the command line, or install a package that has it as an entry point",
+        )
+    sampling, post = settings.sampling, settings.post
+    if sampling.start is not None and sampling.end is not None and sampling.start >= sampling.end:
+        yield UsageError(
+            f"{origins['sampling.start']}: the start ({sampling.start:g} s) is not before "
+            f"the end ({sampling.end:g} s, from {origins['sampling.end']})",
+            "give a start that is smaller than the end, both in seconds",
+        )
+    if sampling.strategy == "range" and sampling.start is None and sampling.end is None:
+        yield UsageError(
+            f"{origins['sampling.strategy']}: sampling a range needs a start, an end, or both",
+            "add --start SECONDS or --end SECONDS",
+        )
+    if {"--check", "--quick-check"} <= set(origins.values()):  # a flag over a file's is a choice
+        yield UsageError("--check and --quick-check contradict each other", "give one of them")
+    value = post.threshold_value
+    if post.threshold == "percentile" and value is not None and not 0 <= value <= 100:
+        yield UsageError(
+            f"{origins['post.threshold_value']}: a percentile lies between 0 and 100, not {value}",
+            "add --threshold-value 90",
+        )

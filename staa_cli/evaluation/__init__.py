@@ -1,0 +1,1 @@
+"""How good an explanation of one video is: faithfulness, localization, sanity checks."""

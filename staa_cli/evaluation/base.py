@@ -1,0 +1,185 @@
+"""What a metric is and what it is given: one clip, and one attribution of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from staa_cli.methods.perturbation.base import Copies
+from staa_cli.registry import Registry
+from staa_cli.schema import Bool, Float32, Float64
+
+BASELINES = ("random", "centre", "frame-difference")
+"""Methods that ask no model anything; what does not beat them says nothing."""
+STEPS = 50
+"""Steps of a deletion or insertion curve."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curves:
+    """Score of the class while a clip is taken away and while it comes back."""
+
+    deletion: Float64
+    """[steps + 1], from the whole clip to nothing, the most relevant first."""
+    insertion: Float64
+    """[steps + 1], from nothing to the whole clip, the most relevant first."""
+    mean_value: Float64
+    """[steps] mean attribution of what each step moves."""
+
+
+class Again(Protocol):
+    """Asks a method for a map once more."""
+
+    def __call__(
+        self,
+        *,
+        target: int | None = None,
+        module: nn.Module | None = None,
+        inputs: Tensor | None = None,
+    ) -> Float32:
+        """[T', h, w]; what is None stays as it was."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One clip and one attribution of it.
+
+    Args:
+        values: raw attribution [T', h, w].
+        copies: asks the model about the clip with parts of it removed.
+        mask: where the actor is, [T, H, W]; None for a clip without ground truth.
+        event: frames of the event, [T].
+        again: the same method's map [T', h, w] once more: for another `target`, of another `module`
+            in the model's place, or of other `inputs` [1, T, 3, h, w].
+        rival: where the actor of another class is, [T, H, W]; None where there is none.
+    """
+
+    values: Float32
+    copies: Copies
+    mask: Bool | None = None
+    event: Bool | None = None
+    again: Again | None = None
+    rival: Bool | None = None
+
+    @cached_property
+    def curves(self) -> Curves:
+        """Token by token, in `STEPS` steps."""
+        return walk(self.copies, self.values, STEPS)
+
+    @cached_property
+    def frame_curves(self) -> Curves:
+        """Frame by frame, by the temporal score; a frame comes and goes as a whole."""
+        scores = self.values.sum(axis=(1, 2), keepdims=True, dtype=np.float64)
+        return walk(self.copies, np.broadcast_to(scores, self.values.shape), None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metric:
+    """A number for an attribution."""
+
+    score: Callable[[Trial], float]
+    """NaN where it says nothing."""
+    better: Literal["higher", "lower"]
+    truth: bool
+    """Whether it needs to be known where and when the thing happened."""
+    source: str
+    beatable: bool = True
+    """Whether a baseline's score is something to beat; a map that asks no model may be perfect at
+    not depending on something."""
+
+
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    [
+        "staa_cli.evaluation.localization",
+        "staa_cli.evaluation.faithfulness",
+        "staa_cli.evaluation.sanity",
+    ],
+)
+
+
+def metric(
+    name: str,
+    *,
+    source: str,
+    better: Literal["higher", "lower"] = "higher",
+    truth: bool = False,
+    beatable: bool = True,
+) -> Callable[[Callable[[Trial], float]], Callable[[Trial], float]]:
+    """A decorator that files a function of a trial under `name`."""
+
+    def add(score: Callable[[Trial], float]) -> Callable[[Trial], float]:
+        METRICS.register(name)(Metric(score, better, truth, source, beatable))
+        return score
+
+    return add
+
+
+def list_metrics() -> list[dict[str, Any]]:
+    """Facts about every metric, in order of registration."""
+    return [
+        {
+            "name": name,
+            "summary": inspect.cleandoc(metric.score.__doc__ or "").partition("\n")[0].rstrip("."),
+            "better": metric.better,
+            "truth": metric.truth,
+            "source": metric.source,
+        }
+        for name, metric in METRICS.items()
+    ]
+
+
+def library_versions() -> dict[str, str | None]:
+    """Of the libraries that figures come from; None for what is not there."""
+    found: dict[str, str | None] = {}
+    for name in ("torch", "captum"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def walk(copies: Copies, values: Float32 | Float64, steps: int | None) -> Curves:
+    """Take a clip away and bring it back in order of relevance, both in as many steps.
+
+    Ties go in random order: a fixed one would favour a corner of the picture.
+
+    Args:
+        copies: asks the model; their seed is that of the order of ties.
+        values: [T', h, w].
+        steps: how many; None for one step a frame, of which all tokens have one value.
+    """
+    step_of = _steps(values, steps, copies.seed)  # [T', h, w], 1 for what moves first
+    count = int(step_of.max())
+    taken = torch.from_numpy(step_of)[None] <= torch.arange(count + 1)[:, None, None, None]
+    found = copies.keep(torch.cat([~taken, taken]).float()).double().cpu().numpy()
+    moved = [float(values[step_of == step].mean()) for step in range(1, count + 1)]
+    return Curves(found[: count + 1], found[count + 1 :], np.asarray(moved))
+
+
+def _steps(values: Float32 | Float64, steps: int | None, seed: int) -> np.ndarray:
+    """Which step moves each token, int64 [T', h, w] from 1 on."""
+    if steps is None:
+        ranks = falling(values[:, 0, 0], seed) + 1
+        return np.broadcast_to(ranks[:, None, None], values.shape).copy()
+    ranks = falling(values, seed)
+    count = min(steps, ranks.size)
+    return ranks * count // ranks.size + 1
+
+
+def falling(values: Float32 | Float64, seed: int) -> np.ndarray:
+    """Ranks of the values, int64 of their shape: 0 for the highest; equal ones in random order."""
+    flat = np.ravel(values)
+    drawn = np.random.default_rng([seed, 0x5EED]).random(flat.size)
+    ranks = np.empty(flat.size, np.int64)
+    ranks[np.lexsort((drawn, np.negative(flat)))] = np.arange(flat.size)
+    return ranks.reshape(values.shape)

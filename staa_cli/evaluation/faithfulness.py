@@ -1,0 +1,121 @@
+"""Does the model need what an attribution points to? Asked by removing it.
+
+What stands in its place is the fill of the trial's copies; every figure depends on it, so it is
+always reported. All speak of the score of the class that is explained: of its probability, or,
+where a model answers with a raw value, of that value and in its units.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from staa_cli.evaluation.base import Trial, falling, metric
+from staa_cli.schema import Float64
+from staa_cli.statistics import kendall_tau
+
+SUBSETS, SUBSET_SHARE = 100, 0.1
+KEPT = 0.7
+
+
+def area(curve: Float64) -> float:
+    """Area under a curve over [0, 1], by the trapezoid rule."""
+    return float(((curve[1:] + curve[:-1]) / 2).mean())
+
+
+@metric("deletion", better="lower", source="Petsiuk et al. 2018 (arXiv 1806.07421), section 4.1")
+def deletion(trial: Trial) -> float:
+    """Area under the class's score while tokens go, the most relevant first."""
+    return area(trial.curves.deletion)
+
+
+@metric("insertion", source="Petsiuk et al. 2018 (arXiv 1806.07421), section 4.1")
+def insertion(trial: Trial) -> float:
+    """Area under the class's score while tokens come, the most relevant first."""
+    return area(trial.curves.insertion)
+
+
+@metric("faithfulness", source="insertion minus deletion, arXiv 1806.07421")
+def faithfulness(trial: Trial) -> float:
+    """Insertion minus deletion: 0 where the order says nothing."""
+    return insertion(trial) - deletion(trial)
+
+
+@metric("frame_deletion", better="lower", source="deletion of whole frames")
+def frame_deletion(trial: Trial) -> float:
+    """Area under the class's score while frames go, the highest score first."""
+    return area(trial.frame_curves.deletion)
+
+
+@metric("frame_insertion", source="insertion of whole frames")
+def frame_insertion(trial: Trial) -> float:
+    """Area under the class's score while frames come, the highest score first."""
+    return area(trial.frame_curves.insertion)
+
+
+@metric("correlation", source="Bhatt et al. 2020 (arXiv 2005.00631), definition 3")
+def correlation(trial: Trial) -> float:
+    """Correlation, over random subsets, of their summed attribution with what they cost."""
+    rng = np.random.default_rng([trial.copies.seed, 0xB477])
+    values = np.ravel(trial.values).astype(np.float64)
+    size = max(1, round(SUBSET_SHARE * values.size))
+    removed = np.zeros((SUBSETS, values.size), bool)
+    for row in removed:
+        row[rng.choice(values.size, size, replace=False)] = True
+    kept = torch.from_numpy(~removed).reshape(SUBSETS, *trial.values.shape).float()
+    whole = torch.ones(1, *trial.values.shape)
+    found = trial.copies.keep(torch.cat([whole, kept])).double().cpu().numpy()
+    sums, cost = removed @ values, found[0] - found[1:]
+    if np.ptp(sums) == 0 or np.ptp(cost) == 0:
+        return float("nan")
+    return float(np.corrcoef(sums, cost)[0, 1])
+
+
+@metric("monotonicity", source="Nguyen and Rodriguez Martinez 2020 (arXiv 2007.07584), by steps")
+def monotonicity(trial: Trial) -> float:
+    """Kendall's tau, over the steps of insertion, of attribution and of what each step brings."""
+    return kendall_tau(trial.curves.mean_value, np.diff(trial.curves.insertion))
+
+
+@metric("monotonic", source="Arya et al. 2019 (arXiv 1909.03012), section 5.2")
+def monotonic(trial: Trial) -> float:
+    """1 where adding tokens in rising order of relevance never lowers the score, else 0."""
+    return float((np.diff(trial.curves.deletion[::-1]) >= 0).all())
+
+
+@metric("polarity_violations", better="lower", source="Liu et al. 2022 (arXiv 2201.12114)")
+def polarity_violations(trial: Trial) -> float:
+    """1 where the clip speaks more for its class without the most relevant token, else 0."""
+    kept = torch.ones(2, *trial.values.shape)
+    kept[1] = torch.from_numpy(falling(trial.values, trial.copies.seed) > 0)
+    whole, without = trial.copies.keep(kept).tolist()
+    return float(without > whole)
+
+
+@metric("published_faithfulness", source="after arXiv 2411.00630: keep the top 70 %")
+def published_faithfulness(trial: Trial) -> float:
+    """1 - |change of probability| where only the 70 % most relevant tokens are kept.
+
+    A score that hardly asks anything: `random` shows what it gives away. NaN of raw values, of
+    which no change is a whole one.
+    """
+    if trial.copies.output == "identity":
+        return float("nan")
+    kept = torch.ones(2, *trial.values.shape)
+    ranks = falling(trial.values, trial.copies.seed)
+    kept[1] = torch.from_numpy(ranks < KEPT * trial.values.size)
+    whole, part = trial.copies.keep(kept).tolist()
+    return float(1.0 - abs(whole - part))
+
+
+@metric("published_tau", source="after arXiv 2411.00630: Kendall's tau over frames")
+def published_tau(trial: Trial) -> float:
+    """Kendall's tau, over frames, of their score and of what is lost without each of them."""
+    frames = len(trial.values)
+    if frames < 2:
+        return float("nan")
+    kept = torch.ones(frames + 1, *trial.values.shape)
+    for frame in range(frames):
+        kept[frame + 1, frame] = 0
+    found = trial.copies.keep(kept).double().cpu().numpy()
+    return kendall_tau(trial.values.sum(axis=(1, 2), dtype=np.float64), found[0] - found[1:])

@@ -1,0 +1,116 @@
+"""Does an attribution lie where and when the thing happened that decides the label?
+
+All on raw attributions, on the token grid. The mask is the actor's, in pixels, in every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+
+import numpy as np
+
+from staa_cli.evaluation.base import Trial, metric
+from staa_cli.schema import Bool, Float32
+
+Located = Callable[[Float32, Bool, Bool], float]
+"""(attribution [T', h, w], mask [T, H, W], event [T]) -> score; NaN where it says nothing."""
+
+
+def located(name: str, source: str) -> Callable[[Located], Located]:
+    """A decorator that files a function of an attribution and the truth as a metric."""
+
+    def add(score: Located) -> Located:
+        @wraps(score)  # it is described as the score is
+        def of_trial(trial: Trial) -> float:
+            if trial.mask is None or trial.event is None:
+                return float("nan")
+            return score(trial.values, trial.mask, trial.event)
+
+        metric(name, source=source, truth=True)(of_trial)
+        return score
+
+    return add
+
+
+def coverage(mask: Bool, grid: tuple[int, int, int]) -> Float32:
+    """A mask [T, H, W] in, the part of every token that it covers [T', h, w] out.
+
+    Raises:
+        ValueError: the grid does not divide the picture.
+    """
+    blocks = [size // cells for size, cells in zip(mask.shape, grid, strict=True)]
+    if any(b * c != s for b, c, s in zip(blocks, grid, mask.shape, strict=True)):
+        raise ValueError(f"a mask {mask.shape} does not divide into tokens {grid}")
+    (t, h, w), (a, b, c) = grid, blocks
+    return np.asarray(mask.reshape(t, a, h, b, w, c).mean(axis=(1, 3, 5)), np.float32)
+
+
+@located("pointing", "Zhang et al. 2016 (arXiv 1608.00507)")
+def pointing(values: Float32, mask: Bool, event: Bool) -> float:
+    """Whether the strongest token touches the actor; of several as strong, the share that does.
+
+    1 or 0 where one token has the maximum. A map of whole frames has many, and a share is what a
+    draw among them would hit in the mean: the first of them would favour a corner of the picture.
+    The pointing game of Zhang et al. 2016 (arXiv 1608.00507), without its tolerance of 15 pixels.
+    """
+    inside = coverage(mask, values.shape) > 0
+    return float(inside[values == values.max()].mean())
+
+
+@located("energy", "Wang et al. 2020 (arXiv 1910.01279)")
+def energy(values: Float32, mask: Bool, event: Bool) -> float:
+    """Share of the positive attribution that lies inside the space-time mask.
+
+    The energy-based pointing game of Wang et al. 2020 (Score-CAM, arXiv 1910.01279).
+    """
+    positive = np.maximum(values, 0.0).astype(np.float64)
+    total = positive.sum()
+    if total <= 0:
+        return float("nan")
+    return float((positive * coverage(mask, values.shape)).sum() / total)
+
+
+@located("temporal_auc", "area under ROC, Hanley and McNeil 1982")
+def temporal_auc(values: Float32, mask: Bool, event: Bool) -> float:
+    """Area under the ROC curve of the temporal score against the event's frames."""
+    scores = values.sum(axis=(1, 2), dtype=np.float64)  # [T']
+    steps = event.reshape(len(scores), -1).any(axis=1)
+    positive, negative = scores[steps], scores[~steps]
+    if not len(positive) or not len(negative):
+        return float("nan")
+    above = positive[:, None] > negative
+    ties = positive[:, None] == negative
+    return float((above + 0.5 * ties).mean())
+
+
+@located("iou", "intersection over union at the best threshold")
+def iou(values: Float32, mask: Bool, event: Bool) -> float:
+    """Intersection over union with the mask on the event's frames, at the best threshold."""
+    steps = event.reshape(len(values), -1).any(axis=1)
+    covered = coverage(mask, values.shape)[steps].ravel()
+    if not covered.size or covered.sum() <= 0:
+        return float("nan")
+    flat = values[steps].ravel()
+    order = np.argsort(-flat, kind="stable")
+    hit = np.cumsum(covered[order], dtype=np.float64)
+    taken = np.arange(1, len(order) + 1)
+    found = hit / (taken + covered.sum() - hit)
+    last = np.append(np.diff(flat[order]) != 0, True)  # a threshold takes equal values together
+    return float(found[last].max())
+
+
+@metric("twin_share", source="energy in the own mask, of that in both", truth=True)
+def twin_share(trial: Trial) -> float:
+    """Of the positive attribution on two actors, the share on the one whose class is asked for.
+
+    A half for a method that does not speak of a class; NaN for a clip with one actor.
+    """
+    if trial.mask is None or trial.rival is None:
+        return float("nan")
+    positive = np.maximum(trial.values, 0.0).astype(np.float64)
+    own, other = (
+        float((positive * coverage(mask, positive.shape)).sum())
+        for mask in (trial.mask, trial.rival)
+    )
+    return own / (own + other) if own + other > 0 else float("nan")

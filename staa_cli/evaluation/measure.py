@@ -1,0 +1,112 @@
+"""Is an explanation worth more than none? Its clips taken away and brought back, and baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from staa_cli.config.settings import Depth
+from staa_cli.evaluation.base import BASELINES, STEPS, Curves, walk
+from staa_cli.evaluation.faithfulness import area
+from staa_cli.methods import Options, get_method
+from staa_cli.methods.perturbation.base import Copies, draw_seed, filler
+from staa_cli.methods.run import explain_batch
+from staa_cli.models.load import LoadedModel
+from staa_cli.schema import Attribution, Faithfulness, FaithfulnessRow, Prediction
+
+CLIPS = 4
+"""Clips that are asked about, at most."""
+_STEPS: dict[Depth, int] = {"full": STEPS, "quick": STEPS // 5}
+"""A quick check has every fifth point of a full one's curves."""
+
+
+def copies(methods: int, depth: Depth) -> int:
+    """Altered copies of a clip that so many methods and the baselines are checked by."""
+    return 2 * (_STEPS[depth] + 1) * (methods + len(BASELINES))
+
+
+def chosen(predictions: Sequence[Prediction]) -> list[int]:
+    """Positions of the clips that speak most for the class, in their order.
+
+    One in which it is less than half as probable as in the best has nothing to lose; of raw values,
+    a half says nothing.
+    """
+    order = sorted(range(len(predictions)), key=lambda n: -predictions[n].score)
+    best = predictions[order[0]]
+    least = best.score / 2 if best.is_probability else -np.inf
+    return sorted(n for n in order[:CLIPS] if predictions[n].score >= least)
+
+
+def check_clip(
+    model: LoadedModel,
+    clip: Tensor,
+    number: int,
+    attributions: Sequence[Attribution],
+    target: int,
+    options: Options,
+    depth: Depth,
+    on_asked: Callable[[int], None],
+) -> dict[str, Curves]:
+    """One clip's curves by method: those given first, then the baselines'.
+
+    Args:
+        model: that is asked.
+        clip: normalised [1, T, 3, h, w].
+        number: of the clip in its video, for what is random.
+        attributions: of the clip, by one method each.
+        target: class whose score is asked for.
+        options: what stands where something is removed, and the seed.
+        depth: in how many steps.
+        on_asked: told how many more altered copies have been asked about.
+    """
+    inputs = model.place(clip)
+    filling = filler(inputs, options.fill, model.input)[0]
+    seed = draw_seed(options.seed, number)
+    asked = Copies(
+        model.module,
+        inputs[0],
+        filling,
+        model.layout.grid,
+        target,
+        seed,
+        on_asked,
+        model.info.output,
+    )
+    maps = {each.method: each.values for each in attributions}
+    for name in BASELINES:
+        found = explain_batch(
+            model.module,
+            model.layout,
+            inputs,
+            get_method(name),
+            Options(seed=options.seed),
+            clip_indices=(number,),
+        )
+        maps.setdefault(name, found.values[0])
+    return {name: walk(asked, each, _STEPS[depth]) for name, each in maps.items()}
+
+
+def summarise(
+    found: Sequence[Mapping[str, Curves]],
+    clips: Sequence[int],
+    fill: str,
+    depth: Depth,
+    passes: int,
+) -> Faithfulness:
+    """Curves of clips to their means, and those to areas."""
+    rows = []
+    for name in found[0]:
+        deletion = np.mean([curves[name].deletion for curves in found], axis=0)
+        insertion = np.mean([curves[name].insertion for curves in found], axis=0)
+        rows.append(
+            FaithfulnessRow(
+                name,
+                deletion.astype(np.float32),
+                insertion.astype(np.float32),
+                area(deletion),
+                area(insertion),
+            )
+        )
+    return Faithfulness(fill, tuple(clips), tuple(rows), depth == "quick", passes)

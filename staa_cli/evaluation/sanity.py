@@ -1,0 +1,118 @@
+"""Does an attribution depend on what it should: the weights, the class, the frames that matter?"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from staa_cli.evaluation.base import Trial, metric
+from staa_cli.methods.perturbation.shapley import EXACT, coalitions, exact_shapley, over_frames
+from staa_cli.statistics import rank_correlation, variation
+
+
+@metric(
+    "randomisation",
+    better="lower",
+    beatable=False,
+    source="Adebayo et al. 2018 (arXiv 1810.03292), section 3",
+)
+def randomisation(trial: Trial) -> float:
+    """Rank correlation with the maps of the model with shuffled weights, top blocks first; mean."""
+    if trial.again is None:
+        return float("nan")
+    found = []
+    for module in cascade(trial.copies.model, trial.copies.seed):
+        values = trial.again(module=module)
+        found.append(rank_correlation(trial.values, values))
+    return float(np.nanmean(found)) if not np.isnan(found).all() else float("nan")
+
+
+@metric(
+    "class_sensitivity",
+    better="lower",
+    beatable=False,
+    source="rank correlation of two classes' maps",
+)
+def class_sensitivity(trial: Trial) -> float:
+    """Rank correlation with the map of the class that comes next; 1 for a class-blind method."""
+    if trial.again is None:
+        return float("nan")
+    logits = trial.copies.model(trial.copies.clip[None])[0].float()
+    if len(logits) == 1:  # there is no other
+        return float("nan")
+    logits[trial.copies.target] = -torch.inf
+    return rank_correlation(trial.values, trial.again(target=int(logits.argmax())))
+
+
+@metric(
+    "frozen", better="lower", beatable=False, source="a clip in which nothing moves has no when"
+)
+def frozen(trial: Trial) -> float:
+    """Coefficient of variation of the temporal score where all frames are the middle one.
+
+    Nothing happens at any time, so that all of it is made up; a report calls less than 0.05 flat.
+    """
+    if trial.again is None:
+        return float("nan")
+    clip = trial.copies.clip
+    still = clip[len(clip) // 2].expand_as(clip)[None]
+    return variation(trial.again(inputs=still).sum(axis=(1, 2), dtype=np.float64))
+
+
+@metric("agreement", source="rank correlation with exact Shapley values of the frames")
+def agreement(trial: Trial) -> float:
+    """Rank correlation of the temporal score with the frames' exact Shapley values.
+
+    NaN for clips of more frames than all coalitions can be asked about.
+    """
+    frames = trial.copies.grid[0]
+    if frames > EXACT:
+        return float("nan")
+    if "shapley" not in trial.copies.known:
+        worth = trial.copies.keep(over_frames(coalitions(frames), trial.copies.grid))
+        trial.copies.known["shapley"] = exact_shapley(worth).float().cpu().numpy()
+    scores = trial.values.sum(axis=(1, 2))
+    return rank_correlation(scores, trial.copies.known["shapley"])
+
+
+def cascade(model: Any, seed: int = 0) -> Iterator[nn.Module]:
+    """The model with ever more of it shuffled: down to the last block, to the one below, and so on.
+
+    At the end everything is. Shuffling keeps what numbers a tensor has, and loses what they were
+    learned for. Parts are taken in the order in which the model has them.
+    """
+    shuffled = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    layers = shuffled.attention_layers().items()
+    attention = {layer for (role, _), layer in layers if role in ("spatial", "temporal", "joint")}
+    done: set[nn.Parameter] = set()
+    for part, is_block in _parts(shuffled, attention):
+        _shuffle(part.parameters(), generator)
+        done |= {*part.parameters()}
+        if is_block:
+            yield shuffled
+    _shuffle([own for own in shuffled.parameters() if own not in done], generator)
+    yield shuffled
+
+
+def _parts(module: nn.Module, attention: set[nn.Module]) -> Iterator[tuple[nn.Module, bool]]:
+    """A module's parts from the top, and whether each is one of the blocks that attend."""
+    for child in reversed(list(module.children())):
+        if child in attention or attention.isdisjoint(child.modules()):
+            yield child, child in attention
+        elif isinstance(child, (nn.ModuleList, nn.Sequential)):
+            for block in reversed(list(child)):
+                yield block, not attention.isdisjoint(block.modules())
+        else:
+            yield from _parts(child, attention)
+
+
+def _shuffle(parameters: Iterable[nn.Parameter], generator: torch.Generator) -> None:
+    for parameter in parameters:
+        order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+        parameter.data = parameter.data.flatten()[order].view_as(parameter)

@@ -1,0 +1,166 @@
+"""Clips of a video as batches for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Literal, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from staa_cli.explain.provenance import Stopwatch
+from staa_cli.memory import memory_for, ran_out_of_memory
+from staa_cli.models.load import LoadedModel
+from staa_cli.results.folder import OnProgress
+from staa_cli.schema import Clip, VideoInfo
+from staa_cli.video.decode import iter_frames
+from staa_cli.video.table import DecodeReport
+
+STILL = 2 / 255
+"""Motion below which nothing has happened: rounding, or what a codec does to a picture at rest."""
+_CELL = 16
+"""Pixels that motion is looked for in, together: noise of single ones is none."""
+
+R = TypeVar("R")
+Work = Callable[[Tensor, Sequence[int]], R]
+
+
+class ClipReader:
+    """Reads the clips of a plan; each pass decodes every wanted frame once.
+
+    Args:
+        info: of the video.
+        model: that the clips are for.
+        clips: in any order; their frames may overlap.
+        batch_size: clips a batch; auto is by device.
+        on_progress: called with (stage, clips read, clips in all).
+        watch: counts the time that decoding takes.
+    """
+
+    def __init__(
+        self,
+        info: VideoInfo,
+        model: LoadedModel,
+        clips: Sequence[Clip],
+        *,
+        batch_size: Literal["auto"] | int,
+        on_progress: OnProgress,
+        watch: Stopwatch,
+    ) -> None:
+        self.report = DecodeReport()
+        """Of the last pass."""
+        self.motion = 0.0
+        """How far, in the last pass, a cell of 16 x 16 pixels has gone from its mean colour over
+        the clip that it belongs to: the most of all cells, of 1."""
+        self._info, self._model, self._clips = info, model, clips
+        if batch_size == "auto":
+            # A CPU gains nothing from more than one clip at a time.
+            batch_size = 1 if model.device.type == "cpu" else 8
+        self.batch_size = batch_size
+        """Clips a batch; smaller than it began where memory ran out."""
+        self.backed_off = False
+        self._on_progress, self.watch = on_progress, watch
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def number(self, position: int) -> int:
+        """Number of a clip in its video's plan."""
+        return self._clips[position].index
+
+    def of(self, positions: Sequence[int]) -> ClipReader:
+        """A reader of some of the clips, one at a time."""
+        return ClipReader(
+            self._info,
+            self._model,
+            [self._clips[position] for position in positions],
+            batch_size=1,
+            on_progress=self._on_progress,
+            watch=self.watch,
+        )
+
+    def forward(
+        self, stage: str, work: Work[R], copies: int = 0
+    ) -> Iterator[tuple[tuple[int, ...], R]]:
+        """One pass: (positions in `clips` [B], what `work` made of them), batch by batch.
+
+        A batch that does not fit into memory is halved, and so are those after it.
+
+        Args:
+            stage: name for the progress.
+            work: takes normalised clips float [B, T, 3, h, w] and their positions [B].
+            copies: altered copies of each clip that the work asks about; it says so by `asked`,
+                and the progress counts them in place of clips.
+
+        Raises:
+            UnavailableError: not even one clip fits.
+        """
+        clips, done = self._read(), 0
+        self._asked, self._tell = 0, partial(self._on_progress, stage)
+        self._copies = copies * len(self._clips)
+        while done < len(self._clips):
+            batch = list(islice(clips, self.batch_size))
+            done += len(batch)
+            if not copies:
+                self._tell(done, len(self._clips))
+            while batch:
+                part = batch[: self.batch_size]
+                numbers = tuple(number for number, _ in part)
+                inputs = torch.stack([clip for _, clip in part])
+                try:
+                    with self.watch("forward"):
+                        result = work(inputs, numbers)
+                except Exception as error:
+                    self._back_off(error, numbers)
+                    continue
+                batch = batch[len(part) :]
+                yield numbers, result
+
+    @property
+    def asked_in_all(self) -> int:
+        """Altered copies that the last pass has asked about."""
+        return self._asked
+
+    def asked(self, count: int) -> None:
+        """Tell that so many more altered copies have been asked about."""
+        self._asked += count
+        self._tell(min(self._asked, self._copies), self._copies)
+
+    def _back_off(self, error: Exception, numbers: Sequence[int]) -> None:
+        """Halve the batches if memory ran out; anything else goes on up, and says where it was."""
+        if self.batch_size == 1 or not ran_out_of_memory(error):
+            clips = [self._clips[number] for number in numbers]
+            start, end = min(c.start_s for c in clips), max(c.end_s for c in clips)
+            error.add_note(f"between {start:.2f} s and {end:.2f} s")
+            with memory_for("one clip alone", self._model.device):
+                raise error
+        self.batch_size //= 2
+        self.backed_off = True
+        if self._model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _read(self) -> Iterator[tuple[int, Tensor]]:
+        """Clips in order of their last frame; a frame is kept as long as a clip still needs it."""
+        self.report, self.motion = DecodeReport(), 0.0
+        std = torch.tensor(self._model.input.std)[:, None, None]
+        frames = [clip.frame_indices for clip in self._clips]
+        order = sorted(range(len(frames)), key=lambda number: frames[number][-1])
+        last_use = {index: number for number in order for index in frames[number]}
+        pictures = iter_frames(self._info, sorted(last_use), self.report)
+        kept: dict[int, Tensor] = {}  # index to [3, h, w]
+        cells: dict[int, Tensor] = {}
+        for number in order:
+            with self.watch("decode"):
+                while frames[number][-1] not in kept:
+                    index, picture = next(pictures)
+                    kept[index] = self._model.preprocess_frame(picture)
+                    cells[index] = F.avg_pool2d(kept[index], _CELL, ceil_mode=True) * std
+            seen = torch.stack([cells[index] for index in frames[number]])
+            self.motion = max(self.motion, float((seen - seen.mean(dim=0)).abs().max()))
+            yield number, torch.stack([kept[index] for index in frames[number]])
+            for index in {*frames[number]}:
+                if last_use[index] == number:
+                    del kept[index], cells[index]

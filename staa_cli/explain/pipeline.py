@@ -1,0 +1,436 @@
+"""A video's way through the program: probe, plan, read, attend, stitch, and, if asked, write.
+
+The one room that knows all stages, and a summary of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from staa_cli.config.settings import MethodSettings, PostSettings, Settings
+from staa_cli.errors import InputError, UsageError
+from staa_cli.explain import provenance as facts
+from staa_cli.explain import sampling
+from staa_cli.explain.attribution import TOP, Attributed, attend, attribute, attributions_of, check
+from staa_cli.explain.clips import STILL, ClipReader
+from staa_cli.explain.stitch import (
+    Piece,
+    find_moments,
+    smooth_scores,
+    spatial_facts,
+    stitch_maps,
+    stitch_scores,
+    temporal_facts,
+    with_rest,
+)
+from staa_cli.methods import Method, Options, choose_method
+from staa_cli.methods.postprocess import postprocess
+from staa_cli.models.catalog.hub import Announce
+from staa_cli.models.load import LoadedModel, load_model
+from staa_cli.registry import did_you_mean
+from staa_cli.results.folder import OnProgress, save
+from staa_cli.schema import (
+    Attribution,
+    Clip,
+    Explanation,
+    ModelInput,
+    Prediction,
+    UInt8,
+    VideoInfo,
+    Warning,
+)
+from staa_cli.video.probe import probe
+
+PLANNING = "planning"
+"""The stage that is told first, once, as soon as it is known how many clips there are."""
+
+Reason = Literal["top-1", "named", "index"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipExplanation:
+    """What one clip gave."""
+
+    prediction: Prediction
+    attribution: Attribution
+    """Raw: `values` [T', h, w], for one class where the method speaks of one."""
+    warnings: tuple[Warning, ...] = ()
+    """About the clip's length and size, and what was asked of the method."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class VideoExplanation(Explanation):
+    """An explanation that knows how to write itself."""
+
+    asked: Settings = field(default_factory=Settings)
+    """All settings that it was made with; `settings` has those that its content depends on."""
+
+    def save(self, folder: str | Path, settings: Settings | None = None) -> tuple[Path, ...]:
+        """Write what the command would write into `folder`; returns the paths.
+
+        Args:
+            folder: made where it is missing.
+            settings: what to write and how it looks; those that it was made with where None.
+
+        Raises:
+            OutputError: a file cannot be written, or one that is not staa's is in the way.
+        """
+        return save(self, Path(folder), settings or self.asked)
+
+
+def explain_clip(
+    model: LoadedModel,
+    frames: UInt8 | Tensor,
+    target: str | int | None = None,
+    method: str = "auto",
+    options: Options | None = None,
+) -> ClipExplanation:
+    """Explain one clip.
+
+    Args:
+        model: from `load_model`.
+        frames: uint8 [T, H, W, 3] RGB, or a float tensor [1, T, 3, h, w] already preprocessed.
+        target: class to explain, by name or index; the most probable where None.
+        method: a name from `list_methods`, or auto: staa-class, or staa where that does not fit.
+        options: of the method.
+
+    Returns:
+        `prediction`; `attribution`, whose `values` [T', h, w] are raw; and `warnings` as a report
+        has them: that the model learned from clips of another length, that the method is the same
+        for every class, or that it has no use for an option.
+
+    Raises:
+        UsageError: an unknown class or method, or a method that does not fit the model.
+        InputError: the frames are something else.
+    """
+    inputs, trained = _as_input(frames, model), model.input
+    model = model.fitted(frames=inputs.shape[1])
+    options = options or Options()
+    chosen = choose_method(method, model.module, model.layout, options)
+    wanted, reason = find_target(target, model.labels)
+    explained = attend(model, inputs, chosen, options, wanted, (0,))
+    prediction = Prediction(
+        explained.scores[0], explained.targets[0], reason, model.labels, model.info.output
+    )
+    (attribution,) = attributions_of(explained, model, chosen, options)
+    of_class = chosen.speaks_of_class(model.layout, options)
+    warnings = (
+        *facts.fit_warnings(trained, model.input),
+        *facts.method_warnings(chosen, options, target is not None, of_class),
+    )
+    return ClipExplanation(prediction, attribution, warnings)
+
+
+def explain_video(
+    path: str | Path,
+    model: LoadedModel | str | None = None,
+    *,
+    target: str | int | None = None,
+    method: str | None = None,
+    settings: Settings | None = None,
+    on_progress: OnProgress | None = None,
+) -> VideoExplanation:
+    """A video file in, an explanation with a score for every frame out. Writes nothing.
+
+    Args:
+        path: of the video.
+        model: from `load_model`, or what it takes; the settings' own where None.
+        target: class to explain, over the settings' own.
+        method: method to use, over the settings' own.
+        settings: everything else; the defaults where None.
+        on_progress: called with (stage, done, total); first of all with the number of clips, as the
+            stage `planning`.
+
+    Raises:
+        VideoError: the file does not open or decode.
+        UsageError: an unknown class or method, or a method that does not fit the model.
+        UnavailableError: no such model or device.
+    """
+    settings = _merge(settings or Settings(), target, method)
+    if not isinstance(model, LoadedModel):
+        settings = settings if model is None else replace(settings, model=model)
+        model = open_model(settings)
+    return explain_one(path, model, settings, _ignore if on_progress is None else on_progress)
+
+
+def open_model(settings: Settings, announce: Announce = lambda line: None) -> LoadedModel:
+    """The model that the settings name, where they want it; `announce` is told of a download."""
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    return load_model(
+        settings.model,
+        arch=settings.arch,
+        labels=settings.labels,
+        device=settings.device,
+        precision=settings.precision,
+        compile=settings.compile,
+        announce=announce,
+    )
+
+
+def check_settings(model: LoadedModel, settings: Settings) -> None:
+    """See that a model can be asked what the settings ask, of whatever video.
+
+    Raises:
+        UsageError: an unknown class or method, or one that does not fit the model or its clips.
+        UnavailableError: the method needs what is not installed.
+    """
+    model = model.fitted(settings.sampling.frames, settings.sampling.size)
+    options = method_options(settings.method)
+    method = choose_method(settings.method.name, model.module, model.layout, options)
+    method.copies(model.layout, options)
+    find_target(settings.target, model.labels)
+
+
+def open_clips(
+    path: str | Path,
+    model: LoadedModel,
+    settings: Settings,
+    on_progress: OnProgress,
+    watch: facts.Stopwatch,
+) -> tuple[VideoInfo, sampling.Plan, ClipReader]:
+    """What a video is, which of its frames a fitted model is to see, and what reads those.
+
+    Raises:
+        VideoError: the file does not open.
+    """
+    with watch("probe"):
+        info = probe(path)
+    plan = plan_clips(info, model.input, settings)
+    reader = ClipReader(
+        info,
+        model,
+        plan.clips,
+        batch_size=settings.batch_size,
+        on_progress=on_progress,
+        watch=watch,
+    )
+    on_progress(PLANNING, len(plan.clips), len(plan.clips))
+    return info, plan, reader
+
+
+def explain_one(
+    path: str | Path,
+    model: LoadedModel,
+    settings: Settings,
+    on_progress: OnProgress,
+    probable: int | None = None,
+) -> VideoExplanation:
+    """As `explain_video`, of an open model; `probable` is its most probable class where known."""
+    return explain_classes(path, model, [settings], on_progress, probable)[0]
+
+
+def explain_classes(
+    path: str | Path,
+    model: LoadedModel,
+    variants: Sequence[Settings],
+    on_progress: OnProgress,
+    probable: int | None = None,
+) -> list[VideoExplanation]:
+    """As `explain_one`, for the class of each of some settings that differ in nothing else.
+
+    From the same passes, where those of the method serve every class.
+    """
+    watch, trained, settings = facts.Stopwatch(), model.input, variants[0]
+    model = model.fitted(settings.sampling.frames, settings.sampling.size)
+    options = method_options(settings.method)
+    method = choose_method(settings.method.name, model.module, model.layout, options)
+    wanted = [find_target(each.target, model.labels) for each in variants]
+    info, plan, reader = open_clips(path, model, settings, on_progress, watch)
+    opened = _Opened(trained, model, method, options, info, plan, reader, watch)
+    targets = [probable if target is None else target for target, _ in wanted]
+    top = TOP if settings.output.npz else 0
+    attributed = attribute(reader, model, method, options, targets, top)
+    return [
+        _explanation(opened, each, reason, found)
+        for each, (_, reason), found in zip(variants, wanted, attributed, strict=True)
+    ]
+
+
+class _Opened(NamedTuple):
+    """What explanations of one video for several classes have in common."""
+
+    trained: ModelInput
+    model: LoadedModel
+    method: Method
+    options: Options
+    info: VideoInfo
+    plan: sampling.Plan
+    reader: ClipReader
+    watch: facts.Stopwatch
+
+
+def _explanation(
+    opened: _Opened, settings: Settings, reason: Reason, found: Attributed
+) -> VideoExplanation:
+    """All that follows from the attributions of one class."""
+    trained, model, method, options, info, plan, reader, watch = opened
+    told = (found.target, reason, model.labels, model.info.output)
+    each = [Prediction(row, *told) for row in found.scores]
+    with watch("stitch"):
+        pieces = _pieces(plan.clips, found.attributions, each, settings.post)
+        scores = stitch_scores(pieces, info.times_s, plan.part, info.duration_s)
+        frames = smooth_scores(scores, settings.post.smooth, settings.post.smooth_s)
+        coverage = frames.coverage
+        if settings.sampling.keep_rest:
+            frames = with_rest(frames, info.times_s, info.duration_s)
+        still = reader.motion < STILL
+        temporal = temporal_facts(pieces, frames, settings.post.flat_below, still)
+        spatial = spatial_facts(found.attributions, settings.post.flat_space_below)
+        maps = stitch_maps(pieces, model.view_box(info.height, info.width))
+    faithfulness = None
+    if (depth := settings.output.depth) is not None:
+        with watch("check"):
+            faithfulness = check(reader, model, each, [found.attributions], options, depth)
+    prediction = Prediction(found.pooled, *told)
+    info = facts.with_decoding(info, reader.report)
+    return VideoExplanation(
+        video=info,
+        model=model.info,
+        settings=facts.relevant(settings),
+        strategy=plan.strategy,
+        clips=plan.clips,
+        prediction=prediction,
+        clip_predictions=tuple(each),
+        attributions=found.attributions,
+        frames=frames,
+        maps=maps,
+        moments=()
+        if temporal.still
+        else find_moments(frames, maps, flat_below=settings.post.flat_below),
+        temporal=temporal,
+        spatial=spatial,
+        warnings=(
+            *plan.warnings,
+            *facts.coverage_warnings(
+                coverage, plan, lambda: _dense_clips(info, model.input, settings)
+            ),
+            *facts.fit_warnings(trained, model.input),
+            *facts.warnings(info, model.info, prediction, temporal, spatial, reader.report),
+            *facts.method_warnings(
+                method,
+                options,
+                settings.target is not None,
+                method.speaks_of_class(model.layout, options),
+            ),
+            *facts.setting_warnings(settings),
+            *facts.threshold_warnings(settings.post.threshold, maps),
+            *facts.check_warnings(faithfulness, model.info.output),
+            *facts.batch_warnings(reader.batch_size if reader.backed_off else None),
+        ),
+        fingerprint=facts.fingerprint(
+            info.sha256, model.info.weights_sha256, model.info.output, model.labels, settings
+        ),
+        run=facts.run(model, watch),
+        faithfulness=faithfulness,
+        by_class=found.by_class,
+        asked=settings,
+    )
+
+
+def plan_clips(info: VideoInfo, own: ModelInput, settings: Settings) -> sampling.Plan:
+    """Which frames of a video a model of such an input is to see."""
+    stride = settings.sampling.stride or own.stride
+    return sampling.plan(
+        info.times_s,
+        frames=settings.sampling.frames or own.frames,
+        interval_s=stride / own.rate,
+        settings=settings.sampling,
+        model_interval_s=own.interval_s,
+    )
+
+
+def _dense_clips(info: VideoInfo, own: ModelInput, settings: Settings) -> int:
+    """Clips that would leave nothing out."""
+    dense = replace(settings.sampling, strategy="dense", hop=min(settings.sampling.hop, 1.0))
+    return len(plan_clips(info, own, replace(settings, sampling=dense)).clips)
+
+
+def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | None, Reason]:
+    """A class name or index in, (index, why it was chosen) out; (None, top-1) for no name.
+
+    Raises:
+        UsageError: there is no such class, or several have that name.
+    """
+    if wanted is None:
+        return None, "top-1"
+    text = str(wanted)
+    found = [n for n, label in enumerate(labels) if label == text] or [
+        n for n, label in enumerate(labels) if label.casefold() == text.casefold()
+    ]
+    if len(found) > 1:
+        raise UsageError(
+            f"{len(found)} classes are called {text!r}: {', '.join(map(str, found))}",
+            f"say which by its index, as in --class {found[0]}",
+        )
+    if found:
+        return found[0], "named"
+    if text.isdecimal() and int(text) < len(labels):
+        return int(text), "index"
+    hint = did_you_mean(text, labels) or f"there are {len(labels)}, such as {', '.join(labels[:5])}"
+    raise UsageError(f"the model has no class {text!r}", hint)
+
+
+def method_options(settings: MethodSettings) -> Options:
+    """Settings of a method as the method wants them."""
+    return Options(
+        settings.layers, settings.combine, settings.seed, settings.fill, settings.samples
+    )
+
+
+def _merge(settings: Settings, target: str | int | None, method: str | None) -> Settings:
+    if target is not None:
+        settings = replace(settings, target=str(target))
+    if method is not None:
+        settings = replace(settings, method=replace(settings.method, name=method))
+    return settings
+
+
+def _ignore(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def _as_input(frames: UInt8 | Tensor, model: LoadedModel) -> Tensor:
+    """Pictures, or what is preprocessed already, to normalised float [1, T, 3, h, w].
+
+    Raises:
+        InputError: it is neither.
+    """
+    if 0 in frames.shape:
+        raise InputError("there are no frames to explain")
+    if not isinstance(frames, Tensor):
+        return model.preprocess(frames)
+    height, width = model.input.size
+    others = (*frames.shape[:1], *frames.shape[2:])
+    if others != (1, 3, height, width) or not frames.is_floating_point():
+        raise InputError(
+            f"a tensor must be preprocessed already, float [1, T, 3, {height}, {width}], "
+            f"not {frames.dtype} {list(frames.shape)}",
+            "give uint8 [T, H, W, 3] as an array, or what model.preprocess makes of it",
+        )
+    return frames
+
+
+def _pieces(
+    clips: Sequence[Clip],
+    attributions: Sequence[Attribution],
+    predictions: Sequence[Prediction],
+    post: PostSettings,
+) -> list[Piece]:
+    pieces = []
+    for clip, attribution, each in zip(clips, attributions, predictions, strict=True):
+        maps = postprocess(
+            attribution.values,
+            threshold=post.threshold,
+            threshold_value=post.threshold_value,
+            focus_sigma=post.focus_sigma,
+            focus_gamma=post.focus_gamma,
+        )
+        pieces.append(Piece.of(clip, attribution, maps, each.weight))
+    return pieces

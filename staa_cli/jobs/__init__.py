@@ -1,0 +1,1 @@
+"""Many videos: inputs to jobs, and jobs to outcomes."""

@@ -1,0 +1,51 @@
+"""The variant that was published with the paper, for comparison only.
+
+It reads the last block's spatial attention: the class token's row of each frame is that frame's
+map, and a frame's "temporal" score is the mean of its row. Every row sums to one with the class
+token's own share, so that score is (1 - a_cls) / P: nearly the same number for every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from staa_cli.errors import UsageError
+from staa_cli.methods.attention.staa import spatial_rows
+from staa_cli.methods.base import (
+    Evidence,
+    Method,
+    Options,
+    Reading,
+    register,
+)
+from staa_cli.models.taps import Tap, cls_row
+from staa_cli.schema import AttentionLayout
+
+
+@register("staa-published")
+class StaaPublished(Method):
+    """Last block, spatial attention alone."""
+
+    summary = "reference only: last block's spatial rows, as published (time is all but flat)"
+    source = "code published with arXiv 2411.00630, by its description"
+    units = "share of attention within a frame"
+
+    def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
+        """The class token's spatial row of the last block."""
+        if layout.kind == "joint" or layout.pooling != "cls":
+            raise UsageError(
+                "staa-published reads a class token within a frame; this model has none",
+                "use --method staa",
+            )
+        (block,) = self.blocks(layout, options)
+        return [Tap("spatial", block, "space", cls_row)]
+
+    def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
+        """The last block, always."""
+        return (layout.depth - 1,)
+
+    def attribute(self, evidence: Evidence) -> Reading:
+        """S [B, T, h, w] as it is."""
+        (block,) = self.blocks(evidence.layout, evidence.options)
+        space, mass = spatial_rows(evidence, block)
+        return Reading(space.reshape(len(space), *evidence.layout.grid), mass)

@@ -1,0 +1,92 @@
+"""Gradients of the pixels themselves, summed over every token's pixels and colours."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from staa_cli.errors import UsageError
+from staa_cli.memory import ran_out_of_memory
+from staa_cli.methods.base import Evidence, Options, Reading, register
+from staa_cli.methods.gradient.gradients import GradientMethod, gradients_of
+from staa_cli.methods.perturbation.base import copies_a_pass, filler, over_tokens
+from staa_cli.methods.perturbation.captum import captum_attr
+from staa_cli.schema import AttentionLayout
+
+STEPS = 50
+MOST = 1000
+"""Steps; the table of the rule that Captum integrates by grows with their square."""
+GRAPH = 4
+"""Times the memory that a copy takes which is to be differentiated."""
+
+
+@register("input-x-gradient")
+class InputXGradient(GradientMethod):
+    """Pixels times their gradients."""
+
+    summary = "pixels times their gradients"
+    source = "Shrikumar et al. 2016 (arXiv 1605.01713)"
+    units = "logit"
+    signed = True
+
+    def attribute(self, evidence: Evidence) -> Reading:
+        """[B, T', h, w], against normalised zero, the mean colour of what the model has seen."""
+        (given,) = gradients_of(evidence, [evidence.inputs])
+        pixels = (evidence.inputs.detach() * given).sum(dim=2)
+        return Reading(over_tokens(pixels, evidence.layout.grid), more_passes=2.0)
+
+
+@register("integrated-gradients")
+class IntegratedGradients(GradientMethod):
+    """Gradients along the straight line from the removed clip to the clip."""
+
+    summary = "gradients of pixels along the way from the removed clip to the clip"
+    source = "Sundararajan et al. 2017 (arXiv 1703.01365), by Captum"
+    units = "logit"
+    signed = True
+    passes_per_clip = 1.0 + 3 * STEPS
+    heeds = frozenset({"fill", "samples"})
+
+    def copies(self, layout: AttentionLayout, options: Options) -> int:
+        """One a step."""
+        captum_attr()
+        steps = options.samples or STEPS
+        if steps > MOST:
+            raise UsageError(
+                f"{self.name} takes {steps} steps of a rule that is made for fewer",
+                f"--samples at most {MOST}",
+            )
+        return steps
+
+    def attribute(self, evidence: Evidence) -> Reading:
+        """[B, T', h, w]; the sum is the logit's difference between both ends, nearly."""
+        steps = self.copies(evidence.layout, evidence.options)
+        at_once = max(1, copies_a_pass(evidence.layout.grid, evidence.inputs.device) // GRAPH)
+        while True:
+            try:
+                return Reading(_along(evidence, steps, at_once), more_passes=3.0 * steps)
+            except (RuntimeError, MemoryError) as error:
+                if at_once == 1 or not ran_out_of_memory(error):
+                    raise
+                at_once //= 2
+
+
+def _along(evidence: Evidence, steps: int, at_once: int) -> Tensor:
+    """[B, T', h, w], of so many copies at once."""
+    clips = evidence.inputs.detach()
+
+    def ask(copies: Tensor) -> Tensor:
+        evidence.on_asked(len(copies))
+        return evidence.model(copies)  # type: ignore[no-any-return]
+
+    pixels: Tensor = (
+        captum_attr()
+        .IntegratedGradients(ask)
+        .attribute(
+            clips,
+            baselines=filler(clips, evidence.options.fill, evidence.given),
+            target=evidence.targets,
+            n_steps=steps,
+            internal_batch_size=max(len(clips), at_once),
+        )
+    )
+    return over_tokens(pixels.sum(dim=2), evidence.layout.grid)

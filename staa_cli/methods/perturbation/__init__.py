@@ -1,0 +1,1 @@
+"""Methods that ask the model about altered copies of a clip."""

@@ -1,0 +1,63 @@
+"""Captum, where it is installed: what it has is not written again here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from staa_cli.errors import UnavailableError
+from staa_cli.methods.perturbation.base import Copies, tube_count, tubes
+
+Ask = Callable[[Tensor], Tensor]
+"""Which tubes of copies are there, [M, tubes] of 0 and 1, to the class's score [M]."""
+
+
+def captum_attr() -> Any:
+    """The module ``captum.attr``.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    try:
+        import captum.attr
+    except ImportError as error:
+        raise UnavailableError(
+            f"this method needs {error.name or 'captum'}, which is not installed",
+            "pip install 'staa[compare]'",
+        ) from error
+    return captum.attr
+
+
+def over_tubes(
+    explainer: Callable[[Any, Ask], Any], copies: Copies, most: tuple[int, int, int], **more: Any
+) -> Tensor:
+    """What a method of Captum's says of a clip's tubes, shared among their tokens: [T', h, w].
+
+    Captum is given a number a tube, 1 where it is there and 0 where it is removed: it says the same
+    as of pixels with a mask of features, and does not touch every pixel for every copy.
+
+    Args:
+        explainer: (``captum.attr``, how to ask) to an object with ``attribute``.
+        copies: of the clip.
+        most: tubes along each side of the token grid, at most.
+        more: what ``attribute`` is to be told beside.
+    """
+    numbers = tubes(copies.grid, most).to(copies.clip.device)
+    whole = copies.clip.new_ones(1, tube_count(numbers), dtype=torch.float32)
+    # Some of Captum's objects refer to themselves and live until the collector comes; the clip and
+    # its copies must not, or they fill a GPU of which the collector knows nothing.
+    asks: list[Ask] = [lambda kept: copies.keep(kept[:, numbers])]
+    try:
+        found = explainer(captum_attr(), lambda kept: asks[0](kept)).attribute(
+            whole,
+            baselines=torch.zeros_like(whole),
+            perturbations_per_eval=copies.a_pass,
+            **more,
+        )
+    finally:
+        asks.clear()
+    shared: Tensor = (found[0].float() / numbers.flatten().bincount())[numbers]
+    return shared

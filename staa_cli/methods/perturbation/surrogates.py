@@ -1,0 +1,105 @@
+"""A linear model of the class's score, fitted to random removals of tubes, by Captum."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from staa_cli.errors import UsageError
+from staa_cli.methods.base import Evidence, Options, register
+from staa_cli.methods.perturbation.base import Copies, PerturbationMethod, tube_count, tubes
+from staa_cli.methods.perturbation.captum import Ask, captum_attr, over_tubes
+from staa_cli.schema import AttentionLayout
+
+CELLS = (4, 4, 4)
+"""Groups of frames, and places along the sides, at most: 64 features."""
+SAMPLES = 512
+WIDTH = 0.25
+"""Of the kernel that tells near removals from far ones."""
+
+
+class Surrogate(PerturbationMethod):
+    """A method of Captum's that fits a linear model."""
+
+    signed = True
+    passes_per_clip = 1.0 + SAMPLES
+    heeds = frozenset({"fill", "samples", "seed"})
+
+    def explainer(self, attr: Any, ask: Ask) -> Any:
+        """Captum's object, from ``captum.attr``."""
+        raise NotImplementedError
+
+    def copies(self, layout: AttentionLayout, options: Options) -> int:
+        """One a sample, of which there must be enough to tell all tubes apart."""
+        captum_attr()
+        samples, features = options.samples or SAMPLES, tube_count(tubes(layout.grid, CELLS))
+        if samples < features + 2:
+            raise UsageError(
+                f"{self.name} cannot tell {features} tubes apart by {samples} samples",
+                f"--samples at least {features + 2}",
+            )
+        return samples
+
+    def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
+        """[T', h, w]; the tokens of a tube share its weight."""
+        samples = self.copies(evidence.layout, evidence.options)
+        with _seeded(copies.seed, copies.clip.device):
+            return over_tubes(self.explainer, copies, CELLS, n_samples=samples)
+
+
+@register("kernel-shap")
+class KernelShap(Surrogate):
+    """Shapley values by weighted regression."""
+
+    summary = "Shapley values of tubes by weighted regression on random removals"
+    source = "Lundberg and Lee 2017 (arXiv 1705.07874), by Captum"
+
+    def explainer(self, attr: Any, ask: Ask) -> Any:
+        """Captum's KernelShap."""
+        return attr.KernelShap(ask)
+
+
+@register("lime")
+class Lime(Surrogate):
+    """A local linear model."""
+
+    summary = "weights of tubes in a ridge regression on random removals near the clip"
+    source = "Ribeiro et al. 2016 (arXiv 1602.04938), by Captum; ridge and kernel as lime-image's"
+
+    def explainer(self, attr: Any, ask: Ask) -> Any:
+        """Captum's Lime."""
+        from captum._utils.models.linear_model import SkLearnRidge
+
+        return attr.Lime(ask, interpretable_model=SkLearnRidge(alpha=1.0), similarity_func=nearness)
+
+
+def nearness(clip: Tensor, copy: Tensor, kept: Tensor, **_: Any) -> Tensor:
+    """How much a copy counts: exp(-d^2 / 2w^2), d its cosine distance from the whole clip.
+
+    By which tubes it keeps, [1, features] of 0 and 1, not by pixels: those of a copy without
+    anything may lie near those of the clip. Width as lime-image's, whose kernel is the root of
+    exp(-d^2 / w^2).
+    """
+    distance = 1 - kept.float().mean().sqrt()
+    return torch.exp(-(distance**2) / (2 * WIDTH**2))
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Random numbers from a seed within the block, and as they were after it."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])

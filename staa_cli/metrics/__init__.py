@@ -1,1 +1,0 @@
-"""How right an attribution is: against ground truth, and in comparison with trivial baselines."""

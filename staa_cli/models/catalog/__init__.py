@@ -1,0 +1,1 @@
+"""What has a name: bundled weights with their manifests, published checkpoints, the hub."""

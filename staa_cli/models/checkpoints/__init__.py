@@ -1,0 +1,1 @@
+"""Checkpoint files: formats, key maps, labels, and processors."""

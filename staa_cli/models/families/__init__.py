@@ -1,0 +1,1 @@
+"""Model families, a folder each: module, attention layout, and key map of its checkpoints."""

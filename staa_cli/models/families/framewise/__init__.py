@@ -1,0 +1,1 @@
+"""Image transformers of timm, a frame at a time."""

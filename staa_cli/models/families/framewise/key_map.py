@@ -1,0 +1,148 @@
+"""timm's own checkpoints of image transformers, as frame-wise video models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from timm.data.config import resolve_data_config
+from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+from timm.models import create_model, is_model
+from torch import Tensor
+
+from staa_cli.errors import CheckpointError, UsageError
+from staa_cli.models.catalog.names import TIMM
+from staa_cli.models.checkpoints.key_maps import State
+from staa_cli.models.families.base import FAMILIES, Family
+from staa_cli.models.families.framewise.framewise import FrameWise
+from staa_cli.registry import did_you_mean
+from staa_cli.schema import ModelInput
+
+_STRIDE, _RATE = 8, 30.0
+
+
+def convert(state: State) -> dict[str, Tensor]:
+    """Tensors under the names that they have in the video model."""
+    return {n if n.startswith("vit.") else f"vit.{n}": tensor for n, tensor in state.items()}
+
+
+def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config.json of a timm repository to `build`'s arguments.
+
+    Raises:
+        CheckpointError: timm has no such architecture.
+    """
+    options: dict[str, Any] = dict(config.get("model_args") or {})
+    if config.get("global_pool"):
+        options["global_pool"] = config["global_pool"]
+    cfg = config.get("pretrained_cfg") or {}
+    if not isinstance(cfg, Mapping):
+        raise CheckpointError("config.json: pretrained_cfg is no object")
+    known = ("mean", "std", "input_size", "interpolation", "crop_pct", "crop_mode")
+    return {
+        "architecture": str(config["architecture"]),
+        "pretrained_cfg": {name: cfg[name] for name in known if name in cfg},
+        **options,
+    }
+
+
+def from_state(state: State) -> dict[str, Any]:
+    """Nothing: tensors alone do not tell which image transformer they are of.
+
+    Raises:
+        CheckpointError: always.
+    """
+    raise CheckpointError(
+        "the weights do not tell which timm model they are of", "--arch timm:NAME"
+    )
+
+
+def measured(state: State) -> dict[str, Any]:
+    """Classes, as the weights have them.
+
+    Raises:
+        CheckpointError: there is no classification head.
+    """
+    if "vit.head.weight" not in state:
+        raise CheckpointError("the weights have no classification head")
+    return {"num_classes": state["vit.head.weight"].shape[0]}
+
+
+def build(architecture: str, **options: Any) -> FrameWise:
+    """A timm architecture without weights, a frame at a time.
+
+    Raises:
+        CheckpointError: timm has none of that name, or not one that can be read.
+    """
+    cfg = options.pop("pretrained_cfg", None) or None
+    try:
+        # What is left out of the config is the architecture's own.
+        vit = create_model(architecture, pretrained=False, pretrained_cfg_overlay=cfg, **options)
+    except RuntimeError as error:
+        raise CheckpointError(f"timm has no model {architecture!r}: {error}") from error
+    return FrameWise(vit)
+
+
+def timm_name(arch: str) -> str:
+    """``timm:NAME`` to NAME.
+
+    Raises:
+        UsageError: timm has no such model.
+    """
+    name = arch.removeprefix(TIMM)
+    if not is_model(name.split(".")[0]):
+        from timm.models import list_models
+
+        hint = did_you_mean(name, list_models("vit_*")) or "timm.list_models('vit_*') has them all"
+        raise UsageError(f"timm has no model {name!r}", hint)
+    return name
+
+
+def published_input(model: FrameWise) -> ModelInput:
+    """What a model expects, by timm's own record; frames some quarter of a second apart."""
+    resolve: Callable[..., dict[str, Any]] = resolve_data_config
+    facts = resolve(pretrained_cfg=model.vit.pretrained_cfg, model=model.vit)
+    grid, patch = model.vit.patch_embed.grid_size, model.vit.patch_embed.patch_size
+    height, width = grid[0] * patch[0], grid[1] * patch[1]
+    mode: Literal["bilinear", "bicubic"] = (
+        "bilinear" if facts["interpolation"] == "bilinear" else "bicubic"
+    )
+    mean, std = ((float(v[0]), float(v[1]), float(v[2])) for v in (facts["mean"], facts["std"]))
+    side = int(max(height, width) / facts["crop_pct"])
+    return ModelInput(
+        frames=model.num_frames,
+        size=(height, width),
+        stride=_STRIDE,
+        rate=_RATE,
+        mean=mean,
+        std=std,
+        resize=(side, side) if facts.get("crop_mode") == "squash" else side,
+        interpolation=mode,
+    )
+
+
+def imagenet_labels(model: FrameWise) -> tuple[str, ...] | None:
+    """ImageNet's names where the classes are ImageNet's, by their number."""
+    subset = infer_imagenet_subset(model.vit)
+    if subset is None:
+        return None
+    info = ImageNetInfo(subset)
+    return tuple(info.index_to_description(index) for index in range(model.num_classes))
+
+
+FAMILIES.register("framewise")(
+    Family(
+        model_types=("timm",),
+        licence="not stated; see the model's page",
+        convert=convert,
+        recognise=None,  # by its tensors alone, it is a space-only TimeSformer
+        from_config=from_config,
+        from_state=from_state,
+        measured=measured,
+        build=build,
+        input=published_input,
+        labels=imagenet_labels,
+        marks=("vit.blocks.0.",),
+        note="sees one frame at a time: its time is each frame's share of the class's logit",
+    )
+)

@@ -1,0 +1,1 @@
+"""TimeSformer: divided attention over space and time."""

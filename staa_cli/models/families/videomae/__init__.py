@@ -1,0 +1,1 @@
+"""VideoMAE: joint attention over tubelets, averaged."""

@@ -1,0 +1,1 @@
+"""ViViT, model 1: joint attention over tubelets, with a class token."""

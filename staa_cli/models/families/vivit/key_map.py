@@ -1,0 +1,148 @@
+"""ViViT checkpoints: Hugging Face's dialects, the old one on disk and the new one in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from staa_cli.errors import CheckpointError
+from staa_cli.models.checkpoints.key_maps import (
+    HUGGING_FACE,
+    State,
+    biased,
+    count_blocks,
+    count_classes,
+    fuse_qkv,
+    heads_of,
+    one_of,
+    rename,
+    sides,
+    whole,
+)
+from staa_cli.models.families.base import FAMILIES, Family
+from staa_cli.models.families.vivit.vivit import ViViT
+from staa_cli.schema import ModelInput
+
+_RENAMES = (
+    ("vivit.", ""),
+    ("attention.q_proj", "attn.q"),
+    ("attention.k_proj", "attn.k"),
+    ("attention.v_proj", "attn.v"),
+    ("attention.o_proj", "attn.proj"),
+    *HUGGING_FACE,
+)
+_STEM = "patch_embed.proj.weight"
+
+
+def convert(state: State) -> dict[str, Tensor]:
+    """Tensors in either dialect under our names; an unread pooler is left out."""
+    renamed = {rename(name, _RENAMES): tensor for name, tensor in state.items()}
+    renamed = {
+        f"blocks.{name.removeprefix('layers.')}" if name.startswith("layers.") else name: tensor
+        for name, tensor in renamed.items()
+        if not name.startswith("pooler.")
+    }
+    return fuse_qkv(renamed)
+
+
+def recognise(state: State) -> bool:
+    """Whether converted tensors are a ViViT's: tubelets, a class token, and learned positions."""
+    needed = (_STEM, "cls_token", "pos_embed", "blocks.0.attn.qkv.weight")
+    return all(name in state for name in needed) and state[_STEM].ndim == 5
+
+
+def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A Hugging Face VivitConfig to ViViT's arguments.
+
+    Raises:
+        CheckpointError: it asks for something that ViViT does not have.
+    """
+    one_of(config, "hidden_act", ["gelu_fast"])
+    tubelet, patch = _tubelet(config.get("tubelet_size", [2, 16, 16]))
+    width = whole(config, "hidden_size", 768)
+    return {
+        "img_size": sides(config, "image_size", 224),
+        "patch_size": patch,
+        "tubelet_size": tubelet,
+        "embed_dim": width,
+        "depth": whole(config, "num_hidden_layers", 12),
+        "num_heads": whole(config, "num_attention_heads", 12),
+        "mlp_ratio": whole(config, "intermediate_size", 3072) / width,
+        "num_frames": whole(config, "num_frames", 32),
+        "eps": config.get("layer_norm_eps", 1e-6),
+        "qkv_bias": one_of(config, "qkv_bias", [True, False]),
+    }
+
+
+def _tubelet(size: Any) -> tuple[int, int]:
+    """Frames and side of a tubelet."""
+    if not isinstance(size, list) or len(size) != 3 or size[1] != size[2]:
+        raise CheckpointError(f"config.json: tubelet_size {size} is not supported")
+    return size[0], size[1]
+
+
+def from_state(state: State) -> dict[str, Any]:
+    """Converted tensors to ViViT's arguments; the picture's size is the published one.
+
+    Raises:
+        CheckpointError: the number of heads cannot be known, or the table fits no such picture.
+    """
+    width, _, tubelet, patch, _ = state[_STEM].shape
+    steps, rest = divmod(state["pos_embed"].shape[1] - 1, (224 // patch) ** 2)
+    if rest or not steps:
+        raise CheckpointError(
+            f"a position table {list(state['pos_embed'].shape)} is of no video 224 pixels wide",
+            "say --arch NAME, or give a Hugging Face folder with its config.json",
+        )
+    return {
+        "patch_size": patch,
+        "tubelet_size": tubelet,
+        "embed_dim": width,
+        "depth": count_blocks(state),
+        "qkv_bias": biased(state),
+        "num_heads": heads_of(width),
+        "mlp_ratio": state["blocks.0.mlp.fc1.weight"].shape[0] / width,
+        "num_frames": steps * tubelet,
+        **measured(state),
+    }
+
+
+def measured(state: State) -> dict[str, Any]:
+    """Classes, as the weights have them.
+
+    Raises:
+        CheckpointError: there is no classification head.
+    """
+    return {"num_classes": count_classes(state)}
+
+
+def published_input(model: ViViT) -> ModelInput:
+    """What a model expects, by the paper: every second frame, colours from -1 to 1."""
+    height, width = (length * model.patch_size for length in model.grid_size[1:])
+    return ModelInput(
+        frames=model.num_frames,
+        size=(height, width),
+        stride=2,
+        rate=30.0,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        resize=round(max(height, width) * 256 / 224),
+    )
+
+
+FAMILIES.register("vivit")(
+    Family(
+        model_types=("vivit",),
+        licence="not stated; the published ViViT weights are Apache-2.0",
+        convert=convert,
+        recognise=recognise,
+        from_config=from_config,
+        from_state=from_state,
+        measured=measured,
+        build=ViViT,
+        input=published_input,
+        processors=("VivitImageProcessor", "VivitVideoProcessor"),
+    )
+)

@@ -1,0 +1,254 @@
+"""From a name, a folder, or a file to a model that is ready to be explained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from staa_cli.errors import UnavailableError, UsageError
+from staa_cli.memory import free_memory_bytes, memory_for
+from staa_cli.models.catalog.hub import Announce
+from staa_cli.models.catalog.manifests import list_models, read_cards
+from staa_cli.models.catalog.names import (
+    TIMM,
+    check_name,
+    installed,
+    is_factory,
+    published,
+    repository,
+)
+from staa_cli.models.checkpoints.labels import read_labels
+from staa_cli.models.checkpoints.sources import (
+    Opened,
+    architectures,
+    files_of,
+    open_bundled,
+    open_files,
+    open_folder,
+    open_hub,
+    open_random,
+    open_timm,
+)
+from staa_cli.models.custom import open_factory
+from staa_cli.models.preprocess import preprocess_frame, resized_input, view_box
+from staa_cli.registry import did_you_mean
+from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput, UInt8
+
+__all__ = ["LoadedModel", "list_models", "load_model"]
+
+_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A module with all that is known of it.
+
+    Args:
+        module: normalised float [B, T, 3, H, W] to logits [B, classes]; frozen, in evaluation mode.
+        info: what the report says about it.
+        device: where it is.
+        precision: fp32, bf16, or fp16; of weights and activations.
+    """
+
+    module: nn.Module
+    info: ModelInfo
+    device: torch.device
+    precision: str
+
+    @property
+    def input(self) -> ModelInput:
+        """What it expects to be fed."""
+        return self.info.input
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.info.labels
+
+    @property
+    def layout(self) -> AttentionLayout:
+        """How it attends."""
+        return self.info.layout
+
+    def fitted(self, frames: int | None = None, size: int | None = None) -> LoadedModel:
+        """The same weights for clips of another length or size; None leaves the model's own.
+
+        Positions are stretched or go on as in the published code; see the model's own file.
+
+        Raises:
+            UsageError: they do not divide into tokens, or the model takes pictures of one size.
+            UnavailableError: a clip of them cannot fit into this machine's memory.
+        """
+        own, layout = self.input, self.layout
+        frames, wanted = frames or own.frames, own.size if size is None else (size, size)
+        patch = own.size[0] // layout.grid[1]
+        if frames % layout.tubelet:
+            raise UsageError(
+                f"clips of {frames} frames do not divide into tokens of {layout.tubelet}",
+                f"take {max(frames // layout.tubelet, 1) * layout.tubelet}",
+            )
+        if wanted != own.size and not getattr(self.module, "any_size", False):
+            raise UsageError(
+                f"{self.info.name} takes pictures of {own.size[0]} x {own.size[1]} only",
+                "leave --size out",
+            )
+        if size is not None and size % patch:
+            raise UsageError(
+                f"pictures of {size} pixels do not divide into patches of {patch}",
+                f"take {max(size // patch, 1) * patch}",
+            )
+        given = replace(resized_input(own, wanted), frames=frames)
+        grid = (frames // layout.tubelet, wanted[0] // patch, wanted[1] // patch)
+        info = replace(self.info, input=given, layout=replace(layout, grid=grid))
+        _check_memory(info, getattr(self.module, "embed_dim", 0), self.device)
+        return replace(self, info=info)
+
+    def preprocess_frame(self, frame: UInt8) -> Tensor:
+        """A picture uint8 [H, W, 3] RGB, upright, to normalised float [3, h, w] on the CPU."""
+        return preprocess_frame(frame, self.input)
+
+    def preprocess(self, frames: UInt8) -> Tensor:
+        """Pictures uint8 [T, H, W, 3] RGB to normalised float [1, T, 3, h, w] on the CPU."""
+        return torch.stack([self.preprocess_frame(frame) for frame in frames])[None]
+
+    def view_box(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Part of a picture [H, W] that it sees: left, top, right, bottom, as shares of it.
+
+        Where it sees padding around the picture, they lie below 0 and above 1.
+        """
+        return view_box(height, width, self.input)
+
+    def place(self, batch: Tensor) -> Tensor:
+        """A batch on the model's device and in its precision."""
+        return batch.to(self.device, _PRECISIONS[self.precision])
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Normalised float [B, T, 3, h, w], wherever it is, to logits float32 [B, classes].
+
+        Gradients flow if the batch asks for them; the weights never do.
+        """
+        return self.module(self.place(batch)).float()  # type: ignore[no-any-return]
+
+
+def _check_memory(info: ModelInfo, width: int, device: torch.device) -> None:
+    """Refuse clips for which a machine would stop: systems end a process that takes all memory.
+
+    Counted is what there is at least: the pixels, and, of a forward pass on the CPU, ten numbers a
+    token and channel.
+    """
+    height, across = info.input.size
+    numbers = info.input.frames * 3 * height * across
+    if device.type == "cpu":
+        numbers += 10 * width * math.prod(info.layout.grid)
+    free = free_memory_bytes()
+    if free is not None and 4 * numbers > free:
+        raise UnavailableError(
+            f"a clip of {info.input.frames} frames of {across} x {height} takes "
+            f"{4 * numbers / 1e9:,.0f} GB at least, and {free / 1e9:,.1f} GB are free",
+            "take fewer frames, or a smaller --size",
+        )
+
+
+def load_model(
+    name: str,
+    *,
+    arch: str | None = None,
+    labels: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    compile: bool = False,
+    offline: bool = False,
+    announce: Announce = lambda line: None,
+) -> LoadedModel:
+    """A name, a Hugging Face folder, or a checkpoint file in, a model out.
+
+    Args:
+        name: a bundled model; a folder with ``config.json``; a ``.pyth``, ``.pth``, ``.pt``,
+            ``.bin``, or ``.safetensors`` file, or two with a comma between, an encoder's and its
+            probe's; ``hf-hub:ORG/NAME[@REVISION]``; a published name
+            from `staa models`; ``timm:NAME``, an image transformer a frame at a time;
+            ``package.module:factory``, which is imported; a model of an installed package; or a
+            ``test_`` architecture, with random weights. Bundled names come first: write ``./name``
+            for a folder that has one.
+        arch: architecture of a checkpoint that does not say its own.
+        labels: file with the names of the classes, over those of the checkpoint.
+        device: auto (CUDA where there is one, else the CPU), cpu, cuda, cuda:N, or mps.
+        precision: auto (fp32 everywhere), fp32, bf16, or fp16.
+        compile: have torch compile the module; the first clip takes a minute or more, and the
+            numbers change by rounding.
+        offline: never download: what is not cached is not there.
+        announce: told, in one line, what is about to be downloaded.
+
+    Raises:
+        UsageError: a name that cannot be one.
+        UnavailableError: no such model or device here, or too little memory of it.
+        CheckpointError: weights that do not fit, or that are not weights.
+    """
+    target = find_device(device)
+    precision = "fp32" if precision == "auto" else precision
+    if precision not in _PRECISIONS:
+        raise UsageError(f"unknown precision {precision!r}", f"auto, {', '.join(_PRECISIONS)}")
+    module, info = _open(name, arch, offline, announce)
+    if labels is not None:
+        info = replace(info, labels=read_labels(Path(labels), len(info.labels)))
+    with memory_for(name, target):
+        module = module.to(target, _PRECISIONS[precision])
+    module.eval().requires_grad_(False)
+    if compile:
+        module.compile()
+    return LoadedModel(module, info, target, precision)
+
+
+def find_device(name: str) -> torch.device:
+    """auto, cpu, cuda, cuda:N, or mps to a device that is there.
+
+    Raises:
+        UnavailableError: it is not there.
+        UsageError: it is no device.
+    """
+    kind, _, index = name.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (index and not index.isdecimal()):
+        raise UsageError(f"unknown device {name!r}", "auto, cpu, cuda, cuda:N, or mps")
+    cards = torch.cuda.device_count() if kind in ("auto", "cuda") else 0
+    if kind == "auto":
+        return torch.device("cuda" if cards else "cpu")
+    if kind == "cuda" and int(index or 0) >= cards:
+        raise UnavailableError(f"no device {name}: this machine has {cards} CUDA devices")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UnavailableError("no device mps: this machine or this build of torch has none")
+    return torch.device(name)
+
+
+def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Opened:
+    check_name(name)
+    cards, path = read_cards(), Path(name).expanduser()
+    if arch is not None and (name in cards or name.startswith(TIMM) or is_factory(name)):
+        raise UsageError(f"{name} has its own architecture", "leave --arch out")
+    if name in cards:
+        return open_bundled(cards[name])
+    if path.is_dir():
+        return open_folder(path, arch)
+    if files := files_of(name):
+        return open_files(files, arch)
+    if repo := repository(name):
+        return open_hub(repo, arch, offline, announce)
+    if name.startswith(TIMM):
+        return open_timm(name, offline, announce)
+    if name in installed() or is_factory(name):
+        return open_factory(name, installed().get(name, name))
+    if name in architectures("test_*"):
+        return open_random(name)
+    raise _not_found(name, [*cards, *published(), *installed()])
+
+
+def _not_found(name: str, known: list[str]) -> UnavailableError:
+    if name in architectures():
+        return UnavailableError(
+            f"{name} is an architecture, without weights", f"give a checkpoint and --arch {name}"
+        )
+    near = did_you_mean(name, known) or "`staa models` lists those that have a name"
+    return UnavailableError(f"there is no model {name!r}, nor a file or folder of that name", near)

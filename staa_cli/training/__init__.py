@@ -1,0 +1,1 @@
+"""The bundled models: recipes, training, export, and the sample videos."""

@@ -1,0 +1,179 @@
+"""A video and a way to draw on it in, an annotated MP4 with its times and its sound out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from staa_cli.errors import VideoError
+from staa_cli.schema import VideoInfo
+from staa_cli.video.audio import Sound, way_of_sound
+from staa_cli.video.container import open_video, packets, sound_of
+from staa_cli.video.decode import all_frames, seek_point, table_of
+from staa_cli.video.encode import BT709, CLOCK, LONGEST_STEP, Colour, Shape, VideoWriter
+from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix, make_computable
+from staa_cli.video.table import DecodeReport, FrameTable, first_frame
+
+Draw = Callable[[int, float, YuvPlanes], YuvPlanes]
+_FINEST = 1_000_000
+
+
+def annotate(
+    info: VideoInfo,
+    destination: Path,
+    draw: Draw,
+    *,
+    size: tuple[int, int] | None = None,
+    audio: bool = True,
+    preset: str = "veryfast",
+    crf: float = 23,
+    repeatable: bool = False,
+    frames: range | None = None,
+    on_frame: Callable[[int], None] | None = None,
+    report: DecodeReport | None = None,
+) -> None:
+    """A probed video in, an H.264 MP4 at `destination` out with every frame drawn on.
+
+    Times, pixel shape, colour, and sound are the source's; the first frame is at zero. Of a part of
+    a video, the sound is cut as well, and little is decoded that stands before it. A frame that
+    does not decode is left out: the one before stays until the next. So is sound that neither fits
+    into an MP4 nor decodes; the report names it.
+
+    Args:
+        info: of the video.
+        destination: written to as it is, and removed on failure.
+        draw: takes (position, seconds, planes [H, W]) and gives planes of `size`.
+        size: (width, height) that `draw` gives, even; the video's own, made even, by default.
+        audio: keep the sound track.
+        preset: of x264.
+        crf: quality of x264, lower is better.
+        repeatable: equal pictures become equal bytes; the file grows a little.
+        frames: positions of the frames that are wanted, all of them where None.
+        on_frame: called with the position of every frame that is done.
+        report: filled in with what decoding met.
+
+    Raises:
+        VideoError: nothing decodes any more.
+        OutputError: the file cannot be written.
+    """
+    report = report if report is not None else DecodeReport()
+    table, convert = table_of(info), Converter(info)
+    report.truncated = table.truncated
+    part = range(info.frames) if frames is None else frames
+    time_base, starts = _starts(table, part)
+    key = seek_point(info.file, table, part.start)
+    shape = _shape(info, size, time_base)
+    with (
+        open_video(info.file, sound=audio) as (container, stream),
+        VideoWriter(destination, shape, preset=preset, crf=crf, repeatable=repeatable) as writer,
+    ):
+        sound = _sound(info, container, writer, table, part, report) if audio else None
+        done = set()
+        if key is not None:
+            container.seek(key.seek, stream=stream)
+        found = _pictures(container, stream, sound)
+        for index, frame in all_frames(table, found, report):
+            if index >= part.stop:
+                break
+            if index < part.start:
+                report.packets_bad = 0  # what leads a key frame refers to what was sought past
+                continue
+            planes = draw(index, float(info.times_s[index]), convert.planes(frame))
+            start, stop = starts[index - part.start : index - part.start + 2]
+            writer.write(frame_of(planes), start, stop - start)
+            done.add(index)
+            if on_frame is not None:
+                on_frame(index)
+            if index == part.stop - 1 and part.stop < info.frames:
+                break
+        if sound is not None:
+            while not sound.ended and next(found, None) is not None:
+                pass
+            sound.finish()
+            report.sound_packets_bad = sound.packets_bad
+        if not done:
+            raise VideoError("no frame in it can be decoded")
+    report.frames_decoded += len(done)
+    report.missing.extend(sorted(set(part) - done))
+
+
+def _starts(table: FrameTable, part: range) -> tuple[Fraction, list[int]]:
+    """The output's clock, and on it the starts of N frames and the end of the last: [N + 1]."""
+    ticks = np.append(table.ticks, table.ticks[-1] + table.last)[part.start : part.stop + 1]
+    ends: list[int] = (ticks - ticks[0]).tolist()
+    clock = table.time_base if table.time_base.denominator <= _FINEST else CLOCK
+    longest_s = max(after - before for before, after in pairwise(ends)) * table.time_base
+    if longest_s * clock.denominator > LONGEST_STEP:  # a camera slept for hours
+        clock = Fraction(1, int(LONGEST_STEP / longest_s))
+    if clock == table.time_base:
+        return clock, ends
+    scale, starts = table.time_base / clock, [0]
+    for end in ends[1:]:
+        starts.append(max(round(end * scale), starts[-1] + 1))
+    return clock, starts
+
+
+def _shape(info: VideoInfo, size: tuple[int, int] | None, time_base: Fraction) -> Shape:
+    width, height = size or (info.width + info.width % 2, info.height + info.height % 2)
+    return Shape(
+        width,
+        height,
+        time_base,
+        rate=Fraction(info.rate).limit_denominator(1001) or Fraction(1, 1001),
+        variable_rate=info.variable_rate,
+        colour=_colour(info),
+        aspect=Fraction(*info.sample_aspect_ratio),
+    )
+
+
+def _colour(info: VideoInfo) -> Colour:
+    if info.transfer != "sdr":
+        return BT709
+    frame = first_frame(info.file)
+    make_computable(frame)
+    return Colour(kept_matrix(frame) or BT709.matrix, frame.color_trc, frame.color_primaries)
+
+
+def _sound(
+    info: VideoInfo,
+    container: InputContainer,
+    writer: VideoWriter,
+    table: FrameTable,
+    part: range,
+    report: DecodeReport,
+) -> Sound | None:
+    source = sound_of(container)
+    if source is None:
+        return None
+    way = way_of_sound(info.file)
+    if way == "left out":
+        report.sound_left_out = info.audio
+        return None
+    start_s = int(table.ticks[part.start]) * table.time_base
+    whole = part.stop == len(table.ticks)
+    length_s = None if whole else int(table.ticks[part.stop]) * table.time_base - start_s
+    shifts_s = [shift * table.time_base for shift in table.shifts]
+    return Sound(source, way == "copied", writer, start_s, shifts_s, length_s)
+
+
+def _pictures(
+    container: InputContainer, stream: VideoStream, sound: Sound | None
+) -> Iterator[Packet[Any]]:
+    """All packets in file order; those of the sound go their own way."""
+    if sound is None:
+        yield from packets(container, stream)
+        return
+    for packet in packets(container, stream, sound.source):
+        # By the stream itself: the empty packets at the end all have the number of the first one.
+        if packet.stream is sound.source:
+            sound.add(packet)
+        else:
+            yield packet
