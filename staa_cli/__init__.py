@@ -16,17 +16,15 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from staa_cli.explain.pipeline import explain_clip, explain_video
+    from staa_cli.api import Explanation, explain_clip, explain_video, load_model
     from staa_cli.methods import list_methods
-    from staa_cli.models.load import load_model
-    from staa_cli.schema import Explanation
 
 _HOMES = {
-    "Explanation": "staa_cli.schema",
-    "explain_clip": "staa_cli.explain.pipeline",
-    "explain_video": "staa_cli.explain.pipeline",
+    "Explanation": "staa_cli.api",
+    "explain_clip": "staa_cli.api",
+    "explain_video": "staa_cli.api",
     "list_methods": "staa_cli.methods",
-    "load_model": "staa_cli.models.load",
+    "load_model": "staa_cli.api",
 }
 
 

@@ -8,6 +8,7 @@ terminal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,9 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 UInt8 = NDArray[np.uint8]
+
+OnProgress = Callable[[str, int, int], None]
+"""Told how far a stage of the work is: (stage, done, total)."""
 
 Output = Literal["softmax", "sigmoid", "identity"]
 """What makes a head's logits an answer: probabilities of classes of which one is right; a
@@ -173,7 +177,7 @@ class ModelInfo:
     source: str
     """Where the weights come from: bundled, a path, or a hub name with its revision."""
     weights_sha256: str
-    licence: str
+    license: str
     note: str
     """One line that a user should read before believing a result; empty where there is none."""
     input: ModelInput
@@ -230,7 +234,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attribution:
-    """One number a token, raw: not normalised, not thresholded, not smoothed."""
+    """One number a token, raw: not normalized, not thresholded, not smoothed."""
 
     values: Float32
     """[T', h, w]."""
@@ -341,14 +345,14 @@ class Moment:
     """The weighted score there, by which moments are ranked."""
     share: float
     """Part of the weighted score of all covered frames, 0 to 1."""
-    centre: tuple[float, float]
-    """Centre of mass of the map at the peak: x and y in the picture, each 0 to 1."""
+    center: tuple[float, float]
+    """Center of mass of the map at the peak: x and y in the picture, each 0 to 1."""
     box: tuple[float, float, float, float]
     """Smallest box around the strongest half of the map at the peak: left, top, right, bottom."""
 
 
 @dataclass(frozen=True, slots=True)
-class TemporalFacts:
+class TemporalStats:
     """How much the temporal score says at all."""
 
     minimum: float
@@ -370,7 +374,7 @@ class TemporalFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class SpatialFacts:
+class SpatialStats:
     """How much the maps say of places at all."""
 
     coefficient_of_variation: float
@@ -415,7 +419,7 @@ class FaithfulnessRow:
 class Faithfulness:
     """Whether the model needs what the explanation points to, beside baselines."""
 
-    fill: str
+    replacement: str
     """What stood where something was removed."""
     clips: tuple[int, ...]
     """Positions of the clips that were asked about: those that speak most for the class."""
@@ -456,8 +460,8 @@ class Explanation:
     maps: HeatMaps
     """Post-processed as the settings say; the raw maps are in `attributions`."""
     moments: tuple[Moment, ...]
-    temporal: TemporalFacts
-    spatial: SpatialFacts
+    temporal: TemporalStats
+    spatial: SpatialStats
     warnings: tuple[Warning, ...]
     fingerprint: str = ""
     """Of input, settings, weights, and version together; equal ones need no second look."""
@@ -491,7 +495,7 @@ class Explanation:
         return self.frames.end_s
 
     def __repr__(self) -> str:
-        """One line: the arrays in it would fill pages."""
+        """One line: the arrays in it would replacement pages."""
         found = f"{self.prediction.label!r} {self.prediction.score:.3g}"
         method, model = self.attributions[0].method, self.model.name
         clips = f"{len(self.clips)} clips, {self.video.frames} frames"

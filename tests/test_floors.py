@@ -1,66 +1,124 @@
-"""The floors of the house: a room imports only from rooms below it."""
+"""The floors of the house: a room imports only from floors below its own, all the way down."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "staa_cli"
 
-# From the ground up; a room may import what stands before it.
-_LIST = """
-errors paths schema words files memory failures registry metrics.statistics models.names
-config_values presets config_files config sampling inputs timeline
-synthetic.scenes synthetic.drawing synthetic.events synthetic.twins models video methods metrics
-render report facts outputs clips attribution pipeline workload comparison batch
-stream __init__ progress console cli synthetic __main__
-"""
-ROOMS = _LIST.split()
+FLOORS = (
+    {"schema", "errors", "failures", "registry", "files", "paths", "memory"}
+    | {"formatting", "statistics"},
+    {"config"},
+    {"models", "video", "synthetic"},
+    {"methods"},
+    {"explain"},
+    {"evaluation"},
+    {"render"},
+    {"results"},
+    {"api", "jobs", "benchmark", "training"},
+    {"cli"},
+    {"__main__"},
+)
+"""From the ground up. The modules of the ground floor are one room."""
+GROUND = FLOORS[0]
 HEAVY = {"torch", "torchvision", "timm", "av", "PIL", "imageio", "matplotlib", "captum"}
-LIGHT = {*ROOMS[: ROOMS.index("timeline")], "progress", "console", "cli", "__init__", "__main__"}
+NEVER = {
+    "config": HEAVY,
+    "cli": HEAVY,
+    "render": {"torch", "torchvision", "timm", "captum"},
+    "results": {"torch", "torchvision", "timm", "captum"},
+} | dict.fromkeys(GROUND, HEAVY)
+"""What importing a room must not bring, not even through another one."""
+
+FILES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
 
-def room(module: str) -> str:
-    """``synthetic.events`` where a part has a floor of its own, else the first word."""
-    first, *rest = module.split(".")
-    return next((r for r in (".".join([first, *rest[:1]]), first) if r in ROOMS), first)
+def floor(room: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """What a file imports, and whether that happens when the file itself is imported."""
+def room_of(module: str) -> str:
+    return module.removeprefix("staa_cli").lstrip(".").partition(".")[0] or "__init__"
+
+
+@cache
+def imports(module: str) -> tuple[tuple[str, bool], ...]:
+    """What a module imports, and whether that happens when it is imported itself."""
+    return tuple(_imports(FILES[module]))
+
+
+def _imports(path: Path) -> Iterator[tuple[str, bool]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    late = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
-    for part in ast.walk(tree):
-        if isinstance(part, ast.If) and "TYPE_CHECKING" in ast.unparse(part.test):
-            late |= {id(node) for node in ast.walk(part)}
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    late = {id(inner) for function in functions for inner in ast.walk(function)}
+    typing = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
     for node in ast.walk(tree):
+        if id(node) in typing:
+            continue
         if isinstance(node, ast.Import):
             yield from ((alias.name, id(node) not in late) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module == "staa_cli":
-            for alias in node.names:
-                inner = "__init__" if alias.name.startswith("__") else alias.name
-                yield f"staa_cli.{inner}", id(node) not in late
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
-            yield node.module or "", id(node) not in late
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in FILES else str(node.module), id(node) not in late
 
 
-FILES = sorted(PACKAGE.rglob("*.py"))
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_room_imports_only_from_below(path: Path) -> None:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    here = room(".".join(part for part in parts if part != "__init__" or len(parts) == 1))
-    for module, at_import in imports(path):
-        top, _, inner = module.partition(".")
-        if top in HEAVY and at_import:
-            assert here not in LIGHT, f"{here} imports {module} when it is imported itself"
-            assert here not in ("render", "report") or top not in ("torch", "torchvision", "timm")
-        if top != "staa_cli" or room(inner) in (here, "__init__"):
+@cache
+def brought(module: str) -> frozenset[str]:
+    """Every module that importing one brings, of this package and of others."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
             continue
-        assert room(inner) in ROOMS, f"{module} has no floor"
-        assert ROOMS.index(room(inner)) < ROOMS.index(here), f"{here} imports {module} from above"
+        found.add(name)
+        if name in FILES:
+            parents = name.split(".")[:-1]
+            waiting += [".".join(parents[: n + 1]) for n in range(len(parents))]
+            waiting += [inner for inner, at_import in imports(name) if at_import]
+    return frozenset(found - {module})
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {room_of(module) for module in FILES} - {"__init__"}
+    assert rooms == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_a_room_imports_only_from_below(module: str) -> None:
+    here = room_of(module)
+    if here == "__init__":
+        return
+    for name, _ in imports(module):
+        there = room_of(name)
+        if name.partition(".")[0] != "staa_cli" or there in (here, "__init__"):
+            continue
+        if not {here, there} <= GROUND:
+            assert floor(there) < floor(here), f"{module} imports {name}, which is not below it"
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if room_of(name) in NEVER])
+def test_what_must_not_come_along_does_not(module: str) -> None:
+    for name in brought(module):
+        assert name.partition(".")[0] not in NEVER[room_of(module)], f"{module} brings {name}"
+
+
+def test_the_test_follows_imports() -> None:
+    assert "torch" in brought("staa_cli.jobs.batch")
+    assert "staa_cli.schema" in brought("staa_cli.results.document")

@@ -27,9 +27,9 @@ from staa_cli.methods import Options
 from staa_cli.methods.attention.rollout import Rollout
 from staa_cli.methods.attention.staa import Staa
 from staa_cli.methods.base import register
-from staa_cli.methods.perturbation.base import Copies, filler
+from staa_cli.methods.perturbation.base import PerturbedClip, replacement_for
 from staa_cli.methods.run import predict_batch
-from staa_cli.models.taps import Attended, Tap, attention_rows
+from staa_cli.models.taps import AttentionTensors, Tap, attention_rows
 from staa_cli.schema import AttentionLayout, Float32
 from staa_cli.statistics import bootstrap
 
@@ -56,8 +56,10 @@ def main(
         if target != question.target:
             continue
         scored += 1
-        filling = filler(inputs, "blur", loaded.input)[0]
-        copies = Copies(loaded.module, inputs[0], filling, loaded.layout.grid, target, number)
+        replacement = replacement_for(inputs, "blur", loaded.input)[0]
+        copies = PerturbedClip(
+            loaded.module, inputs[0], replacement, loaded.layout.grid, target, number
+        )
         for name, values in _candidates(asked, inputs, target, number):
             if only not in name:
                 continue
@@ -86,7 +88,7 @@ class HeadsWeighed(Staa):
         ]
 
 
-def _weighed_row(seen: Attended, layer: Any, first: int | None) -> Tensor:
+def _weighed_row(seen: AttentionTensors, layer: Any, first: int | None) -> Tensor:
     """[..., N] of query 0, or of the mean of all from `first` on."""
     if first is None:
         rows = attention_rows(seen.q[..., :1, :], seen.k, layer.scale)

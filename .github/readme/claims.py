@@ -62,8 +62,8 @@ def main(
     rows += [*_cost(loaded, rounds), _speed(loaded, paths, kind), *_post(loaded, clips)]
     print(
         f"`{model}`, {clips} held-out clips of `events` (seed {SEED}), those classified correctly; "
-        f"removed by {Options().fill}; times are medians of {rounds} rounds, in brackets the "
-        "lowest and the highest.\n"
+        f"removed by {Options().replacement}; times are medians of {rounds} rounds; "
+        "in brackets the lowest and the highest.\n"
     )
     print("| claim | measured here | figures |\n|---|---|---|")
     for row in rows:

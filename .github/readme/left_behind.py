@@ -19,7 +19,7 @@ import typer
 
 from staa_cli import explain_clip, load_model
 from staa_cli.evaluation.localization import coverage
-from staa_cli.methods.perturbation.base import filler, over_pixels
+from staa_cli.methods.perturbation.base import over_pixels, replacement_for
 from staa_cli.models.load import LoadedModel
 from staa_cli.schema import Bool, UInt8
 from staa_cli.statistics import bootstrap
@@ -132,7 +132,7 @@ def _measured(model: LoadedModel, label: int, clips: int, seed: int) -> Iterator
         left = (coverage(clip.left, values.shape) > 0) & ~actor
         whole = values[clip.event].sum()
         covered = over_pixels(torch.from_numpy(left)[None].float(), inputs[0]) > 0
-        blurred = torch.where(covered, filler(inputs, "blur"), inputs)
+        blurred = torch.where(covered, replacement_for(inputs, "blur"), inputs)
         others = (blurred, clip.with_copy(), clip.with_copy(shift))
         changed = [explain_clip(model, other).prediction.scores[label] for other in others]
         yield values[actor].sum() / whole, values[left].sum() / whole, scores[label], *changed

@@ -10,9 +10,8 @@ from typing import Literal
 import numpy as np
 
 from staa_cli.config.settings import OutputSettings, SamplingSettings
-from staa_cli.errors import UsageError
+from staa_cli.errors import NothingMatched, UsageError
 from staa_cli.explain.sampling import plan
-from staa_cli.jobs.inputs import find_jobs
 from staa_cli.models.load import LoadedModel
 from staa_cli.registry import did_you_mean
 from staa_cli.schema import Bool, UInt8
@@ -29,6 +28,7 @@ from staa_cli.synthetic.events import (
 )
 from staa_cli.synthetic.twins import twin_clip
 from staa_cli.video.decode import iter_frames
+from staa_cli.video.folders import absolute, walk_videos
 from staa_cli.video.probe import probe
 
 Split = Literal["development", "test"]
@@ -51,7 +51,7 @@ class Question:
     """[T, H, W] where the actor is; None without ground truth."""
     event: Bool | None = None
     """[T] frames of the event; None without ground truth."""
-    rival: Bool | None = None
+    distractor: Bool | None = None
     """[T, H, W] where the actor of another class is; None where there is none."""
 
 
@@ -114,7 +114,7 @@ class TwinClips(Dataset):
         self.seed, self.split = seed, split
 
     def sample(self, number: int) -> Sample:
-        """One of the clips; two questions, each with the other's actor for a rival."""
+        """One of the clips; two questions, each with the other's actor for a distractor."""
         pair, in_turn = divmod(number, 2)
         count = len(EVENTS)
         first = pair % count
@@ -146,8 +146,10 @@ class Videos(Dataset):
 
     def __init__(self, folder: Path, model: LoadedModel) -> None:
         self.name, self._given = str(folder), model.input
-        results = folder / OutputSettings().dir
-        self.paths = [job.source for job in find_jobs([str(folder)], results, recursive=True)]
+        results = absolute(folder / OutputSettings().dir)
+        self.paths = list(walk_videos(folder, recursive=True, skip=results))
+        if not self.paths:
+            raise NothingMatched(f"no video in {folder}")
         self.count = len(self.paths)
 
     def sample(self, number: int) -> Sample:

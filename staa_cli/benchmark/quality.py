@@ -20,7 +20,7 @@ from staa_cli.evaluation.localization import coverage
 from staa_cli.failures import understood
 from staa_cli.memory import memory_for
 from staa_cli.methods import Options, get_method
-from staa_cli.methods.perturbation.base import Copies, draw_seed, filler
+from staa_cli.methods.perturbation.base import PerturbedClip, draw_seed, replacement_for
 from staa_cli.methods.postprocess import postprocess
 from staa_cli.methods.run import explain_batch, predict_batch
 from staa_cli.models.load import LoadedModel
@@ -211,7 +211,7 @@ class _Asked:
     """[1, T, 3, h, w]."""
     target: int
     question: Question
-    copies: Copies
+    perturbed: PerturbedClip
 
 
 def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
@@ -227,9 +227,9 @@ def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
     benchmark.store.put(facts, number)
     if not right:
         return
-    filling = filler(inputs, benchmark.options.fill, model.input)[0]
+    replacement = replacement_for(inputs, benchmark.options.replacement, model.input)[0]
     asked = [
-        _ask(benchmark, inputs, filling, question, int(answer[0]), number)
+        _ask(benchmark, inputs, replacement, question, int(answer[0]), number)
         for question in clip.questions
     ]
     for step, name in enumerate(benchmark.methods):
@@ -240,13 +240,20 @@ def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
 
 
 def _ask(
-    benchmark: Benchmark, inputs: Tensor, filling: Tensor, question: Question, top: int, number: int
+    benchmark: Benchmark,
+    inputs: Tensor,
+    replacement: Tensor,
+    question: Question,
+    top: int,
+    number: int,
 ) -> _Asked:
     model, seed = benchmark.model, draw_seed(benchmark.seed, number)
     target = top if question.target is None else question.target
     grid, output = model.layout.grid, model.info.output
-    copies = Copies(model.module, inputs[0], filling, grid, target, seed, output=output)
-    return _Asked(inputs, target, question, copies)
+    perturbed = PerturbedClip(
+        model.module, inputs[0], replacement, grid, target, seed, output=output
+    )
+    return _Asked(inputs, target, question, perturbed)
 
 
 def _score_method(benchmark: Benchmark, name: str, number: int, asked: Sequence[_Asked]) -> None:
@@ -256,11 +263,11 @@ def _score_method(benchmark: Benchmark, name: str, number: int, asked: Sequence[
         values, forwards = explain_one(benchmark, name, each.inputs, each.target, number)
         trial = Trial(
             values,
-            each.copies,
+            each.perturbed,
             each.question.mask,
             each.question.event,
             partial(_explain_again, benchmark, name, each, number),
-            rival=each.question.rival,
+            distractor=each.question.distractor,
         )
         wanted = benchmark.missing(number, name)
         scores = {metric: METRICS.get(metric).score(trial) for metric in wanted}
@@ -312,7 +319,7 @@ def _rows(
 def explain_one(
     benchmark: Benchmark, name: str, inputs: Tensor, target: int, number: int
 ) -> tuple[Float32, float]:
-    """A normalised clip [1, T, 3, h, w] in; a method's map [T', h, w], as it is scored, out.
+    """A normalized clip [1, T, 3, h, w] in; a method's map [T', h, w], as it is scored, out.
 
     Beside the map, what it has cost in forward passes.
     """

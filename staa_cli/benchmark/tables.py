@@ -50,7 +50,7 @@ def headline(result: Mapping[str, Any]) -> str:
             f"{percent(result['mask_share'] or 0, 1)} of their volume"
         )
     removed = any(not METRICS.get(row["metric"]).truth for row in result["results"])
-    return f"{line}; removed by {result['options']['fill']}" if removed else line
+    return f"{line}; removed by {result['options']['replacement']}" if removed else line
 
 
 def markdown(result: Mapping[str, Any]) -> str:

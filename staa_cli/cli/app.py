@@ -22,7 +22,7 @@ from staa_cli.cli.commands import (
 )
 from staa_cli.cli.help import HelpGroup, what_there_is
 from staa_cli.cli.options import State
-from staa_cli.cli.terminal import Colour, Console, wants_colour
+from staa_cli.cli.terminal import Color, Console, wants_color
 from staa_cli.config.settings import keys
 from staa_cli.errors import ExitCode, UsageError
 from staa_cli.failures import understood
@@ -126,9 +126,9 @@ def _complete() -> int:
 
 def _invoke(arguments: Sequence[str], state: State) -> None:
     command = typer.main.get_command(app)
-    colour = wants_colour(sys.stdout, _colour_flag(arguments), os.environ)
+    color = wants_color(sys.stdout, _color_flag(arguments), os.environ)
     try:
-        with command.make_context("staa", list(arguments), obj=state, color=colour) as ctx:
+        with command.make_context("staa", list(arguments), obj=state, color=color) as ctx:
             command.invoke(ctx)
     except _Misuse as error:
         raise _usage_error(error) from error
@@ -165,7 +165,7 @@ def _names(ctx: typer.Context) -> dict[str, str]:
     return settings | flags
 
 
-def _colour_flag(arguments: Sequence[str]) -> Colour:
+def _color_flag(arguments: Sequence[str]) -> Color:
     """What `--color` says, read ahead: help is printed before options are parsed."""
     line = " ".join(arguments).replace("--color=", "--color ")
     return "always" if "--color always" in line else "never" if "--color never" in line else "auto"

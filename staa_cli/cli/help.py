@@ -106,9 +106,18 @@ _COMMON = frozenset(
     (
         *("recursive", "model", "target", "device", "method__name", "render__view"),
         *("sampling__strategy", "sampling__start", "sampling__end"),
-        *("output__dir", "output__plot", "output__storyboard", "output__check"),
-        *("output__quick_check", "json", "config", "dry_run", "force", "quiet", "verbose", "help"),
-        *("methods", "classes", "full_check", "no_check"),
+        *("output__dir", "output__plot", "output__storyboard", "output__faithfulness"),
+        *(
+            "output__quick_faithfulness",
+            "json",
+            "config",
+            "dry_run",
+            "force",
+            "quiet",
+            "verbose",
+            "help",
+        ),
+        *("methods", "classes", "full_faithfulness", "no_faithfulness"),
         *("dataset", "metrics", "clips", "seed", "into"),
     )
 )

@@ -34,12 +34,12 @@ SETTINGS = {
     "Model": "model arch labels target device precision compile threads batch_size",
     "Sampling": "sampling.strategy sampling.frames sampling.size sampling.stride sampling.hop "
     "sampling.clips sampling.seed sampling.start sampling.end sampling.keep_rest",
-    "Attribution": "method.name method.layers method.combine method.fill method.samples "
+    "Attribution": "method.name method.layers method.combine method.replacement method.samples "
     "post.threshold post.threshold_value post.focus_sigma post.focus_gamma post.smooth "
     "post.smooth_s",
     "Picture": "render.view render.opacity render.colormap render.scale render.strip",
     "Output": "output.dir output.annotated output.plot output.storyboard output.gif output.npz "
-    "output.csv output.check output.quick_check",
+    "output.csv output.faithfulness output.quick_faithfulness",
 }
 """The settings that have an option, by their group in the help; the others live in files."""
 
@@ -94,7 +94,7 @@ _MESSAGES: dict[str, Any] = {
         typer.Option(
             "--color",
             metavar="WHEN",
-            help="Colour: auto, always, never. [auto]",
+            help="Color: auto, always, never. [auto]",
             autocompletion=one_of("auto", "always", "never"),
         ),
     ],
@@ -265,7 +265,7 @@ def _console(given: dict[str, Any]) -> Console:
     quiet, verbose = given.pop("quiet"), given.pop("verbose")
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other", "give one of them")
-    progress, colour = not given.pop("no_progress"), given.pop("color")
-    if colour not in ("auto", "always", "never"):
-        raise UsageError(f"--color: expected auto, always, or never, not {colour!r}")
-    return Console(-1 if quiet else verbose, colour, progress=progress)
+    progress, color = not given.pop("no_progress"), given.pop("color")
+    if color not in ("auto", "always", "never"):
+        raise UsageError(f"--color: expected auto, always, or never, not {color!r}")
+    return Console(-1 if quiet else verbose, color, progress=progress)

@@ -21,7 +21,7 @@ class Progress:
     Args:
         total: number of videos.
         stream: where to draw.
-        coloured: whether colours are wanted.
+        colored: whether colors are wanted.
         drawn: False draws no bar, and says in lines what a bar would show.
         say: takes a line.
         clock: tells seconds.
@@ -31,12 +31,12 @@ class Progress:
         self,
         total: int,
         stream: TextIO,
-        coloured: bool,
+        colored: bool,
         drawn: bool,
         say: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bars = _bars(stream, coloured) if drawn else None
+        self._bars = _bars(stream, colored) if drawn else None
         self._pace = _Pace(say, clock, in_lines=not drawn)
         self._shown = ""
         if self._bars is not None:
@@ -151,7 +151,7 @@ def _short(name: str) -> str:
     return name if len(name) <= _NAME_CHARACTERS else f"{name[:half]}…{name[-half:]}"
 
 
-def _bars(stream: TextIO, coloured: bool) -> Bars:
+def _bars(stream: TextIO, colored: bool) -> Bars:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -174,7 +174,7 @@ def _bars(stream: TextIO, coloured: bool) -> Bars:
         MofNCompleteColumn(),
         Rate(),
         TimeRemainingColumn(compact=True),
-        console=Console(file=stream, force_terminal=True, no_color=not coloured, highlight=False),
+        console=Console(file=stream, force_terminal=True, no_color=not colored, highlight=False),
         transient=True,
         expand=True,
         redirect_stdout=False,  # stdout belongs to the results, bar or no bar

@@ -22,11 +22,11 @@ from staa_cli.paths import escaped
 if TYPE_CHECKING:
     from staa_cli.cli.progress import Progress
 
-Colour = Literal["auto", "always", "never"]
+Color = Literal["auto", "always", "never"]
 
 
-def wants_colour(stream: TextIO, flag: Colour, environ: Mapping[str, str]) -> bool:
-    """Whether to colour a stream: --color, else NO_COLOR, else FORCE_COLOR, else the terminal."""
+def wants_color(stream: TextIO, flag: Color, environ: Mapping[str, str]) -> bool:
+    """Whether to color a stream: --color, else NO_COLOR, else FORCE_COLOR, else the terminal."""
     if flag != "auto":
         return flag == "always"
     if environ.get("NO_COLOR"):
@@ -50,16 +50,16 @@ class Console:
 
     Args:
         verbosity: -1 errors only, 0 as usual, 1 details, 2 everything and tracebacks.
-        colour: what `--color` said.
+        color: what `--color` said.
         progress: False leaves the progress bar out.
         stream: where to write, stderr unless told.
-        environ: the environment that colours are chosen by.
+        environ: the environment that colors are chosen by.
     """
 
     def __init__(
         self,
         verbosity: int = 0,
-        colour: Colour = "auto",
+        color: Color = "auto",
         *,
         progress: bool = True,
         stream: TextIO | None = None,
@@ -67,14 +67,14 @@ class Console:
     ) -> None:
         self.verbosity = verbosity
         self.stream = stream if stream is not None else sys.stderr
-        self._colour, self._environ = colour, environ
-        self.coloured = self.colours(self.stream)
+        self._color, self._environ = color, environ
+        self.colored = self.colors(self.stream)
         self._live = progress and verbosity >= 0 and environ.get("TERM") != "dumb"
         self._bar: Progress | None = None
 
-    def colours(self, stream: TextIO) -> bool:
-        """Whether what goes to a stream is coloured."""
-        return wants_colour(stream, self._colour, self._environ)
+    def colors(self, stream: TextIO) -> bool:
+        """Whether what goes to a stream is colored."""
+        return wants_color(stream, self._color, self._environ)
 
     @property
     def tracebacks(self) -> bool:
@@ -135,7 +135,7 @@ class Console:
         from staa_cli.cli.progress import Progress
 
         drawn = self._live and self.stream.isatty()
-        self._bar = Progress(total, self.stream, self.coloured, drawn, self.message)
+        self._bar = Progress(total, self.stream, self.colored, drawn, self.message)
         return self._bar
 
     def write(self, text: str, stream: TextIO | None = None) -> None:
@@ -148,7 +148,7 @@ class Console:
         to.flush()
 
     def _line(self, label: str, text: str, style: str) -> None:
-        head = f"\x1b[{style}m{label}:\x1b[0m" if self.coloured else f"{label}:"
+        head = f"\x1b[{style}m{label}:\x1b[0m" if self.colored else f"{label}:"
         self.write(f"{head} {shown(text)}")
 
 

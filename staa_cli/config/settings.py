@@ -13,8 +13,7 @@ from typing import Any, Literal, get_type_hints
 
 from staa_cli.config.values import Key, convert, setting
 from staa_cli.errors import ConfigError, UsageError
-from staa_cli.models.catalog.names import is_factory
-from staa_cli.registry import did_you_mean
+from staa_cli.registry import did_you_mean, is_import_path
 
 RESERVED_VARIABLES = frozenset({"STAA_DEBUG", "STAA_OFFLINE"})
 """Names of the environment that begin with `STAA_` and are no settings."""
@@ -68,12 +67,12 @@ class MethodSettings:
         "default", "how several blocks become one map"
     )
     seed: int = setting(0, "seed of methods that draw at random", at_least=0)
-    fill: Literal["blur", "mean", "black"] = setting(
+    replacement: Literal["blur", "mean", "black"] = setting(
         "blur", "what stands where a method removes something"
     )
     samples: int | None = setting(
         None,
-        "altered copies, or steps, of methods that sample",
+        "perturbed copies, or steps, of methods that sample",
         unset="the method's own",
         at_least=2,
     )
@@ -118,7 +117,7 @@ class RenderSettings:
     )
     opacity: float = setting(0.75, "opacity of the heat at its strongest", at_least=0, at_most=1)
     colormap: Literal["inferno", "viridis", "magma", "cividis"] = setting(
-        "inferno", "colours of the heat"
+        "inferno", "colors of the heat"
     )
     scale: Literal["video", "clip", "frame"] = setting(
         "video", "what the color scale is fitted to; the top 1 % of its hottest map lies beyond"
@@ -148,20 +147,29 @@ Depth = Literal["quick", "full"]
 class OutputSettings:
     """What is written, and where."""
 
-    dir: str = setting("staa-out", "folder that receives a folder a video", flag="--output-dir")
+    dir: str = setting(
+        "staa-out",
+        "folder that receives a folder a video",
+        flag="--output-dir",
+        shapes_result=False,
+    )
     annotated: bool = setting(True, "write annotated.mp4", flag="--no-annotated")
     plot: bool = setting(False, "write a picture of the curve")
     storyboard: bool = setting(False, "write a picture of the top moments with their times")
     gif: bool = setting(False, "write annotated.gif, eight seconds around the highest moments")
     npz: bool = setting(False, "write the raw attributions")
     csv: bool = setting(False, "write a table with a row a frame")
-    check: bool = setting(False, "measure deletion and insertion beside baselines, and plot them")
-    quick_check: bool = setting(False, "what --check measures in a fifth of the passes")
+    faithfulness: bool = setting(
+        False, "measure deletion and insertion beside baselines, and plot them"
+    )
+    quick_faithfulness: bool = setting(
+        False, "what --faithfulness measures in a fifth of the passes"
+    )
 
     @property
     def depth(self) -> Depth | None:
         """How faithfulness is to be measured, None for not at all; of both, in full."""
-        return "full" if self.check else "quick" if self.quick_check else None
+        return "full" if self.faithfulness else "quick" if self.quick_faithfulness else None
 
 
 @dataclass(frozen=True)
@@ -172,19 +180,28 @@ class Settings:
         "tiny-events", "a name from `staa models`, a checkpoint's file or folder, or hf-hub:NAME"
     )
     arch: str | None = setting(None, "architecture of the checkpoint", unset="what it says itself")
-    labels: str | None = setting(None, "file with the classes' names", unset="the model's own")
-    device: str = setting("auto", "where the model runs: auto, cpu, cuda, cuda:N, mps")
+    labels: str | None = setting(
+        None, "file with the classes' names", unset="the model's own", shapes_result=False
+    )
+    device: str = setting(
+        "auto", "where the model runs: auto, cpu, cuda, cuda:N, mps", shapes_result=False
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
         "auto", "number format of the forward pass"
     )
-    threads: int | None = setting(None, "CPU threads", unset="one a core", at_least=1, at_most=1024)
+    threads: int | None = setting(
+        None, "CPU threads", unset="one a core", at_least=1, at_most=1024, shapes_result=False
+    )
     batch_size: Literal["auto"] | int = setting(
         "auto",
         "clips a forward pass: auto (by device), or a number",
         at_least=1,
         at_most=1_000_000,
+        shapes_result=False,
     )
-    compile: bool = setting(False, "compile the model first: slow to start, for long runs")
+    compile: bool = setting(
+        False, "compile the model first: slow to start, for long runs", shapes_result=False
+    )
     target: str | None = setting(
         None, "class to explain, by name or index", unset="the most probable", flag="--class"
     )
@@ -308,7 +325,7 @@ def _build(section: Any, values: Mapping[str, Any], prefix: str) -> Any:
 
 def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[UsageError]:
     """What each value may be by itself, but not together, or not from where it comes."""
-    if is_factory(settings.model) and not origins["model"].startswith("--"):
+    if is_import_path(settings.model) and not origins["model"].startswith("--"):
         yield ConfigError(
             f"{origins['model']}: {settings.model} would run code, which only --model may ask for",
             "name it on the command line, or install a package that has it as an entry point",
@@ -325,8 +342,12 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[
             f"{origins['sampling.strategy']}: sampling a range needs a start, an end, or both",
             "add --start SECONDS or --end SECONDS",
         )
-    if {"--check", "--quick-check"} <= set(origins.values()):  # a flag over a file's is a choice
-        yield UsageError("--check and --quick-check contradict each other", "give one of them")
+    if {"--faithfulness", "--quick-faithfulness"} <= set(
+        origins.values()
+    ):  # a flag over a file's is a choice
+        yield UsageError(
+            "--faithfulness and --quick-faithfulness contradict each other", "give one of them"
+        )
     value = post.threshold_value
     if post.threshold == "percentile" and value is not None and not 0 <= value <= 100:
         yield UsageError(

@@ -21,6 +21,7 @@ def setting(
     above: float | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
+    shapes_result: bool = True,
 ) -> Any:
     """A dataclass field with its default, one line about it, and what limits its value.
 
@@ -32,9 +33,20 @@ def setting(
         above: a number must be larger.
         at_least: a number must not be smaller.
         at_most: a number must not be larger.
+        shapes_result: whether what comes out depends on it; else it says how the work is done, or
+            where a file lies.
     """
     bounds = {"above": above, "at_least": at_least, "at_most": at_most}
-    return field(default=default, metadata={"doc": doc, "unset": unset, "flag": flag, **bounds})
+    return field(
+        default=default,
+        metadata={
+            "doc": doc,
+            "unset": unset,
+            "flag": flag,
+            "shapes_result": shapes_result,
+            **bounds,
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,7 @@ class Key:
     above: float | None
     at_least: float | None
     at_most: float | None
+    shapes_result: bool
 
     @property
     def variable(self) -> str:

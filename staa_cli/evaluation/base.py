@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from staa_cli.methods.perturbation.base import Copies
+from staa_cli.methods.perturbation.base import PerturbedClip
 from staa_cli.registry import Registry
 from staa_cli.schema import Bool, Float32, Float64
 
-BASELINES = ("random", "centre", "frame-difference")
+BASELINES = ("random", "center", "frame-difference")
 """Methods that ask no model anything; what does not beat them says nothing."""
 STEPS = 50
 """Steps of a deletion or insertion curve."""
@@ -54,31 +54,31 @@ class Trial:
 
     Args:
         values: raw attribution [T', h, w].
-        copies: asks the model about the clip with parts of it removed.
+        perturbed: asks the model about the clip with parts of it removed.
         mask: where the actor is, [T, H, W]; None for a clip without ground truth.
         event: frames of the event, [T].
         again: the same method's map [T', h, w] once more: for another `target`, of another `module`
             in the model's place, or of other `inputs` [1, T, 3, h, w].
-        rival: where the actor of another class is, [T, H, W]; None where there is none.
+        distractor: where the actor of another class is, [T, H, W]; None where there is none.
     """
 
     values: Float32
-    copies: Copies
+    perturbed: PerturbedClip
     mask: Bool | None = None
     event: Bool | None = None
     again: Again | None = None
-    rival: Bool | None = None
+    distractor: Bool | None = None
 
     @cached_property
     def curves(self) -> Curves:
         """Token by token, in `STEPS` steps."""
-        return walk(self.copies, self.values, STEPS)
+        return perturbation_curves(self.perturbed, self.values, STEPS)
 
     @cached_property
     def frame_curves(self) -> Curves:
         """Frame by frame, by the temporal score; a frame comes and goes as a whole."""
         scores = self.values.sum(axis=(1, 2), keepdims=True, dtype=np.float64)
-        return walk(self.copies, np.broadcast_to(scores, self.values.shape), None)
+        return perturbation_curves(self.perturbed, np.broadcast_to(scores, self.values.shape), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,20 +148,22 @@ def library_versions() -> dict[str, str | None]:
     return found
 
 
-def walk(copies: Copies, values: Float32 | Float64, steps: int | None) -> Curves:
+def perturbation_curves(
+    perturbed: PerturbedClip, values: Float32 | Float64, steps: int | None
+) -> Curves:
     """Take a clip away and bring it back in order of relevance, both in as many steps.
 
-    Ties go in random order: a fixed one would favour a corner of the picture.
+    Ties go in random order: a fixed one would favor a corner of the picture.
 
     Args:
-        copies: asks the model; their seed is that of the order of ties.
+        perturbed: asks the model; its seed is that of the order of ties.
         values: [T', h, w].
         steps: how many; None for one step a frame, of which all tokens have one value.
     """
-    step_of = _steps(values, steps, copies.seed)  # [T', h, w], 1 for what moves first
+    step_of = _steps(values, steps, perturbed.seed)  # [T', h, w], 1 for what moves first
     count = int(step_of.max())
     taken = torch.from_numpy(step_of)[None] <= torch.arange(count + 1)[:, None, None, None]
-    found = copies.keep(torch.cat([~taken, taken]).float()).double().cpu().numpy()
+    found = perturbed.keep(torch.cat([~taken, taken]).float()).double().cpu().numpy()
     moved = [float(values[step_of == step].mean()) for step in range(1, count + 1)]
     return Curves(found[: count + 1], found[count + 1 :], np.asarray(moved))
 

@@ -1,8 +1,8 @@
 """Does the model need what an attribution points to? Asked by removing it.
 
-What stands in its place is the fill of the trial's copies; every figure depends on it, so it is
-always reported. All speak of the score of the class that is explained: of its probability, or,
-where a model answers with a raw value, of that value and in its units.
+What stands in its place, the replacement, is always reported: every figure depends on it. All
+speak of the score of the class that is explained: of its probability, or, where a model answers
+with a raw value, of that value and in its units.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def frame_insertion(trial: Trial) -> float:
 @metric("correlation", source="Bhatt et al. 2020 (arXiv 2005.00631), definition 3")
 def correlation(trial: Trial) -> float:
     """Correlation, over random subsets, of their summed attribution with what they cost."""
-    rng = np.random.default_rng([trial.copies.seed, 0xB477])
+    rng = np.random.default_rng([trial.perturbed.seed, 0xB477])
     values = np.ravel(trial.values).astype(np.float64)
     size = max(1, round(SUBSET_SHARE * values.size))
     removed = np.zeros((SUBSETS, values.size), bool)
@@ -64,7 +64,7 @@ def correlation(trial: Trial) -> float:
         row[rng.choice(values.size, size, replace=False)] = True
     kept = torch.from_numpy(~removed).reshape(SUBSETS, *trial.values.shape).float()
     whole = torch.ones(1, *trial.values.shape)
-    found = trial.copies.keep(torch.cat([whole, kept])).double().cpu().numpy()
+    found = trial.perturbed.keep(torch.cat([whole, kept])).double().cpu().numpy()
     sums, cost = removed @ values, found[0] - found[1:]
     if np.ptp(sums) == 0 or np.ptp(cost) == 0:
         return float("nan")
@@ -87,8 +87,8 @@ def monotonic(trial: Trial) -> float:
 def polarity_violations(trial: Trial) -> float:
     """1 where the clip speaks more for its class without the most relevant token, else 0."""
     kept = torch.ones(2, *trial.values.shape)
-    kept[1] = torch.from_numpy(falling(trial.values, trial.copies.seed) > 0)
-    whole, without = trial.copies.keep(kept).tolist()
+    kept[1] = torch.from_numpy(falling(trial.values, trial.perturbed.seed) > 0)
+    whole, without = trial.perturbed.keep(kept).tolist()
     return float(without > whole)
 
 
@@ -99,12 +99,12 @@ def published_faithfulness(trial: Trial) -> float:
     A score that hardly asks anything: `random` shows what it gives away. NaN of raw values, of
     which no change is a whole one.
     """
-    if trial.copies.output == "identity":
+    if trial.perturbed.output == "identity":
         return float("nan")
     kept = torch.ones(2, *trial.values.shape)
-    ranks = falling(trial.values, trial.copies.seed)
+    ranks = falling(trial.values, trial.perturbed.seed)
     kept[1] = torch.from_numpy(ranks < KEPT * trial.values.size)
-    whole, part = trial.copies.keep(kept).tolist()
+    whole, part = trial.perturbed.keep(kept).tolist()
     return float(1.0 - abs(whole - part))
 
 
@@ -117,5 +117,5 @@ def published_tau(trial: Trial) -> float:
     kept = torch.ones(frames + 1, *trial.values.shape)
     for frame in range(frames):
         kept[frame + 1, frame] = 0
-    found = trial.copies.keep(kept).double().cpu().numpy()
+    found = trial.perturbed.keep(kept).double().cpu().numpy()
     return kendall_tau(trial.values.sum(axis=(1, 2), dtype=np.float64), found[0] - found[1:])

@@ -51,7 +51,7 @@ def pointing(values: Float32, mask: Bool, event: Bool) -> float:
     """Whether the strongest token touches the actor; of several as strong, the share that does.
 
     1 or 0 where one token has the maximum. A map of whole frames has many, and a share is what a
-    draw among them would hit in the mean: the first of them would favour a corner of the picture.
+    draw among them would hit in the mean: the first of them would favor a corner of the picture.
     The pointing game of Zhang et al. 2016 (arXiv 1608.00507), without its tolerance of 15 pixels.
     """
     inside = coverage(mask, values.shape) > 0
@@ -106,11 +106,11 @@ def twin_share(trial: Trial) -> float:
 
     A half for a method that does not speak of a class; NaN for a clip with one actor.
     """
-    if trial.mask is None or trial.rival is None:
+    if trial.mask is None or trial.distractor is None:
         return float("nan")
     positive = np.maximum(trial.values, 0.0).astype(np.float64)
     own, other = (
         float((positive * coverage(mask, positive.shape)).sum())
-        for mask in (trial.mask, trial.rival)
+        for mask in (trial.mask, trial.distractor)
     )
     return own / (own + other) if own + other > 0 else float("nan")

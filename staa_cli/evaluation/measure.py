@@ -8,10 +8,11 @@ import numpy as np
 from torch import Tensor
 
 from staa_cli.config.settings import Depth
-from staa_cli.evaluation.base import BASELINES, STEPS, Curves, walk
+from staa_cli.evaluation.base import BASELINES, STEPS, Curves, perturbation_curves
 from staa_cli.evaluation.faithfulness import area
+from staa_cli.explain.clips import ClipReader
 from staa_cli.methods import Options, get_method
-from staa_cli.methods.perturbation.base import Copies, draw_seed, filler
+from staa_cli.methods.perturbation.base import PerturbedClip, draw_seed, replacement_for
 from staa_cli.methods.run import explain_batch
 from staa_cli.models.load import LoadedModel
 from staa_cli.schema import Attribution, Faithfulness, FaithfulnessRow, Prediction
@@ -22,8 +23,8 @@ _STEPS: dict[Depth, int] = {"full": STEPS, "quick": STEPS // 5}
 """A quick check has every fifth point of a full one's curves."""
 
 
-def copies(methods: int, depth: Depth) -> int:
-    """Altered copies of a clip that so many methods and the baselines are checked by."""
+def perturbations(methods: int, depth: Depth) -> int:
+    """Perturbed copies of a clip that so many methods and the baselines are checked by."""
     return 2 * (_STEPS[depth] + 1) * (methods + len(BASELINES))
 
 
@@ -39,7 +40,7 @@ def chosen(predictions: Sequence[Prediction]) -> list[int]:
     return sorted(n for n in order[:CLIPS] if predictions[n].score >= least)
 
 
-def check_clip(
+def clip_curves(
     model: LoadedModel,
     clip: Tensor,
     number: int,
@@ -47,31 +48,31 @@ def check_clip(
     target: int,
     options: Options,
     depth: Depth,
-    on_asked: Callable[[int], None],
+    on_perturbed: Callable[[int], None],
 ) -> dict[str, Curves]:
     """One clip's curves by method: those given first, then the baselines'.
 
     Args:
         model: that is asked.
-        clip: normalised [1, T, 3, h, w].
+        clip: normalized [1, T, 3, h, w].
         number: of the clip in its video, for what is random.
         attributions: of the clip, by one method each.
         target: class whose score is asked for.
         options: what stands where something is removed, and the seed.
         depth: in how many steps.
-        on_asked: told how many more altered copies have been asked about.
+        on_perturbed: told how many more perturbed copies have been asked about.
     """
     inputs = model.place(clip)
-    filling = filler(inputs, options.fill, model.input)[0]
+    replacement = replacement_for(inputs, options.replacement, model.input)[0]
     seed = draw_seed(options.seed, number)
-    asked = Copies(
+    asked = PerturbedClip(
         model.module,
         inputs[0],
-        filling,
+        replacement,
         model.layout.grid,
         target,
         seed,
-        on_asked,
+        on_perturbed,
         model.info.output,
     )
     maps = {each.method: each.values for each in attributions}
@@ -85,13 +86,13 @@ def check_clip(
             clip_indices=(number,),
         )
         maps.setdefault(name, found.values[0])
-    return {name: walk(asked, each, _STEPS[depth]) for name, each in maps.items()}
+    return {name: perturbation_curves(asked, each, _STEPS[depth]) for name, each in maps.items()}
 
 
-def summarise(
+def summarize(
     found: Sequence[Mapping[str, Curves]],
     clips: Sequence[int],
-    fill: str,
+    replacement: str,
     depth: Depth,
     passes: int,
 ) -> Faithfulness:
@@ -109,4 +110,37 @@ def summarise(
                 area(insertion),
             )
         )
-    return Faithfulness(fill, tuple(clips), tuple(rows), depth == "quick", passes)
+    return Faithfulness(replacement, tuple(clips), tuple(rows), depth == "quick", passes)
+
+
+def measure_faithfulness(
+    reader: ClipReader,
+    model: LoadedModel,
+    predictions: Sequence[Prediction],
+    attributions: Sequence[Sequence[Attribution]],
+    options: Options,
+    depth: Depth,
+) -> Faithfulness:
+    """Deletion and insertion of the clips that speak most for a class, beside baselines.
+
+    Args:
+        reader: of all clips.
+        model: that is asked.
+        predictions: a clip each; their target is what is asked for.
+        attributions: of all clips, a row for every method.
+        options: what stands where something is removed, and the seed.
+        depth: in how many steps.
+    """
+    positions = chosen(predictions)
+    part = reader.of(positions)
+
+    def ask(inputs: Tensor, batch: Sequence[int]) -> dict[str, Curves]:
+        number = positions[batch[0]]
+        rows = [row[number] for row in attributions]
+        target = predictions[number].target
+        return clip_curves(model, inputs, number, rows, target, options, depth, part.asked)
+
+    count = perturbations(len(attributions), depth)
+    curves = [found for _, found in part.forward("faithfulness", ask, count)]
+    passes = part.perturbed_in_all + len(positions) * len(BASELINES)  # whose maps come with a pass
+    return summarize(curves, positions, options.replacement, depth, passes)

@@ -16,17 +16,17 @@ from staa_cli.statistics import rank_correlation, variation
 
 
 @metric(
-    "randomisation",
+    "randomization",
     better="lower",
     beatable=False,
     source="Adebayo et al. 2018 (arXiv 1810.03292), section 3",
 )
-def randomisation(trial: Trial) -> float:
+def randomization(trial: Trial) -> float:
     """Rank correlation with the maps of the model with shuffled weights, top blocks first; mean."""
     if trial.again is None:
         return float("nan")
     found = []
-    for module in cascade(trial.copies.model, trial.copies.seed):
+    for module in cascade(trial.perturbed.model, trial.perturbed.seed):
         values = trial.again(module=module)
         found.append(rank_correlation(trial.values, values))
     return float(np.nanmean(found)) if not np.isnan(found).all() else float("nan")
@@ -42,10 +42,10 @@ def class_sensitivity(trial: Trial) -> float:
     """Rank correlation with the map of the class that comes next; 1 for a class-blind method."""
     if trial.again is None:
         return float("nan")
-    logits = trial.copies.model(trial.copies.clip[None])[0].float()
+    logits = trial.perturbed.model(trial.perturbed.clip[None])[0].float()
     if len(logits) == 1:  # there is no other
         return float("nan")
-    logits[trial.copies.target] = -torch.inf
+    logits[trial.perturbed.target] = -torch.inf
     return rank_correlation(trial.values, trial.again(target=int(logits.argmax())))
 
 
@@ -59,7 +59,7 @@ def frozen(trial: Trial) -> float:
     """
     if trial.again is None:
         return float("nan")
-    clip = trial.copies.clip
+    clip = trial.perturbed.clip
     still = clip[len(clip) // 2].expand_as(clip)[None]
     return variation(trial.again(inputs=still).sum(axis=(1, 2), dtype=np.float64))
 
@@ -70,14 +70,14 @@ def agreement(trial: Trial) -> float:
 
     NaN for clips of more frames than all coalitions can be asked about.
     """
-    frames = trial.copies.grid[0]
+    frames = trial.perturbed.grid[0]
     if frames > EXACT:
         return float("nan")
-    if "shapley" not in trial.copies.known:
-        worth = trial.copies.keep(over_frames(coalitions(frames), trial.copies.grid))
-        trial.copies.known["shapley"] = exact_shapley(worth).float().cpu().numpy()
+    if "shapley" not in trial.perturbed.known:
+        worth = trial.perturbed.keep(over_frames(coalitions(frames), trial.perturbed.grid))
+        trial.perturbed.known["shapley"] = exact_shapley(worth).float().cpu().numpy()
     scores = trial.values.sum(axis=(1, 2))
-    return rank_correlation(scores, trial.copies.known["shapley"])
+    return rank_correlation(scores, trial.perturbed.known["shapley"])
 
 
 def cascade(model: Any, seed: int = 0) -> Iterator[nn.Module]:

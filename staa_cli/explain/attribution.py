@@ -8,21 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from staa_cli.config.settings import Depth
-from staa_cli.evaluation import measure as checking
-from staa_cli.evaluation.base import BASELINES, Curves
 from staa_cli.explain.clips import ClipReader
 from staa_cli.methods import Method, Options
-from staa_cli.methods.readings import Readings
 from staa_cli.methods.run import Explained, Target, collect, explain_batch, predict_batch
+from staa_cli.methods.stored_outputs import StoredOutputs
 from staa_cli.models.load import LoadedModel
 from staa_cli.schema import (
     Attribution,
     ClassAttributions,
-    Faithfulness,
     Float32,
     Float64,
-    Prediction,
 )
 
 TOP = 5
@@ -52,10 +47,10 @@ def attend(
     options: Options,
     target: Target,
     clip_indices: Sequence[int],
-    on_asked: Callable[[int], None] = lambda count: None,
+    on_perturbed: Callable[[int], None] = lambda count: None,
     keep: bool = False,
 ) -> Explained:
-    """Normalised clips [B, T, 3, h, w] on the CPU in, their attributions out; one batch."""
+    """Normalized clips [B, T, 3, h, w] on the CPU in, their attributions out; one batch."""
     return explain_batch(
         model.module,
         model.layout,
@@ -65,7 +60,7 @@ def attend(
         target=target,
         clip_indices=clip_indices,
         given=model.input,
-        on_asked=on_asked,
+        on_perturbed=on_perturbed,
         output=model.info.output,
         keep=keep,
     )
@@ -75,7 +70,7 @@ def attributions_of(
     explained: Explained, model: LoadedModel, method: Method, options: Options
 ) -> list[Attribution]:
     """What was found of each clip, with all that a reader must know of it."""
-    of_class = method.speaks_of_class(model.layout, options)
+    of_class = method.is_class_specific(model.layout, options)
     return [
         Attribution(
             values=values,
@@ -122,16 +117,16 @@ def attribute(
     if not method.serves_all:
         return [_one_by_one(reader, model, method, options, target) for target in targets]
     first, *others = targets
-    of_class = method.speaks_of_class(model.layout, options)
+    of_class = method.is_class_specific(model.layout, options)
     keep = of_class and (first is None or bool(others) or top > 0)
-    with Readings() as kept:
+    with StoredOutputs() as kept:
         stored = kept if keep else None
         explained = _explain(reader, model, method, options, first, "explaining", stored)
         pooled = pool(explained.scores, model.info.background)
         order = [int(index) for index in np.argsort(-pooled, kind="stable")]
         chosen = [order[0] if target is None else target for target in targets]
         best = order[:top]
-        with reader.watch("stitch"):
+        with reader.stopwatch("stitch"):
             maps = kept.maps(method, {*chosen, *best}) if keep else {}
     by_class = None
     if keep and best:
@@ -159,11 +154,11 @@ def _one_by_one(
     which that turns out to be another one are explained again. A method that asks about many
     copies is worth a pass of its own that finds the class.
     """
-    background, copies = model.info.background, method.copies(model.layout, options)
+    background, copies = model.info.background, method.perturbations(model.layout, options)
     extra = 0.0
     if target is None and copies and len(reader) > 1:
         target, extra = most_probable(reader, model), 1.0
-    wanted: Target = _Guess(background) if target is None else target
+    wanted: Target = RunningPrediction(background) if target is None else target
     explained = _explain(reader, model, method, options, wanted, "explaining")
     pooled = pool(explained.scores, background)
     target = int(pooled.argmax()) if target is None else target
@@ -185,7 +180,7 @@ def _explain(
     options: Options,
     target: Target,
     stage: str,
-    kept: Readings | None = None,
+    kept: StoredOutputs | None = None,
 ) -> Explained:
     """All clips of a reader, in its order; `kept` receives what serves every class."""
 
@@ -197,44 +192,11 @@ def _explain(
             kept.add(numbers, found.reading)
         return replace(found, reading=None)
 
-    copies = method.copies(model.layout, options)
+    copies = method.perturbations(model.layout, options)
     return collect(reader.forward(stage, work, copies), len(reader))
 
 
-def check(
-    reader: ClipReader,
-    model: LoadedModel,
-    predictions: Sequence[Prediction],
-    attributions: Sequence[Sequence[Attribution]],
-    options: Options,
-    depth: Depth,
-) -> Faithfulness:
-    """Deletion and insertion of the clips that speak most for a class, beside baselines.
-
-    Args:
-        reader: of all clips.
-        model: that is asked.
-        predictions: a clip each; their target is what is asked for.
-        attributions: of all clips, a row for every method.
-        options: what stands where something is removed, and the seed.
-        depth: in how many steps.
-    """
-    chosen = checking.chosen(predictions)
-    part = reader.of(chosen)
-
-    def ask(inputs: Tensor, positions: Sequence[int]) -> dict[str, Curves]:
-        number = chosen[positions[0]]
-        rows = [row[number] for row in attributions]
-        target = predictions[number].target
-        return checking.check_clip(model, inputs, number, rows, target, options, depth, part.asked)
-
-    copies = checking.copies(len(attributions), depth)
-    curves = [found for _, found in part.forward("checking", ask, copies)]
-    passes = part.asked_in_all + len(chosen) * len(BASELINES)  # whose maps come with a pass
-    return checking.summarise(curves, chosen, options.fill, depth, passes)
-
-
-class _Guess:
+class RunningPrediction:
     """The class that all clips so far are most probably of, clip after clip."""
 
     def __init__(self, background: int | None) -> None:

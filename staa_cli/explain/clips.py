@@ -11,11 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from staa_cli.explain.provenance import Stopwatch
+from staa_cli.explain.timing import Stopwatch
 from staa_cli.memory import memory_for, ran_out_of_memory
 from staa_cli.models.load import LoadedModel
-from staa_cli.results.folder import OnProgress
-from staa_cli.schema import Clip, VideoInfo
+from staa_cli.schema import Clip, OnProgress, VideoInfo
 from staa_cli.video.decode import iter_frames
 from staa_cli.video.table import DecodeReport
 
@@ -37,7 +36,7 @@ class ClipReader:
         clips: in any order; their frames may overlap.
         batch_size: clips a batch; auto is by device.
         on_progress: called with (stage, clips read, clips in all).
-        watch: counts the time that decoding takes.
+        stopwatch: counts the time that decoding takes.
     """
 
     def __init__(
@@ -48,12 +47,12 @@ class ClipReader:
         *,
         batch_size: Literal["auto"] | int,
         on_progress: OnProgress,
-        watch: Stopwatch,
+        stopwatch: Stopwatch,
     ) -> None:
         self.report = DecodeReport()
         """Of the last pass."""
         self.motion = 0.0
-        """How far, in the last pass, a cell of 16 x 16 pixels has gone from its mean colour over
+        """How far, in the last pass, a cell of 16 x 16 pixels has gone from its mean color over
         the clip that it belongs to: the most of all cells, of 1."""
         self._info, self._model, self._clips = info, model, clips
         if batch_size == "auto":
@@ -62,7 +61,7 @@ class ClipReader:
         self.batch_size = batch_size
         """Clips a batch; smaller than it began where memory ran out."""
         self.backed_off = False
-        self._on_progress, self.watch = on_progress, watch
+        self._on_progress, self.stopwatch = on_progress, stopwatch
 
     def __len__(self) -> int:
         return len(self._clips)
@@ -79,11 +78,11 @@ class ClipReader:
             [self._clips[position] for position in positions],
             batch_size=1,
             on_progress=self._on_progress,
-            watch=self.watch,
+            stopwatch=self.stopwatch,
         )
 
     def forward(
-        self, stage: str, work: Work[R], copies: int = 0
+        self, stage: str, work: Work[R], perturbations: int = 0
     ) -> Iterator[tuple[tuple[int, ...], R]]:
         """One pass: (positions in `clips` [B], what `work` made of them), batch by batch.
 
@@ -91,8 +90,8 @@ class ClipReader:
 
         Args:
             stage: name for the progress.
-            work: takes normalised clips float [B, T, 3, h, w] and their positions [B].
-            copies: altered copies of each clip that the work asks about; it says so by `asked`,
+            work: takes normalized clips float [B, T, 3, h, w] and their positions [B].
+            perturbations: copies of each clip that the work asks about; it says so by `asked`,
                 and the progress counts them in place of clips.
 
         Raises:
@@ -100,18 +99,18 @@ class ClipReader:
         """
         clips, done = self._read(), 0
         self._asked, self._tell = 0, partial(self._on_progress, stage)
-        self._copies = copies * len(self._clips)
+        self._perturbations = perturbations * len(self._clips)
         while done < len(self._clips):
             batch = list(islice(clips, self.batch_size))
             done += len(batch)
-            if not copies:
+            if not perturbations:
                 self._tell(done, len(self._clips))
             while batch:
                 part = batch[: self.batch_size]
                 numbers = tuple(number for number, _ in part)
                 inputs = torch.stack([clip for _, clip in part])
                 try:
-                    with self.watch("forward"):
+                    with self.stopwatch("forward"):
                         result = work(inputs, numbers)
                 except Exception as error:
                     self._back_off(error, numbers)
@@ -120,14 +119,14 @@ class ClipReader:
                 yield numbers, result
 
     @property
-    def asked_in_all(self) -> int:
-        """Altered copies that the last pass has asked about."""
+    def perturbed_in_all(self) -> int:
+        """Perturbed copies that the last pass has asked about."""
         return self._asked
 
     def asked(self, count: int) -> None:
-        """Tell that so many more altered copies have been asked about."""
+        """Tell that so many more perturbed copies have been asked about."""
         self._asked += count
-        self._tell(min(self._asked, self._copies), self._copies)
+        self._tell(min(self._asked, self._perturbations), self._perturbations)
 
     def _back_off(self, error: Exception, numbers: Sequence[int]) -> None:
         """Halve the batches if memory ran out; anything else goes on up, and says where it was."""
@@ -153,7 +152,7 @@ class ClipReader:
         kept: dict[int, Tensor] = {}  # index to [3, h, w]
         cells: dict[int, Tensor] = {}
         for number in order:
-            with self.watch("decode"):
+            with self.stopwatch("decode"):
                 while frames[number][-1] not in kept:
                     index, picture = next(pictures)
                     kept[index] = self._model.preprocess_frame(picture)

@@ -6,40 +6,41 @@ The one room that knows all stages, and a summary of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
-from staa_cli.config.settings import MethodSettings, PostSettings, Settings
+from staa_cli.config.settings import Depth, MethodSettings, PostSettings, Settings
 from staa_cli.errors import InputError, UsageError
-from staa_cli.explain import provenance as facts
-from staa_cli.explain import sampling
-from staa_cli.explain.attribution import TOP, Attributed, attend, attribute, attributions_of, check
+from staa_cli.explain import provenance, sampling
+from staa_cli.explain import warnings as cautions
+from staa_cli.explain.attribution import TOP, Attributed, attend, attribute, attributions_of
 from staa_cli.explain.clips import STILL, ClipReader
 from staa_cli.explain.stitch import (
     Piece,
     find_moments,
     smooth_scores,
-    spatial_facts,
+    spatial_stats,
     stitch_maps,
     stitch_scores,
-    temporal_facts,
+    temporal_stats,
     with_rest,
 )
+from staa_cli.explain.timing import Stopwatch
 from staa_cli.methods import Method, Options, choose_method
 from staa_cli.methods.postprocess import postprocess
 from staa_cli.models.catalog.hub import Announce
 from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.registry import did_you_mean
-from staa_cli.results.folder import OnProgress, save
 from staa_cli.schema import (
     Attribution,
     Clip,
     Explanation,
+    Faithfulness,
     ModelInput,
+    OnProgress,
     Prediction,
     UInt8,
     VideoInfo,
@@ -53,6 +54,21 @@ PLANNING = "planning"
 Reason = Literal["top-1", "named", "index"]
 
 
+class Measure(Protocol):
+    """Measures how faithful attributions are; `evaluation.measure.measure_faithfulness` does."""
+
+    def __call__(
+        self,
+        reader: ClipReader,
+        model: LoadedModel,
+        predictions: Sequence[Prediction],
+        attributions: Sequence[Sequence[Attribution]],
+        options: Options,
+        depth: Depth,
+    ) -> Faithfulness:
+        """Of all clips, their predictions, and a row of attributions for every method."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipExplanation:
     """What one clip gave."""
@@ -62,26 +78,6 @@ class ClipExplanation:
     """Raw: `values` [T', h, w], for one class where the method speaks of one."""
     warnings: tuple[Warning, ...] = ()
     """About the clip's length and size, and what was asked of the method."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class VideoExplanation(Explanation):
-    """An explanation that knows how to write itself."""
-
-    asked: Settings = field(default_factory=Settings)
-    """All settings that it was made with; `settings` has those that its content depends on."""
-
-    def save(self, folder: str | Path, settings: Settings | None = None) -> tuple[Path, ...]:
-        """Write what the command would write into `folder`; returns the paths.
-
-        Args:
-            folder: made where it is missing.
-            settings: what to write and how it looks; those that it was made with where None.
-
-        Raises:
-            OutputError: a file cannot be written, or one that is not staa's is in the way.
-        """
-        return save(self, Path(folder), settings or self.asked)
 
 
 def explain_clip(
@@ -119,50 +115,16 @@ def explain_clip(
         explained.scores[0], explained.targets[0], reason, model.labels, model.info.output
     )
     (attribution,) = attributions_of(explained, model, chosen, options)
-    of_class = chosen.speaks_of_class(model.layout, options)
+    of_class = chosen.is_class_specific(model.layout, options)
     warnings = (
-        *facts.fit_warnings(trained, model.input),
-        *facts.method_warnings(chosen, options, target is not None, of_class),
+        *cautions.fit_warnings(trained, model.input),
+        *cautions.method_warnings(chosen, options, target is not None, of_class),
     )
     return ClipExplanation(prediction, attribution, warnings)
 
 
-def explain_video(
-    path: str | Path,
-    model: LoadedModel | str | None = None,
-    *,
-    target: str | int | None = None,
-    method: str | None = None,
-    settings: Settings | None = None,
-    on_progress: OnProgress | None = None,
-) -> VideoExplanation:
-    """A video file in, an explanation with a score for every frame out. Writes nothing.
-
-    Args:
-        path: of the video.
-        model: from `load_model`, or what it takes; the settings' own where None.
-        target: class to explain, over the settings' own.
-        method: method to use, over the settings' own.
-        settings: everything else; the defaults where None.
-        on_progress: called with (stage, done, total); first of all with the number of clips, as the
-            stage `planning`.
-
-    Raises:
-        VideoError: the file does not open or decode.
-        UsageError: an unknown class or method, or a method that does not fit the model.
-        UnavailableError: no such model or device.
-    """
-    settings = _merge(settings or Settings(), target, method)
-    if not isinstance(model, LoadedModel):
-        settings = settings if model is None else replace(settings, model=model)
-        model = open_model(settings)
-    return explain_one(path, model, settings, _ignore if on_progress is None else on_progress)
-
-
 def open_model(settings: Settings, announce: Announce = lambda line: None) -> LoadedModel:
     """The model that the settings name, where they want it; `announce` is told of a download."""
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
     return load_model(
         settings.model,
         arch=settings.arch,
@@ -184,7 +146,7 @@ def check_settings(model: LoadedModel, settings: Settings) -> None:
     model = model.fitted(settings.sampling.frames, settings.sampling.size)
     options = method_options(settings.method)
     method = choose_method(settings.method.name, model.module, model.layout, options)
-    method.copies(model.layout, options)
+    method.perturbations(model.layout, options)
     find_target(settings.target, model.labels)
 
 
@@ -193,14 +155,14 @@ def open_clips(
     model: LoadedModel,
     settings: Settings,
     on_progress: OnProgress,
-    watch: facts.Stopwatch,
+    stopwatch: Stopwatch,
 ) -> tuple[VideoInfo, sampling.Plan, ClipReader]:
     """What a video is, which of its frames a fitted model is to see, and what reads those.
 
     Raises:
         VideoError: the file does not open.
     """
-    with watch("probe"):
+    with stopwatch("probe"):
         info = probe(path)
     plan = plan_clips(info, model.input, settings)
     reader = ClipReader(
@@ -209,7 +171,7 @@ def open_clips(
         plan.clips,
         batch_size=settings.batch_size,
         on_progress=on_progress,
-        watch=watch,
+        stopwatch=stopwatch,
     )
     on_progress(PLANNING, len(plan.clips), len(plan.clips))
     return info, plan, reader
@@ -221,9 +183,23 @@ def explain_one(
     settings: Settings,
     on_progress: OnProgress,
     probable: int | None = None,
-) -> VideoExplanation:
-    """As `explain_video`, of an open model; `probable` is its most probable class where known."""
-    return explain_classes(path, model, [settings], on_progress, probable)[0]
+    measure: Measure | None = None,
+) -> Explanation:
+    """A video file in, an explanation with a score for every frame out. Writes nothing.
+
+    Args:
+        path: of the video.
+        model: that is explained.
+        settings: how.
+        on_progress: told how far it is; first of all the number of clips, as the stage `planning`.
+        probable: the most probable class, where it is known.
+        measure: measures faithfulness, where the settings ask for that.
+
+    Raises:
+        VideoError: the file does not open or decode.
+        UsageError: an unknown class or method, or a method that does not fit the model.
+    """
+    return explain_classes(path, model, [settings], on_progress, probable, measure)[0]
 
 
 def explain_classes(
@@ -232,23 +208,24 @@ def explain_classes(
     variants: Sequence[Settings],
     on_progress: OnProgress,
     probable: int | None = None,
-) -> list[VideoExplanation]:
+    measure: Measure | None = None,
+) -> list[Explanation]:
     """As `explain_one`, for the class of each of some settings that differ in nothing else.
 
     From the same passes, where those of the method serve every class.
     """
-    watch, trained, settings = facts.Stopwatch(), model.input, variants[0]
+    stopwatch, trained, settings = Stopwatch(), model.input, variants[0]
     model = model.fitted(settings.sampling.frames, settings.sampling.size)
     options = method_options(settings.method)
     method = choose_method(settings.method.name, model.module, model.layout, options)
     wanted = [find_target(each.target, model.labels) for each in variants]
-    info, plan, reader = open_clips(path, model, settings, on_progress, watch)
-    opened = _Opened(trained, model, method, options, info, plan, reader, watch)
+    info, plan, reader = open_clips(path, model, settings, on_progress, stopwatch)
+    opened = _Opened(trained, model, method, options, info, plan, reader, stopwatch)
     targets = [probable if target is None else target for target, _ in wanted]
     top = TOP if settings.output.npz else 0
     attributed = attribute(reader, model, method, options, targets, top)
     return [
-        _explanation(opened, each, reason, found)
+        _explanation(opened, each, reason, found, measure)
         for each, (_, reason), found in zip(variants, wanted, attributed, strict=True)
     ]
 
@@ -263,17 +240,21 @@ class _Opened(NamedTuple):
     info: VideoInfo
     plan: sampling.Plan
     reader: ClipReader
-    watch: facts.Stopwatch
+    stopwatch: Stopwatch
 
 
 def _explanation(
-    opened: _Opened, settings: Settings, reason: Reason, found: Attributed
-) -> VideoExplanation:
+    opened: _Opened,
+    settings: Settings,
+    reason: Reason,
+    found: Attributed,
+    measure: Measure | None,
+) -> Explanation:
     """All that follows from the attributions of one class."""
-    trained, model, method, options, info, plan, reader, watch = opened
+    trained, model, method, options, info, plan, reader, stopwatch = opened
     told = (found.target, reason, model.labels, model.info.output)
     each = [Prediction(row, *told) for row in found.scores]
-    with watch("stitch"):
+    with stopwatch("stitch"):
         pieces = _pieces(plan.clips, found.attributions, each, settings.post)
         scores = stitch_scores(pieces, info.times_s, plan.part, info.duration_s)
         frames = smooth_scores(scores, settings.post.smooth, settings.post.smooth_s)
@@ -281,19 +262,19 @@ def _explanation(
         if settings.sampling.keep_rest:
             frames = with_rest(frames, info.times_s, info.duration_s)
         still = reader.motion < STILL
-        temporal = temporal_facts(pieces, frames, settings.post.flat_below, still)
-        spatial = spatial_facts(found.attributions, settings.post.flat_space_below)
+        temporal = temporal_stats(pieces, frames, settings.post.flat_below, still)
+        spatial = spatial_stats(found.attributions, settings.post.flat_space_below)
         maps = stitch_maps(pieces, model.view_box(info.height, info.width))
     faithfulness = None
-    if (depth := settings.output.depth) is not None:
-        with watch("check"):
-            faithfulness = check(reader, model, each, [found.attributions], options, depth)
+    if measure is not None and (depth := settings.output.depth) is not None:
+        with stopwatch("faithfulness"):
+            faithfulness = measure(reader, model, each, [found.attributions], options, depth)
     prediction = Prediction(found.pooled, *told)
-    info = facts.with_decoding(info, reader.report)
-    return VideoExplanation(
+    info = provenance.with_decoding(info, reader.report)
+    return Explanation(
         video=info,
         model=model.info,
-        settings=facts.relevant(settings),
+        settings=provenance.relevant(settings),
         strategy=plan.strategy,
         clips=plan.clips,
         prediction=prediction,
@@ -308,29 +289,30 @@ def _explanation(
         spatial=spatial,
         warnings=(
             *plan.warnings,
-            *facts.coverage_warnings(
+            *cautions.coverage_warnings(
                 coverage, plan, lambda: _dense_clips(info, model.input, settings)
             ),
-            *facts.fit_warnings(trained, model.input),
-            *facts.warnings(info, model.info, prediction, temporal, spatial, reader.report),
-            *facts.method_warnings(
+            *cautions.fit_warnings(trained, model.input),
+            *cautions.result_warnings(
+                info, model.info, prediction, temporal, spatial, reader.report
+            ),
+            *cautions.method_warnings(
                 method,
                 options,
                 settings.target is not None,
-                method.speaks_of_class(model.layout, options),
+                method.is_class_specific(model.layout, options),
             ),
-            *facts.setting_warnings(settings),
-            *facts.threshold_warnings(settings.post.threshold, maps),
-            *facts.check_warnings(faithfulness, model.info.output),
-            *facts.batch_warnings(reader.batch_size if reader.backed_off else None),
+            *cautions.setting_warnings(settings),
+            *cautions.threshold_warnings(settings.post.threshold, maps),
+            *cautions.faithfulness_warnings(faithfulness, model.info.output),
+            *cautions.batch_warnings(reader.batch_size if reader.backed_off else None),
         ),
-        fingerprint=facts.fingerprint(
+        fingerprint=provenance.fingerprint(
             info.sha256, model.info.weights_sha256, model.info.output, model.labels, settings
         ),
-        run=facts.run(model, watch),
+        run=provenance.run_details(model, stopwatch),
         faithfulness=faithfulness,
         by_class=found.by_class,
-        asked=settings,
     )
 
 
@@ -380,24 +362,12 @@ def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | 
 def method_options(settings: MethodSettings) -> Options:
     """Settings of a method as the method wants them."""
     return Options(
-        settings.layers, settings.combine, settings.seed, settings.fill, settings.samples
+        settings.layers, settings.combine, settings.seed, settings.replacement, settings.samples
     )
 
 
-def _merge(settings: Settings, target: str | int | None, method: str | None) -> Settings:
-    if target is not None:
-        settings = replace(settings, target=str(target))
-    if method is not None:
-        settings = replace(settings, method=replace(settings.method, name=method))
-    return settings
-
-
-def _ignore(stage: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
-
-
 def _as_input(frames: UInt8 | Tensor, model: LoadedModel) -> Tensor:
-    """Pictures, or what is preprocessed already, to normalised float [1, T, 3, h, w].
+    """Pictures, or what is preprocessed already, to normalized float [1, T, 3, h, w].
 
     Raises:
         InputError: it is neither.

@@ -1,4 +1,4 @@
-"""What is said about a run besides its result: warnings, times, memory, and its fingerprint."""
+"""Where a result comes from: the settings that shaped it, its fingerprint, and its run."""
 
 from __future__ import annotations
 
@@ -6,73 +6,28 @@ import hashlib
 import json
 import platform
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import torch
 
 from staa_cli import __version__
-from staa_cli.config.settings import Settings, keys, value_of
-from staa_cli.explain import sampling
-from staa_cli.formatting import counted, figure, percent
+from staa_cli.config.settings import Settings, keys
+from staa_cli.explain.timing import Stopwatch
 from staa_cli.memory import peak_memory_bytes
-from staa_cli.methods import Method, Options
 from staa_cli.models.load import LoadedModel
-from staa_cli.schema import (
-    Coverage,
-    Faithfulness,
-    HeatMaps,
-    ModelInfo,
-    ModelInput,
-    Output,
-    Prediction,
-    SpatialFacts,
-    TemporalFacts,
-    VideoInfo,
-    Warning,
-)
+from staa_cli.schema import Output, VideoInfo
 from staa_cli.video.table import DecodeReport
-
-LOW_CONFIDENCE = {"softmax": 0.3, "sigmoid": 0.5}
-"""Probability below which the model hardly says the class: where each class is by itself, the side
-of no. A raw value is as sure as any other."""
-
-SPARSE = 0.9
-"""Share of time below which clips leave much out."""
-
-_MACHINE_SETTINGS = ("device", "threads", "batch_size", "compile", "labels")
-"""Settings that say how the work is done or where a file lies, not what comes out."""
-
-
-class Stopwatch:
-    """Seconds spent in each named stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.started = datetime.now(UTC)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        """Count the block's time towards a stage."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - began
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
 
 
 def relevant(settings: Settings) -> dict[str, Any]:
     """The settings that the result depends on, as nested plain data."""
     plain = asdict(settings)
-    for name in _MACHINE_SETTINGS:
-        del plain[name]
-    del plain["output"]["dir"]
+    for key in keys().values():
+        if not key.shapes_result:
+            section, _, name = key.name.rpartition(".")
+            del (plain[section] if section else plain)[name]
     return plain
 
 
@@ -98,192 +53,18 @@ def with_decoding(info: VideoInfo, report: DecodeReport) -> VideoInfo:
     )
 
 
-def warnings(
-    info: VideoInfo,
-    model: ModelInfo,
-    prediction: Prediction,
-    temporal: TemporalFacts,
-    spatial: SpatialFacts,
-    report: DecodeReport,
-) -> tuple[Warning, ...]:
-    """What the reader of a report should know about the video, the prediction, and the curve.
-
-    Args:
-        info: of the video, with what decoding met.
-        model: that was asked.
-        prediction: for the whole video.
-        temporal: of the whole video.
-        spatial: of the whole video.
-        report: of the pass that was explained.
-    """
-    found = [*_decode_warnings(info, len(report.missing))]
-    short = min(info.width, info.height)
-    if short < min(model.input.size):
-        done = "padded with black" if model.input.resize is None else "scaled up"
-        text = f"the picture ({short} px) is smaller than the model's input and was {done}"
-        found.append(Warning("upsampled-input", text))
-    if prediction.score < LOW_CONFIDENCE.get(prediction.output, -np.inf):
-        text = f"{prediction.label} has a probability of {percent(prediction.score)} only"
-        found.append(Warning("low-confidence", text))
-    if temporal.flat:
-        text = "the temporal score cannot be told from a uniform one: it ranks no moment"
-        if temporal.still:
-            text = (
-                "nothing moves in what the model saw: no moment of it can matter more than another"
-            )
-        found.append(Warning("flat-temporal", text))
-    if spatial.flat:
-        text = "attention over space cannot be told from a uniform one: no place stands out"
-        found.append(Warning("flat-spatial", text))
-    if model.note:
-        found.append(Warning("model-note", model.note))
-    return tuple(found)
-
-
-def coverage_warnings(
-    coverage: Coverage, plan: sampling.Plan, dense: Callable[[], int]
-) -> tuple[Warning, ...]:
-    """That clips reach little of what was to be looked at, and what reaches all of it.
-
-    Args:
-        coverage: of that stretch.
-        plan: its clips.
-        dense: tells how many clips would leave nothing out.
-    """
-    if coverage.covered_share >= SPARSE:
-        return ()
-    line = "--hop 1" if plan.strategy in sampling.DENSE else "--sampling dense"
-    text = (
-        f"clips reach {percent(coverage.covered_share)} of the video, and the model saw "
-        f"{coverage.frames_seen:,} of its {len(plan.part):,} frames; what it did not see has no "
-        f"score. {line} reaches all of it, in {dense():,} clips in place of {len(plan.clips):,}"
-    )
-    return (Warning("sparse-sampling", text),)
-
-
-def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[Warning]:
-    if info.packets_bad or missing:
-        text = (
-            f"{info.packets_bad} damaged packets were skipped or painted over, {missing} frames "
-            "stand in for others"
-        )
-        yield Warning("decode-errors", text)
-    if info.truncated:
-        known = info.frames_declared > info.frames
-        count = f"{info.frames} of {info.frames_declared}" if known else f"{info.frames}"
-        yield Warning("truncated", f"the file ends early: {count} frames are there")
-    if info.times_repaired:
-        text = "time stamps in the file contradict the order of its frames and were put in order"
-        yield Warning("times-repaired", text)
-    if info.color_guessed:
-        text = "the file names a color matrix that cannot be computed here: the nearest was taken"
-        yield Warning("color-guessed", text)
-
-
-def method_warnings(
-    method: Method, options: Options, named: bool, of_class: bool
-) -> tuple[Warning, ...]:
-    """What the reader should know about the method, which speaks of one class or of none.
-
-    `named` says whether somebody named a class.
-    """
-    found, own = [], Options()
-    if named and not of_class:
-        text = f"{method.name} is class-blind: its maps are the same for every class"
-        found.append(Warning("class-blind-method", text))
-    for name in ("layers", "combine", "fill", "samples"):
-        asked = getattr(options, name)
-        if asked != getattr(own, name) and name not in method.heeds:
-            text = f"{method.name} has no choice of {name}: {asked!r} was not heeded"
-            found.append(Warning("setting-not-heeded", text))
-    return tuple(found)
-
-
-def setting_warnings(settings: Settings) -> tuple[Warning, ...]:
-    """That somebody has set what another setting gives nothing to do."""
-    given, post = settings.sampling, settings.post
-    idle = {  # setting: whether it is, and what it belongs to
-        "sampling.stride": (given.strategy == "uniform", "every --sampling but uniform"),
-        "sampling.hop": (given.strategy not in sampling.DENSE, "--sampling dense or range"),
-        "sampling.clips": (
-            given.strategy not in ("segments", "random"),
-            "--sampling segments or random",
-        ),
-        "sampling.keep_rest": (given.start is None and given.end is None, "--start and --end"),
-        "post.threshold_value": (
-            post.threshold not in ("percentile", "mean_std"),
-            "--threshold percentile or mean_std",
-        ),
-        "post.smooth_s": (post.smooth == "none", "--smooth average or exponential"),
-    }
-    return tuple(
-        Warning("setting-not-heeded", f"{key.flag} was not heeded: it belongs to {home}")
-        for name, (is_idle, home) in idle.items()
-        if is_idle and value_of(settings, name) != (key := keys()[name]).default
-    )
-
-
-def threshold_warnings(rule: str, maps: HeatMaps) -> tuple[Warning, ...]:
-    """That a threshold has left nothing of the maps that are drawn."""
-    if rule == "none" or maps.values.any():
-        return ()
-    text = f"--threshold {rule} has left nothing of the maps: there is nothing to draw"
-    return (Warning("nothing-left", text),)
-
-
-def fit_warnings(trained: ModelInput, used: ModelInput) -> tuple[Warning, ...]:
-    """That clips have another length or size than those which the model learned from."""
-    if (trained.frames, trained.size) == (used.frames, used.size):
-        return ()
-    text = (
-        f"clips have {_size(used)}, those that the model learned from {_size(trained)}: "
-        "its positions are stretched or go on as its authors' code has it"
-    )
-    return (Warning("untrained-size", text),)
-
-
-def _size(given: ModelInput) -> str:
-    return f"{counted(given.frames, 'frame')} of {given.size[1]} x {given.size[0]}"
-
-
-def check_warnings(found: Faithfulness | None, output: Output) -> tuple[Warning, ...]:
-    """That the model does not need what the explanation points to; None where nobody asked."""
-    if found is None or not found.beaten_by:
-        return ()
-    own, *others = found.rows
-    beside = ", ".join(
-        f"{row.method} {figure(row.faithfulness, output)}"
-        for row in others
-        if row.method in found.beaten_by
-    )
-    text = (
-        f"removing what {own.method} points to changes the answer no more than removing what a "
-        f"baseline points to: faithfulness {figure(own.faithfulness, output)}, {beside}"
-        + (" (a quick check; --check asks five times as much)" if found.quick else "")
-    )
-    return (Warning("not-faithful", text),)
-
-
-def batch_warnings(reduced_to: int | None) -> tuple[Warning, ...]:
-    """What became of the batches; None where they stayed as large as they were."""
-    if reduced_to is None:
-        return ()
-    text = f"memory ran out; batches went down to {reduced_to} clips (--batch-size {reduced_to})"
-    return (Warning("batch-size-reduced", text),)
-
-
-def run(model: LoadedModel, watch: Stopwatch) -> dict[str, Any]:
+def run_details(model: LoadedModel, stopwatch: Stopwatch) -> dict[str, Any]:
     """What differs from one run to the next."""
-    facts: dict[str, Any] = {
+    details: dict[str, Any] = {
         "device": str(model.device),
         "precision": model.precision,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "host": platform.node(),
         "platform": platform.platform(),
-        "started_at": watch.started.isoformat(timespec="seconds"),
-        "seconds": dict(watch.seconds),
+        "started_at": stopwatch.started.isoformat(timespec="seconds"),
+        "seconds": dict(stopwatch.seconds),
     }
     if sys.platform != "win32":  # which does not tell
-        facts["peak_memory_bytes"] = peak_memory_bytes()
-    return facts
+        details["peak_memory_bytes"] = peak_memory_bytes()
+    return details

@@ -25,8 +25,8 @@ from staa_cli.schema import (
     FrameScores,
     HeatMaps,
     Moment,
-    SpatialFacts,
-    TemporalFacts,
+    SpatialStats,
+    TemporalStats,
 )
 from staa_cli.statistics import space_variation, variation
 
@@ -93,7 +93,7 @@ class Piece:
         both = self.seen_s[np.stack([np.maximum(after - 1, 0), after])]
         return np.asarray(np.abs(both - times_s).min(axis=0))
 
-    def trust(self, times_s: Float64) -> Float64:
+    def blend_weight(self, times_s: Float64) -> Float64:
         """[N] one in the clip's middle, falling towards its ends."""
         middle = (self.seen_s[0] + self.seen_s[-1]) / 2
         half = (self.seen_s[-1] - self.seen_s[0]) / 2
@@ -123,11 +123,11 @@ def stitch_scores(
         at = times[place.frames]
         # Beyond its ends a clip speaks where no other does.
         beyond = np.where(within[place.frames], 0.0, place.nearness)
-        trust = np.where(place.inside, piece.trust(at), beyond)
+        blend_weight = np.where(place.inside, piece.blend_weight(at), beyond)
         score = np.interp(at, piece.times_s, piece.scores)
-        total[place.frames] += trust
-        raw[place.frames] += trust * score
-        weighted[place.frames] += trust * score * piece.weight
+        total[place.frames] += blend_weight
+        raw[place.frames] += blend_weight * score
+        weighted[place.frames] += blend_weight * score * piece.weight
     covered = total > 0
     share = np.where(covered, total, np.nan)
     ends_s = np.append(times_s, _end_s(times_s, duration_s))
@@ -197,9 +197,11 @@ def stitch_maps(pieces: Sequence[Piece], box: Box) -> HeatMaps:
     total = np.zeros(len(moments), dtype=np.float32)
     for piece in pieces:
         inside = np.flatnonzero(piece.spans(moments))
-        trust = piece.trust(moments[inside]).astype(np.float32)
-        total[inside] += trust
-        values[inside] += (trust * piece.weight)[:, None, None] * _between(piece, moments[inside])
+        blend_weight = piece.blend_weight(moments[inside]).astype(np.float32)
+        total[inside] += blend_weight
+        values[inside] += (blend_weight * piece.weight)[:, None, None] * _between(
+            piece, moments[inside]
+        )
     return HeatMaps(moments, np.asarray(values / total[:, None, None], np.float32), box)
 
 
@@ -216,7 +218,7 @@ def _between(piece: Piece, times_s: Float64) -> Float32:
 
 
 def smooth_scores(scores: FrameScores, kind: str, width_s: float) -> FrameScores:
-    """Scores smoothed along the video: centred moving average, or causal exponential.
+    """Scores smoothed along the video: centered moving average, or causal exponential.
 
     The average's weights fall to zero at both ends of its window: were they equal, a frame at the
     end of a stretch, whose window is cut, would get more of an event beside it than the event does.
@@ -261,9 +263,9 @@ def _exponential(times_s: Float64, values: Float32, width_s: float) -> Float32:
     return out.astype(np.float32)
 
 
-def temporal_facts(
+def temporal_stats(
     pieces: Sequence[Piece], frames: FrameScores, flat_below: float, still: bool = False
-) -> TemporalFacts:
+) -> TemporalStats:
     """What the temporal scores of a video amount to.
 
     Args:
@@ -283,7 +285,7 @@ def temporal_facts(
     flat = still or spread < flat_below
     peaks = [] if flat else _peaks(frames, flat_below)
     best = max(peaks, key=lambda peak: peak.score, default=None)
-    return TemporalFacts(
+    return TemporalStats(
         minimum=float(curve.min()),
         maximum=float(curve.max()),
         mean=float(curve.mean()),
@@ -296,7 +298,7 @@ def temporal_facts(
     )
 
 
-def spatial_facts(attributions: Sequence[Attribution], flat_below: float) -> SpatialFacts:
+def spatial_stats(attributions: Sequence[Attribution], flat_below: float) -> SpatialStats:
     """How far what the model looks at is from uniform.
 
     Args:
@@ -308,7 +310,7 @@ def spatial_facts(attributions: Sequence[Attribution], flat_below: float) -> Spa
         for found in attributions
     ]
     spread = float(np.sqrt(np.mean(np.square(each))))
-    return SpatialFacts(spread, spread < flat_below)
+    return SpatialStats(spread, spread < flat_below)
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,17 +382,17 @@ def find_moments(
                 end_s=float(ends_s[peak.stop]),
                 peak_score=peak.score,
                 share=float(values[peak.start : peak.stop].sum() / values.sum()),
-                centre=centre_of_mass(heat, maps.box),
+                center=center_of_mass(heat, maps.box),
                 box=_strongest_half(heat, maps.box),
             )
         )
     return tuple(sorted(moments, key=lambda moment: -moment.peak_score))
 
 
-def centre_of_mass(values: Float32 | Float64, box: Box) -> tuple[float, float]:
+def center_of_mass(values: Float32 | Float64, box: Box) -> tuple[float, float]:
     """A map [h, w] and its box in, x and y in the picture out; negative values count as none.
 
-    A map without mass has its centre in the middle of the box.
+    A map without mass has its center in the middle of the box.
     """
     mass = values.astype(np.float64).clip(0)
     if mass.sum() <= 0:

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from staa_cli.config.settings import Settings
 from staa_cli.errors import InputError, OutputError, StaaError
-from staa_cli.explain import provenance as facts
+from staa_cli.evaluation.measure import measure_faithfulness
+from staa_cli.explain import provenance
 from staa_cli.explain.pipeline import (
     PLANNING,
     check_settings,
-    explain_video,
+    explain_one,
     find_target,
     open_model,
     plan_clips,
@@ -26,7 +27,7 @@ from staa_cli.jobs.workload import Workload, time_frame, time_pass, workload
 from staa_cli.memory import let_go, ran_out_of_memory
 from staa_cli.methods import candidates
 from staa_cli.models.catalog.hub import Announce
-from staa_cli.models.catalog.manifests import read_cards
+from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.checkpoints.labels import read_labels
 from staa_cli.models.load import LoadedModel
 from staa_cli.results.files import load_report
@@ -255,14 +256,14 @@ def _known(model: LoadedModel) -> _Known:
 
 
 def _know(settings: Settings, announce: Announce) -> _Known:
-    """A bundled model's facts stand on its card; of a checkpoint, only its weights tell them."""
-    card = read_cards().get(settings.model)
-    if card is None or not card.weights.is_file():
+    """A bundled model's manifest tells them; of a checkpoint, only its weights do."""
+    manifest = read_manifests().get(settings.model)
+    if manifest is None or not manifest.weights.is_file():
         return _known(open_model(settings, announce))
-    labels = card.labels
+    labels = manifest.labels
     if settings.labels is not None:
         labels = read_labels(Path(settings.labels), len(labels))
-    return _Known(card.input, labels, sha256_of(card.weights), card.output)
+    return _Known(manifest.input, labels, sha256_of(manifest.weights), manifest.output)
 
 
 def _plan(job: Job, known: _Known, settings: Settings, force: bool, no_clobber: bool) -> Planned:
@@ -293,7 +294,7 @@ def _left_alone(
         video = sha256_of(job.source)
     except OSError:
         return None  # the probe tells what is wrong
-    mark = facts.fingerprint(video, known.weights_sha256, known.output, known.labels, settings)
+    mark = provenance.fingerprint(video, known.weights_sha256, known.output, known.labels, settings)
     report = finished_report(job.folder, mark, settings.output, reproducible=reproducible)
     if report is None:
         return None
@@ -314,7 +315,7 @@ def _explain(
             raise _Told(error) from None
 
     _check_folder(job, settings)  # now: a video may take an hour
-    explanation = explain_video(job.source, model, settings=settings, on_progress=progress)
+    explanation = explain_one(job.source, model, settings, progress, measure=measure_faithfulness)
     outputs = save(
         explanation, job.folder, settings, reproducible=reproducible, on_progress=progress
     )

@@ -14,24 +14,24 @@ import numpy as np
 from staa_cli import __version__
 from staa_cli.config.settings import Depth, Settings
 from staa_cli.errors import UsageError
-from staa_cli.explain import provenance as facts
-from staa_cli.explain.attribution import check, most_probable
+from staa_cli.evaluation.measure import measure_faithfulness
+from staa_cli.explain.attribution import most_probable
 from staa_cli.explain.pipeline import (
-    VideoExplanation,
     explain_classes,
     explain_one,
     find_target,
     method_options,
     open_clips,
 )
+from staa_cli.explain.timing import Stopwatch
 from staa_cli.files import COMPARED, COMPARISON, atomic_path, is_own
 from staa_cli.methods import choose_method
 from staa_cli.models.load import LoadedModel
 from staa_cli.paths import path_fields
 from staa_cli.results.document import plain, score_key
 from staa_cli.results.files import json_text, load_report
-from staa_cli.results.folder import OnProgress, check_free, drop
-from staa_cli.schema import SCHEMA_VERSION, Faithfulness, Float64
+from staa_cli.results.folder import check_free, drop
+from staa_cli.schema import SCHEMA_VERSION, Explanation, Faithfulness, Float64, OnProgress
 from staa_cli.statistics import rank_correlation
 
 STILL = "compare.png"
@@ -43,7 +43,7 @@ class Comparison:
 
     names: tuple[str, ...]
     """What each panel is of: a method's or a class's name."""
-    explanations: tuple[VideoExplanation, ...]
+    explanations: tuple[Explanation, ...]
     faithfulness: tuple[Faithfulness, ...]
     """One for all methods, or one for each class; none where it was not measured."""
     agreement: Float64
@@ -74,7 +74,7 @@ def compare_video(
             serves every class, they cost what one costs.
         settings: everything else; the method is that of `classes`.
         depth: how faithfulness is measured, None for not at all: for each method, baseline, and
-            one of at most four clips, a full check asks about 102 altered copies, a quick one 22.
+            one of at most four clips, a full check asks about 102 perturbed copies, a quick one 22.
         on_progress: called with (stage, done, total).
 
     Raises:
@@ -82,14 +82,16 @@ def compare_video(
         VideoError: the file does not open or decode.
     """
     settings = settings or Settings()
-    unchecked = replace(settings.output, check=False, quick_check=False)  # all are, together
+    unchecked = replace(
+        settings.output, faithfulness=False, quick_faithfulness=False
+    )  # all are, together
     settings = replace(settings, output=unchecked)
     options = method_options(settings.method)
     chosen = [choose_method(name, model.module, model.layout, options).name for name in methods]
     names = tuple(dict.fromkeys(classes or chosen))
     wanted = _variants(names, bool(classes), model, settings)
     fitted = model.fitted(settings.sampling.frames, settings.sampling.size)
-    _, _, reader = open_clips(path, fitted, settings, on_progress, facts.Stopwatch())
+    _, _, reader = open_clips(path, fitted, settings, on_progress, Stopwatch())
     serves_all = {
         name: choose_method(each.method.name, model.module, model.layout, options).serves_all
         for name, each in zip(names, wanted, strict=True)
@@ -110,7 +112,7 @@ def compare_video(
         found = [told[name] for name in names]
         passes = sum(map(_passes, found)) + ask * len(reader)
     faithfulness = [
-        check(
+        measure_faithfulness(
             reader,
             fitted,
             group[0].clip_predictions,
@@ -125,7 +127,7 @@ def compare_video(
     return Comparison(names, tuple(found), tuple(faithfulness), agreement(found), seconds, passes)
 
 
-def _passes(explanation: VideoExplanation) -> float:
+def _passes(explanation: Explanation) -> float:
     return sum(each.passes for each in explanation.attributions)
 
 
@@ -141,7 +143,7 @@ def _variants(
         find_target(name, model.labels)
     options = method_options(settings.method)
     method = choose_method(settings.method.name, model.module, model.layout, options)
-    if not method.speaks_of_class(model.layout, options):
+    if not method.is_class_specific(model.layout, options):
         raise UsageError(
             f"{method.name} is class-blind: its maps are the same for every class",
             "add --method staa-class",
@@ -153,7 +155,7 @@ def _named(name: str, on_progress: OnProgress) -> OnProgress:
     return lambda stage, done, total: on_progress(f"{name}: {stage}", done, total)
 
 
-def agreement(explanations: Sequence[VideoExplanation]) -> Float64:
+def agreement(explanations: Sequence[Explanation]) -> Float64:
     """Rank correlation of every pair's raw attributions, mean over clips: [n, n].
 
     Of clips in which both have an order; NaN where there are none.
@@ -221,7 +223,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         },
         "sampling": asked["sampling"],
         "options": {name: value for name, value in asked["method"].items() if name != "name"},
-        "fill": checked.fill if checked else None,
+        "replacement": checked.replacement if checked else None,
         "clips": list(checked.clips) if checked else [],
         "steps": checked.steps if checked else None,
         "quick": checked.quick if checked else None,

@@ -24,14 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from staa_cli.errors import NothingMatched, UsageError
-from staa_cli.files import COMPARISON, REPORT, WRITTEN_VIDEOS, is_own
-
-_ENDINGS = """
-.3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m2ts .m2v .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts
-.mxf .ogg .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m
-"""
-VIDEO_ENDINGS = frozenset(_ENDINGS.split())
-"""What counts as a video in a folder; a file that is named itself is taken whatever its ending."""
+from staa_cli.video.folders import absolute, walk_videos
 
 _DEEPER = "add -r to look into subfolders"
 _NAME_BYTES = 240  # file systems take 255; the rest is room for a mark
@@ -72,16 +65,16 @@ def find_jobs(
     """
     if "" in arguments:
         raise UsageError(
-            "an input has no name at all", "is a variable unset, or its name misspelt?"
+            "an input has no name at all", "is a variable unset, or its name misspelled?"
         )
-    output = _absolute(output_dir)
+    output = absolute(output_dir)
     sources: dict[Path, _Source] = {}
     for argument in arguments:
         for source in _no_file(argument) or _expand(argument, recursive, output):
-            sources.setdefault(_absolute(source.path), source)
+            sources.setdefault(absolute(source.path), source)
     for name in listed:
         for source in _no_file(name) or _named(Path(name), recursive, output):
-            sources.setdefault(_absolute(source.path), source)
+            sources.setdefault(absolute(source.path), source)
     videos = [source for source in sources.values() if source.problem is None]
     if not videos:
         for source in (each for name in (*arguments, *listed) for each in _no_file(name)):
@@ -222,17 +215,8 @@ def _named(path: Path, recursive: bool, output_dir: Path) -> Iterator[_Source]:
 
 def _walk(folder: Path, recursive: bool, output_dir: Path) -> Iterator[_Source]:
     unread: list[OSError] = []
-    for here, subfolders, names in os.walk(folder, onerror=unread.append):
-        inner = (name for name in subfolders if not name.startswith("."))
-        subfolders[:] = sorted(name for name in inner if _absolute(Path(here, name)) != output_dir)
-        depth = len(Path(here).relative_to(folder).parts)
-        own = any(is_own(Path(here, name)) for name in (REPORT, COMPARISON) if name in names)
-        for name in sorted(names):
-            video = Path(name).suffix.lower() in VIDEO_ENDINGS and not name.startswith(".")
-            if video and not (own and name in WRITTEN_VIDEOS):
-                yield _Source(Path(here, name), depth)
-        if not recursive:
-            break
+    for path in walk_videos(folder, recursive=recursive, skip=output_dir, on_error=unread.append):
+        yield _Source(path, len(path.relative_to(folder).parts) - 1)
     for error in unread:
         cause = f"cannot look into this folder: {(error.strerror or str(error)).lower()}"
         yield _Source(Path(error.filename), 0, (cause, None))
@@ -241,7 +225,7 @@ def _walk(folder: Path, recursive: bool, output_dir: Path) -> Iterator[_Source]:
 def _folders(sources: Sequence[_Source]) -> list[tuple[str, ...]]:
     """One relative folder a source, no two the same: see the rule at the head of this file."""
     steps = [0] * len(sources)
-    limit = 2 * max(len(_absolute(source.path).parts) for source in sources)
+    limit = 2 * max(len(absolute(source.path).parts) for source in sources)
     for _ in range(limit):
         folders = [_folder(source, step) for source, step in zip(sources, steps, strict=True)]
         shared = _shared(folders)
@@ -255,7 +239,7 @@ def _folders(sources: Sequence[_Source]) -> list[tuple[str, ...]]:
 
 
 def _folder(source: _Source, step: int) -> tuple[str, ...]:
-    *above, name = _absolute(source.path).parts[1:]  # without the root
+    *above, name = absolute(source.path).parts[1:]  # without the root
     parents, full = divmod(step, 2)
     stem = Path(name).stem
     kept = above[max(0, len(above) - source.depth - parents) :]
@@ -270,7 +254,7 @@ def _shared(folders: Sequence[tuple[str, ...]]) -> list[bool]:
 
 def _marked(source: _Source) -> tuple[str, ...]:
     *above, name = _folder(source, 1)
-    mark = hashlib.sha256(os.fsencode(_absolute(source.path))).hexdigest()[:8]
+    mark = hashlib.sha256(os.fsencode(absolute(source.path))).hexdigest()[:8]
     return (*above, f"{name.encode()[:_NAME_BYTES].decode(errors='ignore')}~{mark}")
 
 
@@ -282,8 +266,3 @@ def _safe(name: str) -> str:
 def _is_folder(path: str | Path) -> bool:
     """Whether it is one that can be seen; what cannot fails later, as the input that it is."""
     return os.path.isdir(path)  # noqa: PTH112 (pathlib's raises where a name is too long)
-
-
-def _absolute(path: Path) -> Path:
-    """The path from the root, links left as they are: a link is a name of its own."""
-    return Path(os.path.abspath(path))  # noqa: PTH100

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from staa_cli.config.settings import Depth, Settings
-from staa_cli.evaluation import measure as checking
+from staa_cli.evaluation import measure
 from staa_cli.explain.attribution import attend
 from staa_cli.explain.pipeline import method_options
 from staa_cli.explain.sampling import DENSE
@@ -37,7 +37,7 @@ class Workload:
     passes: int
     """Forward passes that explain, of one clip each; a backward pass counts as two."""
     checks: int
-    """Altered copies that a check of faithfulness asks about, at most."""
+    """Perturbed copies that a check of faithfulness asks about, at most."""
     dense_s: float | None
     """Seconds of video that are covered without a gap; None where clips are picked out of it."""
 
@@ -71,11 +71,11 @@ def workload(
     # A class that nobody named is found by a pass of its own where no method finds it on its way.
     finds = settings.target is None and classes == 1 and clips > 1
     finds = finds and not any(method.serves_all for method in chosen)
-    finds = finds and (len(chosen) > 1 or chosen[0].copies(model.layout, options) > 0)
+    finds = finds and (len(chosen) > 1 or chosen[0].perturbations(model.layout, options) > 0)
     checks = 0
     if depth is not None:
         groups, size = (classes, 1) if classes > 1 else (1, len(chosen))
-        checks = min(clips, checking.CLIPS) * groups * checking.copies(size, depth)
+        checks = min(clips, measure.CLIPS) * groups * measure.perturbations(size, depth)
     dense_s = None
     if settings.sampling.strategy in DENSE and settings.sampling.hop <= 1:
         step_s = settings.sampling.hop * model.input.frames * _interval_s(model, settings)
@@ -86,7 +86,7 @@ def workload(
 
 def _passes(method: Method, layout: AttentionLayout, options: Options) -> int:
     """Of one clip: one that predicts, and what the method asks beyond it."""
-    copies = method.copies(layout, options)
+    copies = method.perturbations(layout, options)
     return 1 + copies * (3 if method.gradients else 1) if copies else _own(method)
 
 
@@ -106,7 +106,7 @@ def time_pass(model: LoadedModel, settings: Settings) -> float:
     batch = 1 if model.device.type == "cpu" else 8
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(batch, given.frames, 3, *given.size, generator=generator)
-    cheap = method.copies(model.layout, options) == 0
+    cheap = method.perturbations(model.layout, options) == 0
 
     def once() -> float:
         began = time.perf_counter()

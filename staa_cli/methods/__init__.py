@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.base import METHODS, Evidence, Method, Options
+from staa_cli.methods.base import METHODS, Method, MethodInputs, Options
 from staa_cli.schema import AttentionLayout
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METHODS",
-    "Evidence",
     "Method",
+    "MethodInputs",
     "Options",
     "candidates",
     "choose_method",

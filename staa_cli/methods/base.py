@@ -27,10 +27,10 @@ class Options:
     combine: str = "default"
     """How factors read from several blocks become one; each method names its own ways."""
     seed: int = 0
-    fill: str = "blur"
+    replacement: str = "blur"
     """What stands where something is removed: ``blur``, ``mean``, or ``black``."""
     samples: int | None = None
-    """Altered copies that a sampling method asks about, or steps of a path; None for its own."""
+    """Perturbed copies that a sampling method asks about, or steps of a path; None for its own."""
 
     def blocks(self, depth: int, default: Sequence[int]) -> tuple[int, ...]:
         """The block numbers that are meant, from 0; negative ones count from the end.
@@ -58,7 +58,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
+class MethodInputs:
     """What one forward pass left for the method to read."""
 
     layout: AttentionLayout
@@ -76,8 +76,8 @@ class Evidence:
     """[B] numbers of the clips in their video; what is random differs from clip to clip."""
     given: ModelInput | None = None
     """What the model expects to be fed, where it is known; it says what black is."""
-    on_asked: Callable[[int], None] = lambda count: None
-    """Told how many more altered copies have been asked about."""
+    on_perturbed: Callable[[int], None] = lambda count: None
+    """Told how many more perturbed copies have been asked about."""
     output: Output = "softmax"
     """What the logits mean."""
 
@@ -89,7 +89,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading:
+class MethodOutput:
     """What a method returns: a map, and, where one pass serves every class, what a class adds.
 
     Such a reading is of no class yet; `Method.for_class` makes one class's map of it, at any time.
@@ -155,7 +155,7 @@ class Method:
     """What a clip costs, in forward passes, of which a backward pass counts as two: of sampling
     methods on a bundled model's grid, with their own number of samples. The report has what was
     counted."""
-    heeds: ClassVar[frozenset[str]] = frozenset()
+    supported_options: ClassVar[frozenset[str]] = frozenset()
     """Names of the Options that change what it does; a user is told of the others."""
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
@@ -199,8 +199,8 @@ class Method:
         """Whether values may be negative, of a model whose logits mean that."""
         return self.signed
 
-    def copies(self, layout: AttentionLayout, options: Options) -> int:
-        """How many altered copies of a clip it asks the model about, for the progress.
+    def perturbations(self, layout: AttentionLayout, options: Options) -> int:
+        """How many perturbed copies of a clip it asks the model about, for the progress.
 
         Raises:
             UsageError: so many cannot be.
@@ -208,7 +208,7 @@ class Method:
         """
         return 0
 
-    def speaks_of_class(self, layout: AttentionLayout, options: Options) -> bool:
+    def is_class_specific(self, layout: AttentionLayout, options: Options) -> bool:
         """Whether the values are for one class; they are where frames are weighed by its logit."""
         taps = self.taps(layout, options)
         return self.class_specific or any(tap.role == "frames" for tap in taps)
@@ -218,11 +218,11 @@ class Method:
         """Whether a pass serves every class: of none it speaks, or of one that is chosen after."""
         return self.any_class or not self.class_specific
 
-    def attribute(self, evidence: Evidence) -> Reading:
+    def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """One number a token from what was read."""
         raise NotImplementedError
 
-    def for_class(self, reading: Reading, targets: Tensor) -> Tensor:
+    def for_class(self, reading: MethodOutput, targets: Tensor) -> Tensor:
         """The map [B, T', h, w] of each clip's class [B], of a reading of these clips."""
         values = reading.values
         if (shares := reading.shares_of(targets)) is not None:

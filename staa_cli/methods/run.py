@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from staa_cli.methods.base import Evidence, Method, Options, Reading
+from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options
 from staa_cli.models.heads import scores_of
 from staa_cli.models.taps import taps
 from staa_cli.schema import AttentionLayout, Float32, ModelInput, Output
@@ -36,7 +36,7 @@ class Explained:
     """[B] of attention over space, where the values are more than that."""
     passes_per_clip: float
     """What each clip has cost, in forward passes, as counted; a backward pass counts as two."""
-    reading: Reading | None = None
+    reading: MethodOutput | None = None
     """What serves every class, where it was to be kept and there is such a thing."""
 
 
@@ -50,11 +50,11 @@ def explain_batch(
     target: Target = None,
     clip_indices: Sequence[int] = (),
     given: ModelInput | None = None,
-    on_asked: Callable[[int], None] = lambda count: None,
+    on_perturbed: Callable[[int], None] = lambda count: None,
     output: Output = "softmax",
     keep: bool = False,
 ) -> Explained:
-    """Normalised clips in, scores of classes and attributions out.
+    """Normalized clips in, scores of classes and attributions out.
 
     One forward pass, which the method reads; some methods differentiate it or ask for more.
 
@@ -67,7 +67,7 @@ def explain_batch(
         target: class to explain.
         clip_indices: [B] numbers of the clips in their video.
         given: what the model expects to be fed; methods that remove by black need it.
-        on_asked: told how many more altered copies a method has asked about.
+        on_perturbed: told how many more perturbed copies a method has asked about.
         output: what the model's logits mean.
         keep: also what a map of any other class needs, where one pass serves them all.
 
@@ -83,7 +83,7 @@ def explain_batch(
             logits: Tensor = model(inputs)
         scores = scores_of(logits.detach(), output).cpu().numpy()
         targets = _targets(target, logits, scores)
-        evidence = Evidence(
+        method_inputs = MethodInputs(
             layout,
             options,
             captured,
@@ -93,10 +93,10 @@ def explain_batch(
             model,
             clip_indices,
             given,
-            on_asked,
+            on_perturbed,
             output,
         )
-        reading = method.attribute(evidence)
+        reading = method.attribute(method_inputs)
         values = method.for_class(reading, targets)
         masses = reading.cls_self_mass
         # A baseline asks the model nothing; that it was asked here is for the prediction alone.
@@ -158,5 +158,5 @@ def _fitted(layout: AttentionLayout, inputs: Tensor) -> AttentionLayout:
 
 @torch.inference_mode()
 def predict_batch(model: nn.Module, inputs: Tensor, output: Output = "softmax") -> Float32:
-    """Normalised clips [B, T, 3, H, W] to scores [B, classes]; nothing is read."""
+    """Normalized clips [B, T, 3, H, W] to scores [B, classes]; nothing is read."""
     return scores_of(model(inputs), output).cpu().numpy()

@@ -2,10 +2,10 @@
 
 A factory is a function without arguments that returns a module. What staa needs of it::
 
-    forward(x)            normalised float [B, T, 3, H, W] to logits [B, classes]
+    forward(x)            normalized float [B, T, 3, H, W] to logits [B, classes]
     layout()              schema.AttentionLayout: how it attends
     attention_layers()    {(role, block): layer}; a layer is a models.layers.TapAttention, or
-                          calls models.taps.offer(self, q, k, v, out, x) in its forward pass
+                          calls models.taps.record(self, q, k, v, out, x) in its forward pass
     input                 schema.ModelInput: what it expects to be fed
     labels                names of its classes
     problem_type          what its logits mean, as Hugging Face names it; may be absent, and is then
@@ -33,7 +33,7 @@ from staa_cli.models.heads import output_of
 from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput
 
 
-def open_factory(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
+def open_custom_model(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
     """A factory in, the module that it makes and what is known of it out.
 
     Args:
@@ -60,7 +60,7 @@ def open_factory(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
         family="own",
         source=factory,
         weights_sha256=_digest(module),
-        licence="not stated",
+        license="not stated",
         note="",
         input=given,
         layout=layout,

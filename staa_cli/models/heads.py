@@ -51,7 +51,7 @@ def output_of(problem_type: object, classes: int, where: str) -> Output:
 def scores_of(logits: Tensor, output: Output) -> Tensor:
     """Logits [B, classes] to what is reported of them, float32 [B, classes].
 
-    The one place where that is decided: predictions, methods that ask about altered copies, and
+    The one place where that is decided: predictions, methods that ask about perturbed copies, and
     metrics all speak of these numbers. Methods that read or differentiate the pass speak of logits.
     """
     logits = logits.float()

@@ -13,7 +13,7 @@ from timm.layers.layer_scale import LayerScale
 from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
-from staa_cli.models.taps import offer
+from staa_cli.models.taps import record
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -22,7 +22,7 @@ Rope = tuple[Tensor, Tensor]
 
 
 def rotate(x: Tensor, rope: Rope) -> Tensor:
-    """Queries or keys [B, heads, N, d] with neighbouring numbers turned as pairs (RoFormer)."""
+    """Queries or keys [B, heads, N, d] with neighboring numbers turned as pairs (RoFormer)."""
     sine, cosine = rope
     turned = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
     return x * cosine + turned * sine
@@ -56,7 +56,7 @@ class TapAttention(Attention):
         else:
             weights = torch.softmax((q * self.scale) @ k.transpose(-2, -1), dim=-1)
             out = self.attn_drop(weights) @ v
-        offer(self, q, k, v, out, x)
+        record(self, q, k, v, out, x)
         out = out.transpose(1, 2).reshape(batch, length, -1)  # [B, N, D]
         return self.proj_drop(self.proj(self.norm(out)))  # type: ignore[no-any-return]
 
@@ -65,8 +65,8 @@ class TapNorm(nn.LayerNorm):
     """A LayerNorm whose input can be read: the one before the head."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens [..., D] to normalised tokens [..., D]."""
-        offer(self, x)
+        """Tokens [..., D] to normalized tokens [..., D]."""
+        record(self, x)
         return super().forward(x)
 
 
@@ -75,7 +75,7 @@ class TokenMean(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens [B, N, D] to [B, D]."""
-        offer(self, x)
+        record(self, x)
         return x.mean(dim=1)
 
 

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from staa_cli.errors import UnavailableError, UsageError
 from staa_cli.memory import free_memory_bytes, memory_for
 from staa_cli.models.catalog.hub import Announce
-from staa_cli.models.catalog.manifests import list_models, read_cards
+from staa_cli.models.catalog.manifests import list_models, read_manifests
 from staa_cli.models.catalog.names import (
     TIMM,
     check_name,
     installed,
-    is_factory,
     published,
     repository,
 )
@@ -33,9 +32,9 @@ from staa_cli.models.checkpoints.sources import (
     open_random,
     open_timm,
 )
-from staa_cli.models.custom import open_factory
+from staa_cli.models.custom import open_custom_model
 from staa_cli.models.preprocess import preprocess_frame, resized_input, view_box
-from staa_cli.registry import did_you_mean
+from staa_cli.registry import did_you_mean, is_import_path
 from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput, UInt8
 
 __all__ = ["LoadedModel", "list_models", "load_model"]
@@ -48,7 +47,7 @@ class LoadedModel:
     """A module with all that is known of it.
 
     Args:
-        module: normalised float [B, T, 3, H, W] to logits [B, classes]; frozen, in evaluation mode.
+        module: normalized float [B, T, 3, H, W] to logits [B, classes]; frozen, in evaluation mode.
         info: what the report says about it.
         device: where it is.
         precision: fp32, bf16, or fp16; of weights and activations.
@@ -108,11 +107,11 @@ class LoadedModel:
         return replace(self, info=info)
 
     def preprocess_frame(self, frame: UInt8) -> Tensor:
-        """A picture uint8 [H, W, 3] RGB, upright, to normalised float [3, h, w] on the CPU."""
+        """A picture uint8 [H, W, 3] RGB, upright, to normalized float [3, h, w] on the CPU."""
         return preprocess_frame(frame, self.input)
 
     def preprocess(self, frames: UInt8) -> Tensor:
-        """Pictures uint8 [T, H, W, 3] RGB to normalised float [1, T, 3, h, w] on the CPU."""
+        """Pictures uint8 [T, H, W, 3] RGB to normalized float [1, T, 3, h, w] on the CPU."""
         return torch.stack([self.preprocess_frame(frame) for frame in frames])[None]
 
     def view_box(self, height: int, width: int) -> tuple[float, float, float, float]:
@@ -127,7 +126,7 @@ class LoadedModel:
         return batch.to(self.device, _PRECISIONS[self.precision])
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Normalised float [B, T, 3, h, w], wherever it is, to logits float32 [B, classes].
+        """Normalized float [B, T, 3, h, w], wherever it is, to logits float32 [B, classes].
 
         Gradients flow if the batch asks for them; the weights never do.
         """
@@ -225,8 +224,8 @@ def find_device(name: str) -> torch.device:
 
 def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Opened:
     check_name(name)
-    cards, path = read_cards(), Path(name).expanduser()
-    if arch is not None and (name in cards or name.startswith(TIMM) or is_factory(name)):
+    cards, path = read_manifests(), Path(name).expanduser()
+    if arch is not None and (name in cards or name.startswith(TIMM) or is_import_path(name)):
         raise UsageError(f"{name} has its own architecture", "leave --arch out")
     if name in cards:
         return open_bundled(cards[name])
@@ -238,8 +237,8 @@ def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Ope
         return open_hub(repo, arch, offline, announce)
     if name.startswith(TIMM):
         return open_timm(name, offline, announce)
-    if name in installed() or is_factory(name):
-        return open_factory(name, installed().get(name, name))
+    if name in installed() or is_import_path(name):
+        return open_custom_model(name, installed().get(name, name))
     if name in architectures("test_*"):
         return open_random(name)
     raise _not_found(name, [*cards, *published(), *installed()])

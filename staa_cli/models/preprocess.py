@@ -20,7 +20,7 @@ from staa_cli.schema import ModelInput, UInt8
 
 
 def preprocess_frame(frame: UInt8, wanted: ModelInput) -> Tensor:
-    """A picture uint8 [H, W, 3] RGB to normalised float [3, h, w].
+    """A picture uint8 [H, W, 3] RGB to normalized float [3, h, w].
 
     Raises:
         InputError: it is something else than such a picture.

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Attended(NamedTuple):
+class AttentionTensors(NamedTuple):
     """What an attention layer shows: all [..., heads, N, d] but `x`."""
 
     q: Tensor
@@ -32,7 +32,7 @@ class Attended(NamedTuple):
 
 
 Reader = Callable[[Any, nn.Module], Tensor]
-"""(shown, layer) -> what to keep. Attention shows `Attended`; the norm before the head shows its
+"""(shown, layer) -> what to keep. Attention shows `AttentionTensors`, the norm before the head its
 input [B, N, D] or [B, D]; a mean of tokens, those [B, N, D]."""
 
 _READERS: ContextVar[Mapping[int, Callable[..., None]] | None] = ContextVar(
@@ -79,7 +79,7 @@ def taps(model: nn.Module, wanted: Sequence[Tap]) -> Iterator[dict[tuple[str, in
         by_layer.setdefault(id(layer), []).append((tap, layer))
 
     def reader(entries: list[tuple[Tap, nn.Module]]) -> Callable[..., None]:
-        def read(shown: Attended | Tensor) -> None:
+        def read(shown: AttentionTensors | Tensor) -> None:
             for tap, layer in entries:
                 captured[tap.name, tap.block] = tap.read(shown, layer)
 
@@ -99,14 +99,14 @@ def taps(model: nn.Module, wanted: Sequence[Tap]) -> Iterator[dict[tuple[str, in
         raise RuntimeError(f"nothing was captured from {', '.join(missing)}")
 
 
-def offer(layer: nn.Module, *shown: Tensor) -> None:
+def record(layer: nn.Module, *shown: Tensor) -> None:
     """Show tensors of `layer` to whoever taps it; called by the layers themselves.
 
-    Attention shows the fields of `Attended`, in their order; other layers show one tensor.
+    Attention shows the fields of `AttentionTensors`, in their order; other layers show one tensor.
     """
     readers = _READERS.get()
     if readers is not None and id(layer) in readers:
-        readers[id(layer)](Attended(*shown) if len(shown) > 1 else shown[0])
+        readers[id(layer)](AttentionTensors(*shown) if len(shown) > 1 else shown[0])
 
 
 def attention_rows(q: Tensor, k: Tensor, scale: float, out: Tensor | None = None) -> Tensor:
@@ -130,17 +130,17 @@ def rows_at_once(q: Tensor, k: Tensor) -> int:
     return max(1, (1 << 26) // (q.shape[:-2].numel() * columns))
 
 
-def cls_row(seen: Attended, layer: nn.Module) -> Tensor:
+def cls_row(seen: AttentionTensors, layer: nn.Module) -> Tensor:
     """Row of query 0, mean over heads: [..., N]. Costs O(N d)."""
     return attention_rows(seen.q[..., :1, :], seen.k, layer.scale)[..., 0, :].mean(dim=-2)  # type: ignore[arg-type]
 
 
-def full_map(seen: Attended, layer: nn.Module) -> Tensor:
+def full_map(seen: AttentionTensors, layer: nn.Module) -> Tensor:
     """The whole matrix, mean over heads: [..., N, N]. For short sequences only."""
     return attention_rows(seen.q, seen.k, layer.scale).mean(dim=-3)  # type: ignore[arg-type]
 
 
-def mean_row(seen: Attended, layer: nn.Module, first: int = 0) -> Tensor:
+def mean_row(seen: AttentionTensors, layer: nn.Module, first: int = 0) -> Tensor:
     """Mean over heads and all query rows from `first` on: [..., N]. Memory is O(chunk * N)."""
     return row_product(_even(seen.q, first))(seen, layer)
 
@@ -148,13 +148,13 @@ def mean_row(seen: Attended, layer: nn.Module, first: int = 0) -> Tensor:
 def row_product(row: Tensor) -> Reader:
     """A reader of `row` [..., N] times the head-mean attention matrix: [..., N], in chunks."""
 
-    def read(seen: Attended, layer: nn.Module) -> Tensor:
+    def read(seen: AttentionTensors, layer: nn.Module) -> Tensor:
         return _row_by_head(row, seen, layer).mean(dim=-2)
 
     return read
 
 
-def _row_by_head(row: Tensor, seen: Attended, layer: nn.Module) -> Tensor:
+def _row_by_head(row: Tensor, seen: AttentionTensors, layer: nn.Module) -> Tensor:
     """`row` [..., N] times every head's attention matrix: [..., heads, N], in chunks."""
     q, k = seen.q, seen.k
     heads, length = q.shape[-3:-1]
@@ -169,7 +169,7 @@ def _row_by_head(row: Tensor, seen: Attended, layer: nn.Module) -> Tensor:
     return total
 
 
-def cls_values(seen: Attended, layer: nn.Module) -> Tensor:
+def cls_values(seen: AttentionTensors, layer: nn.Module) -> Tensor:
     """What query 0 takes from every token, before the output projection: [..., N, heads * d].
 
     The attention-weighted value alpha_h[n] * v_h[n], heads side by side as the projection wants
@@ -178,7 +178,7 @@ def cls_values(seen: Attended, layer: nn.Module) -> Tensor:
     return _moved(attention_rows(seen.q[..., :1, :], seen.k, layer.scale)[..., 0, :], seen.v)  # type: ignore[arg-type]
 
 
-def mean_values(seen: Attended, layer: nn.Module, first: int = 0) -> Tensor:
+def mean_values(seen: AttentionTensors, layer: nn.Module, first: int = 0) -> Tensor:
     """What the queries from `first` on take from every token, their mean: as `cls_values`."""
     return _moved(_row_by_head(_even(seen.q, first), seen, layer), seen.v)
 
@@ -195,7 +195,7 @@ def _moved(row: Tensor, v: Tensor) -> Tensor:
     return (row[..., None] * v.float()).transpose(-3, -2).flatten(-2)
 
 
-def queries_and_keys(seen: Attended, layer: nn.Module) -> Tensor:
+def queries_and_keys(seen: AttentionTensors, layer: nn.Module) -> Tensor:
     """Queries over keys: [2, ..., heads, N, d]; a copy, so that v's memory is let go."""
     return torch.stack([seen.q, seen.k])
 

@@ -15,7 +15,7 @@ from staa_cli.render.curve import axis_s
 from staa_cli.render.heat import legend
 from staa_cli.render.painter import Painter
 from staa_cli.render.storyboard import fitted, painted, shown_size
-from staa_cli.render.strip import colour_bar
+from staa_cli.render.strip import color_bar
 from staa_cli.schema import Explanation, UInt8
 
 if TYPE_CHECKING:
@@ -82,13 +82,13 @@ def gif(
 
 
 def _palette(pictures: list[Image.Image], colors: UInt8) -> Image.Image:
-    """One palette for all pictures, so that nothing flickers, with room for the colours of heat."""
+    """One palette for all pictures, so that nothing flickers, with room for the colors of heat."""
     width, height = pictures[0].size
     chosen = pictures[:: -(-len(pictures) // 8)]
     sheet = Image.new("RGB", (width, height * len(chosen) + height * len(chosen) // 3))
     for place, picture in enumerate(chosen):
         sheet.paste(picture, (0, place * height))
-    heat = colour_bar(width, sheet.height - height * len(chosen), colors)
+    heat = color_bar(width, sheet.height - height * len(chosen), colors)
     sheet.paste(heat, (0, height * len(chosen)))
     return sheet.quantize(256, method=Image.Quantize.MEDIANCUT)
 

@@ -1,4 +1,4 @@
-"""Colour maps, and the way from RGB to the planes of a video frame and back."""
+"""Color maps, and the way from RGB to the planes of a video frame and back."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _ZERO = np.array([16, 128, 128], np.float32)
 
 @lru_cache
 def colormap(name: str) -> UInt8:
-    """A colour map's name in, its table of RGB colours [256, 3] out.
+    """A color map's name in, its table of RGB colors [256, 3] out.
 
     Raises:
         UsageError: there is no map of that name.
@@ -55,14 +55,14 @@ def colormap(name: str) -> UInt8:
         return np.concatenate([cold[::-1], warm])
     if name not in _KNOTS:
         hint = did_you_mean(name, COLORMAPS) or f"there are: {', '.join(COLORMAPS)}"
-        raise UsageError(f"unknown colour map {name!r}", hint)
+        raise UsageError(f"unknown color map {name!r}", hint)
     table = _table(_KNOTS[name], 256)
     table.flags.writeable = False
     return table
 
 
 def _table(codes: str, size: int) -> UInt8:
-    """[size, 3] through equidistant RGB colours, in hexadecimal."""
+    """[size, 3] through equidistant RGB colors, in hexadecimal."""
     knots = np.array([list(bytes.fromhex(code)) for code in codes.split()])  # [n, 3]
     at = np.linspace(0, size - 1, len(knots))
     channels = [np.interp(np.arange(size), at, knots[:, i]) for i in range(3)]
@@ -80,12 +80,12 @@ def yuv_matrix(hd: bool) -> Float32:
 
 
 def rgb_to_yuv(rgb: UInt8, hd: bool) -> Float32:
-    """Colours [..., 3] in, limited-range Y, U, V as float [..., 3] out."""
+    """Colors [..., 3] in, limited-range Y, U, V as float [..., 3] out."""
     return np.asarray(rgb.astype(np.float32) @ yuv_matrix(hd).T + _ZERO)
 
 
 def yuv_to_rgb(yuv: Float32, hd: bool) -> UInt8:
-    """Limited-range Y, U, V as float [..., 3] in, the nearest colours [..., 3] out."""
+    """Limited-range Y, U, V as float [..., 3] in, the nearest colors [..., 3] out."""
     return _bytes((yuv - _ZERO) @ np.linalg.inv(yuv_matrix(hd)).T)
 
 

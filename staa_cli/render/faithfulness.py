@@ -31,7 +31,8 @@ def faithfulness_plot(explanation: Explanation, path: Path) -> None:
     """
     if explanation.faithfulness is None:
         raise OutputError(
-            f"{path} cannot be drawn: faithfulness was not measured", "--check or --quick-check"
+            f"{path} cannot be drawn: faithfulness was not measured",
+            "--faithfulness or --quick-faithfulness",
         )
     faithfulness_chart(explanation, explanation.faithfulness).save(path)
 
@@ -52,7 +53,7 @@ def faithfulness_chart(explanation: Explanation, found: Faithfulness) -> Chart:
     for box, title, x_title, curves in zip(
         _PANELS,
         ("deletion: lower is better", "insertion: higher is better"),
-        (f"tokens replaced by {found.fill} (%)", "tokens brought back (%)"),
+        (f"tokens replaced by {found.replacement} (%)", "tokens brought back (%)"),
         ([row.deletion for row in found.rows], [row.insertion for row in found.rows]),
         strict=True,
     ):

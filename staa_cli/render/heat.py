@@ -132,9 +132,9 @@ def _scopes(times_s: Float64, clips: tuple[Clip, ...], scale: str) -> Indices:
 
 
 def cubic_weights(size: int, cells: int) -> Float32:
-    """[size, cells] that takes values at cell centres to pixels by a cubic through the values.
+    """[size, cells] that takes values at cell centers to pixels by a cubic through the values.
 
-    Catmull and Rom 1974. Beyond the outermost centres the edge cell is repeated. Rows sum to one.
+    Catmull and Rom 1974. Beyond the outermost centers the edge cell is repeated. Rows sum to one.
     """
     position = (np.arange(size) + 0.5) * cells / size - 0.5
     first = np.floor(position).astype(int)
@@ -152,9 +152,9 @@ def cubic_weights(size: int, cells: int) -> Float32:
 
 
 class Tint:
-    """The map's colour in the place of the picture's, with a share of its light and dark.
+    """The map's color in the place of the picture's, with a share of its light and dark.
 
-    Levels are taken at the resolution of the chroma planes; a luma pixel shares its neighbour's.
+    Levels are taken at the resolution of the chroma planes; a luma pixel shares its neighbor's.
     """
 
     def __init__(self, size: tuple[int, int], grid: tuple[int, int], table: Tables) -> None:
@@ -193,16 +193,16 @@ class Tables(NamedTuple):
     add_u: UInt16
     add_v: UInt16
 
-    def over(self, grey: int, hd: bool) -> UInt8:
-        """The colors [256, 3] that the levels have over a grey of that luma."""
-        y = self.keep_y * np.float32(grey) + self.add_y
+    def over(self, gray: int, hd: bool) -> UInt8:
+        """The colors [256, 3] that the levels have over a gray of that luma."""
+        y = self.keep_y * np.float32(gray) + self.add_y
         chroma = (self.keep_c * np.float32(GREY) + add for add in (self.add_u, self.add_v))
         yuv = np.stack([y, *chroma], axis=-1) / 256
         return yuv_to_rgb(yuv.astype(np.float32), hd)
 
 
 def tint_tables(name: str, opacity: float | None, hd: bool) -> Tables:
-    """How a level is drawn: opacity rises with it; None paints the map's own colours alone.
+    """How a level is drawn: opacity rises with it; None paints the map's own colors alone.
 
     Luma keeps `1 - opacity` of the picture's contrast, around a luma as near to the map's as leaves
     black and white within range: what is dark stays darker than what is light, but yellow over
@@ -274,8 +274,8 @@ class Contour:
         own = (rows % 2 == 0) & (columns % 2 == 0)
         rows, columns, part = rows[own] // 2, columns[own] // 2, (line + edge)[own]
         for plane, channel in ((canvas.u, 1), (canvas.v, 2)):
-            colour = line[own] * shade[own, channel] + edge[own] * GREY
-            plane[rows, columns] = (plane[rows, columns] * (1 - part) + colour).astype(np.uint8)
+            color = line[own] * shade[own, channel] + edge[own] * GREY
+            plane[rows, columns] = (plane[rows, columns] * (1 - part) + color).astype(np.uint8)
 
 
 def inside_text(line: int) -> str:
@@ -318,7 +318,7 @@ def legend(settings: RenderSettings) -> UInt8:
     """The colors [rows, columns, 3] of the bar, as they are drawn: from over light to over dark."""
     if settings.view == "contour":
         return line_colors(settings.colormap)[None]
-    return np.stack([_tables(settings, True).over(grey, True) for grey in range(WHITE, 0, -27)])
+    return np.stack([_tables(settings, True).over(gray, True) for gray in range(WHITE, 0, -27)])
 
 
 def _tables(settings: RenderSettings, hd: bool) -> Tables:

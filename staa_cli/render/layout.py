@@ -79,7 +79,7 @@ class Title:
 
 @dataclass(frozen=True, slots=True)
 class Legend:
-    """The colour bar between its two numbers."""
+    """The color bar between its two numbers."""
 
     low: Box
     bar: Box

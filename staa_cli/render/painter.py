@@ -184,7 +184,7 @@ class Painter:
 
 @dataclass(frozen=True, slots=True)
 class _Brushes:
-    """What is drawn with, in the colours of one matrix."""
+    """What is drawn with, in the colors of one matrix."""
 
     heat: Draw
     layers: tuple[Layer, ...]

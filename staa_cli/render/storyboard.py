@@ -74,7 +74,7 @@ def storyboard(
         explanation: what is shown.
         frames: upright RGB [H, W, 3] of at least `storyboard_indices`, by position.
         path: where the PNG goes.
-        settings: colour map, opacity, and scale of the heat.
+        settings: color map, opacity, and scale of the heat.
 
     Raises:
         OutputError: the file cannot be written.
@@ -144,10 +144,10 @@ def _tile(
     tile.paste(painted(painter, plain, time_s), (0, 0))
     tile.paste(small, (0, size[1] + 10))
     left, top = small.width + 16, size[1] + 10
-    for row, (words, colour) in enumerate(_caption(explanation, index, time_s, decimals)):
+    for row, (words, color) in enumerate(_caption(explanation, index, time_s, decimals)):
         place = Box(left, top + row * line, width, top + (row + 1) * line)
         cut = shorten(words, place.width, _FONT_PX, text.measure)
-        text.write(tile, place, cut, _FONT_PX, colour)
+        text.write(tile, place, cut, _FONT_PX, color)
     return tile
 
 

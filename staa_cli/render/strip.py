@@ -72,13 +72,13 @@ def strip_image(
     axis: tuple[float, float] | None = None,
 ) -> Image.Image:
     """The plate with curve and legend, without what moves; `axis` in place of the curve's own."""
-    plate, colours = _plate(layout), settings.colormap
+    plate, colors = _plate(layout), settings.colormap
     image = Image.new("RGBA", (strip.plate.width, strip.plate.height), plate)
     area = within(strip.curve, strip.plate)
     curve = Curve.of(explanation)
     if axis:
         curve = replace(curve, low=axis[0], high=axis[1])
-    picture = _curve_image(area, layout.font_px, explanation, colours, curve, plate)
+    picture = _curve_image(area, layout.font_px, explanation, colors, curve, plate)
     image.paste(picture, area[:2])
     if explanation.temporal.flat:
         write(image, _flat_box(area, layout.font_px), "flat", layout.font_px, _TEXT)
@@ -98,14 +98,14 @@ def within(box: Box, plate: Box) -> Box:
     return Box(box.left - x, box.top - y, box.right - x, box.bottom - y)
 
 
-def hatch(draw: ImageDraw.ImageDraw, box: Box, step_px: int, colour: RGBA, width: int) -> None:
+def hatch(draw: ImageDraw.ImageDraw, box: Box, step_px: int, color: RGBA, width: int) -> None:
     """Diagonal lines through a box, cut at its edges."""
     height = box.height
     for foot in range(box.left - box.left % step_px - height, box.right, step_px):
         start, stop = max(foot, box.left), min(foot + height, box.right)
         if start < stop:
             ends = [(start, box.bottom - (start - foot)), (stop, box.bottom - (stop - foot))]
-            draw.line(ends, colour, width)
+            draw.line(ends, color, width)
 
 
 def _flat_box(area: Box, font_px: int) -> Box:
@@ -119,11 +119,11 @@ def _draw_legend(
     write(image, within(place.low, plate), texts.low, layout.font_px, _FAINT)
     write(image, within(place.high, plate), texts.high, layout.font_px, _FAINT)
     bar = within(place.bar, plate)
-    image.paste(colour_bar(bar.width, bar.height, colors), bar[:2])
+    image.paste(color_bar(bar.width, bar.height, colors), bar[:2])
     ImageDraw.Draw(image).rectangle((bar[0] - 1, bar[1] - 1, bar[2], bar[3]), outline=_HATCH)
 
 
-def colour_bar(width: int, height: int, colors: UInt8) -> Image.Image:
+def color_bar(width: int, height: int, colors: UInt8) -> Image.Image:
     """Colors [rows, columns, 3] over a picture of that size: smooth, in steps if they are few."""
     smooth = colors.shape[1] > 16
     way = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
@@ -131,7 +131,7 @@ def colour_bar(width: int, height: int, colors: UInt8) -> Image.Image:
 
 
 def _curve_image(
-    area: Box, font_px: int, explanation: Explanation, colours: str, curve: Curve, plate: RGBA
+    area: Box, font_px: int, explanation: Explanation, colors: str, curve: Curve, plate: RGBA
 ) -> Image.Image:
     """The curve filled to zero over hatched gaps, with ticks of seen frames where there is room."""
     width, height = area.width * _SMOOTH, area.height * _SMOOTH
@@ -143,27 +143,27 @@ def _curve_image(
     for line in lines:
         outline = [(line[0][0], zero), *line, (line[-1][0], zero)]
         mask = fill_mask((width, height), outline)
-        image.paste((*shade(colours, 168), 235), (0, 0), mask)
+        image.paste((*shade(colors, 168), 235), (0, 0), mask)
         if curve.low < 0:
             below = (0, round(zero), width, height)
-            image.paste((*shade(colours, -168), 235), below[:2], mask.crop(below))
+            image.paste((*shade(colors, -168), 235), below[:2], mask.crop(below))
     for gap in unseen_boxes(explanation, curve, width, height, 2 * _SMOOTH):
         hatch(draw, gap, 7 * stroke, _HATCH, stroke)
     signed = curve.low < 0
     level = (*_FAINT[:3], 255 if signed else 150)
     draw.line([(0, zero), (width, zero)], level, stroke if signed else max(1, stroke // 2))
     for line in lines:
-        draw.line(line, shade(colours, 224), stroke, joint="curve")
+        draw.line(line, shade(colors, 224), stroke, joint="curve")
     for x in _ticks(curve, explanation, area.width):
         left = x * _SMOOTH
         draw.rectangle((left, height - 3 * stroke, left + _SMOOTH - 1, height), _TICK)
     return image.reduce(_SMOOTH)
 
 
-def shade(colours: str, level: int) -> tuple[int, int, int]:
-    """The RGB colour of a level 0 to 255; one below zero has the dark end, or a side of its own."""
-    index = (255 + level) // 2 if colours == DIFFERENCE else max(level, 80)
-    red, green, blue = (int(channel) for channel in colormap(colours)[index])
+def shade(colors: str, level: int) -> tuple[int, int, int]:
+    """The RGB color of a level 0 to 255; one below zero has the dark end, or a side of its own."""
+    index = (255 + level) // 2 if colors == DIFFERENCE else max(level, 80)
+    red, green, blue = (int(channel) for channel in colormap(colors)[index])
     return red, green, blue
 
 

@@ -59,13 +59,13 @@ def measure(text: str, size_px: int) -> float:
     return font(times * size_px).getlength(text) / times
 
 
-def write(image: Image.Image, box: Box, words: str, size_px: int, colour: RGBA) -> None:
+def write(image: Image.Image, box: Box, words: str, size_px: int, color: RGBA) -> None:
     """Text into an RGBA image: from a box's left edge, in the middle of its height."""
     times = _oversampling(size_px)
     width = min(box.width + size_px, image.width - box.left)
     mask = Image.new("L", (width * times, box.height * times))
     ImageDraw.Draw(mask).text((0, mask.height / 2), words, 255, font(times * size_px), anchor="lm")
-    image.paste(colour, box[:2], mask.reduce(times))
+    image.paste(color, box[:2], mask.reduce(times))
 
 
 def _oversampling(size_px: int) -> int:

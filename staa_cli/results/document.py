@@ -12,7 +12,7 @@ import numpy as np
 
 from staa_cli import __version__
 from staa_cli.errors import OutputError
-from staa_cli.explain.stitch import centre_of_mass
+from staa_cli.explain.stitch import center_of_mass
 from staa_cli.paths import path_fields
 from staa_cli.schema import (
     SCHEMA_VERSION,
@@ -147,21 +147,21 @@ def _where(known: Bool, values: Float32) -> list[float | None]:
 def _spatial(explanation: Explanation) -> dict[str, Any]:
     maps = explanation.maps
     mean = maps.values.mean(axis=0, dtype=np.float64)
-    centres = np.array([centre_of_mass(each, maps.box) for each in maps.values])  # [K, 2]
+    centers = np.array([center_of_mass(each, maps.box) for each in maps.values])  # [K, 2]
     kept = explanation.settings.get("output", {}).get("npz", False)
     return {
         "grid": maps.values.shape[1:],
         "box": maps.box,
         "maps": "maps.npz" if kept else None,
         "mean_map": mean,
-        "centre": centre_of_mass(mean, maps.box),
+        "center": center_of_mass(mean, maps.box),
         "entropy": map_entropy(mean),
         "coefficient_of_variation": explanation.spatial.coefficient_of_variation,
         "flat": explanation.spatial.flat,
         "knots": {
             "time_s": maps.times_s,
-            "x": centres[:, 0],
-            "y": centres[:, 1],
+            "x": centers[:, 0],
+            "y": centers[:, 1],
             "mass": maps.values.sum(axis=(1, 2), dtype=np.float64),
             "entropy": np.array([map_entropy(each) for each in maps.values]),
         },
@@ -181,7 +181,7 @@ def _faithfulness(found: Faithfulness) -> dict[str, Any]:
         for row in found.rows
     ]
     return {
-        "fill": found.fill,
+        "replacement": found.replacement,
         "quick": found.quick,
         "steps": found.steps,
         "passes": found.passes,

@@ -118,7 +118,7 @@ WRITERS = {
     "csv": Writer("importance.csv", write_csv),
     "npz": Writer("maps.npz", write_npz),
     "plot": Writer("curve.png", plot),
-    "check": Writer("faithfulness.png", faithfulness_plot),
+    "faithfulness": Writer("faithfulness.png", faithfulness_plot),
     "json": Writer("report.json", write_json),
 }
 """What needs the explanation alone, by the setting's name; report.json comes last."""

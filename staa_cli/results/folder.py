@@ -6,7 +6,7 @@ lists the names that are staa's own, so that the next run may replace them and n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -16,7 +16,7 @@ from staa_cli.config.settings import OutputSettings, RenderSettings, Settings
 from staa_cli.errors import InputError, OutputError
 from staa_cli.files import ANNOTATED, GIF, REPORT, atomic_path, output_errors, parts_of
 from staa_cli.results.files import WRITERS, load_report, write_json
-from staa_cli.schema import Explanation, UInt8, Warning
+from staa_cli.schema import Explanation, OnProgress, UInt8, Warning
 
 if TYPE_CHECKING:
     from staa_cli.video.table import DecodeReport
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 STORYBOARD = "storyboard.png"
 _MARK = ".staa-writing"
 _EVERY = (ANNOTATED, GIF, STORYBOARD, *(writer.file for writer in WRITERS.values()))
-
-OnProgress = Callable[[str, int, int], None]
-"""(stage, done, total)."""
 
 
 def wanted_files(output: OutputSettings) -> list[str]:
@@ -41,7 +38,7 @@ def wanted_files(output: OutputSettings) -> list[str]:
 def _written(output: OutputSettings) -> list[str]:
     """Kinds of files that are made of an explanation alone."""
     kinds = [kind for kind in ("csv", "npz", "plot") if getattr(output, kind)]
-    return kinds if output.depth is None else [*kinds, "check"]
+    return kinds if output.depth is None else [*kinds, "faithfulness"]
 
 
 def finished_report(

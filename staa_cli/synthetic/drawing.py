@@ -72,8 +72,8 @@ def _pose(thing: Thing, times: Float32) -> Pose:
     turn = phase + speed * clock
     ones = np.ones_like(times)
     return Pose(
-        x=thing.centre[0] + thing.velocity[0] * times + across * (np.cos(turn) - np.cos(phase)),
-        y=thing.centre[1] + thing.velocity[1] * times + along * (np.sin(turn) - np.sin(phase)),
+        x=thing.center[0] + thing.velocity[0] * times + across * (np.cos(turn) - np.cos(phase)),
+        y=thing.center[1] + thing.velocity[1] * times + along * (np.sin(turn) - np.sin(phase)),
         angle=thing.angle * ones,
         scale=thing.radius * ones,
         gap=thing.gap * ones,
@@ -120,11 +120,11 @@ def _draw_background(
     # Far enough inside the grids for any drift; the period of a grid is some two units.
     y = ((np.arange(height) + 0.5) / scale_px).astype(np.float32)
     x = ((np.arange(width) + 0.5) / scale_px).astype(np.float32)
-    travelled = (np.clip(times, *scene.pan) + CREEP * times).astype(np.float32)
+    traveled = (np.clip(times, *scene.pan) + CREEP * times).astype(np.float32)
     for grid in scene.background:
         cells = len(grid)
-        rows = _hat_weights(y[None] + scene.camera[1] * travelled[:, None], cells)  # [n, H, K]
-        columns = _hat_weights(x[None] + scene.camera[0] * travelled[:, None], cells)  # [n, W, K]
+        rows = _hat_weights(y[None] + scene.camera[1] * traveled[:, None], cells)  # [n, H, K]
+        columns = _hat_weights(x[None] + scene.camera[0] * traveled[:, None], cells)  # [n, W, K]
         strips = np.tensordot(columns, grid, axes=(2, 1)).transpose(0, 2, 1, 3)  # [n, K, W, 3]
         layer = rows @ strips.reshape(len(times), cells, width * 3)  # [n, H, W*3]
         canvas += layer.reshape(canvas.shape)
@@ -175,7 +175,7 @@ def _draw(
 def _shade(
     shape: Shape, pose: Pose, dx: Float32, dy: Float32, scale_px: float
 ) -> tuple[Float32, Float32]:
-    """Coverage [n, S, S] and colour [n, S, S, 3] of an object on a pixel grid around it."""
+    """Coverage [n, S, S] and color [n, S, S, 3] of an object on a pixel grid around it."""
     cosine, sine = np.cos(pose.angle)[:, None, None], np.sin(pose.angle)[:, None, None]
     radius = pose.scale[:, None, None]
     x = (cosine * dx[:, None, :] + sine * dy[:, :, None]) / radius
@@ -198,6 +198,6 @@ def _shade(
     alpha *= np.where(gap > 0, np.clip(inner * radius * scale_px + 0.5, 0.0, 1.0), 1.0)
     wave = np.sin(shape.stripes[0] * x + shape.stripes[1] * y + shape.stripes[2])
     mix = np.clip(0.5 + 2.0 * wave, 0.0, 1.0)[..., None]
-    skin = shape.colours[0] + mix * (shape.colours[1] - shape.colours[0])
+    skin = shape.colors[0] + mix * (shape.colors[1] - shape.colors[0])
     skin += pose.inverted[:, None, None, None] * (1.0 - 2.0 * skin)
     return alpha.astype(np.float32), skin.astype(np.float32)

@@ -38,7 +38,7 @@ class Setting:
     camera_drift: float = 0.14
     """Speed of the background while the camera pans, units a second."""
     contrast: float = 1.0
-    """1 leaves colours as they are, 0 would dissolve the objects into the background's mean."""
+    """1 leaves colors as they are, 0 would dissolve the objects into the background's mean."""
     noise: float = 0.02
     """Half width of the pixel noise, of 1."""
 
@@ -62,8 +62,8 @@ class Shape:
     """[2, 2] cosine and sine weight of the outline's second and third harmonic."""
     stripes: Float32
     """[3] wave vector and phase of the skin, in radii."""
-    colours: Float32
-    """[2, 3] the two colours of the stripes, 0 to 1."""
+    colors: Float32
+    """[2, 3] the two colors of the stripes, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +72,7 @@ class Thing:
 
     shape: Shape
     radius: float
-    centre: tuple[float, float]
+    center: tuple[float, float]
     velocity: tuple[float, float]
     angle: float
     gap: float = 0.0
@@ -129,7 +129,7 @@ def make_scene(
         width: of the view, in units.
         height: of the view, in units.
         event: start and end in seconds; drawn from the setting where None.
-        region: left, top, right, bottom in units that the actor's centre starts in.
+        region: left, top, right, bottom in units that the actor's center starts in.
     """
     rng = np.random.default_rng([seed, 0x57AA])
     label = int(rng.integers(len(LABELS))) if label is None else label
@@ -137,15 +137,15 @@ def make_scene(
     start = float(rng.uniform(0.0, max(duration_s - length, 0.0)))
     span = event or (start, start + length)
     kinds = _draw_kinds(rng, setting)
-    centres = _scatter(rng, len(kinds), width, height, region)
+    centers = _scatter(rng, len(kinds), width, height, region)
     things = [
-        _make_bystander(rng, kind, centre, duration_s)
-        for kind, centre in zip(kinds, centres, strict=True)
+        _make_bystander(rng, kind, center, duration_s)
+        for kind, center in zip(kinds, centers, strict=True)
     ]
     actor = -1
     if label > 0:
         actor = int(rng.integers(len(things)))
-        things[0] = _make_actor(rng, centres[0])
+        things[0] = _make_actor(rng, centers[0])
         things[0], things[actor] = things[actor], things[0]
     background = _make_background(rng)
     mean = background[0].mean(axis=(0, 1))
@@ -173,7 +173,7 @@ def make_scene(
 
 
 def _make_background(rng: np.random.Generator) -> tuple[Float32, ...]:
-    """Octaves of noise, the coarsest around a middle grey."""
+    """Octaves of noise, the coarsest around a middle gray."""
     return tuple(
         (rng.random((k, k, 3), dtype=np.float32) - 0.5) * amplitude + (0.5 if i == 0 else 0.0)
         for i, (k, amplitude) in enumerate(((8, 0.35), (20, 0.15), (48, 0.1)))
@@ -202,7 +202,7 @@ def _scatter(
     height: float,
     region: tuple[float, float, float, float] | None,
 ) -> list[tuple[float, float]]:
-    """Centres that keep clear of each other as well as a few tries allow."""
+    """Centers that keep clear of each other as well as a few tries allow."""
     placed: list[tuple[float, float]] = []
     for index in range(count):
         left, top, right, bottom = (0.08, 0.08, width - 0.08, height - 0.08)
@@ -227,28 +227,28 @@ def _make_shape(rng: np.random.Generator) -> Shape:
     heading = rng.uniform(0, 2 * np.pi)
     stripes = np.array([wave * np.cos(heading), wave * np.sin(heading), rng.uniform(0, 2 * np.pi)])
     first = rng.random(3)
-    # The second colour is far from the first, so that the skin shows how the object is turned.
+    # The second color is far from the first, so that the skin shows how the object is turned.
     second = np.where(
         first > 0.5, first - rng.uniform(0.35, 0.5, 3), first + rng.uniform(0.35, 0.5, 3)
     )
-    colours = np.stack([first, second])
-    return Shape(*(a.astype(np.float32) for a in (harmonics, stripes, colours)))
+    colors = np.stack([first, second])
+    return Shape(*(a.astype(np.float32) for a in (harmonics, stripes, colors)))
 
 
-def _make_actor(rng: np.random.Generator, centre: tuple[float, float]) -> Thing:
+def _make_actor(rng: np.random.Generator, center: tuple[float, float]) -> Thing:
     return Thing(
         shape=_make_shape(rng),
         radius=float(rng.uniform(0.095, 0.125)),
-        centre=centre,
+        center=center,
         velocity=_random_velocity(rng),
         angle=float(rng.uniform(0, 2 * np.pi)),
     )
 
 
 def _make_bystander(
-    rng: np.random.Generator, kind: str, centre: tuple[float, float], duration_s: float
+    rng: np.random.Generator, kind: str, center: tuple[float, float], duration_s: float
 ) -> Thing:
-    thing = _make_actor(rng, centre)
+    thing = _make_actor(rng, center)
     state = rng.choice(DECOY_STATES)
     scale = {"large": rng.uniform(1.3, 1.75), "small": rng.uniform(0.4, 0.7)}.get(str(state), 1.0)
     thing = replace(thing, radius=thing.radius * float(scale))
@@ -281,5 +281,5 @@ def _random_velocity(rng: np.random.Generator) -> tuple[float, float]:
 def _soften(thing: Thing, mean: Float32, contrast: float) -> Thing:
     if contrast == 1.0:
         return thing
-    colours = (mean + contrast * (thing.shape.colours - mean)).astype(np.float32)
-    return replace(thing, shape=replace(thing.shape, colours=colours))
+    colors = (mean + contrast * (thing.shape.colors - mean)).astype(np.float32)
+    return replace(thing, shape=replace(thing.shape, colors=colors))

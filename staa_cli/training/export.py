@@ -77,10 +77,10 @@ def measure(name: str, clips: int, seed: int) -> dict[str, NDArray[np.int64]]:
     }
 
 
-def card(
+def manifest(
     facts: dict[str, Any], counts: dict[str, NDArray[np.int64]], seed: int, remark: str = ""
 ) -> str:
-    """The model card as Markdown."""
+    """The model manifest as Markdown."""
     recipe, standard = facts["recipe"], counts[STANDARD.name]
     name, what = MODELS[recipe["arch"]]
     lines = [
@@ -150,13 +150,13 @@ def main(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
     clips: Annotated[int, typer.Option(help="Held-out clips of the standard setting.")] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the held-out clips.")] = 0,
-    remark: Annotated[str, typer.Option(help="A line for the card.")] = "",
+    remark: Annotated[str, typer.Option(help="A line for the manifest.")] = "",
 ) -> None:
-    """Bundle a trained model with its card."""
+    """Bundle a trained model with its manifest."""
     facts = export(run, WEIGHTS)
     name, _ = MODELS[facts["recipe"]["arch"]]
     counts = measure(name, clips, seed)
-    (WEIGHTS / f"{name}.md").write_text(card(facts, counts, seed, remark), encoding="utf-8")
+    (WEIGHTS / f"{name}.md").write_text(manifest(facts, counts, seed, remark), encoding="utf-8")
     typer.echo(f"top-1 {_accuracy(counts[STANDARD.name]):.4f}")
 
 

@@ -1,6 +1,6 @@
 """Makes the bundled sample videos: ``python -m staa_cli.training.samples sample_videos/``.
 
-Every sample shows one event inside the picture's centre square, which is what the model sees, at a
+Every sample shows one event inside the picture's center square, which is what the model sees, at a
 time that is not the video's middle. An object is as large beside the picture's shorter side as in
 the clips that the model was trained on. Where and when the event is stands in ``ground_truth.json``
 beside the videos.
@@ -29,7 +29,7 @@ RATE = 24
 # A picture wider than the model's view has room for more; fine grain would cost most of the bytes.
 LOOK = replace(STANDARD, name="samples", resting=(1, 2), noise=0.01)
 MARGIN = 0.25
-"""Between the actor's first place and the edge of the centre square, in units."""
+"""Between the actor's first place and the edge of the center square, in units."""
 TRACK_EVERY = 3
 CHUNK = 24
 TONE_HZ, TONE_LEVEL, SOUND_RATE = 440, 0.25, 24_000
@@ -164,15 +164,15 @@ def pictures(scene: Scene, times_s: Float64, sample: Sample) -> Iterator[tuple[U
 
 
 def _place(mask: Bool) -> dict[str, list[float]]:
-    """Box (left, top, right, bottom) and centre (x, y) of a mask [H, W], each 0 to 1."""
+    """Box (left, top, right, bottom) and center (x, y) of a mask [H, W], each 0 to 1."""
     height, width = mask.shape
     rows, columns = np.nonzero(mask)
     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    centre = (columns.mean() + 0.5, rows.mean() + 0.5)
+    center = (columns.mean() + 0.5, rows.mean() + 0.5)
     sides = (width, height, width, height)
     return {
         "box": [round(float(v / side), 4) for v, side in zip(box, sides, strict=True)],
-        "centre": [round(float(v / side), 4) for v, side in zip(centre, sides[:2], strict=True)],
+        "center": [round(float(v / side), 4) for v, side in zip(center, sides[:2], strict=True)],
     }
 
 

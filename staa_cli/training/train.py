@@ -106,7 +106,7 @@ class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 def augment(clip: EventClip, rng: np.random.Generator) -> EventClip:
-    """A variant of a clip that keeps its label: mirrored, reversed, recoloured."""
+    """A variant of a clip that keeps its label: mirrored, reversed, recolored."""
     backwards, down, left, negative = rng.random(4) < 0.5
     turn = tuple(slice(None, None, -1 if each else 1) for each in (backwards, down, left))
     frames = clip.frames[turn][..., rng.permutation(3)]
@@ -130,7 +130,7 @@ def token_labels(clip: EventClip, patch_px: int = 8) -> np.ndarray:
     return np.where(filled >= 0.25, clip.label, np.where(filled > 0.02, UNCLEAR, 0))
 
 
-def normalise(frames: Tensor) -> Tensor:
+def normalize(frames: Tensor) -> Tensor:
     """Frames uint8 [B, T, H, W, 3] to what the model takes, float [B, T, 3, H, W]."""
     # Contiguous: with channels last the backward pass on a CPU takes four times as long.
     return (frames.permute(0, 1, 4, 2, 3).contiguous().float() / 255 - MEAN) / STD
@@ -199,7 +199,7 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = recipe.rate_at(step)
     with torch.autocast(frames.device.type, torch.bfloat16):
-        logits, places = answers(model, normalise(frames), np.random.default_rng([step, 0xC0]))
+        logits, places = answers(model, normalize(frames), np.random.default_rng([step, 0xC0]))
     weight = torch.full((logits.shape[-1],), EVENT_WEIGHT, device=frames.device)
     weight[0] = 1.0
     loss = F.cross_entropy(logits.float(), labels)
@@ -304,7 +304,7 @@ def _count(
 ) -> None:
     clips = [event_clip(seed, setting) for seed in seeds]
     frames = torch.from_numpy(np.stack([clip.frames for clip in clips])).to(device)
-    predicted = model(normalise(frames)).argmax(dim=1).tolist()
+    predicted = model(normalize(frames)).argmax(dim=1).tolist()
     np.add.at(counts, ([clip.label for clip in clips], predicted), 1)
 
 

@@ -18,7 +18,7 @@ from staa_cli.schema import VideoInfo
 from staa_cli.video.audio import Sound, way_of_sound
 from staa_cli.video.container import open_video, packets, sound_of
 from staa_cli.video.decode import all_frames, seek_point, table_of
-from staa_cli.video.encode import BT709, CLOCK, LONGEST_STEP, Colour, Shape, VideoWriter
+from staa_cli.video.encode import BT709, CLOCK, LONGEST_STEP, Color, Shape, VideoWriter
 from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix, make_computable
 from staa_cli.video.table import DecodeReport, FrameTable, first_frame
 
@@ -42,7 +42,7 @@ def annotate(
 ) -> None:
     """A probed video in, an H.264 MP4 at `destination` out with every frame drawn on.
 
-    Times, pixel shape, colour, and sound are the source's; the first frame is at zero. Of a part of
+    Times, pixel shape, color, and sound are the source's; the first frame is at zero. Of a part of
     a video, the sound is cut as well, and little is decoded that stands before it. A frame that
     does not decode is left out: the one before stays until the next. So is sound that neither fits
     into an MP4 nor decodes; the report names it.
@@ -129,17 +129,17 @@ def _shape(info: VideoInfo, size: tuple[int, int] | None, time_base: Fraction) -
         time_base,
         rate=Fraction(info.rate).limit_denominator(1001) or Fraction(1, 1001),
         variable_rate=info.variable_rate,
-        colour=_colour(info),
+        color=_color(info),
         aspect=Fraction(*info.sample_aspect_ratio),
     )
 
 
-def _colour(info: VideoInfo) -> Colour:
+def _color(info: VideoInfo) -> Color:
     if info.transfer != "sdr":
         return BT709
     frame = first_frame(info.file)
     make_computable(frame)
-    return Colour(kept_matrix(frame) or BT709.matrix, frame.color_trc, frame.color_primaries)
+    return Color(kept_matrix(frame) or BT709.matrix, frame.color_trc, frame.color_primaries)
 
 
 def _sound(

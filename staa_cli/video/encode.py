@@ -32,15 +32,15 @@ _FRUGAL = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
-class Colour:
-    """Colour tags of a stream, as FFmpeg numbers them; the range is always limited."""
+class Color:
+    """Color tags of a stream, as FFmpeg numbers them; the range is always limited."""
 
     matrix: int
     transfer: int
     primaries: int
 
 
-BT709 = Colour(int(Colorspace.ITU709), int(ColorTrc.BT709), int(ColorPrimaries.BT709))
+BT709 = Color(int(Colorspace.ITU709), int(ColorTrc.BT709), int(ColorPrimaries.BT709))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Shape:
     rate: Fraction
     """Mean frames a second: a hint for the encoder, the times decide."""
     variable_rate: bool
-    colour: Colour = BT709
+    color: Color = BT709
     aspect: Fraction = Fraction(1)
     rotation: int = 0
 
@@ -288,9 +288,9 @@ def _set_up(stream: VideoStream, shape: Shape, gop: int | None) -> None:
     context.time_base = shape.time_base
     context.sample_aspect_ratio = shape.aspect
     context.color_range = int(ColorRange.MPEG)
-    context.colorspace = shape.colour.matrix
-    context.color_trc = shape.colour.transfer
-    context.color_primaries = shape.colour.primaries
+    context.colorspace = shape.color.matrix
+    context.color_trc = shape.color.transfer
+    context.color_primaries = shape.color.primaries
     if gop is not None:
         context.gop_size = gop
     if shape.variable_rate:

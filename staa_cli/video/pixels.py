@@ -1,4 +1,4 @@
-"""Decoded pictures in, upright 8-bit arrays out: one place for turns, colour, and odd sizes."""
+"""Decoded pictures in, upright 8-bit arrays out: one place for turns, color, and odd sizes."""
 
 from __future__ import annotations
 

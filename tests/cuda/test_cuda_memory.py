@@ -15,10 +15,11 @@ import pytest
 import torch
 
 from staa_cli import explain_clip, explain_video
+from staa_cli.api import Explanation
 from staa_cli.benchmark.datasets import EventClips
 from staa_cli.config.settings import MethodSettings, SamplingSettings, Settings
 from staa_cli.errors import UnavailableError
-from staa_cli.explain.pipeline import VideoExplanation, open_model
+from staa_cli.explain.pipeline import open_model
 from staa_cli.methods import METHODS, Options, get_method
 from staa_cli.models.load import LoadedModel, load_model
 
@@ -60,7 +61,7 @@ def watched(model: LoadedModel) -> Watched:
     return Watched(model.module, model.info, model.device, model.precision)
 
 
-def codes(found: VideoExplanation) -> set[str]:
+def codes(found: Explanation) -> set[str]:
     return {warning.code for warning in found.warnings}
 
 

@@ -18,14 +18,22 @@ from torch import Tensor, nn
 
 from staa_cli.benchmark.datasets import EventClips
 from staa_cli.methods import METHODS, Options, get_method
-from staa_cli.methods.perturbation.base import Copies
+from staa_cli.methods.perturbation.base import PerturbedClip
 from staa_cli.methods.run import Explained, explain_batch, predict_batch
-from staa_cli.models.catalog.manifests import read_cards
+from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.checkpoints.sources import architectures
 from staa_cli.models.families.framewise.framewise import FrameWise
 from staa_cli.models.layers import TapAttention
 from staa_cli.models.load import load_model
-from staa_cli.models.taps import Attended, Tap, cls_row, full_map, mean_row, row_product, taps
+from staa_cli.models.taps import (
+    AttentionTensors,
+    Tap,
+    cls_row,
+    full_map,
+    mean_row,
+    row_product,
+    taps,
+)
 from staa_cli.schema import AttentionLayout, ModelInput
 from staa_cli.statistics import rank_correlation
 
@@ -35,7 +43,7 @@ pytestmark = pytest.mark.cuda
 
 Agree = Callable[..., None]
 
-BUNDLED = sorted(read_cards())
+BUNDLED = sorted(read_manifests())
 KINDS = [*architectures("test_*"), "frames", *BUNDLED]
 JOINT = {"test_videomae", "test_vivit", "test_vjepa2", "tiny-events-joint"}
 CASES = [
@@ -45,7 +53,7 @@ CASES = [
     if not (name == "staa-published" and kind in JOINT)
 ]
 SAMPLES = 66
-"""What 64 tubes need at least."""
+"""What 64 features need at least."""
 SAME = 1e-4
 ROUNDED = 5e-3
 """For what TF32 has rounded: patches of 10 bits, where the numbers above move by up to 5e-4."""
@@ -83,7 +91,7 @@ def once_opened(kind: str, device: str, precision: str) -> Opened:
 @cache
 @torch.inference_mode(False)
 def clips(kind: str, count: int = 1) -> Tensor:
-    """Normalised [count, T, 3, H, W] on the CPU: events for a model that knows them, else noise."""
+    """Normalized [count, T, 3, H, W] on the CPU: events for a model that knows them, else noise."""
     if kind in BUNDLED:
         model, events = load_model(kind, device="cpu"), EventClips("events", 1, "test")
         return torch.cat([model.preprocess(events.sample(n).frames) for n in range(count)])
@@ -174,13 +182,13 @@ def test_the_same_copies_are_asked_about_on_every_device(
     name: str, kind: str, frames: int, gpu: str, exact: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[Tensor] = []
-    keep = Copies.keep
+    keep = PerturbedClip.keep
 
-    def watched(copies: Copies, asked: Tensor) -> Tensor:
+    def watched(perturbed: PerturbedClip, asked: Tensor) -> Tensor:
         kept.append(asked.float().cpu())
-        return keep(copies, asked)
+        return keep(perturbed, asked)
 
-    monkeypatch.setattr(Copies, "keep", watched)
+    monkeypatch.setattr(PerturbedClip, "keep", watched)
     inputs = clips(kind, 2)
     if frames > inputs.shape[1]:
         inputs = torch.cat([inputs] * (frames // inputs.shape[1]), dim=1)
@@ -205,8 +213,8 @@ def test_random_numbers_of_the_device_are_left_as_they_were(gpu: str) -> None:
 # Taps
 
 
-def everything(seen: Attended | Tensor, layer: nn.Module) -> Tensor:
-    if not isinstance(seen, Attended):
+def everything(seen: AttentionTensors | Tensor, layer: nn.Module) -> Tensor:
+    if not isinstance(seen, AttentionTensors):
         return seen.flatten()
     return torch.cat([read(seen, layer).flatten() for read in (cls_row, mean_row, full_map)])
 

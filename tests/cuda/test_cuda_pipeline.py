@@ -20,7 +20,7 @@ from staa_cli.config.settings import SamplingSettings, Settings
 from staa_cli.errors import ExitCode, UnavailableError
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.run import explain_batch
-from staa_cli.models.catalog.manifests import read_cards
+from staa_cli.models.catalog.manifests import read_manifests
 
 if not torch.cuda.is_available():
     pytest.skip("no CUDA device here", allow_module_level=True)
@@ -37,7 +37,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.mark.parametrize("name", sorted(read_cards()))
+@pytest.mark.parametrize("name", sorted(read_manifests()))
 @pytest.mark.parametrize("video", ["hop", "grow_sound", "split_vfr"])
 def test_a_video_is_explained_as_on_the_cpu(
     video: str, name: str, gpu: str, sample_videos: Path, record_property: Record
@@ -70,7 +70,7 @@ def test_a_check_on_the_device_finds_what_one_on_the_cpu_finds(
 ) -> None:
     from staa_cli.config.settings import OutputSettings
 
-    output = OutputSettings(check=True)
+    output = OutputSettings(faithfulness=True)
     sampling = SamplingSettings(strategy="segments", clips=1)
     ours, theirs = (
         explain_video(
@@ -111,7 +111,7 @@ def test_a_card_that_is_not_there_ends_the_command(
     assert "Traceback" not in told
 
 
-def test_doctor_names_the_card(gpu: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_doctor_names_the_manifest(gpu: str, capfd: pytest.CaptureFixture[str]) -> None:
     cli.run(["doctor"])
     told = " ".join(capfd.readouterr().out.split())
     assert torch.cuda.get_device_name(0) in told

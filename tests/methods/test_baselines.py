@@ -34,7 +34,7 @@ def test_any_seed_will_do(module: Any, seed: int) -> None:
 
 
 def test_centre_is_the_same_from_all_sides(module: Any) -> None:
-    values = explain(module, clips(), "centre").values
+    values = explain(module, clips(), "center").values
     for flipped in (values[..., ::-1], values[..., ::-1, :], values[:, ::-1]):
         np.testing.assert_allclose(values, flipped, rtol=1e-6)
     one = values[0, 0]
@@ -48,7 +48,7 @@ def test_motion_is_where_and_when_something_moves(module: Any, moment: int) -> N
     inputs = clips(count=1)[:, :1].expand(1, T, 3, 8 * h, 8 * w).clone()
     inputs[0, moment, :, 16:24, 8:16] += 1.0
     values = explain(module, inputs, "frame-difference").values[0]
-    # Seen from both frames at a change; the ends have a neighbour on one side only.
+    # Seen from both frames at a change; the ends have a neighbor on one side only.
     to_next = [1.0 if moment in (t, t + 1) else 0.0 for t in range(T - 1)]
     expected = [(to_next[max(t - 1, 0)] + to_next[min(t, T - 2)]) / 2 for t in range(T)]
     np.testing.assert_allclose(values[:, 2, 1], expected, atol=1e-6)

@@ -50,7 +50,7 @@ def hf_folder(tmp_path: Path) -> Callable[..., tuple[Any, Path]]:
 
 @pytest.fixture
 def tiny_clip() -> torch.Tensor:
-    """Normalised float [2, 4, 3, 32, 32]."""
+    """Normalized float [2, 4, 3, 32, 32]."""
     return torch.randn(2, 4, 3, 32, 32, generator=torch.Generator().manual_seed(7))
 
 

@@ -1,4 +1,4 @@
-"""The bundled models and their cards."""
+"""The bundled models and their manifests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from staa_cli.errors import CheckpointError
-from staa_cli.models.catalog.manifests import WEIGHTS, list_models, read_cards
+from staa_cli.models.catalog.manifests import WEIGHTS, list_models, read_manifests
 from staa_cli.models.checkpoints.sources import open_bundled
 from staa_cli.models.load import load_model
 from staa_cli.synthetic.events import FRAMES, INTERVAL_S, LABELS, SIZE_PX
@@ -29,12 +29,12 @@ CARD = {
         "std": [0.25, 0.25, 0.25],
         "resize": 36,
     },
-    "licence": "MIT",
+    "license": "MIT",
     "origin": "a test",
     "note": "knows nothing",
 }
 
-BUNDLED = sorted(read_cards())
+BUNDLED = sorted(read_manifests())
 
 
 def test_a_card_and_its_weights_make_a_model(tmp_path: Path) -> None:
@@ -43,11 +43,11 @@ def test_a_card_and_its_weights_make_a_model(tmp_path: Path) -> None:
 
     original = create_model("test_timesformer", num_frames=8, num_classes=3).eval()
     save_file(original.state_dict(), tmp_path / "mine.safetensors")
-    module, info = open_bundled(read_cards(tmp_path)["mine"])
+    module, info = open_bundled(read_manifests(tmp_path)["mine"])
     clip = torch.randn(1, 8, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(module(clip), original(clip))
-    assert (info.name, info.licence, info.note) == ("mine", "MIT", "knows nothing")
+    assert (info.name, info.license, info.note) == ("mine", "MIT", "knows nothing")
     assert (info.labels, info.input.resize, info.layout.grid) == (("a", "b", "c"), 36, (8, 4, 4))
 
 
@@ -61,7 +61,7 @@ def test_models_are_listed_as_plain_data(tmp_path: Path) -> None:
         "input": {"frames": 8, "size": [32, 32], "stride": 2, "rate": 8.0},
         "classes": 3,
         "labels": ["a", "b", "c"],
-        "licence": "MIT",
+        "license": "MIT",
         "origin": "a test",
         "note": "knows nothing",
     }
@@ -71,17 +71,17 @@ def test_models_are_listed_as_plain_data(tmp_path: Path) -> None:
 def test_a_broken_card_is_told(text: str, tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"mine\.json"):
-        read_cards(tmp_path)
+        read_manifests(tmp_path)
 
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_the_bundled_card_says_what_the_model_knows(name: str) -> None:
-    card = read_cards()[name]
-    assert card.labels == LABELS
-    assert (card.input.frames, card.input.size) == (FRAMES, (SIZE_PX, SIZE_PX))
-    assert card.input.interval_s == INTERVAL_S
-    assert "synthetic events only" in card.note
-    assert "--model" in card.note
+    manifest = read_manifests()[name]
+    assert manifest.labels == LABELS
+    assert (manifest.input.frames, manifest.input.size) == (FRAMES, (SIZE_PX, SIZE_PX))
+    assert manifest.input.interval_s == INTERVAL_S
+    assert "synthetic events only" in manifest.note
+    assert "--model" in manifest.note
 
 
 @pytest.mark.parametrize("name", BUNDLED)

@@ -215,7 +215,7 @@ def test_a_folder_says_what_it_is(case: Case, tmp_path: Path) -> None:
 
 @every_family
 @pytest.mark.parametrize("names", ["in memory", "on disk"])
-def test_a_file_is_recognised_by_its_tensors_alone(case: Case, names: str, tmp_path: Path) -> None:
+def test_a_file_is_recognized_by_its_tensors_alone(case: Case, names: str, tmp_path: Path) -> None:
     width = {"vjepa2": 1024}.get(case.family, 384)
     heads = {"vjepa2": 16}.get(case.family, 6)
     published = {"crop_size": 256} if case.family == "vjepa2" else {"image_size": 224}

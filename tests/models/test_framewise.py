@@ -66,7 +66,7 @@ def test_pixels_are_timms_own(folder: Path) -> None:
     facts = resolve_data_config(pretrained_cfg=config["pretrained_cfg"])
     expected = create_transform(**facts)(Image.fromarray(picture))
     found = load(folder).preprocess_frame(picture)
-    # One grey level, as Pillow rounds otherwise than torch.
+    # One gray level, as Pillow rounds otherwise than torch.
     assert (found - expected).abs().max() < 1.5 / 255 / min(facts["std"])
 
 

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 import torch
 from checkpoint_checks import MakeFolder, assert_refused, edit_json, load
+from own_model import OWN
 from torch import Tensor, nn
 
 from staa_cli import explain_clip, explain_video
+from staa_cli.api import Explanation
 from staa_cli.cli.app import run
 from staa_cli.config.settings import OutputSettings, RenderSettings, SamplingSettings, Settings
 from staa_cli.errors import CheckpointError
-from staa_cli.explain.pipeline import VideoExplanation
 from staa_cli.formatting import percent
 from staa_cli.models.checkpoints.inspection import inspect_model
 from staa_cli.models.families.timesformer.timesformer import TimeSformer
@@ -133,8 +134,6 @@ def test_scores_by_hand() -> None:
 def test_a_factory_may_say_what_its_logits_mean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from test_factories import OWN
-
     more = """
 
 def many():
@@ -175,7 +174,7 @@ def test_inspecting_says_what_the_logits_mean(
     assert "sigmoid: a probability of each class by itself" in capsys.readouterr().out
 
 
-def reference_logits(reference: nn.Module, model: Any, found: VideoExplanation) -> Tensor:
+def reference_logits(reference: nn.Module, model: Any, found: Explanation) -> Tensor:
     """[clips, classes] of transformers' own model, on the frames that the clips name."""
     rows = []
     for clip in found.clips:
@@ -188,7 +187,7 @@ def reference_logits(reference: nn.Module, model: Any, found: VideoExplanation) 
 
 SETTINGS = Settings(
     sampling=SamplingSettings(strategy="segments", clips=3, stride=4),
-    output=OutputSettings(annotated=False, check=True),
+    output=OutputSettings(annotated=False, faithfulness=True),
 )
 
 
@@ -246,7 +245,7 @@ def test_of_raw_values_no_clip_weighs_more_than_another(
     _, folder = hf_folder(**ONE)
     model, moved = load(folder), load(folder)
     moved.module.head.bias.data -= 50
-    settings = replace(SETTINGS, output=replace(SETTINGS.output, check=False))
+    settings = replace(SETTINGS, output=replace(SETTINGS.output, faithfulness=False))
     video = sample_videos / "shake.mp4"
     for method in ("staa-class", "rise", "occlusion"):
         one, two = (

@@ -10,6 +10,7 @@ import pytest
 import torch
 from checkpoint_checks import MakeFolder, State, assert_refused, edit_json, load
 from safetensors.torch import load_file, save_file
+from saved_folders import saved
 from torch import Tensor
 
 from staa_cli.models.checkpoints.inspection import inspect_model
@@ -92,8 +93,6 @@ def test_a_file_in_any_wrapping_is_the_same_model(
 def test_a_folder_in_any_wrapping_is_the_same_model(
     family: str, wrap: Callable[[State], State], tmp_path: Path
 ) -> None:
-    from test_processed_folders import saved
-
     saved(family, tmp_path)
     wanted = load(tmp_path).forward(clip())
     write(wrap(load_file(tmp_path / "model.safetensors")), tmp_path / "model.safetensors")
@@ -102,7 +101,7 @@ def test_a_folder_in_any_wrapping_is_the_same_model(
 
 @every_wrapping
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_family_is_recognised_in_any_wrapping(
+def test_a_family_is_recognized_in_any_wrapping(
     family: str, wrap: Callable[[State], State]
 ) -> None:
     _, state = tiny(family)

@@ -9,27 +9,13 @@ import numpy as np
 import pytest
 import torch
 from checkpoint_checks import assert_refused, edit_json, load
+from saved_folders import MODELS, saved
 from torch import Tensor
 
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.run import explain_batch
 from staa_cli.models.checkpoints.inspection import inspect_model
 
-SHAPE = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3}
-COMMON = {**SHAPE, "patch_size": 8, "num_frames": 4, "image_size": 32, "intermediate_size": 56}
-MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "timesformer": ("Timesformer", COMMON),
-    "videomae": ("VideoMAE", COMMON),
-    "vivit": ("Vivit", {**COMMON, "tubelet_size": [2, 8, 8]}),
-    "vjepa2": (
-        "VJEPA2",
-        {
-            **SHAPE, "patch_size": 8, "frames_per_clip": 4, "crop_size": 32, "mlp_ratio": 2.5,
-            "num_pooler_layers": 1, "pred_hidden_size": 24, "pred_num_attention_heads": 2,
-            "pred_num_hidden_layers": 1,
-        },
-    ),
-}  # fmt: skip
 PROCESSORS = {
     "timesformer": ["VideoMAEImageProcessor", "TimesformerVideoProcessor"],
     "videomae": ["VideoMAEImageProcessor", "VideoMAEVideoProcessor"],
@@ -37,22 +23,6 @@ PROCESSORS = {
     "vjepa2": ["VJEPA2VideoProcessor"],
 }
 EACH = [(model, name) for model, names in PROCESSORS.items() for name in names]
-
-
-def saved(model: str, folder: Path, **overrides: Any) -> Any:
-    """A model of which no parameter is zero or one, and its folder."""
-    import transformers
-
-    torch.manual_seed(0)
-    name, arguments = MODELS[model]
-    config = getattr(transformers, f"{name}Config")(
-        **{**arguments, "layer_norm_eps": 1e-3, "id2label": dict(enumerate("abcde")), **overrides}
-    )
-    made = getattr(transformers, f"{name}ForVideoClassification")(config).eval()
-    for parameter in made.parameters():
-        parameter.data = torch.randn_like(parameter) * (0.3 if parameter.ndim > 1 else 0.2)
-    made.save_pretrained(folder)
-    return made
 
 
 def video(frames: int = 4, height: int = 50, width: int = 70) -> np.ndarray:
@@ -107,7 +77,7 @@ def test_logits_are_those_of_the_reference(
 
 
 def test_the_shift_of_a_vivit_video_processor_is_not_lost(tmp_path: Path) -> None:
-    """Its file says nothing of it, and heeds nothing that is said."""
+    """Its file says nothing of it, and supported_options nothing that is said."""
     saved("vivit", tmp_path)
     file = place("VivitVideoProcessor", tmp_path, crop_size=32)
     assert "offset" not in file.read_text()

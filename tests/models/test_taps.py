@@ -11,7 +11,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from staa_cli.models.layers import TapAttention
 from staa_cli.models.load import load_model
-from staa_cli.models.taps import Attended, Tap, cls_row, full_map, mean_row, row_product, taps
+from staa_cli.models.taps import (
+    AttentionTensors,
+    Tap,
+    cls_row,
+    full_map,
+    mean_row,
+    row_product,
+    taps,
+)
 
 
 class OneLayer(nn.Module):
@@ -30,7 +38,7 @@ class OneLayer(nn.Module):
         return self.attn(x)
 
 
-def materialised(layer: TapAttention, x: Tensor) -> Tensor:
+def materialized(layer: TapAttention, x: Tensor) -> Tensor:
     """Attention [B, heads, N, N], written out."""
     batch, length, dim = x.shape
     q, k, _ = layer.qkv(x).view(batch, length, 3, layer.num_heads, -1).permute(2, 0, 3, 1, 4)
@@ -42,7 +50,7 @@ def tokens(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize("length", [5, 1500])  # the longer one takes several chunks
-def test_readers_equal_the_materialised_matrix(length: int) -> None:
+def test_readers_equal_the_materialized_matrix(length: int) -> None:
     model, x = OneLayer(), tokens(2, length, 16)
     weights = torch.rand(2, length, generator=torch.Generator().manual_seed(4))
     readers = {
@@ -50,7 +58,7 @@ def test_readers_equal_the_materialised_matrix(length: int) -> None:
     }  # fmt: skip
     with taps(model, [Tap("joint", 0, name, read) for name, read in readers.items()]) as seen:
         model(x)
-    matrix = materialised(model.attn, x).mean(dim=1)  # [B, N, N]
+    matrix = materialized(model.attn, x).mean(dim=1)  # [B, N, N]
     assert matrix.max() > 3 / length
     expected = {
         "cls": matrix[:, 0],
@@ -157,7 +165,7 @@ def test_threads_do_not_see_each_others_taps() -> None:
         "none": [],
     }
     for name, row in (("cls", lambda m: m[:, 0]), ("mean", lambda m: m.mean(dim=1))):
-        matrix = materialised(model.attn, clips[name]).mean(dim=1)
+        matrix = materialized(model.attn, clips[name]).mean(dim=1)
         torch.testing.assert_close(results[name][name, 0], row(matrix), rtol=1e-5, atol=1e-6)
 
 
@@ -179,7 +187,7 @@ def test_a_row_never_takes_the_whole_matrix(read: object, most: int) -> None:
     layer = OneLayer().attn
     q, k, v = tokens(3, 1, 2, length, 8).unbind(0)
     with Largest() as largest:
-        row = read(Attended(q, k, v), layer)
+        row = read(AttentionTensors(q, k, v), layer)
     assert row.shape == (1, length)
     assert row.untyped_storage().nbytes() == 4 * length  # and does not keep a larger one alive
     assert largest.numbers <= most < length * length

@@ -1,6 +1,6 @@
 """How well a quick check of faithfulness agrees with a full one, on the sample videos.
 
-    python tests/perf/quick_check.py [VIDEO...]
+    python tests/perf/quick_faithfulness.py [VIDEO...]
 
 A quick check has every fifth point of a full one's curves, which a test holds; so one full check of
 a video says what both would say. A verdict is whether a method is above all baselines.
@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from staa_cli.api import explain_video
 from staa_cli.config.settings import MethodSettings, Settings
 from staa_cli.evaluation.base import BASELINES
 from staa_cli.evaluation.faithfulness import area
 from staa_cli.explain.attribution import check
-from staa_cli.explain.pipeline import explain_video, method_options, open_clips, open_model
+from staa_cli.explain.pipeline import method_options, open_clips, open_model
 from staa_cli.explain.provenance import Stopwatch
 from staa_cli.models.load import LoadedModel
 from staa_cli.schema import Float32, Float64

@@ -1,4 +1,4 @@
-"""What asking about altered copies costs: ``python tests/perf/removal_cost.py [--model NAME]``.
+"""What asking about perturbed copies costs: ``python tests/perf/removal_cost.py [--model NAME]``.
 
 Beside plain forward passes of the same batch size, and beside Captum called with the same samples.
 Ratios of medians of interleaved rounds in one process. Prints a Markdown table; ``--json`` prints
@@ -25,7 +25,7 @@ def jobs_of(name: str) -> dict[str, Callable[[], object]]:
     from staa_cli.benchmark.cost import noise
     from staa_cli.evaluation.base import walk
     from staa_cli.methods import Options, get_method
-    from staa_cli.methods.perturbation.base import Copies, filler, over_pixels, tubes
+    from staa_cli.methods.perturbation.base import PerturbedClip, feature_mask, filler, over_pixels
     from staa_cli.methods.perturbation.occlusion import CELLS as PLACES
     from staa_cli.methods.perturbation.surrogates import CELLS, SAMPLES
     from staa_cli.methods.run import explain_batch
@@ -36,8 +36,8 @@ def jobs_of(name: str) -> dict[str, Callable[[], object]]:
     filling = filler(clip, "blur", model.input)
     values = torch.rand(grid, generator=torch.Generator().manual_seed(1)).numpy()
 
-    def copies() -> Copies:
-        return Copies(model.module, clip[0], filling[0], grid, target=1)
+    def copies() -> PerturbedClip:
+        return PerturbedClip(model.module, clip[0], filling[0], grid, target=1)
 
     at_once = copies().a_pass
 
@@ -58,7 +58,7 @@ def jobs_of(name: str) -> dict[str, Callable[[], object]]:
         )
 
     def captum_shap() -> object:
-        mask = over_pixels(tubes(grid, CELLS)[None].float(), clip[0]).long()
+        mask = over_pixels(feature_mask(grid, CELLS)[None].float(), clip[0]).long()
         return captum.attr.KernelShap(ask).attribute(
             clip,
             baselines=filling,
@@ -70,8 +70,8 @@ def jobs_of(name: str) -> dict[str, Callable[[], object]]:
 
     def captum_occlusion() -> object:
         sides = [length // cells for length, cells in zip(clip.shape[3:], grid[1:], strict=True)]
-        tube = [side * -(-cells // PLACES) for side, cells in zip(sides, grid[1:], strict=True)]
-        window = (clip.shape[1] // grid[0], 3, *tube)
+        feature = [side * -(-cells // PLACES) for side, cells in zip(sides, grid[1:], strict=True)]
+        window = (clip.shape[1] // grid[0], 3, *feature)
         return captum.attr.Occlusion(ask).attribute(
             clip,
             sliding_window_shapes=window,

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from staa_cli.methods import get_method
-from staa_cli.methods.base import Evidence, Options
+from staa_cli.methods.base import MethodInputs, Options
 from staa_cli.models.families.timesformer.timesformer import timesformer_tiny_events
 from staa_cli.synthetic.events import (
     EVENTS,
@@ -152,7 +152,7 @@ def test_the_mask_is_where_the_actor_is(label: str) -> None:
     assert not empty.any()
     assert (changed & ~grown(mask)).sum() <= 0.01 * changed.sum()
     seen = changed.any(axis=(1, 2))
-    # By chance some of the skin has the colour of what it hides.
+    # By chance some of the skin has the color of what it hides.
     assert (changed & mask)[seen].sum() > 0.9 * mask[seen].sum()
     if label == "blink":
         assert 0.4 < 1 - seen[6:18].mean() < 0.8
@@ -181,7 +181,7 @@ def test_an_actor_can_be_told_where_and_when() -> None:
     region, event = (0.6, 0.3, 0.7, 0.4), (1.25, 2.0)
     for seed in range(20):
         scene = make_scene(seed, label=2, width=1.5, duration_s=4, event=event, region=region)
-        x, y = scene.things[scene.actor].centre
+        x, y = scene.things[scene.actor].center
         assert scene.event == event
         assert 0.6 <= x <= 0.7
         assert 0.3 <= y <= 0.4
@@ -202,8 +202,8 @@ def test_settings_render_and_are_what_they_say(name: str) -> None:
     lengths = [scene.event[1] - scene.event[0] for scene in scenes]
     whole = FRAMES * INTERVAL_S
     assert np.mean(lengths) == pytest.approx(np.mean(setting.event_share) * whole, rel=0.15)
-    # The two colours of a skin lie 0.35 to 0.5 apart, times the contrast.
-    apart = [np.abs(np.subtract(*t.shape.colours)) for s in scenes for t in s.things]
+    # The two colors of a skin lie 0.35 to 0.5 apart, times the contrast.
+    apart = [np.abs(np.subtract(*t.shape.colors)) for s in scenes for t in s.things]
     assert np.mean(apart) == pytest.approx(0.425 * setting.contrast, rel=0.05)
     clip = event_clip(seeds[0], setting)
     assert clip.frames.shape == (FRAMES, SIZE_PX, SIZE_PX, 3)
@@ -226,10 +226,10 @@ def attributed(name: str, clips: list[EventClip]) -> np.ndarray:
     method, nothing, maps = get_method(name), torch.zeros(1, dtype=torch.long), []
     for index, clip in enumerate(clips):
         inputs = torch.from_numpy(clip.frames)[None].permute(0, 1, 4, 2, 3) / 255
-        evidence = Evidence(
+        method_inputs = MethodInputs(
             layout, Options(), {}, inputs, nothing, nothing, torch.nn.Identity(), (index,)
         )
-        maps.append(method.attribute(evidence).values[0].numpy())
+        maps.append(method.attribute(method_inputs).values[0].numpy())
     return np.stack(maps)
 
 
@@ -266,7 +266,7 @@ def test_trivial_baselines_are_at_chance(event_clips: list[EventClip]) -> None:
     chance = hits.mean()
     # Three standard deviations of the share of hits in as many draws as there are clips.
     reach = 3 * np.sqrt(chance * (1 - chance) / len(clips))
-    for name in ("random", "centre"):
+    for name in ("random", "center"):
         maps = attributed(name, clips)
         assert abs(pointing(maps, hits) - chance) < reach, name
         # An area from some 3 against 5 frames has a deviation of 0.31.

@@ -5,7 +5,7 @@ convolutional network on the pixels, which would find a careless leak. The other
 of every object without error, which no picture can beat: a gap is a little more often an event's
 than a bystander's, and a missing object may be blinking. A probe's failure counts only beside the
 control, in which the same network with as many pictures must succeed, because there the actor's
-colour gives the label away.
+color gives the label away.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ def background(scene: Scene) -> Tensor:
 
 
 def dyed(scene: Scene) -> Tensor:
-    """uint8 [3, H, W]: the actor hops whatever the label, but wears the label's own colour."""
+    """uint8 [3, H, W]: the actor hops whatever the label, but wears the label's own color."""
     if scene.label == 0:
         return middle_frame(scene)
     code = [(scene.label - 1) >> bit & 1 for bit in range(3)]
     things = list(scene.things)
-    shape = replace(things[scene.actor].shape, colours=np.array([code, code], np.float32))
+    shape = replace(things[scene.actor].shape, colors=np.array([code, code], np.float32))
     things[scene.actor] = replace(things[scene.actor], shape=shape)
     return middle_frame(replace(scene, things=tuple(things), label=LABELS.index("hop")))
 

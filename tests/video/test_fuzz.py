@@ -86,7 +86,7 @@ class Worker:
     """A child that reads mutants, with a watchdog over it."""
 
     def __init__(self, folder: Path, outcomes: Counter[str]) -> None:
-        script = Path(__file__).with_name("fuzz_worker.py")
+        script = Path(__file__).parents[1] / "support" / "fuzz_worker.py"
         self._errors = (folder / "stderr.txt").open("w+b")
         self._child = subprocess.Popen(
             [sys.executable, str(script), str(folder)],

@@ -14,6 +14,7 @@ import typer
 from staa_cli.cli.completion import Offers, complete_methods, complete_metrics, one_of
 from staa_cli.cli.help import HelpGroup
 from staa_cli.cli.options import command, put, put_json
+from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown, table, terminal_width
 from staa_cli.config.settings import Loaded
 from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
@@ -46,7 +47,7 @@ staa benchmark metrics --json
 
 _SETTINGS = {
     "Model": "model arch labels device precision threads",
-    "Attribution": "method.layers method.combine method.fill method.samples",
+    "Attribution": "method.layers method.combine method.replacement method.samples",
 }
 _POST = " post.threshold post.threshold_value post.focus_sigma post.focus_gamma"
 _METHODS = "auto,staa,baselines"
@@ -111,7 +112,7 @@ def quality(
         _option(
             "--metrics",
             "A,B",
-            "Metrics, all for the rest. [localisation; of a folder, faithfulness]",
+            "Metrics, all for the rest. [localization; of a folder, faithfulness]",
         ),
     ] = None,
     clips: Annotated[
@@ -154,6 +155,7 @@ def quality(
     if seed < 0:
         raise UsageError(f"--seed: at least 0, not {seed}")
     options = replace(method_options(loaded.settings.method), seed=seed)
+    use_threads(loaded.settings.threads)
     model = open_model(loaded.settings, console.message)
     data = open_dataset(dataset, model, seed, split)  # type: ignore[arg-type]
     scores = _metrics(metrics, data.truth)
@@ -224,7 +226,7 @@ def _tell(
     if as_json:
         put_json(console, {name: fact for name, fact in result.items() if name != "per_clip"})
     else:
-        put(console, _as_table(result, metrics, coloured=console.colours(sys.stdout)))
+        put(console, _as_table(result, metrics, colored=console.colors(sys.stdout)))
 
 
 def _metrics(names: str | None, truth: bool) -> list[str]:
@@ -274,6 +276,7 @@ def cost(
         raise UsageError(f"--rounds: at least 1, not {rounds}")
     if into is not None:
         check_free(into, (COST_JSON, COST_MARKDOWN), COST_JSON, "--into")
+    use_threads(loaded.settings.threads)
     model = open_model(loaded.settings, console.message)
     options = method_options(loaded.settings.method)
     with console.progress(1) as progress:
@@ -333,7 +336,7 @@ def _write(result: dict[str, Any], drawn: str, folder: Path) -> list[Path]:
     return written
 
 
-def _as_table(result: dict[str, Any], metrics: Sequence[str], *, coloured: bool) -> str:
+def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) -> str:
     """Tables of as many metrics each as fit: a line that wraps cannot be read."""
     from staa_cli.benchmark.tables import LOSES, arrow, cell, headline, undefined
 
@@ -352,7 +355,7 @@ def _as_table(result: dict[str, Any], metrics: Sequence[str], *, coloured: bool)
         text += f"\n\n{LOSES} does not beat every baseline"
     if fewer := undefined(result, metrics):
         text += f"\n\n{fewer}"
-    if coloured:
+    if colored:
         text = re.sub(rf"\S+ \([^()]*\) {LOSES}", lambda cell: f"\x1b[31m{cell[0]}\x1b[0m", text)
     return f"{shown(headline(result))}\n\n{text}"
 

@@ -14,10 +14,11 @@ from staa_cli.cli.completion import complete_classes, complete_methods
 from staa_cli.cli.costs import in_words, long_video_hint
 from staa_cli.cli.details import facts_in_words, work_in_words
 from staa_cli.cli.options import SETTINGS, answer, command, put, put_json
+from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown, table, terminal_width
 from staa_cli.config.settings import Depth, Loaded, Settings
 from staa_cli.errors import UsageError, VideoError
-from staa_cli.formatting import figure
+from staa_cli.formatting import counted, figure
 from staa_cli.jobs.inputs import Job, find_jobs
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _EXAMPLES = """
 staa compare video.mp4
 staa compare video.mp4 --methods auto,rollout,grad-attention,integrated-gradients
 staa compare video.mp4 --model ./my-checkpoint --class pouring --class stirring
-staa compare video.mp4 --methods staa,staa-class --no-annotated --full-check --json
+staa compare video.mp4 --methods staa,staa-class --no-annotated --full-faithfulness --json
 """
 _BESIDE = "staa,grad-attention"
 _PANEL = "Comparison"
@@ -77,18 +78,18 @@ def compare(
             autocompletion=lambda: list(_SCALES),
         ),
     ] = None,
-    full_check: Annotated[
+    full_faithfulness: Annotated[
         bool,
         typer.Option(
-            "--full-check",
+            "--full-faithfulness",
             help="Measure faithfulness in all its steps, not in a fifth of them.",
             rich_help_panel=_PANEL,
         ),
     ] = False,
-    no_check: Annotated[
+    no_faithfulness: Annotated[
         bool,
         typer.Option(
-            "--no-check",
+            "--no-faithfulness",
             help="Do not measure faithfulness, which takes most of the time.",
             rich_help_panel=_PANEL,
         ),
@@ -100,9 +101,11 @@ def compare(
     loaded: Loaded,
 ) -> None:
     """Put methods, or classes, side by side: panels in one video, and what each is worth."""
-    if full_check and no_check:
-        raise UsageError("--full-check and --no-check contradict each other", "give one of them")
-    depth: Depth | None = None if no_check else "full" if full_check else "quick"
+    if full_faithfulness and no_faithfulness:
+        raise UsageError(
+            "--full-faithfulness and --no-faithfulness contradict each other", "give one of them"
+        )
+    depth: Depth | None = None if no_faithfulness else "full" if full_faithfulness else "quick"
     settings = loaded.settings
     job = _only_job(video, settings.output.dir)
     from staa_cli.explain.pipeline import PLANNING, method_options, open_model
@@ -115,6 +118,7 @@ def compare(
     if classes and len(classes) == 1:
         settings, classes = replace(settings, target=classes[0]), None
     comparison.check_writable(job.folder, settings)
+    use_threads(settings.threads)
     model = open_model(settings, console.message)
     options = method_options(settings.method)
     names = named(
@@ -202,7 +206,7 @@ def _only_job(video: str, output_dir: str) -> Job:
 
 def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
     width = terminal_width(sys.stdout)
-    areas = _AREAS if facts["fill"] is not None else ()  # not measured
+    areas = _AREAS if facts["replacement"] is not None else ()  # not measured
     head = ("NAME", "CLASS", "PEAK", *map(str.upper, areas), "PASSES", "SECONDS")
     rows = [
         (
@@ -224,11 +228,11 @@ def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
         for one in names
     ]  # fmt: skip
     first = table(head, rows, width)
-    if facts["fill"] is not None:
+    if facts["replacement"] is not None:
         count = len(facts["clips"])
-        first += f"\n\nfaithfulness on {count} clip{'s'[: count != 1]}, removed by {facts['fill']}"
+        first += f"\n\nfaithfulness on {counted(count, 'clip')}, removed by {facts['replacement']}"
         if facts["quick"]:
-            first += ", a quick check: a fifth of the passes of --full-check"
+            first += ", a quick check: a fifth of the passes of --full-faithfulness"
     if len(names) < 2:
         return first
     return first + "\n\n" + table(("AGREEMENT", *names), agreement, width)

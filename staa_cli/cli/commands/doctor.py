@@ -126,19 +126,19 @@ def _has_codec(name: str, mode: Any) -> bool:
 def _devices() -> _Section:
     import torch
 
-    cards = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "threads": torch.get_num_threads(),
         "cuda": torch.version.cuda,
-        "cards": cards,
+        "gpus": gpus,
         "mps": torch.backends.mps.is_available(),
     }, []
 
 
 def _models() -> _Section:
-    from staa_cli.models.catalog.manifests import read_cards
+    from staa_cli.models.catalog.manifests import read_manifests
 
-    return {"bundled": list(read_cards())}, []
+    return {"bundled": list(read_manifests())}, []
 
 
 _SECTIONS: dict[str, Callable[[], _Section]] = {

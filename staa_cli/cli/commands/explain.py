@@ -12,6 +12,7 @@ import typer
 from staa_cli.cli.costs import in_words, long_video_hint
 from staa_cli.cli.details import facts_in_words, work_in_words
 from staa_cli.cli.options import SETTINGS, answer, command, put, put_json
+from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown, table, terminal_width
 from staa_cli.config.settings import Loaded
 from staa_cli.errors import ExitCode, StaaError, UsageError
@@ -93,6 +94,7 @@ def explain(
     jobs = find_jobs(inputs or [], output_dir, recursive=recursive, listed=listed)
     from staa_cli.jobs import batch
 
+    use_threads(loaded.settings.threads)
     if dry_run:
         plans = batch.plan_many(
             jobs,

@@ -99,7 +99,7 @@ def _row(model: dict[str, Any]) -> tuple[str, ...]:
     height, width = given["size"]
     side = f"{height}" if height == width else f"{height}x{width}"
     shape = f"{given['frames']}x{side} {given['rate'] / given['stride']:.3g}/s"
-    about = f"{model['family']}, {model['classes']} classes, {model['licence']}; {model['note']}"
+    about = f"{model['family']}, {model['classes']} classes, {model['license']}; {model['note']}"
     return model["name"], shape, about.rstrip("; ")
 
 
@@ -123,7 +123,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("classes", f"{found['classes']}: {_first(found['labels'])}"),
         ("output", f"{found['output']}: {_OUTPUTS[found['output']]}"),
         ("parameters", f"{found['parameters']:,}"),
-        ("licence", found["licence"]),
+        ("license", found["license"]),
         ("note", found["note"]),
         ("left out", _first(found["left_out"])),
         ("missing", _first(found["missing"])),

@@ -17,15 +17,22 @@ from torch import Tensor
 from staa_cli.methods.attention.frames import FRAME_LOGITS, frame_shares
 from staa_cli.methods.attention.staa import temporal_maps
 from staa_cli.methods.base import (
-    Evidence,
     Method,
+    MethodInputs,
+    MethodOutput,
     Options,
-    Reading,
     register,
     space_role,
     to_grid,
 )
-from staa_cli.models.taps import Attended, Tap, cls_row, full_map, queries_and_keys, row_product
+from staa_cli.models.taps import (
+    AttentionTensors,
+    Tap,
+    cls_row,
+    full_map,
+    queries_and_keys,
+    row_product,
+)
 from staa_cli.schema import AttentionLayout
 
 
@@ -36,7 +43,7 @@ class Rollout(Method):
     summary = "attention rolled out through all blocks, half of each step being the identity"
     source = "arXiv 2005.00928, section 3"
     units = "share of attention"
-    heeds = frozenset({"layers"})
+    supported_options = frozenset({"layers"})
     identity: ClassVar[float] = 0.5
     """Weight of the identity in every step: what a token keeps of itself."""
 
@@ -61,20 +68,22 @@ class Rollout(Method):
         """All blocks unless told otherwise."""
         return options.blocks(layout.depth, range(layout.depth))
 
-    def attribute(self, evidence: Evidence) -> Reading:
+    def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """The rolled-out row of the read-out, [B, T', h, w]."""
-        blocks = self.blocks(evidence.layout, evidence.options)[::-1]
-        joint = evidence.layout.kind == "joint"
-        return (_joint if joint else _frame_by_frame)(evidence, blocks, self.identity)
+        blocks = self.blocks(method_inputs.layout, method_inputs.options)[::-1]
+        joint = method_inputs.layout.kind == "joint"
+        return (_joint if joint else _frame_by_frame)(method_inputs, blocks, self.identity)
 
 
-def _frame_by_frame(evidence: Evidence, blocks: Sequence[int], identity: float) -> Reading:
+def _frame_by_frame(
+    method_inputs: MethodInputs, blocks: Sequence[int], identity: float
+) -> MethodOutput:
     """Rollout where space is attended in every frame by itself, and time, if at all, apart."""
-    layout, batch = evidence.layout, len(evidence.inputs)
+    layout, batch = method_inputs.layout, len(method_inputs.inputs)
     frames, places = layout.grid[0], layout.grid[1] * layout.grid[2]
     prefix = layout.prefix_tokens
-    rows = torch.zeros(batch, frames, prefix + places, device=evidence.inputs.device)
-    shares = frame_shares(evidence) if layout.kind == "frame" else None
+    rows = torch.zeros(batch, frames, prefix + places, device=method_inputs.inputs.device)
+    shares = frame_shares(method_inputs) if layout.kind == "frame" else None
     # The class token is one row shared by all frames, of which each holds an equal part; where each
     # frame is seen by itself, it has its own.
     share = 1.0 if layout.kind == "frame" else 1.0 / frames
@@ -83,58 +92,60 @@ def _frame_by_frame(evidence: Evidence, blocks: Sequence[int], identity: float) 
     else:
         rows[..., :1] = share
     for block in blocks:
-        pushed = _push(evidence, block, rows.flatten(0, 1)).view_as(rows)
+        pushed = _push(method_inputs, block, rows.flatten(0, 1)).view_as(rows)
         rows = identity * rows + (1 - identity) * pushed
         if layout.kind == "divided":
             rows[..., 0] = rows[..., 0].mean(dim=1, keepdim=True)
-            time = temporal_maps(evidence, block)  # [B, P, T, T']
+            time = temporal_maps(method_inputs, block)  # [B, P, T, T']
             moved = torch.einsum("btp,bpts->bsp", rows[..., 1:], time)
             rows[..., 1:] = identity * rows[..., 1:] + (1 - identity) * moved
     values = rows[..., prefix:].reshape(batch, *layout.grid)
     mass = rows[..., :prefix].sum(dim=2)  # [B, T]
     mass = mass.mean(dim=1) if layout.kind == "frame" else mass.sum(dim=1)
-    return Reading(values, mass if prefix else None, shares=shares)
+    return MethodOutput(values, mass if prefix else None, shares=shares)
 
 
-def _joint(evidence: Evidence, blocks: Sequence[int], identity: float) -> Reading:
+def _joint(method_inputs: MethodInputs, blocks: Sequence[int], identity: float) -> MethodOutput:
     """Rollout where every token attends to every other."""
-    layout, batch = evidence.layout, len(evidence.inputs)
-    length = evidence.captured["queries_keys", blocks[0]].shape[-2]
-    rows = _read_out(evidence, length, identity)
+    layout, batch = method_inputs.layout, len(method_inputs.inputs)
+    length = method_inputs.captured["queries_keys", blocks[0]].shape[-2]
+    rows = _read_out(method_inputs, length, identity)
     for block in blocks:
-        rows = identity * rows + (1 - identity) * _push(evidence, block, rows)
+        rows = identity * rows + (1 - identity) * _push(method_inputs, block, rows)
     mass = rows[:, 0] if layout.pooling == "cls" else None
-    return Reading(to_grid(rows[:, layout.prefix_tokens :], layout, batch), mass)
+    return MethodOutput(to_grid(rows[:, layout.prefix_tokens :], layout, batch), mass)
 
 
-def _read_out(evidence: Evidence, length: int, identity: float) -> Tensor:
+def _read_out(method_inputs: MethodInputs, length: int, identity: float) -> Tensor:
     """[B, N] what the head reads of the last block's tokens."""
-    pooling, batch = evidence.layout.pooling, len(evidence.inputs)
+    pooling, batch = method_inputs.layout.pooling, len(method_inputs.inputs)
     if pooling == "mean":
-        prefix = evidence.layout.prefix_tokens
-        row = torch.full((batch, length), 1.0 / (length - prefix), device=evidence.inputs.device)
+        prefix = method_inputs.layout.prefix_tokens
+        row = torch.full(
+            (batch, length), 1.0 / (length - prefix), device=method_inputs.inputs.device
+        )
         row[:, :prefix] = 0
         return row
     if pooling == "attentive":
         # What stays with the query is no token's, and the same for all of them.
-        rows = evidence.captured["read", 0]
-        for block in reversed(range(evidence.layout.pooler_depth)):
-            pushed = _push(evidence, block, rows, "pooler_self", "pooler")
+        rows = method_inputs.captured["read", 0]
+        for block in reversed(range(method_inputs.layout.pooler_depth)):
+            pushed = _push(method_inputs, block, rows, "pooler_self", "pooler")
             rows = identity * rows + (1 - identity) * pushed
         return rows
-    rows = torch.zeros(batch, length, device=evidence.inputs.device)
+    rows = torch.zeros(batch, length, device=method_inputs.inputs.device)
     rows[:, 0] = 1.0
     return rows
 
 
 def _push(
-    evidence: Evidence,
+    method_inputs: MethodInputs,
     block: int,
     rows: Tensor,
     role: str | None = None,
     name: str = "queries_keys",
 ) -> Tensor:
     """`rows` [R, N] times a block's head-mean attention [R, N, N]."""
-    q, k = evidence.captured[name, block]
-    layer = evidence.layer(role or space_role(evidence.layout), block)
-    return row_product(rows)(Attended(q, k, q), layer)  # which does not look at the values
+    q, k = method_inputs.captured[name, block]
+    layer = method_inputs.layer(role or space_role(method_inputs.layout), block)
+    return row_product(rows)(AttentionTensors(q, k, q), layer)  # which does not look at the values

@@ -22,10 +22,10 @@ from torch import Tensor
 from staa_cli.errors import UsageError
 from staa_cli.methods.attention.frames import FRAME_LOGITS, frame_shares
 from staa_cli.methods.base import (
-    Evidence,
     Method,
+    MethodInputs,
+    MethodOutput,
     Options,
-    Reading,
     read_blocks,
     read_role,
     register,
@@ -51,7 +51,7 @@ class Staa(Method):
     summary = "attention path from the class token through space and time"
     source = "arXiv 2411.00630; how blocks are contrasted is staa's own"
     units = "share of attention"
-    heeds = frozenset({"layers", "combine"})
+    supported_options = frozenset({"layers", "combine"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """The class token's spatial row and the temporal maps of the chosen blocks.
@@ -73,23 +73,23 @@ class Staa(Method):
             return options.blocks(layout.depth, range(layout.depth))
         return read_blocks(layout, options)
 
-    def attribute(self, evidence: Evidence) -> Reading:
+    def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """The chosen blocks' paths in one, [B, T', h, w]."""
-        layout = evidence.layout
-        blocks = self.blocks(layout, evidence.options)
-        if combination(layout, evidence.options) == "contrast":
-            read = [spatial_rows(evidence, block) for block in blocks]
+        layout = method_inputs.layout
+        blocks = self.blocks(layout, method_inputs.options)
+        if combination(layout, method_inputs.options) == "contrast":
+            read = [spatial_rows(method_inputs, block) for block in blocks]
             rows = torch.stack([row for row, _ in read])
-            maps = temporal_maps(evidence, blocks[-1])
+            maps = temporal_maps(method_inputs, blocks[-1])
             looked = geometric_mean(rows.reshape(*rows.shape[:2], *layout.grid))
             masses = [mass for _, mass in read if mass is not None]
-            return Reading(contrast(looked, maps), torch.stack(masses).mean(dim=0), looked)
-        paths = [attention_path(evidence, block) for block in blocks]
+            return MethodOutput(contrast(looked, maps), torch.stack(masses).mean(dim=0), looked)
+        paths = [attention_path(method_inputs, block) for block in blocks]
         masses = [mass for _, mass in paths if mass is not None]
         values = torch.stack([values for values, _ in paths]).mean(dim=0)  # [B, T', h, w]
         mass = torch.stack(masses).mean(dim=0) if masses else None
-        shares = frame_shares(evidence) if layout.kind == "frame" else None
-        return Reading(values, mass, values, shares=shares)
+        shares = frame_shares(method_inputs) if layout.kind == "frame" else None
+        return MethodOutput(values, mass, values, shares=shares)
 
 
 def combination(layout: AttentionLayout, options: Options) -> str:
@@ -147,39 +147,39 @@ def path_taps(layout: AttentionLayout, block: int) -> list[Tap]:
     return [*taps, FRAME_LOGITS] if layout.kind == "frame" else taps
 
 
-def spatial_rows(evidence: Evidence, block: int) -> tuple[Tensor, Tensor | None]:
+def spatial_rows(method_inputs: MethodInputs, block: int) -> tuple[Tensor, Tensor | None]:
     """S [B, T, P] of a block, and the share [B] that is no patch's, mean over frames.
 
     The share is None where there are patches alone.
     """
-    frames, prefix = evidence.layout.grid[0], evidence.layout.prefix_tokens
-    rows = evidence.captured["space", block]  # [B*T, prefix + P]
-    rows = rows.reshape(len(evidence.inputs), frames, -1)
+    frames, prefix = method_inputs.layout.grid[0], method_inputs.layout.prefix_tokens
+    rows = method_inputs.captured["space", block]  # [B*T, prefix + P]
+    rows = rows.reshape(len(method_inputs.inputs), frames, -1)
     other = rows[..., :prefix].sum(dim=2).mean(dim=1) if prefix else None
     return rows[..., prefix:], other
 
 
-def temporal_maps(evidence: Evidence, block: int) -> Tensor:
+def temporal_maps(method_inputs: MethodInputs, block: int) -> Tensor:
     """T [B, P, T, T'] of a block."""
-    maps = evidence.captured["time", block]  # [B*P, T, T]
-    return maps.reshape(len(evidence.inputs), -1, *maps.shape[1:])
+    maps = method_inputs.captured["time", block]  # [B*P, T, T]
+    return maps.reshape(len(method_inputs.inputs), -1, *maps.shape[1:])
 
 
-def attention_path(evidence: Evidence, block: int) -> tuple[Tensor, Tensor | None]:
+def attention_path(method_inputs: MethodInputs, block: int) -> tuple[Tensor, Tensor | None]:
     """J [B, T', h, w] of one block, and the mass [B] that stays on the class token.
 
     Where each frame is seen by itself, J is within the frame: its sum is one, less that mass.
     """
-    layout, batch = evidence.layout, len(evidence.inputs)
+    layout, batch = method_inputs.layout, len(method_inputs.inputs)
     if layout.kind == "joint":
-        row = evidence.captured["space", block]  # [B, prefix + T'*P]
+        row = method_inputs.captured["space", block]  # [B, prefix + T'*P]
         mass = row[:, 0] if layout.pooling == "cls" else None
         return to_grid(row[:, layout.prefix_tokens :], layout, batch), mass
-    space, mass = spatial_rows(evidence, block)
+    space, mass = spatial_rows(method_inputs, block)
     if layout.kind == "space":
         return space.reshape(batch, *layout.grid) / layout.grid[0], mass
     if layout.kind == "frame":
         return space.reshape(batch, *layout.grid), mass
-    time = temporal_maps(evidence, block)
+    time = temporal_maps(method_inputs, block)
     path = torch.einsum("btp,bpts->bsp", space, time) / layout.grid[0]  # [B, T', P]
     return path.reshape(batch, *layout.grid), mass

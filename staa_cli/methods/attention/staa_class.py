@@ -13,7 +13,7 @@ where it says nothing, to its own size.
 The path is that of `staa`: contrasted as there where time is attended apart, else the mean over the
 last blocks. Where the head reads the mean of tokens that all attend to each other, it is the
 `rollout` through the last blocks: what such a token says it has from others, and the rows of one
-block alone do not tell from whom those had it. All chosen by faithfulness and localisation on
+block alone do not tell from whom those had it. All chosen by faithfulness and localization on
 development clips.
 """
 
@@ -29,7 +29,7 @@ from torch import Tensor
 from staa_cli.methods.attention.rollout import Rollout
 from staa_cli.methods.attention.staa import Staa, combination
 from staa_cli.methods.attention.staa_logit import StaaLogit
-from staa_cli.methods.base import Evidence, Method, Options, Reading, register
+from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options, register
 from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
 
@@ -48,7 +48,7 @@ class StaaClass(Method):
     units = "weighted attention"
     class_specific = True
     any_class = True
-    heeds = frozenset({"layers", "combine"})
+    supported_options = frozenset({"layers", "combine"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """Those of both factors; of what both read, one."""
@@ -64,12 +64,12 @@ class StaaClass(Method):
         path = _path(layout, options).blocks(layout, _of_path(layout, options))
         return tuple(sorted({*path, *_PARTS.blocks(layout, _last(layout, options))}))
 
-    def attribute(self, evidence: Evidence) -> Reading:
+    def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """Both factors: the path, and parts of every class's logit."""
-        layout, options = evidence.layout, evidence.options
-        chosen = replace(evidence, options=_of_path(layout, options))
+        layout, options = method_inputs.layout, method_inputs.options
+        chosen = replace(method_inputs, options=_of_path(layout, options))
         path = _path(layout, options).attribute(chosen)
-        said = _PARTS.attribute(replace(evidence, options=_last(layout, options)))
+        said = _PARTS.attribute(replace(method_inputs, options=_last(layout, options)))
         looked = path.values if path.looked is None else path.looked
         return replace(path, looked=looked, parts=said.parts, rows=said.rows)
 

@@ -4,7 +4,7 @@ Direct logit attribution. Where one token reads the others, it receives alpha_h[
 from token n in the last attention layer; through the final norm at the scale observed in this very
 pass, and the head's row of class c, that is
 
-    J_c[n] = sum_h alpha_h[n] * <w_c_eff, W_o^h v_h[n]>,   w_c_eff = centred(gamma * w_c) / sigma
+    J_c[n] = sum_h alpha_h[n] * <w_c_eff, W_o^h v_h[n]>,   w_c_eff = centered(gamma * w_c) / sigma
 
 The last MLP comes after this layer and is not seen. Of several layers the parts are added up; what
 a later one reads again of what an earlier one wrote is not followed. A pooler's query has neither
@@ -30,10 +30,10 @@ from torch import Tensor
 
 from staa_cli.methods.attention.staa_value import output_projection, output_weights
 from staa_cli.methods.base import (
-    Evidence,
     Method,
+    MethodInputs,
+    MethodOutput,
     Options,
-    Reading,
     read_blocks,
     read_role,
     register,
@@ -53,7 +53,7 @@ class StaaLogit(Method):
     class_specific = True
     any_class = True
     signed = True
-    heeds = frozenset({"layers"})
+    supported_options = frozenset({"layers"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """What the head's token takes in the last block, or is the mean of; the norm's input."""
@@ -73,14 +73,14 @@ class StaaLogit(Method):
         """The last block unless told otherwise; a mean of tokens is made by all, and has none."""
         return () if layout.pooling == "mean" else read_blocks(layout, options)
 
-    def attribute(self, evidence: Evidence) -> Reading:
+    def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """Logit contributions to every class."""
-        layout, batch = evidence.layout, len(evidence.inputs)
-        rows = class_rows(evidence)
+        layout, batch = method_inputs.layout, len(method_inputs.inputs)
+        rows = class_rows(method_inputs)
         few = len(rows) <= rows.shape[1]
-        parts = self._written(evidence, rows if few else None)  # [B or B*T, classes or D, N]
+        parts = self._written(method_inputs, rows if few else None)  # [B or B*T, classes or D, N]
         if layout.pooling != "attentive":
-            sigma = norm_scale(evidence)  # [B], [B*T], or [B*T, N]
+            sigma = norm_scale(method_inputs)  # [B], [B*T], or [B*T, N]
             sigma = sigma.repeat_interleave(len(parts) // len(sigma), dim=0)
             parts = parts / (sigma[:, None] if sigma.ndim == 2 else sigma[:, None, None])
         if len(parts) > batch:  # frame by frame
@@ -90,21 +90,21 @@ class StaaLogit(Method):
             grids = to_grid(parts.flatten(0, 1), layout, batch * parts.shape[1])
             parts = grids.reshape(batch, -1, *layout.grid)
         same = parts.new_ones(batch, *layout.grid)
-        return Reading(same, parts=parts, rows=None if few else rows)
+        return MethodOutput(same, parts=parts, rows=None if few else rows)
 
-    def _written(self, evidence: Evidence, rows: Tensor | None) -> Tensor:
+    def _written(self, method_inputs: MethodInputs, rows: Tensor | None) -> Tensor:
         """What each patch adds to what the head reads: [B or B*T, D, N], or along `rows` of D."""
-        layout = evidence.layout
+        layout = method_inputs.layout
         if layout.pooling == "mean":
-            tokens = evidence.captured["read_out" if layout.kind == "frame" else "tokens", 0]
+            tokens = method_inputs.captured["read_out" if layout.kind == "frame" else "tokens", 0]
             first = layout.prefix_tokens if layout.kind == "frame" else 0
             return _along(tokens[:, first:].float(), rows) / (tokens.shape[1] - first)
         written = None
-        for block in self.blocks(layout, evidence.options):
-            matrix = output_projection(evidence, block)
+        for block in self.blocks(layout, method_inputs.options):
+            matrix = output_projection(method_inputs, block)
             if rows is not None:
                 matrix = rows if matrix is None else rows @ matrix
-            one = _along(evidence.captured["values", block], matrix)
+            one = _along(method_inputs.captured["values", block], matrix)
             written = one if written is None else written + one
         assert written is not None  # there is a block at least
         return written[..., layout.prefix_tokens :]
@@ -115,25 +115,25 @@ def _along(tokens: Tensor, matrix: Tensor | None) -> Tensor:
     return (tokens if matrix is None else F.linear(tokens, matrix)).transpose(-2, -1)
 
 
-def class_rows(evidence: Evidence) -> Tensor:
+def class_rows(method_inputs: MethodInputs) -> Tensor:
     """w_c_eff of every class but for the norm's scale: [classes, D]."""
-    model: Any = evidence.model
+    model: Any = method_inputs.model
     rows: Tensor = model.head.weight.float()
-    if evidence.layout.pooling == "attentive":
+    if method_inputs.layout.pooling == "attentive":
         return rows
-    norm: Any = evidence.layer("read_out", 0)
+    norm: Any = method_inputs.layer("read_out", 0)
     rows = rows * norm.weight.float()
     return rows - rows.mean(dim=-1, keepdim=True)
 
 
-def norm_scale(evidence: Evidence) -> Tensor:
+def norm_scale(method_inputs: MethodInputs) -> Tensor:
     """Sigma of the final norm as observed in this very pass.
 
     [B]; [B*T] where each frame has its own read-out, and [B*T, P] where each patch has.
     """
-    layout = evidence.layout
-    norm: Any = evidence.layer("read_out", 0)
-    token = evidence.captured["read_out", 0].float()  # [B or B*T, N, D], or [B, D] alone
+    layout = method_inputs.layout
+    norm: Any = method_inputs.layer("read_out", 0)
+    token = method_inputs.captured["read_out", 0].float()  # [B or B*T, N, D], or [B, D] alone
     if layout.kind == "frame" and layout.pooling == "mean":
         token = token[:, layout.prefix_tokens :]
     elif token.ndim == 3:

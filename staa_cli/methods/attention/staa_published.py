@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from staa_cli.errors import UsageError
 from staa_cli.methods.attention.staa import spatial_rows
 from staa_cli.methods.base import (
-    Evidence,
     Method,
+    MethodInputs,
+    MethodOutput,
     Options,
-    Reading,
     register,
 )
 from staa_cli.models.taps import Tap, cls_row
@@ -44,8 +44,8 @@ class StaaPublished(Method):
         """The last block, always."""
         return (layout.depth - 1,)
 
-    def attribute(self, evidence: Evidence) -> Reading:
+    def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """S [B, T, h, w] as it is."""
-        (block,) = self.blocks(evidence.layout, evidence.options)
-        space, mass = spatial_rows(evidence, block)
-        return Reading(space.reshape(len(space), *evidence.layout.grid), mass)
+        (block,) = self.blocks(method_inputs.layout, method_inputs.options)
+        space, mass = spatial_rows(method_inputs, block)
+        return MethodOutput(space.reshape(len(space), *method_inputs.layout.grid), mass)

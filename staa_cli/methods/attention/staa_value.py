@@ -16,10 +16,10 @@ from torch import Tensor
 from staa_cli.methods.attention.frames import FRAME_LOGITS, frame_shares
 from staa_cli.methods.attention.staa import temporal_maps
 from staa_cli.methods.base import (
-    Evidence,
     Method,
+    MethodInputs,
+    MethodOutput,
     Options,
-    Reading,
     read_blocks,
     read_role,
     register,
@@ -36,7 +36,7 @@ class StaaValue(Method):
     summary = "as staa, each token weighted by the size of what attention moves"
     source = "arXiv 2004.10102, equation 7"
     units = "norm of what is written"
-    heeds = frozenset({"layers"})
+    supported_options = frozenset({"layers"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """What is taken from every token, and the temporal maps."""
@@ -50,17 +50,17 @@ class StaaValue(Method):
         """The last block unless told otherwise."""
         return read_blocks(layout, options)
 
-    def attribute(self, evidence: Evidence) -> Reading:
+    def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """The mean over the chosen blocks, [B, T', h, w]."""
-        blocks = self.blocks(evidence.layout, evidence.options)
-        values = torch.stack([self._block(evidence, block) for block in blocks]).mean(dim=0)
-        shares = frame_shares(evidence) if evidence.layout.kind == "frame" else None
-        return Reading(values, shares=shares)
+        blocks = self.blocks(method_inputs.layout, method_inputs.options)
+        values = torch.stack([self._block(method_inputs, block) for block in blocks]).mean(dim=0)
+        shares = frame_shares(method_inputs) if method_inputs.layout.kind == "frame" else None
+        return MethodOutput(values, shares=shares)
 
-    def _block(self, evidence: Evidence, block: int) -> Tensor:
-        layout, batch = evidence.layout, len(evidence.inputs)
-        written = evidence.captured["values", block]
-        projection = output_projection(evidence, block)
+    def _block(self, method_inputs: MethodInputs, block: int) -> Tensor:
+        layout, batch = method_inputs.layout, len(method_inputs.inputs)
+        written = method_inputs.captured["values", block]
+        projection = output_projection(method_inputs, block)
         if projection is not None:
             written = written @ projection.T  # [B*T or B, N, D]
         norms: Tensor = written.norm(dim=-1)  # [B*T, 1+P], or [B, prefix + N] joint
@@ -70,7 +70,7 @@ class StaaValue(Method):
         if layout.kind == "frame":
             return space.reshape(batch, *layout.grid)
         if layout.kind == "divided":
-            time = temporal_maps(evidence, block)  # [B, P, T, T']
+            time = temporal_maps(method_inputs, block)  # [B, P, T, T']
             space = torch.einsum("btp,bpts->bsp", space, time)
         mean: Tensor = space / layout.grid[0]  # the class token averages over frames
         return mean.reshape(batch, *layout.grid)
@@ -96,14 +96,14 @@ def output_weights(layout: AttentionLayout, blocks: Sequence[int]) -> list[str]:
     return [f"blocks.{block}.attn.proj.weight" for block in blocks]
 
 
-def output_projection(evidence: Evidence, block: int) -> Tensor | None:
+def output_projection(method_inputs: MethodInputs, block: int) -> Tensor | None:
     """W_o [D, heads * d] of the layer that reads, scaled as the block scales what it writes.
 
     None for a pooler's query, which has none.
     """
-    if evidence.layout.pooling == "attentive":
+    if method_inputs.layout.pooling == "attentive":
         return None
-    model: Any = evidence.model
+    model: Any = method_inputs.model
     owner = model.blocks[block]
     weight: Tensor = owner.attn.proj.weight.float()
     gamma: Tensor | None = getattr(getattr(owner, "ls1", None), "gamma", None)

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from staa_cli.methods.base import Evidence, Options, Reading, register, space_role, to_grid
+from staa_cli.methods.base import MethodInputs, MethodOutput, Options, register, space_role, to_grid
 from staa_cli.methods.gradient.gradients import (
     GradientMethod,
     attended,
     gradients_of,
     weighted_rows,
 )
-from staa_cli.models.taps import Attended, Tap
+from staa_cli.models.taps import AttentionTensors, Tap
 from staa_cli.schema import AttentionLayout
 
 
@@ -30,7 +30,7 @@ class GradAttention(GradientMethod):
     summary = "attention times its gradient, rolled through all blocks"
     source = "arXiv 2103.15679, equations 5 and 6"
     units = "logit"
-    heeds = frozenset({"layers"})
+    supported_options = frozenset({"layers"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """Every attention layer, from the first to what the head reads."""
@@ -43,18 +43,22 @@ class GradAttention(GradientMethod):
         """All blocks unless told otherwise."""
         return options.blocks(layout.depth, range(layout.depth))
 
-    def attribute(self, evidence: Evidence) -> Reading:
+    def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """The row of relevances of what the head reads, [B, T', h, w].
 
         Without the identity that it begins as: what a token is of itself says nothing about it.
         """
-        layers = _layers(evidence.layout, self.blocks(evidence.layout, evidence.options))
-        shown: list[Attended] = [evidence.captured[layer] for layer in layers]  # type: ignore[misc]
-        given = gradients_of(evidence, [seen.out for seen in shown if seen.out is not None])
-        push = _Push(evidence, dict(zip(layers, zip(shown, given, strict=True), strict=True)))
+        layers = _layers(
+            method_inputs.layout, self.blocks(method_inputs.layout, method_inputs.options)
+        )
+        shown: list[AttentionTensors] = [method_inputs.captured[layer] for layer in layers]  # type: ignore[misc]
+        given = gradients_of(method_inputs, [seen.out for seen in shown if seen.out is not None])
+        push = _Push(method_inputs, dict(zip(layers, zip(shown, given, strict=True), strict=True)))
         with torch.no_grad():
-            joint = evidence.layout.kind == "joint"
-            return Reading((_joint if joint else _frame_by_frame)(push, layers), more_passes=2.0)
+            joint = method_inputs.layout.kind == "joint"
+            return MethodOutput(
+                (_joint if joint else _frame_by_frame)(push, layers), more_passes=2.0
+            )
 
 
 def _layers(layout: AttentionLayout, blocks: Sequence[int]) -> list[tuple[str, int]]:
@@ -74,17 +78,19 @@ class _Push:
     """One step down: rows times a layer's relevance."""
 
     def __init__(
-        self, evidence: Evidence, seen: dict[tuple[str, int], tuple[Attended, Tensor]]
+        self,
+        method_inputs: MethodInputs,
+        seen: dict[tuple[str, int], tuple[AttentionTensors, Tensor]],
     ) -> None:
-        self.evidence, self._seen = evidence, seen
+        self.method_inputs, self._seen = method_inputs, seen
 
     def __call__(self, rows: Tensor, layer: tuple[str, int]) -> Tensor:
         seen, given = self._seen[layer]
-        return weighted_rows(rows, seen, given, self.evidence.layer(*layer))
+        return weighted_rows(rows, seen, given, self.method_inputs.layer(*layer))
 
 
 def _joint(push: _Push, layers: Sequence[tuple[str, int]]) -> Tensor:
-    layout, inputs = push.evidence.layout, push.evidence.inputs
+    layout, inputs = push.method_inputs.layout, push.method_inputs.inputs
     length = layout.prefix_tokens + layout.grid[0] * layout.grid[1] * layout.grid[2]
     rows = torch.zeros(len(inputs), length, device=inputs.device)
     start = rows
@@ -103,10 +109,10 @@ def _joint(push: _Push, layers: Sequence[tuple[str, int]]) -> Tensor:
 
 
 def _frame_by_frame(push: _Push, layers: Sequence[tuple[str, int]]) -> Tensor:
-    layout, batch = push.evidence.layout, len(push.evidence.inputs)
+    layout, batch = push.method_inputs.layout, len(push.method_inputs.inputs)
     frames, places = layout.grid[0], layout.grid[1] * layout.grid[2]
     prefix = layout.prefix_tokens
-    rows = torch.zeros(batch, frames, prefix + places, device=push.evidence.inputs.device)
+    rows = torch.zeros(batch, frames, prefix + places, device=push.method_inputs.inputs.device)
     if layout.pooling == "mean":
         rows[..., prefix:] = 1 / places
     else:

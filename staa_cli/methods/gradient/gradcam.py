@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from staa_cli.methods.base import Evidence, Options, Reading, register, space_role, to_grid
+from staa_cli.methods.base import MethodInputs, MethodOutput, Options, register, space_role, to_grid
 from staa_cli.methods.gradient.gradients import GradientMethod, attended, gradients_of
 from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
@@ -24,7 +24,7 @@ class GradCam(GradientMethod):
     summary = "tokens before a block's attention, weighted by their channels' gradients"
     source = "arXiv 1610.02391, equations 1 and 2"
     units = "logit"
-    heeds = frozenset({"layers"})
+    supported_options = frozenset({"layers"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """What enters the attention over space."""
@@ -37,18 +37,18 @@ class GradCam(GradientMethod):
         """The last block unless told otherwise."""
         return options.blocks(layout.depth, [layout.depth - 1])
 
-    def attribute(self, evidence: Evidence) -> Reading:
+    def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """The mean over the chosen blocks, [B, T', h, w]."""
-        blocks = self.blocks(evidence.layout, evidence.options)
-        tokens: list[Tensor] = [evidence.captured["tokens", block].x for block in blocks]  # type: ignore[attr-defined]
-        given = gradients_of(evidence, tokens)
+        blocks = self.blocks(method_inputs.layout, method_inputs.options)
+        tokens: list[Tensor] = [method_inputs.captured["tokens", block].x for block in blocks]  # type: ignore[attr-defined]
+        given = gradients_of(method_inputs, tokens)
         with torch.no_grad():
-            maps = [_map(*pair, evidence) for pair in zip(tokens, given, strict=True)]
-            return Reading(torch.stack(maps).mean(dim=0), more_passes=2.0)
+            maps = [_map(*pair, method_inputs) for pair in zip(tokens, given, strict=True)]
+            return MethodOutput(torch.stack(maps).mean(dim=0), more_passes=2.0)
 
 
-def _map(tokens: Tensor, given: Tensor, evidence: Evidence) -> Tensor:
-    layout, batch = evidence.layout, len(evidence.inputs)
+def _map(tokens: Tensor, given: Tensor, method_inputs: MethodInputs) -> Tensor:
+    layout, batch = method_inputs.layout, len(method_inputs.inputs)
     patches, slopes = (
         each[:, layout.prefix_tokens :].reshape(batch, -1, each.shape[-1]).float()
         for each in (tokens, given)

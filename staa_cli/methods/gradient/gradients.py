@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.base import Evidence, Method
-from staa_cli.models.taps import Attended, attention_rows, rows_at_once
+from staa_cli.methods.base import Method, MethodInputs
+from staa_cli.models.taps import AttentionTensors, attention_rows, rows_at_once
 
 
 class GradientMethod(Method):
@@ -26,7 +26,7 @@ class GradientMethod(Method):
     passes_per_clip = 3.0
 
 
-def attended(seen: Attended, layer: nn.Module) -> Any:
+def attended(seen: AttentionTensors, layer: nn.Module) -> Any:
     """A reader that keeps what the layer shows as it is, in the graph.
 
     Raises:
@@ -35,22 +35,22 @@ def attended(seen: Attended, layer: nn.Module) -> Any:
     if seen.out is None or seen.x is None:
         raise UsageError(
             "the model's attention shows no output to differentiate",
-            "let it call offer(self, q, k, v, out, x), or be a TapAttention",
+            "let it call record(self, q, k, v, out, x), or be a TapAttention",
         )
     return seen
 
 
-def target_logit(evidence: Evidence) -> Tensor:
+def target_logit(method_inputs: MethodInputs) -> Tensor:
     """The logits of the clips' own targets, summed: clips do not see each other."""
-    return evidence.logits.gather(1, evidence.targets[:, None]).sum()
+    return method_inputs.logits.gather(1, method_inputs.targets[:, None]).sum()
 
 
-def gradients_of(evidence: Evidence, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def gradients_of(method_inputs: MethodInputs, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Gradients of the target's logit, by one backward pass."""
-    return torch.autograd.grad(target_logit(evidence), list(tensors))
+    return torch.autograd.grad(target_logit(method_inputs), list(tensors))
 
 
-def weighted_rows(row: Tensor, seen: Attended, given: Tensor, layer: Any) -> Tensor:
+def weighted_rows(row: Tensor, seen: AttentionTensors, given: Tensor, layer: Any) -> Tensor:
     """`row` [..., N] times mean_h relu(A * dA) of a layer: [..., N], in chunks of queries.
 
     Args:
@@ -68,7 +68,7 @@ def weighted_rows(row: Tensor, seen: Attended, given: Tensor, layer: Any) -> Ten
 
 
 def slope_row(
-    seen: Attended, given: Tensor, first: int | None = None, last: int | None = None
+    seen: AttentionTensors, given: Tensor, first: int | None = None, last: int | None = None
 ) -> Tensor:
     """Mean over heads and the queries [first, last) of relu(dA): [..., N], in chunks."""
     wanted = range(seen.q.shape[-2])[first:last]
@@ -78,12 +78,12 @@ def slope_row(
     return total / len(wanted)
 
 
-def _slopes(seen: Attended, given: Tensor, part: slice) -> Tensor:
+def _slopes(seen: AttentionTensors, given: Tensor, part: slice) -> Tensor:
     """Gradients of the attention [..., heads, n, N] of some queries."""
     return given[..., part, :].float() @ seen.v.detach().float().transpose(-2, -1)
 
 
-def _chunks(seen: Attended, wanted: range | None = None) -> list[slice]:
+def _chunks(seen: AttentionTensors, wanted: range | None = None) -> list[slice]:
     """Queries, as many at a time as are worth computing together."""
     wanted = range(seen.q.shape[-2]) if wanted is None else wanted
     size = rows_at_once(seen.q, seen.k)

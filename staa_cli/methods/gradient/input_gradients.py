@@ -1,4 +1,4 @@
-"""Gradients of the pixels themselves, summed over every token's pixels and colours."""
+"""Gradients of the pixels themselves, summed over every token's pixels and colors."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from torch import Tensor
 
 from staa_cli.errors import UsageError
 from staa_cli.memory import ran_out_of_memory
-from staa_cli.methods.base import Evidence, Options, Reading, register
+from staa_cli.methods.base import MethodInputs, MethodOutput, Options, register
 from staa_cli.methods.gradient.gradients import GradientMethod, gradients_of
-from staa_cli.methods.perturbation.base import copies_a_pass, filler, over_tokens
+from staa_cli.methods.perturbation.base import over_tokens, perturbations_per_pass, replacement_for
 from staa_cli.methods.perturbation.captum import captum_attr
 from staa_cli.schema import AttentionLayout
 
@@ -28,11 +28,11 @@ class InputXGradient(GradientMethod):
     units = "logit"
     signed = True
 
-    def attribute(self, evidence: Evidence) -> Reading:
-        """[B, T', h, w], against normalised zero, the mean colour of what the model has seen."""
-        (given,) = gradients_of(evidence, [evidence.inputs])
-        pixels = (evidence.inputs.detach() * given).sum(dim=2)
-        return Reading(over_tokens(pixels, evidence.layout.grid), more_passes=2.0)
+    def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
+        """[B, T', h, w], against normalized zero, the mean color of what the model has seen."""
+        (given,) = gradients_of(method_inputs, [method_inputs.inputs])
+        pixels = (method_inputs.inputs.detach() * given).sum(dim=2)
+        return MethodOutput(over_tokens(pixels, method_inputs.layout.grid), more_passes=2.0)
 
 
 @register("integrated-gradients")
@@ -44,9 +44,9 @@ class IntegratedGradients(GradientMethod):
     units = "logit"
     signed = True
     passes_per_clip = 1.0 + 3 * STEPS
-    heeds = frozenset({"fill", "samples"})
+    supported_options = frozenset({"replacement", "samples"})
 
-    def copies(self, layout: AttentionLayout, options: Options) -> int:
+    def perturbations(self, layout: AttentionLayout, options: Options) -> int:
         """One a step."""
         captum_attr()
         steps = options.samples or STEPS
@@ -57,36 +57,41 @@ class IntegratedGradients(GradientMethod):
             )
         return steps
 
-    def attribute(self, evidence: Evidence) -> Reading:
+    def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """[B, T', h, w]; the sum is the logit's difference between both ends, nearly."""
-        steps = self.copies(evidence.layout, evidence.options)
-        at_once = max(1, copies_a_pass(evidence.layout.grid, evidence.inputs.device) // GRAPH)
+        steps = self.perturbations(method_inputs.layout, method_inputs.options)
+        at_once = max(
+            1,
+            perturbations_per_pass(method_inputs.layout.grid, method_inputs.inputs.device) // GRAPH,
+        )
         while True:
             try:
-                return Reading(_along(evidence, steps, at_once), more_passes=3.0 * steps)
+                return MethodOutput(_along(method_inputs, steps, at_once), more_passes=3.0 * steps)
             except (RuntimeError, MemoryError) as error:
                 if at_once == 1 or not ran_out_of_memory(error):
                     raise
                 at_once //= 2
 
 
-def _along(evidence: Evidence, steps: int, at_once: int) -> Tensor:
+def _along(method_inputs: MethodInputs, steps: int, at_once: int) -> Tensor:
     """[B, T', h, w], of so many copies at once."""
-    clips = evidence.inputs.detach()
+    clips = method_inputs.inputs.detach()
 
     def ask(copies: Tensor) -> Tensor:
-        evidence.on_asked(len(copies))
-        return evidence.model(copies)  # type: ignore[no-any-return]
+        method_inputs.on_perturbed(len(copies))
+        return method_inputs.model(copies)  # type: ignore[no-any-return]
 
     pixels: Tensor = (
         captum_attr()
         .IntegratedGradients(ask)
         .attribute(
             clips,
-            baselines=filler(clips, evidence.options.fill, evidence.given),
-            target=evidence.targets,
+            baselines=replacement_for(
+                clips, method_inputs.options.replacement, method_inputs.given
+            ),
+            target=method_inputs.targets,
             n_steps=steps,
             internal_batch_size=max(len(clips), at_once),
         )
     )
-    return over_tokens(pixels.sum(dim=2), evidence.layout.grid)
+    return over_tokens(pixels.sum(dim=2), method_inputs.layout.grid)

@@ -1,1 +1,1 @@
-"""Methods that ask the model about altered copies of a clip."""
+"""Methods that ask the model about perturbed copies of a clip."""

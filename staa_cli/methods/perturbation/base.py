@@ -1,6 +1,6 @@
-"""Asking a model about altered copies of a clip: what is removed, and what stands in its place.
+"""Asking a model about perturbed copies of a clip: what is removed, and what stands in its place.
 
-Features are tokens, or tubes of them: cells of the token grid over groups of frames. Copies are
+Features are tokens, or groups of them: cells of the token grid over some frames. Copies are
 made on the model's device, some at a time, so that memory does not grow with their number.
 """
 
@@ -18,11 +18,11 @@ from torchvision.transforms.functional import gaussian_blur
 
 from staa_cli.errors import UsageError
 from staa_cli.memory import ran_out_of_memory
-from staa_cli.methods.base import Evidence, Method, Reading
+from staa_cli.methods.base import Method, MethodInputs, MethodOutput
 from staa_cli.models.heads import scores_of
 from staa_cli.schema import ModelInput, Output
 
-FILLS = ("blur", "mean", "black")
+REPLACEMENTS = ("blur", "mean", "black")
 BLUR = 1 / 16
 """Standard deviation of the blur, as a part of the picture's shorter side."""
 TOKENS_A_PASS = 1 << 13
@@ -32,26 +32,26 @@ ON_GPU = 8
 """Times as many on another device, which a few copies would not fill."""
 
 
-def filler(clips: Tensor, fill: str, given: ModelInput | None = None) -> Tensor:
-    """What stands where something is removed: normalised [B, T, 3, H, W] in, the same out.
+def replacement_for(clips: Tensor, replacement: str, given: ModelInput | None = None) -> Tensor:
+    """What stands where something is removed: normalized [B, T, 3, H, W] in, the same out.
 
     ``blur`` is the clip's mean over time, blurred: no motion and no detail is left. ``mean`` is
-    each clip's mean colour, ``black`` is black.
+    each clip's mean color, ``black`` is black.
 
     Raises:
-        UsageError: there is no such fill, or black cannot be known.
+        UsageError: there is no such replacement, or black cannot be known.
     """
-    if fill == "mean":
+    if replacement == "mean":
         return clips.mean(dim=(1, 3, 4), keepdim=True).expand_as(clips)
-    if fill == "black":
+    if replacement == "black":
         if given is None:
             raise UsageError("only what a model expects to be fed tells what black is")
         black = [
             (given.offset - mean) / std for mean, std in zip(given.mean, given.std, strict=True)
         ]
         return clips.new_tensor(black)[:, None, None].expand_as(clips)
-    if fill != "blur":
-        raise UsageError(f"nothing is removed by {fill!r}", f"by {', '.join(FILLS)}")
+    if replacement != "blur":
+        raise UsageError(f"nothing is removed by {replacement!r}", f"by {', '.join(REPLACEMENTS)}")
     sigma = BLUR * min(clips.shape[-2:])
     still = clips.mean(dim=1)  # [B, 3, H, W]
     kernel = 2 * min(round(3 * sigma), min(clips.shape[-2:]) - 1) + 1
@@ -67,7 +67,7 @@ def draw_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def copies_a_pass(grid: tuple[int, int, int], device: torch.device) -> int:
+def perturbations_per_pass(grid: tuple[int, int, int], device: torch.device) -> int:
     """How many copies of a clip of (T', h, w) tokens go into one pass."""
     tokens = TOKENS_A_PASS if device.type == "cpu" else TOKENS_A_PASS * ON_GPU
     return max(1, tokens // torch.Size(grid).numel())
@@ -86,7 +86,7 @@ def over_tokens(pixels: Tensor, grid: tuple[int, int, int]) -> Tensor:
     return mean * (size[0] * size[1] * size[2])
 
 
-def tubes(grid: tuple[int, int, int], most: tuple[int, int, int]) -> Tensor:
+def feature_mask(grid: tuple[int, int, int], most: tuple[int, int, int]) -> Tensor:
     """Which feature each token belongs to, int64 [T', h, w], with at most so many a side."""
     numbers = torch.zeros(grid, dtype=torch.int64)
     for axis, (length, limit) in enumerate(zip(grid, most, strict=True)):
@@ -98,60 +98,62 @@ def tubes(grid: tuple[int, int, int], most: tuple[int, int, int]) -> Tensor:
     return numbers
 
 
-def tube_count(numbers: Tensor) -> int:
-    """How many tubes `tubes` has found."""
+def feature_count(numbers: Tensor) -> int:
+    """How many features `features` has found."""
     return int(numbers.max()) + 1
 
 
 @dataclass
-class Copies:
-    """One clip of a batch, to be asked about in altered copies; counts how often it was.
+class PerturbedClip:
+    """One clip of a batch, to be asked about in perturbed copies; counts how often it was.
 
     Args:
         model: [M, T, 3, H, W] to logits [M, classes].
         clip: [T, 3, H, W].
-        filling: what stands where something is removed, [T, 3, H, W].
+        replacement: what stands where something is removed, [T, 3, H, W].
         grid: (T', h, w).
         target: the class whose score is asked for.
         seed: of what is drawn at random about the clip.
-        on_asked: told how many more copies have been asked about.
+        on_perturbed: told how many more copies have been asked about.
         output: what the model's logits mean, so that scores are probabilities or raw values.
     """
 
     model: nn.Module
     clip: Tensor
-    filling: Tensor
+    replacement: Tensor
     grid: tuple[int, int, int]
     target: int
     seed: int = 0
-    on_asked: Callable[[int], None] = lambda count: None
+    on_perturbed: Callable[[int], None] = lambda count: None
     output: Output = "softmax"
     asked: int = 0
     at_once: int = 1 << 30
-    """Copies that fit into memory; fewer than it began with where they did not."""
+    """PerturbedClip that fit into memory; fewer than it began with where they did not."""
     known: dict[str, Any] = field(default_factory=dict)
     """What has been found out about the clip and need not be asked again."""
 
     @classmethod
-    def of(cls, evidence: Evidence, index: int) -> Copies:
+    def of(cls, method_inputs: MethodInputs, index: int) -> PerturbedClip:
         """Those of one clip of a batch."""
-        clips = evidence.inputs[index : index + 1].detach()
-        number = evidence.clip_indices[index] if evidence.clip_indices else index
+        clips = method_inputs.inputs[index : index + 1].detach()
+        number = method_inputs.clip_indices[index] if method_inputs.clip_indices else index
         return cls(
-            model=evidence.model,
+            model=method_inputs.model,
             clip=clips[0],
-            filling=filler(clips, evidence.options.fill, evidence.given)[0],
-            grid=evidence.layout.grid,
-            target=int(evidence.targets[index]),
-            seed=draw_seed(evidence.options.seed, number),
-            on_asked=evidence.on_asked,
-            output=evidence.output,
+            replacement=replacement_for(
+                clips, method_inputs.options.replacement, method_inputs.given
+            )[0],
+            grid=method_inputs.layout.grid,
+            target=int(method_inputs.targets[index]),
+            seed=draw_seed(method_inputs.options.seed, number),
+            on_perturbed=method_inputs.on_perturbed,
+            output=method_inputs.output,
         )
 
     @property
     def a_pass(self) -> int:
-        """Copies in one pass."""
-        return copies_a_pass(self.grid, self.clip.device)
+        """PerturbedClip in one pass."""
+        return perturbations_per_pass(self.grid, self.clip.device)
 
     def ask(self, clips: Tensor) -> Tensor:
         """Score of the class in copies [M, T, 3, H, W]: [M].
@@ -165,7 +167,7 @@ class Copies:
         kept = kept.to(self.clip.device, self.clip.dtype)
 
         def altered(part: slice) -> Tensor:
-            return torch.lerp(self.filling, self.clip, over_pixels(kept[part], self.clip))
+            return torch.lerp(self.replacement, self.clip, over_pixels(kept[part], self.clip))
 
         return self._ask(len(kept), altered, self.a_pass)
 
@@ -187,22 +189,26 @@ class Copies:
             found.append(scores_of(logits, self.output)[:, self.target])
             done = part.stop
             self.asked += size
-            self.on_asked(size)
+            self.on_perturbed(size)
         return torch.cat(found)
 
 
 class PerturbationMethod(Method):
-    """A method that asks about altered copies, of one clip after the other."""
+    """A method that asks about perturbed copies, of one clip after the other."""
 
     units = "probability"
     class_specific = True
 
-    def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
+    def clip_values(self, perturbed: PerturbedClip, method_inputs: MethodInputs) -> Tensor:
         """One clip's attribution, [T', h, w]."""
         raise NotImplementedError
 
-    def attribute(self, evidence: Evidence) -> Reading:
+    def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """[B, T', h, w], with the passes that it took as they were counted."""
-        each = [Copies.of(evidence, index) for index in range(len(evidence.inputs))]
-        values = torch.stack([self.clip_values(copies, evidence) for copies in each])
-        return Reading(values, more_passes=sum(copies.asked for copies in each) / len(each))
+        each = [
+            PerturbedClip.of(method_inputs, index) for index in range(len(method_inputs.inputs))
+        ]
+        values = torch.stack([self.clip_values(perturbed, method_inputs) for perturbed in each])
+        return MethodOutput(
+            values, more_passes=sum(perturbed.asked for perturbed in each) / len(each)
+        )

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from staa_cli.errors import UnavailableError
-from staa_cli.methods.perturbation.base import Copies, tube_count, tubes
+from staa_cli.methods.perturbation.base import PerturbedClip, feature_count, feature_mask
 
 Ask = Callable[[Tensor], Tensor]
-"""Which tubes of copies are there, [M, tubes] of 0 and 1, to the class's score [M]."""
+"""Which features of copies are there, [M, features] of 0 and 1, to the class's score [M]."""
 
 
 def captum_attr() -> Any:
@@ -31,30 +31,33 @@ def captum_attr() -> Any:
     return captum.attr
 
 
-def over_tubes(
-    explainer: Callable[[Any, Ask], Any], copies: Copies, most: tuple[int, int, int], **more: Any
+def over_features(
+    explainer: Callable[[Any, Ask], Any],
+    perturbed: PerturbedClip,
+    most: tuple[int, int, int],
+    **more: Any,
 ) -> Tensor:
-    """What a method of Captum's says of a clip's tubes, shared among their tokens: [T', h, w].
+    """What a method of Captum's says of a clip's features, shared among their tokens: [T', h, w].
 
-    Captum is given a number a tube, 1 where it is there and 0 where it is removed: it says the same
+    Captum is given one number a feature, 1 where it is there, 0 where it is not: it says the same
     as of pixels with a mask of features, and does not touch every pixel for every copy.
 
     Args:
         explainer: (``captum.attr``, how to ask) to an object with ``attribute``.
-        copies: of the clip.
-        most: tubes along each side of the token grid, at most.
+        perturbed: of the clip.
+        most: features along each side of the token grid, at most.
         more: what ``attribute`` is to be told beside.
     """
-    numbers = tubes(copies.grid, most).to(copies.clip.device)
-    whole = copies.clip.new_ones(1, tube_count(numbers), dtype=torch.float32)
+    numbers = feature_mask(perturbed.grid, most).to(perturbed.clip.device)
+    whole = perturbed.clip.new_ones(1, feature_count(numbers), dtype=torch.float32)
     # Some of Captum's objects refer to themselves and live until the collector comes; the clip and
     # its copies must not, or they fill a GPU of which the collector knows nothing.
-    asks: list[Ask] = [lambda kept: copies.keep(kept[:, numbers])]
+    asks: list[Ask] = [lambda kept: perturbed.keep(kept[:, numbers])]
     try:
         found = explainer(captum_attr(), lambda kept: asks[0](kept)).attribute(
             whole,
             baselines=torch.zeros_like(whole),
-            perturbations_per_eval=copies.a_pass,
+            perturbations_per_eval=perturbed.a_pass,
             **more,
         )
     finally:

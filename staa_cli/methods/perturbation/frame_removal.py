@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from staa_cli.methods.base import Evidence, Options, register
-from staa_cli.methods.perturbation.base import Copies, PerturbationMethod
+from staa_cli.methods.base import MethodInputs, Options, register
+from staa_cli.methods.perturbation.base import PerturbationMethod, PerturbedClip
 from staa_cli.methods.perturbation.shapley import EXACT, coalitions, exact_shapley, over_frames
 from staa_cli.schema import AttentionLayout
 
@@ -22,14 +22,14 @@ class FrameMethod(PerturbationMethod):
 
     signed = True
 
-    def frames(self, copies: Copies, evidence: Evidence) -> Tensor:
+    def frames(self, perturbed: PerturbedClip, method_inputs: MethodInputs) -> Tensor:
         """Values of the frames, [T']."""
         raise NotImplementedError
 
-    def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
+    def clip_values(self, perturbed: PerturbedClip, method_inputs: MethodInputs) -> Tensor:
         """[T', h, w], flat in space."""
-        values = over_frames(self.frames(copies, evidence)[None], copies.grid)[0]
-        return values / (copies.grid[1] * copies.grid[2])
+        values = over_frames(self.frames(perturbed, method_inputs)[None], perturbed.grid)[0]
+        return values / (perturbed.grid[1] * perturbed.grid[2])
 
 
 @register("frame-drop")
@@ -39,17 +39,17 @@ class FrameDrop(FrameMethod):
     summary = "how much probability the class loses without a frame"
     source = "leave one out; Zeiler and Fergus 2014 (arXiv 1311.2901), in time"
     passes_per_clip = 10.0
-    heeds = frozenset({"fill"})
+    supported_options = frozenset({"replacement"})
 
-    def copies(self, layout: AttentionLayout, options: Options) -> int:
+    def perturbations(self, layout: AttentionLayout, options: Options) -> int:
         """One without each frame, and the whole."""
         return 1 + layout.grid[0]
 
-    def frames(self, copies: Copies, evidence: Evidence) -> Tensor:
+    def frames(self, perturbed: PerturbedClip, method_inputs: MethodInputs) -> Tensor:
         """What is lost without each frame, [T']."""
-        count = copies.grid[0]
+        count = perturbed.grid[0]
         kept = torch.cat([torch.ones(1, count), 1 - torch.eye(count)])
-        found = copies.keep(over_frames(kept, copies.grid))
+        found = perturbed.keep(over_frames(kept, perturbed.grid))
         return found[0] - found[1:]
 
 
@@ -60,27 +60,27 @@ class FrameShapley(FrameMethod):
     summary = "Shapley value of each frame: exact up to 8 frames, sampled above"
     source = "Shapley 1953; sampled as Castro et al. 2009, in pairs as Mitchell et al. (2104.12199)"
     passes_per_clip = 257.0
-    heeds = frozenset({"fill", "samples", "seed"})
+    supported_options = frozenset({"replacement", "samples", "seed"})
 
-    def copies(self, layout: AttentionLayout, options: Options) -> int:
+    def perturbations(self, layout: AttentionLayout, options: Options) -> int:
         """All coalitions, or two orders a pair."""
         count = layout.grid[0]
         return 2**count if count <= EXACT else 2 * _pairs(count, options) * (count + 1)
 
-    def frames(self, copies: Copies, evidence: Evidence) -> Tensor:
+    def frames(self, perturbed: PerturbedClip, method_inputs: MethodInputs) -> Tensor:
         """Shapley values, [T']."""
-        count = copies.grid[0]
+        count = perturbed.grid[0]
         if count <= EXACT:
-            return exact_shapley(copies.keep(over_frames(coalitions(count), copies.grid)))
-        pairs = _pairs(count, evidence.options)
-        generator = torch.Generator().manual_seed(copies.seed)
+            return exact_shapley(perturbed.keep(over_frames(coalitions(count), perturbed.grid)))
+        pairs = _pairs(count, method_inputs.options)
+        generator = torch.Generator().manual_seed(perturbed.seed)
         orders = [torch.randperm(count, generator=generator) for _ in range(pairs)]
-        total = torch.zeros(count, device=copies.clip.device)
+        total = torch.zeros(count, device=perturbed.clip.device)
         for order in [each for one in orders for each in (one, one.flip(0))]:
             kept = torch.zeros(count + 1, count)
             for step, frame in enumerate(order.tolist()):
                 kept[step + 1 :, frame] = 1
-            found = copies.keep(over_frames(kept, copies.grid))
+            found = perturbed.keep(over_frames(kept, perturbed.grid))
             total[order] += found[1:] - found[:-1]
         return total / (2 * pairs)
 

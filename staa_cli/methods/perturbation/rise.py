@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from staa_cli.methods.base import Evidence, Options, register
-from staa_cli.methods.perturbation.base import Copies, PerturbationMethod
+from staa_cli.methods.base import MethodInputs, Options, register
+from staa_cli.methods.perturbation.base import PerturbationMethod, PerturbedClip
 from staa_cli.schema import AttentionLayout, Output
 
 SAMPLES = 512
@@ -28,9 +28,9 @@ class Rise(PerturbationMethod):
     summary = "mean of random masks, weighted by what the model still sees through them"
     source = "arXiv 1806.07421, equation 6"
     passes_per_clip = 513.0
-    heeds = frozenset({"fill", "samples", "seed"})
+    supported_options = frozenset({"replacement", "samples", "seed"})
 
-    def copies(self, layout: AttentionLayout, options: Options) -> int:
+    def perturbations(self, layout: AttentionLayout, options: Options) -> int:
         """One a mask."""
         return options.samples or SAMPLES
 
@@ -38,25 +38,27 @@ class Rise(PerturbationMethod):
         """Raw values lie above their mean, or below."""
         return output == "identity"
 
-    def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
+    def clip_values(self, perturbed: PerturbedClip, method_inputs: MethodInputs) -> Tensor:
         """[T', h, w]; other masks for every clip."""
-        return _mean_mask(copies, self.copies(evidence.layout, evidence.options))
+        return _mean_mask(
+            perturbed, self.perturbations(method_inputs.layout, method_inputs.options)
+        )
 
 
-def _mean_mask(copies: Copies, samples: int) -> Tensor:
+def _mean_mask(perturbed: PerturbedClip, samples: int) -> Tensor:
     """Equation 6, [T', h, w]; masks are made as they are needed, where they are needed."""
-    cells, shifts = draw(samples, copies.grid, torch.Generator().manual_seed(copies.seed))
-    device = copies.clip.device
-    total, seen = (torch.zeros(copies.grid, device=device) for _ in range(2))
+    cells, shifts = draw(samples, perturbed.grid, torch.Generator().manual_seed(perturbed.seed))
+    device = perturbed.clip.device
+    total, seen = (torch.zeros(perturbed.grid, device=device) for _ in range(2))
     worth = torch.zeros((), device=device)
-    parts = zip(*(torch.split(each, copies.a_pass) for each in (cells, shifts)), strict=True)
+    parts = zip(*(torch.split(each, perturbed.a_pass) for each in (cells, shifts)), strict=True)
     for part, by in parts:
-        masks = soft_masks(part.to(device), by, copies.grid)
-        found = copies.keep(masks)
+        masks = soft_masks(part.to(device), by, perturbed.grid)
+        found = perturbed.keep(masks)
         total += torch.tensordot(found, masks, dims=1)
         seen += masks.sum(dim=0)
         worth += found.sum()
-    if copies.output == "identity":
+    if perturbed.output == "identity":
         total -= worth / samples * seen
     return total / (KEPT * samples)
 

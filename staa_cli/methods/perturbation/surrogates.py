@@ -1,4 +1,4 @@
-"""A linear model of the class's score, fitted to random removals of tubes, by Captum."""
+"""A linear model of the class's score, fitted to random removals of features, by Captum."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ import torch
 from torch import Tensor
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.base import Evidence, Options, register
-from staa_cli.methods.perturbation.base import Copies, PerturbationMethod, tube_count, tubes
-from staa_cli.methods.perturbation.captum import Ask, captum_attr, over_tubes
+from staa_cli.methods.base import MethodInputs, Options, register
+from staa_cli.methods.perturbation.base import (
+    PerturbationMethod,
+    PerturbedClip,
+    feature_count,
+    feature_mask,
+)
+from staa_cli.methods.perturbation.captum import Ask, captum_attr, over_features
 from staa_cli.schema import AttentionLayout
 
 CELLS = (4, 4, 4)
@@ -29,35 +34,38 @@ class Surrogate(PerturbationMethod):
 
     signed = True
     passes_per_clip = 1.0 + SAMPLES
-    heeds = frozenset({"fill", "samples", "seed"})
+    supported_options = frozenset({"replacement", "samples", "seed"})
 
     def explainer(self, attr: Any, ask: Ask) -> Any:
         """Captum's object, from ``captum.attr``."""
         raise NotImplementedError
 
-    def copies(self, layout: AttentionLayout, options: Options) -> int:
-        """One a sample, of which there must be enough to tell all tubes apart."""
+    def perturbations(self, layout: AttentionLayout, options: Options) -> int:
+        """One a sample, of which there must be enough to tell all features apart."""
         captum_attr()
-        samples, features = options.samples or SAMPLES, tube_count(tubes(layout.grid, CELLS))
+        samples, features = (
+            options.samples or SAMPLES,
+            feature_count(feature_mask(layout.grid, CELLS)),
+        )
         if samples < features + 2:
             raise UsageError(
-                f"{self.name} cannot tell {features} tubes apart by {samples} samples",
+                f"{self.name} cannot tell {features} features apart by {samples} samples",
                 f"--samples at least {features + 2}",
             )
         return samples
 
-    def clip_values(self, copies: Copies, evidence: Evidence) -> Tensor:
-        """[T', h, w]; the tokens of a tube share its weight."""
-        samples = self.copies(evidence.layout, evidence.options)
-        with _seeded(copies.seed, copies.clip.device):
-            return over_tubes(self.explainer, copies, CELLS, n_samples=samples)
+    def clip_values(self, perturbed: PerturbedClip, method_inputs: MethodInputs) -> Tensor:
+        """[T', h, w]; the tokens of a feature share its weight."""
+        samples = self.perturbations(method_inputs.layout, method_inputs.options)
+        with _seeded(perturbed.seed, perturbed.clip.device):
+            return over_features(self.explainer, perturbed, CELLS, n_samples=samples)
 
 
 @register("kernel-shap")
 class KernelShap(Surrogate):
     """Shapley values by weighted regression."""
 
-    summary = "Shapley values of tubes by weighted regression on random removals"
+    summary = "Shapley values of features by weighted regression on random removals"
     source = "Lundberg and Lee 2017 (arXiv 1705.07874), by Captum"
 
     def explainer(self, attr: Any, ask: Ask) -> Any:
@@ -69,7 +77,7 @@ class KernelShap(Surrogate):
 class Lime(Surrogate):
     """A local linear model."""
 
-    summary = "weights of tubes in a ridge regression on random removals near the clip"
+    summary = "weights of features in a ridge regression on random removals near the clip"
     source = "Ribeiro et al. 2016 (arXiv 1602.04938), by Captum; ridge and kernel as lime-image's"
 
     def explainer(self, attr: Any, ask: Ask) -> Any:
@@ -82,7 +90,7 @@ class Lime(Surrogate):
 def nearness(clip: Tensor, copy: Tensor, kept: Tensor, **_: Any) -> Tensor:
     """How much a copy counts: exp(-d^2 / 2w^2), d its cosine distance from the whole clip.
 
-    By which tubes it keeps, [1, features] of 0 and 1, not by pixels: those of a copy without
+    By which features it keeps, [1, features] of 0 and 1, not by pixels: those of a copy without
     anything may lie near those of the clip. Width as lime-image's, whose kernel is the root of
     exp(-d^2 / w^2).
     """

@@ -9,7 +9,7 @@
     kwargs   arguments for it, where its defaults are not the ones of the weights (may be absent)
     labels   names of the classes, in the order of the head
     input    fields of schema.ModelInput; those with a default there may be absent
-    licence  of the weights
+    license  of the weights
     origin   who made them, from what, how
     note     one line that a user should read before believing a result
 """
@@ -29,7 +29,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class Manifest:
     """What is known of bundled weights; the fields stand at the top of this file."""
 
     name: str
@@ -38,7 +38,7 @@ class Card:
     arch: str
     labels: tuple[str, ...]
     input: ModelInput
-    licence: str
+    license: str
     origin: str
     note: str
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -46,21 +46,22 @@ class Card:
     output: Output = "softmax"
 
 
-def read_cards(folder: Path = WEIGHTS) -> dict[str, Card]:
-    """A folder in, name to card out, in alphabetical order.
+def read_manifests(folder: Path = WEIGHTS) -> dict[str, Manifest]:
+    """A folder in, name to manifest out, in alphabetical order.
 
     Raises:
-        CheckpointError: a card is broken, which means a broken installation.
+        CheckpointError: a manifest is broken, which means a broken installation.
     """
-    cards = {}
+    manifests = {}
     for path in sorted(folder.glob("*.json"), key=lambda path: path.stem):
         try:
-            cards[path.stem] = _card(path)
+            manifests[path.stem] = _manifest(path)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise CheckpointError(
-                f"the card {path.name} of a bundled model is broken: {error}", "install staa again"
+                f"the manifest {path.name} of a bundled model is broken: {error}",
+                "install staa again",
             ) from error
-    return cards
+    return manifests
 
 
 def list_models(folder: Path = WEIGHTS) -> list[dict[str, Any]]:
@@ -79,7 +80,7 @@ def _published() -> list[dict[str, Any]]:
             "family": model.family,
             "input": model.input,
             "classes": model.classes,
-            "licence": model.licence,
+            "license": model.license,
             "origin": f"{HUB}{model.repo}",
             "note": f"{model.data}; downloads some {model.megabytes:,} MB once",
         }
@@ -97,29 +98,29 @@ def _installed() -> list[dict[str, Any]]:
 def _bundled(folder: Path) -> list[dict[str, Any]]:
     return [
         {
-            "name": card.name,
-            "family": card.family,
+            "name": manifest.name,
+            "family": manifest.family,
             "input": {
-                "frames": card.input.frames,
-                "size": list(card.input.size),
-                "stride": card.input.stride,
-                "rate": card.input.rate,
+                "frames": manifest.input.frames,
+                "size": list(manifest.input.size),
+                "stride": manifest.input.stride,
+                "rate": manifest.input.rate,
             },
-            "classes": len(card.labels),
-            "labels": list(card.labels),
-            "licence": card.licence,
-            "origin": card.origin,
-            "note": card.note,
+            "classes": len(manifest.labels),
+            "labels": list(manifest.labels),
+            "license": manifest.license,
+            "origin": manifest.origin,
+            "note": manifest.note,
         }
-        for card in read_cards(folder).values()
+        for manifest in read_manifests(folder).values()
     ]
 
 
-def _card(path: Path) -> Card:
+def _manifest(path: Path) -> Manifest:
     facts = json.loads(path.read_text(encoding="utf-8"))
     facts["labels"] = tuple(facts["labels"])
     given: dict[str, Any] = facts["input"]
     for name, value in given.items():
         given[name] = tuple(value) if isinstance(value, list) else value
     facts["input"] = ModelInput(**given)
-    return Card(name=path.stem, weights=path.with_suffix(".safetensors"), **facts)
+    return Manifest(name=path.stem, weights=path.with_suffix(".safetensors"), **facts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ TIMM = "timm:"
 ENTRY_POINTS = "staa.models"
 """Group of the entry points by which installed packages name models of their own."""
 
-_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _PUBLISHED = Path(__file__).with_name("published.json")
 _WEIGHTS = Path(__file__).with_name("weights")
 
@@ -33,7 +31,7 @@ class Published:
     classes: int
     data: str
     """What it was fine-tuned on."""
-    licence: str
+    license: str
     """Of the weights, as their page states it."""
     parameters: int
 
@@ -62,7 +60,7 @@ def check_name(name: str) -> None:
         UsageError: there is none.
     """
     if name.strip() in ("", HUB, TIMM):
-        raise UsageError("the model's name is empty", "is a variable unset, or misspelt?")
+        raise UsageError("the model's name is empty", "is a variable unset, or misspelled?")
 
 
 def repository(name: str) -> str | None:
@@ -77,8 +75,3 @@ def installed() -> dict[str, str]:
     from importlib.metadata import entry_points  # which reads mail, and takes as long as that
 
     return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
-
-
-def is_factory(name: str) -> bool:
-    """Whether a name has the form ``package.module:factory``, of which the import runs code."""
-    return not name.startswith((HUB, TIMM)) and _FACTORY.fullmatch(name) is not None

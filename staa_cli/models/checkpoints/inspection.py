@@ -8,7 +8,7 @@ from typing import Any
 
 from staa_cli.errors import UnavailableError
 from staa_cli.models.catalog.hub import Announce, fetch
-from staa_cli.models.catalog.manifests import read_cards
+from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.catalog.names import check_name, published, repository
 from staa_cli.models.checkpoints.formats import misfits
 from staa_cli.models.checkpoints.sources import (
@@ -41,22 +41,22 @@ def inspect_model(
         UsageError: the name is empty.
     """
     check_name(name)
-    path, files, card = Path(name).expanduser(), files_of(name), read_cards().get(name)
-    if not files and not path.is_dir() and card is None:
+    path, files, manifest = Path(name).expanduser(), files_of(name), read_manifests().get(name)
+    if not files and not path.is_dir() and manifest is None:
         repo = repository(name)
         if repo is None:
             raise UnavailableError(
                 f"there is no file or folder {name!r}",
-                did_you_mean(name, [*read_cards(), *published()])
+                did_you_mean(name, [*read_manifests(), *published()])
                 or "give a checkpoint's folder or file, or hf-hub:ORG/NAME",
             )
         path = fetch(repo, offline=offline, announce=announce)
     if files:
         found = examine_files(files, arch)
-    elif path.is_dir() or card is None:
+    elif path.is_dir() or manifest is None:
         found = examine_folder(path, arch)
     else:
-        path, found = card.weights, examine_bundled(card)
+        path, found = manifest.weights, examine_bundled(manifest)
     faults = misfits(found.module, found.state)
     return {
         "path": name if files else str(path),
@@ -69,7 +69,7 @@ def inspect_model(
         "labels": list(found.labels),
         "output": found.output,
         "parameters": sum(value.numel() for value in found.module.parameters()),
-        "licence": found.licence,
+        "license": found.license,
         "note": found.note,
         "left_out": list(found.left_out),
         **faults,

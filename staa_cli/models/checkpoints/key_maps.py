@@ -1,4 +1,4 @@
-"""What the published dialects of parameter names have in common, for the families' key maps."""
+"""What the published namings of parameter names have in common, for the families' key maps."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Names of tensors without what training code puts before them, and what it adds beside them.
 
-A prefix is taken off only where a model is recognised behind it and not before: what begins all
+A prefix is taken off only where a model is recognized behind it and not before: what begins all
 names may as well be a part of the model.
 """
 
@@ -48,7 +48,7 @@ def unwrapped(tensors: State, family: str | None) -> Unwrapped:
     Raises:
         CheckpointError: a tensor is there twice, with the prefix and without.
     """
-    known = [one for _, one in FAMILIES.items() if one.recognise is not None]
+    known = [one for _, one in FAMILIES.items() if one.recognize is not None]
     families = [FAMILIES.get(family)] if family else known
     names = {name: name for name in tensors if not _TRAINING.match(name)}  # short to full
     beside: dict[str, str] = {}

@@ -57,10 +57,10 @@ class Processor:
         rescale: of ``rescale_factor``.
         offset: whether colors are shifted by -1 after the rescaling; ``asked``: where ``offset``
             is not false.
-        size_of_crop: ``size`` is not heeded; it follows from ``crop_size``.
+        size_of_crop: ``size`` is without effect; it follows from ``crop_size``.
         legacy: the old image processor: Pillow resizes, null may be a default, and the longer side
             has no limit.
-        samples: heeds ``do_sample_frames``, ``num_frames``, and ``fps``.
+        samples: supported_options ``do_sample_frames``, ``num_frames``, and ``fps``.
     """
 
     mean: Triple = _HALF

@@ -16,7 +16,7 @@ from torch import nn
 from staa_cli.errors import CheckpointError, UnavailableError, UsageError
 from staa_cli.files import sha256_of
 from staa_cli.models.catalog.hub import Announce, fetch, revision_of
-from staa_cli.models.catalog.manifests import Card
+from staa_cli.models.catalog.manifests import Manifest
 from staa_cli.models.catalog.names import HUB, TIMM
 from staa_cli.models.checkpoints.formats import (
     find_weights,
@@ -61,24 +61,26 @@ def family_of_arch(arch: str) -> str:
     )
 
 
-def open_bundled(card: Card) -> Opened:
-    """A card in, the model that it describes out."""
-    FAMILIES.get(card.family)  # imports the family, which registers its architectures with timm
-    module = _build(model_entrypoint(card.arch), {"num_classes": len(card.labels), **card.kwargs})
-    fit(module, read_weights([card.weights]), card.weights.name)
+def open_bundled(manifest: Manifest) -> Opened:
+    """A manifest in, the model that it describes out."""
+    FAMILIES.get(manifest.family)  # imports the family, which registers its architectures with timm
+    module = _build(
+        model_entrypoint(manifest.arch), {"num_classes": len(manifest.labels), **manifest.kwargs}
+    )
+    fit(module, read_weights([manifest.weights]), manifest.weights.name)
     return module, ModelInfo(
-        name=card.name,
-        family=card.family,
+        name=manifest.name,
+        family=manifest.family,
         source="bundled",
-        weights_sha256=sha256_of(card.weights),
-        licence=card.licence,
-        note=card.note,
-        input=card.input,
+        weights_sha256=sha256_of(manifest.weights),
+        license=manifest.license,
+        note=manifest.note,
+        input=manifest.input,
         layout=module.layout(),
-        labels=card.labels,
+        labels=manifest.labels,
         parameters=_parameters(module),
-        background=card.background,
-        output=card.output,
+        background=manifest.background,
+        output=manifest.output,
     )
 
 
@@ -98,7 +100,7 @@ def open_random(arch: str) -> Opened:
         family=family,
         source="random weights, seed 0",
         weights_sha256=sha256.hexdigest(),
-        licence="none",
+        license="none",
         note="random weights, for tests: what it says means nothing",
         input=replace(FAMILIES.get(family).input(module), stride=1, rate=4.0),
         layout=module.layout(),
@@ -154,7 +156,7 @@ class Examined:
     path: Path
     files: tuple[Path, ...]
     family: str
-    licence: str
+    license: str
     arguments: dict[str, Any]
     """What the module was built from."""
     module: Any
@@ -172,26 +174,26 @@ class Examined:
     note: str
 
 
-def examine_bundled(card: Card) -> Examined:
-    """A card's weights to what is in them."""
-    FAMILIES.get(card.family)  # imports the family, which registers its architectures with timm
-    arguments = {"num_classes": len(card.labels), **card.kwargs}
-    module = _build(model_entrypoint(card.arch), arguments)
+def examine_bundled(manifest: Manifest) -> Examined:
+    """A manifest's weights to what is in them."""
+    FAMILIES.get(manifest.family)  # imports the family, which registers its architectures with timm
+    arguments = {"num_classes": len(manifest.labels), **manifest.kwargs}
+    module = _build(model_entrypoint(manifest.arch), arguments)
     return Examined(
-        path=card.weights,
-        files=(card.weights,),
-        family=card.family,
-        licence=card.licence,
-        arguments={"arch": card.arch, **arguments},
+        path=manifest.weights,
+        files=(manifest.weights,),
+        family=manifest.family,
+        license=manifest.license,
+        arguments={"arch": manifest.arch, **arguments},
         module=module,
-        state=read_weights([card.weights]),
+        state=read_weights([manifest.weights]),
         left_out=(),
         unwrapping="",
-        input=card.input,
+        input=manifest.input,
         layout=module.layout(),
-        labels=card.labels,
-        output=card.output,
-        note=card.note,
+        labels=manifest.labels,
+        output=manifest.output,
+        note=manifest.note,
     )
 
 
@@ -289,14 +291,14 @@ def _examine(
     except CheckpointError as error:
         raise CheckpointError(f"{error.cause}{unwrapping}", error.hint) from error
     if config is None:
-        arguments = {**arguments, **family.from_dialect(tensors)}
+        arguments = {**arguments, **family.from_original_names(tensors)}
     module = _build(build, arguments)
     output = output_of((config or {}).get("problem_type"), module.num_classes, "config.json")
     return Examined(
         path=path,
         files=files,
         family=family_name,
-        licence=family.licence,
+        license=family.license,
         arguments=arguments,
         module=module,
         state=state,
@@ -317,7 +319,7 @@ def _load(found: Examined) -> Opened:
         family=found.family,
         source=str(found.path),
         weights_sha256=sha256_of(*found.files),
-        licence=found.licence,
+        license=found.license,
         note=found.note,
         input=found.input,
         layout=found.layout,

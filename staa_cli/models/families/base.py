@@ -1,4 +1,4 @@
-"""What a model family is, as data: how its checkpoints are recognised, renamed, and built.
+"""What a model family is, as data: how its checkpoints are recognized, renamed, and built.
 
 A new family is one file with its module, and one like `timesformer_checkpoints` that registers a
 `Family`; the loader asks for nothing else.
@@ -24,9 +24,9 @@ class Family:
 
     Args:
         model_types: its names in a Hugging Face config.
-        licence: what is said where a checkpoint does not state its own.
-        convert: tensors in any published dialect to ours; ours stay as they are.
-        recognise: whether converted tensors are of this family; None where tensors never tell.
+        license: what is said where a checkpoint does not state its own.
+        convert: tensors in any published naming to ours; ours stay as they are.
+        recognize: whether converted tensors are of this family; None where tensors never tell.
         from_config: a Hugging Face config to arguments for `build`.
         from_state: converted tensors to arguments for `build`; raises CheckpointError where the
             tensors alone do not tell.
@@ -34,7 +34,7 @@ class Family:
         build: the module from those arguments; it has ``num_classes``, ``layout()``, and
             ``attention_layers()``.
         input: what a built module expects, as it was published.
-        from_dialect: tensors under their own names to arguments that only the dialect tells.
+        from_original_names: tensors under their own names to arguments that only the naming tells.
         left_out: beginnings of names that have no part in a decision, such as a decoder's.
         marks: beginnings of converted names that show that nothing stands before them any more.
         processors: classes of Hugging Face's image and video processor of the model, for a file
@@ -45,15 +45,15 @@ class Family:
     """
 
     model_types: tuple[str, ...]
-    licence: str
+    license: str
     convert: Callable[[State], dict[str, Tensor]]
-    recognise: Callable[[State], bool] | None
+    recognize: Callable[[State], bool] | None
     from_config: Callable[[Mapping[str, Any]], dict[str, Any]]
     from_state: Callable[[State], dict[str, Any]]
     measured: Callable[[State], dict[str, Any]]
     build: Callable[..., nn.Module]
     input: Callable[[Any], ModelInput]
-    from_dialect: Callable[[State], dict[str, Any]] = lambda tensors: {}
+    from_original_names: Callable[[State], dict[str, Any]] = lambda tensors: {}
     left_out: tuple[str, ...] = ()
     marks: tuple[str, ...] = ("blocks.0.",)
     processors: tuple[str, str] | None = None
@@ -101,7 +101,7 @@ def family_of_state(tensors: State, where: str, beside: str = "") -> str:
         CheckpointError: they are of none that is known here.
     """
     for name, family in FAMILIES.items():
-        if family.recognise is not None and family.recognise(family.convert(tensors)):
+        if family.recognize is not None and family.recognize(family.convert(tensors)):
             return name
     some = ", ".join(f"{name} {list(value.shape)}" for name, value in list(tensors.items())[:3])
     raise CheckpointError(

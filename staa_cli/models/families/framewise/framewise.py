@@ -21,7 +21,7 @@ FRAMES = 8
 
 
 class FrameWise(nn.Module):
-    """Normalised float [B, T, 3, H, W] to logits [B, classes].
+    """Normalized float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
         vit: float [B, 3, H, W] to logits [B, classes]; its attention layers become tapped ones.
@@ -72,7 +72,7 @@ class FrameWise(nn.Module):
         return layers
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised float [B, T, 3, H, W] to logits [B, classes]."""
+        """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
         logits = self.vit(x.flatten(0, 1))
         return self.mean(logits.unflatten(0, x.shape[:2]))  # type: ignore[no-any-return]
 

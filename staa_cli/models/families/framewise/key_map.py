@@ -133,9 +133,9 @@ def imagenet_labels(model: FrameWise) -> tuple[str, ...] | None:
 FAMILIES.register("framewise")(
     Family(
         model_types=("timm",),
-        licence="not stated; see the model's page",
+        license="not stated; see the model's page",
         convert=convert,
-        recognise=None,  # by its tensors alone, it is a space-only TimeSformer
+        recognize=None,  # by its tensors alone, it is a space-only TimeSformer
         from_config=from_config,
         from_state=from_state,
         measured=measured,

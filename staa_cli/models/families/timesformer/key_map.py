@@ -1,4 +1,4 @@
-"""TimeSformer checkpoints: Hugging Face's and the authors' dialect, and how they were sampled."""
+"""TimeSformer checkpoints: Hugging Face's and the authors' naming, and how they were sampled."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ _SSV2_SPAN_S = 4
 
 
 def convert(state: State) -> dict[str, Tensor]:
-    """Tensors in either dialect under our names."""
+    """Tensors in either naming under our names."""
     return {rename(name, _RENAMES): tensor for name, tensor in state.items()}
 
 
-def recognise(state: State) -> bool:
+def recognize(state: State) -> bool:
     """Whether converted tensors are a TimeSformer's: 2D patches and learned positions."""
     needed = ("cls_token", "pos_embed", "blocks.0.attn.qkv.weight", "blocks.0.mlp.fc1.weight")
     stem = state.get(_STEM, state.get(_CONV_STEM.format(0)))
@@ -151,9 +151,9 @@ def _patches(state: State) -> dict[str, Any]:
 FAMILIES.register("timesformer")(
     Family(
         model_types=("timesformer",),
-        licence="not stated; the published TimeSformer weights are CC-BY-NC-4.0",
+        license="not stated; the published TimeSformer weights are CC-BY-NC-4.0",
         convert=convert,
-        recognise=recognise,
+        recognize=recognize,
         from_config=from_config,
         from_state=from_state,
         measured=measured,

@@ -78,7 +78,7 @@ class Block(nn.Module):
 
 
 class TimeSformer(nn.Module):
-    """Normalised float [B, T, 3, H, W] to logits [B, classes].
+    """Normalized float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
         img_size: height and width in pixels that the position table is for.
@@ -183,7 +183,7 @@ class TimeSformer(nn.Module):
         return layers
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Normalised float [B, T, 3, H, W] to tokens [B, 1 + P*T, D]; space only, [B, 1 + P, D]."""
+        """Normalized float [B, T, 3, H, W] to tokens [B, 1 + P*T, D]; space only, [B, 1 + P, D]."""
         batch, frames = x.shape[:2]
         tokens = self._embed(x)  # [B*T, 1+P, D]
         if self.attention_type != "space_only":
@@ -200,7 +200,7 @@ class TimeSformer(nn.Module):
         return pooled if pre_logits else self.head(pooled)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised float [B, T, 3, H, W] to logits [B, classes]."""
+        """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
         return self.forward_head(self.forward_features(x))
 
     def _embed(self, x: Tensor) -> Tensor:

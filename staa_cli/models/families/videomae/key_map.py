@@ -1,4 +1,4 @@
-"""VideoMAE checkpoints of both versions: Hugging Face's and the authors' dialects."""
+"""VideoMAE checkpoints of both versions: Hugging Face's and the authors' namings."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ _UMT_FRAMES, _UMT_SPAN_S = 8, 10
 
 
 def convert(state: State) -> dict[str, Tensor]:
-    """Tensors in any dialect under our names."""
+    """Tensors in any naming under our names."""
     return fuse_qkv({rename(name, _RENAMES): tensor for name, tensor in state.items()})
 
 
-def recognise(state: State) -> bool:
+def recognize(state: State) -> bool:
     """Whether converted tensors are a VideoMAE's: tubelets, and no class token or positions.
 
     Its keys have no bias. Those that transformers 5.6 to 5.17 wrote have one, which a softmax does
@@ -174,9 +174,9 @@ def published_input(model: VideoMAE) -> ModelInput:
 FAMILIES.register("videomae")(
     Family(
         model_types=("videomae", "VideoMAEv2_Base"),
-        licence="not stated; the published VideoMAE weights are CC-BY-NC-4.0, those of v2 MIT",
+        license="not stated; the published VideoMAE weights are CC-BY-NC-4.0, those of v2 MIT",
         convert=convert,
-        recognise=recognise,
+        recognize=recognize,
         from_config=from_config,
         from_state=from_state,
         measured=measured,

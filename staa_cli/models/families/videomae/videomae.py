@@ -30,7 +30,7 @@ Pooling = Literal["mean", "token"]
 
 
 class VideoMAE(nn.Module):
-    """Normalised float [B, T, 3, H, W] to logits [B, classes].
+    """Normalized float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
         img_size: height and width in pixels, one number where they are the same.
@@ -122,7 +122,7 @@ class VideoMAE(nn.Module):
         return layers
 
     def forward_features(self, x: Tensor, corner: tuple[int, int] | None = None) -> Tensor:
-        """Normalised float [B, T, 3, H, W] to tokens [B, N, D], before any last norm.
+        """Normalized float [B, T, 3, H, W] to tokens [B, N, D], before any last norm.
 
         Args:
             x: the clips.
@@ -166,7 +166,7 @@ class VideoMAE(nn.Module):
         return pooled if pre_logits else self.head(pooled)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised float [B, T, 3, H, W] to logits [B, classes]."""
+        """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
         return self.forward_head(self.forward_features(x))
 
 

@@ -1,4 +1,4 @@
-"""ViViT checkpoints: Hugging Face's dialects, the old one on disk and the new one in memory."""
+"""ViViT checkpoints: Hugging Face's namings, the old one on disk and the new one in memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _STEM = "patch_embed.proj.weight"
 
 
 def convert(state: State) -> dict[str, Tensor]:
-    """Tensors in either dialect under our names; an unread pooler is left out."""
+    """Tensors in either naming under our names; an unread pooler is left out."""
     renamed = {rename(name, _RENAMES): tensor for name, tensor in state.items()}
     renamed = {
         f"blocks.{name.removeprefix('layers.')}" if name.startswith("layers.") else name: tensor
@@ -47,7 +47,7 @@ def convert(state: State) -> dict[str, Tensor]:
     return fuse_qkv(renamed)
 
 
-def recognise(state: State) -> bool:
+def recognize(state: State) -> bool:
     """Whether converted tensors are a ViViT's: tubelets, a class token, and learned positions."""
     needed = (_STEM, "cls_token", "pos_embed", "blocks.0.attn.qkv.weight")
     return all(name in state for name in needed) and state[_STEM].ndim == 5
@@ -119,7 +119,7 @@ def measured(state: State) -> dict[str, Any]:
 
 
 def published_input(model: ViViT) -> ModelInput:
-    """What a model expects, by the paper: every second frame, colours from -1 to 1."""
+    """What a model expects, by the paper: every second frame, colors from -1 to 1."""
     height, width = (length * model.patch_size for length in model.grid_size[1:])
     return ModelInput(
         frames=model.num_frames,
@@ -135,9 +135,9 @@ def published_input(model: ViViT) -> ModelInput:
 FAMILIES.register("vivit")(
     Family(
         model_types=("vivit",),
-        licence="not stated; the published ViViT weights are Apache-2.0",
+        license="not stated; the published ViViT weights are Apache-2.0",
         convert=convert,
-        recognise=recognise,
+        recognize=recognize,
         from_config=from_config,
         from_state=from_state,
         measured=measured,

@@ -1,4 +1,4 @@
-"""ViViT: "A Video Vision Transformer", arXiv 2103.15691: the unfactorised model.
+"""ViViT: "A Video Vision Transformer", arXiv 2103.15691: the unfactorized model.
 
 Joint attention over tubelets behind a class token, with one learned table of positions.
 """
@@ -19,7 +19,7 @@ from staa_cli.schema import AttentionLayout
 
 
 class ViViT(nn.Module):
-    """Normalised float [B, T, 3, H, W] to logits [B, classes].
+    """Normalized float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
         img_size: height and width in pixels that the position table is for, one number where
@@ -91,7 +91,7 @@ class ViViT(nn.Module):
         return layers
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Normalised float [B, T, 3, H, W] to tokens [B, 1 + N, D]."""
+        """Normalized float [B, T, 3, H, W] to tokens [B, 1 + N, D]."""
         frames, height, width = x.shape[1], *x.shape[-2:]
         grid = (frames // self.tubelet_size, height // self.patch_size, width // self.patch_size)
         cls_token = self.cls_token.expand(len(x), -1, -1)
@@ -105,7 +105,7 @@ class ViViT(nn.Module):
         return x[:, 0] if pre_logits else self.head(x[:, 0])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised float [B, T, 3, H, W] to logits [B, classes]."""
+        """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
         return self.forward_head(self.forward_features(x))
 
     def _positions(self, grid: tuple[int, int, int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""V-JEPA 2 classifiers: Hugging Face's dialect, without the predictor of pre-training."""
+"""V-JEPA 2 classifiers: Hugging Face's naming, without the predictor of pre-training."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _STRIDES = {16: 4, 32: 2, 64: 2}
 
 
 def convert(state: State) -> dict[str, Tensor]:
-    """Tensors in either dialect under our names."""
+    """Tensors in either naming under our names."""
     renamed = {rename(name, _RENAMES): tensor for name, tensor in state.items()}
     own = {n: t for n, t in renamed.items() if n.startswith(_READ)}
     fused = fuse_qkv({n: t for n, t in renamed.items() if n not in own})
@@ -80,7 +80,7 @@ def _fuse_kv(state: State) -> dict[str, Tensor]:
     return fused
 
 
-def recognise(state: State) -> bool:
+def recognize(state: State) -> bool:
     """Whether converted tensors are a V-JEPA 2's: tubelets, and no positions learned or added.
 
     An encoder alone is one too, so that `measured` can say what is missing. What tells it from a
@@ -141,7 +141,7 @@ def from_state(state: State) -> dict[str, Any]:
     }
 
 
-def from_dialect(tensors: State) -> dict[str, Any]:
+def from_original_names(tensors: State) -> dict[str, Any]:
     """What the authors' own probes have otherwise than Hugging Face's: heads, and an eps."""
     return _PROBE if "linear.weight" in tensors else {}
 
@@ -185,12 +185,12 @@ def published_input(model: VJEPA2) -> ModelInput:
 FAMILIES.register("vjepa2")(
     Family(
         model_types=("vjepa2",),
-        licence="not stated; the published V-JEPA 2 weights are MIT or Apache-2.0",
+        license="not stated; the published V-JEPA 2 weights are MIT or Apache-2.0",
         convert=convert,
-        recognise=recognise,
+        recognize=recognize,
         from_config=from_config,
         from_state=from_state,
-        from_dialect=from_dialect,
+        from_original_names=from_original_names,
         measured=measured,
         build=VJEPA2,
         input=published_input,

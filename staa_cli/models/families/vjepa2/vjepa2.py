@@ -16,7 +16,7 @@ from timm.models import register_model
 from torch import Tensor, nn
 
 from staa_cli.models.layers import Block, Rope, TapNorm, TubeletEmbed, create
-from staa_cli.models.taps import offer
+from staa_cli.models.taps import record
 from staa_cli.schema import AttentionLayout
 
 
@@ -37,12 +37,12 @@ class CrossAttention(nn.Module):
         q = self.q(query).reshape(batch, 1, *heads).transpose(1, 2)
         k, v = self.kv(tokens).reshape(batch, length, 2, *heads).permute(2, 0, 3, 1, 4).unbind(0)
         out = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
-        offer(self, q, k, v, out, tokens)
+        record(self, q, k, v, out, tokens)
         return out.transpose(1, 2).reshape(batch, 1, -1)
 
 
 class CrossAttentionBlock(nn.Module):
-    """The query reads the normalised tokens, and goes through an MLP; residuals are the query's."""
+    """The query reads the normalized tokens, and goes through an MLP; residuals are the query's."""
 
     def __init__(self, dim: int, num_heads: int, mlp_ratio: float, eps: float) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class AttentivePooler(nn.Module):
 
 
 class VJEPA2(nn.Module):
-    """Normalised float [B, T, 3, H, W] to logits [B, classes].
+    """Normalized float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
         img_size: height and width in pixels that it was trained with.
@@ -156,7 +156,7 @@ class VJEPA2(nn.Module):
         return layers
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Normalised float [B, T, 3, H, W] to tokens [B, N, D]."""
+        """Normalized float [B, T, 3, H, W] to tokens [B, N, D]."""
         frames, height, width = x.shape[1], *x.shape[-2:]
         grid = (frames // self.tubelet_size, height // self.patch_size, width // self.patch_size)
         tokens = self.patch_embed(x)
@@ -171,7 +171,7 @@ class VJEPA2(nn.Module):
         return pooled if pre_logits else self.head(pooled)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised float [B, T, 3, H, W] to logits [B, classes]."""
+        """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
         return self.forward_head(self.forward_features(x))
 
 
@@ -182,7 +182,7 @@ def rope_table(
     """Sine and cosine [T'*h*w, head_dim] for a token's time, row, and column.
 
     Each axis turns a third of a head's numbers, rounded down to an even count; the rest stay. The
-    published models hold the angles f0, f1, ... twice in a row although neighbouring numbers are
+    published models hold the angles f0, f1, ... twice in a row although neighboring numbers are
     turned as pairs; weights were trained with that, so it has to be so.
     """
     with torch.inference_mode(False):  # or a table made there could not be used elsewhere

@@ -1,0 +1,455 @@
+"""Many videos: what is skipped, what is made again, and what fails alone."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+import traceback
+import weakref
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from small_videos import asked, film
+
+from staa_cli.config.settings import MethodSettings, SamplingSettings, Settings
+from staa_cli.errors import (
+    InputError,
+    OutputError,
+    StaaError,
+    UnavailableError,
+    UnexpectedError,
+    UsageError,
+    VideoError,
+)
+from staa_cli.jobs import batch
+from staa_cli.jobs.batch import (
+    Event,
+    Finished,
+    Opened,
+    Outcome,
+    Progress,
+    Started,
+    explain_many,
+    plan_many,
+)
+from staa_cli.jobs.inputs import Job
+from staa_cli.models import load as loading
+from staa_cli.models.catalog import manifests as manifests
+from staa_cli.models.load import load_model
+from staa_cli.results import folder as outputs
+
+
+def job(folder: Path, name: str = "walk.mp4", frames: int = 12, **options: Any) -> Job:
+    return Job(film(folder / name, frames, **options), folder / "out" / Path(name).stem)
+
+
+def run(jobs: Job | list[Job], settings: Settings | None = None, **how: Any) -> list[Outcome]:
+    jobs = [jobs] if isinstance(jobs, Job) else jobs
+    return explain_many(jobs, settings or asked(), **how)
+
+
+def statuses(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.status for outcome in outcomes]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_one_bad_file_among_three(tmp_path: Path) -> None:
+    jobs = [job(tmp_path, "a.mp4"), Job(tmp_path / "b.mp4", tmp_path / "out" / "b")]
+    jobs.append(job(tmp_path, "c.mp4", seed=1))
+    (tmp_path / "b.mp4").write_text("no video")
+    events: list[Event] = []
+    outcomes = run(jobs, on_event=events.append)
+    assert statuses(outcomes) == ["done", "failed", "done"]
+    assert isinstance(outcomes[1].error, VideoError)
+    assert not jobs[1].folder.exists()
+    for outcome in (outcomes[0], outcomes[2]):
+        assert outcome.report == json.loads((outcome.job.folder / "report.json").read_text())
+        assert outcome.outputs == (outcome.job.folder / "report.json",)
+        assert outcome.seconds > 0
+    kinds = [type(event) for event in events if not isinstance(event, Progress)]
+    assert kinds == [Started, Opened, Finished, Started, Finished, Started, Opened, Finished]
+    for event in events:
+        if isinstance(event, Opened):
+            report = next(o.report for o in outcomes if o.job == event.job)
+            assert report is not None
+            assert event.workload.clips == len(report["sampling"]["clips"])
+    assert [e.outcome for e in events if isinstance(e, Finished)] == outcomes
+    assert [(e.index, e.total) for e in events if isinstance(e, Started)] == [
+        (0, 3),
+        (1, 3),
+        (2, 3),
+    ]
+    assert {e.job for e in events if isinstance(e, Progress)} == {jobs[0], jobs[2]}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (AttributeError("no such thing"), UnexpectedError, "AttributeError: no such thing"),
+        (ValueError("of\n\ta library"), UnexpectedError, "ValueError: of a library"),
+        (RecursionError(), UnexpectedError, "RecursionError"),
+        (MemoryError(), UnavailableError, "memory ran out"),
+        (torch.OutOfMemoryError("CUDA out of memory"), UnavailableError, "memory ran out"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), UnavailableError, "memory ran out"),
+        (OSError(errno.EIO, "Input/output error", "x"), InputError, "input/output error, x"),
+        (UnavailableError("no such codec"), UnavailableError, "no such codec"),
+        (UsageError("not with this one"), UsageError, "not with this one"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_whatever_a_video_meets_is_its_own_failure(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    kind: type[StaaError],
+    words: str,
+) -> None:
+    jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
+    real, held = batch.explain_one, []
+
+    def explain(path: Path, *args: Any, **more: Any) -> Any:
+        if path != jobs[0].source:
+            return real(path, *args, **more)
+        pictures = torch.zeros(8)
+        held.append(weakref.ref(pictures))
+        raise error
+
+    monkeypatch.setattr(batch, "explain_one", explain)
+    first, second = run(jobs)
+    assert (first.status, second.status) == ("failed", "done")
+    assert type(first.error) is kind
+    assert words in first.error.cause
+    raised = first.error.__cause__ or first.error
+    assert raised is error
+    assert "in explain" in "".join(traceback.format_exception(first.error))
+    assert held[0]() is None  # what a failure holds would be missing for the next video
+
+
+@pytest.mark.parametrize("kind", [Progress, Finished])
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(), OSError(errno.EIO, "gone"), ZeroDivisionError()], ids=repr
+)
+def test_what_the_listener_raises_is_no_failure_of_a_video(
+    tmp_path: Path, kind: type[Event], error: Exception
+) -> None:
+    jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
+    finished: list[Event] = []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, kind):
+            raise error
+        if isinstance(event, Finished):
+            finished.append(event)
+
+    with pytest.raises(type(error)) as caught:
+        run(jobs, asked({"annotated": True}), on_event=tell)
+    assert caught.value is error
+    assert finished == []
+
+
+def test_batches_begin_anew_after_a_video_that_ran_out_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [job(tmp_path, f"{name}.mp4", 36, seed=i) for i, name in enumerate("abc")]
+    model, sizes = load_model("test_timesformer", device="cpu"), []
+    turn = [""]
+
+    def forward(module: Any, args: tuple[Any, ...]) -> None:
+        sizes.append((turn[0], len(args[0])))
+        if turn[0] == "b.mp4":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def tell(event: Event) -> None:
+        turn[0] = event.job.source.name
+
+    model.module.register_forward_pre_hook(forward)
+    monkeypatch.setattr(batch, "open_model", lambda *_: model)
+    settings = asked(batch_size=2, sampling=SamplingSettings(hop=0.5))
+    outcomes = run(jobs, settings, on_event=tell)
+    assert statuses(outcomes) == ["done", "failed", "done"]
+    assert isinstance(outcomes[1].error, UnavailableError)
+    most = {name: max(size for each, size in sizes if each == name) for name, _ in sizes}
+    assert most == {"a.mp4": 2, "b.mp4": 2, "c.mp4": 2}
+    assert min(size for each, size in sizes if each == "b.mp4") == 1  # it was tried
+    assert outcomes[2].report is not None
+    assert "batch-size-reduced" not in {w["code"] for w in outcomes[2].report["warnings"]}
+
+
+def test_fail_fast_stops_after_the_failure(tmp_path: Path) -> None:
+    jobs = [Job(tmp_path / "missing.mp4", tmp_path / "out" / "missing"), job(tmp_path)]
+    assert statuses(run(jobs, fail_fast=True)) == ["failed"]
+    assert not jobs[1].folder.exists()
+
+
+def test_a_finished_video_is_skipped(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    (first,) = run(one, asked({"csv": True}))
+    before = {path: path.stat().st_mtime_ns for path in one.folder.iterdir()}
+    (again,) = run(one, asked({"csv": True}))
+    assert again.status == "skipped"
+    assert (again.report, again.outputs) == (first.report, first.outputs)
+    assert {path: path.stat().st_mtime_ns for path in one.folder.iterdir()} == before
+    (forced,) = run(one, asked({"csv": True}), force=True)
+    assert forced.status == "done"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target": "1"},
+        {"sampling": SamplingSettings(hop=1.0)},
+        {"output": {"csv": True}},
+        {"labels": "names.txt"},
+    ],
+    ids=str,
+)
+def test_other_settings_make_it_again(tmp_path: Path, changes: dict[str, Any]) -> None:
+    one, changes = job(tmp_path), dict(changes)
+    run(one)
+    if "labels" in changes:
+        (tmp_path / "names.txt").write_text("a\nb\nc\nd\ne\n")
+        changes["labels"] = str(tmp_path / "names.txt")
+    settings = asked(changes.pop("output", None), **changes)
+    assert statuses(run(one, settings)) == ["done"]
+    assert statuses(run(one, settings)) == ["skipped"]
+
+
+def test_settings_of_the_machine_do_not(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    run(one)
+    assert statuses(run(one, asked(batch_size=3, device="cpu"))) == ["skipped"]
+
+
+def test_other_names_in_the_same_file_make_it_again(tmp_path: Path) -> None:
+    one, names = job(tmp_path), tmp_path / "names.txt"
+    names.write_text("a\nb\nc\nd\ne\n")
+    run(one, asked(labels=str(names)))
+    assert statuses(run(one, asked(labels=str(names)))) == ["skipped"]
+    names.write_text("v\nw\nx\ny\nz\n")
+    (outcome,) = run(one, asked(labels=str(names)))
+    assert outcome.status == "done"
+    assert outcome.report is not None
+    assert outcome.report["prediction"]["target"]["label"] in "vwxyz"
+
+
+def test_another_video_of_that_name_makes_it_again(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    (first,) = run(one)
+    film(one.source, 12, seed=5)
+    (second,) = run(one)
+    assert second.status == "done"
+    assert first.report is not None
+    assert second.report is not None
+    assert first.report["video"]["sha256"] != second.report["video"]["sha256"]
+
+
+def test_a_missing_file_makes_it_again(tmp_path: Path) -> None:
+    one, settings = job(tmp_path), asked({"csv": True})
+    run(one, settings)
+    (one.folder / "importance.csv").unlink()
+    assert statuses(run(one, settings)) == ["done"]
+    assert (one.folder / "importance.csv").is_file()
+
+
+def test_no_clobber_leaves_any_report(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    run(one)
+    before = content(one.folder)
+    assert statuses(run(one, asked(target="1"), no_clobber=True)) == ["skipped"]
+    assert content(one.folder) == before
+    other = job(tmp_path, "new.mp4")
+    assert statuses(run(other, no_clobber=True)) == ["done"]
+
+
+def test_a_file_in_the_way_is_found_before_the_work(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    one.folder.mkdir(parents=True)
+    (one.folder / "importance.csv").write_text("mine")
+    events: list[Event] = []
+    (outcome,) = run(one, asked({"csv": True}), on_event=events.append)
+    assert isinstance(outcome.error, OutputError)
+    assert not [event for event in events if isinstance(event, Progress)]
+    assert content(one.folder) == {"importance.csv": b"mine"}
+
+
+def test_the_video_itself_is_never_replaced(tmp_path: Path) -> None:
+    source = film(tmp_path / "annotated.mp4", 12)
+    run(Job(source, tmp_path))  # a report beside it makes the name staa's own
+    before = source.read_bytes()
+    (outcome,) = run(Job(source, tmp_path), asked({"annotated": True}))
+    assert isinstance(outcome.error, OutputError)
+    assert "the video itself" in outcome.error.cause
+    assert source.read_bytes() == before
+
+
+def test_an_interrupt_ends_it_and_the_next_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
+    settings = asked({"csv": True})
+    real, calls = outputs.write_json, []
+
+    def second_is_killed(*args: Any, **more: Any) -> None:
+        calls.append(None)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        real(*args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outputs, "write_json", second_is_killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(jobs, settings)
+    assert sorted(content(jobs[1].folder)) == [".staa-writing", "importance.csv"]
+    assert statuses(run(jobs, settings)) == ["skipped", "done"]
+    assert sorted(content(jobs[1].folder)) == ["importance.csv", "report.json"]
+
+
+def test_reproducible_means_equal_bytes(tmp_path: Path) -> None:
+    one, settings = job(tmp_path), asked({"annotated": True, "npz": True})
+    first = run(one, settings, reproducible=True)
+    before = content(one.folder)
+    second = run(one, settings, reproducible=True, force=True)
+    assert statuses(first + second) == ["done", "done"]
+    assert content(one.folder) == before
+    assert "run" not in json.loads(before["report.json"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"target": "nobody"}, UsageError),
+        ({"method": "nothing"}, UsageError),
+        ({"layers": (7,)}, UsageError),
+        ({"model": "nowhere"}, UnavailableError),
+        ({"sampling": SamplingSettings(size=33)}, UsageError),
+        ({"method": "kernel-shap", "samples": 2}, UsageError),
+        ({"method": "integrated-gradients", "samples": 5000}, UsageError),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_told_before_the_first_video(
+    tmp_path: Path, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    events: list[Event] = []
+    changes = dict(changes)
+    method = {"name": changes.pop("method", "staa"), "layers": changes.pop("layers", "default")}
+    method["samples"] = changes.pop("samples", None)
+    settings = asked(**changes)
+    settings = replace(settings, method=replace(settings.method, **method))
+    with pytest.raises(error):
+        run(job(tmp_path), settings, on_event=events.append)
+    assert events == []
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("method", ["occlusion", "lime", "integrated-gradients"])
+def test_a_missing_package_is_told_before_the_first_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    events: list[Event] = []
+    with pytest.raises(UnavailableError, match="captum"):
+        run(job(tmp_path), asked(method=MethodSettings(name=method)), on_event=events.append)
+    assert events == []
+
+
+def damaged(path: Path) -> Path:
+    """A film of which one frame near the end is noise."""
+    film(path, 36)
+    with av.open(str(path)) as container:
+        places = [(p.pts, p.pos, p.size) for p in container.demux(video=0) if p.size]
+    _, start, size = sorted(places)[30]
+    with path.open("r+b") as file:
+        file.seek(start + 5)
+        # Always the same noise: a decoder does not notice all.
+        file.write(np.random.default_rng(0).bytes(max(size - 5, 0)))
+    return path
+
+
+def test_what_drawing_meets_is_in_the_report_and_in_the_outcome(tmp_path: Path) -> None:
+    one = Job(damaged(tmp_path / "bad.mp4"), tmp_path / "out")
+    # The model does not see the damage.
+    sampling = SamplingSettings(end=1.0, keep_rest=True)
+    (unseen,) = run(one, asked(sampling=sampling))
+    assert unseen.report is not None
+    assert "decode-errors" not in {w["code"] for w in unseen.report["warnings"]}
+    (outcome,) = run(one, asked({"annotated": True}, sampling=sampling))
+    assert outcome.report == json.loads((tmp_path / "out" / "report.json").read_text())
+    assert outcome.report["video"]["packets_bad"] > 0
+    assert "decode-errors" in {w["code"] for w in outcome.report["warnings"]}
+
+
+def test_the_plan_is_what_happens_then(tmp_path: Path) -> None:
+    jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", 30)]
+    jobs.append(Job(tmp_path / "c.mp4", tmp_path / "out" / "c"))
+    (tmp_path / "c.mp4").write_text("no video")
+    run(jobs[0])
+    rows = plan_many(jobs, asked())
+    assert [row.status for row in rows] == ["skip", "explain", "fail"]
+    assert not jobs[1].folder.exists()
+    assert isinstance(rows[2].error, VideoError)
+    outcomes = run(jobs)
+    assert statuses(outcomes) == ["skipped", "done", "failed"]
+    for row, outcome in zip(rows[:2], outcomes, strict=False):
+        assert outcome.report is not None
+        assert row.clips == len(outcome.report["sampling"]["clips"])
+        assert list(row.files) == [path.name for path in outcome.outputs]
+        assert row.job == outcome.job
+    forced = plan_many(jobs, asked(), force=True)
+    assert [row.status for row in forced] == ["explain", "explain", "fail"]
+    kept = plan_many(jobs, asked(target="1"), no_clobber=True)
+    assert [row.status for row in kept] == ["skip", "skip", "fail"]
+
+
+def test_the_plan_sees_what_is_in_the_way(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    one.folder.mkdir(parents=True)
+    (one.folder / "report.json").write_text("mine")
+    (row,) = plan_many([one], asked())
+    assert row.status == "fail"
+    assert isinstance(row.error, OutputError)
+    assert "in the way" in row.error.cause
+
+
+def test_the_plan_of_a_bundled_model_loads_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model("test_timesformer", device="cpu")
+    save_file(model.module.state_dict(), tmp_path / "mine.safetensors")
+    facts = {
+        "family": "timesformer",
+        "arch": "test_timesformer",
+        "labels": list("abcde"),
+        "input": {k: v for k, v in asdict(model.input).items() if k != "antialias"},
+        "license": "MIT",
+        "origin": "a test",
+        "note": "",
+    }
+    (tmp_path / "mine.json").write_text(json.dumps(facts))
+
+    def read() -> dict[str, manifests.Manifest]:
+        return manifests.read_manifests(tmp_path)
+
+    def no_model(*_: object, **__: object) -> None:
+        pytest.fail("a model was loaded")
+
+    monkeypatch.setattr(batch, "read_manifests", read)
+    monkeypatch.setattr(loading, "read_manifests", read)
+    settings = asked(model="mine")
+    jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
+    run(jobs[0], settings)
+    monkeypatch.setattr(batch, "open_model", no_model)
+    rows = plan_many(jobs, settings)
+    assert [row.status for row in rows] == ["skip", "explain"]
+    with pytest.raises(UsageError, match="no class"):
+        plan_many(jobs, replace(settings, target="f"))

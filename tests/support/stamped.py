@@ -1,0 +1,74 @@
+"""Videos whose frames carry their own number, written by PyAV alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+BITS = 12
+
+
+def stamp(number: int, width: int = 320, height: int = 240) -> Picture:
+    """A gray picture with `number` as twelve black or white boxes; the top left corner is red."""
+    picture = np.full((height, width, 3), 96, np.uint8)
+    box = width // (BITS + 1)
+    for bit in range(BITS):
+        left = box // 2 + bit * box
+        picture[height // 4 : height // 2, left : left + box - 2] = 235 if number >> bit & 1 else 16
+    picture[: height // 8, : width // 8] = (200, 30, 30)
+    return picture
+
+
+def read(picture: Picture) -> int:
+    """The number that `stamp` wrote."""
+    height, width = picture.shape[:2]
+    box = width // (BITS + 1)
+    row = picture[height * 3 // 8]
+    return sum(int(row[box // 2 + bit * box + box // 2].mean() > 125) << bit for bit in range(BITS))
+
+
+def write_stamped(
+    path: Path,
+    frames: int | Iterable[Picture] = 120,
+    *,
+    rate: int = 30,
+    gop: int = 12,
+    b_frames: int = 2,
+    ticks: Sequence[int] | None = None,
+    time_base: Fraction | None = None,
+    container: str | None = None,
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    turn: int = 0,
+    mirror: bool = False,
+    start: int = 0,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """A video by PyAV alone, so that the code under test has no part in it."""
+    pictures = map(stamp, range(frames)) if isinstance(frames, int) else iter(frames)
+    first = next(pictures)
+    height, width = first.shape[:2]
+    with av.open(str(path), "w", format=container) as output:
+        fast = {"preset": "superfast"} if codec == "libx264" else {}
+        stream = output.add_stream(codec, rate=rate, options={**fast, **(options or {})})
+        stream.width, stream.height, stream.pix_fmt = width, height, pixels
+        context = stream.codec_context
+        context.gop_size, context.max_b_frames = gop, b_frames
+        if time_base is not None:
+            context.time_base = time_base
+        if turn or mirror:
+            stream.set_display_rotation(turn, hflip=mirror)
+        for n, picture in enumerate(chain([first], pictures)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = start + (ticks[n] if ticks is not None else n)
+            frame.time_base = time_base or Fraction(1, rate)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
