@@ -123,6 +123,16 @@ def measure_quality(
     return _result(benchmark, clips)
 
 
+def fitting_metrics(truth: bool) -> list[str]:
+    """Names of the metrics that can be measured, with ground truth or without it."""
+    return [name for name, metric in METRICS.items() if truth or not metric.truth]
+
+
+def default_metrics(truth: bool) -> list[str]:
+    """Names of the metrics that are measured where nobody names one."""
+    return ["pointing", "energy", "temporal_auc", "iou"] if truth else ["faithfulness"]
+
+
 def store_header(benchmark: Benchmark) -> dict[str, Any]:
     """What scores depend on, beside the clip, the method, and the metric."""
     dataset = benchmark.dataset

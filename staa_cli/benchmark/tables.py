@@ -183,13 +183,30 @@ def write_cost(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
     )
 
 
-def write_results(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
-    """Write the numbers and the table beside the scores.
+def write_results(
+    result: Mapping[str, Any], folder: Path, plot: str | None = None
+) -> tuple[Path, ...]:
+    """Write the numbers and the table beside the scores, and a picture of quality against cost.
+
+    Args:
+        result: of a benchmark.
+        folder: made where it is missing.
+        plot: the metric of the picture; faithfulness, pointing, or the first one where None. A
+            metric without a score has none.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    return _write(folder, {JSON: _json(result), MARKDOWN: as_text(markdown(result))})
+    from staa_cli.render.scatter import scatter
+
+    written = _write(folder, {JSON: _json(result), MARKDOWN: as_text(markdown(result))})
+    metrics = _metrics(result)
+    told = next((name for name in ("faithfulness", "pointing") if name in metrics), None)
+    drawn = plot or told or next(iter(metrics), None)
+    if drawn not in metrics:
+        return written
+    scatter(result, drawn, METRICS.get(drawn).better, folder / PICTURE)
+    return (*written, folder / PICTURE)
 
 
 def _json(result: Mapping[str, Any]) -> str:

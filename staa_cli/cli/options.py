@@ -7,7 +7,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -30,34 +30,40 @@ from staa_cli.errors import UsageError
 from staa_cli.formatting import percent, raw
 from staa_cli.paths import textual
 
-SETTINGS = {
-    "Model": "model arch labels target device precision compile threads batch_size",
-    "Sampling": "sampling.strategy sampling.frames sampling.size sampling.stride sampling.hop "
-    "sampling.clips sampling.seed sampling.start sampling.end sampling.keep_rest",
-    "Attribution": "method.name method.layers method.combine method.replacement method.samples "
-    "post.threshold post.threshold_value post.focus_sigma post.focus_gamma post.smooth "
-    "post.smooth_s",
-    "Picture": "render.view render.opacity render.colormap render.scale render.strip",
-    "Output": "output.dir output.annotated output.plot output.storyboard output.gif output.npz "
-    "output.csv output.faithfulness output.quick_faithfulness",
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "Model": (
+        *("model", "arch", "labels", "target", "device", "precision", "compile", "threads"),
+        *("batch_size", "offline"),
+    ),
+    "Sampling": (
+        *("sampling.strategy", "sampling.frames", "sampling.size", "sampling.stride"),
+        *("sampling.hop", "sampling.clips", "sampling.seed", "sampling.start", "sampling.end"),
+        "sampling.keep_rest",
+    ),
+    "Attribution": (
+        *("method.name", "method.layers", "method.combine", "method.replacement"),
+        *("method.samples", "post.threshold", "post.threshold_value", "post.focus_sigma"),
+        *("post.focus_gamma", "post.smooth", "post.smooth_s"),
+    ),
+    "Picture": (
+        *("render.view", "render.opacity", "render.colormap", "render.scale", "render.strip"),
+    ),
+    "Output": (
+        *("output.dir", "output.annotated", "output.plot", "output.storyboard", "output.gif"),
+        *("output.npz", "output.csv", "output.faithfulness", "output.quick_faithfulness"),
+    ),
 }
 """The settings that have an option, by their group in the help; the others live in files."""
 
-_METAVARS = {
-    "model": "MODEL",
-    "arch": "NAME",
-    "labels": "FILE",
-    "target": "CLASS",
-    "device": "DEVICE",
-    "sampling.strategy": "RULE",
-    "method.name": "NAME",
-    "method.layers": "BLOCKS",
-    "post.threshold": "RULE",
-    "post.smooth": "RULE",
-    "render.colormap": "NAME",
-    "output.dir": "DIR",
-}
-_SHORT = {"output.dir": "-o"}
+
+def without(*names: str) -> dict[str, tuple[str, ...]]:
+    """Those settings, some left out."""
+    return {
+        panel: tuple(name for name in group if name not in names)
+        for panel, group in SETTINGS.items()
+    }
+
+
 _OFFERS: dict[str, Callable[..., Offers]] = {
     "model": complete_models,
     "method.name": complete_method,
@@ -99,9 +105,6 @@ _MESSAGES: dict[str, Any] = {
         ),
     ],
 }
-_OFFLINE = Annotated[
-    bool, typer.Option("--offline", help="Never use the network.", rich_help_panel="Model")
-]
 _CONFIG = Annotated[
     str | None,
     typer.Option(
@@ -118,17 +121,16 @@ def command(
     app: typer.Typer,
     examples: str,
     *,
-    settings: Mapping[str, str] | None = None,
+    settings: Mapping[str, Sequence[str]] | None = None,
     alone: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as a command; its docstring's first paragraph is its help.
 
     The function receives a `console` and, where `settings` names groups of settings, `loaded`: the
-    settings in force. Every named setting becomes an option, described as the setting is; where the
-    model is one of them, it may be told to stay off the network. With `alone`, it is what the group
-    `app` does where no command of it is named.
+    settings in force. Every named setting becomes an option, described as the setting is. With
+    `alone`, it is what the group `app` does where no command of it is named.
     """
-    names = {name: panel for panel, group in (settings or {}).items() for name in group.split()}
+    names = {name: panel for panel, group in (settings or {}).items() for name in group}
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
@@ -138,8 +140,6 @@ def command(
             state: State = ctx.obj
             state.console = extra = _console(given)
             shared: dict[str, Any] = {"console": extra}
-            if given.pop("offline", False):
-                os.environ["STAA_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
             if names:
                 flags = _flags(given, names)
                 shared["loaded"] = load_settings(given.pop("config"), flags, os.environ)
@@ -149,8 +149,6 @@ def command(
 
         parameters = {"ctx": inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)}
         parameters |= _setting_parameters(names) | _own(function)
-        if "model" in names:
-            parameters["offline"] = _parameter("offline", _OFFLINE, False)
         if names:
             parameters["config"] = _parameter("config", _CONFIG, None)
         parameters |= {name: _parameter(name, a, _unset(a)) for name, a in _MESSAGES.items()}
@@ -217,9 +215,9 @@ def _setting_parameters(names: Mapping[str, str]) -> dict[str, inspect.Parameter
 
 def _annotation(key: Key, panel: str) -> Any:
     help_text = key.line[0].upper() + key.line[1:] + "."
-    names = [key.flag, *([_SHORT[key.name]] if key.name in _SHORT else [])]
+    names = [name for name in (key.flag, key.short) if name is not None]
     if key.type is bool:
-        text = f"Do not {key.doc}." if key.flag.startswith("--no-") else help_text
+        text = f"Do not {key.doc}." if key.turns_off else help_text
         return Annotated[
             bool | None, typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
         ]
@@ -235,10 +233,10 @@ def _annotation(key: Key, panel: str) -> Any:
 
 
 def _metavar(key: Key) -> str:
-    if key.name in _METAVARS:
-        return _METAVARS[key.name]
-    if key.in_seconds:
-        return "SECONDS"
+    if key.metavar is not None:
+        return key.metavar
+    if key.unit is not None:
+        return key.unit.upper()
     numbers = [kind for kind in (key.type, *get_args(key.type)) if kind in (int, float)]
     literal = get_origin(key.type) is Literal
     return "KIND" if literal else "N" if int in numbers else "X"
@@ -249,7 +247,7 @@ def _flags(given: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     flags: dict[str, Any] = {}
     for name in names:
         value, key = given.pop(name.replace(".", "__")), keys()[name]
-        if value is not None and key.flag.startswith("--no-"):
+        if value is not None and key.turns_off:
             value = not value
         flags |= {other.name: value for other in keys().values() if other.flag == key.flag}
     return flags

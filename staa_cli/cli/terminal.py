@@ -12,7 +12,7 @@ import sys
 import textwrap
 import traceback
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -165,25 +165,60 @@ class _Logs(logging.Handler):
             self._console.fact(f"{record.name}: {line}")
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int | None = None,
+    *,
+    red: Collection[tuple[int, int]] = (),
+) -> str:
     """Headers and rows in, aligned columns out; the last column is wrapped to the width.
 
     Args:
         headers: one a column.
         rows: as many cells each as there are headers.
         width: in characters; None leaves every row on one line.
+        red: (row, column) of cells that are to stand out.
     """
     lines = [[shown(cell) for cell in row] for row in (headers, *rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(headers) - 1)]
     indent = sum(widths) + 2 * len(widths)
     room = max(20, width - indent) if width is not None else sys.maxsize
     out = []
-    for *cells, last in lines:
-        head = "".join(f"{cell:<{size}}  " for cell, size in zip(cells, widths, strict=True))
+    for number, line in enumerate(lines, -1):  # the headers are no row
+        *cells, last = [
+            f"\x1b[31m{cell}\x1b[0m" if (number, column) in red else cell
+            for column, cell in enumerate(line)
+        ]
+        padded = zip(cells, line, widths, strict=False)
+        head = "".join(f"{cell}{' ' * (size - len(plain) + 2)}" for cell, plain, size in padded)
         wrapped = textwrap.wrap(last, room, break_on_hyphens=False) or [""]
         out.append((head + wrapped[0]).rstrip())
         out += [" " * indent + more for more in wrapped[1:]]
     return "\n".join(out)
+
+
+def side_by_side(
+    first: Sequence[str], columns: Sequence[Sequence[str]], width: int | None, most: int
+) -> list[range]:
+    """Columns in groups that fit into the width, behind the first column and two blanks apart.
+
+    Args:
+        first: cells of the column that stands before every group.
+        columns: cells of the others.
+        width: in characters; None for any.
+        most: columns in a group, at most.
+    """
+    groups: list[range] = []
+    used = indent = max(map(len, first))
+    for number, column in enumerate(columns):
+        room = 2 + max(map(len, column))
+        if not groups or len(groups[-1]) == most or (width and used + room > width):
+            groups.append(range(number, number))
+            used = indent
+        groups[-1] = range(groups[-1].start, number + 1)
+        used += room
+    return groups
 
 
 def terminal_width(stream: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:

@@ -15,7 +15,7 @@ from staa_cli.config.values import Key, convert, setting
 from staa_cli.errors import ConfigError, UsageError
 from staa_cli.registry import did_you_mean, is_import_path
 
-RESERVED_VARIABLES = frozenset({"STAA_DEBUG", "STAA_OFFLINE"})
+RESERVED_VARIABLES = frozenset({"STAA_DEBUG"})
 """Names of the environment that begin with `STAA_` and are no settings."""
 
 
@@ -24,7 +24,7 @@ class SamplingSettings:
     """Which frames of a video the model sees."""
 
     strategy: Literal["auto", "uniform", "dense", "segments", "random", "range"] = setting(
-        "auto", "how clips are laid over the video", flag="--sampling"
+        "auto", "how clips are laid over the video", flag="--sampling", metavar="RULE"
     )
     frames: int | None = setting(None, "frames in a clip", unset="the model's own", at_least=1)
     size: int | None = setting(
@@ -43,10 +43,18 @@ class SamplingSettings:
     )
     seed: int = setting(0, "seed of `random` clips; --seed sets the method's, too", at_least=0)
     start: float | None = setting(
-        None, "cut off what comes before, in seconds", unset="the beginning", at_least=0
+        None,
+        "cut off what comes before, in seconds",
+        unit="seconds",
+        unset="the beginning",
+        at_least=0,
     )
     end: float | None = setting(
-        None, "cut off what comes from here on, in seconds", unset="the end", above=0
+        None,
+        "cut off what comes from here on, in seconds",
+        unit="seconds",
+        unset="the end",
+        above=0,
     )
     keep_rest: bool = setting(False, "keep what --start and --end cut off, marked as not seen")
 
@@ -57,11 +65,16 @@ class MethodSettings:
 
     name: str = setting(
         "auto",
-        "attribution method: auto (staa-class, or staa where that does not fit), or another",
+        "attribution method",
+        takes="auto (staa-class, or staa where that does not fit), or another",
         flag="--method",
+        metavar="NAME",
     )
     layers: Literal["default", "last", "all"] | tuple[int, ...] = setting(
-        "default", "blocks to read: default, last, all, or numbers as in 0,2"
+        "default",
+        "blocks to read",
+        takes="default, last, all, or numbers as in 0,2",
+        metavar="BLOCKS",
     )
     combine: Literal["default", "mean", "contrast"] = setting(
         "default", "how several blocks become one map"
@@ -83,7 +96,7 @@ class PostSettings:
     """What is done to a copy of the raw maps before they are drawn."""
 
     threshold: Literal["none", "otsu", "percentile", "mean_std"] = setting(
-        "none", "set weak places to zero, by one level a clip"
+        "none", "set weak places to zero, by one level a clip", metavar="RULE"
     )
     threshold_value: float | None = setting(
         None,
@@ -97,9 +110,11 @@ class PostSettings:
     )
     focus_gamma: float = setting(1.0, "sharpen maps by this exponent", above=0)
     smooth: Literal["none", "average", "exponential"] = setting(
-        "none", "smooth the curve along the video"
+        "none", "smooth the curve along the video", metavar="RULE"
     )
-    smooth_s: float = setting(0.5, "width of that smoothing, in seconds", at_least=0.001)
+    smooth_s: float = setting(
+        0.5, "width of that smoothing, in seconds", unit="seconds", at_least=0.001
+    )
     flat_below: float = setting(
         0.05, "coefficient of variation below which a curve counts as flat", at_least=0
     )
@@ -117,7 +132,7 @@ class RenderSettings:
     )
     opacity: float = setting(0.75, "opacity of the heat at its strongest", at_least=0, at_most=1)
     colormap: Literal["inferno", "viridis", "magma", "cividis"] = setting(
-        "inferno", "colors of the heat"
+        "inferno", "colors of the heat", metavar="NAME"
     )
     scale: Literal["video", "clip", "frame"] = setting(
         "video", "what the color scale is fitted to; the top 1 % of its hottest map lies beyond"
@@ -151,9 +166,11 @@ class OutputSettings:
         "staa-out",
         "folder that receives a folder a video",
         flag="--output-dir",
+        short="-o",
+        metavar="DIR",
         shapes_result=False,
     )
-    annotated: bool = setting(True, "write annotated.mp4", flag="--no-annotated")
+    annotated: bool = setting(True, "write annotated.mp4", flag="--no-annotated", turns_off=True)
     plot: bool = setting(False, "write a picture of the curve")
     storyboard: bool = setting(False, "write a picture of the top moments with their times")
     gif: bool = setting(False, "write annotated.gif, eight seconds around the highest moments")
@@ -177,14 +194,26 @@ class Settings:
     """Everything that can be set; an instance made without arguments holds the defaults."""
 
     model: str = setting(
-        "tiny-events", "a name from `staa models`, a checkpoint's file or folder, or hf-hub:NAME"
+        "tiny-events",
+        "a name from `staa models`, a checkpoint's file or folder, or hf-hub:NAME",
+        metavar="MODEL",
     )
-    arch: str | None = setting(None, "architecture of the checkpoint", unset="what it says itself")
+    arch: str | None = setting(
+        None, "architecture of the checkpoint", unset="what it says itself", metavar="NAME"
+    )
     labels: str | None = setting(
-        None, "file with the classes' names", unset="the model's own", shapes_result=False
+        None,
+        "file with the classes' names",
+        unset="the model's own",
+        metavar="FILE",
+        shapes_result=False,
     )
     device: str = setting(
-        "auto", "where the model runs: auto, cpu, cuda, cuda:N, mps", shapes_result=False
+        "auto",
+        "where the model runs",
+        takes="auto, cpu, cuda, cuda:N, mps",
+        metavar="DEVICE",
+        shapes_result=False,
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
         "auto", "number format of the forward pass"
@@ -194,7 +223,8 @@ class Settings:
     )
     batch_size: Literal["auto"] | int = setting(
         "auto",
-        "clips a forward pass: auto (by device), or a number",
+        "clips a forward pass",
+        takes="auto (by device), or a number",
         at_least=1,
         at_most=1_000_000,
         shapes_result=False,
@@ -202,8 +232,13 @@ class Settings:
     compile: bool = setting(
         False, "compile the model first: slow to start, for long runs", shapes_result=False
     )
+    offline: bool = setting(False, "never use the network", shapes_result=False)
     target: str | None = setting(
-        None, "class to explain, by name or index", unset="the most probable", flag="--class"
+        None,
+        "class to explain, by name or index",
+        unset="the most probable",
+        flag="--class",
+        metavar="CLASS",
     )
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     method: MethodSettings = field(default_factory=MethodSettings)
@@ -306,9 +341,8 @@ def _walk(section: Any, prefix: str) -> Iterator[Key]:
         if is_dataclass(hint):
             yield from _walk(hint, name + ".")
             continue
-        meta = dict(item.metadata)
-        flag = meta.pop("flag") or "--" + item.name.replace("_", "-")
-        yield Key(name, type=hint, default=item.default, flag=flag, **meta)
+        facts = {"flag": "--" + item.name.replace("_", "-"), **item.metadata}
+        yield Key(name=name, type=hint, default=item.default, **facts)
 
 
 def _build(section: Any, values: Mapping[str, Any], prefix: str) -> Any:

@@ -12,59 +12,49 @@ from staa_cli.errors import ConfigError, UsageError
 from staa_cli.registry import did_you_mean
 
 
-def setting(
-    default: Any,
-    doc: str,
-    *,
-    unset: str | None = None,
-    flag: str | None = None,
-    above: float | None = None,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    shapes_result: bool = True,
-) -> Any:
-    """A dataclass field with its default, one line about it, and what limits its value.
+def setting(default: Any, doc: str, **facts: Any) -> Any:
+    """A dataclass field with its default, one line about it, and more that `Key` has a field for.
 
     Args:
         default: the value when nobody says anything.
         doc: one line for people.
-        unset: what None stands for.
-        flag: the option that sets it, where that is not the field's own name.
-        above: a number must be larger.
-        at_least: a number must not be smaller.
-        at_most: a number must not be larger.
-        shapes_result: whether what comes out depends on it; else it says how the work is done, or
-            where a file lies.
+        facts: fields of `Key`, by name.
     """
-    bounds = {"above": above, "at_least": at_least, "at_most": at_most}
-    return field(
-        default=default,
-        metadata={
-            "doc": doc,
-            "unset": unset,
-            "flag": flag,
-            "shapes_result": shapes_result,
-            **bounds,
-        },
-    )
+    return field(default=default, metadata={"doc": doc, **facts})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Key:
     """One setting as the outside names it."""
 
     name: str
     """Dotted, for example ``sampling.frames``."""
     doc: str
+    """One line for people."""
     type: Any
     default: Any
-    unset: str | None
-    """What None stands for."""
     flag: str
-    above: float | None
-    at_least: float | None
-    at_most: float | None
-    shapes_result: bool
+    """The option that sets it."""
+    short: str | None = None
+    """The same in one letter."""
+    turns_off: bool = False
+    """The option sets False: of something that is done unless told otherwise."""
+    unset: str | None = None
+    """What None stands for."""
+    takes: str | None = None
+    """What may be written, where the words of its type do not say it all."""
+    unit: str | None = None
+    """Of a number, in the plural."""
+    metavar: str | None = None
+    """Stands for the value in help, where its type says too little."""
+    above: float | None = None
+    """A number must be larger."""
+    at_least: float | None = None
+    """A number must not be smaller."""
+    at_most: float | None = None
+    """A number must not be larger."""
+    shapes_result: bool = True
+    """What comes out depends on it; else it says how the work is done, or where a file lies."""
 
     @property
     def variable(self) -> str:
@@ -73,15 +63,9 @@ class Key:
 
     @property
     def line(self) -> str:
-        """One line about it, with the words it takes."""
-        if not self.choices or self.choices[0] in self.doc:
-            return self.doc
-        return f"{self.doc}: {', '.join(self.choices)}"
-
-    @property
-    def in_seconds(self) -> bool:
-        """Whether it is a time."""
-        return self.doc.endswith("in seconds")
+        """One line about it, with what it takes."""
+        takes = self.takes or ", ".join(self.choices)
+        return f"{self.doc}: {takes}" if takes else self.doc
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -114,8 +98,8 @@ def convert(key: Key, value: Any, where: str, error: type[UsageError] = ConfigEr
 def describe(key: Key) -> str:
     """What a key takes, in words: ``a whole number of at least 1``."""
     words = [w for option in _options(key.type) if (w := _words(option))]
-    if key.in_seconds:
-        words[-1] += " of seconds"
+    if key.unit is not None:
+        words[-1] += f" of {key.unit}"
     signs = (("above", key.above), ("of at least", key.at_least), ("at most", key.at_most))
     limits = [f"{sign} {bound:,.12g}" for sign, bound in signs if bound is not None]
     return " ".join([" or ".join(words), " and ".join(limits)]).strip()

@@ -132,6 +132,7 @@ def open_model(settings: Settings, announce: Announce = lambda line: None) -> Lo
         device=settings.device,
         precision=settings.precision,
         compile=settings.compile,
+        offline=settings.offline,
         announce=announce,
     )
 

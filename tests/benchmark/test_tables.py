@@ -103,7 +103,7 @@ def test_the_table_tells_differences_and_which_of_them_are_sure() -> None:
 
 def test_files_are_written(tmp_path: Path) -> None:
     paths = write_results(result(), tmp_path)
-    assert [path.name for path in paths] == ["benchmark.json", "benchmark.md"]
+    assert [path.name for path in paths] == ["benchmark.json", "benchmark.md", "quality.png"]
     assert json.loads(paths[0].read_text())["correct"] == 9
 
 

@@ -67,7 +67,7 @@ def test_help_goes_to_stdout_plain_and_within_the_width(
 
 def test_every_setting_with_an_option_is_in_the_help_with_its_value(run: Any) -> None:
     text = " ".join(run("explain", "--help").out.split())
-    for name in " ".join(SETTINGS.values()).split():
+    for name in (name for group in SETTINGS.values() for name in group):
         key = keys()[name]
         assert key.flag in text
         if not isinstance(key.default, bool):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from staa_cli.cli.completion import Offers, complete_methods, complete_metrics, 
 from staa_cli.cli.help import HelpGroup
 from staa_cli.cli.options import command, put, put_json
 from staa_cli.cli.process import use_threads
-from staa_cli.cli.terminal import Console, shown, table, terminal_width
+from staa_cli.cli.terminal import Console, shown, side_by_side, table, terminal_width
 from staa_cli.config.settings import Loaded
 from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
 
@@ -46,10 +45,10 @@ staa benchmark metrics --json
 """
 
 _SETTINGS = {
-    "Model": "model arch labels device precision threads",
-    "Attribution": "method.layers method.combine method.replacement method.samples",
+    "Model": ("model", "arch", "labels", "device", "precision", "threads", "offline"),
+    "Attribution": ("method.layers", "method.combine", "method.replacement", "method.samples"),
 }
-_POST = " post.threshold post.threshold_value post.focus_sigma post.focus_gamma"
+_POST = ("post.threshold", "post.threshold_value", "post.focus_sigma", "post.focus_gamma")
 _METHODS = "auto,staa,baselines"
 _COST = "auto,staa,grad-attention"
 _OFFERS: dict[str, Callable[..., Offers]] = {
@@ -59,7 +58,7 @@ _OFFERS: dict[str, Callable[..., Offers]] = {
     "--split": one_of("test", "development"),
 }
 CLIPS = 256
-"""Unless told otherwise, of clips of which there is no end."""
+"""Unless told otherwise, of a data set that makes as many as one wants."""
 _COLUMNS = 4
 """Metrics side by side, at most."""
 
@@ -68,7 +67,7 @@ def add(app: typer.Typer) -> None:
     """Register the command and its parts."""
     group = typer.Typer(cls=HelpGroup, no_args_is_help=False)
     group.callback(epilog=_OF_ALL)(_group)
-    scored = _SETTINGS | {"Attribution": _SETTINGS["Attribution"] + _POST}
+    scored = _SETTINGS | {"Attribution": (*_SETTINGS["Attribution"], *_POST)}
     command(group, _EXAMPLES, settings=scored)(quality)
     command(group, _OF_COST, settings=_SETTINGS)(cost)
     command(group, _OF_METRICS)(metrics)
@@ -159,7 +158,7 @@ def quality(
     model = open_model(loaded.settings, console.message)
     data = open_dataset(dataset, model, seed, split)  # type: ignore[arg-type]
     scores = _metrics(metrics, data.truth)
-    drawn = _drawn(plot, scores, into)
+    _check_drawn(plot, scores, into)
     benchmark = Benchmark(
         model,
         data,
@@ -178,7 +177,7 @@ def quality(
         console.error(error, name)
     if not result["scored"] and not data.truth:
         raise InputError(f"no video of {dataset} can be read")
-    _tell(result, scores, drawn, into, json, console)
+    _tell(result, scores, plot, into, json, console)
     if problems:
         raise typer.Exit(ExitCode.INPUT_FAILED)
 
@@ -214,14 +213,16 @@ def _kept(into: Path | None) -> str:
 def _tell(
     result: dict[str, Any],
     metrics: Sequence[str],
-    drawn: str,
+    plot: str | None,
     into: Path | None,
     as_json: bool,
     console: Console,
 ) -> None:
     """Write the results where a folder is named, and print them."""
+    from staa_cli.benchmark.tables import write_results
+
     if into is not None:
-        for path in _write(result, drawn, into):
+        for path in write_results(result, into, plot):
             console.message(str(path))
     if as_json:
         put_json(console, {name: fact for name, fact in result.items() if name != "per_clip"})
@@ -230,23 +231,21 @@ def _tell(
 
 
 def _metrics(names: str | None, truth: bool) -> list[str]:
-    from staa_cli.evaluation.base import METRICS
+    from staa_cli.benchmark.quality import default_metrics, fitting_metrics
     from staa_cli.methods import listed
 
-    fit = [name for name, metric in METRICS.items() if truth or not metric.truth]
-    default = "pointing,energy,temporal_auc,iou" if truth else "faithfulness"
-    return listed(names or default, {"all": fit})
+    known = {"all": fitting_metrics(truth)}
+    return listed(names, known) if names else default_metrics(truth)
 
 
-def _drawn(plot: str | None, metrics: Sequence[str], into: Path | None) -> str:
-    """The metric that is drawn."""
+def _check_drawn(plot: str | None, metrics: Sequence[str], into: Path | None) -> None:
+    """See that the metric of the picture is measured, and that there is a folder for it."""
     if plot is None:
-        return next((name for name in ("faithfulness", "pointing") if name in metrics), metrics[0])
+        return
     if into is None:
         raise UsageError("--plot: there is no folder for the picture", "add --into DIR")
     if plot not in metrics:
         raise UsageError(f"--plot: {plot!r} is not measured", f"of {', '.join(metrics)}")
-    return plot
 
 
 def cost(
@@ -323,54 +322,30 @@ def metrics(
     put(console, table(("NAME", "BETTER", "TRUTH", "ABOUT"), rows, terminal_width(sys.stdout)))
 
 
-def _write(result: dict[str, Any], drawn: str, folder: Path) -> list[Path]:
-    """Numbers, table, and picture."""
-    from staa_cli.benchmark.tables import PICTURE, write_results
-    from staa_cli.evaluation.base import METRICS
-    from staa_cli.render.scatter import scatter
-
-    written = [*write_results(result, folder)]
-    if any(row["metric"] == drawn for row in result["results"]):
-        scatter(result, drawn, METRICS.get(drawn).better, folder / PICTURE)
-        written.append(folder / PICTURE)
-    return written
-
-
 def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) -> str:
     """Tables of as many metrics each as fit: a line that wraps cannot be read."""
-    from staa_cli.benchmark.tables import LOSES, arrow, cell, headline, undefined
+    from staa_cli.benchmark.tables import LOSES, arrow, beats_baselines, cell, headline, undefined
 
-    names = list(dict.fromkeys(row["method"] for row in result["results"]))
-    first = ["METHOD", *names]
+    methods = list(dict.fromkeys(row["method"] for row in result["results"]))
+    first = ["METHOD", *methods]
     columns = [
-        [metric + arrow(metric), *(cell(result, name, metric) for name in names)]
+        [metric + arrow(metric), *(cell(result, name, metric) for name in methods)]
         for metric in metrics
     ]
+    losers = {
+        (row, column)
+        for row, method in enumerate(methods)
+        for column, metric in enumerate(metrics)
+        if beats_baselines(result, method, metric) is False
+    }
     width, parts = terminal_width(sys.stdout), []
-    for some in _side_by_side(first, columns, width):
-        head, *rows = zip(first, *some, strict=True)
-        parts.append(table(head, rows, width))
+    for group in side_by_side(first, columns, width, _COLUMNS):
+        head, *rows = zip(first, *(columns[column] for column in group), strict=True)
+        red = {(row, column - group.start + 1) for row, column in losers if column in group}
+        parts.append(table(head, rows, width, red=red if colored else ()))
     text = "\n\n".join(parts)
-    if LOSES in text:
+    if losers:
         text += f"\n\n{LOSES} does not beat every baseline"
     if fewer := undefined(result, metrics):
         text += f"\n\n{fewer}"
-    if colored:
-        text = re.sub(rf"\S+ \([^()]*\) {LOSES}", lambda cell: f"\x1b[31m{cell[0]}\x1b[0m", text)
     return f"{shown(headline(result))}\n\n{text}"
-
-
-def _side_by_side(
-    first: Sequence[str], columns: Sequence[Sequence[str]], width: int | None
-) -> list[list[Sequence[str]]]:
-    """Columns in groups that, behind the first column and two blanks apart, fit into the width."""
-    groups: list[list[Sequence[str]]] = []
-    used = indent = max(map(len, first))
-    for column in columns:
-        room = 2 + max(map(len, column))
-        if not groups or len(groups[-1]) == _COLUMNS or (width and used + room > width):
-            groups.append([])
-            used = indent
-        groups[-1].append(column)
-        used += room
-    return groups

@@ -13,7 +13,7 @@ import typer
 from staa_cli.cli.completion import complete_classes, complete_methods
 from staa_cli.cli.costs import in_words, long_video_hint
 from staa_cli.cli.details import facts_in_words, work_in_words
-from staa_cli.cli.options import SETTINGS, answer, command, put, put_json
+from staa_cli.cli.options import answer, command, put, put_json, without
 from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown, table, terminal_width
 from staa_cli.config.settings import Depth, Loaded, Settings
@@ -33,9 +33,7 @@ staa compare video.mp4 --methods staa,staa-class --no-annotated --full-faithfuln
 _BESIDE = "staa,grad-attention"
 _PANEL = "Comparison"
 _AREAS = ("faithfulness", "insertion", "deletion")
-_SETTINGS = {panel: names.replace(" target ", " ") for panel, names in SETTINGS.items()}
-_SETTINGS["Picture"] = _SETTINGS["Picture"].replace(" render.scale", "")
-_SETTINGS["Output"] = "output.dir output.annotated"
+_SETTINGS = without("target", "render.scale") | {"Output": ("output.dir", "output.annotated")}
 _SCALES = ("shared", "panel", "clip", "frame")
 
 
