@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "staa_cli"
 
 # From the ground up; a room may import what stands before it.
 _LIST = """
-errors paths schema words files memory failures registry metrics.statistics models.names
+errors paths schema words files memory failures registry references metrics.statistics
+models.names
 config_values presets config_files config sampling inputs timeline
 synthetic.scenes synthetic.drawing synthetic.events synthetic.twins models video methods metrics
 render report facts outputs clips attribution pipeline workload comparison batch

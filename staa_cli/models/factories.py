@@ -19,10 +19,7 @@ Python alone, and an entry point only from a package that is installed: ``[proje
 from __future__ import annotations
 
 import hashlib
-import importlib
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +27,7 @@ from torch import nn
 
 from staa_cli.errors import StaaError, UnavailableError
 from staa_cli.models.heads import output_of
+from staa_cli.references import code_sha256, load_reference
 from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput
 
 
@@ -46,7 +44,8 @@ def open_factory(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
             above.
         CheckpointError: a problem_type that there is not.
     """
-    module = _call(factory)
+    make = load_reference(factory, "function")
+    module: Any = _call(factory, make)
     for needed in ("layout", "attention_layers", "input", "labels"):
         if not hasattr(module, needed):
             raise _unfit(factory, f"has no {needed}")
@@ -59,7 +58,7 @@ def open_factory(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
         name=name,
         family="own",
         source=factory,
-        weights_sha256=_digest(module),
+        weights_sha256=_digest(module, code_sha256(make) + code_sha256(type(module))),
         licence="not stated",
         note="",
         input=given,
@@ -70,16 +69,7 @@ def open_factory(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
     )
 
 
-def _call(factory: str) -> Any:
-    where, _, what = factory.partition(":")
-    if (folder := str(Path.cwd())) not in sys.path:
-        sys.path.append(folder)
-    try:
-        make: Callable[[], Any] = getattr(importlib.import_module(where), what)
-    except Exception as error:  # whatever somebody's own code meets
-        raise UnavailableError(
-            f"cannot import {factory}: {error}", "wanted: an importable package.module:function"
-        ) from error
+def _call(factory: str, make: Callable[[], Any]) -> nn.Module:
     try:
         module = make()
     except StaaError:
@@ -100,9 +90,9 @@ def _unfit(factory: str, why: str) -> UnavailableError:
     )
 
 
-def _digest(module: nn.Module) -> str:
-    """Of all tensors by name: equal weights, equal results."""
-    digest = hashlib.sha256()
+def _digest(module: nn.Module, code: str) -> str:
+    """Of all tensors by name, and of the code: equal ones, equal results."""
+    digest = hashlib.sha256(code.encode())
     for name, value in module.state_dict().items():
         digest.update(name.encode())
         digest.update(

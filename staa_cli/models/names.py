@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from staa_cli.errors import UsageError
+from staa_cli.references import is_reference
 
 HUB = "hf-hub:"
 TIMM = "timm:"
 ENTRY_POINTS = "staa.models"
 """Group of the entry points by which installed packages name models of their own."""
 
-_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _PUBLISHED = Path(__file__).with_name("published.json")
 _WEIGHTS = Path(__file__).with_name("weights")
 
@@ -81,4 +80,4 @@ def installed() -> dict[str, str]:
 
 def is_factory(name: str) -> bool:
     """Whether a name has the form ``package.module:factory``, of which the import runs code."""
-    return not name.startswith((HUB, TIMM)) and _FACTORY.fullmatch(name) is not None
+    return not name.startswith((HUB, TIMM)) and is_reference(name)
