@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from staa_cli import facts, sampling
 from staa_cli.attribution import TOP, Attributed, attend, attribute, attributions_of, check
@@ -128,7 +128,7 @@ def explain_clip(
 
 def explain_video(
     path: str | Path,
-    model: LoadedModel | str | None = None,
+    model: LoadedModel | str | nn.Module | None = None,
     *,
     target: str | int | None = None,
     method: str | None = None,
@@ -152,8 +152,13 @@ def explain_video(
         UnavailableError: no such model or device.
     """
     settings = _merge(settings or Settings(), target, method)
-    if not isinstance(model, LoadedModel):
-        settings = settings if model is None else replace(settings, model=model)
+    if isinstance(model, nn.Module):
+        model = load_model(model, device=settings.device, precision=settings.precision)
+    if isinstance(model, LoadedModel):
+        if settings.model == Settings().model:  # nobody has said it: it is the one given
+            settings = replace(settings, model=model.info.name)
+    else:
+        settings = settings if model is None else replace(settings, model=str(model))
         model = open_model(settings)
     return explain_one(path, model, settings, _ignore if on_progress is None else on_progress)
 
@@ -236,6 +241,7 @@ def explain_classes(
 
     From the same passes, where those of the method serve every class.
     """
+    model = model.of_this_moment()
     watch, trained, settings = facts.Stopwatch(), model.input, variants[0]
     model = model.fitted(settings.sampling.frames, settings.sampling.size)
     options = method_options(settings.method)
