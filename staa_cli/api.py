@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from torch import nn
+
 from staa_cli import schema
 from staa_cli.config.settings import Settings
 from staa_cli.evaluation.measure import measure_faithfulness
@@ -49,7 +51,7 @@ class Explanation(schema.Explanation):
 
 def explain_video(
     path: str | Path,
-    model: LoadedModel | str | None = None,
+    model: LoadedModel | str | nn.Module | None = None,
     *,
     target: str | int | None = None,
     method: str | None = None,
@@ -77,8 +79,13 @@ def explain_video(
         settings = replace(settings, target=str(target))
     if method is not None:
         settings = replace(settings, method=replace(settings.method, name=method))
-    if not isinstance(model, LoadedModel):
-        settings = settings if model is None else replace(settings, model=model)
+    if isinstance(model, nn.Module):
+        model = load_model(model, device=settings.device, precision=settings.precision)
+    if isinstance(model, LoadedModel):
+        if settings.model == Settings().model:  # nobody has said it: it is the one given
+            settings = replace(settings, model=model.info.name)
+    else:
+        settings = settings if model is None else replace(settings, model=str(model))
         model = open_model(settings)
     watched = _unwatched if on_progress is None else on_progress  # an empty list is no None
     plain = explain_one(path, model, settings, watched, measure=measure_faithfulness)

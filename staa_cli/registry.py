@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import importlib
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -38,17 +37,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint naming the nearest known names, or None when nothing is near."""
     near = nearest(name, known)
     return f"did you mean {' or '.join(map(repr, near))}?" if near else None
-
-
-_IMPORT_PATH = re.compile(r"(?!timm:)[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-
-
-def is_import_path(name: str) -> bool:
-    """Whether a name has the form ``package.module:name``, of which the import runs code.
-
-    ``timm:NAME`` has it too, and means an image model of timm's.
-    """
-    return _IMPORT_PATH.fullmatch(name) is not None
 
 
 class Registry(Generic[T]):

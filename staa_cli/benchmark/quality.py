@@ -25,6 +25,7 @@ from staa_cli.methods.postprocess import postprocess
 from staa_cli.methods.run import explain_batch, predict_batch
 from staa_cli.models.load import LoadedModel
 from staa_cli.paths import path_fields, textual
+from staa_cli.references import code_sha256, is_reference, load_reference
 from staa_cli.schema import SCHEMA_VERSION, Float32
 from staa_cli.statistics import bootstrap
 
@@ -80,15 +81,26 @@ class Benchmark:
             return clip is not None
         return not any(self.missing(number, method) for method in self.methods)
 
+    def known(self, number: int, method: str) -> Mapping[str, float]:
+        """A method's scores on a clip, as far as there are any."""
+        return self.store.get(number, _stored(method)) or {}
+
     def missing(self, number: int, method: str) -> list[str]:
         """Metrics that a method has no score of yet, on a clip."""
-        known = self.store.get(number, method) or {}
+        known = self.known(number, method)
         return [name for name in self.metrics if name not in known]
 
     def scored(self, clips: int) -> list[int]:
         """Numbers of the clips that have all scores; one that cannot be read any more has not."""
         done = (n for n in range(clips) if self.is_scored(n))
         return [n for n in done if (self.store.get(n) or {})["scored"]]
+
+
+def _stored(method: str) -> str:
+    """A method's name in the store; that of somebody's own changes with its code."""
+    if not is_reference(method):
+        return method
+    return f"{method} {code_sha256(load_reference(method, 'Class'))}"
 
 
 def measure_quality(
@@ -157,7 +169,7 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
     model, store, truth = benchmark.model, benchmark.store, benchmark.dataset.truth
     scored = benchmark.scored(clips)
     scores = {
-        (method, name): [(store.get(n, method) or {})[name] for n in scored]
+        (method, name): [benchmark.known(n, method)[name] for n in scored]
         for method in benchmark.methods
         for name in benchmark.metrics
     }
@@ -184,12 +196,12 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "versions": library_versions(),
         "compared_to": benchmark.methods[0],
         "forwards": _means(
-            {m: [(store.get(n, m) or {}).get(COST) for n in scored] for m in benchmark.methods}
+            {m: [benchmark.known(n, m).get(COST) for n in scored] for m in benchmark.methods}
         ),
         "results": _rows(scores, benchmark.methods[0], benchmark.seed) if scored else [],
         "per_clip": [
             {"clip": n, **path_fields(benchmark.dataset.describe(n), "name"), "scored": n in scored}
-            | {m: _told(store.get(n, m), benchmark.metrics) for m in benchmark.methods}
+            | {m: _told(benchmark.known(n, m), benchmark.metrics) for m in benchmark.methods}
             for n in range(clips)
         ],
     }
@@ -283,7 +295,7 @@ def _score_method(benchmark: Benchmark, name: str, number: int, asked: Sequence[
         scores = {metric: METRICS.get(metric).score(trial) for metric in wanted}
         rows.append(scores | {COST: forwards})
     means = {metric: float(np.mean([row[metric] for row in rows])) for metric in rows[0]}
-    benchmark.store.put(means, number, name)
+    benchmark.store.put(means, number, _stored(name))
 
 
 def _explain_again(

@@ -13,7 +13,8 @@ from typing import Any, Literal, get_type_hints
 
 from staa_cli.config.values import Key, convert, setting
 from staa_cli.errors import ConfigError, UsageError
-from staa_cli.registry import did_you_mean, is_import_path
+from staa_cli.references import is_reference
+from staa_cli.registry import did_you_mean
 
 RESERVED_VARIABLES = frozenset({"STAA_DEBUG"})
 """Names of the environment that begin with `STAA_` and are no settings."""
@@ -359,11 +360,14 @@ def _build(section: Any, values: Mapping[str, Any], prefix: str) -> Any:
 
 def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[UsageError]:
     """What each value may be by itself, but not together, or not from where it comes."""
-    if is_import_path(settings.model) and not origins["model"].startswith("--"):
-        yield ConfigError(
-            f"{origins['model']}: {settings.model} would run code, which only --model may ask for",
-            "name it on the command line, or install a package that has it as an entry point",
-        )
+    for name in ("model", "method.name"):
+        value, flag = value_of(settings, name), keys()[name].flag
+        if is_reference(value) and not origins[name].startswith("--"):
+            packaged = ", or install a package that has it as an entry point"
+            yield ConfigError(
+                f"{origins[name]}: {value} would run code, which only {flag} may ask for",
+                f"name it on the command line{packaged if name == 'model' else ''}",
+            )
     sampling, post = settings.sampling, settings.post
     if sampling.start is not None and sampling.end is not None and sampling.start >= sampling.end:
         yield UsageError(

@@ -215,6 +215,7 @@ def explain_classes(
 
     From the same passes, where those of the method serve every class.
     """
+    model = model.of_this_moment()
     stopwatch, trained, settings = Stopwatch(), model.input, variants[0]
     model = model.fitted(settings.sampling.frames, settings.sampling.size)
     options = method_options(settings.method)

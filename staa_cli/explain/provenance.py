@@ -17,6 +17,7 @@ from staa_cli.config.settings import Settings, keys
 from staa_cli.explain.timing import Stopwatch
 from staa_cli.memory import peak_memory_bytes
 from staa_cli.models.load import LoadedModel
+from staa_cli.references import code_sha256, is_reference, load_reference
 from staa_cli.schema import Output, VideoInfo
 from staa_cli.video.table import DecodeReport
 
@@ -38,8 +39,13 @@ def fingerprint(
     labels: Sequence[str],
     settings: Settings,
 ) -> str:
-    """One line for input, weights, what the logits mean, class names, settings, and version."""
+    """One line for input, weights, what the logits mean, class names, settings, and version.
+
+    And for the code of a method of somebody's own, which has no version.
+    """
     parts = [video_sha256, weights_sha256, output, list(labels), relevant(settings), __version__]
+    if is_reference(settings.method.name):
+        parts.append(code_sha256(load_reference(settings.method.name, "Class")))
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

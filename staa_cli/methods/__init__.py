@@ -11,7 +11,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.base import METHODS, Method, MethodInputs, Options
+from staa_cli.methods.base import METHODS, Method, MethodInputs, MethodOutput, Options
+from staa_cli.methods.own import own_method
+from staa_cli.references import is_reference
 from staa_cli.schema import AttentionLayout
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ __all__ = [
     "METHODS",
     "Method",
     "MethodInputs",
+    "MethodOutput",
     "Options",
     "candidates",
     "choose_method",
@@ -36,12 +39,13 @@ AUTO = ("staa-class", "staa")
 
 
 def get_method(name: str) -> Method:
-    """The method of that name.
+    """The method of that name, or, for ``package.module:Class``, one of somebody's own.
 
     Raises:
         UsageError: there is none; the hint names the nearest.
+        UnavailableError: there is no such class, or it is no method.
     """
-    return METHODS.get(name)
+    return own_method(name) if is_reference(name) else METHODS.get(name)
 
 
 def candidates(name: str) -> list[Method]:
@@ -49,6 +53,7 @@ def candidates(name: str) -> list[Method]:
 
     Raises:
         UsageError: there is none of that name; the hint names the nearest.
+        UnavailableError: a class of somebody's own is not there, or no method.
     """
     return [get_method(each) for each in (AUTO if name == "auto" else (name,))]
 
@@ -58,6 +63,7 @@ def choose_method(name: str, model: nn.Module, layout: AttentionLayout, options:
 
     Raises:
         UsageError: there is none, or it does not fit the model.
+        UnavailableError: a class of somebody's own is not there, or no method.
     """
     *better, last = candidates(name)
     for method in better:

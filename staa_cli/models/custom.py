@@ -19,10 +19,7 @@ Python alone, and an entry point only from a package that is installed: ``[proje
 from __future__ import annotations
 
 import hashlib
-import importlib
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +27,7 @@ from torch import nn
 
 from staa_cli.errors import StaaError, UnavailableError
 from staa_cli.models.heads import output_of
+from staa_cli.references import code_sha256, load_reference
 from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput
 
 
@@ -46,40 +44,51 @@ def open_custom_model(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
             above.
         CheckpointError: a problem_type that there is not.
     """
-    module = _call(factory)
+    make = load_reference(factory, "function")
+    module = _call(factory, make)
+    return module, describe(module, name, factory, f"what {factory} makes", make)
+
+
+def describe(
+    module: Any, name: str, source: str, called: str, *made_by: Callable[[], Any]
+) -> ModelInfo:
+    """What is known of a module of somebody's own.
+
+    Args:
+        module: as described above.
+        name: what the report calls it.
+        source: where it comes from.
+        called: what a refusal calls it.
+        made_by: what made it, whose code says what it is, too.
+
+    Raises:
+        UnavailableError: it is not as described above.
+        CheckpointError: a problem_type that there is not.
+    """
     for needed in ("layout", "attention_layers", "input", "labels"):
         if not hasattr(module, needed):
-            raise _unfit(factory, f"has no {needed}")
+            raise _unfit(called, f"has no {needed}")
     layout, given, labels = module.layout(), module.input, tuple(map(str, module.labels))
     if not isinstance(layout, AttentionLayout) or not isinstance(given, ModelInput):
-        raise _unfit(factory, "needs a schema.AttentionLayout and a schema.ModelInput")
+        raise _unfit(called, "needs a schema.AttentionLayout and a schema.ModelInput")
     if not labels:
-        raise _unfit(factory, "has no classes")
-    return module, ModelInfo(
+        raise _unfit(called, "has no classes")
+    return ModelInfo(
         name=name,
         family="own",
-        source=factory,
-        weights_sha256=_digest(module),
+        source=source,
+        weights_sha256=digest(module, *made_by),
         license="not stated",
         note="",
         input=given,
         layout=layout,
         labels=labels,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
-        output=output_of(getattr(module, "problem_type", None), len(labels), factory),
+        output=output_of(getattr(module, "problem_type", None), len(labels), source),
     )
 
 
-def _call(factory: str) -> Any:
-    where, _, what = factory.partition(":")
-    if (folder := str(Path.cwd())) not in sys.path:
-        sys.path.append(folder)
-    try:
-        make: Callable[[], Any] = getattr(importlib.import_module(where), what)
-    except Exception as error:  # whatever somebody's own code meets
-        raise UnavailableError(
-            f"cannot import {factory}: {error}", "wanted: an importable package.module:function"
-        ) from error
+def _call(factory: str, make: Callable[[], Any]) -> nn.Module:
     try:
         module = make()
     except StaaError:
@@ -90,22 +99,21 @@ def _call(factory: str) -> Any:
             "wanted: a function without arguments; -vv shows where it failed",
         ) from error
     if not isinstance(module, nn.Module):
-        raise _unfit(factory, f"is a {type(module).__name__}, not a torch.nn.Module")
+        raise _unfit(
+            f"what {factory} makes", f"is a {type(module).__name__}, not a torch.nn.Module"
+        )
     return module
 
 
-def _unfit(factory: str, why: str) -> UnavailableError:
-    return UnavailableError(
-        f"what {factory} makes {why}", "README, 'Add a method, or a model', has it all"
-    )
+def _unfit(called: str, why: str) -> UnavailableError:
+    return UnavailableError(f"{called} {why}", "README, 'Add a method, or a model', has it all")
 
 
-def _digest(module: nn.Module) -> str:
-    """Of all tensors by name: equal weights, equal results."""
-    digest = hashlib.sha256()
+def digest(module: nn.Module, *made_by: Callable[[], Any]) -> str:
+    """SHA-256 of all tensors by name, and of code of somebody's own: equal ones, equal results."""
+    codes = (code_sha256(code) for code in (type(module), *made_by))
+    found = hashlib.sha256("".join(codes).encode())
     for name, value in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(
-            value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-        )
-    return digest.hexdigest()
+        found.update(name.encode())
+        found.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return found.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,9 +33,11 @@ from staa_cli.models.checkpoints.sources import (
     open_random,
     open_timm,
 )
-from staa_cli.models.custom import open_custom_model
+from staa_cli.models.custom import digest, open_custom_model
+from staa_cli.models.in_memory import open_in_memory
 from staa_cli.models.preprocess import preprocess_frame, resized_input, view_box
-from staa_cli.registry import did_you_mean, is_import_path
+from staa_cli.references import is_reference
+from staa_cli.registry import did_you_mean
 from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput, UInt8
 
 __all__ = ["LoadedModel", "list_models", "load_model"]
@@ -51,12 +54,14 @@ class LoadedModel:
         info: what the report says about it.
         device: where it is.
         precision: fp32, bf16, or fp16; of weights and activations.
+        shared: whether its weights are those of a model in memory, which may change.
     """
 
     module: nn.Module
     info: ModelInfo
     device: torch.device
     precision: str
+    shared: bool = False
 
     @property
     def input(self) -> ModelInput:
@@ -106,6 +111,12 @@ class LoadedModel:
         _check_memory(info, getattr(self.module, "embed_dim", 0), self.device)
         return replace(self, info=info)
 
+    def of_this_moment(self) -> LoadedModel:
+        """Itself; where its weights are shared, with the digest of what they are now."""
+        if not self.shared:
+            return self
+        return replace(self, info=replace(self.info, weights_sha256=digest(self.module)))
+
     def preprocess_frame(self, frame: UInt8) -> Tensor:
         """A picture uint8 [H, W, 3] RGB, upright, to normalized float [3, h, w] on the CPU."""
         return preprocess_frame(frame, self.input)
@@ -153,10 +164,11 @@ def _check_memory(info: ModelInfo, width: int, device: torch.device) -> None:
 
 
 def load_model(
-    name: str,
+    name: str | Path | nn.Module,
+    processor: object = None,
     *,
     arch: str | None = None,
-    labels: str | Path | None = None,
+    labels: str | Path | Sequence[str] | None = None,
     device: str = "auto",
     precision: str = "auto",
     compile: bool = False,
@@ -172,11 +184,17 @@ def load_model(
             from `staa models`; ``timm:NAME``, an image transformer a frame at a time;
             ``package.module:factory``, which is imported; a model of an installed package; or a
             ``test_`` architecture, with random weights. Bundled names come first: write ``./name``
-            for a folder that has one.
+            for a folder that has one. Or a model in memory: transformers' video classifiers, image
+            transformers of timm, and modules as `models.factories` describes them. It stays as it
+            is, and its weights are shared, not copied: what it learns later is seen.
+        processor: transformers' processor of a model in memory; without one, pixels are made as its
+            family's published were.
         arch: architecture of a checkpoint that does not say its own.
-        labels: file with the names of the classes, over those of the checkpoint.
-        device: auto (CUDA where there is one, else the CPU), cpu, cuda, cuda:N, or mps.
-        precision: auto (fp32 everywhere), fp32, bf16, or fp16.
+        labels: file with the names of the classes, or the names, over those of the checkpoint.
+        device: auto (CUDA where there is one, else the CPU), cpu, cuda, cuda:N, or mps. Of a model
+            in memory, auto is where it is; elsewhere, weights are copied.
+        precision: auto (fp32 everywhere), fp32, bf16, or fp16. Of a model in memory, auto is its
+            own; in another one, weights are copied.
         compile: have torch compile the module; the first clip takes a minute or more, and the
             numbers change by rounding.
         offline: never download: what is not cached is not there.
@@ -187,19 +205,31 @@ def load_model(
         UnavailableError: no such model or device here, or too little memory of it.
         CheckpointError: weights that do not fit, or that are not weights.
     """
-    target = find_device(device)
-    precision = "fp32" if precision == "auto" else precision
-    if precision not in _PRECISIONS:
+    target, shared = find_device(device), not isinstance(name, str | Path)
+    if precision not in ("auto", *_PRECISIONS):
         raise UsageError(f"unknown precision {precision!r}", f"auto, {', '.join(_PRECISIONS)}")
-    module, info = _open(name, arch, offline, announce)
+    if isinstance(name, str | Path):
+        if processor is not None:
+            raise UsageError("a checkpoint has a processor of its own", "leave processor out")
+        module, info = _open(str(name), arch, offline, announce)
+    elif arch is not None:
+        raise UsageError("a model in memory has its own architecture", "leave arch out")
+    else:
+        module, info = open_in_memory(name, processor)
+        weight = next(module.parameters(), torch.empty(0))
+        target = weight.device if device == "auto" else target
+        own = [told for told, kind in _PRECISIONS.items() if kind == weight.dtype]
+        precision = own[0] if own and precision == "auto" else precision
+    precision = "fp32" if precision == "auto" else precision
     if labels is not None:
-        info = replace(info, labels=read_labels(Path(labels), len(info.labels)))
-    with memory_for(name, target):
+        labels = Path(labels) if isinstance(labels, str) else labels
+        info = replace(info, labels=read_labels(labels, len(info.labels)))
+    with memory_for(info.name, target):
         module = module.to(target, _PRECISIONS[precision])
     module.eval().requires_grad_(False)
     if compile:
         module.compile()
-    return LoadedModel(module, info, target, precision)
+    return LoadedModel(module, info, target, precision, shared)
 
 
 def find_device(name: str) -> torch.device:
@@ -225,7 +255,7 @@ def find_device(name: str) -> torch.device:
 def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Opened:
     check_name(name)
     cards, path = read_manifests(), Path(name).expanduser()
-    if arch is not None and (name in cards or name.startswith(TIMM) or is_import_path(name)):
+    if arch is not None and (name in cards or name.startswith(TIMM) or is_reference(name)):
         raise UsageError(f"{name} has its own architecture", "leave --arch out")
     if name in cards:
         return open_bundled(cards[name])
@@ -237,7 +267,7 @@ def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Ope
         return open_hub(repo, arch, offline, announce)
     if name.startswith(TIMM):
         return open_timm(name, offline, announce)
-    if name in installed() or is_import_path(name):
+    if name in installed() or is_reference(name):
         return open_custom_model(name, installed().get(name, name))
     if name in architectures("test_*"):
         return open_random(name)

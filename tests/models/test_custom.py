@@ -44,6 +44,14 @@ def test_a_factory_makes_a_model_that_can_be_explained(own: str) -> None:
     assert found.values.sum() == pytest.approx(1, rel=1e-5)
 
 
+def test_other_code_around_the_same_weights_is_another_model(own: str, tmp_path: Path) -> None:
+    before = load(f"{own}:make").info.weights_sha256
+    for code, same in ((OWN, True), (OWN.replace(".mean(dim=1)", ".amax(dim=1)"), False)):
+        (tmp_path / f"{own}.py").write_text(code)
+        sys.modules.pop(own)
+        assert (load(f"{own}:make").info.weights_sha256 == before) == same
+
+
 @pytest.mark.parametrize(
     ("name", "lacks"), [("staa-class", "tokens"), ("staa-logit", "read_out"), ("gradcam", None)]
 )

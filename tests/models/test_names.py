@@ -9,7 +9,7 @@ import torch
 
 from staa_cli.models.catalog.names import Published, published
 from staa_cli.models.families.base import FAMILIES
-from staa_cli.registry import is_import_path
+from staa_cli.references import is_reference
 
 SHAPES: dict[str, dict[str, Any]] = {
     "timesformer-hr-k400": {"img_size": 448, "num_frames": 16},
@@ -59,4 +59,4 @@ def test_a_published_name_tells_what_its_model_is(model: Published) -> None:
     ],
 )
 def test_only_a_factory_looks_like_one(name: str, code: bool) -> None:
-    assert is_import_path(name) == code
+    assert is_reference(name) == code

@@ -15,6 +15,7 @@ from staa_cli.cli.options import command, put, put_json
 from staa_cli.cli.terminal import Console, table, terminal_width
 from staa_cli.config.settings import Loaded, config_errors, keys, load_settings, value_of
 from staa_cli.errors import ExitCode, OutputError, UsageError
+from staa_cli.references import is_reference
 
 _Config = Annotated[
     str | None,
@@ -83,7 +84,7 @@ def _method_errors(file: str) -> list[UsageError]:
 
     others: list[UsageError] = []  # told already
     for name, origin, value in read_config(file, keys(), others.append):
-        if name == "method.name":
+        if name == "method.name" and not is_reference(value):  # whose code is not to be run
             from staa_cli.methods import candidates
 
             try:

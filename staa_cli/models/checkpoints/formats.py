@@ -99,7 +99,7 @@ def read_weights(files: Iterable[Path]) -> dict[str, Tensor]:
         name: value.to(torch.float32, copy=True) if value.is_floating_point() else value
         for name, value in tensors.items()
     }
-    _refuse_broken_numbers(tensors)
+    refuse_broken_numbers(tensors)
     return tensors
 
 
@@ -219,7 +219,12 @@ def _holds_tensors(value: Any) -> bool:
     return isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
 
 
-def _refuse_broken_numbers(tensors: Mapping[str, Tensor]) -> None:
+def refuse_broken_numbers(tensors: Mapping[str, Tensor]) -> None:
+    """Nothing where all numbers are finite.
+
+    Raises:
+        CheckpointError: some are not.
+    """
     broken = [
         name
         for name, value in tensors.items()

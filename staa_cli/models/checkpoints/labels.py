@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +36,20 @@ def labels_from_config(config: Mapping[str, Any], known: tuple[str, ...]) -> tup
     return _in_order(names, len(known), "config.json")
 
 
-def read_labels(path: Path, classes: int) -> tuple[str, ...]:
+def read_labels(path: Path | Sequence[str], classes: int) -> tuple[str, ...]:
     """A file in, one name a class out.
 
     Args:
-        path: JSON, ``["name", ...]`` or ``{"0": "name", ...}``, or text with one name a line.
+        path: JSON, ``["name", ...]`` or ``{"0": "name", ...}``, or text with one name a line; or
+            the names themselves.
         classes: width of the head.
 
     Raises:
         UsageError: the file cannot be read as names.
         CheckpointError: it holds another number of names.
     """
+    if not isinstance(path, Path):
+        return _in_order(dict(enumerate(path)), classes, "labels")
     try:
         text = path.read_text(encoding="utf-8-sig")
         names = json.loads(text) if path.suffix.lower() == ".json" else text.splitlines()

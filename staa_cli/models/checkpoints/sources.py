@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,12 +112,12 @@ def open_random(arch: str) -> Opened:
 
 def open_folder(folder: Path, arch: str | None) -> Opened:
     """A Hugging Face folder in, its model out: config, weights, processor, and labels."""
-    return _load(examine_folder(folder, arch))
+    return load_examined(examine_folder(folder, arch))
 
 
 def open_files(paths: tuple[Path, ...], arch: str | None) -> Opened:
     """A checkpoint in one file or several, its model out, as far as the tensors' shapes tell."""
-    return _load(examine_files(paths, arch))
+    return load_examined(examine_files(paths, arch))
 
 
 def open_hub(name: str, arch: str | None, offline: bool, announce: Announce) -> Opened:
@@ -211,13 +212,30 @@ def examine_folder(folder: Path, arch: str | None) -> Examined:
     config = read_json(folder / "config.json")
     family = family_of_config(config) if arch is None else family_of_arch(arch)
     found = _examine(folder, find_weights(folder), family, arch, config)
+    return configured(found, config, partial(read_processor, folder))
+
+
+def configured(
+    found: Examined, config: Mapping[str, Any], read: Callable[..., tuple[ModelInput, str]]
+) -> Examined:
+    """A checkpoint with what its config and its processor say of frames, pixels, and classes.
+
+    Args:
+        found: as its weights tell it.
+        config: Hugging Face's or timm's.
+        read: what reads the processor: given the family's classes of processors, and the input that
+            holds where it says nothing, it returns its input and a note for the user.
+
+    Raises:
+        CheckpointError: they contradict the weights.
+    """
     notes, declared = [found.note], config.get("num_frames", found.input.frames)
     if declared != found.input.frames:
         frames = found.input.frames
         notes = [f"config.json says {declared} frames, the weights {frames}: the weights hold"]
-    processors = FAMILIES.get(family).processors
+    processors = FAMILIES.get(found.family).processors
     if processors is not None:
-        given, note = read_processor(folder, processors, found.input)
+        given, note = read(processors, found.input)
         found, stretched = _cropped(found, given)
         notes += [note, stretched]
     labels = labels_from_config(config, found.labels)
@@ -283,6 +301,32 @@ def _examine(
     tensors = {name: tensor for part in opened for name, tensor in part.tensors.items()}
     unwrapping = "".join(part.told for part in opened)
     family_name = family_name or family_of_state(tensors, str(path), unwrapping)
+    found = examine_tensors(path, tensors, family_name, arch, config, unwrapping)
+    beside = (name for part in opened for name in part.left_out)
+    return replace(found, files=files, left_out=(*found.left_out, *beside))
+
+
+def examine_tensors(
+    path: Path,
+    tensors: State,
+    family_name: str,
+    arch: str | None,
+    config: Mapping[str, Any] | None,
+    unwrapping: str = "",
+) -> Examined:
+    """Tensors under the names of any dialect to what is in them.
+
+    Args:
+        path: where they come from, for people.
+        tensors: of one model of that family.
+        family_name: in `FAMILIES`.
+        arch: architecture, where somebody has said it.
+        config: Hugging Face's or timm's, where there is one.
+        unwrapping: what was done to their names, for a refusal.
+
+    Raises:
+        CheckpointError: they are of no model that is supported.
+    """
     family = FAMILIES.get(family_name)
     left_out = tuple(name for name in tensors if name.startswith(family.left_out or ("\0",)))
     state = family.convert({n: tensor for n, tensor in tensors.items() if n not in left_out})
@@ -296,13 +340,13 @@ def _examine(
     output = output_of((config or {}).get("problem_type"), module.num_classes, "config.json")
     return Examined(
         path=path,
-        files=files,
+        files=(),
         family=family_name,
         license=family.license,
         arguments=arguments,
         module=module,
         state=state,
-        left_out=(*left_out, *(name for part in opened for name in part.left_out)),
+        left_out=left_out,
         unwrapping=unwrapping,
         layout=module.layout(),
         input=family.input(module),
@@ -312,7 +356,12 @@ def _examine(
     )
 
 
-def _load(found: Examined) -> Opened:
+def load_examined(found: Examined) -> Opened:
+    """The module with its weights in it, and what is known of it.
+
+    Raises:
+        CheckpointError: they do not fit.
+    """
     fit(found.module, found.state, str(found.path), found.unwrapping)
     return found.module, ModelInfo(
         name=found.path.resolve().name,

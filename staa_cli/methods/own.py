@@ -1,0 +1,82 @@
+"""Methods of the user's own: ``--method package.module:Class``.
+
+Such a class derives from `Method` and says three things::
+
+    units               of its numbers: ``share of the attention``
+    taps(...)           what is to be read during the forward pass; nothing unless told
+    attribute(...)      what was read to a `MethodOutput`, [B, T', h, w]
+
+All else that a `Method` has may be told, too. Its name is ``package.module:Class``. What it made
+counts as finished as long as its file stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from staa_cli.errors import StaaError, UnavailableError
+from staa_cli.memory import ran_out_of_memory
+from staa_cli.methods.base import Method, MethodInputs, MethodOutput
+from staa_cli.references import load_reference
+
+
+def own_method(reference: str) -> Method:
+    """A method of somebody's own, made without arguments.
+
+    Args:
+        reference: ``package.module:Class``; found where Python finds modules, and in the current
+            folder.
+
+    Raises:
+        UnavailableError: there is no such class, it cannot be made, or it is not as described
+            above.
+    """
+    own = load_reference(reference, "Class")
+    if not isinstance(own, type) or not issubclass(own, Method):
+        raise _unfit(reference, "is no class that derives from staa_cli.methods.Method")
+    if own.attribute is Method.attribute:
+        raise _unfit(reference, "has no attribute(inputs)")
+    if not isinstance(getattr(own, "units", None), str):
+        raise _unfit(reference, "has no units")
+    try:
+        method = own()
+    except Exception as error:  # whatever somebody's own code meets
+        raise UnavailableError(
+            f"{reference} failed: {type(error).__name__}: {error}",
+            "wanted: a class that is made without arguments; -vv shows where it failed",
+        ) from error
+    method.name = reference
+    method.attribute = partial(_attribute, reference, method.attribute)  # type: ignore[method-assign]
+    return method
+
+
+def _attribute(
+    reference: str, attribute: Callable[[MethodInputs], MethodOutput], inputs: MethodInputs
+) -> MethodOutput:
+    """What the method reads; what goes wrong in it is told as its own."""
+    try:
+        method_output = attribute(inputs)
+    except StaaError:
+        raise
+    except Exception as error:  # whatever somebody's own code meets
+        if ran_out_of_memory(error):  # smaller batches may do
+            raise
+        raise UnavailableError(
+            f"{reference} failed: {type(error).__name__}: {error}", "-vv shows where it failed"
+        ) from error
+    if not isinstance(method_output, MethodOutput):
+        raise _unfit(
+            reference,
+            f"made a {type(method_output).__name__}, not a staa_cli.methods.MethodOutput",
+        )
+    shape, wanted = tuple(method_output.values.shape), (len(inputs.inputs), *inputs.layout.grid)
+    if shape != wanted:
+        raise _unfit(
+            reference, f"made values {list(shape)}, wanted: [B, T', h, w] = {list(wanted)}"
+        )
+    return method_output
+
+
+def _unfit(reference: str, why: str) -> UnavailableError:
+    return UnavailableError(f"{reference} {why}", "docs/own-method.md shows what a method has")

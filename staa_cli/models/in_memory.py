@@ -1,0 +1,316 @@
+"""Models that are in memory already: of a training, of a notebook.
+
+The caller's model is read and left as it is. Ours is a module of its own, in evaluation mode, whose
+parameters are other objects on the same memory: nothing is copied, what the caller's model learns
+is seen, and moving or freezing one does not touch the other. Hooks of the caller's do not run.
+
+A class is known by the packages that it comes from. None of them is imported here but timm.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from staa_cli.errors import CheckpointError, StaaError, UsageError
+from staa_cli.models.checkpoints.formats import refuse_broken_numbers
+from staa_cli.models.checkpoints.key_maps import State
+from staa_cli.models.checkpoints.labels import labels_from_config, placeholder_labels
+from staa_cli.models.checkpoints.processors import class_of, processor_input
+from staa_cli.models.checkpoints.sources import Opened, configured, examine_tensors, load_examined
+from staa_cli.models.custom import describe, digest
+from staa_cli.models.families.base import FAMILIES, Family, family_of_config
+from staa_cli.models.heads import output_of
+from staa_cli.schema import ModelInfo, ModelInput
+
+_SOURCE = "in memory"
+
+
+def open_in_memory(model: object, processor: object = None) -> Opened:
+    """A model that somebody has, to a module of ours with the same weights and what is known of it.
+
+    Wrappers of parallel and compiled training are taken off.
+
+    Args:
+        model: a video classifier of transformers, an image transformer of timm, or a module as
+            `models.factories` describes it.
+        processor: transformers' own, of its classifier.
+
+    Raises:
+        UsageError: it is no model, or no processor.
+        CheckpointError: a model that is not supported, or whose weights are not all there.
+        UnavailableError: a module of somebody's own that is not as described.
+    """
+    if not isinstance(model, nn.Module):
+        inner = isinstance(getattr(model, "model", None), nn.Module)
+        raise UsageError(
+            f"a model is a name, a path, or a torch module, not a {type(model).__name__}",
+            "give its .model" if inner else None,
+        )
+    module = _unwrapped(model)
+    if any(".base_layer." in name for name, _ in module.named_parameters()):
+        raise CheckpointError(
+            "the model holds a PEFT adapter beside its weights",
+            "merge it first: model.merge_and_unload() returns a model that can be explained",
+        )
+    ours, info = _open(module, processor)
+    refuse_broken_numbers(ours.state_dict())
+    return ours, info
+
+
+def _open(module: nn.Module, processor: object) -> Opened:
+    if _comes_from(module, "transformers"):
+        return _open_transformers(module, processor)
+    if processor is not None:
+        raise UsageError(
+            f"a processor belongs to a model of transformers, not to a {type(module).__name__}",
+            "leave processor out",
+        )
+    if _comes_from(module, "timm"):
+        return _open_timm(module)
+    if hasattr(module, "attention_layers"):
+        name = type(module).__name__
+        return shared_copy(module), describe(module, name, _SOURCE, f"this {name}")
+    raise CheckpointError(f"a {type(module).__name__} cannot be explained", _hint(module))
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """What is inside of DataParallel and its like, and of a compiled model."""
+    while True:
+        inner = getattr(module, "_orig_mod", None)
+        if inner is None and not _is_known(module):
+            inner = getattr(module, "module", None)
+        if not isinstance(inner, nn.Module):
+            return module
+        module = inner
+
+
+def _comes_from(module: nn.Module, package: str) -> bool:
+    return any(base.__module__.partition(".")[0] == package for base in type(module).__mro__)
+
+
+def _is_known(module: nn.Module) -> bool:
+    packages = ("transformers", "timm")
+    return any(_comes_from(module, package) for package in packages) or hasattr(
+        module, "attention_layers"
+    )
+
+
+def _hint(module: nn.Module) -> str:
+    for name, part in module.named_modules():
+        if _classifies(part):
+            return f"it holds a {type(part).__name__}: give its .{name}"
+    families = ", ".join(name for name, family in FAMILIES.items() if family.processors)
+    return (
+        f"what can: transformers' video classifiers ({families}), timm's vit_*, and modules as "
+        "README, 'Add a method, or a model', has them"
+    )
+
+
+def _classifies(module: nn.Module) -> bool:
+    bases = type(module).__mro__
+    return _comes_from(module, "transformers") and any(
+        base.__name__.endswith("Classification") for base in bases
+    )
+
+
+def _open_transformers(model: nn.Module, processor: object) -> Opened:
+    transformer: Any = model
+    # As its file would hold it, with every default.
+    config = json.loads(transformer.config.to_json_string(use_diff=False))
+    name = type(model).__name__
+    try:
+        family = family_of_config(config)
+        if not _classifies(model):
+            raise CheckpointError(
+                f"a {name} does not classify, so there is no decision to explain",
+                "give the model that was fine-tuned for classification",
+            )
+        tensors = _weights(model, name)
+        shapes = {key: torch.empty_like(t, device="meta") for key, t in tensors.items()}
+        found = examine_tensors(Path(name), shapes, family, None, config)
+        found = configured(found, config, partial(_read_processor, processor))
+        parts = _parts(FAMILIES.get(family), tensors, found.left_out)
+        state = _take_apart(found.module, parts, tensors)
+        found.module.to(next(iter(tensors.values())).dtype)
+        module, info = load_examined(replace(found, state=state))
+    except CheckpointError as error:
+        cause = error.cause.replace("config.json", "model.config")
+        raise CheckpointError(cause, error.hint) from error
+    begun = config.get("_name_or_path")
+    return module, replace(
+        info,
+        source=f"{_SOURCE}, begun from {begun}" if begun else _SOURCE,
+        weights_sha256=digest(module),
+        note=info.note.replace("config.json", "model.config"),
+    )
+
+
+def _read_processor(
+    processor: Any, families: tuple[str, str], base: ModelInput
+) -> tuple[ModelInput, str]:
+    """As `read_processor` reads a folder's, of one in memory: it says what its file would."""
+    if processor is None:
+        return base, "no processor was given: pixels are made as the family's published were"
+    for part in ("video_processor", "image_processor"):  # of one that holds several
+        processor = getattr(processor, part, None) or processor
+    where = type(processor).__name__
+    try:
+        facts = json.loads(processor.to_json_string())
+        named = class_of(facts, where, "VideoProcessor" in where, families)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"a {where} is no image or video processor of transformers",
+            "give what AutoImageProcessor or AutoVideoProcessor makes",
+        ) from error
+    return processor_input(facts, base, where, named)
+
+
+def _weights(model: nn.Module, name: str) -> dict[str, Tensor]:
+    """All tensors by their names, of one kind of numbers, in the memory where they are.
+
+    Raises:
+        CheckpointError: they are not all there as plain numbers.
+    """
+    # Parts of a model may have been compiled by themselves.
+    tensors = {key.replace("_orig_mod.", ""): t for key, t in model.state_dict().items()}
+    for key, tensor in tensors.items():
+        kind = type(tensor).__name__
+        if tensor.is_meta or kind not in ("Tensor", "Parameter"):
+            where = "offloaded" if tensor.is_meta else f"sharded or quantized, as a {kind}"
+            raise CheckpointError(
+                f"not all weights of this {name} are in memory as they are: {key} is {where}",
+                "load it whole, on one device",
+            )
+        if not tensor.is_floating_point():
+            told = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(
+                f"the weights of this {name} are quantized: {key} is {told}",
+                "load it in float32, bfloat16, or float16",
+            )
+    sizes = Counter[torch.dtype]()
+    for tensor in tensors.values():
+        sizes[tensor.dtype] += tensor.numel()
+    ((most, _),) = sizes.most_common(1)
+    return {key: tensor.to(most) for key, tensor in tensors.items()}
+
+
+Parts = Mapping[str, list[str | None]]
+"""A tensor's name with us to the names of those that it is made of, rows in order; None: zeros."""
+
+
+def _parts(family: Family, tensors: State, left_out: tuple[str, ...]) -> Parts:
+    """What the family's key map makes of these tensors, without making it.
+
+    The map renames tensors and joins their rows. It is given marks in their place, a number a row,
+    and the numbers tell what went where.
+    """
+    names = [name for name in tensors if name not in left_out]
+    marks = {
+        name: torch.full(tensors[name].shape[:1], mark, dtype=torch.int64)
+        for mark, name in enumerate(names, 1)
+    }
+    return {
+        ours: [names[mark - 1] if mark else None for mark, _ in groupby(marked.tolist())]
+        for ours, marked in family.convert(marks).items()
+    }
+
+
+class SplitLinear(nn.Module):
+    """One projection whose rows lie in several places: queries, keys, and values kept apart."""
+
+    def __init__(self, parts: list[nn.Linear]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., D] to [..., rows of all parts]."""
+        return torch.cat([part(x) for part in self.parts], dim=-1)
+
+
+def _take_apart(module: nn.Module, parts: Parts, tensors: State) -> dict[str, Tensor]:
+    """Put a `SplitLinear` where a projection is joined from several; the tensors by their names.
+
+    Args:
+        module: ours, without memory behind its parameters.
+        parts: of all its tensors.
+        tensors: theirs.
+    """
+    state: dict[str, Tensor] = {}
+    for name, of in parts.items():
+        layer, _, kind = name.rpartition(".")
+        split = len(parts.get(f"{layer}.weight", ())) > 1
+        if split and kind == "weight":
+            biases = parts.get(f"{layer}.bias") or [None] * len(of)
+            shapes = [tensors[source].shape for source in of if source]
+            linears = [
+                nn.Linear(width, rows, bias=bias is not None, device="meta")
+                for (rows, width), bias in zip(shapes, biases, strict=True)
+            ]
+            owner, _, child = layer.rpartition(".")
+            setattr(module.get_submodule(owner), child, SplitLinear(linears))
+        for index, source in enumerate(of):
+            if source is not None:
+                state[f"{layer}.parts.{index}.{kind}" if split else name] = tensors[source]
+    return state
+
+
+def _open_timm(vit: nn.Module) -> Opened:
+    from staa_cli.models.families.framewise.framewise import FrameWise
+    from staa_cli.models.families.framewise.key_map import imagenet_labels, published_input
+
+    family, name = FAMILIES.get("framewise"), type(vit).__name__
+    module = FrameWise(shared_copy(vit))
+    facts: Mapping[str, Any] = getattr(vit, "pretrained_cfg", None) or {}
+    known = imagenet_labels(module) or placeholder_labels(module.num_classes)
+    return module, ModelInfo(
+        name=facts.get("architecture") or name,
+        family="framewise",
+        source=_SOURCE,
+        weights_sha256=digest(module),
+        license=family.license,
+        note=family.note,
+        input=published_input(module),
+        layout=module.layout(),
+        labels=labels_from_config({"label_names": facts.get("label_names")}, known),
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        output=output_of(None, module.num_classes, name),
+    )
+
+
+def shared_copy(module: nn.Module) -> nn.Module:
+    """The same modules once more, on the same memory, without hooks.
+
+    Raises:
+        CheckpointError: it holds what cannot be copied.
+    """
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if name.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called")):
+                memo[id(value)] = OrderedDict()
+        for parameter in part.parameters(recurse=False):
+            memo[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False)
+        for buffer in part.buffers(recurse=False):
+            memo[id(buffer)] = buffer.detach()
+    try:
+        copied = copy.deepcopy(module, memo)
+    except StaaError:
+        raise
+    except Exception as error:  # whatever somebody's own attributes are
+        raise CheckpointError(
+            f"this {type(module).__name__} cannot be copied around its weights: {error}",
+            "save it and give its file, or a function that makes it",
+        ) from error
+    vars(copied).pop("forward", None)  # mixed precision's own, around that of the caller's model
+    return copied
