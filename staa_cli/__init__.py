@@ -24,7 +24,7 @@ _HOMES = {
     "explain_clip": "staa_cli.api",
     "explain_video": "staa_cli.api",
     "list_methods": "staa_cli.methods",
-    "load_model": "staa_cli.api",
+    "load_model": "staa_cli.models.load",  # which needs no decoder
 }
 
 

@@ -67,6 +67,9 @@ for _command in (explain, compare, benchmark, models, methods, config, doctor, s
 
 def main() -> NoReturn:
     """The console script."""
+    # Before torch is there. Its threads otherwise spin while they wait for each other, and beside
+    # another busy process that takes several times as long as the work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     for name in ("stdout", "stderr"):  # closed by who called: nobody wants to hear that
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115

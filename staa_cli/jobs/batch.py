@@ -6,34 +6,26 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from staa_cli.config.settings import Settings
 from staa_cli.errors import InputError, OutputError, StaaError
-from staa_cli.evaluation.measure import measure_faithfulness
 from staa_cli.explain import provenance
-from staa_cli.explain.pipeline import (
-    PLANNING,
-    check_settings,
-    explain_one,
-    find_target,
-    open_model,
-    plan_clips,
-)
 from staa_cli.failures import understood
 from staa_cli.files import REPORT, sha256_of
 from staa_cli.jobs.inputs import Job
-from staa_cli.jobs.workload import Workload, time_frame, time_pass, workload
 from staa_cli.memory import let_go, ran_out_of_memory
-from staa_cli.methods import candidates
-from staa_cli.models.catalog.hub import Announce
 from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.checkpoints.labels import read_labels
-from staa_cli.models.load import LoadedModel
 from staa_cli.results.files import load_report
 from staa_cli.results.folder import check_free, finished_report, save, wanted_files
 from staa_cli.schema import ModelInput, Output, VideoInfo
 from staa_cli.video.probe import probe
+
+if TYPE_CHECKING:  # a run that finds everything finished has no use for torch
+    from staa_cli.jobs.workload import Workload
+    from staa_cli.models.catalog.hub import Announce
+    from staa_cli.models.load import LoadedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +136,14 @@ def explain_many(
         announce: told what is about to be downloaded.
 
     Raises:
-        UsageError: a method or a class that does not exist; before the first video.
-        UnavailableError: no such model, device, or package; before the first video.
+        UsageError: a method or a class that does not exist; before the first video, or, where all
+            seem to be finished, before the first that is not.
+        UnavailableError: no such model, device, or package; as early.
     """
-    model = open_model(settings, announce)
-    check_settings(model, settings)
-    known = _known(model)
+    known, model = _on_manifest(settings), None
+    if force or known is None or not all((job.folder / REPORT).is_file() for job in jobs):
+        model = _open(settings, announce)
+        known = _known(model)
     outcomes: list[Outcome] = []
     for index, job in enumerate(jobs):
         on_event(Started(job, index, len(jobs)))
@@ -157,12 +151,16 @@ def explain_many(
         try:
             _check_there(job)
             outcome = None if force else _left_alone(job, known, settings, no_clobber, reproducible)
-            outcome = outcome or _explain(job, model, settings, reproducible, on_event)
-        except _Told as told:
-            raise told.error from told.error.__cause__
         except Exception as error:
-            error.add_note(f"with {settings.method.name} on {model.info.name}")
-            outcome = Outcome(job, "failed", None, _failure(error), 0.0, ())
+            outcome = _failed(job, error, settings)
+        if outcome is None:
+            model = model or _open(settings, announce)
+            try:
+                outcome = _explain(job, model, settings, reproducible, on_event)
+            except _Told as told:
+                raise told.error from told.error.__cause__
+            except Exception as error:
+                outcome = _failed(job, error, settings)
         outcome = replace(outcome, seconds=time.perf_counter() - began)
         outcomes.append(outcome)
         on_event(Finished(job, outcome))
@@ -185,8 +183,11 @@ def plan_many(
         UsageError: a method or a class that does not exist.
         UnavailableError: no such model.
     """
+    from staa_cli.explain.pipeline import find_target, open_model
+    from staa_cli.methods import candidates
+
     candidates(settings.method.name)
-    known = _know(settings, announce)
+    known = _on_manifest(settings) or _known(open_model(settings, announce))
     find_target(settings.target, known.labels)
     return [_plan(job, known, settings, force, no_clobber) for job in jobs]
 
@@ -209,8 +210,9 @@ def time_plans(
     todo = [plan for plan in plans if plan.status == "explain"]
     if not todo:
         return list(plans), None
-    model = open_model(settings, announce)
-    check_settings(model, settings)
+    from staa_cli.jobs.workload import time_frame, time_pass
+
+    model = _open(settings, announce)
     largest = max(todo, key=_drawn_pixels).video
     drawn = settings.output.annotated
     try:
@@ -238,6 +240,8 @@ def _drawn_pixels(plan: Planned) -> int:
 
 
 def _workload(clips: int, model: LoadedModel, settings: Settings) -> Workload:
+    from staa_cli.jobs.workload import workload
+
     return workload(clips, model, settings, [settings.method.name], settings.output.depth)
 
 
@@ -255,11 +259,19 @@ def _known(model: LoadedModel) -> _Known:
     return _Known(model.input, model.labels, model.info.weights_sha256, model.info.output)
 
 
-def _know(settings: Settings, announce: Announce) -> _Known:
+def _open(settings: Settings, announce: Announce) -> LoadedModel:
+    from staa_cli.explain.pipeline import check_settings, open_model
+
+    model = open_model(settings, announce)
+    check_settings(model, settings)
+    return model
+
+
+def _on_manifest(settings: Settings) -> _Known | None:
     """A bundled model's manifest tells them; of a checkpoint, only its weights do."""
     manifest = read_manifests().get(settings.model)
     if manifest is None or not manifest.weights.is_file():
-        return _known(open_model(settings, announce))
+        return None
     labels = manifest.labels
     if settings.labels is not None:
         labels = read_labels(Path(settings.labels), len(labels))
@@ -267,6 +279,8 @@ def _know(settings: Settings, announce: Announce) -> _Known:
 
 
 def _plan(job: Job, known: _Known, settings: Settings, force: bool, no_clobber: bool) -> Planned:
+    from staa_cli.explain.pipeline import plan_clips
+
     try:
         _check_there(job)
         done = None if force else _left_alone(job, known, settings, no_clobber)
@@ -305,6 +319,9 @@ def _left_alone(
 def _explain(
     job: Job, model: LoadedModel, settings: Settings, reproducible: bool, on_event: OnEvent
 ) -> Outcome:
+    from staa_cli.evaluation.measure import measure_faithfulness
+    from staa_cli.explain.pipeline import PLANNING, explain_one
+
     def progress(stage: str, done: int, total: int) -> None:
         try:
             if stage == PLANNING:
@@ -328,6 +345,11 @@ class _Told(BaseException):
     def __init__(self, error: Exception) -> None:
         super().__init__()
         self.error = error
+
+
+def _failed(job: Job, error: Exception, settings: Settings) -> Outcome:
+    error.add_note(f"with {settings.method.name} on {settings.model}")
+    return Outcome(job, "failed", None, _failure(error), 0.0, ())
 
 
 def _failure(error: Exception) -> StaaError:

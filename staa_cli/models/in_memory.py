@@ -266,8 +266,8 @@ def _take_apart(module: nn.Module, parts: Parts, tensors: State) -> dict[str, Te
 
 
 def _open_timm(vit: nn.Module) -> Opened:
-    from staa_cli.models.families.framewise.framewise import FrameWise
     from staa_cli.models.families.framewise.key_map import imagenet_labels, published_input
+    from staa_cli.models.families.framewise.module import FrameWise
 
     family, name = FAMILIES.get("framewise"), type(vit).__name__
     module = FrameWise(shared_copy(vit))

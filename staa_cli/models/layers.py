@@ -1,21 +1,20 @@
-"""Layers that every family shares: timm's own where timm has them, tapped where it matters."""
+"""Layers that every family shares, tapped where it matters.
+
+What timm has as well carries timm's names, of classes, parameters, and arguments, and gives the
+same numbers. It is written anew because importing timm costs as much as importing torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers.attention import Attention
-from timm.layers.layer_scale import LayerScale
-from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
 from staa_cli.models.taps import record
-
-M = TypeVar("M", bound=nn.Module)
 
 Rope = tuple[Tensor, Tensor]
 """Sine and cosine [N, d] of a rotary position embedding, for every number of a head."""
@@ -28,21 +27,47 @@ def rotate(x: Tensor, rope: Rope) -> Tensor:
     return x * cosine + turned * sine
 
 
-class TapAttention(Attention):
-    """timm's attention (same parameters, same names) whose q, k, v can be read while it runs."""
+class TapAttention(nn.Module):
+    """Attention over all tokens, as timm's `Attention`; q, k, v can be read while it runs.
 
-    def forward(  # type: ignore[override]
+    Args:
+        dim: D.
+        num_heads: heads; they divide D unless `attn_head_dim` is given.
+        attn_head_dim: width d of a head; D / heads where None.
+        qkv_bias: whether queries, keys, and values have a bias.
+        qk_norm: whether each head's queries and keys go through a norm.
+        attn_drop: dropout on attention weights while training.
+        norm_layer: of `qk_norm`, made from d.
+
+    Raises:
+        ValueError: the heads do not divide D.
+    """
+
+    def __init__(
         self,
-        x: Tensor,
-        rope: Rope | None = None,
-        *,
-        attn_mask: None = None,
-        is_causal: Literal[False] = False,
-    ) -> Tensor:
-        """Tokens [B, N, D] to tokens [B, N, D]; `rope` turns queries and keys by their places.
+        dim: int,
+        num_heads: int = 8,
+        attn_head_dim: int | None = None,
+        qkv_bias: bool = False,
+        qk_norm: bool = False,
+        attn_drop: float = 0.0,
+        norm_layer: Callable[[int], nn.Module] = nn.LayerNorm,
+    ) -> None:
+        super().__init__()
+        if attn_head_dim is None and dim % num_heads:
+            raise ValueError(f"{num_heads} heads do not divide a width of {dim}")
+        self.num_heads, self.head_dim = num_heads, attn_head_dim or dim // num_heads
+        self.scale = self.head_dim**-0.5
+        self.fused_attn = True
+        width = self.num_heads * self.head_dim
+        self.qkv = nn.Linear(dim, 3 * width, bias=qkv_bias)
+        self.q_norm = norm_layer(self.head_dim) if qk_norm else nn.Identity()
+        self.k_norm = norm_layer(self.head_dim) if qk_norm else nn.Identity()
+        self.attn_drop = nn.Dropout(attn_drop)
+        self.proj = nn.Linear(width, dim)
 
-        timm's own blocks pass `attn_mask` and `is_causal`; no video model here has either.
-        """
+    def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, N, D]; `rope` turns queries and keys by their places."""
         batch, length, _ = x.shape
         qkv = self.qkv(x).reshape(batch, length, 3, self.num_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, N, d]
@@ -57,8 +82,67 @@ class TapAttention(Attention):
             weights = torch.softmax((q * self.scale) @ k.transpose(-2, -1), dim=-1)
             out = self.attn_drop(weights) @ v
         record(self, q, k, v, out, x)
-        out = out.transpose(1, 2).reshape(batch, length, -1)  # [B, N, D]
-        return self.proj_drop(self.proj(self.norm(out)))  # type: ignore[no-any-return]
+        return self.project(out.transpose(1, 2).reshape(batch, length, -1))
+
+    def project(self, out: Tensor) -> Tensor:
+        """What the queries receive, heads side by side [B, N, heads * d], to tokens [B, N, D]."""
+        return self.proj(out)  # type: ignore[no-any-return]
+
+
+class Mlp(nn.Module):
+    """Two projections with an activation between them.
+
+    Args:
+        in_features: D.
+        hidden_features: width between the two.
+        act_layer: makes the activation.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        act_layer: Callable[[], nn.Module] = nn.GELU,
+    ) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(in_features, hidden_features)
+        self.act = act_layer()
+        self.fc2 = nn.Linear(hidden_features, in_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens [..., D] to tokens [..., D]."""
+        return self.fc2(self.act(self.fc1(x)))  # type: ignore[no-any-return]
+
+
+class LayerScale(nn.Module):
+    """A learned factor for every channel of a branch, small at first (arXiv 2103.17239)."""
+
+    def __init__(self, dim: int, init_values: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((dim,), init_values))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens [..., D] to tokens [..., D]."""
+        return x * self.gamma
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (arXiv 1603.09382): while training, a branch is left out of some samples.
+
+    What is kept grows by so much that the mean stays.
+    """
+
+    def __init__(self, drop_prob: float) -> None:
+        super().__init__()
+        self.drop_prob = drop_prob
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A branch [B, ...] to the same with zeros in the place of some samples."""
+        if not self.training or not self.drop_prob:
+            return x
+        kept = 1.0 - self.drop_prob
+        factor = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(kept)
+        return x * factor.div_(kept)
 
 
 class TapNorm(nn.LayerNorm):
@@ -77,6 +161,34 @@ class TokenMean(nn.Module):
         """Tokens [B, N, D] to [B, D]."""
         record(self, x)
         return x.mean(dim=1)
+
+
+class PatchEmbed(nn.Module):
+    """Frames [B, 3, H, W] to tokens [B, P, D] by one projection a patch, rows first.
+
+    Args:
+        patch_size: side of a patch in pixels.
+        embed_dim: D.
+        in_chans: channels of a picture.
+    """
+
+    def __init__(self, patch_size: int, embed_dim: int, in_chans: int = 3) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.proj = nn.Conv2d(in_chans, embed_dim, patch_size, stride=patch_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Frames [B, 3, H, W] to tokens [B, P, D].
+
+        Raises:
+            ValueError: the pictures do not divide into patches.
+        """
+        height, width = x.shape[-2:]
+        if height % self.patch_size or width % self.patch_size:
+            raise ValueError(
+                f"pictures of {width} x {height} do not divide into patches of {self.patch_size}"
+            )
+        return self.proj(x).flatten(2).transpose(1, 2)  # type: ignore[no-any-return]
 
 
 class ConvStem(nn.Module):
@@ -122,9 +234,10 @@ class Block(nn.Module):
         num_heads: of the attention.
         mlp_ratio: hidden width of the MLP, of D.
         eps: of both LayerNorms.
-        act_layer: of the MLP.
+        act_layer: makes the activation of the MLP.
         init_values: first value of the layer scale; None for a block without.
         qkv_bias: whether queries, keys, and values have a bias.
+        attn_layer: class of the attention.
     """
 
     def __init__(
@@ -133,13 +246,14 @@ class Block(nn.Module):
         num_heads: int,
         mlp_ratio: float,
         eps: float,
-        act_layer: type[nn.Module] = nn.GELU,
+        act_layer: Callable[[], nn.Module] = nn.GELU,
         init_values: float | None = None,
         qkv_bias: bool = True,
+        attn_layer: type[TapAttention] = TapAttention,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=eps)
-        self.attn = TapAttention(dim, num_heads=num_heads, qkv_bias=qkv_bias)
+        self.attn = attn_layer(dim, num_heads=num_heads, qkv_bias=qkv_bias)
         self.ls1 = nn.Identity() if init_values is None else LayerScale(dim, init_values)
         self.norm2 = nn.LayerNorm(dim, eps=eps)
         self.mlp = Mlp(dim, round(dim * mlp_ratio), act_layer=act_layer)
@@ -184,17 +298,3 @@ def init_linear(module: nn.Module) -> None:
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-
-
-def create(
-    build: Callable[..., M], pretrained: bool, defaults: dict[str, Any], overrides: dict[str, Any]
-) -> M:
-    """What an entry point of timm gets to a module; what timm adds on its own is left out.
-
-    Raises:
-        RuntimeError: weights are asked for, which are none of timm's.
-    """
-    if pretrained:
-        raise RuntimeError("weights are loaded by staa_cli.load_model, not by timm")
-    known = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
-    return build(**{**defaults, **{k: v for k, v in overrides.items() if k not in known}})

@@ -9,12 +9,12 @@ little by little, until attention is what it is in any other model.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-from staa_cli.models.layers import TapAttention
+from staa_cli.models.layers import Rope, TapAttention
 
 STRENGTH = 12.0
 """Taken off the scores of what a head is not to see, while the lead is whole."""
@@ -36,29 +36,33 @@ def led_to(grid: tuple[int, int, int], heads: int, device: torch.device) -> Tens
     return torch.stack([kinds[head * len(kinds) // heads] for head in range(heads)])
 
 
+class PriorAttention(TapAttention):
+    """Attention that takes a prior while one is set; without one it is `TapAttention`."""
+
+    prior: Tensor | None = None
+    """Numbers [heads, N, N] that are added to the scores."""
+
+    def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, N, D]; with a prior nothing is shown to a tap."""
+        if self.prior is None:
+            return super().forward(x, rope)
+        batch, length, _ = x.shape
+        qkv = self.qkv(x).reshape(batch, length, 3, self.num_heads, self.head_dim)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        scores = (q * self.scale) @ k.transpose(-2, -1)
+        out = torch.softmax(scores + self.prior.to(scores.dtype), dim=-1) @ v
+        return self.project(out.transpose(1, 2).reshape(batch, length, -1))
+
+
 def lead(layers: Iterable[nn.Module], grid: tuple[int, int, int], strength: float) -> None:
-    """Add a lead to attention layers, or take it back.
+    """Set the prior of attention layers, or take it back.
 
     Args:
-        layers: of a model; those that attend are led.
+        layers: of a model that was built with `PriorAttention`; others stay as they are.
         grid: (T', h, w) of the clips to come.
         strength: taken off the scores of what a head is not to see; 0 takes the lead back.
     """
     for layer in layers:
-        if strength and isinstance(layer, TapAttention):
+        if isinstance(layer, PriorAttention):
             seen = led_to(grid, layer.num_heads, layer.qkv.weight.device)
-            bias = torch.where(seen, 0.0, -strength)
-            vars(layer)["forward"] = partial(_attend, layer, bias)
-        else:
-            vars(layer).pop("forward", None)
-
-
-def _attend(layer: TapAttention, bias: Tensor, x: Tensor, rope: None = None) -> Tensor:
-    """Attention with numbers [heads, N, N] added to its scores: [B, N, D] to [B, N, D]."""
-    batch, length, _ = x.shape
-    qkv = layer.qkv(x).reshape(batch, length, 3, layer.num_heads, layer.head_dim)
-    q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-    scores = (q * layer.scale) @ k.transpose(-2, -1)
-    out = torch.softmax(scores + bias.to(scores.dtype), dim=-1) @ v
-    found: Tensor = layer.proj(out.transpose(1, 2).reshape(batch, length, -1))
-    return found
+            layer.prior = torch.where(seen, 0.0, -strength) if strength else None

@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,8 +26,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
-from staa_cli.models.families.timesformer.timesformer import TimeSformer, timesformer_tiny_events
-from staa_cli.models.families.videomae.videomae import VideoMAE, videomae_tiny_events
+from staa_cli.models.families.timesformer.module import TimeSformer, timesformer_tiny_events
+from staa_cli.models.families.videomae.module import VideoMAE, videomae_tiny_events
 from staa_cli.synthetic.events import (
     LABELS,
     SIZE_PX,
@@ -35,12 +36,12 @@ from staa_cli.synthetic.events import (
     clip_seed,
     event_clip,
 )
-from staa_cli.training.attention_prior import STRENGTH, lead
+from staa_cli.training.attention_prior import STRENGTH, PriorAttention, lead
 from staa_cli.training.recipes import Recipe, default_recipe
 
 ARCHITECTURES: dict[str, Callable[..., TimeSformer | VideoMAE]] = {
     "timesformer_tiny_events": timesformer_tiny_events,
-    "videomae_tiny_events": videomae_tiny_events,
+    "videomae_tiny_events": partial(videomae_tiny_events, attn_layer=PriorAttention),
 }
 FEW_TOKENS = 600
 MEAN, STD = 0.45, 0.225

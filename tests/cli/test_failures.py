@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from staa_cli.errors import ExitCode
-from staa_cli.jobs import batch
+from staa_cli.jobs import batch, workload
 from staa_cli.schema import UInt8
 from staa_cli.video.encode import write_video
 
@@ -196,7 +196,7 @@ def test_a_dry_run_goes_on_as_well(explain: Any, monkeypatch: pytest.MonkeyPatch
     def broken(*_: object) -> float:
         raise ValueError("no clock")
 
-    monkeypatch.setattr(batch, "time_pass", broken)
+    monkeypatch.setattr(workload, "time_pass", broken)
     untimed = explain("in/b.mp4", "--dry-run")
     assert untimed.code == ExitCode.OK
     assert "how long it takes cannot be measured: ValueError: no clock" in untimed.err

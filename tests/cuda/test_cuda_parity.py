@@ -22,7 +22,7 @@ from staa_cli.methods.perturbation.base import PerturbedClip
 from staa_cli.methods.run import Explained, explain_batch, predict_batch
 from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.checkpoints.sources import architectures
-from staa_cli.models.families.framewise.framewise import FrameWise
+from staa_cli.models.families.framewise.module import FrameWise
 from staa_cli.models.layers import TapAttention
 from staa_cli.models.load import load_model
 from staa_cli.models.taps import (

@@ -16,7 +16,7 @@ from staa_cli.evaluation.base import METRICS, Trial
 from staa_cli.evaluation.sanity import cascade
 from staa_cli.methods import Options
 from staa_cli.methods.perturbation.base import PerturbedClip
-from staa_cli.models.families.framewise.framewise import FrameWise
+from staa_cli.models.families.framewise.module import FrameWise
 from staa_cli.models.load import LoadedModel, load_model
 
 

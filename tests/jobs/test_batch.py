@@ -28,6 +28,7 @@ from staa_cli.errors import (
     UsageError,
     VideoError,
 )
+from staa_cli.explain import pipeline
 from staa_cli.jobs import batch
 from staa_cli.jobs.batch import (
     Event,
@@ -115,7 +116,7 @@ def test_whatever_a_video_meets_is_its_own_failure(
     words: str,
 ) -> None:
     jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
-    real, held = batch.explain_one, []
+    real, held = pipeline.explain_one, []
 
     def explain(path: Path, *args: Any, **more: Any) -> Any:
         if path != jobs[0].source:
@@ -124,7 +125,7 @@ def test_whatever_a_video_meets_is_its_own_failure(
         held.append(weakref.ref(pictures))
         raise error
 
-    monkeypatch.setattr(batch, "explain_one", explain)
+    monkeypatch.setattr(pipeline, "explain_one", explain)
     first, second = run(jobs)
     assert (first.status, second.status) == ("failed", "done")
     assert type(first.error) is kind
@@ -173,7 +174,7 @@ def test_batches_begin_anew_after_a_video_that_ran_out_of_memory(
         turn[0] = event.job.source.name
 
     model.module.register_forward_pre_hook(forward)
-    monkeypatch.setattr(batch, "open_model", lambda *_: model)
+    monkeypatch.setattr(pipeline, "open_model", lambda *_: model)
     settings = asked(batch_size=2, sampling=SamplingSettings(hop=0.5))
     outcomes = run(jobs, settings, on_event=tell)
     assert statuses(outcomes) == ["done", "failed", "done"]
@@ -421,7 +422,7 @@ def test_the_plan_sees_what_is_in_the_way(tmp_path: Path) -> None:
     assert "in the way" in row.error.cause
 
 
-def test_the_plan_of_a_bundled_model_loads_nothing(
+def test_what_is_finished_and_the_plan_of_the_rest_load_no_bundled_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load_model("test_timesformer", device="cpu")
@@ -448,7 +449,8 @@ def test_the_plan_of_a_bundled_model_loads_nothing(
     settings = asked(model="mine")
     jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
     run(jobs[0], settings)
-    monkeypatch.setattr(batch, "open_model", no_model)
+    monkeypatch.setattr(pipeline, "open_model", no_model)
+    assert statuses(run([jobs[0], jobs[0]], settings)) == ["skipped", "skipped"]
     rows = plan_many(jobs, settings)
     assert [row.status for row in rows] == ["skip", "explain"]
     with pytest.raises(UsageError, match="no class"):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from staa_cli.errors import UsageError
 from staa_cli.methods.perturbation.base import replacement_for
-from staa_cli.models.families.vjepa2.vjepa2 import CrossAttention
+from staa_cli.models.families.vjepa2.module import CrossAttention
 from staa_cli.models.layers import TapAttention
 
 JOINT = ["test_videomae", "test_videomae-token", "test_vivit", "test_vjepa2"]

@@ -23,6 +23,7 @@ from staa_cli.methods.perturbation.base import (
     PerturbedClip,
     draw_seed,
     feature_mask,
+    gaussian_blur,
     over_pixels,
     over_tokens,
     perturbations_per_pass,
@@ -79,6 +80,15 @@ def spots(seed: int = 0) -> Tensor:
     weights.view(-1)[torch.randperm(64, generator=generator)[:6]] = 0.06
     weights[2, 1, 3] = 0.45
     return weights
+
+
+@pytest.mark.parametrize(("size", "kernel"), [((32, 40), 13), ((33, 15), 29), ((6, 8), 3)])
+def test_the_blur_is_torchvisions(size: tuple[int, int], kernel: int) -> None:
+    from torchvision.transforms.functional import gaussian_blur as theirs
+
+    pictures = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(4))
+    wanted = theirs(pictures, [kernel, kernel], [2.1, 2.1])
+    assert torch.equal(gaussian_blur(pictures, kernel, 2.1), wanted)
 
 
 def test_removed_is_a_still_blur_a_mean_color_or_black() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from staa_cli.models.families.timesformer.timesformer import TimeSformer
+from staa_cli.models.families.timesformer.module import TimeSformer
 
 TINY = {
     "image_size": 32,

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from staa_cli.errors import CheckpointError
+from staa_cli.models.architectures import ARCHITECTURES
 from staa_cli.models.catalog.manifests import WEIGHTS, list_models, read_manifests
 from staa_cli.models.checkpoints.sources import open_bundled
 from staa_cli.models.load import load_model
@@ -39,9 +40,7 @@ BUNDLED = sorted(read_manifests())
 
 def test_a_card_and_its_weights_make_a_model(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(json.dumps(CARD))
-    from timm.models import create_model
-
-    original = create_model("test_timesformer", num_frames=8, num_classes=3).eval()
+    original = ARCHITECTURES.get("test_timesformer").build(num_frames=8, num_classes=3).eval()
     save_file(original.state_dict(), tmp_path / "mine.safetensors")
     module, info = open_bundled(read_manifests(tmp_path)["mine"])
     clip = torch.randn(1, 8, 3, 32, 32)

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from staa_cli.models.checkpoints.formats import read_weights
-from staa_cli.models.families.timesformer.timesformer import TimeSformer
-from staa_cli.models.families.videomae.videomae import VideoMAE
-from staa_cli.models.families.vivit.vivit import ViViT
+from staa_cli.models.families.timesformer.module import TimeSformer
+from staa_cli.models.families.videomae.module import VideoMAE
+from staa_cli.models.families.vivit.module import ViViT
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from staa_cli.config.settings import OutputSettings, RenderSettings, SamplingSet
 from staa_cli.errors import CheckpointError
 from staa_cli.formatting import percent
 from staa_cli.models.checkpoints.inspection import inspect_model
-from staa_cli.models.families.timesformer.timesformer import TimeSformer
+from staa_cli.models.families.timesformer.module import TimeSformer
 from staa_cli.models.heads import output_of, scores_of
 from staa_cli.render.painter import Painter
 from staa_cli.results.document import report_dict

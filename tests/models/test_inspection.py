@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from staa_cli.errors import CheckpointError, UnavailableError, UsageError
 from staa_cli.models.checkpoints.inspection import inspect_model
-from staa_cli.models.families.timesformer.timesformer import TimeSformer
+from staa_cli.models.families.timesformer.module import TimeSformer
 from staa_cli.models.load import load_model
 
 
@@ -47,7 +47,7 @@ def test_what_does_not_fit_is_listed_whole(hf_folder: MakeFolder) -> None:
 
 
 def test_what_has_no_part_in_a_decision_is_named(tmp_path: Path) -> None:
-    from staa_cli.models.families.videomae.videomae import VideoMAE
+    from staa_cli.models.families.videomae.module import VideoMAE
 
     model = VideoMAE(32, 8, embed_dim=384, depth=1, num_heads=6, num_classes=3, num_frames=4)
     decoder = {"decoder.blocks.0.norm1.weight": torch.ones(4), "mask_token": torch.ones(4)}

@@ -16,7 +16,7 @@ from torch import Tensor
 from staa_cli.errors import UnavailableError, UsageError
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.run import explain_batch
-from staa_cli.models.families.timesformer.timesformer import TimeSformer
+from staa_cli.models.families.timesformer.module import TimeSformer
 from staa_cli.models.load import find_device
 
 # Labels of the user's own

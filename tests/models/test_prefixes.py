@@ -16,7 +16,7 @@ from torch import Tensor
 from staa_cli.models.checkpoints.inspection import inspect_model
 from staa_cli.models.checkpoints.prefixes import unwrapped
 from staa_cli.models.families.base import family_of_state
-from staa_cli.models.families.timesformer.timesformer import TimeSformer
+from staa_cli.models.families.timesformer.module import TimeSformer
 
 FAMILIES = ("timesformer", "videomae", "vivit", "vjepa2")
 

@@ -49,7 +49,7 @@ def base_model() -> tuple[Any, Any]:
     """TimeSformer-B with random weights, and a clip [1, 8, 3, 224, 224]."""
     import torch
 
-    from staa_cli.models.families.timesformer.timesformer import timesformer_base_patch16_224
+    from staa_cli.models.families.timesformer.module import timesformer_base_patch16_224
 
     torch.manual_seed(0)
     return timesformer_base_patch16_224().eval(), torch.randn(1, 8, 3, 224, 224)
@@ -107,7 +107,7 @@ def ratio_to_floors(rounds: int) -> dict[str, Any]:
             )
             whole.append(time.perf_counter() - began)
             began = time.perf_counter()
-            subprocess.run([sys.executable, "-c", "import torch, timm, av"], check=True)
+            subprocess.run([sys.executable, "-c", "import torch, av"], check=True)
             imports = time.perf_counter() - began
             floors.append(imports + child(__file__, "--floors", video))
     pairs = [a / b for a, b in zip(whole, floors, strict=True)]

@@ -13,15 +13,19 @@ Row = dict[str, Any]
 """what, ratio, limit, n, and whatever else is worth keeping."""
 
 
-def interleaved(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    jobs: Mapping[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Seconds of every job, round by round in turns forwards and backwards; the first warms up."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for index in range(rounds + 1):
         order = list(jobs.items())
         for name, job in order if index % 2 else reversed(order):
-            began = time.perf_counter()
+            began = clock()
             job()
-            times[name].append(time.perf_counter() - began)
+            times[name].append(clock() - began)
     return {name: seconds[1:] for name, seconds in times.items()}
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.run import Explained, explain_batch
-from staa_cli.models.families.timesformer.timesformer import test_timesformer as build
+from staa_cli.models.families.timesformer.module import test_timesformer as build
 from staa_cli.models.layers import TapAttention, TapNorm
 from staa_cli.schema import AttentionLayout
 

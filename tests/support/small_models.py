@@ -6,15 +6,15 @@ from functools import cache
 from typing import Any
 
 import torch
-from timm.models import create_model, model_entrypoint
+from timm.models import create_model
 from torch import Tensor
 
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.run import Explained, explain_batch
-from staa_cli.models.checkpoints.sources import architectures
-from staa_cli.models.families.framewise.framewise import FrameWise
+from staa_cli.models.architectures import ARCHITECTURES
+from staa_cli.models.families.framewise.module import FrameWise
 
-ARCHS = architectures("test_*")
+ARCHS = ARCHITECTURES.names("test_*")
 FRAMES = {
     "frames": {},
     "frames-mean": {"global_pool": "avg", "class_token": False, "fc_norm": False},
@@ -39,7 +39,7 @@ def build(kind: str) -> Any:
         return FrameWise(vit, num_frames=4)
     arch, _, variant = kind.partition("-")
     more = {"token": {"pooling": "token"}, "scaled": {"init_values": 0.5}}.get(variant, {})
-    return model_entrypoint(arch)(**more)
+    return ARCHITECTURES.get(arch).build(**more)
 
 
 @cache

@@ -13,7 +13,7 @@ import torch
 
 from staa_cli.methods import get_method
 from staa_cli.methods.base import MethodInputs, Options
-from staa_cli.models.families.timesformer.timesformer import timesformer_tiny_events
+from staa_cli.models.families.timesformer.module import timesformer_tiny_events
 from staa_cli.synthetic.events import (
     EVENTS,
     FRAMES,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from staa_cli.models.families.videomae import videomae as videomae
-from staa_cli.models.families.videomae.videomae import VideoMAE
-from staa_cli.training.attention_prior import lead, led_to
+from staa_cli.models.families.videomae import module as videomae
+from staa_cli.models.families.videomae.module import VideoMAE
+from staa_cli.training.attention_prior import PriorAttention, lead, led_to
 from staa_cli.training.recipes import default_recipe
 
 GRID = (2, 2, 2)
@@ -16,7 +16,9 @@ GRID = (2, 2, 2)
 def model() -> VideoMAE:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return videomae.test_videomae(num_frames=4, img_size=16, num_heads=2)
+        return videomae.test_videomae(
+            num_frames=4, img_size=16, num_heads=2, attn_layer=PriorAttention
+        )
 
 
 def test_the_first_heads_see_their_place_some_their_frame_and_the_last_everything() -> None:

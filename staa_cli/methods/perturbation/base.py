@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.transforms.functional import gaussian_blur
 
 from staa_cli.errors import UsageError
 from staa_cli.memory import ran_out_of_memory
@@ -55,8 +54,24 @@ def replacement_for(clips: Tensor, replacement: str, given: ModelInput | None = 
     sigma = BLUR * min(clips.shape[-2:])
     still = clips.mean(dim=1)  # [B, 3, H, W]
     kernel = 2 * min(round(3 * sigma), min(clips.shape[-2:]) - 1) + 1
-    blurred: Tensor = gaussian_blur(still, [kernel, kernel], [sigma, sigma])
-    return blurred[:, None].expand_as(clips)
+    return gaussian_blur(still, kernel, sigma)[:, None].expand_as(clips)
+
+
+def gaussian_blur(pictures: Tensor, kernel: int, sigma: float) -> Tensor:
+    """Pictures [B, C, H, W] blurred, mirrored at their borders, as torchvision does it.
+
+    Args:
+        pictures: float.
+        kernel: side of the window in pixels; odd, and its half below the shorter side.
+        sigma: standard deviation in pixels.
+    """
+    half, channels = kernel // 2, pictures.shape[1]
+    away = torch.linspace(-half, half, kernel, dtype=pictures.dtype, device=pictures.device)
+    weights = torch.exp(-0.5 * (away / sigma) ** 2)
+    weights = weights / weights.sum()
+    window = torch.outer(weights, weights).expand(channels, 1, kernel, kernel)
+    padded = F.pad(pictures, [half] * 4, mode="reflect")
+    return F.conv2d(padded, window, groups=channels)
 
 
 def draw_seed(seed: int, number: int) -> int:

@@ -3,7 +3,7 @@
 `weights/NAME.json` belongs to `weights/NAME.safetensors`, whose tensors carry our own names::
 
     family   timesformer
-    arch     a function registered with timm, for example timesformer_tiny_events
+    arch     a registered architecture, for example timesformer_tiny_events
     background  index of the class that means "nothing happens" (may be absent)
     output   schema.Output, what the logits mean (softmax where absent)
     kwargs   arguments for it, where its defaults are not the ones of the weights (may be absent)

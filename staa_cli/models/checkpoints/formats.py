@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -94,9 +95,8 @@ def read_weights(files: Iterable[Path]) -> dict[str, Tensor]:
         adapter = next(filter(_ADAPTED.search, tensors), None)
         if adapter is not None:
             raise CheckpointError(f"{path} holds a PEFT adapter ({adapter}), not a model", _MERGE)
-    # A copy, because numbers depend on how memory is aligned, and that of a mapped file varies.
     tensors = {
-        name: value.to(torch.float32, copy=True) if value.is_floating_point() else value
+        name: _as_float32(value) if value.is_floating_point() else value
         for name, value in tensors.items()
     }
     refuse_broken_numbers(tensors)
@@ -219,6 +219,24 @@ def _holds_tensors(value: Any) -> bool:
     return isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
 
 
+def _as_float32(value: Tensor) -> Tensor:
+    """A copy, because numbers depend on how memory is aligned, and that of a mapped file varies."""
+    value = value.detach()
+    if value.dtype not in (torch.float16, torch.float32) or value.layout is not torch.strided:
+        return value.to(torch.float32, copy=True)
+    # By numpy, in this thread: those of torch, once awake, spin for longer than a small model takes
+    # to load, and on a busy machine a hundred times as long.
+    copy = torch.empty_like(value, dtype=torch.float32)
+    copy.numpy()[...] = value.numpy()
+    return copy
+
+
+def _all_finite(value: Tensor) -> bool:
+    if value.dtype not in (torch.float16, torch.float32) or value.device.type != "cpu":
+        return bool(torch.isfinite(value).all())
+    return bool(np.isfinite(value.detach().numpy()).all())  # in this thread, as above
+
+
 def refuse_broken_numbers(tensors: Mapping[str, Tensor]) -> None:
     """Nothing where all numbers are finite.
 
@@ -228,7 +246,7 @@ def refuse_broken_numbers(tensors: Mapping[str, Tensor]) -> None:
     broken = [
         name
         for name, value in tensors.items()
-        if value.is_floating_point() and not bool(torch.isfinite(value).all())
+        if value.is_floating_point() and not _all_finite(value)
     ]
     if broken:
         raise CheckpointError(

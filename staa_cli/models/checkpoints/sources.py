@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.models import is_model_in_modules, model_entrypoint
-from timm.models import list_models as list_architectures
 from torch import nn
 
 from staa_cli.errors import CheckpointError, UnavailableError, UsageError
 from staa_cli.files import sha256_of
+from staa_cli.models.architectures import ARCHITECTURES
 from staa_cli.models.catalog.hub import Announce, fetch, revision_of
 from staa_cli.models.catalog.manifests import Manifest
 from staa_cli.models.catalog.names import HUB, TIMM
@@ -41,7 +40,7 @@ Opened = tuple[nn.Module, ModelInfo]
 
 def architectures(pattern: str = "*") -> list[str]:
     """Names of the registered architectures of every family that match a shell-style pattern."""
-    return [name for f in FAMILIES.names() for name in list_architectures(pattern, module=f)]
+    return ARCHITECTURES.names(pattern)
 
 
 def family_of_arch(arch: str) -> str:
@@ -52,9 +51,8 @@ def family_of_arch(arch: str) -> str:
     """
     if arch.startswith(TIMM):
         return "framewise"
-    for family in FAMILIES.names():
-        if is_model_in_modules(arch, [family]):
-            return family
+    if arch in ARCHITECTURES:
+        return ARCHITECTURES.get(arch).family
     known = [name for name in architectures() if not name.startswith("test_")]
     raise UsageError(
         f"unknown architecture {arch!r}",
@@ -64,10 +62,8 @@ def family_of_arch(arch: str) -> str:
 
 def open_bundled(manifest: Manifest) -> Opened:
     """A manifest in, the model that it describes out."""
-    FAMILIES.get(manifest.family)  # imports the family, which registers its architectures with timm
-    module = _build(
-        model_entrypoint(manifest.arch), {"num_classes": len(manifest.labels), **manifest.kwargs}
-    )
+    arguments = {"num_classes": len(manifest.labels), **manifest.kwargs}
+    module = _build(ARCHITECTURES.get(manifest.arch).build, arguments)
     fit(module, read_weights([manifest.weights]), manifest.weights.name)
     return module, ModelInfo(
         name=manifest.name,
@@ -90,7 +86,7 @@ def open_random(arch: str) -> Opened:
     family = family_of_arch(arch)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = model_entrypoint(arch)()
+        module = ARCHITECTURES.get(arch).build()
         for parameter in module.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
     sha256 = hashlib.sha256()
@@ -177,9 +173,8 @@ class Examined:
 
 def examine_bundled(manifest: Manifest) -> Examined:
     """A manifest's weights to what is in them."""
-    FAMILIES.get(manifest.family)  # imports the family, which registers its architectures with timm
     arguments = {"num_classes": len(manifest.labels), **manifest.kwargs}
-    module = _build(model_entrypoint(manifest.arch), arguments)
+    module = _build(ARCHITECTURES.get(manifest.arch).build, arguments)
     return Examined(
         path=manifest.weights,
         files=(manifest.weights,),
@@ -387,7 +382,7 @@ def _recipe(
 
         return family.build, {"architecture": timm_name(arch), **family.measured(state)}
     if arch is not None:
-        return model_entrypoint(arch), family.measured(state)
+        return ARCHITECTURES.get(arch).build, family.measured(state)
     if config is None:
         return family.build, family.from_state(state)
     return family.build, {**family.from_config(config), **family.measured(state)}

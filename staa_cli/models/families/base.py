@@ -62,16 +62,16 @@ class Family:
     note: str = ""
 
 
-FAMILIES: Registry[Family] = Registry(
-    "model family",
-    [
-        "staa_cli.models.families.timesformer.key_map",
-        "staa_cli.models.families.videomae.key_map",
-        "staa_cli.models.families.vivit.key_map",
-        "staa_cli.models.families.vjepa2.key_map",
-        "staa_cli.models.families.framewise.key_map",
-    ],
+MODULES = (
+    "staa_cli.models.families.timesformer.key_map",
+    "staa_cli.models.families.videomae.key_map",
+    "staa_cli.models.families.vivit.key_map",
+    "staa_cli.models.families.vjepa2.key_map",
+    "staa_cli.models.families.framewise.key_map",
 )
+"""Each registers a family, and imports the module that registers its architectures."""
+
+FAMILIES: Registry[Family] = Registry("model family", MODULES)
 
 
 def family_of_config(config: Mapping[str, Any]) -> str:

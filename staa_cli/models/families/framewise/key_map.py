@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from timm.data.config import resolve_data_config
-from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
-from timm.models import create_model, is_model
 from torch import Tensor
 
 from staa_cli.errors import CheckpointError, UsageError
 from staa_cli.models.catalog.names import TIMM
 from staa_cli.models.checkpoints.key_maps import State
 from staa_cli.models.families.base import FAMILIES, Family
-from staa_cli.models.families.framewise.framewise import FrameWise
 from staa_cli.registry import did_you_mean
 from staa_cli.schema import ModelInput
+
+if TYPE_CHECKING:  # timm is imported where one of its models is asked for, and not before
+    from staa_cli.models.families.framewise.module import FrameWise
 
 _STRIDE, _RATE = 8, 30.0
 
@@ -74,6 +73,10 @@ def build(architecture: str, **options: Any) -> FrameWise:
     Raises:
         CheckpointError: timm has none of that name, or not one that can be read.
     """
+    from timm.models import create_model
+
+    from staa_cli.models.families.framewise.module import FrameWise
+
     cfg = options.pop("pretrained_cfg", None) or None
     try:
         # What is left out of the config is the architecture's own.
@@ -89,10 +92,10 @@ def timm_name(arch: str) -> str:
     Raises:
         UsageError: timm has no such model.
     """
+    from timm.models import is_model, list_models
+
     name = arch.removeprefix(TIMM)
     if not is_model(name.split(".")[0]):
-        from timm.models import list_models
-
         hint = did_you_mean(name, list_models("vit_*")) or "timm.list_models('vit_*') has them all"
         raise UsageError(f"timm has no model {name!r}", hint)
     return name
@@ -100,6 +103,8 @@ def timm_name(arch: str) -> str:
 
 def published_input(model: FrameWise) -> ModelInput:
     """What a model expects, by timm's own record; frames some quarter of a second apart."""
+    from timm.data.config import resolve_data_config
+
     resolve: Callable[..., dict[str, Any]] = resolve_data_config
     facts = resolve(pretrained_cfg=model.vit.pretrained_cfg, model=model.vit)
     grid, patch = model.vit.patch_embed.grid_size, model.vit.patch_embed.patch_size
@@ -123,6 +128,8 @@ def published_input(model: FrameWise) -> ModelInput:
 
 def imagenet_labels(model: FrameWise) -> tuple[str, ...] | None:
     """ImageNet's names where the classes are ImageNet's, by their number."""
+    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+
     subset = infer_imagenet_subset(model.vit)
     if subset is None:
         return None

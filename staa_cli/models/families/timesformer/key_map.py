@@ -21,7 +21,7 @@ from staa_cli.models.checkpoints.key_maps import (
     whole,
 )
 from staa_cli.models.families.base import FAMILIES, Family
-from staa_cli.models.families.timesformer.timesformer import TimeSformer
+from staa_cli.models.families.timesformer.module import TimeSformer
 from staa_cli.schema import ModelInput
 
 _RENAMES = (

@@ -24,7 +24,7 @@ from staa_cli.models.checkpoints.key_maps import (
     whole,
 )
 from staa_cli.models.families.base import FAMILIES, Family
-from staa_cli.models.families.videomae.videomae import VideoMAE
+from staa_cli.models.families.videomae.module import VideoMAE
 from staa_cli.schema import ModelInput
 
 _RENAMES = (

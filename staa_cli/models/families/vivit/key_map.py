@@ -22,7 +22,7 @@ from staa_cli.models.checkpoints.key_maps import (
     whole,
 )
 from staa_cli.models.families.base import FAMILIES, Family
-from staa_cli.models.families.vivit.vivit import ViViT
+from staa_cli.models.families.vivit.module import ViViT
 from staa_cli.schema import ModelInput
 
 _RENAMES = (

@@ -11,16 +11,16 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import torch
-from timm.models import register_model
 from torch import Tensor, nn
 
+from staa_cli.models.architectures import create, register_architecture
 from staa_cli.models.layers import (
     Block,
     ConvStem,
+    TapAttention,
     TapNorm,
     TokenMean,
     TubeletEmbed,
-    create,
     init_linear,
     pair,
 )
@@ -49,6 +49,7 @@ class VideoMAE(nn.Module):
         fc_eps: of the norm after the mean.
         init_values: first value of the layer scale; None for none.
         qkv_bias: whether queries, keys, and values have a bias.
+        attn_layer: class of the blocks' attention.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class VideoMAE(nn.Module):
         fc_eps: float = 1e-6,
         init_values: float | None = None,
         qkv_bias: bool = True,
+        attn_layer: type[TapAttention] = TapAttention,
     ) -> None:
         super().__init__()
         self.num_frames, self.num_classes, self.embed_dim = num_frames, num_classes, embed_dim
@@ -84,7 +86,15 @@ class VideoMAE(nn.Module):
             else TubeletEmbed(tubelet_size, patch_size, embed_dim)
         )
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, eps, init_values=init_values, qkv_bias=qkv_bias)
+            Block(
+                embed_dim,
+                num_heads,
+                mlp_ratio,
+                eps,
+                init_values=init_values,
+                qkv_bias=qkv_bias,
+                attn_layer=attn_layer,
+            )
             for _ in range(depth)
         )
         if pooling == "mean":
@@ -205,7 +215,7 @@ def axes_table(
         return table.to(torch.float32).to(device, dtype)
 
 
-@register_model
+@register_architecture("videomae")
 def videomae_tiny_events(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
     """The bundled model with joint attention: 8 frames of 112 x 112, 14 x 14 tokens each."""
     defaults = {
@@ -223,38 +233,38 @@ def videomae_tiny_events(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
     return create(VideoMAE, pretrained, defaults, kwargs)
 
 
-@register_model
+@register_architecture("videomae")
 def videomae_small_patch16_224(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
     """Small: 16 frames of 224 x 224."""
     return create(VideoMAE, pretrained, {"embed_dim": 384, "num_heads": 6}, kwargs)
 
 
-@register_model
+@register_architecture("videomae")
 def videomae_base_patch16_224(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
     """Base: 16 frames of 224 x 224."""
     return create(VideoMAE, pretrained, {}, kwargs)
 
 
-@register_model
+@register_architecture("videomae")
 def videomae_large_patch16_224(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
     """Large: 16 frames of 224 x 224."""
     return create(VideoMAE, pretrained, {"embed_dim": 1024, "depth": 24, "num_heads": 16}, kwargs)
 
 
-@register_model
+@register_architecture("videomae")
 def videomae_huge_patch16_224(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
     """Huge: 16 frames of 224 x 224."""
     return create(VideoMAE, pretrained, {"embed_dim": 1280, "depth": 32, "num_heads": 16}, kwargs)
 
 
-@register_model
+@register_architecture("videomae")
 def videomae_giant_patch14_224(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
     """Giant, of the second version: 16 frames of 224 x 224 in patches of 14."""
     shape = {"embed_dim": 1408, "depth": 40, "num_heads": 16, "mlp_ratio": 48 / 11}
     return create(VideoMAE, pretrained, {"patch_size": 14, **shape}, kwargs)
 
 
-@register_model
+@register_architecture("videomae")
 def test_videomae(pretrained: bool = False, **kwargs: Any) -> VideoMAE:  # noqa: PT028
     """As small as one can be and still have every part; for tests."""
     defaults = {

@@ -6,15 +6,15 @@ Joint attention over tubelets behind a class token, with one learned table of po
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers.activations import GELUTanh
-from timm.models import register_model
 from torch import Tensor, nn
 
-from staa_cli.models.layers import Block, TapNorm, TubeletEmbed, create, pair
+from staa_cli.models.architectures import create, register_architecture
+from staa_cli.models.layers import Block, TapNorm, TubeletEmbed, pair
 from staa_cli.schema import AttentionLayout
 
 
@@ -63,8 +63,9 @@ class ViViT(nn.Module):
         places = math.prod(self.grid_size)
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + places, embed_dim))
         # The published weights were trained with this approximation; the exact one is off by 2e-4.
+        gelu = partial(nn.GELU, approximate="tanh")
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, eps, GELUTanh, qkv_bias=qkv_bias)
+            Block(embed_dim, num_heads, mlp_ratio, eps, gelu, qkv_bias=qkv_bias)
             for _ in range(depth)
         )
         self.norm = TapNorm(embed_dim, eps=eps)
@@ -117,13 +118,13 @@ class ViViT(nn.Module):
         return torch.cat([self.pos_embed[:, :1], table], dim=1)
 
 
-@register_model
+@register_architecture("vivit")
 def vivit_base_patch16x2_224(pretrained: bool = False, **kwargs: Any) -> ViViT:
     """Base: 32 frames of 224 x 224 in tubelets of two frames."""
     return create(ViViT, pretrained, {}, kwargs)
 
 
-@register_model
+@register_architecture("vivit")
 def test_vivit(pretrained: bool = False, **kwargs: Any) -> ViViT:  # noqa: PT028
     """As small as one can be and still have every part; for tests."""
     defaults = {

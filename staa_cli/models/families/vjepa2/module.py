@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers.mlp import Mlp
-from timm.models import register_model
 from torch import Tensor, nn
 
-from staa_cli.models.layers import Block, Rope, TapNorm, TubeletEmbed, create
+from staa_cli.models.architectures import create, register_architecture
+from staa_cli.models.layers import Block, Mlp, Rope, TapNorm, TubeletEmbed
 from staa_cli.models.taps import record
 from staa_cli.schema import AttentionLayout
 
@@ -195,27 +194,27 @@ def rope_table(
         return angle.sin().to(device, dtype), angle.cos().to(device, dtype)
 
 
-@register_model
+@register_architecture("vjepa2")
 def vjepa2_large_patch16_256(pretrained: bool = False, **kwargs: Any) -> VJEPA2:
     """Large: 16 frames of 256 x 256."""
     return create(VJEPA2, pretrained, {}, kwargs)
 
 
-@register_model
+@register_architecture("vjepa2")
 def vjepa2_huge_patch16_256(pretrained: bool = False, **kwargs: Any) -> VJEPA2:
     """Huge: 64 frames of 256 x 256."""
     shape = {"embed_dim": 1280, "depth": 32, "num_heads": 16}
     return create(VJEPA2, pretrained, {"num_frames": 64, **shape}, kwargs)
 
 
-@register_model
+@register_architecture("vjepa2")
 def vjepa2_giant_patch16_384(pretrained: bool = False, **kwargs: Any) -> VJEPA2:
     """Giant: 64 frames of 384 x 384."""
     shape = {"embed_dim": 1408, "depth": 40, "num_heads": 22, "mlp_ratio": 48 / 11}
     return create(VJEPA2, pretrained, {"img_size": 384, "num_frames": 64, **shape}, kwargs)
 
 
-@register_model
+@register_architecture("vjepa2")
 def test_vjepa2(pretrained: bool = False, **kwargs: Any) -> VJEPA2:  # noqa: PT028
     """As small as one can be and still have every part; for tests."""
     defaults = {

@@ -7,24 +7,60 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
+import torch
 from timm.layers.attention import Attention
 from timm.layers.norm import LayerNorm
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from staa_cli.errors import CheckpointError
-from staa_cli.models.layers import TapAttention, TapNorm, TokenMean
+from staa_cli.models.architectures import register_with_timm
+from staa_cli.models.layers import Rope, TapAttention, TapNorm, TokenMean
 from staa_cli.schema import AttentionLayout
 
 FRAMES = 8
 """Frames that are looked at, where nobody says how many."""
 
 
+class FrameAttention(TapAttention):
+    """What stands in the place of an attention layer of timm's: its parameters, and all its parts.
+
+    Args:
+        layer: as timm builds it, without a gate.
+    """
+
+    def __init__(self, layer: Attention) -> None:
+        with torch.device("meta"):  # every part with parameters is the layer's own
+            super().__init__(layer.qkv.in_features, layer.num_heads, layer.head_dim)
+        self.scale, self.fused_attn = layer.scale, layer.fused_attn
+        for name, part in layer.named_children():
+            self.add_module(name, part)
+        self.training = layer.training
+
+    def forward(
+        self,
+        x: Tensor,
+        rope: Rope | None = None,
+        *,
+        attn_mask: None = None,
+        is_causal: Literal[False] = False,
+    ) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, N, D].
+
+        timm's blocks pass `attn_mask` and `is_causal`; an image model attends to all of a frame.
+        """
+        return super().forward(x, rope)
+
+    def project(self, out: Tensor) -> Tensor:
+        """As `TapAttention`, through timm's norm and dropout as well."""
+        return self.proj_drop(super().project(self.norm(out)))  # type: ignore[operator,no-any-return]
+
+
 class FrameWise(nn.Module):
     """Normalized float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
-        vit: float [B, 3, H, W] to logits [B, classes]; its attention layers become tapped ones.
+        vit: float [B, 3, H, W] to logits [B, classes]; tapped layers take the place of its own.
         num_frames: T that is looked at unless told otherwise.
 
     Raises:
@@ -78,7 +114,7 @@ class FrameWise(nn.Module):
 
 
 def _tapped(vit: nn.Module) -> Any:
-    """The same model, whose attention layers and last norm can be read."""
+    """The same model with layers that can be read in the place of its attention and last norm."""
     told = type(vit).__name__
     if not isinstance(vit, VisionTransformer):
         raise CheckpointError(f"{told} is no plain vision transformer", "use a timm ViT: vit_*")
@@ -90,13 +126,17 @@ def _tapped(vit: nn.Module) -> Any:
         )
     for block in vit.blocks:
         layer = getattr(block, "attn", None)
-        if type(layer) is not Attention or layer.gate is not None:
+        if type(layer) is not Attention or getattr(layer, "gate", None) is not None:
             raise CheckpointError(
                 f"this {told} attends by {type(layer).__name__}, which is not read"
             )
-        # The same parameters and arithmetic; only now the layer shows its q, k, and v.
-        layer.__class__ = TapAttention
+        block.attn = FrameAttention(layer)
     if type(vit.norm) not in (LayerNorm, nn.LayerNorm):
         raise CheckpointError(f"this {told} ends in {type(vit.norm).__name__}, which is not read")
-    vit.norm.__class__ = TapNorm
+    norm = TapNorm(vit.norm.normalized_shape, eps=vit.norm.eps, elementwise_affine=False)
+    norm.weight, norm.bias = vit.norm.weight, vit.norm.bias
+    vit.norm = norm
     return vit
+
+
+register_with_timm()

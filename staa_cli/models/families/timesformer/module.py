@@ -10,13 +10,18 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from timm.layers.drop import DropPath
-from timm.layers.mlp import Mlp
-from timm.layers.patch_embed import PatchEmbed
-from timm.models import register_model
 from torch import Tensor, nn
 
-from staa_cli.models.layers import ConvStem, TapAttention, TapNorm, create, init_linear
+from staa_cli.models.architectures import create, register_architecture
+from staa_cli.models.layers import (
+    ConvStem,
+    DropPath,
+    Mlp,
+    PatchEmbed,
+    TapAttention,
+    TapNorm,
+    init_linear,
+)
 from staa_cli.schema import AttentionLayout
 
 AttentionType = Literal["divided_space_time", "joint_space_time", "space_only"]
@@ -125,9 +130,7 @@ class TimeSformer(nn.Module):
         self.embed_dim = embed_dim
         self.grid_size = (img_size // patch_size, img_size // patch_size)
         self.patch_embed = (
-            ConvStem(patch_size, embed_dim)
-            if stem == "conv"
-            else PatchEmbed(img_size, patch_size, embed_dim=embed_dim, strict_img_size=False)
+            ConvStem(patch_size, embed_dim) if stem == "conv" else PatchEmbed(patch_size, embed_dim)
         )
         places = self.grid_size[0] * self.grid_size[1]
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
@@ -230,25 +233,25 @@ class TimeSformer(nn.Module):
         return torch.cat([cls_token, patches.flatten(1, 2)], dim=1)
 
 
-@register_model
+@register_architecture("timesformer")
 def timesformer_base_patch16_224(pretrained: bool = False, **kwargs: Any) -> TimeSformer:
     """The base model of the paper: 8 frames of 224 x 224, divided attention."""
     return create(TimeSformer, pretrained, {}, kwargs)
 
 
-@register_model
+@register_architecture("timesformer")
 def timesformer_hr_patch16_448(pretrained: bool = False, **kwargs: Any) -> TimeSformer:
     """High resolution: 16 frames of 448 x 448."""
     return create(TimeSformer, pretrained, {"img_size": 448, "num_frames": 16}, kwargs)
 
 
-@register_model
+@register_architecture("timesformer")
 def timesformer_large_patch16_224(pretrained: bool = False, **kwargs: Any) -> TimeSformer:
     """Long range: 96 frames of 224 x 224."""
     return create(TimeSformer, pretrained, {"num_frames": 96}, kwargs)
 
 
-@register_model
+@register_architecture("timesformer")
 def timesformer_tiny_events(pretrained: bool = False, **kwargs: Any) -> TimeSformer:
     """The bundled model: 8 frames of 112 x 112, 14 x 14 tokens each, on event clips."""
     defaults = {
@@ -264,7 +267,7 @@ def timesformer_tiny_events(pretrained: bool = False, **kwargs: Any) -> TimeSfor
     return create(TimeSformer, pretrained, defaults, kwargs)
 
 
-@register_model
+@register_architecture("timesformer")
 def test_timesformer(pretrained: bool = False, **kwargs: Any) -> TimeSformer:  # noqa: PT028
     """As small as one can be and still have every part; for tests."""
     defaults = {
