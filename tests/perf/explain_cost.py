@@ -7,6 +7,7 @@ fresh process each for memory. Prints a Markdown table; ``--json`` prints every 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -188,6 +189,7 @@ def write_clip(path: Path, duration_s: int) -> None:
 
 def main() -> None:
     """Measure, or do a child's part."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command does it
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true")
