@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "staa_cli"
 
 FLOORS = (
-    {"schema", "errors", "failures", "registry", "files", "paths", "memory"}
+    {"schema", "errors", "failures", "entry_points", "registry", "files", "paths", "memory"}
     | {"formatting", "statistics"},
     {"config"},
     {"models", "video", "synthetic"},

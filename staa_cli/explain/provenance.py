@@ -16,6 +16,7 @@ from staa_cli import __version__
 from staa_cli.config.settings import Settings, keys
 from staa_cli.explain.timing import Stopwatch
 from staa_cli.memory import peak_memory_bytes
+from staa_cli.methods import METHODS
 from staa_cli.models.load import LoadedModel
 from staa_cli.schema import Output, VideoInfo
 from staa_cli.video.table import DecodeReport
@@ -38,8 +39,13 @@ def fingerprint(
     labels: Sequence[str],
     settings: Settings,
 ) -> str:
-    """One line for input, weights, what the logits mean, class names, settings, and version."""
+    """One line for input, weights, what the logits mean, class names, settings, and version.
+
+    And for the version of the package that a method is of, where it is not one of staa's.
+    """
     parts = [video_sha256, weights_sha256, output, list(labels), relevant(settings), __version__]
+    if (package := METHODS.package_of(settings.method.name)) is not None:
+        parts.append(package)
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

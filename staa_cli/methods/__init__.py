@@ -1,4 +1,4 @@
-"""Attribution methods: a registry, and one small file a family of methods.
+"""Attribution methods: a registry, and one small file a method, or a few that are alike.
 
 A method says which attention it wants to read (`taps`) and turns what was read into one number a
 token (`attribute`). It sees a model only through taps and its `AttentionLayout`.
@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.base import METHODS, Method, MethodInputs, Options
+from staa_cli.methods.base import METHODS, Method, MethodInputs, MethodOutput, Options
 from staa_cli.schema import AttentionLayout
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = [
     "METHODS",
     "Method",
     "MethodInputs",
+    "MethodOutput",
     "Options",
     "candidates",
     "choose_method",
@@ -40,6 +41,7 @@ def get_method(name: str) -> Method:
 
     Raises:
         UsageError: there is none; the hint names the nearest.
+        UnavailableError: it is of a package, and cannot be loaded.
     """
     return METHODS.get(name)
 
@@ -103,7 +105,7 @@ def listed(text: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def list_methods() -> list[dict[str, Any]]:
-    """Facts about every method, in order of registration."""
+    """Facts about every method that loads, in the order of `METHODS.names()`."""
     return [
         {
             "name": name,

@@ -1,4 +1,4 @@
-"""Models of the user's own: ``--model package.module:factory``, or an entry point.
+"""Models by the function that makes them: ``--model package.module:factory``, or a declared name.
 
 A factory is a function without arguments that returns a module. What staa needs of it::
 
@@ -13,7 +13,8 @@ A factory is a function without arguments that returns a module. What staa needs
 
 Importing a module runs its code. That is why such a name is taken from the command line and from
 Python alone, and an entry point only from a package that is installed: ``[project.entry-points.
-"staa.models"]``, ``my-model = "package.module:factory"``.
+"staa.models"]``, ``my-model = "package.module:factory"``. A declared function may also return a
+`Manifest` of weights that come with the package, as those of staa itself do.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import hashlib
 import importlib
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +31,33 @@ import torch
 from torch import nn
 
 from staa_cli.errors import StaaError, UnavailableError
+from staa_cli.models.catalog.manifests import Manifest
+from staa_cli.models.catalog.names import MODELS, of_packages
+from staa_cli.models.checkpoints.sources import open_bundled
 from staa_cli.models.heads import output_of
 from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput
 
 
-def open_custom_model(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
-    """A factory in, the module that it makes and what is known of it out.
+def open_registered(name: str) -> tuple[nn.Module, ModelInfo]:
+    """The name of a model that is declared or registered in, its model out.
+
+    Raises:
+        UnavailableError: what is declared cannot be imported, fails, or makes no such thing.
+        CheckpointError: weights that do not fit, or a problem_type that there is not.
+    """
+    make, package = MODELS.get(name), of_packages().get(name)
+    source = name if package is None else package.target
+    made = _make(make, source)
+    if not isinstance(made, Manifest):
+        return _described(made, name, source)
+    module, info = open_bundled(replace(made, name=name))
+    return module, info if package is None else replace(info, source=source)
+
+
+def open_custom_model(factory: str) -> tuple[nn.Module, ModelInfo]:
+    """A factory's import path in, the module that it makes and what is known of it out.
 
     Args:
-        name: what the report calls it.
         factory: ``package.module:factory``; found where Python finds modules, and in the current
             folder.
 
@@ -46,11 +66,26 @@ def open_custom_model(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
             above.
         CheckpointError: a problem_type that there is not.
     """
-    module = _call(factory)
+    where, _, what = factory.partition(":")
+    if (folder := str(Path.cwd())) not in sys.path:
+        sys.path.append(folder)
+    try:
+        make: Callable[[], Any] = getattr(importlib.import_module(where), what)
+    except Exception as error:  # whatever somebody's own code meets
+        raise UnavailableError(
+            f"cannot import {factory}: {error}", "wanted: an importable package.module:function"
+        ) from error
+    return _described(_make(make, factory), factory, factory)
+
+
+def _described(module: Any, name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
+    if not isinstance(module, nn.Module):
+        raise _unfit(factory, f"is a {type(module).__name__}, not a torch.nn.Module")
     for needed in ("layout", "attention_layers", "input", "labels"):
         if not hasattr(module, needed):
             raise _unfit(factory, f"has no {needed}")
-    layout, given, labels = module.layout(), module.input, tuple(map(str, module.labels))
+    own: Any = module
+    layout, given, labels = own.layout(), own.input, tuple(map(str, own.labels))
     if not isinstance(layout, AttentionLayout) or not isinstance(given, ModelInput):
         raise _unfit(factory, "needs a schema.AttentionLayout and a schema.ModelInput")
     if not labels:
@@ -70,28 +105,16 @@ def open_custom_model(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
     )
 
 
-def _call(factory: str) -> Any:
-    where, _, what = factory.partition(":")
-    if (folder := str(Path.cwd())) not in sys.path:
-        sys.path.append(folder)
+def _make(make: Callable[[], Any], factory: str) -> Any:
     try:
-        make: Callable[[], Any] = getattr(importlib.import_module(where), what)
-    except Exception as error:  # whatever somebody's own code meets
-        raise UnavailableError(
-            f"cannot import {factory}: {error}", "wanted: an importable package.module:function"
-        ) from error
-    try:
-        module = make()
+        return make()
     except StaaError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever somebody's own code meets
         raise UnavailableError(
             f"{factory} failed: {type(error).__name__}: {error}",
             "wanted: a function without arguments; -vv shows where it failed",
         ) from error
-    if not isinstance(module, nn.Module):
-        raise _unfit(factory, f"is a {type(module).__name__}, not a torch.nn.Module")
-    return module
 
 
 def _unfit(factory: str, why: str) -> UnavailableError:

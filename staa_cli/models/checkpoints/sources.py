@@ -40,7 +40,8 @@ Opened = tuple[nn.Module, ModelInfo]
 
 def architectures(pattern: str = "*") -> list[str]:
     """Names of the registered architectures of every family that match a shell-style pattern."""
-    return [name for f in FAMILIES.names() for name in list_architectures(pattern, module=f)]
+    # A family that is loaded has registered its architectures with timm.
+    return [name for f, _ in FAMILIES.items() for name in list_architectures(pattern, module=f)]
 
 
 def family_of_arch(arch: str) -> str:
@@ -51,7 +52,7 @@ def family_of_arch(arch: str) -> str:
     """
     if arch.startswith(TIMM):
         return "framewise"
-    for family in FAMILIES.names():
+    for family, _ in FAMILIES.items():
         if is_model_in_modules(arch, [family]):
             return family
     known = [name for name in architectures() if not name.startswith("test_")]
