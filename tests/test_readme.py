@@ -104,8 +104,10 @@ def test_the_benchmark_is_of_the_bundled_weights_and_follows_from_the_scores(mod
         scores.setdefault((row["method"], row["clip"]), {}).update(row)
     right = [clip for clip in range(result["clips"]) if scores["", clip]["scored"]]
     assert len(right) == result["correct"]
-    missing = set(METHODS.names()) - {row["method"] for row in result["results"]}
-    assert missing == ({"staa-published"} if model == "tiny-events-joint" else set())
+    measured = {row["method"] for row in result["results"]}
+    assert {"staa", "staa-class", "random", "center", "frame-difference"} < measured
+    assert measured <= set(METHODS.names())  # a method that is newer waits for the next benchmark
+    assert ("staa-published" in measured) == (model == "tiny-events")
     (shown,) = re.findall(
         rf"<!-- made by: staa benchmark quality --model {model} .*?<!-- end -->", README, re.DOTALL
     )

@@ -19,14 +19,13 @@ import torch
 import typer
 from torch import Tensor
 
-from staa_cli import load_model
+from staa_cli import load_model, register_method
 from staa_cli.benchmark.datasets import open_dataset
 from staa_cli.benchmark.quality import Benchmark, explain_one
 from staa_cli.evaluation.base import METRICS, Trial
 from staa_cli.methods import Options
 from staa_cli.methods.attention.rollout import Rollout
 from staa_cli.methods.attention.staa import Staa
-from staa_cli.methods.base import register
 from staa_cli.methods.perturbation.base import PerturbedClip, replacement_for
 from staa_cli.methods.run import predict_batch
 from staa_cli.models.taps import AttentionTensors, Tap, attention_rows
@@ -74,7 +73,7 @@ def main(
         print(f"| {name} | {' | '.join(cells)} |")
 
 
-@register("heads-weighed")
+@register_method("heads-weighed")
 class HeadsWeighed(Staa):
     """The path of `staa`, each head counting as much as it writes, in place of their mean."""
 
@@ -101,7 +100,7 @@ def _weighed_row(seen: AttentionTensors, layer: Any, first: int | None) -> Tenso
     return (rows.squeeze(-2) * shares[..., None]).sum(dim=-2)
 
 
-@register("rollout-corrected")
+@register_method("rollout-corrected")
 class CorrectedRollout(Rollout):
     """Rollout whose steps keep more: what a block adds is less than half of a token."""
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from staa_cli import entry_points
 from staa_cli.config.settings import OutputSettings, SamplingSettings
 from staa_cli.errors import NothingMatched, UsageError
 from staa_cli.explain.sampling import plan
 from staa_cli.models.load import LoadedModel
-from staa_cli.registry import did_you_mean
+from staa_cli.registry import Registry, did_you_mean
 from staa_cli.schema import Bool, UInt8
 from staa_cli.synthetic.events import (
     EVENTS,
@@ -84,6 +86,10 @@ class Dataset(ABC):
     def describe(self, number: int) -> str:
         """What a clip is called."""
         return f"clip {number}"
+
+    def fingerprint(self) -> Any:
+        """What tells these clips from others of that name, as JSON has it; None for nothing."""
+        return None
 
 
 class EventClips(Dataset):
@@ -179,25 +185,27 @@ class Videos(Dataset):
         return list(zip(below, sizes, strict=True))
 
 
-def open_dataset(name: str, model: LoadedModel, seed: int, split: Split = "test") -> Dataset:
-    """A data set's name, or a folder of videos, in; its clips out.
-
-    Args:
-        name: of a data set with ground truth, or a folder's path.
-        model: that is to classify the clips.
-        seed: which clips, of those made from a seed.
-        split: development clips are for choosing, test clips for reporting.
+def open_event_clips(name: str, model: LoadedModel, seed: int, split: Split) -> EventClips:
+    """Event clips of the settings that go by that name.
 
     Raises:
-        UsageError: there is no such data set, or the model does not know its classes.
-        NothingMatched: the folder holds no video.
+        UsageError: the model does not know their classes.
     """
-    known = [*EVENT_SETS, "twins"]
-    if name not in known:
-        if Path(name).is_dir():
-            return Videos(Path(name), model)
-        hint = did_you_mean(name, known) or f"a folder of videos, or one of {', '.join(known)}"
-        raise UsageError(f"unknown data set {name!r}", hint)
+    _check_knows_events(model)
+    return EventClips(name, seed, split)
+
+
+def open_twin_clips(name: str, model: LoadedModel, seed: int, split: Split) -> TwinClips:
+    """Clips with two actors.
+
+    Raises:
+        UsageError: the model does not know their classes.
+    """
+    _check_knows_events(model)
+    return TwinClips(seed, split)
+
+
+def _check_knows_events(model: LoadedModel) -> None:
     size = model.input.frames, model.input.size
     if model.labels != LABELS or size != (FRAMES, (SIZE_PX, SIZE_PX)):
         raise UsageError(
@@ -205,4 +213,46 @@ def open_dataset(name: str, model: LoadedModel, seed: int, split: Split = "test"
             "event clips have ground truth for bundled models; "
             "use --model tiny-events, or --dataset FOLDER with videos of your own",
         )
-    return TwinClips(seed, split) if name == "twins" else EventClips(name, seed, split)
+
+
+Opener = Callable[[str, LoadedModel, int, Split], Dataset]
+"""(name, model that is to classify the clips, seed, split) -> data set of that name.
+
+It may be a subclass of `Dataset` that is made from these four, and raises UsageError where the
+model does not fit.
+"""
+
+
+def _accept(name: str, declared: Any) -> Opener:
+    if not callable(declared):
+        raise TypeError("wanted: a function of name, model, seed, and split that opens a data set")
+    opener: Opener = declared
+    return opener
+
+
+DATASETS: Registry[Opener] = Registry("data set", entry_points.DATASETS, _accept)
+register_dataset = DATASETS.register
+"""A decorator that files an `Opener` under a name, for as long as the program runs."""
+
+
+def open_dataset(name: str, model: LoadedModel, seed: int, split: Split = "test") -> Dataset:
+    """A data set's name, or a folder of videos, in; its clips out.
+
+    Args:
+        name: of a data set that is declared, or a folder's path.
+        model: that is to classify the clips.
+        seed: which clips, of those made from a seed.
+        split: development clips are for choosing, test clips for reporting.
+
+    Raises:
+        UsageError: there is no such data set, or the model does not know its classes.
+        UnavailableError: it is of a package, and cannot be loaded.
+        NothingMatched: the folder holds no video.
+    """
+    if name in DATASETS:
+        return DATASETS.get(name)(name, model, seed, split)
+    if Path(name).is_dir():
+        return Videos(Path(name), model)
+    known = DATASETS.names()
+    hint = did_you_mean(name, known) or f"a folder of videos, or one of {', '.join(known)}"
+    raise UsageError(f"unknown data set {name!r}", hint)

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from staa_cli import __version__
-from staa_cli.benchmark.datasets import Dataset, Question, Sample, Videos
+from staa_cli.benchmark.datasets import DATASETS, Dataset, Question, Sample
 from staa_cli.benchmark.store import Store
 from staa_cli.config.settings import PostSettings
 from staa_cli.errors import StaaError, UsageError
@@ -19,13 +19,14 @@ from staa_cli.evaluation.base import METRICS, Trial, library_versions
 from staa_cli.evaluation.localization import coverage
 from staa_cli.failures import understood
 from staa_cli.memory import memory_for
-from staa_cli.methods import Options, get_method
+from staa_cli.methods import METHODS, Options, get_method
 from staa_cli.methods.perturbation.base import PerturbedClip, draw_seed, replacement_for
 from staa_cli.methods.postprocess import postprocess
 from staa_cli.methods.run import explain_batch, predict_batch
 from staa_cli.models.load import LoadedModel
 from staa_cli.paths import path_fields, textual
 from staa_cli.references import code_sha256, is_reference, load_reference
+from staa_cli.registry import Registry
 from staa_cli.schema import SCHEMA_VERSION, Float32
 from staa_cli.statistics import bootstrap
 
@@ -81,9 +82,11 @@ class Benchmark:
             return clip is not None
         return not any(self.missing(number, method) for method in self.methods)
 
-    def known(self, number: int, method: str) -> Mapping[str, float]:
-        """A method's scores on a clip, as far as there are any."""
-        return self.store.get(number, _stored(method)) or {}
+    def known(self, number: int, method: str) -> dict[str, float]:
+        """A method's scores on a clip by metric, as far as there are any, and its `COST`."""
+        row = self.store.get(number, _stored(METHODS, method)) or {}
+        keys = {name: _stored(METRICS, name) for name in self.metrics} | {COST: COST}
+        return {name: row[key] for name, key in keys.items() if key in row}
 
     def missing(self, number: int, method: str) -> list[str]:
         """Metrics that a method has no score of yet, on a clip."""
@@ -96,11 +99,12 @@ class Benchmark:
         return [n for n in done if (self.store.get(n) or {})["scored"]]
 
 
-def _stored(method: str) -> str:
-    """A method's name in the store; that of somebody's own changes with its code."""
-    if not is_reference(method):
-        return method
-    return f"{method} {code_sha256(load_reference(method, 'Class'))}"
+def _stored(registry: Registry[Any], name: str) -> str:
+    """A name as the store has it: what a package declares, or own code, may change."""
+    if is_reference(name):
+        return f"{name} {code_sha256(load_reference(name, 'Class'))}"
+    package = registry.package_of(name)
+    return name if package is None else f"{name} of {package}"
 
 
 def measure_quality(
@@ -160,8 +164,10 @@ def store_header(benchmark: Benchmark) -> dict[str, Any]:
         "options": asdict(benchmark.options),
         "post": _told_post(benchmark.post),
     }
-    if isinstance(dataset, Videos):
-        header["videos"] = dataset.fingerprint()
+    if (clips := dataset.fingerprint()) is not None:
+        header["videos"] = clips
+    if (package := DATASETS.package_of(dataset.name)) is not None:
+        header["dataset_package"] = package
     return dict(textual(header))
 
 
@@ -295,7 +301,8 @@ def _score_method(benchmark: Benchmark, name: str, number: int, asked: Sequence[
         scores = {metric: METRICS.get(metric).score(trial) for metric in wanted}
         rows.append(scores | {COST: forwards})
     means = {metric: float(np.mean([row[metric] for row in rows])) for metric in rows[0]}
-    benchmark.store.put(means, number, _stored(name))
+    scores = {key if key == COST else _stored(METRICS, key): mean for key, mean in means.items()}
+    benchmark.store.put(scores, number, _stored(METHODS, name))
 
 
 def _explain_again(

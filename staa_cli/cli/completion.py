@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,36 +11,39 @@ import typer
 
 from staa_cli.config.presets import describe_presets
 from staa_cli.config.settings import Settings
-from staa_cli.models.catalog.names import bundled, installed, published
+from staa_cli.entry_points import DATASETS, METHODS, METRICS, declared
+from staa_cli.models.catalog.names import bundled, of_packages, published
 
 Offers = list[tuple[str, str]]
 """Values, each with a word about it or an empty one."""
-
-_PACKAGE = Path(__file__).resolve().parent.parent
-_FILED = re.compile(r"^@(?:register|metric|located)\(\s*\"([^\"]+)\"", re.MULTILINE)
 
 
 def complete_models(incomplete: str) -> Offers:
     """Models that have a name; where none fits, the shell offers files."""
     found = [(name, "comes with staa") for name in bundled()]
-    found += [(name, "of an installed package") for name in installed()]
+    found += [(name, f"of {model.package}") for name, model in of_packages().items()]
     found += [(name, f"{model.data}, downloads once") for name, model in published().items()]
     return _fitting(found, incomplete)
 
 
 def complete_method(incomplete: str) -> Offers:
     """Attribution methods."""
-    return _fitting(_plain(["auto", *_filed("methods")]), incomplete)
+    return _fitting(_plain(["auto", *declared(METHODS)]), incomplete)
 
 
 def complete_methods(incomplete: str) -> Offers:
     """Several methods, A,B, or the words for groups of them."""
-    return _listed(["auto", "all", "baselines", *_filed("methods")], incomplete)
+    return _listed(["auto", "all", "baselines", *declared(METHODS)], incomplete)
 
 
 def complete_metrics(incomplete: str) -> Offers:
     """Several metrics, A,B."""
-    return _listed(["all", *_filed("evaluation")], incomplete)
+    return _listed(["all", *declared(METRICS)], incomplete)
+
+
+def complete_datasets(incomplete: str) -> Offers:
+    """Data sets that have a name; where none fits, the shell offers files."""
+    return _fitting(_plain(declared(DATASETS)), incomplete)
 
 
 def complete_classes(ctx: typer.Context, incomplete: str) -> Offers:
@@ -91,9 +93,3 @@ def _listed(words: Iterable[str], incomplete: str) -> Offers:
     before, comma, last = incomplete.rpartition(",")
     free = [word for word in words if word not in before.split(",")]
     return [(before + comma + word, "") for word in free if word.startswith(last)]
-
-
-def _filed(room: str) -> list[str]:
-    """Names under which a room files its things, read from its text: importing it imports torch."""
-    files = sorted((_PACKAGE / room).rglob("*.py"))
-    return [name for path in files for name in _FILED.findall(path.read_text(encoding="utf-8"))]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from staa_cli import entry_points
 from staa_cli.methods.perturbation.base import PerturbedClip
 from staa_cli.registry import Registry
 from staa_cli.schema import Bool, Float32, Float64
@@ -86,7 +87,7 @@ class Metric:
     """A number for an attribution."""
 
     score: Callable[[Trial], float]
-    """NaN where it says nothing."""
+    """NaN where it says nothing. The first line of its docstring stands in the list of metrics."""
     better: Literal["higher", "lower"]
     truth: bool
     """Whether it needs to be known where and when the thing happened."""
@@ -95,36 +96,38 @@ class Metric:
     """Whether a baseline's score is something to beat; a map that asks no model may be perfect at
     not depending on something."""
 
-
-METRICS: Registry[Metric] = Registry(
-    "metric",
-    [
-        "staa_cli.evaluation.localization",
-        "staa_cli.evaluation.faithfulness",
-        "staa_cli.evaluation.sanity",
-    ],
-)
+    def __call__(self, trial: Trial) -> float:
+        """The score of a trial."""
+        return self.score(trial)
 
 
 def metric(
-    name: str,
     *,
     source: str,
     better: Literal["higher", "lower"] = "higher",
     truth: bool = False,
     beatable: bool = True,
-) -> Callable[[Callable[[Trial], float]], Callable[[Trial], float]]:
-    """A decorator that files a function of a trial under `name`."""
+) -> Callable[[Callable[[Trial], float]], Metric]:
+    """A decorator that makes a metric of a function of a trial; the fields are those of `Metric`.
 
-    def add(score: Callable[[Trial], float]) -> Callable[[Trial], float]:
-        METRICS.register(name)(Metric(score, better, truth, source, beatable))
-        return score
+    It has a name where one is declared: as an entry point of the group ``staa.metrics``.
+    """
+    return lambda score: Metric(score, better, truth, source, beatable)
 
-    return add
+
+def _accept(name: str, declared: Any) -> Metric:
+    if not isinstance(declared, Metric):
+        raise TypeError("wanted: a staa_cli.evaluation.base.Metric")
+    return declared
+
+
+METRICS: Registry[Metric] = Registry("metric", entry_points.METRICS, _accept)
+register_metric = METRICS.register
+"""A decorator that files a `Metric` under a name, for as long as the program runs."""
 
 
 def list_metrics() -> list[dict[str, Any]]:
-    """Facts about every metric, in order of registration."""
+    """Facts about every metric that loads, in the order of `METRICS.names()`."""
     return [
         {
             "name": name,

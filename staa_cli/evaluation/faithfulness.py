@@ -23,37 +23,37 @@ def area(curve: Float64) -> float:
     return float(((curve[1:] + curve[:-1]) / 2).mean())
 
 
-@metric("deletion", better="lower", source="Petsiuk et al. 2018 (arXiv 1806.07421), section 4.1")
+@metric(better="lower", source="Petsiuk et al. 2018 (arXiv 1806.07421), section 4.1")
 def deletion(trial: Trial) -> float:
     """Area under the class's score while tokens go, the most relevant first."""
     return area(trial.curves.deletion)
 
 
-@metric("insertion", source="Petsiuk et al. 2018 (arXiv 1806.07421), section 4.1")
+@metric(source="Petsiuk et al. 2018 (arXiv 1806.07421), section 4.1")
 def insertion(trial: Trial) -> float:
     """Area under the class's score while tokens come, the most relevant first."""
     return area(trial.curves.insertion)
 
 
-@metric("faithfulness", source="insertion minus deletion, arXiv 1806.07421")
+@metric(source="insertion minus deletion, arXiv 1806.07421")
 def faithfulness(trial: Trial) -> float:
     """Insertion minus deletion: 0 where the order says nothing."""
     return insertion(trial) - deletion(trial)
 
 
-@metric("frame_deletion", better="lower", source="deletion of whole frames")
+@metric(better="lower", source="deletion of whole frames")
 def frame_deletion(trial: Trial) -> float:
     """Area under the class's score while frames go, the highest score first."""
     return area(trial.frame_curves.deletion)
 
 
-@metric("frame_insertion", source="insertion of whole frames")
+@metric(source="insertion of whole frames")
 def frame_insertion(trial: Trial) -> float:
     """Area under the class's score while frames come, the highest score first."""
     return area(trial.frame_curves.insertion)
 
 
-@metric("correlation", source="Bhatt et al. 2020 (arXiv 2005.00631), definition 3")
+@metric(source="Bhatt et al. 2020 (arXiv 2005.00631), definition 3")
 def correlation(trial: Trial) -> float:
     """Correlation, over random subsets, of their summed attribution with what they cost."""
     rng = np.random.default_rng([trial.perturbed.seed, 0xB477])
@@ -71,19 +71,19 @@ def correlation(trial: Trial) -> float:
     return float(np.corrcoef(sums, cost)[0, 1])
 
 
-@metric("monotonicity", source="Nguyen and Rodriguez Martinez 2020 (arXiv 2007.07584), by steps")
+@metric(source="Nguyen and Rodriguez Martinez 2020 (arXiv 2007.07584), by steps")
 def monotonicity(trial: Trial) -> float:
     """Kendall's tau, over the steps of insertion, of attribution and of what each step brings."""
     return kendall_tau(trial.curves.mean_value, np.diff(trial.curves.insertion))
 
 
-@metric("monotonic", source="Arya et al. 2019 (arXiv 1909.03012), section 5.2")
+@metric(source="Arya et al. 2019 (arXiv 1909.03012), section 5.2")
 def monotonic(trial: Trial) -> float:
     """1 where adding tokens in rising order of relevance never lowers the score, else 0."""
     return float((np.diff(trial.curves.deletion[::-1]) >= 0).all())
 
 
-@metric("polarity_violations", better="lower", source="Liu et al. 2022 (arXiv 2201.12114)")
+@metric(better="lower", source="Liu et al. 2022 (arXiv 2201.12114)")
 def polarity_violations(trial: Trial) -> float:
     """1 where the clip speaks more for its class without the most relevant token, else 0."""
     kept = torch.ones(2, *trial.values.shape)
@@ -92,7 +92,7 @@ def polarity_violations(trial: Trial) -> float:
     return float(without > whole)
 
 
-@metric("published_faithfulness", source="after arXiv 2411.00630: keep the top 70 %")
+@metric(source="after arXiv 2411.00630: keep the top 70 %")
 def published_faithfulness(trial: Trial) -> float:
     """1 - |change of probability| where only the 70 % most relevant tokens are kept.
 
@@ -108,7 +108,7 @@ def published_faithfulness(trial: Trial) -> float:
     return float(1.0 - abs(whole - part))
 
 
-@metric("published_tau", source="after arXiv 2411.00630: Kendall's tau over frames")
+@metric(source="after arXiv 2411.00630: Kendall's tau over frames")
 def published_tau(trial: Trial) -> float:
     """Kendall's tau, over frames, of their score and of what is lost without each of them."""
     frames = len(trial.values)

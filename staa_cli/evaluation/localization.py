@@ -10,25 +10,24 @@ from functools import wraps
 
 import numpy as np
 
-from staa_cli.evaluation.base import Trial, metric
+from staa_cli.evaluation.base import Metric, Trial, metric
 from staa_cli.schema import Bool, Float32
 
 Located = Callable[[Float32, Bool, Bool], float]
 """(attribution [T', h, w], mask [T, H, W], event [T]) -> score; NaN where it says nothing."""
 
 
-def located(name: str, source: str) -> Callable[[Located], Located]:
-    """A decorator that files a function of an attribution and the truth as a metric."""
+def located(source: str) -> Callable[[Located], Metric]:
+    """A decorator that makes a metric of a function of an attribution and the truth."""
 
-    def add(score: Located) -> Located:
+    def add(score: Located) -> Metric:
         @wraps(score)  # it is described as the score is
         def of_trial(trial: Trial) -> float:
             if trial.mask is None or trial.event is None:
                 return float("nan")
             return score(trial.values, trial.mask, trial.event)
 
-        metric(name, source=source, truth=True)(of_trial)
-        return score
+        return metric(source=source, truth=True)(of_trial)
 
     return add
 
@@ -46,7 +45,7 @@ def coverage(mask: Bool, grid: tuple[int, int, int]) -> Float32:
     return np.asarray(mask.reshape(t, a, h, b, w, c).mean(axis=(1, 3, 5)), np.float32)
 
 
-@located("pointing", "Zhang et al. 2016 (arXiv 1608.00507)")
+@located("Zhang et al. 2016 (arXiv 1608.00507)")
 def pointing(values: Float32, mask: Bool, event: Bool) -> float:
     """Whether the strongest token touches the actor; of several as strong, the share that does.
 
@@ -58,7 +57,7 @@ def pointing(values: Float32, mask: Bool, event: Bool) -> float:
     return float(inside[values == values.max()].mean())
 
 
-@located("energy", "Wang et al. 2020 (arXiv 1910.01279)")
+@located("Wang et al. 2020 (arXiv 1910.01279)")
 def energy(values: Float32, mask: Bool, event: Bool) -> float:
     """Share of the positive attribution that lies inside the space-time mask.
 
@@ -71,7 +70,7 @@ def energy(values: Float32, mask: Bool, event: Bool) -> float:
     return float((positive * coverage(mask, values.shape)).sum() / total)
 
 
-@located("temporal_auc", "area under ROC, Hanley and McNeil 1982")
+@located("area under ROC, Hanley and McNeil 1982")
 def temporal_auc(values: Float32, mask: Bool, event: Bool) -> float:
     """Area under the ROC curve of the temporal score against the event's frames."""
     scores = values.sum(axis=(1, 2), dtype=np.float64)  # [T']
@@ -84,7 +83,7 @@ def temporal_auc(values: Float32, mask: Bool, event: Bool) -> float:
     return float((above + 0.5 * ties).mean())
 
 
-@located("iou", "intersection over union at the best threshold")
+@located("intersection over union at the best threshold")
 def iou(values: Float32, mask: Bool, event: Bool) -> float:
     """Intersection over union with the mask on the event's frames, at the best threshold."""
     steps = event.reshape(len(values), -1).any(axis=1)
@@ -100,7 +99,7 @@ def iou(values: Float32, mask: Bool, event: Bool) -> float:
     return float(found[last].max())
 
 
-@metric("twin_share", source="energy in the own mask, of that in both", truth=True)
+@metric(source="energy in the own mask, of that in both", truth=True)
 def twin_share(trial: Trial) -> float:
     """Of the positive attribution on two actors, the share on the one whose class is asked for.
 

@@ -16,7 +16,6 @@ from staa_cli.statistics import rank_correlation, variation
 
 
 @metric(
-    "randomization",
     better="lower",
     beatable=False,
     source="Adebayo et al. 2018 (arXiv 1810.03292), section 3",
@@ -33,7 +32,6 @@ def randomization(trial: Trial) -> float:
 
 
 @metric(
-    "class_sensitivity",
     better="lower",
     beatable=False,
     source="rank correlation of two classes' maps",
@@ -49,9 +47,7 @@ def class_sensitivity(trial: Trial) -> float:
     return rank_correlation(trial.values, trial.again(target=int(logits.argmax())))
 
 
-@metric(
-    "frozen", better="lower", beatable=False, source="a clip in which nothing moves has no when"
-)
+@metric(better="lower", beatable=False, source="a clip in which nothing moves has no when")
 def frozen(trial: Trial) -> float:
     """Coefficient of variation of the temporal score where all frames are the middle one.
 
@@ -64,7 +60,7 @@ def frozen(trial: Trial) -> float:
     return variation(trial.again(inputs=still).sum(axis=(1, 2), dtype=np.float64))
 
 
-@metric("agreement", source="rank correlation with exact Shapley values of the frames")
+@metric(source="rank correlation with exact Shapley values of the frames")
 def agreement(trial: Trial) -> float:
     """Rank correlation of the temporal score with the frames' exact Shapley values.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from staa_cli import __version__
 from staa_cli.config.settings import Settings, keys
+from staa_cli.entry_points import METHODS, package_of
 from staa_cli.explain.timing import Stopwatch
 from staa_cli.memory import peak_memory_bytes
 from staa_cli.references import code_sha256, is_reference, load_reference
@@ -41,11 +42,13 @@ def fingerprint(
 ) -> str:
     """One line for input, weights, what the logits mean, class names, settings, and version.
 
-    And for the code of a method of somebody's own, which has no version.
+    And for the code of a method of somebody's own, or the version of the package that it is of.
     """
     parts = [video_sha256, weights_sha256, output, list(labels), relevant(settings), __version__]
     if is_reference(settings.method.name):
         parts.append(code_sha256(load_reference(settings.method.name, "Class")))
+    elif (package := package_of(METHODS, settings.method.name)) is not None:
+        parts.append(package)
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

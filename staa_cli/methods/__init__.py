@@ -1,4 +1,4 @@
-"""Attribution methods: a registry, and one small file a family of methods.
+"""Attribution methods: a registry, and one small file a method, or a few that are alike.
 
 A method says which attention it wants to read (`taps`) and turns what was read into one number a
 token (`attribute`). It sees a model only through taps and its `AttentionLayout`.
@@ -43,7 +43,7 @@ def get_method(name: str) -> Method:
 
     Raises:
         UsageError: there is none; the hint names the nearest.
-        UnavailableError: there is no such class, or it is no method.
+        UnavailableError: it is of a package, or somebody's own, and cannot be loaded.
     """
     return own_method(name) if is_reference(name) else METHODS.get(name)
 
@@ -109,7 +109,7 @@ def listed(text: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def list_methods() -> list[dict[str, Any]]:
-    """Facts about every method, in order of registration."""
+    """Facts about every method that loads, in the order of `METHODS.names()`."""
     return [
         {
             "name": name,

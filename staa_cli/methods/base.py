@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from staa_cli import entry_points
 from staa_cli.errors import UsageError
 from staa_cli.registry import Registry
 from staa_cli.schema import AttentionLayout, ModelInput, Output
@@ -136,12 +137,18 @@ class MethodOutput:
 
 
 class Method:
-    """One way to attribute. Subclasses are stateless; an instance is filed in `METHODS`."""
+    """One way to attribute. Subclasses are stateless, and made without arguments.
+
+    Where one is declared, as an entry point of the group ``staa.methods``, an instance is filed in
+    `METHODS`. `summary`, `source`, `units`, and `attribute` are what it must have.
+    """
 
     name: str
-    """Under which it is filed."""
+    """Under which it is declared."""
     summary: ClassVar[str]
+    """One line for the list of methods."""
     source: ClassVar[str]
+    """Where it was published, or what it follows."""
     units: ClassVar[str]
     """Of what it says of classes; see `units_of`."""
     class_specific: ClassVar[bool] = False
@@ -240,37 +247,23 @@ class Method:
         return ()
 
 
-METHODS: Registry[Method] = Registry(
-    "method",
-    [
-        "staa_cli.methods.attention.staa",
-        "staa_cli.methods.attention.staa_value",
-        "staa_cli.methods.attention.staa_logit",
-        "staa_cli.methods.attention.staa_class",
-        "staa_cli.methods.attention.rollout",
-        "staa_cli.methods.attention.staa_published",
-        "staa_cli.methods.gradient.grad_attention",
-        "staa_cli.methods.gradient.attention_gradient",
-        "staa_cli.methods.gradient.gradcam",
-        "staa_cli.methods.gradient.input_gradients",
-        "staa_cli.methods.perturbation.frame_removal",
-        "staa_cli.methods.perturbation.occlusion",
-        "staa_cli.methods.perturbation.rise",
-        "staa_cli.methods.perturbation.surrogates",
-        "staa_cli.methods.baselines",
-    ],
-)
+def _accept(name: str, declared: Any) -> Method:
+    """An instance, which knows its name, of a class that somebody has declared."""
+    if not isinstance(declared, type) or not issubclass(declared, Method):
+        raise TypeError("wanted: a class that derives from staa_cli.methods.Method")
+    missing = [fact for fact in ("summary", "source", "units") if not hasattr(declared, fact)]
+    if declared.attribute is Method.attribute:
+        missing.append("attribute")
+    if missing:
+        raise TypeError(f"the class has no {missing[0]}")
+    method = declared()
+    method.name = name
+    return method
 
 
-def register(name: str) -> Callable[[type[Method]], type[Method]]:
-    """A class decorator that files an instance under `name`."""
-
-    def add(cls: type[Method]) -> type[Method]:
-        method = METHODS.register(name)(cls())
-        method.name = name
-        return cls
-
-    return add
+METHODS: Registry[Method] = Registry("method", entry_points.METHODS, _accept)
+register_method = METHODS.register
+"""A class decorator that files a method under a name, for as long as the program runs."""
 
 
 def _chosen(of_classes: Tensor, targets: Tensor) -> Tensor:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from staa_cli.methods.base import Method, MethodInputs, MethodOutput, register
+from staa_cli.methods.base import Method, MethodInputs, MethodOutput
 
 
-@register("random")
 class Random(Method):
     """Noise."""
 
@@ -30,7 +29,6 @@ class Random(Method):
         return MethodOutput(torch.from_numpy(np.stack(maps)).to(method_inputs.inputs.device))
 
 
-@register("center")
 class Center(Method):
     """A bump in the middle."""
 
@@ -49,7 +47,6 @@ class Center(Method):
         return MethodOutput(values.to(method_inputs.inputs.device))
 
 
-@register("frame-difference")
 class FrameDifference(Method):
     """Motion energy."""
 

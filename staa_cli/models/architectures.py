@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from staa_cli.models.families.base import MODULES
+from staa_cli.models.families.base import FAMILIES
 from staa_cli.registry import Registry
 
 M = TypeVar("M", bound=nn.Module)
@@ -33,7 +33,36 @@ class Architecture:
     build: Callable[..., Any]
 
 
-ARCHITECTURES: Registry[Architecture] = Registry("architecture", MODULES)
+def _accept(name: str, declared: Any) -> Architecture:
+    if not isinstance(declared, Architecture):
+        raise TypeError("wanted: a staa_cli.models.architectures.Architecture")
+    return declared
+
+
+class _Architectures(Registry[Architecture]):
+    """They are registered by their families, which are loaded where somebody asks for all."""
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """The names that match a shell-style pattern."""
+        self._load_families()
+        return super().names(pattern)
+
+    def get(self, name: str) -> Architecture:
+        """What stands under `name`; a family that is loaded is not looked beyond.
+
+        Raises:
+            UsageError: nothing does; the hint names the nearest names.
+        """
+        if name not in self:
+            self._load_families()
+        return super().get(name)
+
+    def _load_families(self) -> None:
+        for _ in FAMILIES.items():  # each registers its own
+            pass
+
+
+ARCHITECTURES = _Architectures("architecture", "staa.architectures", _accept)
 
 
 def register_architecture(family: str) -> Callable[[Callable[..., M]], Callable[..., M]]:

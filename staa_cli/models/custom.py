@@ -1,4 +1,4 @@
-"""Models of the user's own: ``--model package.module:factory``, or an entry point.
+"""Models by the function that makes them: ``--model package.module:factory``, or a declared name.
 
 A factory is a function without arguments that returns a module. What staa needs of it::
 
@@ -13,29 +13,49 @@ A factory is a function without arguments that returns a module. What staa needs
 
 Importing a module runs its code. That is why such a name is taken from the command line and from
 Python alone, and an entry point only from a package that is installed: ``[project.entry-points.
-"staa.models"]``, ``my-model = "package.module:factory"``.
+"staa.models"]``, ``my-model = "package.module:factory"``. A declared function may also return a
+`Manifest` of weights that come with the package, as those of staa itself do.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from staa_cli.errors import StaaError, UnavailableError
+from staa_cli.models.catalog.manifests import Manifest
+from staa_cli.models.catalog.names import MODELS, of_packages
+from staa_cli.models.checkpoints.sources import open_bundled
 from staa_cli.models.heads import output_of
 from staa_cli.references import code_sha256, load_reference
 from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput
 
 
-def open_custom_model(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
-    """A factory in, the module that it makes and what is known of it out.
+def open_registered(name: str) -> tuple[nn.Module, ModelInfo]:
+    """The name of a model that is declared or registered in, its model out.
+
+    Raises:
+        UnavailableError: what is declared cannot be imported, fails, or makes no such thing.
+        CheckpointError: weights that do not fit, or a problem_type that there is not.
+    """
+    make, package = MODELS.get(name), of_packages().get(name)
+    source = name if package is None else package.target
+    made = _make(make, source)
+    if not isinstance(made, Manifest):
+        return _module(made, source), describe(made, name, source, f"what {source} makes", make)
+    module, info = open_bundled(replace(made, name=name))
+    return module, info if package is None else replace(info, source=source)
+
+
+def open_custom_model(factory: str) -> tuple[nn.Module, ModelInfo]:
+    """A factory's import path in, the module that it makes and what is known of it out.
 
     Args:
-        name: what the report calls it.
         factory: ``package.module:factory``; found where Python finds modules, and in the current
             folder.
 
@@ -45,8 +65,8 @@ def open_custom_model(name: str, factory: str) -> tuple[nn.Module, ModelInfo]:
         CheckpointError: a problem_type that there is not.
     """
     make = load_reference(factory, "function")
-    module = _call(factory, make)
-    return module, describe(module, name, factory, f"what {factory} makes", make)
+    made = _make(make, factory)
+    return _module(made, factory), describe(made, factory, factory, f"what {factory} makes", make)
 
 
 def describe(
@@ -88,21 +108,22 @@ def describe(
     )
 
 
-def _call(factory: str, make: Callable[[], Any]) -> nn.Module:
+def _make(make: Callable[[], Any], factory: str) -> Any:
     try:
-        module = make()
+        return make()
     except StaaError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever somebody's own code meets
         raise UnavailableError(
             f"{factory} failed: {type(error).__name__}: {error}",
             "wanted: a function without arguments; -vv shows where it failed",
         ) from error
-    if not isinstance(module, nn.Module):
-        raise _unfit(
-            f"what {factory} makes", f"is a {type(module).__name__}, not a torch.nn.Module"
-        )
-    return module
+
+
+def _module(made: Any, factory: str) -> nn.Module:
+    if not isinstance(made, nn.Module):
+        raise _unfit(f"what {factory} makes", f"is a {type(made).__name__}, not a torch.nn.Module")
+    return made
 
 
 def _unfit(called: str, why: str) -> UnavailableError:

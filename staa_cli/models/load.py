@@ -13,27 +13,20 @@ from torch import Tensor, nn
 from staa_cli.errors import UnavailableError, UsageError
 from staa_cli.memory import free_memory_bytes, memory_for
 from staa_cli.models.catalog.hub import Announce
-from staa_cli.models.catalog.manifests import list_models, read_manifests
-from staa_cli.models.catalog.names import (
-    TIMM,
-    check_name,
-    installed,
-    published,
-    repository,
-)
+from staa_cli.models.catalog.manifests import list_models
+from staa_cli.models.catalog.names import MODELS, TIMM, check_name, published, repository
 from staa_cli.models.checkpoints.labels import read_labels
 from staa_cli.models.checkpoints.sources import (
     Opened,
     architectures,
     files_of,
-    open_bundled,
     open_files,
     open_folder,
     open_hub,
     open_random,
     open_timm,
 )
-from staa_cli.models.custom import digest, open_custom_model
+from staa_cli.models.custom import digest, open_custom_model, open_registered
 from staa_cli.models.in_memory import open_in_memory
 from staa_cli.models.preprocess import preprocess_frame, resized_input, view_box
 from staa_cli.references import is_reference
@@ -183,10 +176,11 @@ def load_model(
             probe's; ``hf-hub:ORG/NAME[@REVISION]``; a published name
             from `staa models`; ``timm:NAME``, an image transformer a frame at a time;
             ``package.module:factory``, which is imported; a model of an installed package; or a
-            ``test_`` architecture, with random weights. Bundled names come first: write ``./name``
-            for a folder that has one. Or a model in memory: transformers' video classifiers, image
-            transformers of timm, and modules as `models.factories` describes them. It stays as it
-            is, and its weights are shared, not copied: what it learns later is seen.
+            ``test_`` architecture, with random weights. Bundled names and those of packages come
+            first: write ``./name`` for a folder that has one. Or a model in memory: transformers'
+            video classifiers, image transformers of timm, and modules as `models.custom` describes
+            them. It stays as it is, and its weights are shared, not copied: what it learns later is
+            seen.
         processor: transformers' processor of a model in memory; without one, pixels are made as its
             family's published were.
         arch: architecture of a checkpoint that does not say its own.
@@ -254,11 +248,11 @@ def find_device(name: str) -> torch.device:
 
 def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Opened:
     check_name(name)
-    cards, path = read_manifests(), Path(name).expanduser()
-    if arch is not None and (name in cards or name.startswith(TIMM) or is_reference(name)):
+    path = Path(name).expanduser()
+    if arch is not None and (name in MODELS or name.startswith(TIMM) or is_reference(name)):
         raise UsageError(f"{name} has its own architecture", "leave --arch out")
-    if name in cards:
-        return open_bundled(cards[name])
+    if name in MODELS:
+        return open_registered(name)
     if path.is_dir():
         return open_folder(path, arch)
     if files := files_of(name):
@@ -267,11 +261,11 @@ def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Ope
         return open_hub(repo, arch, offline, announce)
     if name.startswith(TIMM):
         return open_timm(name, offline, announce)
-    if name in installed() or is_reference(name):
-        return open_custom_model(name, installed().get(name, name))
+    if is_reference(name):
+        return open_custom_model(name)
     if name in architectures("test_*"):
         return open_random(name)
-    raise _not_found(name, [*cards, *published(), *installed()])
+    raise _not_found(name, [*MODELS.names(), *published()])
 
 
 def _not_found(name: str, known: list[str]) -> UnavailableError:

@@ -49,7 +49,8 @@ def offered(run: Any) -> Any:
         ("staa compare a.mp4 --class hop --class sh", ["shake", "shrink"]),
         ("staa compare a.mp4 --methods staa,roll", ["staa,rollout"]),
         ("staa compare a.mp4 --methods rollout,rollo", []),
-        ("staa benchmark quality --dataset events-", ["events-hard"]),
+        ("staa benchmark quality --dataset events-h", ["events-hard"]),
+        ("staa benchmark quality --dataset clips/", []),
         ("staa benchmark quality --metrics pointing,temporal_a", ["pointing,temporal_auc"]),
         ("staa models inspect tiny-events-", ["tiny-events-joint"]),
         ("staa explain vid", []),  # and so the shell offers files

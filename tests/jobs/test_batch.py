@@ -43,6 +43,7 @@ from staa_cli.jobs.batch import (
 from staa_cli.jobs.inputs import Job
 from staa_cli.models import load as loading
 from staa_cli.models.catalog import manifests as manifests
+from staa_cli.models.checkpoints.sources import open_bundled
 from staa_cli.models.load import load_model
 from staa_cli.results import folder as outputs
 
@@ -445,7 +446,8 @@ def test_what_is_finished_and_the_plan_of_the_rest_load_no_bundled_model(
         pytest.fail("a model was loaded")
 
     monkeypatch.setattr(batch, "read_manifests", read)
-    monkeypatch.setattr(loading, "read_manifests", read)
+    monkeypatch.setattr(loading, "open_registered", lambda name: open_bundled(read()[name]))
+    monkeypatch.setattr(loading, "MODELS", ["mine"])
     settings = asked(model="mine")
     jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
     run(jobs[0], settings)

@@ -121,4 +121,7 @@ def test_an_installed_package_brings_names(
     monkeypatch.syspath_prepend(str(tmp_path))
     rows: dict[str, Any] = {row["name"]: row for row in list_models()}
     assert rows["my-model"]["origin"] == f"{own}:make"
-    assert load("my-model").info.name == "my-model"
+    assert rows["my-model"]["note"] == "of own-video-model 1.0"
+    (tmp_path / "my-model").mkdir()  # which is another model, and is named ./my-model
+    model = load("my-model")
+    assert (model.info.name, model.info.source) == ("my-model", f"{own}:make")

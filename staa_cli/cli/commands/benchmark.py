@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from staa_cli.cli.completion import Offers, complete_methods, complete_metrics, one_of
+from staa_cli.cli.completion import (
+    Offers,
+    complete_datasets,
+    complete_methods,
+    complete_metrics,
+    one_of,
+)
 from staa_cli.cli.help import HelpGroup
 from staa_cli.cli.options import command, put, put_json
 from staa_cli.cli.process import use_threads
@@ -54,7 +60,7 @@ _COST = "auto,staa,grad-attention"
 _OFFERS: dict[str, Callable[..., Offers]] = {
     "--methods": complete_methods,
     "--metrics": complete_metrics,
-    "--dataset": one_of("events", "events-hard", "twins"),
+    "--dataset": complete_datasets,
     "--split": one_of("test", "development"),
 }
 CLIPS = 256
@@ -304,9 +310,11 @@ def metrics(
     console: Console,
 ) -> None:
     """List the metrics: which way is better, and whether ground truth is needed."""
-    from staa_cli.evaluation.base import list_metrics
+    from staa_cli.evaluation.base import METRICS, list_metrics
 
     found = list_metrics()
+    for problem in METRICS.problems():
+        console.warning(problem.cause)
     if json:
         put_json(console, found, indent=2)
         return

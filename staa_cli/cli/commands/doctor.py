@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ import typer
 from staa_cli.cli.options import command, put, put_json
 from staa_cli.cli.terminal import Console, table, terminal_width
 from staa_cli.errors import ExitCode
+from staa_cli.registry import Registry
 
 _EXAMPLES = """
 staa doctor
@@ -90,6 +90,8 @@ def _system() -> _Section:
 
 
 def _packages() -> _Section:
+    from importlib.metadata import PackageNotFoundError, version
+
     found: dict[str, Any] = {}
     problems = []
     for name in _PACKAGES:
@@ -141,12 +143,32 @@ def _models() -> _Section:
     return {"bundled": list(read_manifests())}, []
 
 
+def _plugins() -> _Section:
+    """What installed packages add, by kind, and what of it does not load."""
+    from staa_cli.benchmark.datasets import DATASETS
+    from staa_cli.evaluation.base import METRICS
+    from staa_cli.methods import METHODS
+    from staa_cli.models.catalog.names import MODELS
+    from staa_cli.models.families.base import FAMILIES
+
+    found: dict[str, Any] = {}
+    problems: list[str] = []
+    registries: tuple[Registry[Any], ...] = (METHODS, METRICS, MODELS, FAMILIES, DATASETS)
+    for registry in registries:
+        packages = {name: registry.package_of(name) for name in registry.names()}
+        if told := [f"{name} ({package})" for name, package in packages.items() if package]:
+            found[registry.kind] = told
+        problems += [problem.cause for problem in registry.problems()]
+    return found, problems
+
+
 _SECTIONS: dict[str, Callable[[], _Section]] = {
     "system": _system,
     "packages": _packages,
     "codecs": _codecs,
     "devices": _devices,
     "models": _models,
+    "plugins": _plugins,
 }
 
 

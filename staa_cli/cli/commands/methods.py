@@ -28,9 +28,11 @@ def methods(
     console: Console,
 ) -> None:
     """List the attribution methods: whether they speak of one class, and what they cost."""
-    from staa_cli.methods import AUTO, list_methods
+    from staa_cli.methods import AUTO, METHODS, list_methods
 
     found = list_methods()
+    for problem in METHODS.problems():
+        console.warning(problem.cause)
     if json:
         put_json(console, found, indent=2)
         return

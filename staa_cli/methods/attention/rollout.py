@@ -21,7 +21,6 @@ from staa_cli.methods.base import (
     MethodInputs,
     MethodOutput,
     Options,
-    register,
     space_role,
     to_grid,
 )
@@ -36,7 +35,6 @@ from staa_cli.models.taps import (
 from staa_cli.schema import AttentionLayout
 
 
-@register("rollout")
 class Rollout(Method):
     """Rollout of head-mean attention through all blocks."""
 

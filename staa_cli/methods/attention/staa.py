@@ -28,7 +28,6 @@ from staa_cli.methods.base import (
     Options,
     read_blocks,
     read_role,
-    register,
     to_grid,
 )
 from staa_cli.models.taps import Tap, cls_row, full_map, mean_row
@@ -39,7 +38,6 @@ UNLIKE_FLOOR = 1e-2
 """Added to how unlike itself a place attends, of at most 2: rounding or a codec ranks no frames."""
 
 
-@register("staa")
 class Staa(Method):
     """The path of attention from the class token to the tokens, through space and time.
 

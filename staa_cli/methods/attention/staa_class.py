@@ -29,7 +29,7 @@ from torch import Tensor
 from staa_cli.methods.attention.rollout import Rollout
 from staa_cli.methods.attention.staa import Staa, combination
 from staa_cli.methods.attention.staa_logit import StaaLogit
-from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options, register
+from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options
 from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
 
@@ -39,7 +39,6 @@ BLOCKS = 4
 _PATH, _ROLLOUT, _PARTS = Staa(), Rollout(), StaaLogit()
 
 
-@register("staa-class")
 class StaaClass(Method):
     """The attention path, each token weighted by its part of the class's logit."""
 

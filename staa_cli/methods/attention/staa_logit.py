@@ -36,14 +36,12 @@ from staa_cli.methods.base import (
     Options,
     read_blocks,
     read_role,
-    register,
     to_grid,
 )
 from staa_cli.models.taps import Tap, cls_values, shown
 from staa_cli.schema import AttentionLayout
 
 
-@register("staa-logit")
 class StaaLogit(Method):
     """Logit contributions of the tokens to what the head reads."""
 

@@ -16,13 +16,11 @@ from staa_cli.methods.base import (
     MethodInputs,
     MethodOutput,
     Options,
-    register,
 )
 from staa_cli.models.taps import Tap, cls_row
 from staa_cli.schema import AttentionLayout
 
 
-@register("staa-published")
 class StaaPublished(Method):
     """Last block, spatial attention alone."""
 

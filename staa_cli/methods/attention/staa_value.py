@@ -22,14 +22,12 @@ from staa_cli.methods.base import (
     Options,
     read_blocks,
     read_role,
-    register,
     to_grid,
 )
 from staa_cli.models.taps import Tap, cls_values, full_map, mean_values
 from staa_cli.schema import AttentionLayout
 
 
-@register("staa-value")
 class StaaValue(Method):
     """The attention path, each token weighted by the size of what is moved."""
 

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from staa_cli.methods.base import MethodInputs, MethodOutput, Options, read_role, register, to_grid
+from staa_cli.methods.base import MethodInputs, MethodOutput, Options, read_role, to_grid
 from staa_cli.methods.gradient.gradients import GradientMethod, attended, gradients_of, slope_row
 from staa_cli.models.taps import AttentionTensors, Tap
 from staa_cli.schema import AttentionLayout
 
 
-@register("attention-gradient")
 class AttentionGradient(GradientMethod):
     """How much more of the class there would be, were a token looked at more."""
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from staa_cli.methods.base import MethodInputs, MethodOutput, Options, register, space_role, to_grid
+from staa_cli.methods.base import MethodInputs, MethodOutput, Options, space_role, to_grid
 from staa_cli.methods.gradient.gradients import (
     GradientMethod,
     attended,
@@ -23,7 +23,6 @@ from staa_cli.models.taps import AttentionTensors, Tap
 from staa_cli.schema import AttentionLayout
 
 
-@register("grad-attention")
 class GradAttention(GradientMethod):
     """Attention weighted by its gradient, rolled through the blocks."""
 

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from staa_cli.methods.base import MethodInputs, MethodOutput, Options, register, space_role, to_grid
+from staa_cli.methods.base import MethodInputs, MethodOutput, Options, space_role, to_grid
 from staa_cli.methods.gradient.gradients import GradientMethod, attended, gradients_of
 from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
 
 
-@register("gradcam")
 class GradCam(GradientMethod):
     """Activations weighted by their channels' mean gradients."""
 

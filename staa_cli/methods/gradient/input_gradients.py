@@ -6,7 +6,7 @@ from torch import Tensor
 
 from staa_cli.errors import UsageError
 from staa_cli.memory import ran_out_of_memory
-from staa_cli.methods.base import MethodInputs, MethodOutput, Options, register
+from staa_cli.methods.base import MethodInputs, MethodOutput, Options
 from staa_cli.methods.gradient.gradients import GradientMethod, gradients_of
 from staa_cli.methods.perturbation.base import over_tokens, perturbations_per_pass, replacement_for
 from staa_cli.methods.perturbation.captum import captum_attr
@@ -19,7 +19,6 @@ GRAPH = 4
 """Times the memory that a copy takes which is to be differentiated."""
 
 
-@register("input-x-gradient")
 class InputXGradient(GradientMethod):
     """Pixels times their gradients."""
 
@@ -35,7 +34,6 @@ class InputXGradient(GradientMethod):
         return MethodOutput(over_tokens(pixels, method_inputs.layout.grid), more_passes=2.0)
 
 
-@register("integrated-gradients")
 class IntegratedGradients(GradientMethod):
     """Gradients along the straight line from the removed clip to the clip."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from staa_cli.methods.base import MethodInputs, Options, register
+from staa_cli.methods.base import MethodInputs, Options
 from staa_cli.methods.perturbation.base import PerturbationMethod, PerturbedClip
 from staa_cli.methods.perturbation.shapley import EXACT, coalitions, exact_shapley, over_frames
 from staa_cli.schema import AttentionLayout
@@ -32,7 +32,6 @@ class FrameMethod(PerturbationMethod):
         return values / (perturbed.grid[1] * perturbed.grid[2])
 
 
-@register("frame-drop")
 class FrameDrop(FrameMethod):
     """Leave one frame out."""
 
@@ -53,7 +52,6 @@ class FrameDrop(FrameMethod):
         return found[0] - found[1:]
 
 
-@register("frame-shapley")
 class FrameShapley(FrameMethod):
     """Shapley values of the frames; their sum is what the whole clip has over an empty one."""
 

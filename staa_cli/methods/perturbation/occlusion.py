@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from staa_cli.methods.base import MethodInputs, Options, register
+from staa_cli.methods.base import MethodInputs, Options
 from staa_cli.methods.perturbation.base import (
     PerturbationMethod,
     PerturbedClip,
@@ -18,7 +18,6 @@ CELLS = 7
 """Places along a side, at most; a feature is one place of one frame."""
 
 
-@register("occlusion")
 class Occlusion(PerturbationMethod):
     """One feature at a time."""
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from staa_cli.methods.base import MethodInputs, Options, register
+from staa_cli.methods.base import MethodInputs, Options
 from staa_cli.methods.perturbation.base import PerturbationMethod, PerturbedClip
 from staa_cli.schema import AttentionLayout, Output
 
@@ -21,7 +21,6 @@ CELLS = (4, 7, 7)
 KEPT = 0.5
 
 
-@register("rise")
 class Rise(PerturbationMethod):
     """Random masks."""
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.base import MethodInputs, Options, register
+from staa_cli.methods.base import MethodInputs, Options
 from staa_cli.methods.perturbation.base import (
     PerturbationMethod,
     PerturbedClip,
@@ -61,7 +61,6 @@ class Surrogate(PerturbationMethod):
             return over_features(self.explainer, perturbed, CELLS, n_samples=samples)
 
 
-@register("kernel-shap")
 class KernelShap(Surrogate):
     """Shapley values by weighted regression."""
 
@@ -73,7 +72,6 @@ class KernelShap(Surrogate):
         return attr.KernelShap(ask)
 
 
-@register("lime")
 class Lime(Surrogate):
     """A local linear model."""
 

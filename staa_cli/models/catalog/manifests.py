@@ -1,4 +1,4 @@
-"""Cards of the bundled models: one JSON file beside each weights file. Knows no torch.
+"""Manifests of bundled models: a JSON file beside each file of weights. Knows no torch.
 
 `weights/NAME.json` belongs to `weights/NAME.safetensors`, whose tensors carry our own names::
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from staa_cli.errors import CheckpointError
-from staa_cli.models.catalog.names import HUB, installed, published
+from staa_cli.models.catalog.names import HUB, MODELS, bundled, of_packages, published
 from staa_cli.schema import ModelInput, Output
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -46,22 +46,24 @@ class Manifest:
     output: Output = "softmax"
 
 
+def tiny_events() -> Manifest:
+    """Of the bundled model whose attention goes over space and over time in turn."""
+    return read_manifest(WEIGHTS / "tiny-events.json")
+
+
+def tiny_events_joint() -> Manifest:
+    """Of the bundled model whose attention goes over space and time together."""
+    return read_manifest(WEIGHTS / "tiny-events-joint.json")
+
+
 def read_manifests(folder: Path = WEIGHTS) -> dict[str, Manifest]:
     """A folder in, name to manifest out, in alphabetical order.
 
     Raises:
         CheckpointError: a manifest is broken, which means a broken installation.
     """
-    manifests = {}
-    for path in sorted(folder.glob("*.json"), key=lambda path: path.stem):
-        try:
-            manifests[path.stem] = _manifest(path)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise CheckpointError(
-                f"the manifest {path.name} of a bundled model is broken: {error}",
-                "install staa again",
-            ) from error
-    return manifests
+    paths = sorted(folder.glob("*.json"), key=lambda path: path.stem)
+    return {path.stem: read_manifest(path) for path in paths}
 
 
 def list_models(folder: Path = WEIGHTS) -> list[dict[str, Any]]:
@@ -70,7 +72,7 @@ def list_models(folder: Path = WEIGHTS) -> list[dict[str, Any]]:
     Those that come along first, then those that are downloaded when they are asked for, then those
     of installed packages.
     """
-    return [*_bundled(folder), *_published(), *_installed()]
+    return [*_bundled(folder), *_published(), *_others()]
 
 
 def _published() -> list[dict[str, Any]]:
@@ -88,11 +90,18 @@ def _published() -> list[dict[str, Any]]:
     ]
 
 
-def _installed() -> list[dict[str, Any]]:
-    return [
-        {"name": name, "family": "own", "origin": factory, "note": "of an installed package"}
-        for name, factory in installed().items()
-    ]
+def _others() -> list[dict[str, Any]]:
+    """Of packages, which are not imported for that, and of the program itself."""
+    rows = []
+    for name in MODELS.names():
+        if name in of_packages():
+            origin, note = of_packages()[name].target, f"of {of_packages()[name].package}"
+        elif name not in bundled():
+            origin, note = name, "registered by this program"
+        else:
+            continue
+        rows.append({"name": name, "family": "own", "origin": origin, "note": note})
+    return rows
 
 
 def _bundled(folder: Path) -> list[dict[str, Any]]:
@@ -116,11 +125,22 @@ def _bundled(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _manifest(path: Path) -> Manifest:
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    facts["labels"] = tuple(facts["labels"])
-    given: dict[str, Any] = facts["input"]
-    for name, value in given.items():
-        given[name] = tuple(value) if isinstance(value, list) else value
-    facts["input"] = ModelInput(**given)
-    return Manifest(name=path.stem, weights=path.with_suffix(".safetensors"), **facts)
+def read_manifest(path: Path) -> Manifest:
+    """``NAME.json`` to a manifest of the weights in ``NAME.safetensors`` beside it.
+
+    Raises:
+        CheckpointError: it is broken, which means a broken installation.
+    """
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts["labels"] = tuple(facts["labels"])
+        given: dict[str, Any] = facts["input"]
+        for name, value in given.items():
+            given[name] = tuple(value) if isinstance(value, list) else value
+        facts["input"] = ModelInput(**given)
+        return Manifest(name=path.stem, weights=path.with_suffix(".safetensors"), **facts)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"the manifest {path.name} of a model is broken: {error}",
+            "install the package that it came with again",
+        ) from error

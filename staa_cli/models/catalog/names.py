@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from staa_cli import entry_points
+from staa_cli.entry_points import Declaration
 from staa_cli.errors import UsageError
+from staa_cli.registry import Registry
 
 HUB = "hf-hub:"
 TIMM = "timm:"
-ENTRY_POINTS = "staa.models"
-"""Group of the entry points by which installed packages name models of their own."""
-
 _PUBLISHED = Path(__file__).with_name("published.json")
 _WEIGHTS = Path(__file__).with_name("weights")
 
@@ -42,7 +43,7 @@ class Published:
 
 
 def bundled() -> dict[str, Path]:
-    """Cards of the models that come with staa, by their names."""
+    """Manifests of the models that come with staa, by their names."""
     return {path.stem: path for path in sorted(_WEIGHTS.glob("*.json"))}
 
 
@@ -70,8 +71,24 @@ def repository(name: str) -> str | None:
     return name.removeprefix(HUB) if name.startswith(HUB) else None
 
 
-def installed() -> dict[str, str]:
-    """Models of installed packages: name to ``package.module:factory``."""
-    from importlib.metadata import entry_points  # which reads mail, and takes as long as that
+def _accept(name: str, declared: Any) -> Callable[[], Any]:
+    if not callable(declared):
+        raise TypeError("wanted: a function without arguments")
+    make: Callable[[], Any] = declared
+    return make
 
-    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+
+MODELS: Registry[Callable[[], Any]] = Registry("model", entry_points.MODELS, _accept)
+"""Functions without arguments, of which each makes a module, as `models.custom` describes it, or a
+`Manifest` of weights that come with the package."""
+register_model = MODELS.register
+"""A decorator that files such a function under a name, for as long as the program runs."""
+
+
+def of_packages() -> dict[str, Declaration]:
+    """Models of installed packages; a name that several declare stands for none of them."""
+    return {
+        name: found[0]
+        for name, found in entry_points.declared(entry_points.MODELS).items()
+        if found[0].package is not None
+    }

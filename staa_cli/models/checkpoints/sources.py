@@ -51,7 +51,7 @@ def family_of_arch(arch: str) -> str:
     """
     if arch.startswith(TIMM):
         return "framewise"
-    if arch in ARCHITECTURES:
+    if arch in ARCHITECTURES.names():
         return ARCHITECTURES.get(arch).family
     known = [name for name in architectures() if not name.startswith("test_")]
     raise UsageError(
@@ -63,6 +63,7 @@ def family_of_arch(arch: str) -> str:
 def open_bundled(manifest: Manifest) -> Opened:
     """A manifest in, the model that it describes out."""
     arguments = {"num_classes": len(manifest.labels), **manifest.kwargs}
+    FAMILIES.get(manifest.family)  # which registers its architectures
     module = _build(ARCHITECTURES.get(manifest.arch).build, arguments)
     fit(module, read_weights([manifest.weights]), manifest.weights.name)
     return module, ModelInfo(
@@ -174,6 +175,7 @@ class Examined:
 def examine_bundled(manifest: Manifest) -> Examined:
     """A manifest's weights to what is in them."""
     arguments = {"num_classes": len(manifest.labels), **manifest.kwargs}
+    FAMILIES.get(manifest.family)  # which registers its architectures
     module = _build(ARCHITECTURES.get(manifest.arch).build, arguments)
     return Examined(
         path=manifest.weights,

@@ -1,7 +1,7 @@
 """What a model family is, as data: how its checkpoints are recognized, renamed, and built.
 
-A new family is one file with its module, and one like `timesformer_checkpoints` that registers a
-`Family`; the loader asks for nothing else.
+A new family is a folder with its module, and a key map with its `Family`, which is declared under
+a name, as an entry point of the group ``staa.families``; the loader asks for nothing else.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from staa_cli import entry_points
 from staa_cli.errors import CheckpointError
 from staa_cli.models.checkpoints.key_maps import State
 from staa_cli.registry import Registry
@@ -62,16 +63,15 @@ class Family:
     note: str = ""
 
 
-MODULES = (
-    "staa_cli.models.families.timesformer.key_map",
-    "staa_cli.models.families.videomae.key_map",
-    "staa_cli.models.families.vivit.key_map",
-    "staa_cli.models.families.vjepa2.key_map",
-    "staa_cli.models.families.framewise.key_map",
-)
-"""Each registers a family, and imports the module that registers its architectures."""
+def _accept(name: str, declared: Any) -> Family:
+    if not isinstance(declared, Family):
+        raise TypeError("wanted: a staa_cli.models.families.base.Family")
+    return declared
 
-FAMILIES: Registry[Family] = Registry("model family", MODULES)
+
+FAMILIES: Registry[Family] = Registry("model family", entry_points.FAMILIES, _accept)
+register_family = FAMILIES.register
+"""A decorator that files a `Family` under a name, for as long as the program runs."""
 
 
 def family_of_config(config: Mapping[str, Any]) -> str:
@@ -111,4 +111,7 @@ def family_of_state(tensors: State, where: str, beside: str = "") -> str:
 
 
 def _supported() -> str:
-    return f"supported model families: {', '.join(FAMILIES.names())}"
+    families = ", ".join(name for name, _ in FAMILIES.items())
+    return "; ".join(
+        [f"supported model families: {families}", *(each.cause for each in FAMILIES.problems())]
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 from staa_cli.errors import CheckpointError, UsageError
 from staa_cli.models.catalog.names import TIMM
 from staa_cli.models.checkpoints.key_maps import State
-from staa_cli.models.families.base import FAMILIES, Family
+from staa_cli.models.families.base import Family
 from staa_cli.registry import did_you_mean
 from staa_cli.schema import ModelInput
 
@@ -137,19 +137,17 @@ def imagenet_labels(model: FrameWise) -> tuple[str, ...] | None:
     return tuple(info.index_to_description(index) for index in range(model.num_classes))
 
 
-FAMILIES.register("framewise")(
-    Family(
-        model_types=("timm",),
-        license="not stated; see the model's page",
-        convert=convert,
-        recognize=None,  # by its tensors alone, it is a space-only TimeSformer
-        from_config=from_config,
-        from_state=from_state,
-        measured=measured,
-        build=build,
-        input=published_input,
-        labels=imagenet_labels,
-        marks=("vit.blocks.0.",),
-        note="sees one frame at a time: its time is each frame's share of the class's logit",
-    )
+FAMILY = Family(
+    model_types=("timm",),
+    license="not stated; see the model's page",
+    convert=convert,
+    recognize=None,  # by its tensors alone, it is a space-only TimeSformer
+    from_config=from_config,
+    from_state=from_state,
+    measured=measured,
+    build=build,
+    input=published_input,
+    labels=imagenet_labels,
+    marks=("vit.blocks.0.",),
+    note="sees one frame at a time: its time is each frame's share of the class's logit",
 )

@@ -20,7 +20,7 @@ from staa_cli.models.checkpoints.key_maps import (
     rename,
     whole,
 )
-from staa_cli.models.families.base import FAMILIES, Family
+from staa_cli.models.families.base import Family
 from staa_cli.models.families.timesformer.module import TimeSformer
 from staa_cli.schema import ModelInput
 
@@ -148,18 +148,16 @@ def _patches(state: State) -> dict[str, Any]:
     return {"img_size": side << steps, "patch_size": 1 << steps, "stem": "conv"}
 
 
-FAMILIES.register("timesformer")(
-    Family(
-        model_types=("timesformer",),
-        license="not stated; the published TimeSformer weights are CC-BY-NC-4.0",
-        convert=convert,
-        recognize=recognize,
-        from_config=from_config,
-        from_state=from_state,
-        measured=measured,
-        build=TimeSformer,
-        input=published_input,
-        processors=("VideoMAEImageProcessor", "TimesformerVideoProcessor"),
-        any_crop=True,
-    )
+FAMILY = Family(
+    model_types=("timesformer",),
+    license="not stated; the published TimeSformer weights are CC-BY-NC-4.0",
+    convert=convert,
+    recognize=recognize,
+    from_config=from_config,
+    from_state=from_state,
+    measured=measured,
+    build=TimeSformer,
+    input=published_input,
+    processors=("VideoMAEImageProcessor", "TimesformerVideoProcessor"),
+    any_crop=True,
 )

@@ -23,7 +23,7 @@ from staa_cli.models.checkpoints.key_maps import (
     sides,
     whole,
 )
-from staa_cli.models.families.base import FAMILIES, Family
+from staa_cli.models.families.base import Family
 from staa_cli.models.families.videomae.module import VideoMAE
 from staa_cli.schema import ModelInput
 
@@ -171,18 +171,16 @@ def published_input(model: VideoMAE) -> ModelInput:
     )
 
 
-FAMILIES.register("videomae")(
-    Family(
-        model_types=("videomae", "VideoMAEv2_Base"),
-        license="not stated; the published VideoMAE weights are CC-BY-NC-4.0, those of v2 MIT",
-        convert=convert,
-        recognize=recognize,
-        from_config=from_config,
-        from_state=from_state,
-        measured=measured,
-        build=VideoMAE,
-        input=published_input,
-        processors=("VideoMAEImageProcessor", "VideoMAEVideoProcessor"),
-        left_out=_DECODER,
-    )
+FAMILY = Family(
+    model_types=("videomae", "VideoMAEv2_Base"),
+    license="not stated; the published VideoMAE weights are CC-BY-NC-4.0, those of v2 MIT",
+    convert=convert,
+    recognize=recognize,
+    from_config=from_config,
+    from_state=from_state,
+    measured=measured,
+    build=VideoMAE,
+    input=published_input,
+    processors=("VideoMAEImageProcessor", "VideoMAEVideoProcessor"),
+    left_out=_DECODER,
 )

@@ -21,7 +21,7 @@ from staa_cli.models.checkpoints.key_maps import (
     sides,
     whole,
 )
-from staa_cli.models.families.base import FAMILIES, Family
+from staa_cli.models.families.base import Family
 from staa_cli.models.families.vivit.module import ViViT
 from staa_cli.schema import ModelInput
 
@@ -132,17 +132,15 @@ def published_input(model: ViViT) -> ModelInput:
     )
 
 
-FAMILIES.register("vivit")(
-    Family(
-        model_types=("vivit",),
-        license="not stated; the published ViViT weights are Apache-2.0",
-        convert=convert,
-        recognize=recognize,
-        from_config=from_config,
-        from_state=from_state,
-        measured=measured,
-        build=ViViT,
-        input=published_input,
-        processors=("VivitImageProcessor", "VivitVideoProcessor"),
-    )
+FAMILY = Family(
+    model_types=("vivit",),
+    license="not stated; the published ViViT weights are Apache-2.0",
+    convert=convert,
+    recognize=recognize,
+    from_config=from_config,
+    from_state=from_state,
+    measured=measured,
+    build=ViViT,
+    input=published_input,
+    processors=("VivitImageProcessor", "VivitVideoProcessor"),
 )

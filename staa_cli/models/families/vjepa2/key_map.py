@@ -21,7 +21,7 @@ from staa_cli.models.checkpoints.key_maps import (
     rename,
     whole,
 )
-from staa_cli.models.families.base import FAMILIES, Family
+from staa_cli.models.families.base import Family
 from staa_cli.models.families.vjepa2.module import VJEPA2
 from staa_cli.schema import ModelInput
 
@@ -182,21 +182,19 @@ def published_input(model: VJEPA2) -> ModelInput:
     )
 
 
-FAMILIES.register("vjepa2")(
-    Family(
-        model_types=("vjepa2",),
-        license="not stated; the published V-JEPA 2 weights are MIT or Apache-2.0",
-        convert=convert,
-        recognize=recognize,
-        from_config=from_config,
-        from_state=from_state,
-        from_original_names=from_original_names,
-        measured=measured,
-        build=VJEPA2,
-        input=published_input,
-        processors=("VJEPA2VideoProcessor", "VJEPA2VideoProcessor"),
-        any_crop=True,
-        marks=("blocks.0.", "pooler.query_tokens"),
-        left_out=("predictor.", "vjepa2.predictor."),
-    )
+FAMILY = Family(
+    model_types=("vjepa2",),
+    license="not stated; the published V-JEPA 2 weights are MIT or Apache-2.0",
+    convert=convert,
+    recognize=recognize,
+    from_config=from_config,
+    from_state=from_state,
+    from_original_names=from_original_names,
+    measured=measured,
+    build=VJEPA2,
+    input=published_input,
+    processors=("VJEPA2VideoProcessor", "VJEPA2VideoProcessor"),
+    any_crop=True,
+    marks=("blocks.0.", "pooler.query_tokens"),
+    left_out=("predictor.", "vjepa2.predictor."),
 )

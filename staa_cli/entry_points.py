@@ -1,0 +1,147 @@
+"""What is declared under a name, and where: by staa itself, and by packages that are installed.
+
+A package declares a thing of its own in its pyproject.toml, and its installer writes that down::
+
+    [project.entry-points."staa.methods"]
+    my-method = "my_package.methods:MyMethod"
+
+What comes with staa is declared in `BUILTIN`, a name and ``module:object`` as well, and goes the
+same way from there. It is not in the pyproject.toml of staa: what an installer has written down is
+what there was when it ran, so that a checkout would lack all that it has learned since, and a
+second one would get what the first one had.
+
+Nothing is imported to tell what is declared.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+METHODS, METRICS, WRITERS = "staa.methods", "staa.metrics", "staa.writers"
+MODELS, FAMILIES, DATASETS = "staa.models", "staa.families", "staa.datasets"
+
+_ATTENTION = "staa_cli.methods.attention"
+_GRADIENT = "staa_cli.methods.gradient"
+_PERTURBATION = "staa_cli.methods.perturbation"
+_EVALUATION = "staa_cli.evaluation"
+_FAMILIES = "staa_cli.models.families"
+_DATASETS = "staa_cli.benchmark.datasets"
+
+BUILTIN: dict[str, dict[str, str]] = {
+    METHODS: {
+        "staa": f"{_ATTENTION}.staa:Staa",
+        "staa-value": f"{_ATTENTION}.staa_value:StaaValue",
+        "staa-logit": f"{_ATTENTION}.staa_logit:StaaLogit",
+        "staa-class": f"{_ATTENTION}.staa_class:StaaClass",
+        "rollout": f"{_ATTENTION}.rollout:Rollout",
+        "staa-published": f"{_ATTENTION}.staa_published:StaaPublished",
+        "grad-attention": f"{_GRADIENT}.grad_attention:GradAttention",
+        "attention-gradient": f"{_GRADIENT}.attention_gradient:AttentionGradient",
+        "gradcam": f"{_GRADIENT}.gradcam:GradCam",
+        "input-x-gradient": f"{_GRADIENT}.input_gradients:InputXGradient",
+        "integrated-gradients": f"{_GRADIENT}.input_gradients:IntegratedGradients",
+        "frame-drop": f"{_PERTURBATION}.frame_removal:FrameDrop",
+        "frame-shapley": f"{_PERTURBATION}.frame_removal:FrameShapley",
+        "occlusion": f"{_PERTURBATION}.occlusion:Occlusion",
+        "rise": f"{_PERTURBATION}.rise:Rise",
+        "kernel-shap": f"{_PERTURBATION}.surrogates:KernelShap",
+        "lime": f"{_PERTURBATION}.surrogates:Lime",
+        "random": "staa_cli.methods.baselines:Random",
+        "center": "staa_cli.methods.baselines:Center",
+        "frame-difference": "staa_cli.methods.baselines:FrameDifference",
+    },
+    METRICS: {
+        "pointing": f"{_EVALUATION}.localization:pointing",
+        "energy": f"{_EVALUATION}.localization:energy",
+        "temporal_auc": f"{_EVALUATION}.localization:temporal_auc",
+        "iou": f"{_EVALUATION}.localization:iou",
+        "twin_share": f"{_EVALUATION}.localization:twin_share",
+        "deletion": f"{_EVALUATION}.faithfulness:deletion",
+        "insertion": f"{_EVALUATION}.faithfulness:insertion",
+        "faithfulness": f"{_EVALUATION}.faithfulness:faithfulness",
+        "frame_deletion": f"{_EVALUATION}.faithfulness:frame_deletion",
+        "frame_insertion": f"{_EVALUATION}.faithfulness:frame_insertion",
+        "correlation": f"{_EVALUATION}.faithfulness:correlation",
+        "monotonicity": f"{_EVALUATION}.faithfulness:monotonicity",
+        "monotonic": f"{_EVALUATION}.faithfulness:monotonic",
+        "polarity_violations": f"{_EVALUATION}.faithfulness:polarity_violations",
+        "published_faithfulness": f"{_EVALUATION}.faithfulness:published_faithfulness",
+        "published_tau": f"{_EVALUATION}.faithfulness:published_tau",
+        "randomization": f"{_EVALUATION}.sanity:randomization",
+        "class_sensitivity": f"{_EVALUATION}.sanity:class_sensitivity",
+        "frozen": f"{_EVALUATION}.sanity:frozen",
+        "agreement": f"{_EVALUATION}.sanity:agreement",
+    },
+    MODELS: {
+        "tiny-events": "staa_cli.models.catalog.manifests:tiny_events",
+        "tiny-events-joint": "staa_cli.models.catalog.manifests:tiny_events_joint",
+    },
+    FAMILIES: {
+        "timesformer": f"{_FAMILIES}.timesformer.key_map:FAMILY",
+        "videomae": f"{_FAMILIES}.videomae.key_map:FAMILY",
+        "vivit": f"{_FAMILIES}.vivit.key_map:FAMILY",
+        "vjepa2": f"{_FAMILIES}.vjepa2.key_map:FAMILY",
+        "framewise": f"{_FAMILIES}.framewise.key_map:FAMILY",
+    },
+    DATASETS: {
+        "events": f"{_DATASETS}:open_event_clips",
+        "events-hard": f"{_DATASETS}:open_event_clips",
+        "events-distractors": f"{_DATASETS}:open_event_clips",
+        "events-motion": f"{_DATASETS}:open_event_clips",
+        "events-drift": f"{_DATASETS}:open_event_clips",
+        "events-contrast": f"{_DATASETS}:open_event_clips",
+        "events-length": f"{_DATASETS}:open_event_clips",
+        "twins": f"{_DATASETS}:open_twin_clips",
+    },
+}
+"""Group to name to ``module:object``, in the order in which they are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """Who says where a thing of that name is."""
+
+    name: str
+    target: str
+    """``module:object``."""
+    package: str | None = None
+    """Name and version of the package that says so; None for staa itself."""
+
+    def load(self) -> Any:
+        """The thing itself; importing its module runs code of the package."""
+        module, _, path = self.target.partition(":")
+        return functools.reduce(getattr, path.split("."), importlib.import_module(module))
+
+
+def declared(group: str) -> Mapping[str, tuple[Declaration, ...]]:
+    """All declarations of a group: staa's own as they are listed above, then others by name.
+
+    A name has several where several packages, or one and staa, declare it.
+    """
+    return _declared(group, tuple(sys.path))
+
+
+def package_of(group: str, name: str) -> str | None:
+    """Name and version of the package that declares a thing; None for staa's own, and for none."""
+    declarations = declared(group).get(name)
+    return declarations[0].package if declarations else None
+
+
+@functools.cache  # installed packages are looked for once on a path of modules
+def _declared(group: str, path: tuple[str, ...]) -> Mapping[str, tuple[Declaration, ...]]:
+    from importlib.metadata import entry_points  # which reads mail, and takes as long as that
+
+    found: dict[str, tuple[Declaration, ...]] = {
+        name: (Declaration(name, target),) for name, target in BUILTIN.get(group, {}).items()
+    }
+    for point in sorted(entry_points(group=group), key=lambda point: point.name):
+        package = f"{point.dist.name} {point.dist.version}" if point.dist else "an unnamed package"
+        target = point.value.partition("[")[0].strip()  # extras may stand behind
+        others = found.get(point.name, ())
+        found[point.name] = (*others, Declaration(point.name, target, package))
+    return found
