@@ -8,17 +8,17 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from staa_cli import __version__
 from staa_cli.config.settings import Settings, keys
 from staa_cli.explain.timing import Stopwatch
 from staa_cli.memory import peak_memory_bytes
-from staa_cli.models.load import LoadedModel
 from staa_cli.schema import Output, VideoInfo
-from staa_cli.video.table import DecodeReport
+
+if TYPE_CHECKING:
+    from staa_cli.models.load import LoadedModel
+    from staa_cli.video.table import DecodeReport
 
 
 def relevant(settings: Settings) -> dict[str, Any]:
@@ -55,6 +55,8 @@ def with_decoding(info: VideoInfo, report: DecodeReport) -> VideoInfo:
 
 def run_details(model: LoadedModel, stopwatch: Stopwatch) -> dict[str, Any]:
     """What differs from one run to the next."""
+    import torch  # late: a fingerprint is told without it
+
     details: dict[str, Any] = {
         "device": str(model.device),
         "precision": model.precision,
