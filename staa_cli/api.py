@@ -46,7 +46,7 @@ class Explanation(schema.Explanation):
         Raises:
             OutputError: a file cannot be written, or one that is not staa's is in the way.
         """
-        return save(self, Path(folder), settings or self.asked)
+        return save(self, Path(folder), settings or self.asked).paths
 
 
 def explain_video(

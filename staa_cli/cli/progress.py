@@ -19,7 +19,7 @@ class Progress:
     """A bar for the video at work and, where there are several, one for all of them.
 
     Args:
-        total: number of videos.
+        total: number of videos, None where nobody knows.
         stream: where to draw.
         colored: whether colors are wanted.
         drawn: False draws no bar, and says in lines what a bar would show.
@@ -29,7 +29,7 @@ class Progress:
 
     def __init__(
         self,
-        total: int,
+        total: int | None,
         stream: TextIO,
         colored: bool,
         drawn: bool,
@@ -40,7 +40,7 @@ class Progress:
         self._pace = _Pace(say, clock, in_lines=not drawn)
         self._shown = ""
         if self._bars is not None:
-            self._all = self._bars.add_task("all videos", total=total, visible=total > 1)
+            self._all = self._bars.add_task("all videos", total=total, visible=total != 1)
             self._one = self._bars.add_task("", total=None)
 
     @property

@@ -130,8 +130,8 @@ class Console:
             root.removeHandler(handler)
             root.setLevel(level)
 
-    def progress(self, total: int) -> Progress:
-        """A progress bar over `total` videos on a terminal; elsewhere a line now and then."""
+    def progress(self, total: int | None) -> Progress:
+        """A bar over so many videos, None of unknown number; off a terminal a line now and then."""
         from staa_cli.cli.progress import Progress
 
         drawn = self._live and self.stream.isatty()

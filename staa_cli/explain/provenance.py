@@ -64,7 +64,7 @@ def with_decoding(info: VideoInfo, report: DecodeReport) -> VideoInfo:
 
 def run_details(model: LoadedModel, stopwatch: Stopwatch) -> dict[str, Any]:
     """What differs from one run to the next."""
-    import torch
+    import torch  # late: a fingerprint is told without it
 
     details: dict[str, Any] = {
         "device": str(model.device),

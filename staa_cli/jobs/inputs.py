@@ -1,33 +1,30 @@
-"""Inputs: what the command line names in, videos and the folder that each one's results go to out.
-
-The folder is `<relative path>/<file name without its ending>` under the output folder. The relative
-path is that below a folder argument; a file argument has none. Inputs that would share a folder are
-told apart in steps, each taken only by those that still collide: the full file name, then one
-parent folder with the name without its ending, then the same with the full name, then one more
-parent folder, and so on. Names that differ in case or in Unicode form only count as the same,
-because some file systems hold them to be; where nothing else tells two inputs apart, a mark made
-from the path does.
-"""
+"""Inputs: what the command line names in; videos, and the folder of each one's results, out."""
 
 from __future__ import annotations
 
-import codecs
 import glob
-import hashlib
 import os
 import re
-import sys
-import unicodedata
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from staa_cli.errors import NothingMatched, UsageError
+from staa_cli.jobs.folders import ResultFolders
 from staa_cli.video.folders import absolute, walk_videos
 
+APART = "give the folder that holds both, or --from-file with --root, or another --output-dir"
+"""What keeps the results of two videos of one name apart."""
 _DEEPER = "add -r to look into subfolders"
-_NAME_BYTES = 240  # file systems take 255; the rest is room for a mark
+
+
+class Problem(NamedTuple):
+    """Why an input brings no video that can be worked on."""
+
+    cause: str
+    hint: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +33,36 @@ class Job:
 
     source: Path
     folder: Path
-    problem: tuple[str, str | None] | None = None
-    """Cause and hint, where the input is a pattern or a folder without a video: it fails."""
+    problem: Problem | None = None
+    """Of an input that is to fail: without a video, or with the folder of another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Every `count`-th job, from the `index`-th on: what one of `count` machines does."""
+
+    index: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """`i/n` in, a shard out.
+
+        Raises:
+            UsageError: it is something else, or i is not from 1 to n.
+        """
+        numbers = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+        index, count = map(int, numbers.groups()) if numbers else (0, 0)
+        if not 1 <= index <= count:
+            raise UsageError(
+                f"--shard: expected i/n with i from 1 to n, not {text!r}",
+                "three machines take 1/3, 2/3, and 3/3",
+            )
+        return cls(index, count)
+
+    def of(self, jobs: Iterable[Job]) -> Iterator[Job]:
+        """Its share of the jobs of a whole call, in their order, as they come."""
+        return islice(jobs, self.index - 1, None, self.count)
 
 
 def find_jobs(
@@ -45,49 +70,70 @@ def find_jobs(
     output_dir: Path,
     *,
     recursive: bool = False,
-    listed: Sequence[str] = (),
+    listed: Iterable[str] = (),
+    root: Path | None = None,
 ) -> tuple[Job, ...]:
+    """All jobs of a call, each video once; see `iter_jobs`."""
+    return tuple(
+        iter_jobs(
+            arguments, output_dir, recursive=recursive, listed=listed, root=root, repeats=False
+        )
+    )
+
+
+def iter_jobs(
+    arguments: Sequence[str],
+    output_dir: Path,
+    *,
+    recursive: bool = False,
+    listed: Iterable[str] = (),
+    root: Path | None = None,
+    repeats: bool = True,
+) -> Iterator[Job]:
     """Files, folders, and patterns in, jobs out: in the order given, folders and patterns sorted.
+
+    A listed name is taken when its job is asked for, and not before.
 
     Hidden files, what lies in the output folder, and what staa has written beside a report are left
     out of folders. A pattern or a folder without a video is a job with a problem: that somebody
-    named it and got nothing must show.
+    named it and got nothing must show. So is a video whose results would go where those of another
+    one of the same call go.
 
     Args:
         arguments: as they were typed; one that is no file or folder may be a pattern.
         output_dir: the folder above all results.
         recursive: look into subfolders.
         listed: more inputs, which stand for themselves: no character makes a pattern of them.
+        root: the folder below which the paths of listed inputs are mirrored, the current one where
+            None.
+        repeats: whether a video that is named again is a job again, so that whoever feeds a list
+            line by line has an answer to every line.
 
     Raises:
         UsageError: an argument is empty, or all there is is no file: an address, a camera.
-        NothingMatched: nothing matched a video.
+        NothingMatched: nothing matched a video; at the end.
     """
     if "" in arguments:
         raise UsageError(
             "an input has no name at all", "is a variable unset, or its name misspelled?"
         )
-    output = absolute(output_dir)
-    sources: dict[Path, _Source] = {}
-    for argument in arguments:
-        for source in _no_file(argument) or _expand(argument, recursive, output):
-            sources.setdefault(absolute(source.path), source)
-    for name in listed:
-        for source in _no_file(name) or _named(Path(name), recursive, output):
-            sources.setdefault(absolute(source.path), source)
-    videos = [source for source in sources.values() if source.problem is None]
-    if not videos:
-        for source in (each for name in (*arguments, *listed) for each in _no_file(name)):
-            if source.problem is not None:
-                raise UsageError(*source.problem)
-        raise NothingMatched(*_nothing([*arguments, *listed], recursive))
-    folders = iter(_folders(videos))
-    return tuple(
-        Job(source.path, output_dir.joinpath(*next(folders)))
-        if source.problem is None
-        else Job(source.path, output_dir, source.problem)
-        for source in sources.values()
-    )
+    search = _Search(absolute(output_dir), recursive, root or Path())
+    folders = ResultFolders()
+    owners: dict[Path, Path] = {}
+    for found in search.run(arguments, listed):
+        if found.problem is not None:
+            yield Job(found.path, output_dir, found.problem)
+            continue
+        folder = folders.name(found.path, found.base)
+        is_new, source = folder not in owners, absolute(found.path)
+        owner = owners.setdefault(folder, source)
+        if owner != source:
+            cause = f"its results would go to {output_dir / folder}, as those of {owner} do"
+            yield Job(found.path, output_dir, Problem(cause, APART))
+        elif is_new or repeats:
+            yield Job(found.path, output_dir / folder)
+    if not owners:
+        raise search.nothing()
 
 
 _NO_FILES = (
@@ -97,170 +143,93 @@ _NO_FILES = (
 )
 
 
-def _no_file(argument: str) -> list[_Source]:
-    """What cannot be a file, as the failure that it is, else nothing; one that is there can."""
+def _no_file(argument: str) -> Problem | None:
+    """What is wrong with an input that cannot be a file; one that is there can."""
     for pattern, cause, hint in _NO_FILES:
         if re.fullmatch(pattern, argument, re.DOTALL) and not os.path.lexists(argument):
-            told = f"{cause.format(argument)}, and staa reads files"
-            return [_Source(Path(argument), 0, (told, hint))]
-    return []
+            return Problem(f"{cause.format(argument)}, and staa reads files", hint)
+    return None
 
 
-def read_list(source: str) -> list[str]:
-    """A file, or `-` for standard input, in; its paths, one a line or NUL-separated, out.
+class _Found(NamedTuple):
+    """A video, or an input without one."""
 
-    A name is taken as it stands, blanks included; lines of blanks alone are passed over, and lines
-    may end as Windows ends them. The bytes are those of the names, as file systems have them; a
-    list in UTF-16, or with a byte-order mark, is understood as well.
-
-    Raises:
-        UsageError: the file cannot be read, or breaks off in the middle of a character.
-    """
-    if not source:
-        raise UsageError("--from-file: expected a file or -, not ''")
-    try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-        data = _unmarked(data)
-    except OSError as error:
-        raise UsageError(
-            f"--from-file {source}: {(error.strerror or str(error)).lower()}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"--from-file {source}: its byte-order mark says {error.encoding}, which it is not",
-            "save the list as UTF-8",
-        ) from error
-    if b"\0" in data:
-        return [os.fsdecode(name) for name in data.split(b"\0") if name]
-    lines = (line.removesuffix(b"\r") for line in data.split(b"\n"))
-    return [os.fsdecode(line) for line in lines if line.strip()]
-
-
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins as UTF-16's does
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-
-
-def _unmarked(data: bytes) -> bytes:
-    """A list as bytes in, the same with its names in UTF-8, without a byte-order mark, out.
-
-    Raises:
-        UnicodeDecodeError: it is not what its mark says.
-    """
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            rest = data.removeprefix(mark)
-            if encoding == "utf-8":
-                return rest  # not decoded: a name in it may still be no UTF-8
-            if not rest or b"\0" in rest:  # else it is a name that begins with such bytes
-                text = rest.decode(encoding, "surrogatepass")
-                return text.encode("utf-8", "surrogatepass")
-    return _utf_16_without_mark(data) if b"\0" in data else data
-
-
-def _utf_16_without_mark(data: bytes) -> bytes:
-    """What holds NUL bytes in; in UTF-8 out if it is UTF-16, else as it is.
-
-    It is where an ASCII character of two bytes stands before a line's end of two bytes, or where
-    all are ASCII: a NUL-separated list would then have a file whose whole name is a line feed, or
-    nothing but names of one byte.
-    """
-    for encoding in ("utf-16-le", "utf-16-be"):
-        try:
-            text = data.decode(encoding, "surrogatepass")
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text and (text.isascii() or re.search(r"[ -~\r]\n", text)):
-            return text.encode("utf-8", "surrogatepass")
-    return data
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
     path: Path
-    depth: int
-    """How many folders between the argument and the file belong to the relative path."""
-    problem: tuple[str, str | None] | None = None
+    base: Path
+    """The folder below which its path is mirrored."""
+    problem: Problem | None = None
 
 
-def _nothing(arguments: Sequence[str], recursive: bool) -> tuple[str, str | None]:
-    if not arguments:
-        return "no input was given", "name a video, a folder, or a quoted pattern"
-    folder = any(_is_folder(argument) for argument in arguments)
-    hint = _DEEPER if folder and not recursive else None
-    return f"no video in {', '.join(arguments[:3])}{' …' if len(arguments) > 3 else ''}", hint
+class _Search:
+    """Looks for the videos that inputs name, and remembers what it needs to say that none did."""
 
+    def __init__(self, output_dir: Path, recursive: bool, root: Path) -> None:
+        self._output_dir, self._recursive, self._root = output_dir, recursive, root
+        self._first: list[str] = []
+        """Some of the inputs, for a message."""
+        self._no_file: Problem | None = None
+        self._folder = False
 
-def _expand(argument: str, recursive: bool, output_dir: Path) -> Iterator[_Source]:
-    if not glob.has_magic(argument) or os.path.lexists(argument):
-        yield from _named(Path(argument), recursive, output_dir)
-        return
-    matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 (it may be absolute)
-    found = [_Source(Path(match), 0) for match in matches if not _is_folder(match)]
-    yield from found or [_Source(Path(argument), 0, ("no such file, nor any that it fits", None))]
+    def run(self, arguments: Sequence[str], listed: Iterable[str]) -> Iterator[_Found]:
+        for argument in arguments:
+            yield from self._refused(argument) or self._expand(argument)
+        for name in listed:
+            for found in self._refused(name) or self._named(Path(name)):
+                yield found._replace(base=self._root)
 
+    def nothing(self) -> UsageError | NothingMatched:
+        """What to raise where there was no video."""
+        if self._no_file is not None:
+            return UsageError(*self._no_file)
+        if not self._first:
+            return NothingMatched(
+                "no input was given", "name a video, a folder, or a quoted pattern"
+            )
+        names = ", ".join(self._first[:3]) + " …" * (len(self._first) > 3)
+        hint = _DEEPER if self._folder and not self._recursive else None
+        return NothingMatched(f"no video in {names}", hint)
 
-def _named(path: Path, recursive: bool, output_dir: Path) -> Iterator[_Source]:
-    if not _is_folder(path):
-        yield _Source(path, 0)
-        return
-    found = list(_walk(path, recursive, output_dir))
-    hint = None if recursive else _DEEPER
-    yield from found or [_Source(path, 0, ("no video in this folder", hint))]
+    def _refused(self, name: str) -> list[_Found]:
+        """What cannot be a file, as the failure that it is, else nothing."""
+        if len(self._first) <= 3:
+            self._first.append(name)
+        problem = _no_file(name)
+        self._no_file = self._no_file or problem
+        return [] if problem is None else [_Found(Path(name), Path(), problem)]
 
+    def _expand(self, argument: str) -> Iterator[_Found]:
+        if not glob.has_magic(argument) or os.path.lexists(argument):
+            yield from self._named(Path(argument))
+            return
+        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 (it may be absolute)
+        files = [Path(match) for match in matches if not _is_folder(match)]
+        for path in files:
+            yield _Found(path, path.parent)
+        if not files:
+            problem = Problem("no such file, nor any that it fits", None)
+            yield _Found(Path(argument), Path(), problem)
 
-def _walk(folder: Path, recursive: bool, output_dir: Path) -> Iterator[_Source]:
-    unread: list[OSError] = []
-    for path in walk_videos(folder, recursive=recursive, skip=output_dir, on_error=unread.append):
-        yield _Source(path, len(path.relative_to(folder).parts) - 1)
-    for error in unread:
-        cause = f"cannot look into this folder: {(error.strerror or str(error)).lower()}"
-        yield _Source(Path(error.filename), 0, (cause, None))
+    def _named(self, path: Path) -> Iterator[_Found]:
+        if not _is_folder(path):
+            yield _Found(path, path.parent)
+            return
+        self._folder, empty = True, True
+        for found in self._walk(path):
+            empty = False
+            yield found
+        if empty:
+            hint = None if self._recursive else _DEEPER
+            yield _Found(path, path, Problem("no video in this folder", hint))
 
-
-def _folders(sources: Sequence[_Source]) -> list[tuple[str, ...]]:
-    """One relative folder a source, no two the same: see the rule at the head of this file."""
-    steps = [0] * len(sources)
-    limit = 2 * max(len(absolute(source.path).parts) for source in sources)
-    for _ in range(limit):
-        folders = [_folder(source, step) for source, step in zip(sources, steps, strict=True)]
-        shared = _shared(folders)
-        if not any(shared):
-            return folders
-        steps = [step + same for step, same in zip(steps, shared, strict=True)]
-    return [
-        _marked(source) if same else folder
-        for folder, source, same in zip(folders, sources, shared, strict=True)
-    ]
-
-
-def _folder(source: _Source, step: int) -> tuple[str, ...]:
-    *above, name = absolute(source.path).parts[1:]  # without the root
-    parents, full = divmod(step, 2)
-    stem = Path(name).stem
-    kept = above[max(0, len(above) - source.depth - parents) :]
-    return (*map(_safe, kept), _safe(name if full or set(stem) == {"."} else stem))
-
-
-def _shared(folders: Sequence[tuple[str, ...]]) -> list[bool]:
-    names = [unicodedata.normalize("NFC", "/".join(folder)).casefold() for folder in folders]
-    count = Counter(names)
-    return [count[name] > 1 for name in names]
-
-
-def _marked(source: _Source) -> tuple[str, ...]:
-    *above, name = _folder(source, 1)
-    mark = hashlib.sha256(os.fsencode(absolute(source.path))).hexdigest()[:8]
-    return (*above, f"{name.encode()[:_NAME_BYTES].decode(errors='ignore')}~{mark}")
-
-
-def _safe(name: str) -> str:
-    """A name without characters that are no text: controls, and bytes that are no UTF-8."""
-    return "".join("_" if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in name)
+    def _walk(self, folder: Path) -> Iterator[_Found]:
+        unread: list[OSError] = []
+        for path in walk_videos(
+            folder, recursive=self._recursive, skip=self._output_dir, on_error=unread.append
+        ):
+            yield _Found(path, folder)
+        for error in unread:
+            cause = f"cannot look into this folder: {(error.strerror or str(error)).lower()}"
+            yield _Found(Path(error.filename), folder, Problem(cause, None))
 
 
 def _is_folder(path: str | Path) -> bool:

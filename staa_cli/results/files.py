@@ -24,7 +24,7 @@ class Writer(NamedTuple):
     """One kind of output: the file's name, and what writes it to a path."""
 
     file: str
-    write: Callable[[Explanation, Path], None]
+    write: Callable[[Explanation, Path], object]
 
 
 def write_json(
@@ -32,8 +32,8 @@ def write_json(
     path: Path,
     *,
     reproducible: bool = False,
-) -> None:
-    """Writes report.json: indented, but an array of numbers on one line.
+) -> dict[str, Any]:
+    """Writes report.json, indented, but an array of numbers on one line; returns its content.
 
     Raises:
         OutputError: the file cannot be written, or a number in it is not finite.
@@ -41,6 +41,7 @@ def write_json(
     report = report_dict(explanation, reproducible=reproducible)
     with atomic_path(path) as part:
         part.write_text(json_text(report) + "\n", encoding="utf-8")
+    return report
 
 
 def json_text(value: Any, depth: int = 0) -> str:

@@ -10,13 +10,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from staa_cli.config.settings import OutputSettings, RenderSettings, Settings
 from staa_cli.errors import InputError, OutputError
-from staa_cli.files import ANNOTATED, GIF, REPORT, atomic_path, output_errors, parts_of
+from staa_cli.files import (
+    ANNOTATED,
+    GIF,
+    REPORT,
+    atomic_path,
+    output_errors,
+    parts_of,
+    sha256_of,
+)
+from staa_cli.paths import path_from
 from staa_cli.results.files import WRITERS, load_report, write_json
 from staa_cli.schema import Explanation, OnProgress, UInt8, Warning
+from staa_cli.video.folders import absolute
 
 if TYPE_CHECKING:
     from staa_cli.video.table import DecodeReport
@@ -24,6 +34,31 @@ if TYPE_CHECKING:
 STORYBOARD = "storyboard.png"
 _MARK = ".staa-writing"
 _EVERY = (ANNOTATED, GIF, STORYBOARD, *(writer.file for writer in WRITERS.values()))
+
+
+class Saved(NamedTuple):
+    """What has been written for one video."""
+
+    paths: tuple[Path, ...]
+    """The report's last."""
+    report: dict[str, Any]
+
+
+def belongs_to(folder: Path, source: Path) -> bool:
+    """Whether a folder may receive the results of a video: it holds none, or those of that video.
+
+    The same video is one at the same path, whatever is in it by now, or one of the same content,
+    wherever it has been moved to.
+    """
+    report = _own_report(folder)
+    if report is None:
+        return True
+    if absolute(path_from(report["video"])) == absolute(source):
+        return True
+    try:
+        return bool(report["video"]["sha256"] == sha256_of(source))
+    except OSError:
+        return False
 
 
 def wanted_files(output: OutputSettings) -> list[str]:
@@ -65,8 +100,8 @@ def save(
     *,
     reproducible: bool = False,
     on_progress: OnProgress = lambda stage, done, total: None,
-) -> tuple[Path, ...]:
-    """Write all that the settings ask for into `folder`; returns the paths, the report last.
+) -> Saved:
+    """Write all that the settings ask for into `folder`.
 
     Raises:
         OutputError: a file cannot be written, or one that is not staa's is in the way.
@@ -81,11 +116,11 @@ def save(
     for kind in _written(settings.output):
         WRITERS[kind].write(explanation, folder / WRITERS[kind].file)
     _stills(explanation, folder, settings)
-    write_json(explanation, folder / REPORT, reproducible=reproducible)
-    if before is not None and _content(before) != _content(load_report(folder / REPORT)):
+    written = write_json(explanation, folder / REPORT, reproducible=reproducible)
+    if before is not None and _content(before) != _content(written):
         drop(folder, set(_EVERY) - set(names))
     (folder / _MARK).unlink(missing_ok=True)
-    return tuple(folder / name for name in names)
+    return Saved(tuple(folder / name for name in names), written)
 
 
 def drop(folder: Path, names: Iterable[str]) -> None:

@@ -178,15 +178,67 @@ def test_dry_run_does_nothing_and_says_what_it_would_do(run: Any) -> None:
     assert "measured" not in done.err
 
 
-def test_inputs_of_one_name_keep_their_results_apart(run: Any) -> None:
+def test_results_belong_to_one_video(run: Any) -> None:
     wandering_square("x/a.mkv")
     wandering_square("y/a.mkv", frames=12)
-    assert run("explain", "x/a.mkv", "y/a.mkv", "--no-annotated").code == ExitCode.OK
-    lengths = [
-        len(json.loads(Path(f"staa-out/{name}/a/report.json").read_text())["frames"]["index"])
-        for name in ("x", "y")
-    ]
-    assert lengths == [24, 12]
+    both = run("explain", "x/a.mkv", "y/a.mkv", "--no-annotated", "--json")
+    assert both.code == ExitCode.INPUT_FAILED
+    first, second = map(json.loads, both.out.splitlines())
+    assert first["video"]["path"] == "x/a.mkv"
+    assert "staa-out/a" in second["error"]["cause"]
+    assert "--root" in second["error"]["hint"]
+    before = written()
+    for flags in ((), ("--no-clobber",), ("--class", "1")):
+        alone = run("explain", "y/a.mkv", "--no-annotated", *flags)
+        assert alone.code == ExitCode.INPUT_FAILED
+        assert "staa-out/a holds the results of another video" in alone.err
+    assert written() == before
+    assert run("explain", "y/a.mkv", "--no-annotated", "--force").code == ExitCode.OK
+    assert frames_of("a") == 12
+
+
+def frames_of(name: str) -> int:
+    report = json.loads(Path(f"staa-out/{name}/report.json").read_text())
+    return len(report["frames"]["index"])
+
+
+def test_shards_and_single_calls_in_any_order_write_what_one_call_would(run: Any) -> None:
+    names = ["in/a.mkv", "in/a.mp4", "in/x/a.mkv", "in/x/A.mkv", "in/y/b.mkv"]
+    for number, name in enumerate(names):
+        wandering_square(name, frames=8 + number)
+    fixed = ("--no-annotated", "--reproducible")
+    Path("list").write_text("\n".join(names))
+    whole = run("explain", "in", "-r", *fixed, "-o", "whole")
+    assert (whole.code, len(whole.out.splitlines())) == (ExitCode.OK, len(names))
+    one = {path.removeprefix("whole/"): data for path, data in written("whole").items()}
+    calls = [("in", "-r", "--shard", f"{index}/3") for index in (2, 3, 1)]
+    by_list = ("--from-file", "list", "--root", "in", "--shard")
+    calls_by_list = [(*by_list, f"{index}/2") for index in (2, 1)]
+    for folder, lines in (("shards", calls), ("lists", calls_by_list)):
+        for line in lines:
+            done = run("explain", *line, *fixed, "-o", folder)
+            assert done.code == ExitCode.OK
+            assert "skipped" not in done.err
+        several = {path.removeprefix(f"{folder}/"): data for path, data in written(folder).items()}
+        assert several == one
+        again = run("explain", "in", "-r", *fixed, "-o", folder)
+        assert "5 skipped" in again.err
+        for name in names:
+            Path("one").write_text(name)
+            alone = run("explain", "--from-file", "one", "--root", "in", *fixed, "-o", folder)
+            assert "skipped" in alone.err
+        assert written(folder).keys() == {f"{folder}/{path}" for path in one}
+
+
+def test_an_empty_shard_is_no_failure_and_failures_are_sharded_as_any(run: Any) -> None:
+    wandering_square("a.mkv", frames=8)
+    fixed = ("explain", "a.mkv", "nothing*", "--no-annotated", "--shard")
+    first, second, third = (run(*fixed, f"{index}/3") for index in (1, 2, 3))
+    assert (first.code, first.out) == (ExitCode.OK, "staa-out/a/report.json\n")
+    assert (second.code, second.out) == (ExitCode.INPUT_FAILED, "")
+    assert "nothing*: no such file" in second.err
+    assert (third.code, third.out, third.err) == (ExitCode.OK, "", "no input is in this shard\n")
+    assert run("explain", "nothing*", "--shard", "2/3").code == ExitCode.NOTHING_MATCHED
 
 
 def test_a_hostile_name_does_no_harm(run: Any) -> None:
@@ -245,6 +297,61 @@ def test_what_cannot_be_has_its_code_and_writes_nothing(run: Any, line: str, cod
     assert done.out == ""
     assert done.err.startswith("error: ")
     assert written() == {}
+
+
+@pytest.mark.parametrize("end", ["\n", "\0"], ids=["lines", "NUL"])
+def test_a_line_is_explained_before_the_next_one_is_written(end: str) -> None:
+    for name in ("a.mkv", "b.mkv"):
+        wandering_square(name, frames=8)
+    line = "-m staa_cli explain --from-file - --json --no-annotated"
+    process = subprocess.Popen(
+        [sys.executable, *line.split()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    names = ["a.mkv", "missing.mkv", "b.mkv", "a.mkv"]  # the last one is answered once more
+    for name in names:
+        process.stdin.write(name + end)
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["video"]["path"] == name
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (ExitCode.INPUT_FAILED, "")
+    assert "2 explained, 1 skipped, 1 failed" in err
+
+
+def test_a_list_on_stdin_is_sharded_and_planned(staa: Any) -> None:
+    for name in ("a.mkv", "b.mkv", "c.mkv"):
+        wandering_square(name, frames=8)
+    line = ("explain", "--from-file", "-", "--no-annotated", "--model", "test_timesformer")
+    names = "a.mkv\nb.mkv\nc.mkv\n"
+    plans = staa(*line, "--dry-run", "--json", "--shard", "1/2", stdin=names)
+    assert [json.loads(plan)["input"] for plan in plans.stdout.splitlines()] == ["a.mkv", "c.mkv"]
+    done = staa(*line, "--shard", "2/2", stdin=names)
+    assert (done.returncode, done.stdout) == (ExitCode.OK, "staa-out/b/report.json\n")
+    nothing = staa(*line, stdin="")
+    assert nothing.returncode == ExitCode.NOTHING_MATCHED
+    assert nothing.stderr.startswith("error: no input was given")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--root in", "--root is for the paths of a list"),
+        ("--from-file list --root nowhere", "--root: expected a folder, not 'nowhere'"),
+        ("--shard 4/3", "--shard: expected i/n with i from 1 to n, not '4/3'"),
+    ],
+)
+def test_what_cannot_be_a_part_of_the_inputs_is_one_line(run: Any, line: str, words: str) -> None:
+    done = run("explain", "a.mkv", *line.split())
+    assert (done.code, done.out) == (ExitCode.USAGE, "")
+    error, hint = done.err.splitlines()
+    assert error == f"error: {words}"
+    assert hint.startswith("hint: ")
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from staa_cli.errors import ExitCode
-from staa_cli.jobs import batch, workload
+from staa_cli.jobs import estimate, plan
 from staa_cli.schema import UInt8
 from staa_cli.video.encode import write_video
 
@@ -175,14 +175,14 @@ def test_what_no_video_could_be_asked_is_said_before_the_first(
 
 
 def test_a_dry_run_goes_on_as_well(explain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = batch.probe
+    real = plan.probe
 
     def probe(path: Path) -> Any:
         if path.name == "a.mp4":
             raise ValueError("of a library")
         return real(path)
 
-    monkeypatch.setattr(batch, "probe", probe)
+    monkeypatch.setattr(plan, "probe", probe)
     done = explain("in", "missing.mp4", "--dry-run", "--json")
     assert done.code == ExitCode.INPUT_FAILED
     first, *good, last = map(json.loads, done.out.splitlines())
@@ -196,7 +196,7 @@ def test_a_dry_run_goes_on_as_well(explain: Any, monkeypatch: pytest.MonkeyPatch
     def broken(*_: object) -> float:
         raise ValueError("no clock")
 
-    monkeypatch.setattr(workload, "time_pass", broken)
+    monkeypatch.setattr(estimate, "time_pass", broken)
     untimed = explain("in/b.mp4", "--dry-run")
     assert untimed.code == ExitCode.OK
     assert "how long it takes cannot be measured: ValueError: no clock" in untimed.err

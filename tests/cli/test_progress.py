@@ -91,3 +91,14 @@ def test_many_passes_are_told_of_before_the_first(passes: int) -> None:
     told = Told()
     told.progress.plan("a.mp4: so many", passes)
     assert bool(told.lines) == (passes >= 100)
+
+
+def test_videos_of_unknown_number_are_counted() -> None:
+    terminal = Terminal()
+    with Progress(None, terminal, False, True) as progress:
+        progress.stage("a.mp4", "opening", 0, 0)
+        progress.finished()
+        progress.above("a.mp4: done", terminal)
+    drawn = terminal.getvalue()
+    assert "all videos" in drawn
+    assert "1/?" in drawn

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 import errno
-import io
 import os
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from staa_cli.errors import NothingMatched, UsageError
-from staa_cli.jobs.inputs import find_jobs, read_list
+from staa_cli.jobs.inputs import find_jobs
 
 
 @pytest.fixture
@@ -151,137 +146,6 @@ def test_a_folder_without_videos_of_its_own_points_to_r(here: Path) -> None:
     assert "-r" in str(caught.value.hint)
 
 
-def test_colliding_names_get_their_endings_then_parents(here: Path) -> None:
-    assert laid_out(["a.mp4", "a.avi", "b.mp4"]) == {
-        "a.mp4": "out/a.mp4",
-        "a.avi": "out/a.avi",
-        "b.mp4": "out/b",
-    }
-    assert laid_out(["x/a.mp4", "y/a.mp4"]) == {"x/a.mp4": "out/x/a", "y/a.mp4": "out/y/a"}
-    assert laid_out(["p/x/a.mp4", "q/x/a.mp4"]) == {
-        "p/x/a.mp4": "out/p/x/a",
-        "q/x/a.mp4": "out/q/x/a",
-    }
-
-
-def test_folders_do_not_depend_on_the_order_of_the_inputs(here: Path) -> None:
-    names = ["x/a.mp4", "y/a.mp4", "y/a.avi", "a.mp4.mkv", "b.mp4"]
-    assert laid_out(names) == laid_out(reversed(names))
-
-
-def test_names_that_differ_in_case_only_never_share_a_folder(here: Path) -> None:
-    folders = [folder.casefold() for folder in laid_out(["A.mp4", "a.mp4"]).values()]
-    assert len(set(folders)) == 2
-
-
-HOSTILE = [
-    "..mp4",
-    "...mp4",
-    "....mp4",
-    "-r.mp4",
-    "new\nline.mp4",
-    "bell\x07.mp4",
-    "\u202egpj.mp4",
-    "n" * 251 + ".mp4",
-    "byte\udcff.mp4",
-    " .mp4",
-    "~.mp4",
-    "a\\b.mp4",
-]
-
-
-@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
-def test_a_hostile_name_stays_inside_the_output_folder(here: Path, name: str) -> None:
-    (job,) = find_jobs([str(Path("../../etc") / name)], Path("out"))
-    job.folder.mkdir(parents=True)
-    inside = job.folder.resolve().relative_to((here / "out").resolve())
-    assert len(inside.parts) == 1
-    assert "\n" not in str(job.folder)
-
-
-def test_an_absolute_path_does_not_replace_the_output_folder(here: Path) -> None:
-    touch("in/a.mp4")
-    assert laid_out([str(here / "in" / "a.mp4")]) == {str(here / "in" / "a.mp4"): "out/a"}
-
-
-components = st.text(st.sampled_from("aAb.~\n"), min_size=1, max_size=3).filter(
-    lambda name: name not in (".", "..")
-)
-paths = st.lists(components, min_size=1, max_size=3).map(lambda parts: "/".join(parts) + ".mp4")
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(paths, min_size=1, max_size=8, unique=True))
-def test_no_two_inputs_ever_share_a_folder(names: list[str]) -> None:
-    jobs = find_jobs(names, Path("out"))
-    assert len({str(job.folder).casefold() for job in jobs}) == len(jobs) == len(names)
-    for job in jobs:
-        assert ".." not in job.folder.parts
-        assert job.folder != Path("out")
-
-
-NAMES = ["a.mp4", "動 [x].mp4", " .mp4 ", "é/b.mp4"]
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
-@pytest.mark.parametrize("last", [True, False], ids=["ended", "open"])
-@pytest.mark.parametrize(
-    "encoding",
-    ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "BE with a mark"],
-)
-def test_a_list_is_read_whatever_wrote_it(here: Path, encoding: str, end: str, last: bool) -> None:
-    text = end.join(NAMES) + end * last
-    if encoding == "BE with a mark":
-        text, encoding = "\ufeff" + text, "utf-16-be"
-    Path("list").write_bytes(text.encode(encoding))
-    assert read_list("list") == NAMES
-
-
-def test_one_name_in_utf_16_without_mark_or_line_end(here: Path) -> None:
-    for encoding in ("utf-16-le", "utf-16-be"):
-        Path("list").write_bytes("in/a.mp4".encode(encoding))
-        assert read_list("list") == ["in/a.mp4"]
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        [b"./a.mp4", b"./b.mp4"],
-        [b"a\nb.mp4", b" ", b"x\r"],
-        [b"abcd\n", b"e.mp4"],  # as UTF-16 it would be text as well
-        ["動.mp4".encode(), b"\xff\xfe.mp4", b"m"],
-        [b"\xff\xff.mp4", b"ab"],
-        [b"a", b"bc"],
-    ],
-    ids=ascii,
-)
-def test_names_between_nul_bytes_are_taken_to_the_byte(here: Path, names: list[bytes]) -> None:
-    for data in (b"\0".join(names), b"\0".join(names) + b"\0", b"\0\0".join(names)):
-        Path("list").write_bytes(data)
-        assert read_list("list") == [os.fsdecode(name) for name in names]
-
-
-def test_lines_are_taken_to_the_byte(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("list").write_bytes(b"a.mp4\n\n  \n b c.mp4 \r\n\xff.mp4\nx\x0b\x85y\rz.mp4\n")
-    names = [b"a.mp4", b" b c.mp4 ", b"\xff.mp4", b"x\x0b\x85y\rz.mp4"]
-    assert read_list("list") == [os.fsdecode(name) for name in names]
-    Path("list").write_bytes(b"\xff\xfe.mp4\n")  # begins as a mark does
-    assert read_list("list") == [os.fsdecode(b"\xff\xfe.mp4")]
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x.mp4\n")))
-    assert read_list("-") == ["x.mp4"]
-
-
-def test_a_list_that_breaks_off_within_a_character_is_a_usage_error(here: Path) -> None:
-    Path("list").write_bytes("a.mp4".encode("utf-16")[:-1])
-    with pytest.raises(UsageError, match="byte-order mark"):
-        read_list("list")
-
-
-def test_a_missing_list_is_a_usage_error(here: Path) -> None:
-    with pytest.raises(UsageError, match="--from-file nowhere"):
-        read_list("nowhere")
-
-
 def test_what_staa_wrote_among_the_inputs_is_no_input(tmp_path: Path) -> None:
     """Or the same line again would explain its own annotated videos, one level deeper each time."""
     for name in ("a.mp4", "a/annotated.mp4", "a/b.mp4", "c/annotated.mp4"):
@@ -292,12 +156,6 @@ def test_what_staa_wrote_among_the_inputs_is_no_input(tmp_path: Path) -> None:
     jobs = find_jobs([str(tmp_path)], tmp_path, recursive=True)
     names = [str(job.source.relative_to(tmp_path)) for job in jobs]
     assert names == ["a.mp4", "a/b.mp4", "c/annotated.mp4"]
-
-
-@pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF32_BE])
-def test_a_list_that_is_a_byte_order_mark_alone_is_empty(tmp_path: Path, mark: bytes) -> None:
-    (tmp_path / "list").write_bytes(mark)
-    assert read_list(str(tmp_path / "list")) == []
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def names(folder: Path) -> set[str]:
 def test_all_that_is_asked_for_is_there_the_report_last(
     tmp_path: Path, explanation: Explanation
 ) -> None:
-    written = save(explanation, tmp_path / "out", asked(EVERYTHING))
+    written = save(explanation, tmp_path / "out", asked(EVERYTHING)).paths
     assert names(tmp_path / "out") == FILES
     assert {path.name for path in written} == FILES
     assert written[-1] == tmp_path / "out" / "report.json"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import pickle
+import subprocess
 import sys
 import traceback
 import weakref
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,12 @@ import av
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from job_runs import content, job, planned, run, statuses
 from small_videos import asked, film
 
-from staa_cli.config.settings import MethodSettings, SamplingSettings, Settings
+from staa_cli.config.settings import MethodSettings, SamplingSettings
 from staa_cli.errors import (
+    ExitCode,
     InputError,
     OutputError,
     StaaError,
@@ -28,41 +32,13 @@ from staa_cli.errors import (
     UsageError,
     VideoError,
 )
-from staa_cli.explain import pipeline
-from staa_cli.jobs import batch
-from staa_cli.jobs.batch import (
-    Event,
-    Finished,
-    Opened,
-    Outcome,
-    Progress,
-    Started,
-    explain_many,
-    plan_many,
-)
-from staa_cli.jobs.inputs import Job
-from staa_cli.models import load as loading
-from staa_cli.models.catalog import manifests as manifests
-from staa_cli.models.checkpoints.sources import open_bundled
+from staa_cli.jobs import explainer
+from staa_cli.jobs.engines.local import run_local
+from staa_cli.jobs.inputs import Job, Problem
+from staa_cli.jobs.outcome import Event, Opened, Opening, Progress, Started
+from staa_cli.jobs.run import Request
 from staa_cli.models.load import load_model
 from staa_cli.results import folder as outputs
-
-
-def job(folder: Path, name: str = "walk.mp4", frames: int = 12, **options: Any) -> Job:
-    return Job(film(folder / name, frames, **options), folder / "out" / Path(name).stem)
-
-
-def run(jobs: Job | list[Job], settings: Settings | None = None, **how: Any) -> list[Outcome]:
-    jobs = [jobs] if isinstance(jobs, Job) else jobs
-    return explain_many(jobs, settings or asked(), **how)
-
-
-def statuses(outcomes: list[Outcome]) -> list[str]:
-    return [outcome.status for outcome in outcomes]
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_one_bad_file_among_three(tmp_path: Path) -> None:
@@ -79,18 +55,13 @@ def test_one_bad_file_among_three(tmp_path: Path) -> None:
         assert outcome.outputs == (outcome.job.folder / "report.json",)
         assert outcome.seconds > 0
     kinds = [type(event) for event in events if not isinstance(event, Progress)]
-    assert kinds == [Started, Opened, Finished, Started, Finished, Started, Opened, Finished]
+    assert kinds == [Started, Opening, Opened, Started, Started, Opened]
     for event in events:
         if isinstance(event, Opened):
             report = next(o.report for o in outcomes if o.job == event.job)
             assert report is not None
             assert event.workload.clips == len(report["sampling"]["clips"])
-    assert [e.outcome for e in events if isinstance(e, Finished)] == outcomes
-    assert [(e.index, e.total) for e in events if isinstance(e, Started)] == [
-        (0, 3),
-        (1, 3),
-        (2, 3),
-    ]
+    assert [e.job for e in events if isinstance(e, Started)] == jobs
     assert {e.job for e in events if isinstance(e, Progress)} == {jobs[0], jobs[2]}
 
 
@@ -117,7 +88,7 @@ def test_whatever_a_video_meets_is_its_own_failure(
     words: str,
 ) -> None:
     jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
-    real, held = pipeline.explain_one, []
+    real, held = explainer.explain_one, []
 
     def explain(path: Path, *args: Any, **more: Any) -> Any:
         if path != jobs[0].source:
@@ -126,7 +97,7 @@ def test_whatever_a_video_meets_is_its_own_failure(
         held.append(weakref.ref(pictures))
         raise error
 
-    monkeypatch.setattr(pipeline, "explain_one", explain)
+    monkeypatch.setattr(explainer, "explain_one", explain)
     first, second = run(jobs)
     assert (first.status, second.status) == ("failed", "done")
     assert type(first.error) is kind
@@ -137,7 +108,7 @@ def test_whatever_a_video_meets_is_its_own_failure(
     assert held[0]() is None  # what a failure holds would be missing for the next video
 
 
-@pytest.mark.parametrize("kind", [Progress, Finished])
+@pytest.mark.parametrize("kind", [Started, Opening, Opened, Progress])
 @pytest.mark.parametrize(
     "error", [BrokenPipeError(), OSError(errno.EIO, "gone"), ZeroDivisionError()], ids=repr
 )
@@ -145,18 +116,15 @@ def test_what_the_listener_raises_is_no_failure_of_a_video(
     tmp_path: Path, kind: type[Event], error: Exception
 ) -> None:
     jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
-    finished: list[Event] = []
 
     def tell(event: Event) -> None:
         if isinstance(event, kind):
             raise error
-        if isinstance(event, Finished):
-            finished.append(event)
 
+    outcomes = run_local(jobs, Request(asked({"annotated": True})), on_event=tell)
     with pytest.raises(type(error)) as caught:
-        run(jobs, asked({"annotated": True}), on_event=tell)
+        next(outcomes)
     assert caught.value is error
-    assert finished == []
 
 
 def test_batches_begin_anew_after_a_video_that_ran_out_of_memory(
@@ -172,10 +140,11 @@ def test_batches_begin_anew_after_a_video_that_ran_out_of_memory(
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     def tell(event: Event) -> None:
-        turn[0] = event.job.source.name
+        if isinstance(event, Started):
+            turn[0] = event.job.source.name
 
     model.module.register_forward_pre_hook(forward)
-    monkeypatch.setattr(pipeline, "open_model", lambda *_: model)
+    monkeypatch.setattr(explainer, "open_model", lambda *_: model)
     settings = asked(batch_size=2, sampling=SamplingSettings(hop=0.5))
     outcomes = run(jobs, settings, on_event=tell)
     assert statuses(outcomes) == ["done", "failed", "done"]
@@ -185,12 +154,6 @@ def test_batches_begin_anew_after_a_video_that_ran_out_of_memory(
     assert min(size for each, size in sizes if each == "b.mp4") == 1  # it was tried
     assert outcomes[2].report is not None
     assert "batch-size-reduced" not in {w["code"] for w in outcomes[2].report["warnings"]}
-
-
-def test_fail_fast_stops_after_the_failure(tmp_path: Path) -> None:
-    jobs = [Job(tmp_path / "missing.mp4", tmp_path / "out" / "missing"), job(tmp_path)]
-    assert statuses(run(jobs, fail_fast=True)) == ["failed"]
-    assert not jobs[1].folder.exists()
 
 
 def test_a_finished_video_is_skipped(tmp_path: Path) -> None:
@@ -350,7 +313,7 @@ def test_what_cannot_be_is_told_before_the_first_video(
     settings = replace(settings, method=replace(settings.method, **method))
     with pytest.raises(error):
         run(job(tmp_path), settings, on_event=events.append)
-    assert events == []
+    assert [type(event) for event in events] == [Started, Opening]
     assert not (tmp_path / "out").exists()
 
 
@@ -362,7 +325,7 @@ def test_a_missing_package_is_told_before_the_first_video(
     events: list[Event] = []
     with pytest.raises(UnavailableError, match="captum"):
         run(job(tmp_path), asked(method=MethodSettings(name=method)), on_event=events.append)
-    assert events == []
+    assert [type(event) for event in events] == [Started, Opening]
 
 
 def damaged(path: Path) -> Path:
@@ -391,69 +354,85 @@ def test_what_drawing_meets_is_in_the_report_and_in_the_outcome(tmp_path: Path) 
     assert "decode-errors" in {w["code"] for w in outcome.report["warnings"]}
 
 
-def test_the_plan_is_what_happens_then(tmp_path: Path) -> None:
-    jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", 30)]
-    jobs.append(Job(tmp_path / "c.mp4", tmp_path / "out" / "c"))
-    (tmp_path / "c.mp4").write_text("no video")
-    run(jobs[0])
-    rows = plan_many(jobs, asked())
-    assert [row.status for row in rows] == ["skip", "explain", "fail"]
-    assert not jobs[1].folder.exists()
-    assert isinstance(rows[2].error, VideoError)
-    outcomes = run(jobs)
-    assert statuses(outcomes) == ["skipped", "done", "failed"]
-    for row, outcome in zip(rows[:2], outcomes, strict=False):
-        assert outcome.report is not None
-        assert row.clips == len(outcome.report["sampling"]["clips"])
-        assert list(row.files) == [path.name for path in outcome.outputs]
-        assert row.job == outcome.job
-    forced = plan_many(jobs, asked(), force=True)
-    assert [row.status for row in forced] == ["explain", "explain", "fail"]
-    kept = plan_many(jobs, asked(target="1"), no_clobber=True)
-    assert [row.status for row in kept] == ["skip", "skip", "fail"]
+def copies(folder: Path, *names: str) -> list[Job]:
+    """Different films, whose results would all go to one folder."""
+    jobs = [job(folder, name, seed=seed) for seed, name in enumerate(names)]
+    return [Job(each.source, folder / "out") for each in jobs]
 
 
-def test_the_plan_sees_what_is_in_the_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize("no_clobber", [False, True])
+def test_the_results_of_another_video_stay(tmp_path: Path, no_clobber: bool) -> None:
+    first, second = copies(tmp_path, "x/a.mp4", "y/a.mp4")
+    run(first)
+    before = content(tmp_path / "out")
+    for settings in (asked(), asked(target="1"), asked({"csv": True})):
+        (outcome,) = run(second, settings, no_clobber=no_clobber)
+        assert isinstance(outcome.error, OutputError)
+        assert "the results of another video" in outcome.error.cause
+        assert outcome.error.hint is not None
+        assert "--force" in outcome.error.hint
+        (row,) = planned([second], settings, no_clobber=no_clobber)
+        assert (row.status, type(row.error)) == ("fail", OutputError)
+    assert content(tmp_path / "out") == before
+    assert statuses(run(second, force=True)) == ["done"]
+    assert statuses(run(first)) == ["failed"]
+    assert statuses(run(second)) == ["skipped"]
+
+
+def test_a_video_that_has_moved_keeps_its_results(tmp_path: Path) -> None:
+    one = job(tmp_path, "x/a.mp4")
+    run(one)
+    moved = one.source.rename(tmp_path / "b.mp4")
+    assert statuses(run(Job(moved, one.folder))) == ["skipped"]
+
+
+def test_what_needs_no_model_opens_none(tmp_path: Path) -> None:
     one = job(tmp_path)
-    one.folder.mkdir(parents=True)
-    (one.folder / "report.json").write_text("mine")
-    (row,) = plan_many([one], asked())
-    assert row.status == "fail"
-    assert isinstance(row.error, OutputError)
-    assert "in the way" in row.error.cause
+    run(one, no_clobber=True)
+    jobs = [
+        Job(film(tmp_path / "other.mp4", 8), one.folder),
+        Job(tmp_path, tmp_path / "out", Problem("no video in this folder", None)),
+        one,
+    ]
+    events: list[Event] = []
+    outcomes = run(jobs, asked(model="nowhere"), events.append, no_clobber=True)
+    assert statuses(outcomes) == ["failed", "failed", "skipped"]
+    assert Opening() not in events
 
 
-def test_what_is_finished_and_the_plan_of_the_rest_load_no_bundled_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = load_model("test_timesformer", device="cpu")
-    save_file(model.module.state_dict(), tmp_path / "mine.safetensors")
-    facts = {
-        "family": "timesformer",
-        "arch": "test_timesformer",
-        "labels": list("abcde"),
-        "input": {k: v for k, v in asdict(model.input).items() if k != "antialias"},
-        "license": "MIT",
-        "origin": "a test",
-        "note": "",
-    }
-    (tmp_path / "mine.json").write_text(json.dumps(facts))
+def test_a_request_and_an_outcome_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    request = Request(asked(target="1"), reproducible=True)
+    assert pickle.loads(pickle.dumps(request)) == request
+    done, failed = run([job(tmp_path), Job(tmp_path / "missing.mp4", tmp_path / "out" / "missing")])
+    assert pickle.loads(pickle.dumps(done)) == done
+    again = pickle.loads(pickle.dumps(failed))
+    assert (again.job, again.status) == (failed.job, failed.status)
+    assert (again.error.cause, again.error.exit_code) == ("no such file", ExitCode.INPUT_FAILED)
 
-    def read() -> dict[str, manifests.Manifest]:
-        return manifests.read_manifests(tmp_path)
 
-    def no_model(*_: object, **__: object) -> None:
-        pytest.fail("a model was loaded")
+BUNDLED = """
+import sys
+from staa_cli.cli.app import run
+code = run(["explain", *sys.argv[1:]])
+print(*sorted({"torch", "timm", "torchvision", "matplotlib"} & set(sys.modules)), file=sys.stderr)
+sys.exit(code)
+"""
 
-    monkeypatch.setattr(batch, "read_manifests", read)
-    monkeypatch.setattr(loading, "open_registered", lambda name: open_bundled(read()[name]))
-    monkeypatch.setattr(loading, "MODELS", ["mine"])
-    settings = asked(model="mine")
-    jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
-    run(jobs[0], settings)
-    monkeypatch.setattr(pipeline, "open_model", no_model)
-    assert statuses(run([jobs[0], jobs[0]], settings)) == ["skipped", "skipped"]
-    rows = plan_many(jobs, settings)
-    assert [row.status for row in rows] == ["skip", "explain"]
-    with pytest.raises(UsageError, match="no class"):
-        plan_many(jobs, replace(settings, target="f"))
+
+def test_where_all_is_finished_torch_is_not_imported(tmp_path: Path) -> None:
+    source = film(tmp_path / "walk.mp4", 12)
+    settings = asked(model="tiny-events", threads=1)
+    run(Job(source, tmp_path / "staa-out" / "walk"), settings)
+    environ = os.environ | {"STAA_RENDER_PRESET": "ultrafast", "STAA_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", BUNDLED, "walk.mp4", "--no-annotated", "--json"],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["model"]["name"] == "tiny-events"
+    said, *_, imported = done.stderr.split("\n")[:-1]
+    assert "skipped, finished before" in said
+    assert imported == ""

@@ -1,0 +1,181 @@
+"""Outcomes as a person and a program are told of them: progress, messages, lines on stdout."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from staa_cli.cli.costs import in_words, long_video_hint
+from staa_cli.cli.details import facts_in_words, work_in_words
+from staa_cli.cli.options import answer, put, put_json
+from staa_cli.cli.process import use_threads
+from staa_cli.cli.terminal import Console, shown
+from staa_cli.config.settings import Loaded
+from staa_cli.errors import StaaError
+from staa_cli.formatting import counted, percent
+from staa_cli.paths import path_fields
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from staa_cli.cli.progress import Progress
+    from staa_cli.jobs.outcome import Event, Outcome
+
+_STATUS_WORDS = {"done": "explained", "skipped": "skipped", "failed": "failed"}
+
+
+class Reporter:
+    """Tells of each outcome as it comes, and of all at the end; keeps no report of any.
+
+    Args:
+        console: what a person reads.
+        progress: the bar.
+        loaded: the settings in force.
+        total: how many jobs there are, None where that shows only at the end.
+        json: whether reports go to stdout, in place of paths.
+    """
+
+    def __init__(
+        self, console: Console, progress: Progress, loaded: Loaded, total: int | None, json: bool
+    ) -> None:
+        self._console, self._progress, self._loaded = console, progress, loaded
+        self._total, self._json = total, json
+        self._counts: Counter[str] = Counter()
+        self._failures: list[tuple[StaaError, Path]] = []
+        self._failed_last = 0
+        """Failures since the last outcome that was none."""
+        self._codes: set[str] = set()
+        """Of warnings whose text has been shown: a thousand videos may share a few."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether an input has."""
+        return bool(self._failures)
+
+    def on_event(self, event: Event) -> None:
+        """Take what happens on the way to an outcome."""
+        from staa_cli.jobs.outcome import Opened, Opening, Progress, Started
+
+        match event:
+            case Started(job=job):
+                self._progress.stage(shown(job.source.name), "opening", 0, 0)
+            case Opening():
+                use_threads(self._loaded.settings.threads)
+            case Opened(job=job, workload=work):
+                name = shown(job.source.name)
+                self._progress.plan(f"{name}: {in_words(work)}", work.passes + work.checks)
+                if hint := long_video_hint(work, self._loaded):
+                    self._console.message(f"{name}: {hint}")
+            case Progress(job=job, stage=stage, done=done, total=total):
+                self._progress.stage(shown(job.source.name), stage, done, total)
+
+    def take(self, outcome: Outcome) -> None:
+        """Tell of one outcome, at once."""
+        self._counts[outcome.status] += 1
+        self._progress.finished()
+        source = outcome.job.source
+        if outcome.error is not None:
+            self._failures.append((outcome.error, source))
+            self._failed_last += 1
+            self._console.trace(outcome.error)
+            self._console.error(outcome.error, str(source))
+        else:
+            self._failed_last = 0
+            self._console.message(f"{source}: {_in_words(outcome)}")
+        if outcome.report is not None:
+            self._warn(outcome.report["warnings"])
+            for line in work_in_words(outcome.report):
+                self._console.detail(f"  {line}")
+            for line in facts_in_words(outcome.report):
+                self._console.fact(f"  {line}")
+        if self._json:
+            put_json(self._console, _json(outcome))
+            return
+        for path in outcome.outputs:
+            put(self._console, _as_argument(path))
+
+    def interrupted(self) -> None:
+        """Say what there is when somebody stops it."""
+        finished = self._counts["done"] + self._counts["skipped"]
+        of_all = "" if self._total is None else f" of {self._total}"
+        self._console.message(
+            f"interrupted: {finished}{of_all} finished; the same line again goes on from here"
+        )
+
+    def conclude(self) -> None:
+        """Count, and tell once more what failed, unless that is what has just been told."""
+        tried = self._counts.total()
+        total = tried if self._total is None else self._total
+        if total == 1:
+            return
+        counts = {_STATUS_WORDS[status]: self._counts[status] for status in _STATUS_WORDS}
+        counts["not tried"] = total - tried
+        words = [f"{count} {status}" for status, count in counts.items() if count]
+        self._console.message(", ".join(words) or "no input is in this shard")
+        if self._failed_last == len(self._failures) or self._console.verbosity < 0:
+            return
+        for error, source in self._failures:
+            self._console.error(error, str(source))
+
+    def _warn(self, warnings: Sequence[dict[str, str]]) -> None:
+        """What the codes mean: with -v of every video, else where a code comes up first."""
+        for warning in warnings:
+            if self._console.verbosity >= 1 or warning["code"] not in self._codes:
+                self._console.warning(f"{warning['code']}: {warning['text']}")
+        self._codes |= {warning["code"] for warning in warnings}
+
+
+def error_fields(error: StaaError | None) -> dict[str, Any]:
+    """What went wrong as plain data: nothing, or an `error`."""
+    if error is None:
+        return {}
+    fields = {
+        "code": int(error.exit_code),
+        "kind": type(error).__name__,
+        "cause": error.cause,
+        "hint": error.hint,
+    }
+    return {"error": fields}
+
+
+def _as_argument(path: Path) -> str:
+    """A path that no program takes for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
+def _json(outcome: Outcome) -> dict[str, Any]:
+    from staa_cli.schema import SCHEMA_VERSION
+
+    head = {"schema_version": SCHEMA_VERSION}
+    if outcome.report is not None:
+        return head | outcome.report
+    facts = {"video": path_fields(outcome.job.source), "status": outcome.status}
+    return head | facts | error_fields(outcome.error)
+
+
+def _in_words(outcome: Outcome) -> str:
+    if outcome.report is None:
+        return outcome.status
+    report = outcome.report
+    words = [answer(report["prediction"]["target"]), _highest(report["temporal"])]
+    coverage, frames = report["coverage"], len(report["frames"]["index"])
+    reached = percent(coverage["covered_share"])
+    words.append(
+        f"{coverage['frames_seen']:,} of {counted(frames, 'frame')} seen, {reached} covered"
+    )
+    words += dict.fromkeys(f"warning: {warning['code']}" for warning in report["warnings"])
+    words.append(
+        "skipped, finished before" if outcome.status == "skipped" else f"{outcome.seconds:.1f} s"
+    )
+    return ", ".join(words)
+
+
+def _highest(temporal: dict[str, Any]) -> str:
+    """Where the curve is highest, as the annotated video draws it."""
+    if temporal["flat"] or temporal["peak_s"] is None:
+        return "no moment stands out"
+    equal = temporal["peaks_equal"]
+    words = f"highest at {temporal['peak_s']:.2f} s"
+    times = "one other time" if equal == 1 else f"{equal} other times"
+    return f"{words} and as high at {times}" if equal else words

@@ -1,0 +1,45 @@
+"""A model that is open, with the settings by which it explains one video after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from staa_cli.config.settings import Settings
+from staa_cli.evaluation.measure import measure_faithfulness
+from staa_cli.explain.pipeline import PLANNING, check_settings, explain_one, open_model
+from staa_cli.jobs.workload import Workload, workload
+from staa_cli.models.catalog.hub import Announce
+from staa_cli.schema import Explanation, OnProgress
+
+
+class Explainer:
+    """Opens the model of some settings, and sees that it can be asked what they ask.
+
+    Raises:
+        UsageError: a method or a class that does not exist, or does not fit the model.
+        UnavailableError: no such model, device, or package.
+    """
+
+    def __init__(self, settings: Settings, announce: Announce) -> None:
+        self.settings = settings
+        self.model = open_model(settings, announce)
+        check_settings(self.model, settings)
+
+    def workload(self, clips: int) -> Workload:
+        """What so many clips cost."""
+        output, method = self.settings.output, self.settings.method
+        return workload(clips, self.model, self.settings, [method.name], output.depth)
+
+    def explain(
+        self, video: Path, on_opened: Callable[[Workload], None], on_progress: OnProgress
+    ) -> Explanation:
+        """Explain one video, of which it is told first what there is to do; see `explain_one`."""
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage == PLANNING:
+                on_opened(self.workload(total))
+            else:
+                on_progress(stage, done, total)
+
+        return explain_one(video, self.model, self.settings, tell, measure=measure_faithfulness)

@@ -1,0 +1,68 @@
+"""What would become of jobs, before anything is done: the clips of each, and what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from staa_cli.errors import StaaError
+from staa_cli.explain.pipeline import find_target, plan_clips
+from staa_cli.jobs.inputs import Job
+from staa_cli.jobs.run import Worker, failure
+from staa_cli.jobs.workload import Workload
+from staa_cli.methods import candidates
+from staa_cli.results.folder import wanted_files
+from staa_cli.schema import VideoInfo
+from staa_cli.video.probe import probe
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What would become of one video."""
+
+    job: Job
+    status: Literal["explain", "skip", "fail"]
+    clips: int | None = None
+    files: tuple[str, ...] = ()
+    error: StaaError | None = None
+    workload: Workload | None = None
+    """Where there is something to do, and it was asked how long that takes."""
+    seconds: float | None = None
+    """That it may take here."""
+    video: VideoInfo | None = None
+    frames: int = 0
+    """That would be drawn."""
+
+
+def plan(jobs: Iterable[Job], worker: Worker) -> list[Planned]:
+    """What a worker would make of jobs, one by one; of a bundled model, without opening it.
+
+    Raises:
+        UsageError: a method or a class that does not exist.
+        UnavailableError: no such model.
+    """
+    settings = worker.request.settings
+    candidates(settings.method.name)
+    find_target(settings.target, worker.model_facts.labels)
+    return [_planned(job, worker) for job in jobs]
+
+
+def _planned(job: Job, worker: Worker) -> Planned:
+    settings = worker.request.settings
+    try:
+        outcome = worker.finished(job)
+        if outcome is None:
+            worker.check_folder(job)
+        video = probe(job.source)
+        clips = plan_clips(video, worker.model_facts.input, settings)
+    except Exception as error:
+        return Planned(job, "fail", error=failure(error))
+    return Planned(
+        job,
+        "skip" if outcome else "explain",
+        len(clips.clips),
+        tuple(wanted_files(settings.output)),
+        video=video,
+        frames=video.frames if settings.sampling.keep_rest else len(clips.part),
+    )

@@ -1,0 +1,230 @@
+"""One job to its outcome: what is finished is skipped, what fails is a failure of its own.
+
+Nothing here imports torch before a job needs the model: a folder in which all is finished is gone
+through in the time that its checksums take.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from staa_cli.config.settings import Settings
+from staa_cli.errors import InputError, OutputError, StaaError
+from staa_cli.explain.provenance import fingerprint
+from staa_cli.failures import understood
+from staa_cli.files import REPORT, sha256_of
+from staa_cli.jobs.inputs import APART, Job
+from staa_cli.jobs.outcome import OnEvent, Opened, Opening, Outcome, Progress, Started
+from staa_cli.memory import let_go, ran_out_of_memory
+from staa_cli.models.catalog.manifests import read_manifests
+from staa_cli.models.checkpoints.labels import read_labels
+from staa_cli.results.folder import (
+    belongs_to,
+    check_free,
+    finished_report,
+    save,
+    wanted_files,
+)
+from staa_cli.schema import ModelInput, Output
+
+if TYPE_CHECKING:
+    from staa_cli.jobs.explainer import Explainer
+    from staa_cli.jobs.workload import Workload
+    from staa_cli.models.catalog.hub import Announce
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of every job of a call."""
+
+    settings: Settings
+    force: bool = False
+    """Explain again what is finished, and replace what is of another video."""
+    no_clobber: bool = False
+    """Leave a folder that holds a report as it is, whatever settings it was made with."""
+    reproducible: bool = False
+    """Leave out of the report what differs from run to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What must be known of a model to tell what there is to do."""
+
+    input: ModelInput
+    labels: tuple[str, ...]
+    weights_sha256: str
+    output: Output
+
+
+class Worker:
+    """Does jobs one after the other with one model, which it opens for the first that needs it.
+
+    Args:
+        request: what is asked of all jobs.
+        on_event: told what happens, as it happens.
+        announce: told what is about to be downloaded.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        on_event: OnEvent = lambda event: None,
+        announce: Announce = lambda line: None,
+    ) -> None:
+        self.request, self.announce = request, announce
+        self._on_event = on_event
+
+    def run(self, job: Job) -> Outcome:
+        """Explain one video and write its results, unless that has been done.
+
+        Whatever the video meets, a bug and too little memory included, is its own failure, and the
+        next one starts clean. Only a model that cannot be opened or asked, what `on_event` raises,
+        and an interrupt end the run.
+
+        Raises:
+            UsageError: a method or a class that does not exist, or does not fit the model.
+            UnavailableError: no such model, device, or package.
+        """
+        self._on_event(Started(job))
+        began = time.perf_counter()
+        try:
+            outcome = self.finished(job) or self._explained(job)
+        except _EndOfRun as end:
+            raise end.error from end.error.__cause__
+        except Exception as error:
+            outcome = Outcome(job, "failed", error=failure(error))
+        return replace(outcome, seconds=time.perf_counter() - began)
+
+    def finished(self, job: Job) -> Outcome | None:
+        """The outcome of a job whose results stay as they are, None where there is work to do.
+
+        Raises:
+            InputError: the input brings no video, or its folder holds the results of another one.
+        """
+        if job.problem is not None:
+            raise InputError(*job.problem)
+        if self.request.force or not (job.folder / REPORT).is_file():
+            return None
+        if not belongs_to(job.folder, job.source):
+            cause = f"{job.folder} holds the results of another video"
+            raise OutputError(cause, f"{APART}; --force replaces them")
+        if self.request.no_clobber:
+            return Outcome(job, "skipped")
+        settings = self.request.settings
+        try:
+            video = sha256_of(job.source)
+        except OSError:
+            return None  # what is wrong with it is told in its turn
+        with _ending_the_run():
+            model = self.model_facts
+        mark = fingerprint(video, model.weights_sha256, model.output, model.labels, settings)
+        report = finished_report(
+            job.folder, mark, settings.output, reproducible=self.request.reproducible
+        )
+        if report is None:
+            return None
+        outputs = tuple(job.folder / name for name in wanted_files(settings.output))
+        return Outcome(job, "skipped", report, outputs=outputs)
+
+    def check_folder(self, job: Job) -> None:
+        """See that nothing that staa did not write stands where results would.
+
+        Raises:
+            OutputError: it does.
+        """
+        names = wanted_files(self.request.settings.output)
+        check_free(job.folder, names)
+        for target in (job.folder / name for name in names):
+            if target.exists() and job.source.exists() and target.samefile(job.source):
+                raise OutputError(f"{target} is the video itself", "choose another --output-dir")
+
+    @cached_property
+    def model_facts(self) -> ModelFacts:
+        """A bundled model's manifest tells them; of a checkpoint, only its weights do.
+
+        Raises:
+            UsageError, UnavailableError: as `run`.
+        """
+        settings = self.request.settings
+        manifest = read_manifests().get(settings.model)
+        if manifest is None or not manifest.weights.is_file():
+            model = self.explainer.model
+            return ModelFacts(
+                model.input, model.labels, model.info.weights_sha256, model.info.output
+            )
+        labels = manifest.labels
+        if settings.labels is not None:
+            labels = read_labels(Path(settings.labels), len(labels))
+        return ModelFacts(manifest.input, labels, sha256_of(manifest.weights), manifest.output)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """The model, which is opened here.
+
+        Raises:
+            UsageError, UnavailableError: as `run`.
+        """
+        self._on_event(Opening())
+        from staa_cli.jobs.explainer import Explainer
+
+        return Explainer(self.request.settings, self.announce)
+
+    def _explained(self, job: Job) -> Outcome:
+        self.check_folder(job)  # now: a video may take an hour
+        with _ending_the_run():
+            explainer = self.explainer
+
+        def opened(workload: Workload) -> None:
+            with _ending_the_run():
+                self._on_event(Opened(job, workload))
+
+        def progress(stage: str, done: int, total: int) -> None:
+            with _ending_the_run():
+                self._on_event(Progress(job, stage, done, total))
+
+        settings, reproducible = self.request.settings, self.request.reproducible
+        try:
+            explanation = explainer.explain(job.source, opened, progress)
+            saved = save(
+                explanation, job.folder, settings, reproducible=reproducible, on_progress=progress
+            )
+        except Exception as error:
+            error.add_note(f"with {settings.method.name} on {explainer.model.info.name}")
+            raise
+        return Outcome(job, "done", saved.report, outputs=saved.paths)
+
+
+class _EndOfRun(BaseException):
+    """Carries an error that is not that of one video past all that would take it for one."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+@contextmanager
+def _ending_the_run() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise _EndOfRun(error) from None
+
+
+def failure(error: Exception) -> StaaError:
+    """What a video met, as its outcome keeps it: without the pictures that its frames hold."""
+    if isinstance(error, OSError) and not ran_out_of_memory(error):
+        # A disk or a share that went away is no bug.
+        where = f", {error.filename}" if error.filename else ""
+        cause = f"{(error.strerror or str(error)).lower()}{where}"
+        known: StaaError = InputError(f"cannot be worked on: {cause}")
+        known.__cause__ = error
+    else:
+        known = understood(error)
+    let_go(known)
+    return known
