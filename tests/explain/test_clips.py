@@ -8,28 +8,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from explaining import Progress, same
+from explaining import CountedReads, Progress, same
 from small_videos import asked
 
 from staa_cli.api import explain_video
 from staa_cli.errors import UnavailableError
-from staa_cli.explain.clips import ClipReader
+from staa_cli.explain.clips import ClipReader, FrameCache
 from staa_cli.explain.timing import Stopwatch
 from staa_cli.models.load import LoadedModel
 from staa_cli.models.preprocess import preprocess_frame
 from staa_cli.schema import Clip, UInt8
 from staa_cli.video.decode import iter_frames
-from staa_cli.video.probe import probe
+from staa_cli.video.frame_source import VideoFile
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_uneven_clips_get_their_own_frames(video: Path, model: LoadedModel, size: int) -> None:
-    info = probe(video)
+    source = VideoFile(video)
     indices = [(0, 10, 20, 30), (5, 6, 7, 8), (8, 8, 9, 31), (35, 35, 35, 35), (0, 10, 20, 30)]
-    clips = [Clip(n, row, tuple(info.times_s[list(row)])) for n, row in enumerate(indices)]
+    clips = [Clip(n, row, tuple(source.info.times_s[list(row)])) for n, row in enumerate(indices)]
     progress = Progress()
     reader = ClipReader(
-        info, model, clips, batch_size=size, on_progress=progress, stopwatch=Stopwatch()
+        source, model, clips, batch_size=size, on_progress=progress, stopwatch=Stopwatch()
     )
     for _ in range(2):  # a second pass is like the first
         found: dict[int, torch.Tensor] = {}
@@ -39,7 +39,7 @@ def test_uneven_clips_get_their_own_frames(video: Path, model: LoadedModel, size
         assert sorted(found) == [0, 1, 2, 3, 4]
         assert reader.report.frames_decoded == len({i for row in indices for i in row})
         assert reader.report.missing == []
-    frames = dict(iter_frames(info, range(36)))
+    frames = dict(iter_frames(source.info, range(36)))
     for number, row in enumerate(indices):
         wanted = model.preprocess(np.stack([frames[i] for i in row]))[0]
         assert torch.equal(found[number], wanted)
@@ -103,13 +103,47 @@ def test_no_more_frames_are_kept_than_clips_still_need(
             alive.append(sum(ref() is not None for ref in made))
             return tensor
 
-    info = probe(video)
+    source = VideoFile(video)
     rows = [tuple(range(start, start + 4)) for start in range(0, 32, hop)]
-    clips = [Clip(n, row, tuple(info.times_s[list(row)])) for n, row in enumerate(rows)]
+    clips = [Clip(n, row, tuple(source.info.times_s[list(row)])) for n, row in enumerate(rows)]
     watched = Watched(model.module, model.info, model.device, model.precision)
     reader = ClipReader(
-        info, watched, clips, batch_size=1, on_progress=lambda *_: None, stopwatch=Stopwatch()
+        source, watched, clips, batch_size=1, on_progress=lambda *_: None, stopwatch=Stopwatch()
     )
     for _ in reader.forward("reading", lambda inputs, numbers: None):
         pass
     assert max(alive) == 4
+
+
+@pytest.mark.parametrize(("room", "reads"), [(20, [20]), (19, [20, 20, 12])])
+def test_passes_share_what_they_read_while_there_is_room_for_all_of_it(
+    video: Path, model: LoadedModel, room: int, reads: list[int]
+) -> None:
+    source = CountedReads(video)
+    times_s = source.info.times_s
+    rows = [tuple(range(start, start + 4)) for start in range(0, 20, 4)]
+    clips = [Clip(n, row, tuple(times_s[list(row)])) for n, row in enumerate(rows)]
+    cache = FrameCache(room * 4 * 3 * 32 * 32)
+
+    def reader() -> ClipReader:
+        return ClipReader(
+            source,
+            model,
+            clips,
+            batch_size=2,
+            on_progress=lambda *_: None,
+            stopwatch=Stopwatch(),
+            cache=cache,
+        )
+
+    def inputs(reader: ClipReader) -> torch.Tensor:
+        return torch.cat([batch for _, batch in reader.forward("reading", lambda x, _: x)])
+
+    first, second = reader(), reader()
+    seen = inputs(first)
+    assert torch.equal(inputs(second), seen)
+    assert second.report == first.report
+    assert second.report.frames_decoded == 20
+    assert second.motion == first.motion > 0
+    assert torch.equal(inputs(second.of([0, 2, 4])), seen[[0, 2, 4]])
+    assert source.reads == reads

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from staa_cli.api import Explanation
 from staa_cli.models.load import LoadedModel
+from staa_cli.schema import UInt8
+from staa_cli.video.frame_source import VideoFile
+from staa_cli.video.table import DecodeReport
 
 
 def same(one: Explanation, two: Explanation, atol: float = 0.0) -> None:
@@ -47,3 +51,17 @@ class Progress(list[tuple[str, int, int]]):
     def __call__(self, *step: Any) -> None:
         if step[0] != "planning":
             self.append(step)
+
+
+class CountedReads(VideoFile):
+    """Counts how often frames were read, and how many."""
+
+    def __init__(self, video: Path) -> None:
+        super().__init__(video)
+        self.reads: list[int] = []
+
+    def read(
+        self, indices: Sequence[int], report: DecodeReport | None = None
+    ) -> Iterator[tuple[int, UInt8]]:
+        self.reads.append(len(set(indices)))
+        return super().read(indices, report)
