@@ -1,8 +1,8 @@
-"""A video and a way to draw on it -> an annotated MP4 with its times and its sound."""
+"""A video and a way to draw on it in, an annotated MP4 with its times and its sound out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -67,81 +67,81 @@ def annotate(
         VideoError: nothing decodes any more.
         OutputError: the file cannot be written.
     """
-    source = VideoFile(video) if isinstance(video, VideoInfo) else video
-    info, report = source.info, report if report is not None else DecodeReport()
-    if isinstance(source, VideoFile):
-        table, convert = table_of(info), Converter(info)
-    else:  # whose pictures are upright, and sRGB
-        table = _table_of_times(info)
-        convert = Converter(replace(info, rotation=0, mirrored=False, transfer="sdr"))
-    done = set[int]()
-    coding: dict[str, Any] = {"preset": preset, "crf": crf, "repeatable": repeatable}
+    report = report if report is not None else DecodeReport()
+    if isinstance(video, SeekableSource) and not isinstance(video, VideoFile):
+        coding: dict[str, Any] = {"preset": preset, "crf": crf, "repeatable": repeatable}
+        _annotate_pictures(video, destination, draw, size, frames, on_frame, report, coding)
+        return
+    info = video if isinstance(video, VideoInfo) else video.info
+    table, convert = table_of(info), Converter(info)
     report.truncated = table.truncated
     part = range(info.frames) if frames is None else frames
     time_base, starts = _starts(table, part)
-
-    def write(writer: VideoWriter, pictures: Iterable[tuple[int, VideoFrame]]) -> None:
-        for index, frame in pictures:
+    key = seek_point(info.file, table, part.start)
+    shape = _shape(info, size, time_base, _color(info))
+    with (
+        open_video(info.file, sound=audio) as (container, stream),
+        VideoWriter(destination, shape, preset=preset, crf=crf, repeatable=repeatable) as writer,
+    ):
+        sound = _sound(info, container, writer, table, part, report) if audio else None
+        done = set()
+        if key is not None:
+            container.seek(key.seek, stream=stream)
+        found = _pictures(container, stream, sound)
+        for index, frame in all_frames(table, found, report):
+            if index >= part.stop:
+                break
+            if index < part.start:
+                report.packets_bad = 0  # what leads a key frame refers to what was sought past
+                continue
             planes = draw(index, float(info.times_s[index]), convert.planes(frame))
             start, stop = starts[index - part.start : index - part.start + 2]
             writer.write(frame_of(planes), start, stop - start)
             done.add(index)
             if on_frame is not None:
                 on_frame(index)
+            if index == part.stop - 1 and part.stop < info.frames:
+                break
+        if sound is not None:
+            while not sound.ended and next(found, None) is not None:
+                pass
+            sound.finish()
+            report.sound_packets_bad = sound.packets_bad
         if not done:
             raise VideoError("no frame in it can be decoded")
-
-    if isinstance(source, VideoFile):
-        shape = _shape(info, size, time_base, _color(info))
-        key = seek_point(info.file, table, part.start)
-        with (
-            open_video(info.file, sound=audio) as (container, stream),
-            VideoWriter(destination, shape, **coding) as writer,
-        ):
-            sound = _sound(info, container, writer, table, part, report) if audio else None
-            if key is not None:
-                container.seek(key.seek, stream=stream)
-            pictures = _pictures(container, stream, sound)
-            write(writer, _of_part(all_frames(table, pictures, report), part, info, report))
-            if sound is not None:
-                while not sound.ended and next(pictures, None) is not None:
-                    pass
-                sound.finish()
-                report.sound_packets_bad = sound.packets_bad
-    else:
-        with VideoWriter(destination, _shape(info, size, time_base, BT709), **coding) as writer:
-            write(writer, _frames_of(source, part))
     report.frames_decoded += len(done)
     report.missing.extend(sorted(set(part) - done))
 
 
-def _of_part(
-    frames: Iterable[tuple[int, VideoFrame]], part: range, info: VideoInfo, report: DecodeReport
-) -> Iterator[tuple[int, VideoFrame]]:
-    """Those of a part of the video; nothing is decoded after its last one."""
-    for index, frame in frames:
-        if index >= part.stop:
-            return
-        if index < part.start:
-            report.packets_bad = 0  # what leads a key frame refers to what was sought past
-            continue
-        yield index, frame
-        if index == part.stop - 1 and part.stop < info.frames:
-            return
-
-
-def _frames_of(source: SeekableSource, part: range) -> Iterator[tuple[int, VideoFrame]]:
-    """Pictures of a source that is no file."""
-    for index, picture in source.read(part):
-        yield index, VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+def _annotate_pictures(
+    source: SeekableSource,
+    destination: Path,
+    draw: Draw,
+    size: tuple[int, int] | None,
+    frames: range | None,
+    on_frame: Callable[[int], None] | None,
+    report: DecodeReport,
+    coding: Mapping[str, Any],
+) -> None:
+    """The same for a source that is no file: its pictures are upright and sRGB already."""
+    info = replace(source.info, rotation=0, mirrored=False, transfer="sdr")
+    convert, part = Converter(info), range(info.frames) if frames is None else frames
+    time_base, starts = _starts(_table_of_times(info), part)
+    with VideoWriter(destination, _shape(info, size, time_base, BT709), **coding) as writer:
+        for index, picture in source.read(part, report):
+            frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            planes = draw(index, float(info.times_s[index]), convert.planes(frame))
+            start, stop = starts[index - part.start : index - part.start + 2]
+            writer.write(frame_of(planes), start, stop - start)
+            if on_frame is not None:
+                on_frame(index)
 
 
 def _table_of_times(info: VideoInfo) -> FrameTable:
     """When the frames of a source that is no file are shown, in microseconds."""
     ticks = np.rint(np.append(info.times_s, info.duration_s) * _FINEST).astype(np.int64)
-    return FrameTable(
-        ticks[:-1], (), Fraction(1, _FINEST), last=max(1, int(ticks[-1] - ticks[-2])), fit=True
-    )
+    last = max(1, int(ticks[-1] - ticks[-2]))
+    return FrameTable(ticks[:-1], (), Fraction(1, _FINEST), last, fit=True)
 
 
 def _starts(table: FrameTable, part: range) -> tuple[Fraction, list[int]]:

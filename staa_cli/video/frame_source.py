@@ -146,12 +146,12 @@ class FrameArray(SeekableSource):
         rate: float | None = None,
         times_s: Sequence[float] | Float64 | None = None,
     ) -> None:
+        self._frames = _checked(frames)
         if (rate is None) == (times_s is None):
             raise UsageError(
                 "frames in memory need either rate= or times_s=",
                 "rate=25 says how many make a second, times_s=[...] when each begins",
             )
-        self._frames = _checked(frames)
         count = len(self._frames)
         if times_s is not None:
             times = _checked_times(times_s, count)
