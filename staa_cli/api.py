@@ -19,7 +19,8 @@ from staa_cli import schema
 from staa_cli.config.settings import Settings
 from staa_cli.errors import InputError, UsageError
 from staa_cli.evaluation.measure import measure_faithfulness
-from staa_cli.explain.pipeline import ClipExplanation, explain_clip, explain_one, open_model
+from staa_cli.explain.pipeline import explain_one, open_model
+from staa_cli.explain.single_clip import ClipExplanation, explain_clip
 from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.results.folder import save
 from staa_cli.schema import Float64, OnProgress, UInt8

@@ -10,12 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-from torch import Tensor
-
 from staa_cli.config.settings import Depth, MethodSettings, PostSettings, Settings
-from staa_cli.errors import InputError, UsageError
+from staa_cli.errors import UsageError
 from staa_cli.explain import provenance, sampling
-from staa_cli.explain.attribution import TOP, Attributed, attend, attribute, attributions_of
+from staa_cli.explain.attribution import TOP, Attributed, attribute
 from staa_cli.explain.clips import STILL, ClipReader, FrameCache
 from staa_cli.explain.stitch import (
     Piece,
@@ -52,9 +50,7 @@ from staa_cli.schema import (
     ModelInput,
     OnProgress,
     Prediction,
-    UInt8,
     VideoInfo,
-    Warning,
 )
 from staa_cli.video.frame_source import SeekableSource, VideoFile, open_source
 
@@ -77,60 +73,6 @@ class Measure(Protocol):
         depth: Depth,
     ) -> Faithfulness:
         """Of all clips, their predictions, and a row of attributions for every method."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ClipExplanation:
-    """What one clip gave."""
-
-    prediction: Prediction
-    attribution: Attribution
-    """Raw: `values` [T', h, w], for one class where the method speaks of one."""
-    warnings: tuple[Warning, ...] = ()
-    """About the clip's length and size, and what was asked of the method."""
-
-
-def explain_clip(
-    model: LoadedModel,
-    frames: UInt8 | Tensor,
-    target: str | int | None = None,
-    method: str = "auto",
-    options: Options | None = None,
-) -> ClipExplanation:
-    """Explain one clip.
-
-    Args:
-        model: from `load_model`.
-        frames: uint8 [T, H, W, 3] RGB, or a float tensor [1, T, 3, h, w] already preprocessed.
-        target: class to explain, by name or index; the most probable where None.
-        method: a name from `list_methods`, or auto: staa-class, or staa where that does not fit.
-        options: of the method.
-
-    Returns:
-        `prediction`; `attribution`, whose `values` [T', h, w] are raw; and `warnings` as a report
-        has them: that the model learned from clips of another length, that the method is the same
-        for every class, or that it has no use for an option.
-
-    Raises:
-        UsageError: an unknown class or method, or a method that does not fit the model.
-        InputError: the frames are something else.
-    """
-    inputs, trained = _as_input(frames, model), model.input
-    model = model.fitted(frames=inputs.shape[1])
-    options = options or Options()
-    chosen = choose_method(method, model.module, model.layout, options)
-    wanted, reason = find_target(target, model.labels)
-    explained = attend(model, inputs, chosen, options, wanted, (0,))
-    prediction = Prediction(
-        explained.scores[0], explained.targets[0], reason, model.labels, model.info.output
-    )
-    (attribution,) = attributions_of(explained, model, chosen, options)
-    of_class = chosen.is_class_specific(model.layout, options)
-    warnings = (
-        *fit_warnings(trained, model.input),
-        *method_warnings(chosen, options, target is not None, of_class),
-    )
-    return ClipExplanation(prediction, attribution, warnings)
 
 
 def open_model(settings: Settings, announce: Announce = lambda line: None) -> LoadedModel:
@@ -426,27 +368,6 @@ def method_options(settings: MethodSettings) -> Options:
     return Options(
         settings.layers, settings.combine, settings.seed, settings.replacement, settings.samples
     )
-
-
-def _as_input(frames: UInt8 | Tensor, model: LoadedModel) -> Tensor:
-    """Pictures, or what is preprocessed already, to normalized float [1, T, 3, h, w].
-
-    Raises:
-        InputError: it is neither.
-    """
-    if 0 in frames.shape:
-        raise InputError("there are no frames to explain")
-    if not isinstance(frames, Tensor):
-        return model.preprocess(frames)
-    height, width = model.input.size
-    others = (*frames.shape[:1], *frames.shape[2:])
-    if others != (1, 3, height, width) or not frames.is_floating_point():
-        raise InputError(
-            f"a tensor must be preprocessed already, float [1, T, 3, {height}, {width}], "
-            f"not {frames.dtype} {list(frames.shape)}",
-            "give uint8 [T, H, W, 3] as an array, or what model.preprocess makes of it",
-        )
-    return frames
 
 
 def _pieces(
