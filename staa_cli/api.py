@@ -6,18 +6,25 @@ no thread count is changed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from os import PathLike, fspath
 from pathlib import Path
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 from staa_cli import schema
 from staa_cli.config.settings import Settings
+from staa_cli.errors import InputError, UsageError
 from staa_cli.evaluation.measure import measure_faithfulness
-from staa_cli.explain.pipeline import ClipExplanation, explain_clip, explain_one, open_model
+from staa_cli.explain.pipeline import explain_one, open_model
+from staa_cli.explain.single_clip import ClipExplanation, explain_clip
 from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.results.folder import save
-from staa_cli.schema import OnProgress
+from staa_cli.schema import Float64, OnProgress, UInt8
+from staa_cli.video.frame_source import FrameArray, FrameSource, SeekableSource
 
 __all__ = [
     "ClipExplanation",
@@ -27,6 +34,9 @@ __all__ = [
     "explain_video",
     "load_model",
 ]
+
+Frames = UInt8 | Tensor | Iterable[UInt8 | Tensor]
+"""uint8 [N, H, W, 3] RGB, or N pictures uint8 [H, W, 3] of one size."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -50,19 +60,26 @@ class Explanation(schema.Explanation):
 
 
 def explain_video(
-    path: str | Path,
+    video: str | PathLike[str] | SeekableSource | Frames,
     model: LoadedModel | str | nn.Module | None = None,
     *,
+    rate: float | None = None,
+    times_s: Sequence[float] | Float64 | None = None,
     target: str | int | None = None,
     method: str | None = None,
     settings: Settings | None = None,
     on_progress: OnProgress | None = None,
 ) -> Explanation:
-    """A video file in, an explanation with a score for every frame out. Writes nothing.
+    """A video file, or frames in memory, to an explanation with a score for every frame.
+
+    Writes nothing. Frames in memory are not copied; the explanation keeps them to draw on them.
 
     Args:
-        path: of the video.
+        video: path of a file; or frames uint8 [N, H, W, 3] RGB, as an array, a tensor, or N
+            pictures [H, W, 3]; or a source of frames that is open.
         model: from `load_model`, or what it takes; the settings' own where None.
+        rate: frames a second, of frames in memory.
+        times_s: when each of N frames in memory begins, in place of a rate.
         target: class to explain, over the settings' own.
         method: method to use, over the settings' own.
         settings: everything else; the defaults where None.
@@ -71,9 +88,12 @@ def explain_video(
 
     Raises:
         VideoError: the file does not open or decode.
-        UsageError: an unknown class or method, or a method that does not fit the model.
+        InputError: frames of another type or shape, or none.
+        UsageError: an unknown class or method, a method that does not fit the model, or frames
+            without exactly one of `rate` and `times_s`.
         UnavailableError: no such model or device.
     """
+    source = _source(video, rate, times_s)
     settings = settings or Settings()
     if target is not None:
         settings = replace(settings, target=str(target))
@@ -88,7 +108,7 @@ def explain_video(
         settings = settings if model is None else replace(settings, model=str(model))
         model = open_model(settings)
     watched = _unwatched if on_progress is None else on_progress  # an empty list is no None
-    plain = explain_one(path, model, settings, watched, measure=measure_faithfulness)
+    plain = explain_one(source, model, settings, watched, measure=measure_faithfulness)
     return Explanation(
         **{each.name: getattr(plain, each.name) for each in fields(plain)}, asked=settings
     )
@@ -96,3 +116,38 @@ def explain_video(
 
 def _unwatched(stage: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
+
+
+def _source(
+    video: str | PathLike[str] | SeekableSource | Frames,
+    rate: float | None,
+    times_s: Sequence[float] | Float64 | None,
+) -> str | SeekableSource:
+    """A path as it is, and frames in memory as a source."""
+    if isinstance(video, str | PathLike | SeekableSource):
+        if rate is not None or times_s is not None:
+            raise UsageError(
+                "rate= and times_s= are for frames in memory: a video has its own times",
+                "leave them out",
+            )
+        return video if isinstance(video, SeekableSource) else fspath(video)
+    if isinstance(video, FrameSource):
+        raise InputError(
+            "a source that cannot be read again is no video",
+            "collect some of its frames, and give those with times_s=",
+        )
+    if isinstance(video, Tensor):
+        pictures: UInt8 | Iterable[UInt8] = _pixels(video)
+    elif isinstance(video, np.ndarray | bytes) or not isinstance(video, Iterable):
+        pictures = video
+    else:
+        pictures = [_pixels(frame) if isinstance(frame, Tensor) else frame for frame in video]
+    return FrameArray(pictures, rate=rate, times_s=times_s)
+
+
+def _pixels(frames: Tensor) -> UInt8:
+    """A tensor of whole numbers on whatever device as an array."""
+    if frames.dtype != torch.uint8:  # not every type of torch's is one of numpy's
+        shape = list(frames.shape)
+        raise InputError(f"frames must be uint8 [N, H, W, 3], not {frames.dtype} {shape}")
+    return np.asarray(frames.cpu())

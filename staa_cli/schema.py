@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from staa_cli.video.frame_source import SeekableSource
 
 SCHEMA_VERSION = 1
 
@@ -34,14 +37,15 @@ values, as of a regression."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoInfo:
-    """What a video file is, before anything of it is decoded for the model.
+    """What a video is, before anything of it is decoded for the model.
 
     Width and height are those of the picture as a person sees it: rotation applied, in pixels.
     """
 
     path: str
-    """As it was given."""
+    """As it was given; `<frames>` where it is no file, but frames in memory."""
     sha256: str
+    """Of the file's bytes; of frames in memory, of their shape, times, and pixels."""
     bytes: int
     container: str
     codec: str
@@ -472,6 +476,8 @@ class Explanation:
     by_class: ClassAttributions | None = None
     """Those of the top five classes, where raw attributions were asked for and the method has them
     of every class after one pass."""
+    source: SeekableSource | None = None
+    """What its frames are read from again; None for the file that `video` names."""
 
     @property
     def coverage(self) -> Coverage:

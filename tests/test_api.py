@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from explaining import same
 from plugins import PACKAGE
 from small_videos import asked, film, pictures
 
 import staa_cli
 import staa_cli.errors
+from staa_cli.api import Explanation, explain_video
+from staa_cli.errors import VideoError
+from staa_cli.models.load import LoadedModel, load_model
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,6 +29,16 @@ PUBLIC = {
     *("register_dataset", "register_family", "register_method", "register_metric"),
     *("register_model", "__version__", "ExitCode"),
 }
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return load_model("test_timesformer", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return film(tmp_path_factory.mktemp("films") / "walk.mp4", 36)
 
 
 def test_every_public_name_is_there() -> None:
@@ -128,3 +145,62 @@ def test_a_program_registers_what_is_its_own() -> None:
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environ, check=False
     )
     assert done.stdout.splitlines() == ["mine my-model", "there is a method 'staa' already"]
+
+
+def test_videos_at_once_give_what_they_give_in_turn(tmp_path: Path, model: LoadedModel) -> None:
+    jobs = [
+        (film(tmp_path / f"{n}.mp4", 24, seed=n), method)
+        for n, method in enumerate(("staa", "rollout", "staa-logit"))
+    ]
+    alone = [explain_video(path, model, method=name, settings=asked()) for path, name in jobs]
+    together: dict[int, Explanation] = {}
+
+    def work(n: int) -> None:
+        path, name = jobs[n]
+        for _ in range(2):
+            together[n] = explain_video(path, model, method=name, settings=asked())
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n in range(3):
+        same(together[n], alone[n], atol=1e-6)
+
+
+def test_it_is_silent_and_leaves_nothing(
+    video: Path, model: LoadedModel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    explain_video(video, model, settings=asked())
+    threads = torch.get_num_threads()
+    gc.collect()
+    gc.freeze()  # what is there now is looked at no more
+    try:
+        for _ in range(2):
+            explain_video(video, model, settings=asked())
+        gc.collect()
+        assert [each for each in gc.get_objects() if type(each) is torch.Tensor] == []
+    finally:
+        gc.unfreeze()
+    assert torch.get_num_threads() == threads
+    assert not any(part._forward_hooks for part in model.module.modules())
+    assert torch.is_grad_enabled()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_is_written(tmp_path: Path, model: LoadedModel) -> None:
+    film(tmp_path / "walk.mp4", 12)
+    explain_video(tmp_path / "walk.mp4", model)
+    assert [path.name for path in tmp_path.iterdir()] == ["walk.mp4"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no video"])
+def test_what_is_no_video_is_told(
+    tmp_path: Path, model: LoadedModel, content: bytes | None
+) -> None:
+    path = tmp_path / "a.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(VideoError):
+        explain_video(path, model)

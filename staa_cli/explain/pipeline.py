@@ -1,6 +1,6 @@
-"""A video's way through the program: probe, plan, read, attend, stitch, and, if asked, write.
+"""A video's way through the program: probe, plan, read, attend, stitch, and, if asked, measure.
 
-The one room that knows all stages, and a summary of them.
+The one module that knows all stages, and a summary of them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-from torch import Tensor
-
 from staa_cli.config.settings import Depth, MethodSettings, PostSettings, Settings
-from staa_cli.errors import InputError, UsageError
+from staa_cli.errors import UsageError
 from staa_cli.explain import provenance, sampling
-from staa_cli.explain import warnings as cautions
-from staa_cli.explain.attribution import TOP, Attributed, attend, attribute, attributions_of
-from staa_cli.explain.clips import STILL, ClipReader
+from staa_cli.explain.attribution import TOP, Attributed, attribute
+from staa_cli.explain.clips import STILL, ClipReader, FrameCache
 from staa_cli.explain.stitch import (
     Piece,
     find_moments,
@@ -29,6 +26,16 @@ from staa_cli.explain.stitch import (
     with_rest,
 )
 from staa_cli.explain.timing import Stopwatch
+from staa_cli.explain.warnings import (
+    batch_warnings,
+    coverage_warnings,
+    faithfulness_warnings,
+    fit_warnings,
+    method_warnings,
+    result_warnings,
+    setting_warnings,
+    threshold_warnings,
+)
 from staa_cli.methods import Method, Options, choose_method
 from staa_cli.methods.postprocess import postprocess
 from staa_cli.models.catalog.hub import Announce
@@ -39,14 +46,13 @@ from staa_cli.schema import (
     Clip,
     Explanation,
     Faithfulness,
+    Float32,
     ModelInput,
     OnProgress,
     Prediction,
-    UInt8,
     VideoInfo,
-    Warning,
 )
-from staa_cli.video.probe import probe
+from staa_cli.video.frame_source import SeekableSource, VideoFile, open_source
 
 PLANNING = "planning"
 """The stage that is told first, once, as soon as it is known how many clips there are."""
@@ -67,60 +73,6 @@ class Measure(Protocol):
         depth: Depth,
     ) -> Faithfulness:
         """Of all clips, their predictions, and a row of attributions for every method."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ClipExplanation:
-    """What one clip gave."""
-
-    prediction: Prediction
-    attribution: Attribution
-    """Raw: `values` [T', h, w], for one class where the method speaks of one."""
-    warnings: tuple[Warning, ...] = ()
-    """About the clip's length and size, and what was asked of the method."""
-
-
-def explain_clip(
-    model: LoadedModel,
-    frames: UInt8 | Tensor,
-    target: str | int | None = None,
-    method: str = "auto",
-    options: Options | None = None,
-) -> ClipExplanation:
-    """Explain one clip.
-
-    Args:
-        model: from `load_model`.
-        frames: uint8 [T, H, W, 3] RGB, or a float tensor [1, T, 3, h, w] already preprocessed.
-        target: class to explain, by name or index; the most probable where None.
-        method: a name from `list_methods`, or auto: staa-class, or staa where that does not fit.
-        options: of the method.
-
-    Returns:
-        `prediction`; `attribution`, whose `values` [T', h, w] are raw; and `warnings` as a report
-        has them: that the model learned from clips of another length, that the method is the same
-        for every class, or that it has no use for an option.
-
-    Raises:
-        UsageError: an unknown class or method, or a method that does not fit the model.
-        InputError: the frames are something else.
-    """
-    inputs, trained = _as_input(frames, model), model.input
-    model = model.fitted(frames=inputs.shape[1])
-    options = options or Options()
-    chosen = choose_method(method, model.module, model.layout, options)
-    wanted, reason = find_target(target, model.labels)
-    explained = attend(model, inputs, chosen, options, wanted, (0,))
-    prediction = Prediction(
-        explained.scores[0], explained.targets[0], reason, model.labels, model.info.output
-    )
-    (attribution,) = attributions_of(explained, model, chosen, options)
-    of_class = chosen.is_class_specific(model.layout, options)
-    warnings = (
-        *cautions.fit_warnings(trained, model.input),
-        *cautions.method_warnings(chosen, options, target is not None, of_class),
-    )
-    return ClipExplanation(prediction, attribution, warnings)
 
 
 def open_model(settings: Settings, announce: Announce = lambda line: None) -> LoadedModel:
@@ -151,113 +103,168 @@ def check_settings(model: LoadedModel, settings: Settings) -> None:
     find_target(settings.target, model.labels)
 
 
-def open_clips(
-    path: str | Path,
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedVideo:
+    """A video, and which of its frames a model is to see."""
+
+    source: SeekableSource
+    plan: sampling.Plan
+    cache: FrameCache | None = None
+    """Where several explanations of it read the same frames."""
+
+    def reader(
+        self,
+        model: LoadedModel,
+        settings: Settings,
+        on_progress: OnProgress,
+        stopwatch: Stopwatch,
+    ) -> ClipReader:
+        """What reads its clips for the model that they were planned for."""
+        return ClipReader(
+            self.source,
+            model,
+            self.plan.clips,
+            batch_size=settings.batch_size,
+            on_progress=on_progress,
+            stopwatch=stopwatch,
+            cache=self.cache,
+        )
+
+
+def plan_video(
+    video: str | Path | SeekableSource,
     model: LoadedModel,
     settings: Settings,
     on_progress: OnProgress,
     stopwatch: Stopwatch,
-) -> tuple[VideoInfo, sampling.Plan, ClipReader]:
-    """What a video is, which of its frames a fitted model is to see, and what reads those.
+    cache: FrameCache | None = None,
+) -> PlannedVideo:
+    """See what a video is, and plan which of its frames the model is to see.
 
     Raises:
         VideoError: the file does not open.
+        InputError: the video has no frame in the stretch that the settings name.
     """
+    fitted = model.fitted(settings.sampling.frames, settings.sampling.size)
     with stopwatch("probe"):
-        info = probe(path)
-    plan = plan_clips(info, model.input, settings)
-    reader = ClipReader(
-        info,
-        model,
-        plan.clips,
-        batch_size=settings.batch_size,
-        on_progress=on_progress,
-        stopwatch=stopwatch,
-    )
+        source = open_source(video)
+    plan = plan_clips(source.info, fitted.input, settings)
     on_progress(PLANNING, len(plan.clips), len(plan.clips))
-    return info, plan, reader
+    return PlannedVideo(source, plan, cache)
 
 
 def explain_one(
-    path: str | Path,
+    video: str | Path | SeekableSource,
     model: LoadedModel,
     settings: Settings,
     on_progress: OnProgress,
-    probable: int | None = None,
     measure: Measure | None = None,
 ) -> Explanation:
-    """A video file in, an explanation with a score for every frame out. Writes nothing.
+    """A video to an explanation with a score for every frame. Writes nothing.
 
     Args:
-        path: of the video.
+        video: path of a file, or a source that is open.
         model: that is explained.
         settings: how.
         on_progress: told how far it is; first of all the number of clips, as the stage `planning`.
-        probable: the most probable class, where it is known.
         measure: measures faithfulness, where the settings ask for that.
 
     Raises:
         VideoError: the file does not open or decode.
         UsageError: an unknown class or method, or a method that does not fit the model.
     """
-    return explain_classes(path, model, [settings], on_progress, probable, measure)[0]
+    check_settings(model, settings)
+    stopwatch = Stopwatch()
+    planned = plan_video(video, model, settings, on_progress, stopwatch)
+    (explanation,) = explain_classes(
+        planned, model, [settings], on_progress, measure=measure, stopwatch=stopwatch
+    )
+    return explanation
 
 
 def explain_classes(
-    path: str | Path,
+    planned: PlannedVideo,
     model: LoadedModel,
     variants: Sequence[Settings],
     on_progress: OnProgress,
+    *,
     probable: int | None = None,
     measure: Measure | None = None,
+    stopwatch: Stopwatch | None = None,
 ) -> list[Explanation]:
-    """As `explain_one`, for the class of each of some settings that differ in nothing else.
+    """A planned video, explained for the class of each of some settings that differ in no more.
 
     From the same passes, where those of the method serve every class.
+
+    Args:
+        planned: from `plan_video`, for this model and these settings.
+        model: that is explained.
+        variants: settings of each explanation; only their targets differ.
+        on_progress: told how far it is.
+        probable: the most probable class, where it is known.
+        measure: measures faithfulness, where the settings ask for that.
+        stopwatch: that has counted what went before.
+
+    Raises:
+        VideoError: the file does not decode.
+        UsageError: an unknown class or method, or a method that does not fit the model.
     """
     model = model.of_this_moment()
-    stopwatch, trained, settings = Stopwatch(), model.input, variants[0]
+    trained, settings, stopwatch = model.input, variants[0], stopwatch or Stopwatch()
     model = model.fitted(settings.sampling.frames, settings.sampling.size)
     options = method_options(settings.method)
     method = choose_method(settings.method.name, model.module, model.layout, options)
-    wanted = [find_target(each.target, model.labels) for each in variants]
-    info, plan, reader = open_clips(path, model, settings, on_progress, stopwatch)
-    opened = _Opened(trained, model, method, options, info, plan, reader, stopwatch)
-    targets = [probable if target is None else target for target, _ in wanted]
-    top = TOP if settings.output.npz else 0
-    attributed = attribute(reader, model, method, options, targets, top)
+    targets, reasons = zip(
+        *(find_target(variant.target, model.labels) for variant in variants), strict=True
+    )
+    reader = planned.reader(model, settings, on_progress, stopwatch)
+    attributed = attribute(
+        reader,
+        model,
+        method,
+        options,
+        [probable if target is None else target for target in targets],
+        top=TOP if settings.output.npz else 0,
+    )
+    shared = _Shared(planned, trained, model, method, options, reader, stopwatch)
     return [
-        _explanation(opened, each, reason, found, measure)
-        for each, (_, reason), found in zip(variants, wanted, attributed, strict=True)
+        _explanation(shared, variant, reason, of_class, measure)
+        for variant, reason, of_class in zip(variants, reasons, attributed, strict=True)
     ]
 
 
-class _Opened(NamedTuple):
+class _Shared(NamedTuple):
     """What explanations of one video for several classes have in common."""
 
+    planned: PlannedVideo
     trained: ModelInput
+    """What the model learned from, before it was fitted."""
     model: LoadedModel
     method: Method
     options: Options
-    info: VideoInfo
-    plan: sampling.Plan
     reader: ClipReader
     stopwatch: Stopwatch
 
 
 def _explanation(
-    opened: _Opened,
+    shared: _Shared,
     settings: Settings,
     reason: Reason,
-    found: Attributed,
+    attributed: Attributed,
     measure: Measure | None,
 ) -> Explanation:
     """All that follows from the attributions of one class."""
-    trained, model, method, options, info, plan, reader, stopwatch = opened
-    told = (found.target, reason, model.labels, model.info.output)
-    each = [Prediction(row, *told) for row in found.scores]
+    planned, trained, model, method, options, reader, stopwatch = shared
+    source, plan = planned.source, planned.plan
+    info = provenance.with_decoding(source.info, reader.report)
+
+    def prediction_of(scores: Float32) -> Prediction:
+        return Prediction(scores, attributed.target, reason, model.labels, model.info.output)
+
+    prediction = prediction_of(attributed.pooled)
+    clip_predictions = tuple(prediction_of(scores) for scores in attributed.scores)
     with stopwatch("stitch"):
-        pieces = _pieces(plan.clips, found.attributions, each, settings.post)
+        pieces = _pieces(plan.clips, attributed.attributions, clip_predictions, settings.post)
         scores = stitch_scores(pieces, info.times_s, plan.part, info.duration_s)
         frames = smooth_scores(scores, settings.post.smooth, settings.post.smooth_s)
         coverage = frames.coverage
@@ -265,14 +272,14 @@ def _explanation(
             frames = with_rest(frames, info.times_s, info.duration_s)
         still = reader.motion < STILL
         temporal = temporal_stats(pieces, frames, settings.post.flat_below, still)
-        spatial = spatial_stats(found.attributions, settings.post.flat_space_below)
+        spatial = spatial_stats(attributed.attributions, settings.post.flat_space_below)
         maps = stitch_maps(pieces, model.view_box(info.height, info.width))
     faithfulness = None
     if measure is not None and (depth := settings.output.depth) is not None:
         with stopwatch("faithfulness"):
-            faithfulness = measure(reader, model, each, [found.attributions], options, depth)
-    prediction = Prediction(found.pooled, *told)
-    info = provenance.with_decoding(info, reader.report)
+            faithfulness = measure(
+                reader, model, clip_predictions, [attributed.attributions], options, depth
+            )
     return Explanation(
         video=info,
         model=model.info,
@@ -280,8 +287,8 @@ def _explanation(
         strategy=plan.strategy,
         clips=plan.clips,
         prediction=prediction,
-        clip_predictions=tuple(each),
-        attributions=found.attributions,
+        clip_predictions=clip_predictions,
+        attributions=attributed.attributions,
         frames=frames,
         maps=maps,
         moments=()
@@ -291,49 +298,46 @@ def _explanation(
         spatial=spatial,
         warnings=(
             *plan.warnings,
-            *cautions.coverage_warnings(
-                coverage, plan, lambda: _dense_clips(info, model.input, settings)
-            ),
-            *cautions.fit_warnings(trained, model.input),
-            *cautions.result_warnings(
-                info, model.info, prediction, temporal, spatial, reader.report
-            ),
-            *cautions.method_warnings(
+            *coverage_warnings(coverage, plan, lambda: _dense_clips(info, model.input, settings)),
+            *fit_warnings(trained, model.input),
+            *result_warnings(info, model.info, prediction, temporal, spatial, reader.report),
+            *method_warnings(
                 method,
                 options,
                 settings.target is not None,
                 method.is_class_specific(model.layout, options),
             ),
-            *cautions.setting_warnings(settings),
-            *cautions.threshold_warnings(settings.post.threshold, maps),
-            *cautions.faithfulness_warnings(faithfulness, model.info.output),
-            *cautions.batch_warnings(reader.batch_size if reader.backed_off else None),
+            *setting_warnings(settings),
+            *threshold_warnings(settings.post.threshold, maps),
+            *faithfulness_warnings(faithfulness, model.info.output),
+            *batch_warnings(reader.batch_size if reader.backed_off else None),
         ),
         fingerprint=provenance.fingerprint(
             info.sha256, model.info.weights_sha256, model.info.output, model.labels, settings
         ),
         run=provenance.run_details(model, stopwatch),
         faithfulness=faithfulness,
-        by_class=found.by_class,
+        by_class=attributed.by_class,
+        source=None if isinstance(source, VideoFile) else source,
     )
 
 
-def plan_clips(info: VideoInfo, own: ModelInput, settings: Settings) -> sampling.Plan:
+def plan_clips(info: VideoInfo, given: ModelInput, settings: Settings) -> sampling.Plan:
     """Which frames of a video a model of such an input is to see."""
-    stride = settings.sampling.stride or own.stride
+    stride = settings.sampling.stride or given.stride
     return sampling.plan(
         info.times_s,
-        frames=settings.sampling.frames or own.frames,
-        interval_s=stride / own.rate,
+        frames=settings.sampling.frames or given.frames,
+        interval_s=stride / given.rate,
         settings=settings.sampling,
-        model_interval_s=own.interval_s,
+        model_interval_s=given.interval_s,
     )
 
 
-def _dense_clips(info: VideoInfo, own: ModelInput, settings: Settings) -> int:
+def _dense_clips(info: VideoInfo, given: ModelInput, settings: Settings) -> int:
     """Clips that would leave nothing out."""
     dense = replace(settings.sampling, strategy="dense", hop=min(settings.sampling.hop, 1.0))
-    return len(plan_clips(info, own, replace(settings, sampling=dense)).clips)
+    return len(plan_clips(info, given, replace(settings, sampling=dense)).clips)
 
 
 def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | None, Reason]:
@@ -345,16 +349,16 @@ def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | 
     if wanted is None:
         return None, "top-1"
     text = str(wanted)
-    found = [n for n, label in enumerate(labels) if label == text] or [
+    matches = [n for n, label in enumerate(labels) if label == text] or [
         n for n, label in enumerate(labels) if label.casefold() == text.casefold()
     ]
-    if len(found) > 1:
+    if len(matches) > 1:
         raise UsageError(
-            f"{len(found)} classes are called {text!r}: {', '.join(map(str, found))}",
-            f"say which by its index, as in --class {found[0]}",
+            f"{len(matches)} classes are called {text!r}: {', '.join(map(str, matches))}",
+            f"say which by its index, as in --class {matches[0]}",
         )
-    if found:
-        return found[0], "named"
+    if matches:
+        return matches[0], "named"
     if text.isdecimal() and int(text) < len(labels):
         return int(text), "index"
     hint = did_you_mean(text, labels) or f"there are {len(labels)}, such as {', '.join(labels[:5])}"
@@ -368,27 +372,6 @@ def method_options(settings: MethodSettings) -> Options:
     )
 
 
-def _as_input(frames: UInt8 | Tensor, model: LoadedModel) -> Tensor:
-    """Pictures, or what is preprocessed already, to normalized float [1, T, 3, h, w].
-
-    Raises:
-        InputError: it is neither.
-    """
-    if 0 in frames.shape:
-        raise InputError("there are no frames to explain")
-    if not isinstance(frames, Tensor):
-        return model.preprocess(frames)
-    height, width = model.input.size
-    others = (*frames.shape[:1], *frames.shape[2:])
-    if others != (1, 3, height, width) or not frames.is_floating_point():
-        raise InputError(
-            f"a tensor must be preprocessed already, float [1, T, 3, {height}, {width}], "
-            f"not {frames.dtype} {list(frames.shape)}",
-            "give uint8 [T, H, W, 3] as an array, or what model.preprocess makes of it",
-        )
-    return frames
-
-
 def _pieces(
     clips: Sequence[Clip],
     attributions: Sequence[Attribution],
@@ -396,7 +379,7 @@ def _pieces(
     post: PostSettings,
 ) -> list[Piece]:
     pieces = []
-    for clip, attribution, each in zip(clips, attributions, predictions, strict=True):
+    for clip, attribution, prediction in zip(clips, attributions, predictions, strict=True):
         maps = postprocess(
             attribution.values,
             threshold=post.threshold,
@@ -404,5 +387,5 @@ def _pieces(
             focus_sigma=post.focus_sigma,
             focus_gamma=post.focus_gamma,
         )
-        pieces.append(Piece.of(clip, attribution, maps, each.weight))
+        pieces.append(Piece.of(clip, attribution, maps, prediction.weight))
     return pieces

@@ -215,13 +215,14 @@ def _annotate(
 ) -> DecodeReport:
     from staa_cli.render.painter import Painter
     from staa_cli.video.annotate import annotate
+    from staa_cli.video.frame_source import source_of
     from staa_cli.video.table import DecodeReport
 
     painter, report = Painter(explanation, settings), DecodeReport()
     frames, done = explanation.part, count(1)
     with atomic_path(path) as file:
         annotate(
-            explanation.video,
+            source_of(explanation),
             file,
             painter.draw,
             size=painter.size,
@@ -275,6 +276,6 @@ def _stills(explanation: Explanation, folder: Path, settings: Settings) -> None:
 
 
 def _pictures(explanation: Explanation, indices: Sequence[int]) -> dict[int, UInt8]:
-    from staa_cli.video.decode import iter_frames
+    from staa_cli.video.frame_source import source_of
 
-    return dict(iter_frames(explanation.video, indices))
+    return dict(source_of(explanation).read(indices))

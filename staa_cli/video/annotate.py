@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from staa_cli.errors import VideoError
@@ -19,6 +21,7 @@ from staa_cli.video.audio import Sound, way_of_sound
 from staa_cli.video.container import open_video, packets, sound_of
 from staa_cli.video.decode import all_frames, seek_point, table_of
 from staa_cli.video.encode import BT709, CLOCK, LONGEST_STEP, Color, Shape, VideoWriter
+from staa_cli.video.frame_source import SeekableSource, VideoFile
 from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix, make_computable
 from staa_cli.video.table import DecodeReport, FrameTable, first_frame
 
@@ -27,7 +30,7 @@ _FINEST = 1_000_000
 
 
 def annotate(
-    info: VideoInfo,
+    video: VideoInfo | SeekableSource,
     destination: Path,
     draw: Draw,
     *,
@@ -40,7 +43,7 @@ def annotate(
     on_frame: Callable[[int], None] | None = None,
     report: DecodeReport | None = None,
 ) -> None:
-    """A probed video in, an H.264 MP4 at `destination` out with every frame drawn on.
+    """A video in, an H.264 MP4 at `destination` out with every frame drawn on.
 
     Times, pixel shape, color, and sound are the source's; the first frame is at zero. Of a part of
     a video, the sound is cut as well, and little is decoded that stands before it. A frame that
@@ -48,7 +51,7 @@ def annotate(
     into an MP4 nor decodes; the report names it.
 
     Args:
-        info: of the video.
+        video: a probed file, or a source; one that is no file has pictures alone, and no sound.
         destination: written to as it is, and removed on failure.
         draw: takes (position, seconds, planes [H, W]) and gives planes of `size`.
         size: (width, height) that `draw` gives, even; the video's own, made even, by default.
@@ -65,12 +68,17 @@ def annotate(
         OutputError: the file cannot be written.
     """
     report = report if report is not None else DecodeReport()
+    if isinstance(video, SeekableSource) and not isinstance(video, VideoFile):
+        coding: dict[str, Any] = {"preset": preset, "crf": crf, "repeatable": repeatable}
+        _annotate_pictures(video, destination, draw, size, frames, on_frame, report, coding)
+        return
+    info = video if isinstance(video, VideoInfo) else video.info
     table, convert = table_of(info), Converter(info)
     report.truncated = table.truncated
     part = range(info.frames) if frames is None else frames
     time_base, starts = _starts(table, part)
     key = seek_point(info.file, table, part.start)
-    shape = _shape(info, size, time_base)
+    shape = _shape(info, size, time_base, _color(info))
     with (
         open_video(info.file, sound=audio) as (container, stream),
         VideoWriter(destination, shape, preset=preset, crf=crf, repeatable=repeatable) as writer,
@@ -105,6 +113,37 @@ def annotate(
     report.missing.extend(sorted(set(part) - done))
 
 
+def _annotate_pictures(
+    source: SeekableSource,
+    destination: Path,
+    draw: Draw,
+    size: tuple[int, int] | None,
+    frames: range | None,
+    on_frame: Callable[[int], None] | None,
+    report: DecodeReport,
+    coding: Mapping[str, Any],
+) -> None:
+    """The same for a source that is no file: its pictures are upright and sRGB already."""
+    info = replace(source.info, rotation=0, mirrored=False, transfer="sdr")
+    convert, part = Converter(info), range(info.frames) if frames is None else frames
+    time_base, starts = _starts(_table_of_times(info), part)
+    with VideoWriter(destination, _shape(info, size, time_base, BT709), **coding) as writer:
+        for index, picture in source.read(part, report):
+            frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            planes = draw(index, float(info.times_s[index]), convert.planes(frame))
+            start, stop = starts[index - part.start : index - part.start + 2]
+            writer.write(frame_of(planes), start, stop - start)
+            if on_frame is not None:
+                on_frame(index)
+
+
+def _table_of_times(info: VideoInfo) -> FrameTable:
+    """When the frames of a source that is no file are shown, in microseconds."""
+    ticks = np.rint(np.append(info.times_s, info.duration_s) * _FINEST).astype(np.int64)
+    last = max(1, int(ticks[-1] - ticks[-2]))
+    return FrameTable(ticks[:-1], (), Fraction(1, _FINEST), last, fit=True)
+
+
 def _starts(table: FrameTable, part: range) -> tuple[Fraction, list[int]]:
     """The output's clock, and on it the starts of N frames and the end of the last: [N + 1]."""
     ticks = np.append(table.ticks, table.ticks[-1] + table.last)[part.start : part.stop + 1]
@@ -121,7 +160,9 @@ def _starts(table: FrameTable, part: range) -> tuple[Fraction, list[int]]:
     return clock, starts
 
 
-def _shape(info: VideoInfo, size: tuple[int, int] | None, time_base: Fraction) -> Shape:
+def _shape(
+    info: VideoInfo, size: tuple[int, int] | None, time_base: Fraction, color: Color
+) -> Shape:
     width, height = size or (info.width + info.width % 2, info.height + info.height % 2)
     return Shape(
         width,
@@ -129,7 +170,7 @@ def _shape(info: VideoInfo, size: tuple[int, int] | None, time_base: Fraction) -
         time_base,
         rate=Fraction(info.rate).limit_denominator(1001) or Fraction(1, 1001),
         variable_rate=info.variable_rate,
-        color=_color(info),
+        color=color,
         aspect=Fraction(*info.sample_aspect_ratio),
     )
 

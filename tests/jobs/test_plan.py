@@ -17,6 +17,7 @@ from staa_cli.jobs import run as running
 from staa_cli.jobs.inputs import Job
 from staa_cli.models import load as loading
 from staa_cli.models.catalog import manifests as manifests
+from staa_cli.models.checkpoints.sources import open_bundled
 from staa_cli.models.load import load_model
 
 
@@ -75,7 +76,8 @@ def test_the_plan_of_a_bundled_model_loads_nothing(
         pytest.fail("a model was loaded")
 
     monkeypatch.setattr(running, "read_manifests", read)
-    monkeypatch.setattr(loading, "read_manifests", read)
+    monkeypatch.setattr(loading, "open_registered", lambda name: open_bundled(read()[name]))
+    monkeypatch.setattr(loading, "MODELS", ["mine"])
     settings = asked(model="mine")
     jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
     run(jobs[0], settings)

@@ -1,6 +1,6 @@
 """How well a quick check of faithfulness agrees with a full one, on the sample videos.
 
-    python tests/perf/quick_faithfulness.py [VIDEO...]
+    python tests/perf/quick_check.py [VIDEO...]
 
 A quick check has every fifth point of a full one's curves, which a test holds; so one full check of
 a video says what both would say. A verdict is whether a method is above all baselines.
@@ -13,13 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from staa_cli.api import explain_video
-from staa_cli.config.settings import MethodSettings, Settings
+from staa_cli.config.settings import Settings
 from staa_cli.evaluation.base import BASELINES
+from staa_cli.evaluation.comparison import compare_video
 from staa_cli.evaluation.faithfulness import area
-from staa_cli.explain.attribution import check
-from staa_cli.explain.pipeline import method_options, open_clips, open_model
-from staa_cli.explain.provenance import Stopwatch
+from staa_cli.explain.pipeline import open_model
 from staa_cli.models.load import LoadedModel
 from staa_cli.schema import Float32, Float64
 from staa_cli.statistics import rank_correlation
@@ -31,20 +29,8 @@ SAMPLES = Path(__file__).parent.parent.parent / "sample_videos"
 
 def both(path: Path, model: LoadedModel) -> tuple[Float64, Float64]:
     """Faithfulness of methods, then of baselines, as a full and as a quick check have it."""
-    settings = Settings()
-    found = [
-        explain_video(path, model, settings=Settings(method=MethodSettings(name)))
-        for name in METHODS
-    ]
-    _, _, reader = open_clips(path, model, settings, lambda *_: None, Stopwatch())
-    rows = check(
-        reader,
-        model,
-        found[0].clip_predictions,
-        [each.attributions for each in found],
-        method_options(settings.method),
-        "full",
-    ).rows
+    compared = compare_video(path, model, methods=METHODS, depth="full")
+    rows = compared.faithfulness[0].rows
 
     def areas(every: int) -> Float64:
         return np.array([_area(r.insertion[::every]) - _area(r.deletion[::every]) for r in rows])

@@ -149,3 +149,20 @@ def test_the_colors_of_a_difference_are_two_sides_of_one_and_no_choice() -> None
     np.testing.assert_allclose(light, light[::-1], atol=5)  # neither side is the stronger one
     assert table[126:130].max() < 12
     assert DIFFERENCE not in COLORMAPS
+
+
+@pytest.mark.parametrize(
+    ("count", "aspect", "wanted"),
+    [
+        (2, 16 / 9, (1, 2)),
+        (4, 16 / 9, (2, 2)),
+        (3, 9 / 16, (3, 1)),
+        (6, 1.0, (3, 2)),
+        (1, 1, (1, 1)),
+    ],
+)
+def test_grids_come_near_a_wide_screen(count: int, aspect: float, wanted: tuple[int, int]) -> None:
+    columns, rows = grid(count, aspect)
+    assert columns * rows >= count
+    if count != 2:  # two wide pictures fit as badly above as beside each other
+        assert (columns, rows) == wanted

@@ -22,7 +22,7 @@ from staa_cli.formatting import counted, figure
 from staa_cli.jobs.inputs import Job, find_jobs
 
 if TYPE_CHECKING:
-    from staa_cli.jobs.comparison import Comparison
+    from staa_cli.evaluation.comparison import Comparison
 
 _EXAMPLES = """
 staa compare video.mp4
@@ -106,10 +106,11 @@ def compare(
     depth: Depth | None = None if no_faithfulness else "full" if full_faithfulness else "quick"
     settings = loaded.settings
     job = _only_job(video, settings.output.dir)
+    from staa_cli.evaluation.comparison import compare_video
     from staa_cli.explain.pipeline import PLANNING, method_options, open_model
-    from staa_cli.jobs import comparison
     from staa_cli.jobs.workload import workload
     from staa_cli.methods import named
+    from staa_cli.results import comparison
 
     _check_asked(methods, classes, loaded)
     settings, shared = _scaled(settings, scale)
@@ -132,11 +133,11 @@ def compare(
                 progress.plan(f"{name}: {in_words(work)}", work.passes + work.checks)
                 if hint := long_video_hint(work, loaded):
                     console.message(f"{name}: {hint}")
-            elif not stage.endswith(PLANNING):
+            else:
                 progress.stage(name, stage, done, total)
 
         try:
-            found = comparison.compare_video(
+            found = compare_video(
                 job.source,
                 model,
                 methods=() if classes else names,

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
-from small_videos import HEIGHT, WIDTH, asked, film
+from explaining import CountedReads
+from small_videos import asked, film
 
 from staa_cli.api import explain_video
-from staa_cli.config.settings import MethodSettings, Settings
-from staa_cli.errors import OutputError, UsageError
-from staa_cli.jobs.comparison import Comparison, agreement, compare_video, document, save
+from staa_cli.config.settings import MethodSettings
+from staa_cli.errors import UsageError
+from staa_cli.evaluation.comparison import Comparison, agreement, compare_video
 from staa_cli.models.load import LoadedModel, load_model
-from staa_cli.render.panels import Panels, grid
+from staa_cli.results.comparison import document
 from staa_cli.statistics import rank_correlation
-from staa_cli.video.decode import iter_frames
+from staa_cli.video import frame_source
 from staa_cli.video.probe import probe
 
 METHODS = ("rollout", "staa-logit", "random")
@@ -169,79 +168,26 @@ def test_what_cannot_be_compared_is_told_before_anything_is_computed(
     assert hint in (caught.value.hint or "")
 
 
-def test_panels_and_numbers_are_written(compared: Comparison, tmp_path: Path) -> None:
-    settings = asked(output={"annotated": True})
-    paths = save(compared, tmp_path / "out", settings)
-    assert [path.name for path in paths] == ["compare.mp4", "compare.png", "compare.json"]
-    info = probe(paths[0])
-    assert info.frames == 24
-    panels = Panels(compared.explanations, settings.render)
-    assert (info.width, info.height) == panels.size
-    row = panels.size[1] // 2  # a picture and the strip below it
-    assert panels.size[0] == 2 * WIDTH
-    assert row > HEIGHT
-    _, picture = next(iter(iter_frames(info, [5])))
-    _, source = next(iter(iter_frames(compared.explanations[0].video, [5])))
-    difference = np.abs(picture[:HEIGHT, :WIDTH].astype(int) - source)
-    assert difference.mean() < 6  # the first panel is the source
-    lower = picture[row : row + HEIGHT]
-    others = [picture[:HEIGHT, WIDTH:], lower[:, :WIDTH], lower[:, WIDTH:]]
-    for panel in others:
-        assert np.abs(panel.astype(int) - source).mean() > 3 * difference.mean()
-    json.loads(paths[2].read_text())
-    first = compared.explanations[0]
-    peak = int(first.frames.weighted_score.argmax())
-    _, shown = next(iter(iter_frames(info, [peak])))
-    with Image.open(paths[1]) as still:
-        assert np.abs(np.asarray(still).astype(int) - shown).mean() < 4
-    other = next(iter(iter_frames(info, [(peak + 12) % 24])))[1]
-    assert np.abs(other.astype(int) - shown).mean() > 4  # or that says nothing
-
-
-def test_only_numbers_where_no_video_is_wanted(compared: Comparison, tmp_path: Path) -> None:
-    assert [p.name for p in save(compared, tmp_path, asked())] == ["compare.json"]
-
-
-@pytest.mark.parametrize("name", ["compare.mp4", "compare.png", "compare.json"])
-def test_what_somebody_else_wrote_is_not_replaced(
-    compared: Comparison, tmp_path: Path, name: str
-) -> None:
-    theirs = tmp_path / name
-    theirs.write_text('{"agreement": "mine"}')
-    settings = asked(output={"annotated": True})
-    with pytest.raises(OutputError, match=rf"{name} is in the way"):
-        save(compared, tmp_path, settings)
-    assert theirs.read_text() == '{"agreement": "mine"}'
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-    theirs.unlink()
-    for _ in range(2):  # its own are
-        assert len(save(compared, tmp_path, settings)) == 3
-
-
 @pytest.mark.parametrize(
-    ("count", "aspect", "wanted"),
-    [
-        (2, 16 / 9, (1, 2)),
-        (4, 16 / 9, (2, 2)),
-        (3, 9 / 16, (3, 1)),
-        (6, 1.0, (3, 2)),
-        (1, 1, (1, 1)),
-    ],
+    "methods", [("staa-class", "rollout", "random"), ("gradcam", "staa-logit")]
 )
-def test_grids_come_near_a_wide_screen(count: int, aspect: float, wanted: tuple[int, int]) -> None:
-    columns, rows = grid(count, aspect)
-    assert columns * rows >= count
-    if count != 2:  # two wide pictures fit as badly above as beside each other
-        assert (columns, rows) == wanted
+def test_the_video_is_probed_planned_and_decoded_once(
+    video: Path, model: LoadedModel, monkeypatch: pytest.MonkeyPatch, methods: tuple[str, ...]
+) -> None:
+    probed, stages = list[object](), list[str]()
+    monkeypatch.setattr(frame_source, "probe", lambda path: probed.append(path) or probe(path))
+    compared = compare_video(
+        video,
+        model,
+        methods=methods,
+        settings=asked(),
+        on_progress=lambda stage, done, total: stages.append(stage),
+    )
+    assert probed == [video]
+    assert stages.count("planning") == 1
+    clips = compared.explanations[0].clips
+    assert all(explanation.clips is clips for explanation in compared.explanations)
 
-
-def test_a_large_source_is_shrunk_to_a_screen(compared: Comparison) -> None:
-    from dataclasses import replace
-
-    large = [
-        replace(each, video=replace(each.video, width=3840, height=2160))
-        for each in compared.explanations
-    ]
-    settings = Settings().render
-    assert Panels(large, replace(settings, strip="over")).size == (1920, 1080)
-    assert Panels(large, settings).size[0] == 1920  # strips below come on top
+    source = CountedReads(video)
+    compare_video(source, model, methods=methods, settings=asked())
+    assert source.reads == [len({index for clip in clips for index in clip.frame_indices})]

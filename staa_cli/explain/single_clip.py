@@ -1,0 +1,90 @@
+"""One clip of frames to its prediction and its raw attribution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from staa_cli.errors import InputError
+from staa_cli.explain.attribution import attend, attributions_of
+from staa_cli.explain.pipeline import find_target
+from staa_cli.explain.warnings import fit_warnings, method_warnings
+from staa_cli.methods import Options, choose_method
+from staa_cli.models.load import LoadedModel
+from staa_cli.schema import Attribution, Prediction, UInt8, Warning
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipExplanation:
+    """What one clip gave."""
+
+    prediction: Prediction
+    attribution: Attribution
+    """Raw: `values` [T', h, w], for one class where the method speaks of one."""
+    warnings: tuple[Warning, ...] = ()
+    """About the clip's length and size, and what was asked of the method."""
+
+
+def explain_clip(
+    model: LoadedModel,
+    frames: UInt8 | Tensor,
+    target: str | int | None = None,
+    method: str = "auto",
+    options: Options | None = None,
+) -> ClipExplanation:
+    """Explain one clip.
+
+    Args:
+        model: from `load_model`.
+        frames: uint8 [T, H, W, 3] RGB, or a float tensor [1, T, 3, h, w] already preprocessed.
+        target: class to explain, by name or index; the most probable where None.
+        method: a name from `list_methods`, or auto: staa-class, or staa where that does not fit.
+        options: of the method.
+
+    Returns:
+        `prediction`; `attribution`, whose `values` [T', h, w] are raw; and `warnings` as a report
+        has them: that the model learned from clips of another length, that the method is the same
+        for every class, or that it has no use for an option.
+
+    Raises:
+        UsageError: an unknown class or method, or a method that does not fit the model.
+        InputError: the frames are something else.
+    """
+    inputs, trained = _as_input(frames, model), model.input
+    model = model.fitted(frames=inputs.shape[1])
+    options = options or Options()
+    chosen = choose_method(method, model.module, model.layout, options)
+    wanted, reason = find_target(target, model.labels)
+    explained = attend(model, inputs, chosen, options, wanted, (0,))
+    prediction = Prediction(
+        explained.scores[0], explained.targets[0], reason, model.labels, model.info.output
+    )
+    (attribution,) = attributions_of(explained, model, chosen, options)
+    of_class = chosen.is_class_specific(model.layout, options)
+    warnings = (
+        *fit_warnings(trained, model.input),
+        *method_warnings(chosen, options, target is not None, of_class),
+    )
+    return ClipExplanation(prediction, attribution, warnings)
+
+
+def _as_input(frames: UInt8 | Tensor, model: LoadedModel) -> Tensor:
+    """Pictures, or what is preprocessed already, to normalized float [1, T, 3, h, w].
+
+    Raises:
+        InputError: it is neither.
+    """
+    if 0 in frames.shape:
+        raise InputError("there are no frames to explain")
+    if not isinstance(frames, Tensor):
+        return model.preprocess(frames)
+    height, width = model.input.size
+    others = (*frames.shape[:1], *frames.shape[2:])
+    if others != (1, 3, height, width) or not frames.is_floating_point():
+        raise InputError(
+            f"a tensor must be preprocessed already, float [1, T, 3, {height}, {width}], "
+            f"not {frames.dtype} {list(frames.shape)}",
+            "give uint8 [T, H, W, 3] as an array, or what model.preprocess makes of it",
+        )
+    return frames

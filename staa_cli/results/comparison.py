@@ -1,0 +1,182 @@
+"""A comparison as files: the panels as a video and as a still, and its numbers."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from staa_cli import __version__
+from staa_cli.config.settings import Settings
+from staa_cli.files import COMPARED, COMPARISON, atomic_path, is_own
+from staa_cli.paths import path_fields
+from staa_cli.results.document import plain, score_key
+from staa_cli.results.files import json_text, load_report
+from staa_cli.results.folder import check_free, drop
+from staa_cli.schema import SCHEMA_VERSION, OnProgress
+
+if TYPE_CHECKING:
+    from staa_cli.evaluation.comparison import Comparison, ComparisonRow
+
+STILL = "compare.png"
+
+
+def document(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as the plain data of compare.json."""
+    first, names = comparison.explanations[0], comparison.names
+    measured = next(iter(comparison.faithfulness), None)
+    warnings = dict.fromkeys(
+        warning for explanation in comparison.explanations for warning in explanation.warnings
+    )
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "staa_version": __version__,
+        "video": path_fields(first.video.path) | {"sha256": first.video.sha256},
+        "model": {
+            "name": first.model.name,
+            "weights_sha256": first.model.weights_sha256,
+            "output": first.model.output,
+        },
+        "sampling": first.settings["sampling"],
+        "options": {
+            name: value for name, value in first.settings["method"].items() if name != "name"
+        },
+        "replacement": measured.replacement if measured else None,
+        "clips": list(measured.clips) if measured else [],
+        "steps": measured.steps if measured else None,
+        "quick": measured.quick if measured else None,
+        "passes": comparison.passes,
+        "rows": [_row(row) for row in comparison.rows],
+        "agreement": {
+            one: {
+                other: None if np.isnan(value) else value
+                for other, value in zip(names, line, strict=True)
+            }
+            for one, line in zip(names, comparison.agreement, strict=True)
+        },
+        "warnings": [asdict(warning) for warning in warnings],
+    }
+    return {name: plain(value, name) for name, value in content.items()}
+
+
+def _row(row: ComparisonRow) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": row.name, "method": row.method}
+    if row.explanation is not None:
+        prediction, temporal = row.explanation.prediction, row.explanation.temporal
+        fields |= {
+            "label": prediction.label,
+            score_key(prediction): prediction.score,
+            "peak_s": temporal.peak_s,
+            "flat": temporal.flat,
+            "passes": row.passes,
+            "seconds": row.seconds,
+        }
+    if row.faithfulness is not None:
+        fields |= {
+            "insertion": row.faithfulness.insertion_area,
+            "deletion": row.faithfulness.deletion_area,
+            "faithfulness": row.faithfulness.faithfulness,
+        }
+    return fields
+
+
+def check_writable(folder: Path, settings: Settings) -> None:
+    """See that nothing of somebody else's stands where a comparison would be written.
+
+    Raises:
+        OutputError: a file of such a name is there that staa did not write.
+    """
+    check_free(folder, _wanted_files(settings), owner=COMPARISON)
+
+
+def _wanted_files(settings: Settings) -> list[str]:
+    return [COMPARED, STILL, COMPARISON] if settings.output.annotated else [COMPARISON]
+
+
+def save(
+    comparison: Comparison,
+    folder: Path,
+    settings: Settings,
+    on_progress: OnProgress = lambda stage, done, total: None,
+    *,
+    shared: bool = True,
+) -> tuple[Path, ...]:
+    """Write the panels, where the settings want an annotated video, and the numbers.
+
+    Panels come as a video and as a still of the first one's highest peak; on one scale where it is
+    `shared`, else each on that of the settings.
+
+    Raises:
+        OutputError: a file cannot be written, or one that is not staa's is in the way.
+    """
+    names = _wanted_files(settings)
+    check_writable(folder, settings)
+    before = load_report(folder / COMPARISON) if is_own(folder / COMPARISON) else None
+    content = document(comparison)
+    with ExitStack() as both:  # so that the video never stands without the numbers
+        if COMPARED in names:
+            _draw(
+                comparison,
+                both.enter_context(atomic_path(folder / COMPARED)),
+                both.enter_context(atomic_path(folder / STILL)),
+                settings,
+                on_progress,
+                shared,
+            )
+        numbers = both.enter_context(atomic_path(folder / COMPARISON))
+        numbers.write_text(json_text(content) + "\n", encoding="utf-8")
+    if before is not None and _content(before) != _content(content):
+        drop(folder, {COMPARED, STILL} - set(names))
+    return tuple(folder / name for name in names)
+
+
+def _content(content: dict[str, Any]) -> list[Any]:
+    """What a comparison is of, whether it was drawn and checked or not."""
+    panels = [
+        [row["name"], row["method"], row["label"]] for row in content["rows"] if "label" in row
+    ]
+    return [*(content[name] for name in ("video", "model", "sampling", "options")), panels]
+
+
+def _draw(
+    comparison: Comparison,
+    path: Path,
+    still: Path,
+    settings: Settings,
+    on_progress: OnProgress,
+    shared: bool,
+) -> None:
+    """The panels as a video, and as a picture of the most telling moment."""
+    from PIL import Image
+
+    from staa_cli.render.color import planes_to_rgb, rgb_to_planes
+    from staa_cli.render.layer import Canvas
+    from staa_cli.render.panels import Panels
+    from staa_cli.render.stills import write_png
+    from staa_cli.render.storyboard import highest, shown_size
+    from staa_cli.video.annotate import annotate
+    from staa_cli.video.frame_source import source_of
+
+    first = comparison.explanations[0]
+    source, info = source_of(first), first.video
+    panels = Panels(comparison.explanations, settings.render, shared)
+    index = highest(first)
+    ((_, frame),) = source.read([index])
+    drawn = panels.paint(float(info.times_s[index]), Canvas(*rgb_to_planes(frame, False)), False)
+    picture = Image.fromarray(planes_to_rgb(*drawn, hd=False))
+    write_png(picture.resize(shown_size(first, np.asarray(picture))), still)
+    steps, part = count(1), first.part
+    annotate(
+        source,
+        path,
+        panels.draw,
+        size=panels.size,
+        preset=settings.render.preset,
+        crf=settings.render.crf,
+        frames=part,
+        on_frame=lambda _: on_progress("drawing", next(steps), len(part)),
+    )
