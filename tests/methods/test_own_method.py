@@ -17,7 +17,7 @@ from staa_cli import explain_clip, explain_video, load_model
 from staa_cli.cli.app import run
 from staa_cli.config.settings import config_errors, load_settings
 from staa_cli.errors import ConfigError, UnavailableError
-from staa_cli.jobs.comparison import compare_video
+from staa_cli.evaluation.comparison import compare_video
 from staa_cli.methods import get_method
 from staa_cli.models.load import LoadedModel
 
