@@ -9,14 +9,14 @@ terminal.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -442,6 +442,25 @@ class Faithfulness:
         return tuple(row.method for row in others if row.faithfulness >= own.faithfulness)
 
 
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """What differs from one run to the next, though all else is the same."""
+
+    device: str
+    precision: str
+    threads: int
+    torch: str
+    """Its version."""
+    host: str
+    platform: str
+    started_at: str
+    """In UTC, as ISO 8601 has it."""
+    seconds: dict[str, float]
+    """Spent in each stage."""
+    peak_memory_bytes: int | None
+    """None where the system does not tell."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """All that is known about one explained video: plain data and numpy arrays."""
@@ -465,8 +484,8 @@ class Explanation:
     warnings: tuple[Warning, ...]
     fingerprint: str = ""
     """Of input, settings, weights, and version together; equal ones need no second look."""
-    run: dict[str, Any] = field(default_factory=dict)
-    """Volatile facts: device, threads, seconds a stage, memory, host, start."""
+    run: RunDetails | None = None
+    """Of the run that made it, where that is known."""
     faithfulness: Faithfulness | None = None
     """Measured where it was asked for."""
     by_class: ClassAttributions | None = None

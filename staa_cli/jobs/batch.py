@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from staa_cli.config.settings import Settings
 from staa_cli.errors import InputError, OutputError, StaaError
@@ -30,8 +30,9 @@ from staa_cli.models.catalog.hub import Announce
 from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.checkpoints.labels import read_labels
 from staa_cli.models.load import LoadedModel
-from staa_cli.results.files import load_report
+from staa_cli.results.document import Report
 from staa_cli.results.folder import check_free, finished_report, save, wanted_files
+from staa_cli.results.report import load_report
 from staa_cli.schema import ModelInput, Output, VideoInfo
 from staa_cli.video.probe import probe
 
@@ -42,7 +43,7 @@ class Outcome:
 
     job: Job
     status: Literal["done", "skipped", "failed"]
-    report: dict[str, Any] | None
+    report: Report | None
     error: StaaError | None
     """Why it failed; its `__cause__` is what was raised, where that was none of staa's."""
     seconds: float

@@ -28,9 +28,9 @@ from staa_cli.files import COMPARED, COMPARISON, atomic_path, is_own
 from staa_cli.methods import choose_method
 from staa_cli.models.load import LoadedModel
 from staa_cli.paths import path_fields
-from staa_cli.results.document import plain, score_key
-from staa_cli.results.files import json_text, load_report
+from staa_cli.results.files import json_text
 from staa_cli.results.folder import check_free, drop
+from staa_cli.results.report import load_document, plain, score_key
 from staa_cli.schema import SCHEMA_VERSION, Explanation, Faithfulness, Float64, OnProgress
 from staa_cli.statistics import rank_correlation
 
@@ -123,7 +123,7 @@ def compare_video(
         for group in ([[each] for each in found] if classes else [found])
         if depth is not None
     ]
-    seconds = tuple(each.run["seconds"].get("forward", 0.0) for each in found)
+    seconds = tuple(each.run.seconds.get("forward", 0.0) if each.run else 0.0 for each in found)
     return Comparison(names, tuple(found), tuple(faithfulness), agreement(found), seconds, passes)
 
 
@@ -272,7 +272,7 @@ def save(
     """
     names = _wanted_files(settings)
     check_writable(folder, settings)
-    before = load_report(folder / COMPARISON) if is_own(folder / COMPARISON) else None
+    before = load_document(folder / COMPARISON, dict) if is_own(folder / COMPARISON) else None
     facts = document(comparison)
     with ExitStack() as both:  # so that the video never stands without the numbers
         if COMPARED in names:

@@ -1,4 +1,4 @@
-"""Explanation -> files: report.json, importance.csv, maps.npz; and a report read back."""
+"""Explanation -> files: report.json, importance.csv, maps.npz."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from staa_cli.errors import InputError
 from staa_cli.files import atomic_path
 from staa_cli.paths import textual
 from staa_cli.render.faithfulness import faithfulness_plot
 from staa_cli.render.plot import plot
-from staa_cli.results.document import report_dict
+from staa_cli.results.report import from_explanation, plain_document
 from staa_cli.schema import SCHEMA_VERSION, Explanation
 
 
@@ -38,7 +37,7 @@ def write_json(
     Raises:
         OutputError: the file cannot be written, or a number in it is not finite.
     """
-    report = report_dict(explanation, reproducible=reproducible)
+    report = plain_document(from_explanation(explanation, reproducible=reproducible))
     with atomic_path(path) as part:
         part.write_text(json_text(report) + "\n", encoding="utf-8")
 
@@ -68,13 +67,13 @@ def write_csv(explanation: Explanation, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written, or a number in it is not finite.
     """
-    columns = report_dict(explanation, reproducible=True)["frames"]
-    names = ("index", "time_s", "score", "weighted_score", "seen")
+    frames = from_explanation(explanation, reproducible=True).frames
+    seen = ["true" if seen else "false" for seen in frames.seen]
+    columns = (frames.index, frames.time_s, frames.score, frames.weighted_score, seen)
     with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        seen = ["true" if seen else "false" for seen in columns["seen"]]
-        writer.writerows(zip(*(columns[name] for name in names[:-1]), seen, strict=True))
+        writer.writerow(("index", "time_s", "score", "weighted_score", "seen"))
+        writer.writerows(zip(*columns, strict=True))
 
 
 def write_npz(explanation: Explanation, path: Path) -> None:
@@ -122,29 +121,6 @@ WRITERS = {
     "json": Writer("report.json", write_json),
 }
 """What needs the explanation alone, by the setting's name; report.json comes last."""
-
-
-def load_report(path: Path) -> dict[str, Any]:
-    """The path of a report.json in, its content out; `paths.path_from` of its `video` is the file.
-
-    Raises:
-        InputError: it cannot be read, is no report, or has a schema of another version.
-    """
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}", "make it anew with --force") from error
-    version = report.get("schema_version") if isinstance(report, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise InputError(f"{path} is no report of staa: it has no schema_version")
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"{path} has schema version {version}, this staa reads {SCHEMA_VERSION}",
-            "use the version of staa that wrote it, or make it anew with --force",
-        )
-    return dict(report)
 
 
 def load_schema() -> dict[str, Any]:

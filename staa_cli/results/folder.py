@@ -6,22 +6,25 @@ lists the names that are staa's own, so that the next run may replace them and n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from staa_cli.config.settings import OutputSettings, RenderSettings, Settings
 from staa_cli.errors import InputError, OutputError
 from staa_cli.files import ANNOTATED, GIF, REPORT, atomic_path, output_errors, parts_of
-from staa_cli.results.files import WRITERS, load_report, write_json
+from staa_cli.results.document import Document, Report
+from staa_cli.results.files import WRITERS, write_json
+from staa_cli.results.report import load_document, load_report
 from staa_cli.schema import Explanation, OnProgress, UInt8, Warning
 
 if TYPE_CHECKING:
     from staa_cli.video.table import DecodeReport
 
 STORYBOARD = "storyboard.png"
+D = TypeVar("D", bound=Document)
 _MARK = ".staa-writing"
 _EVERY = (ANNOTATED, GIF, STORYBOARD, *(writer.file for writer in WRITERS.values()))
 
@@ -43,19 +46,19 @@ def _written(output: OutputSettings) -> list[str]:
 
 def finished_report(
     folder: Path, fingerprint: str, output: OutputSettings, *, reproducible: bool = False
-) -> dict[str, Any] | None:
+) -> Report | None:
     """The report of a finished run with that fingerprint, None where there is work to do.
 
     A reproducible report stands for any, but one with volatile facts for no reproducible one.
     """
     if (folder / _MARK).exists():  # what stands beside the report may be of a later, broken run
         return None
-    report = _own_report(folder)
+    report = _read(folder / REPORT, Report)
     written = [folder / name for name in wanted_files(output)]
     complete = all(path.is_file() and path.stat().st_size for path in written)
-    if report is None or not complete or (reproducible and "run" in report):
+    if report is None or not complete or (reproducible and report.run):
         return None
-    return report if report.get("fingerprint") == fingerprint else None
+    return report if report.fingerprint == fingerprint else None
 
 
 def save(
@@ -71,7 +74,7 @@ def save(
     Raises:
         OutputError: a file cannot be written, or one that is not staa's is in the way.
     """
-    names, before = wanted_files(settings.output), _own_report(folder)
+    names, before = wanted_files(settings.output), _read(folder / REPORT, Report)
     claim(folder, names)
     if settings.output.annotated:
         report = _annotate(
@@ -99,15 +102,13 @@ def drop(folder: Path, names: Iterable[str]) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def _content(report: Mapping[str, Any]) -> list[Any]:
+def _content(report: Report) -> list[Any]:
     """What a report is of, however much of it was written, and drawn in whatever way."""
     settings = {
-        name: value
-        for name, value in report["settings"].items()
-        if name not in ("output", "render")
+        name: value for name, value in report.settings.items() if name not in ("output", "render")
     }
-    sources = report["video"]["sha256"], report["model"]["weights_sha256"]
-    return [report["staa_version"], *sources, report["prediction"]["target"]["index"], settings]
+    sources = report.video.sha256, report.model.weights_sha256
+    return [report.staa_version, *sources, report.prediction.target.index, settings]
 
 
 def claim(folder: Path, names: Sequence[str]) -> None:
@@ -157,18 +158,17 @@ def _own_names(folder: Path, names: Sequence[str], owner: str = REPORT) -> set[s
     mark = folder / _MARK
     told = mark.read_text(encoding="utf-8", errors="replace") if mark.is_file() else ""
     own = set(told.splitlines())
-    return own | set(names) if _own_report(folder, owner) is not None else own
+    return own | set(names) if _read(folder / owner, Document) is not None else own
 
 
-def _own_report(folder: Path, name: str = REPORT) -> dict[str, Any] | None:
-    path = folder / name
+def _read(path: Path, kind: type[D]) -> D | None:
+    """A document, None where there is none, or somebody else's, or one of another version."""
     if not path.is_file():
         return None
     try:
-        report = load_report(path)
-    except InputError:  # somebody else's, or of another version
+        return load_document(path, kind)
+    except InputError:
         return None
-    return report if "staa_version" in report else None
 
 
 def _annotate(
