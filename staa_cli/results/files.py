@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from staa_cli.files import atomic_path
+from staa_cli.files import MAPS, REPORT, atomic_path
 from staa_cli.paths import textual
 from staa_cli.render.faithfulness import faithfulness_plot
 from staa_cli.render.plot import plot
+from staa_cli.results.arrays import arrays_of
 from staa_cli.results.report import from_explanation, plain_document
 from staa_cli.schema import SCHEMA_VERSION, Explanation
 
@@ -77,48 +78,22 @@ def write_csv(explanation: Explanation, path: Path) -> None:
 
 
 def write_npz(explanation: Explanation, path: Path) -> None:
-    """Writes maps.npz: raw attributions a clip, and the stitched maps; no pickle inside.
-
-    Arrays: `attributions` [clips, T', h, w], `clip_times_s` and `clip_frame_indices` [clips, T],
-    `map_times_s` [K], `maps` [K, h, w], `box` [4], `frame_times_s`, `score`, `weighted_score` [N].
-    Scores are NaN where no clip reaches.
-    Where the passes served every class, also those of the top five, the most probable first:
-    `classes` [5] their indices, `class_labels` [5], `class_scores` [5, clips] what each clip gives
-    them, and `class_attributions` [5, clips, T', h, w].
+    """Writes maps.npz: the explanation in full precision, as `arrays` has it; no pickle inside.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    arrays = {
-        "attributions": np.stack([each.values for each in explanation.attributions]),
-        "clip_times_s": np.array([clip.times_s for clip in explanation.clips]),
-        "clip_frame_indices": np.array([clip.frame_indices for clip in explanation.clips]),
-        "map_times_s": explanation.maps.times_s,
-        "maps": explanation.maps.values,
-        "box": np.array(explanation.maps.box),
-        "frame_times_s": explanation.frames.times_s,
-        "score": explanation.frames.score,
-        "weighted_score": explanation.frames.weighted_score,
-    }
-    if explanation.by_class is not None:
-        classes = np.array(explanation.by_class.classes)
-        scores = np.stack([each.scores for each in explanation.clip_predictions])
-        arrays |= {
-            "classes": classes,
-            "class_labels": np.array([explanation.model.labels[index] for index in classes]),
-            "class_scores": scores[:, classes].T,  # [5, clips]
-            "class_attributions": explanation.by_class.values,
-        }
+    arrays = arrays_of(explanation)
     with atomic_path(path) as part, part.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 WRITERS = {
     "csv": Writer("importance.csv", write_csv),
-    "npz": Writer("maps.npz", write_npz),
+    "npz": Writer(MAPS, write_npz),
     "plot": Writer("curve.png", plot),
     "faithfulness": Writer("faithfulness.png", faithfulness_plot),
-    "json": Writer("report.json", write_json),
+    "json": Writer(REPORT, write_json),
 }
 """What needs the explanation alone, by the setting's name; report.json comes last."""
 

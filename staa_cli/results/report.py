@@ -14,6 +14,7 @@ from staa_cli import __version__
 from staa_cli.config.settings import Settings
 from staa_cli.errors import InputError, OutputError
 from staa_cli.explain.stitch import center_of_mass
+from staa_cli.files import MAPS
 from staa_cli.paths import as_text, path_fields
 from staa_cli.results import document
 from staa_cli.results.document import Document, Report
@@ -28,7 +29,7 @@ from staa_cli.schema import (
 )
 
 _TOP_K = 5
-_ANEW = "make it anew with --force"
+ANEW = "make it anew with --force"
 D = TypeVar("D")
 P = TypeVar("P", bound=document.Part)
 
@@ -102,23 +103,23 @@ def load_document(path: Path, kind: type[D]) -> D:
     except msgspec.ValidationError as error:
         raise InputError(f"{path} is no report of staa: it has no schema_version") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}", _ANEW) from error
+        raise InputError(f"{path} is not JSON: {error}", ANEW) from error
     if head.schema_version != SCHEMA_VERSION:
         raise InputError(
             f"{path} has schema version {head.schema_version}, this staa reads {SCHEMA_VERSION}",
-            f"use the version of staa that wrote it, or {_ANEW}",
+            f"use the version of staa that wrote it, or {ANEW}",
         )
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is no report of staa: {_in_words(error)}", _ANEW) from error
+        raise InputError(f"{path} is no report of staa: {error_in_words(error)}", ANEW) from error
 
 
 class _Version(msgspec.Struct):
     schema_version: int
 
 
-def _in_words(error: msgspec.ValidationError) -> str:
+def error_in_words(error: msgspec.ValidationError) -> str:
     """`Expected `int`, got `str` - at `$.video.width`` as `video.width: expected int, got str`."""
     cause, _, place = str(error).replace("`", "").partition(" - at ")
     cause = cause[:1].lower() + cause[1:]
@@ -134,7 +135,9 @@ def typed_settings(settings: Mapping[str, Any]) -> Settings:
     try:
         return msgspec.convert(settings, Settings)
     except msgspec.ValidationError as error:
-        raise InputError(f"unknown settings in the report: {_in_words(error)}", _ANEW) from error
+        raise InputError(
+            f"unknown settings in the report: {error_in_words(error)}", ANEW
+        ) from error
 
 
 def _same(kind: type[P], noun: Any, **others: Any) -> P:
@@ -237,7 +240,7 @@ def _spatial(explanation: Explanation) -> document.Spatial:
     return document.Spatial(
         grid=(rows, columns),
         box=maps.box,
-        maps="maps.npz" if kept else None,
+        maps=MAPS if kept else None,
         mean_map=mean.tolist(),
         center=center_of_mass(mean, maps.box),
         entropy=map_entropy(mean),
