@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -75,11 +74,6 @@ class VideoInfo:
     """The file's time stamps contradict the order of its frames, and were put in order."""
     color_guessed: bool = False
     """The file names a color matrix that cannot be computed here; the nearest one was taken."""
-
-    @property
-    def file(self) -> str:
-        """The absolute path: no colon or dash in it is taken for a protocol or an option."""
-        return str(Path(self.path).absolute())
 
     @property
     def frames(self) -> int:
