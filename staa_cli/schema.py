@@ -41,7 +41,7 @@ class VideoInfo:
     path: str
     """As it was given."""
     sha256: str
-    bytes: int
+    size_bytes: int
     container: str
     codec: str
     pixel_format: str
@@ -379,7 +379,7 @@ class SpatialStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Warning:
+class ReportWarning:
     """Something the reader of a report should know; `code` is stable, `text` is for people."""
 
     code: str
@@ -475,7 +475,7 @@ class Explanation:
     moments: tuple[Moment, ...]
     temporal: TemporalStats
     spatial: SpatialStats
-    warnings: tuple[Warning, ...]
+    warnings: tuple[ReportWarning, ...]
     fingerprint: str = ""
     """Of input, settings, weights, and version together; equal ones need no second look."""
     run: RunDetails | None = None

@@ -42,9 +42,9 @@ from staa_cli.schema import (
     ModelInput,
     OnProgress,
     Prediction,
+    ReportWarning,
     UInt8,
     VideoInfo,
-    Warning,
 )
 from staa_cli.video.probe import probe
 
@@ -76,7 +76,7 @@ class ClipExplanation:
     prediction: Prediction
     attribution: Attribution
     """Raw: `values` [T', h, w], for one class where the method speaks of one."""
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[ReportWarning, ...] = ()
     """About the clip's length and size, and what was asked of the method."""
 
 

@@ -24,7 +24,7 @@ from staa_cli.errors import InputError
 from staa_cli.files import MAPS, REPORT
 from staa_cli.results.document import Report
 from staa_cli.results.report import ANEW, error_in_words, load_report
-from staa_cli.schema import Explanation, RunDetails, Warning
+from staa_cli.schema import Explanation, ReportWarning, RunDetails
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -135,7 +135,7 @@ def explanation_of(arrays: Mapping[str, NDArray[Any]], report: Report) -> Explan
     if "classes" in arrays:
         classes, values = arrays["classes"].tolist(), arrays["class_attributions"]
         plain["by_class"] = {"classes": classes, "values": values}
-    plain["warnings"] = [Warning(row.code, row.text) for row in report.warnings]
+    plain["warnings"] = [ReportWarning(row.code, row.text) for row in report.warnings]
     if report.run is not None:
         plain["run"] = msgspec.convert(report.run, RunDetails, from_attributes=True)
     return msgspec.convert(plain, Explanation, dec_hook=_array)

@@ -45,7 +45,7 @@ class Video(Part, frozen=True):
     r"""As it was given; bytes of it that are no UTF-8 as \xff."""
     sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")]
     """Of the file's bytes, hexadecimal; empty where the input is no file."""
-    bytes: Count
+    size_bytes: Count
     """Size of the file."""
     container: str
     """Format of the file."""

@@ -18,7 +18,7 @@ from staa_cli.files import ANNOTATED, GIF, REPORT, atomic_path, output_errors, p
 from staa_cli.results.document import Document, Report
 from staa_cli.results.files import WRITERS, write_json
 from staa_cli.results.report import load_document, load_report
-from staa_cli.schema import Explanation, OnProgress, UInt8, Warning
+from staa_cli.schema import Explanation, OnProgress, ReportWarning, UInt8
 
 if TYPE_CHECKING:
     from staa_cli.video.table import DecodeReport
@@ -213,17 +213,19 @@ def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanati
         f"{video.packets_bad} damaged packets were skipped or painted over while every frame was "
         f"read, {missing} frames are not in the annotated video"
     )
-    return replace(explanation, video=video, warnings=(*others, Warning("decode-errors", text)))
+    return replace(
+        explanation, video=video, warnings=(*others, ReportWarning("decode-errors", text))
+    )
 
 
-def _sound_warnings(report: DecodeReport) -> Iterator[Warning]:
+def _sound_warnings(report: DecodeReport) -> Iterator[ReportWarning]:
     """What became of the sound."""
     if report.sound_left_out is not None:
         text = f"the sound ({report.sound_left_out}) cannot be decoded here and was left out"
-        yield Warning("sound-left-out", text)
+        yield ReportWarning("sound-left-out", text)
     if report.sound_packets_bad:
         text = f"{report.sound_packets_bad} damaged packets of the sound were skipped"
-        yield Warning("sound-errors", text)
+        yield ReportWarning("sound-errors", text)
 
 
 def _stills(explanation: Explanation, folder: Path, settings: Settings) -> None:

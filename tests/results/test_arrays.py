@@ -109,7 +109,7 @@ def test_saved_again_it_is_the_same_bytes(reproducible: bool, tmp_path: Path) ->
 def test_what_drawing_met_is_there_though_it_came_after_the_maps(tmp_path: Path) -> None:
     source = explanation(frames=12)
     saved(source, tmp_path)
-    warning = nouns.Warning("decode-errors", "Two packets are bad.")
+    warning = nouns.ReportWarning("decode-errors", "Two packets are bad.")
     later = replace(source, warnings=(warning,), video=replace(source.video, packets_bad=2))
     write_json(later, tmp_path / "report.json")
     same(load_explanation(tmp_path), later)

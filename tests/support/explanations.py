@@ -17,11 +17,11 @@ from staa_cli.schema import (
     ModelInput,
     Moment,
     Prediction,
+    ReportWarning,
     RunDetails,
     SpatialStats,
     TemporalStats,
     VideoInfo,
-    Warning,
 )
 
 LABELS = ("windsurfing", "sailing", "surfing water", "kitesurfing", "jetskiing", "swimming")
@@ -101,7 +101,7 @@ def explanation(
         moments=() if flat else _moments(times, score, peak),
         temporal=_facts(score[covered], flat),
         spatial=SpatialStats(0.0 if flat_space else 1.5, flat_space),
-        warnings=(Warning("flat-temporal", "The curve is flat."),) if flat else (),
+        warnings=(ReportWarning("flat-temporal", "The curve is flat."),) if flat else (),
         run=RunDetails(
             device="cpu",
             precision="fp32",
@@ -170,7 +170,7 @@ def _video(width, height, times, rate):
     return VideoInfo(
         path="clips/windsurfing.mp4",
         sha256="ab" * 32,
-        bytes=1_046_000,
+        size_bytes=1_046_000,
         container="mov",
         codec="h264",
         pixel_format="yuv420p",
