@@ -22,7 +22,9 @@ from staa_cli.evaluation.measure import measure_faithfulness
 from staa_cli.explain.pipeline import explain_one, open_model
 from staa_cli.explain.single_clip import ClipExplanation, explain_clip
 from staa_cli.models.load import LoadedModel, load_model
+from staa_cli.results.arrays import load_explanation
 from staa_cli.results.folder import save
+from staa_cli.results.report import typed_settings
 from staa_cli.schema import Float64, OnProgress, UInt8
 from staa_cli.video.frame_source import FrameArray, FrameSource, SeekableSource
 
@@ -41,7 +43,7 @@ Frames = UInt8 | Tensor | Iterable[UInt8 | Tensor]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Explanation(schema.Explanation):
-    """An explanation that knows how to write itself."""
+    """An explanation that knows how to write itself, and to read itself back."""
 
     asked: Settings = field(default_factory=Settings)
     """All settings that it was made with; `settings` has those that its content depends on."""
@@ -57,6 +59,30 @@ class Explanation(schema.Explanation):
             OutputError: a file cannot be written, or one that is not staa's is in the way.
         """
         return save(self, Path(folder), settings or self.asked).paths
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Explanation:
+        """Read back what has been saved in `folder`, without the model; the video is not opened.
+
+        All arrays are equal to those that were saved. It can be saved in other formats; drawing
+        needs the video where it was.
+
+        Args:
+            folder: with `report.json` and `maps.npz`.
+
+        Returns:
+            The explanation; of its settings, those that shape no result are the defaults.
+
+        Raises:
+            InputError: a file is missing, broken, not staa's, or of another version.
+        """
+        plain = load_explanation(Path(folder))
+        return cls._of(plain, typed_settings(plain.settings))
+
+    @classmethod
+    def _of(cls, plain: schema.Explanation, asked: Settings) -> Explanation:
+        parts = {part.name: getattr(plain, part.name) for part in fields(schema.Explanation)}
+        return cls(**parts, asked=asked)
 
 
 def explain_video(
@@ -109,9 +135,7 @@ def explain_video(
         model = open_model(settings)
     watched = _unwatched if on_progress is None else on_progress  # an empty list is no None
     plain = explain_one(source, model, settings, watched, measure=measure_faithfulness)
-    return Explanation(
-        **{each.name: getattr(plain, each.name) for each in fields(plain)}, asked=settings
-    )
+    return Explanation._of(plain, settings)
 
 
 def _unwatched(stage: str, done: int, total: int) -> None:

@@ -9,9 +9,8 @@ terminal.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from staa_cli.video.frame_source import SeekableSource
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -46,7 +45,7 @@ class VideoInfo:
     """As it was given; `<frames>` where it is no file, but frames in memory."""
     sha256: str
     """Of the file's bytes; of frames in memory, of their shape, times, and pixels."""
-    bytes: int
+    size_bytes: int
     container: str
     codec: str
     pixel_format: str
@@ -79,11 +78,6 @@ class VideoInfo:
     """The file's time stamps contradict the order of its frames, and were put in order."""
     color_guessed: bool = False
     """The file names a color matrix that cannot be computed here; the nearest one was taken."""
-
-    @property
-    def file(self) -> str:
-        """The absolute path: no colon or dash in it is taken for a protocol or an option."""
-        return str(Path(self.path).absolute())
 
     @property
     def frames(self) -> int:
@@ -389,7 +383,7 @@ class SpatialStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Warning:
+class ReportWarning:
     """Something the reader of a report should know; `code` is stable, `text` is for people."""
 
     code: str
@@ -446,6 +440,25 @@ class Faithfulness:
         return tuple(row.method for row in others if row.faithfulness >= own.faithfulness)
 
 
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """What differs from one run to the next, though all else is the same."""
+
+    device: str
+    precision: str
+    threads: int
+    torch: str
+    """Its version."""
+    host: str
+    platform: str
+    started_at: str
+    """In UTC, as ISO 8601 has it."""
+    seconds: dict[str, float]
+    """Spent in each stage."""
+    peak_memory_bytes: int | None
+    """None where the system does not tell."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """All that is known about one explained video: plain data and numpy arrays."""
@@ -466,11 +479,11 @@ class Explanation:
     moments: tuple[Moment, ...]
     temporal: TemporalStats
     spatial: SpatialStats
-    warnings: tuple[Warning, ...]
+    warnings: tuple[ReportWarning, ...]
     fingerprint: str = ""
     """Of input, settings, weights, and version together; equal ones need no second look."""
-    run: dict[str, Any] = field(default_factory=dict)
-    """Volatile facts: device, threads, seconds a stage, memory, host, start."""
+    run: RunDetails | None = None
+    """Of the run that made it, where that is known."""
     faithfulness: Faithfulness | None = None
     """Measured where it was asked for."""
     by_class: ClassAttributions | None = None

@@ -122,4 +122,4 @@ def test_what_must_not_come_along_does_not(module: str) -> None:
 
 def test_the_test_follows_imports() -> None:
     assert "torch" in brought("staa_cli.explain.pipeline")
-    assert "staa_cli.schema" in brought("staa_cli.results.document")
+    assert "staa_cli.schema" in brought("staa_cli.results.report")

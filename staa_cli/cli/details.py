@@ -3,51 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from staa_cli.formatting import counted, raw
 
+if TYPE_CHECKING:
+    from staa_cli.results.document import Report
 
-def work_in_words(report: dict[str, Any]) -> Iterator[str]:
+
+def work_in_words(report: Report) -> Iterator[str]:
     """What was done, and how long each stage took: for -v."""
-    clips, given = report["sampling"]["clips"], report["model"]["input"]
-    length = len(clips[0]["frame_indices"]) if clips else 0
+    clips, given = report.sampling.clips, report.model.input
     yield (
-        f"{counted(len(clips), 'clip')} of {counted(length, 'frame')}, "
-        f"{report['sampling']['strategy']}, one frame every "
-        f"{raw(given['stride'] / given['rate'])} s, read by {report['method']['name']}"
+        f"{counted(len(clips), 'clip')} of {counted(len(clips[0].frame_indices), 'frame')}, "
+        f"{report.sampling.strategy}, one frame every "
+        f"{raw(given.stride / given.rate)} s, read by {report.method.name}"
     )
-    if "run" in report:
-        stages = (f"{stage} {spent:.2f} s" for stage, spent in report["run"]["seconds"].items())
-        yield ", ".join(stages)
+    if report.run is not None:
+        yield ", ".join(f"{stage} {spent:.2f} s" for stage, spent in report.run.seconds.items())
 
 
-def facts_in_words(report: dict[str, Any]) -> Iterator[str]:
+def facts_in_words(report: Report) -> Iterator[str]:
     """What video and model are, and what decoding met: for -vv."""
-    video, model = report["video"], report["model"]
-    rate = "variable rate" if video["variable_rate"] else f"{video['rate']:.4g} frames/s"
+    video, model, run = report.video, report.model, report.run
+    rate = "variable rate" if video.variable_rate else f"{video.rate:.4g} frames/s"
     yield (
-        f"{video['codec']} in {video['container']}, {video['width']} x {video['height']} "
-        f"{video['pixel_format']}, {video['transfer']}, rotated by {video['rotation']}, "
-        f"{counted(video['frames'], 'frame')} in {video['duration_s']:.2f} s, {rate}"
+        f"{video.codec} in {video.container}, {video.width} x {video.height} "
+        f"{video.pixel_format}, {video.transfer}, rotated by {video.rotation}, "
+        f"{counted(video.frames, 'frame')} in {video.duration_s:.2f} s, {rate}"
     )
     yield (
-        f"decoding: {video['packets_bad']} bad packets, {video['frames_declared']} frames declared"
-        + "".join(f", {name.replace('_', ' ')}" for name in _ODD if video[name])
+        f"decoding: {video.packets_bad} bad packets, {video.frames_declared} frames declared"
+        + "".join(f", {name.replace('_', ' ')}" for name in _ODD if getattr(video, name))
     )
-    layout = model["layout"]
+    layout = model.layout
     yield (
-        f"{model['name']}: {model['family']} from {model['source']}, {model['parameters']:,} "
-        f"parameters, {layout['kind']} attention, {layout['depth']} blocks of "
-        f"{' x '.join(map(str, layout['grid']))} tokens, {model['output']} of {model['classes']} "
-        f"classes, weights {model['weights_sha256'][:12]}"
+        f"{model.name}: {model.family} from {model.source}, {model.parameters:,} "
+        f"parameters, {layout.kind} attention, {layout.depth} blocks of "
+        f"{' x '.join(map(str, layout.grid))} tokens, {model.output} of {model.classes} "
+        f"classes, weights {model.weights_sha256[:12]}"
     )
-    if "run" in report:
-        run = report["run"]
-        peak = run.get("peak_memory_bytes")
+    if run is not None:
+        peak = run.peak_memory_bytes
         yield (
-            f"{run['device']}, {run['precision']}, {counted(run['threads'], 'thread')}, "
-            f"torch {run['torch']}" + (f", peak memory {peak / 2**20:,.0f} MiB" if peak else "")
+            f"{run.device}, {run.precision}, {counted(run.threads, 'thread')}, "
+            f"torch {run.torch}" + (f", peak memory {peak / 2**20:,.0f} MiB" if peak else "")
         )
 
 

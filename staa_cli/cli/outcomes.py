@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from staa_cli.cli.costs import in_words, long_video_hint
 from staa_cli.cli.details import facts_in_words, work_in_words
-from staa_cli.cli.options import answer, put, put_json
+from staa_cli.cli.options import put, put_json
 from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown
 from staa_cli.config.settings import Loaded
 from staa_cli.errors import StaaError
-from staa_cli.formatting import counted, percent
+from staa_cli.formatting import answer, counted, percent
 from staa_cli.paths import path_fields
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from staa_cli.cli.progress import Progress
     from staa_cli.jobs.outcome import Event, Outcome
+    from staa_cli.results.document import Temporal, WarningRow
 
 _STATUS_WORDS = {"done": "explained", "skipped": "skipped", "failed": "failed"}
 
@@ -84,7 +85,7 @@ class Reporter:
             self._failed_last = 0
             self._console.message(f"{source}: {_in_words(outcome)}")
         if outcome.report is not None:
-            self._warn(outcome.report["warnings"])
+            self._warn(outcome.report.warnings)
             for line in work_in_words(outcome.report):
                 self._console.detail(f"  {line}")
             for line in facts_in_words(outcome.report):
@@ -118,12 +119,12 @@ class Reporter:
         for error, source in self._failures:
             self._console.error(error, str(source))
 
-    def _warn(self, warnings: Sequence[dict[str, str]]) -> None:
+    def _warn(self, warnings: Sequence[WarningRow]) -> None:
         """What the codes mean: with -v of every video, else where a code comes up first."""
         for warning in warnings:
-            if self._console.verbosity >= 1 or warning["code"] not in self._codes:
-                self._console.warning(f"{warning['code']}: {warning['text']}")
-        self._codes |= {warning["code"] for warning in warnings}
+            if self._console.verbosity >= 1 or warning.code not in self._codes:
+                self._console.warning(f"{warning.code}: {warning.text}")
+        self._codes |= {warning.code for warning in warnings}
 
 
 def error_fields(error: StaaError | None) -> dict[str, Any]:
@@ -145,37 +146,39 @@ def _as_argument(path: Path) -> str:
 
 
 def _json(outcome: Outcome) -> dict[str, Any]:
+    from staa_cli.results.report import plain_document
     from staa_cli.schema import SCHEMA_VERSION
 
-    head = {"schema_version": SCHEMA_VERSION}
     if outcome.report is not None:
-        return head | outcome.report
-    facts = {"video": path_fields(outcome.job.source), "status": outcome.status}
-    return head | facts | error_fields(outcome.error)
+        return plain_document(outcome.report)
+    head = {"schema_version": SCHEMA_VERSION}
+    row = {"video": path_fields(outcome.job.source), "status": outcome.status}
+    return head | row | error_fields(outcome.error)
 
 
 def _in_words(outcome: Outcome) -> str:
     if outcome.report is None:
         return outcome.status
     report = outcome.report
-    words = [answer(report["prediction"]["target"]), _highest(report["temporal"])]
-    coverage, frames = report["coverage"], len(report["frames"]["index"])
-    reached = percent(coverage["covered_share"])
-    words.append(
-        f"{coverage['frames_seen']:,} of {counted(frames, 'frame')} seen, {reached} covered"
-    )
-    words += dict.fromkeys(f"warning: {warning['code']}" for warning in report["warnings"])
+    target, coverage = report.prediction.target, report.coverage
+    frames, reached = len(report.frames.index), percent(coverage.covered_share)
+    words = [
+        f"{target.label} {answer(target.score, report.model.output)}",
+        _highest(report.temporal),
+        f"{coverage.frames_seen:,} of {counted(frames, 'frame')} seen, {reached} covered",
+        *dict.fromkeys(f"warning: {warning.code}" for warning in report.warnings),
+    ]
     words.append(
         "skipped, finished before" if outcome.status == "skipped" else f"{outcome.seconds:.1f} s"
     )
     return ", ".join(words)
 
 
-def _highest(temporal: dict[str, Any]) -> str:
+def _highest(temporal: Temporal) -> str:
     """Where the curve is highest, as the annotated video draws it."""
-    if temporal["flat"] or temporal["peak_s"] is None:
+    if temporal.flat or temporal.peak_s is None:
         return "no moment stands out"
-    equal = temporal["peaks_equal"]
-    words = f"highest at {temporal['peak_s']:.2f} s"
+    equal = temporal.peaks_equal
+    words = f"highest at {temporal.peak_s:.2f} s"
     times = "one other time" if equal == 1 else f"{equal} other times"
     return f"{words} and as high at {times}" if equal else words

@@ -83,7 +83,7 @@ class Comparison:
                 areas,
                 explanation,
                 _passes(explanation),
-                explanation.run["seconds"].get("forward", 0.0),
+                explanation.run.seconds.get("forward", 0.0) if explanation.run else 0.0,
             )
             for name, explanation, areas in zip(
                 self.names,

@@ -16,7 +16,7 @@ from staa_cli.entry_points import METHODS, package_of
 from staa_cli.explain.timing import Stopwatch
 from staa_cli.memory import peak_memory_bytes
 from staa_cli.references import code_sha256, is_reference, load_reference
-from staa_cli.schema import Output, VideoInfo
+from staa_cli.schema import Output, RunDetails, VideoInfo
 
 if TYPE_CHECKING:  # what is finished is told by its fingerprint, without torch
     from staa_cli.models.load import LoadedModel
@@ -62,20 +62,18 @@ def with_decoding(info: VideoInfo, report: DecodeReport) -> VideoInfo:
     )
 
 
-def run_details(model: LoadedModel, stopwatch: Stopwatch) -> dict[str, Any]:
+def run_details(model: LoadedModel, stopwatch: Stopwatch) -> RunDetails:
     """What differs from one run to the next."""
     import torch  # late: a fingerprint is told without it
 
-    details: dict[str, Any] = {
-        "device": str(model.device),
-        "precision": model.precision,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "host": platform.node(),
-        "platform": platform.platform(),
-        "started_at": stopwatch.started.isoformat(timespec="seconds"),
-        "seconds": dict(stopwatch.seconds),
-    }
-    if sys.platform != "win32":  # which does not tell
-        details["peak_memory_bytes"] = peak_memory_bytes()
-    return details
+    return RunDetails(
+        device=str(model.device),
+        precision=model.precision,
+        threads=torch.get_num_threads(),
+        torch=str(torch.__version__),
+        host=platform.node(),
+        platform=platform.platform(),
+        started_at=stopwatch.started.isoformat(timespec="seconds"),
+        seconds=dict(stopwatch.seconds),
+        peak_memory_bytes=None if sys.platform == "win32" else peak_memory_bytes(),
+    )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from staa_cli.config.settings import SamplingSettings
 from staa_cli.errors import InputError, UsageError
 from staa_cli.formatting import counted, raw
-from staa_cli.schema import Clip, Float64, Warning
+from staa_cli.schema import Clip, Float64, ReportWarning
 
 _Row = tuple[NDArray[np.intp], int]  # frame numbers [T], and how many of them only fill up
 
@@ -39,7 +39,7 @@ class Plan:
     clips: tuple[Clip, ...]
     part: range
     """Positions of the frames that clips were laid over."""
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[ReportWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +187,17 @@ def _clips(times_s: Float64, rows: Iterable[_Row], interval_s: float) -> tuple[C
 
 def _warnings(
     clips: tuple[Clip, ...], wish: _Wish, strategy: str, trained_s: float
-) -> Iterator[Warning]:
+) -> Iterator[ReportWarning]:
     padded = max(clip.padded for clip in clips)
     if padded:
-        yield Warning(
+        yield ReportWarning(
             "short-video",
             f"shorter than a clip of {counted(wish.frames, 'frame')} ({raw(wish.length_s)} s); "
             f"repeats of the last frame: {padded} of {wish.frames}",
         )
     repeats = max(_repeats(clip) for clip in clips)
     if repeats:
-        yield Warning(
+        yield ReportWarning(
             "low-frame-rate",
             f"the source does not have a frame every {raw(wish.interval_s)} s; "
             f"repeated frames in a clip: up to {repeats} of {wish.frames}",
@@ -205,7 +205,7 @@ def _warnings(
     uniform = strategy == "uniform"
     slack = 0.5 if uniform else 1e-3
     if not (uniform and padded) and not math.isclose(wish.interval_s, trained_s, rel_tol=slack):
-        yield Warning(
+        yield ReportWarning(
             "stride-mismatch",
             f"the model gets a frame every {raw(wish.interval_s)} s, "
             f"and was trained on one every {raw(trained_s)} s",

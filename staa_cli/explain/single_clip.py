@@ -12,7 +12,7 @@ from staa_cli.explain.pipeline import find_target
 from staa_cli.explain.warnings import fit_warnings, method_warnings
 from staa_cli.methods import Options, choose_method
 from staa_cli.models.load import LoadedModel
-from staa_cli.schema import Attribution, Prediction, UInt8, Warning
+from staa_cli.schema import Attribution, Prediction, ReportWarning, UInt8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +22,7 @@ class ClipExplanation:
     prediction: Prediction
     attribution: Attribution
     """Raw: `values` [T', h, w], for one class where the method speaks of one."""
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[ReportWarning, ...] = ()
     """About the clip's length and size, and what was asked of the method."""
 
 

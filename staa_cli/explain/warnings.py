@@ -18,10 +18,10 @@ from staa_cli.schema import (
     ModelInput,
     Output,
     Prediction,
+    ReportWarning,
     SpatialStats,
     TemporalStats,
     VideoInfo,
-    Warning,
 )
 from staa_cli.video.table import DecodeReport
 
@@ -40,7 +40,7 @@ def result_warnings(
     temporal: TemporalStats,
     spatial: SpatialStats,
     report: DecodeReport,
-) -> tuple[Warning, ...]:
+) -> tuple[ReportWarning, ...]:
     """What the reader of a report should know about the video, the prediction, and the curve.
 
     Args:
@@ -56,28 +56,28 @@ def result_warnings(
     if short < min(model.input.size):
         done = "padded with black" if model.input.resize is None else "scaled up"
         text = f"the picture ({short} px) is smaller than the model's input and was {done}"
-        found.append(Warning("upsampled-input", text))
+        found.append(ReportWarning("upsampled-input", text))
     if prediction.score < LOW_CONFIDENCE.get(prediction.output, -np.inf):
         text = f"{prediction.label} has a probability of {percent(prediction.score)} only"
-        found.append(Warning("low-confidence", text))
+        found.append(ReportWarning("low-confidence", text))
     if temporal.flat:
         text = "the temporal score cannot be told from a uniform one: it ranks no moment"
         if temporal.still:
             text = (
                 "nothing moves in what the model saw: no moment of it can matter more than another"
             )
-        found.append(Warning("flat-temporal", text))
+        found.append(ReportWarning("flat-temporal", text))
     if spatial.flat:
         text = "attention over space cannot be told from a uniform one: no place stands out"
-        found.append(Warning("flat-spatial", text))
+        found.append(ReportWarning("flat-spatial", text))
     if model.note:
-        found.append(Warning("model-note", model.note))
+        found.append(ReportWarning("model-note", model.note))
     return tuple(found)
 
 
 def coverage_warnings(
     coverage: Coverage, plan: sampling.Plan, dense: Callable[[], int]
-) -> tuple[Warning, ...]:
+) -> tuple[ReportWarning, ...]:
     """That clips reach little of what was to be looked at, and what reaches all of it.
 
     Args:
@@ -93,31 +93,31 @@ def coverage_warnings(
         f"{coverage.frames_seen:,} of its {len(plan.part):,} frames; what it did not see has no "
         f"score. {line} reaches all of it, in {dense():,} clips in place of {len(plan.clips):,}"
     )
-    return (Warning("sparse-sampling", text),)
+    return (ReportWarning("sparse-sampling", text),)
 
 
-def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[Warning]:
+def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[ReportWarning]:
     if info.packets_bad or missing:
         text = (
             f"{info.packets_bad} damaged packets were skipped or painted over, {missing} frames "
             "stand in for others"
         )
-        yield Warning("decode-errors", text)
+        yield ReportWarning("decode-errors", text)
     if info.truncated:
         known = info.frames_declared > info.frames
         count = f"{info.frames} of {info.frames_declared}" if known else f"{info.frames}"
-        yield Warning("truncated", f"the file ends early: {count} frames are there")
+        yield ReportWarning("truncated", f"the file ends early: {count} frames are there")
     if info.times_repaired:
         text = "time stamps in the file contradict the order of its frames and were put in order"
-        yield Warning("times-repaired", text)
+        yield ReportWarning("times-repaired", text)
     if info.color_guessed:
         text = "the file names a color matrix that cannot be computed here: the nearest was taken"
-        yield Warning("color-guessed", text)
+        yield ReportWarning("color-guessed", text)
 
 
 def method_warnings(
     method: Method, options: Options, named: bool, of_class: bool
-) -> tuple[Warning, ...]:
+) -> tuple[ReportWarning, ...]:
     """What the reader should know about the method, which speaks of one class or of none.
 
     `named` says whether somebody named a class.
@@ -125,16 +125,16 @@ def method_warnings(
     found, own = [], Options()
     if named and not of_class:
         text = f"{method.name} is class-blind: its maps are the same for every class"
-        found.append(Warning("class-blind-method", text))
+        found.append(ReportWarning("class-blind-method", text))
     for name in ("layers", "combine", "replacement", "samples"):
         asked = getattr(options, name)
         if asked != getattr(own, name) and name not in method.supported_options:
             text = f"{method.name} has no choice of {name}: {asked!r} has no effect"
-            found.append(Warning("setting-without-effect", text))
+            found.append(ReportWarning("setting-without-effect", text))
     return tuple(found)
 
 
-def setting_warnings(settings: Settings) -> tuple[Warning, ...]:
+def setting_warnings(settings: Settings) -> tuple[ReportWarning, ...]:
     """That somebody has set what another setting gives nothing to do."""
     given, post = settings.sampling, settings.post
     idle = {  # setting: whether it is, and what it belongs to
@@ -152,21 +152,21 @@ def setting_warnings(settings: Settings) -> tuple[Warning, ...]:
         "post.smooth_s": (post.smooth == "none", "--smooth average or exponential"),
     }
     return tuple(
-        Warning("setting-without-effect", f"{key.flag} has no effect: it belongs to {home}")
+        ReportWarning("setting-without-effect", f"{key.flag} has no effect: it belongs to {home}")
         for name, (is_idle, home) in idle.items()
         if is_idle and value_of(settings, name) != (key := keys()[name]).default
     )
 
 
-def threshold_warnings(rule: str, maps: HeatMaps) -> tuple[Warning, ...]:
+def threshold_warnings(rule: str, maps: HeatMaps) -> tuple[ReportWarning, ...]:
     """That a threshold has left nothing of the maps that are drawn."""
     if rule == "none" or maps.values.any():
         return ()
     text = f"--threshold {rule} has left nothing of the maps: there is nothing to draw"
-    return (Warning("nothing-left", text),)
+    return (ReportWarning("nothing-left", text),)
 
 
-def fit_warnings(trained: ModelInput, used: ModelInput) -> tuple[Warning, ...]:
+def fit_warnings(trained: ModelInput, used: ModelInput) -> tuple[ReportWarning, ...]:
     """That clips have another length or size than those which the model learned from."""
     if (trained.frames, trained.size) == (used.frames, used.size):
         return ()
@@ -174,14 +174,14 @@ def fit_warnings(trained: ModelInput, used: ModelInput) -> tuple[Warning, ...]:
         f"clips have {_size(used)}, those that the model learned from {_size(trained)}: "
         "its positions are stretched or go on as its authors' code has it"
     )
-    return (Warning("untrained-size", text),)
+    return (ReportWarning("untrained-size", text),)
 
 
 def _size(given: ModelInput) -> str:
     return f"{counted(given.frames, 'frame')} of {given.size[1]} x {given.size[0]}"
 
 
-def faithfulness_warnings(found: Faithfulness | None, output: Output) -> tuple[Warning, ...]:
+def faithfulness_warnings(found: Faithfulness | None, output: Output) -> tuple[ReportWarning, ...]:
     """That the model does not need what the explanation points to; None where nobody asked."""
     if found is None or not found.beaten_by:
         return ()
@@ -196,12 +196,12 @@ def faithfulness_warnings(found: Faithfulness | None, output: Output) -> tuple[W
         f"baseline points to: faithfulness {figure(own.faithfulness, output)}, {beside}"
         + (" (a quick check; --faithfulness asks five times as much)" if found.quick else "")
     )
-    return (Warning("not-faithful", text),)
+    return (ReportWarning("not-faithful", text),)
 
 
-def batch_warnings(reduced_to: int | None) -> tuple[Warning, ...]:
+def batch_warnings(reduced_to: int | None) -> tuple[ReportWarning, ...]:
     """What became of the batches; None where they stayed as large as they were."""
     if reduced_to is None:
         return ()
     text = f"memory ran out; batches went down to {reduced_to} clips (--batch-size {reduced_to})"
-    return (Warning("batch-size-reduced", text),)
+    return (ReportWarning("batch-size-reduced", text),)

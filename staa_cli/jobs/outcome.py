@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from staa_cli.errors import StaaError
 from staa_cli.jobs.inputs import Job
 
 if TYPE_CHECKING:
     from staa_cli.jobs.workload import Workload
+    from staa_cli.results.document import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Outcome:
 
     job: Job
     status: Literal["done", "skipped", "failed"]
-    report: dict[str, Any] | None = None
+    report: Report | None = None
     error: StaaError | None = None
     """Why it failed; its `__cause__` is what was raised, where that was none of staa's."""
     outputs: tuple[Path, ...] = ()

@@ -14,9 +14,9 @@ from staa_cli import __version__
 from staa_cli.config.settings import Settings
 from staa_cli.files import COMPARED, COMPARISON, atomic_path, is_own
 from staa_cli.paths import path_fields
-from staa_cli.results.document import plain, score_key
-from staa_cli.results.files import json_text, load_report
+from staa_cli.results.files import json_text
 from staa_cli.results.folder import check_free, drop
+from staa_cli.results.report import load_document, plain, score_key
 from staa_cli.schema import SCHEMA_VERSION, OnProgress
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def save(
     """
     names = _wanted_files(settings)
     check_writable(folder, settings)
-    before = load_report(folder / COMPARISON) if is_own(folder / COMPARISON) else None
+    before = load_document(folder / COMPARISON, dict) if is_own(folder / COMPARISON) else None
     content = document(comparison)
     with ExitStack() as both:  # so that the video never stands without the numbers
         if COMPARED in names:

@@ -1,4 +1,4 @@
-"""Explanation -> files: report.json, importance.csv, maps.npz; and a report read back."""
+"""Explanation -> files: report.json, importance.csv, maps.npz."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from staa_cli.errors import InputError
-from staa_cli.files import atomic_path
+from staa_cli.files import MAPS, REPORT, atomic_path
 from staa_cli.paths import textual
 from staa_cli.render.faithfulness import faithfulness_plot
 from staa_cli.render.plot import plot
-from staa_cli.results.document import report_dict
+from staa_cli.results.arrays import arrays_of
+from staa_cli.results.document import Report
+from staa_cli.results.report import from_explanation, plain_document
 from staa_cli.schema import SCHEMA_VERSION, Explanation
 
 
@@ -32,15 +33,15 @@ def write_json(
     path: Path,
     *,
     reproducible: bool = False,
-) -> dict[str, Any]:
+) -> Report:
     """Writes report.json, indented, but an array of numbers on one line; returns its content.
 
     Raises:
         OutputError: the file cannot be written, or a number in it is not finite.
     """
-    report = report_dict(explanation, reproducible=reproducible)
+    report = from_explanation(explanation, reproducible=reproducible)
     with atomic_path(path) as part:
-        part.write_text(json_text(report) + "\n", encoding="utf-8")
+        part.write_text(json_text(plain_document(report)) + "\n", encoding="utf-8")
     return report
 
 
@@ -69,83 +70,34 @@ def write_csv(explanation: Explanation, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written, or a number in it is not finite.
     """
-    columns = report_dict(explanation, reproducible=True)["frames"]
-    names = ("index", "time_s", "score", "weighted_score", "seen")
+    frames = from_explanation(explanation, reproducible=True).frames
+    seen = ["true" if seen else "false" for seen in frames.seen]
+    columns = (frames.index, frames.time_s, frames.score, frames.weighted_score, seen)
     with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        seen = ["true" if seen else "false" for seen in columns["seen"]]
-        writer.writerows(zip(*(columns[name] for name in names[:-1]), seen, strict=True))
+        writer.writerow(("index", "time_s", "score", "weighted_score", "seen"))
+        writer.writerows(zip(*columns, strict=True))
 
 
 def write_npz(explanation: Explanation, path: Path) -> None:
-    """Writes maps.npz: raw attributions a clip, and the stitched maps; no pickle inside.
-
-    Arrays: `attributions` [clips, T', h, w], `clip_times_s` and `clip_frame_indices` [clips, T],
-    `map_times_s` [K], `maps` [K, h, w], `box` [4], `frame_times_s`, `score`, `weighted_score` [N].
-    Scores are NaN where no clip reaches.
-    Where the passes served every class, also those of the top five, the most probable first:
-    `classes` [5] their indices, `class_labels` [5], `class_scores` [5, clips] what each clip gives
-    them, and `class_attributions` [5, clips, T', h, w].
+    """Writes maps.npz: the explanation in full precision, as `arrays` has it; no pickle inside.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    arrays = {
-        "attributions": np.stack([each.values for each in explanation.attributions]),
-        "clip_times_s": np.array([clip.times_s for clip in explanation.clips]),
-        "clip_frame_indices": np.array([clip.frame_indices for clip in explanation.clips]),
-        "map_times_s": explanation.maps.times_s,
-        "maps": explanation.maps.values,
-        "box": np.array(explanation.maps.box),
-        "frame_times_s": explanation.frames.times_s,
-        "score": explanation.frames.score,
-        "weighted_score": explanation.frames.weighted_score,
-    }
-    if explanation.by_class is not None:
-        classes = np.array(explanation.by_class.classes)
-        scores = np.stack([each.scores for each in explanation.clip_predictions])
-        arrays |= {
-            "classes": classes,
-            "class_labels": np.array([explanation.model.labels[index] for index in classes]),
-            "class_scores": scores[:, classes].T,  # [5, clips]
-            "class_attributions": explanation.by_class.values,
-        }
+    arrays = arrays_of(explanation)
     with atomic_path(path) as part, part.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 WRITERS = {
     "csv": Writer("importance.csv", write_csv),
-    "npz": Writer("maps.npz", write_npz),
+    "npz": Writer(MAPS, write_npz),
     "plot": Writer("curve.png", plot),
     "faithfulness": Writer("faithfulness.png", faithfulness_plot),
-    "json": Writer("report.json", write_json),
+    "json": Writer(REPORT, write_json),
 }
 """What needs the explanation alone, by the setting's name; report.json comes last."""
-
-
-def load_report(path: Path) -> dict[str, Any]:
-    """The path of a report.json in, its content out; `paths.path_from` of its `video` is the file.
-
-    Raises:
-        InputError: it cannot be read, is no report, or has a schema of another version.
-    """
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}", "make it anew with --force") from error
-    version = report.get("schema_version") if isinstance(report, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise InputError(f"{path} is no report of staa: it has no schema_version")
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"{path} has schema version {version}, this staa reads {SCHEMA_VERSION}",
-            "use the version of staa that wrote it, or make it anew with --force",
-        )
-    return dict(report)
 
 
 def load_schema() -> dict[str, Any]:

@@ -6,11 +6,11 @@ lists the names that are staa's own, so that the next run may replace them and n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from staa_cli.config.settings import OutputSettings, RenderSettings, Settings
 from staa_cli.errors import InputError, OutputError
@@ -24,14 +24,17 @@ from staa_cli.files import (
     sha256_of,
 )
 from staa_cli.paths import path_from
-from staa_cli.results.files import WRITERS, load_report, write_json
-from staa_cli.schema import Explanation, OnProgress, UInt8, Warning
+from staa_cli.results.document import Document, Report
+from staa_cli.results.files import WRITERS, write_json
+from staa_cli.results.report import load_document
+from staa_cli.schema import Explanation, OnProgress, ReportWarning, UInt8
 from staa_cli.video.folders import absolute
 
 if TYPE_CHECKING:
     from staa_cli.video.table import DecodeReport
 
 STORYBOARD = "storyboard.png"
+D = TypeVar("D", bound=Document)
 _MARK = ".staa-writing"
 _EVERY = (ANNOTATED, GIF, STORYBOARD, *(writer.file for writer in WRITERS.values()))
 
@@ -41,7 +44,7 @@ class Saved(NamedTuple):
 
     paths: tuple[Path, ...]
     """The report's last."""
-    report: dict[str, Any]
+    report: Report
 
 
 def belongs_to(folder: Path, source: Path) -> bool:
@@ -50,13 +53,15 @@ def belongs_to(folder: Path, source: Path) -> bool:
     The same video is one at the same path, whatever is in it by now, or one of the same content,
     wherever it has been moved to.
     """
-    report = _own_report(folder)
+    report = _read(folder / REPORT, Report)
     if report is None:
         return True
-    if absolute(path_from(report["video"])) == absolute(source):
+    if absolute(
+        path_from({"path": report.video.path, "path_bytes": report.video.path_bytes})
+    ) == absolute(source):
         return True
     try:
-        return bool(report["video"]["sha256"] == sha256_of(source))
+        return report.video.sha256 == sha256_of(source)
     except OSError:
         return False
 
@@ -78,19 +83,19 @@ def _written(output: OutputSettings) -> list[str]:
 
 def finished_report(
     folder: Path, fingerprint: str, output: OutputSettings, *, reproducible: bool = False
-) -> dict[str, Any] | None:
+) -> Report | None:
     """The report of a finished run with that fingerprint, None where there is work to do.
 
     A reproducible report stands for any, but one with volatile facts for no reproducible one.
     """
     if (folder / _MARK).exists():  # what stands beside the report may be of a later, broken run
         return None
-    report = _own_report(folder)
+    report = _read(folder / REPORT, Report)
     written = [folder / name for name in wanted_files(output)]
     complete = all(path.is_file() and path.stat().st_size for path in written)
-    if report is None or not complete or (reproducible and "run" in report):
+    if report is None or not complete or (reproducible and report.run):
         return None
-    return report if report.get("fingerprint") == fingerprint else None
+    return report if report.fingerprint == fingerprint else None
 
 
 def save(
@@ -106,7 +111,7 @@ def save(
     Raises:
         OutputError: a file cannot be written, or one that is not staa's is in the way.
     """
-    names, before = wanted_files(settings.output), _own_report(folder)
+    names, before = wanted_files(settings.output), _read(folder / REPORT, Report)
     claim(folder, names)
     if settings.output.annotated:
         report = _annotate(
@@ -134,15 +139,13 @@ def drop(folder: Path, names: Iterable[str]) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def _content(report: Mapping[str, Any]) -> list[Any]:
+def _content(report: Report) -> list[Any]:
     """What a report is of, however much of it was written, and drawn in whatever way."""
     settings = {
-        name: value
-        for name, value in report["settings"].items()
-        if name not in ("output", "render")
+        name: value for name, value in report.settings.items() if name not in ("output", "render")
     }
-    sources = report["video"]["sha256"], report["model"]["weights_sha256"]
-    return [report["staa_version"], *sources, report["prediction"]["target"]["index"], settings]
+    sources = report.video.sha256, report.model.weights_sha256
+    return [report.staa_version, *sources, report.prediction.target.index, settings]
 
 
 def claim(folder: Path, names: Sequence[str]) -> None:
@@ -192,18 +195,17 @@ def _own_names(folder: Path, names: Sequence[str], owner: str = REPORT) -> set[s
     mark = folder / _MARK
     told = mark.read_text(encoding="utf-8", errors="replace") if mark.is_file() else ""
     own = set(told.splitlines())
-    return own | set(names) if _own_report(folder, owner) is not None else own
+    return own | set(names) if _read(folder / owner, Document) is not None else own
 
 
-def _own_report(folder: Path, name: str = REPORT) -> dict[str, Any] | None:
-    path = folder / name
+def _read(path: Path, kind: type[D]) -> D | None:
+    """A document, None where there is none, or somebody else's, or one of another version."""
     if not path.is_file():
         return None
     try:
-        report = load_report(path)
-    except InputError:  # somebody else's, or of another version
+        return load_document(path, kind)
+    except InputError:
         return None
-    return report if "staa_version" in report else None
 
 
 def _annotate(
@@ -249,17 +251,19 @@ def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanati
         f"{video.packets_bad} damaged packets were skipped or painted over while every frame was "
         f"read, {missing} frames are not in the annotated video"
     )
-    return replace(explanation, video=video, warnings=(*others, Warning("decode-errors", text)))
+    return replace(
+        explanation, video=video, warnings=(*others, ReportWarning("decode-errors", text))
+    )
 
 
-def _sound_warnings(report: DecodeReport) -> Iterator[Warning]:
+def _sound_warnings(report: DecodeReport) -> Iterator[ReportWarning]:
     """What became of the sound."""
     if report.sound_left_out is not None:
         text = f"the sound ({report.sound_left_out}) cannot be decoded here and was left out"
-        yield Warning("sound-left-out", text)
+        yield ReportWarning("sound-left-out", text)
     if report.sound_packets_bad:
         text = f"{report.sound_packets_bad} damaged packets of the sound were skipped"
-        yield Warning("sound-errors", text)
+        yield ReportWarning("sound-errors", text)
 
 
 def _stills(explanation: Explanation, folder: Path, settings: Settings) -> None:

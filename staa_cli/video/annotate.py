@@ -19,7 +19,7 @@ from staa_cli.errors import VideoError
 from staa_cli.schema import VideoInfo
 from staa_cli.video.audio import Sound, way_of_sound
 from staa_cli.video.container import open_video, packets, sound_of
-from staa_cli.video.decode import all_frames, seek_point, table_of
+from staa_cli.video.decode import all_frames, file_of, seek_point, table_of
 from staa_cli.video.encode import BT709, CLOCK, LONGEST_STEP, Color, Shape, VideoWriter
 from staa_cli.video.frame_source import SeekableSource, VideoFile
 from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix, make_computable
@@ -77,10 +77,10 @@ def annotate(
     report.truncated = table.truncated
     part = range(info.frames) if frames is None else frames
     time_base, starts = _starts(table, part)
-    key = seek_point(info.file, table, part.start)
+    key = seek_point(file_of(info), table, part.start)
     shape = _shape(info, size, time_base, _color(info))
     with (
-        open_video(info.file, sound=audio) as (container, stream),
+        open_video(file_of(info), sound=audio) as (container, stream),
         VideoWriter(destination, shape, preset=preset, crf=crf, repeatable=repeatable) as writer,
     ):
         sound = _sound(info, container, writer, table, part, report) if audio else None
@@ -178,7 +178,7 @@ def _shape(
 def _color(info: VideoInfo) -> Color:
     if info.transfer != "sdr":
         return BT709
-    frame = first_frame(info.file)
+    frame = first_frame(file_of(info))
     make_computable(frame)
     return Color(kept_matrix(frame) or BT709.matrix, frame.color_trc, frame.color_primaries)
 
@@ -194,7 +194,7 @@ def _sound(
     source = sound_of(container)
     if source is None:
         return None
-    way = way_of_sound(info.file)
+    way = way_of_sound(file_of(info))
     if way == "left out":
         report.sound_left_out = info.audio
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from av.container import InputContainer
@@ -39,8 +40,13 @@ def iter_frames(
     if wanted and not 0 <= wanted[0] <= wanted[-1] < info.frames:
         raise IndexError(f"frames {wanted[0]} to {wanted[-1]} of a video of {info.frames}")
     convert = Converter(info).rgb
-    for index, frame in _wanted(info.file, table, wanted, report):
+    for index, frame in _wanted(file_of(info), table, wanted, report):
         yield index, convert(frame)
+
+
+def file_of(info: VideoInfo) -> str:
+    """The absolute path of a video: no colon or dash is taken for a protocol or an option."""
+    return str(Path(info.path).absolute())
 
 
 def table_of(info: VideoInfo) -> FrameTable:
@@ -50,7 +56,7 @@ def table_of(info: VideoInfo) -> FrameTable:
         VideoError: the file is another one than was probed.
     """
     try:
-        table = frame_table(info.file)
+        table = frame_table(file_of(info))
     except OSError as error:
         raise VideoError("the file went away while it was read") from error
     if len(table.ticks) != info.frames:

@@ -254,7 +254,7 @@ def _info(frames: Sequence[UInt8], times: Float64, frame_s: float | None) -> Vid
     return VideoInfo(
         path=IN_MEMORY,
         sha256=_sha256(frames, times_s),
-        bytes=sum(frame.nbytes for frame in frames),
+        size_bytes=sum(frame.nbytes for frame in frames),
         container=_MEMORY,
         codec="rawvideo",
         pixel_format="rgb24",

@@ -49,7 +49,7 @@ def _info(
     return VideoInfo(
         path=given,
         sha256=sha256_of(file),
-        bytes=file.stat().st_size,
+        size_bytes=file.stat().st_size,
         container=container.format.name.partition(",")[0],
         codec=stream.codec.canonical_name,
         pixel_format=frame.format.name,

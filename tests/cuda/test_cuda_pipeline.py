@@ -62,7 +62,8 @@ def test_a_video_is_explained_as_on_the_cpu(
     assert ours.clips == theirs.clips
     assert ours.fingerprint == theirs.fingerprint
     assert [w.code for w in ours.warnings] == [w.code for w in theirs.warnings]
-    assert ours.run["device"].startswith(gpu)
+    assert ours.run is not None
+    assert ours.run.device.startswith(gpu)
 
 
 def test_a_check_on_the_device_finds_what_one_on_the_cpu_finds(
@@ -89,7 +90,9 @@ def test_a_check_on_the_device_finds_what_one_on_the_cpu_finds(
 def test_auto_takes_the_device(gpu: str, sample_videos: Path) -> None:
     assert load_model("test_timesformer").device.type == gpu
     settings = Settings(sampling=SamplingSettings(strategy="segments", clips=1))
-    assert explain_video(sample_videos / "hop.mp4", settings=settings).run["device"] == gpu
+    details = explain_video(sample_videos / "hop.mp4", settings=settings).run
+    assert details is not None
+    assert details.device == gpu
 
 
 def test_a_card_by_its_number(gpu: str) -> None:

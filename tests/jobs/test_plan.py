@@ -34,7 +34,7 @@ def test_the_plan_is_what_happens_then(tmp_path: Path) -> None:
     assert statuses(outcomes) == ["skipped", "done", "failed"]
     for row, outcome in zip(rows[:2], outcomes, strict=False):
         assert outcome.report is not None
-        assert row.clips == len(outcome.report["sampling"]["clips"])
+        assert row.clips == len(outcome.report.sampling.clips)
         assert list(row.files) == [path.name for path in outcome.outputs]
         assert row.job == outcome.job
     forced = planned(jobs, force=True)

@@ -39,6 +39,7 @@ from staa_cli.jobs.outcome import Event, Opened, Opening, Progress, Started
 from staa_cli.jobs.run import Request
 from staa_cli.models.load import load_model
 from staa_cli.results import folder as outputs
+from staa_cli.results.report import load_report
 
 
 def test_one_bad_file_among_three(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_one_bad_file_among_three(tmp_path: Path) -> None:
     assert isinstance(outcomes[1].error, VideoError)
     assert not jobs[1].folder.exists()
     for outcome in (outcomes[0], outcomes[2]):
-        assert outcome.report == json.loads((outcome.job.folder / "report.json").read_text())
+        assert outcome.report == load_report(outcome.job.folder / "report.json")
         assert outcome.outputs == (outcome.job.folder / "report.json",)
         assert outcome.seconds > 0
     kinds = [type(event) for event in events if not isinstance(event, Progress)]
@@ -60,7 +61,7 @@ def test_one_bad_file_among_three(tmp_path: Path) -> None:
         if isinstance(event, Opened):
             report = next(o.report for o in outcomes if o.job == event.job)
             assert report is not None
-            assert event.workload.clips == len(report["sampling"]["clips"])
+            assert event.workload.clips == len(report.sampling.clips)
     assert [e.job for e in events if isinstance(e, Started)] == jobs
     assert {e.job for e in events if isinstance(e, Progress)} == {jobs[0], jobs[2]}
 
@@ -153,7 +154,7 @@ def test_batches_begin_anew_after_a_video_that_ran_out_of_memory(
     assert most == {"a.mp4": 2, "b.mp4": 2, "c.mp4": 2}
     assert min(size for each, size in sizes if each == "b.mp4") == 1  # it was tried
     assert outcomes[2].report is not None
-    assert "batch-size-reduced" not in {w["code"] for w in outcomes[2].report["warnings"]}
+    assert "batch-size-reduced" not in {w.code for w in outcomes[2].report.warnings}
 
 
 def test_a_finished_video_is_skipped(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_other_names_in_the_same_file_make_it_again(tmp_path: Path) -> None:
     (outcome,) = run(one, asked(labels=str(names)))
     assert outcome.status == "done"
     assert outcome.report is not None
-    assert outcome.report["prediction"]["target"]["label"] in "vwxyz"
+    assert outcome.report.prediction.target.label in "vwxyz"
 
 
 def test_another_video_of_that_name_makes_it_again(tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_another_video_of_that_name_makes_it_again(tmp_path: Path) -> None:
     assert second.status == "done"
     assert first.report is not None
     assert second.report is not None
-    assert first.report["video"]["sha256"] != second.report["video"]["sha256"]
+    assert first.report.video.sha256 != second.report.video.sha256
 
 
 def test_a_missing_file_makes_it_again(tmp_path: Path) -> None:
@@ -347,11 +348,11 @@ def test_what_drawing_meets_is_in_the_report_and_in_the_outcome(tmp_path: Path) 
     sampling = SamplingSettings(end=1.0, keep_rest=True)
     (unseen,) = run(one, asked(sampling=sampling))
     assert unseen.report is not None
-    assert "decode-errors" not in {w["code"] for w in unseen.report["warnings"]}
+    assert "decode-errors" not in {w.code for w in unseen.report.warnings}
     (outcome,) = run(one, asked({"annotated": True}, sampling=sampling))
-    assert outcome.report == json.loads((tmp_path / "out" / "report.json").read_text())
-    assert outcome.report["video"]["packets_bad"] > 0
-    assert "decode-errors" in {w["code"] for w in outcome.report["warnings"]}
+    assert outcome.report == load_report(tmp_path / "out" / "report.json")
+    assert outcome.report.video.packets_bad > 0
+    assert "decode-errors" in {w.code for w in outcome.report.warnings}
 
 
 def copies(folder: Path, *names: str) -> list[Job]:

@@ -27,8 +27,8 @@ from staa_cli.models.checkpoints.inspection import inspect_model
 from staa_cli.models.families.timesformer.module import TimeSformer
 from staa_cli.models.heads import output_of, scores_of
 from staa_cli.render.painter import Painter
-from staa_cli.results.document import report_dict
 from staa_cli.results.files import load_schema
+from staa_cli.results.report import from_explanation, plain_document
 from staa_cli.video.decode import iter_frames
 
 MULTI = {"problem_type": "multi_label_classification"}
@@ -218,7 +218,7 @@ def test_a_video_is_told_and_drawn_as_the_reference_answers(
     np.testing.assert_allclose(found.prediction.scores, mean, rtol=1e-4, atol=1e-6)
     assert found.prediction.target == mean.argmax()
 
-    report = report_dict(found)
+    report = plain_document(from_explanation(found))
     jsonschema.validate(report, load_schema())
     target = report["prediction"]["target"]
     raw = model.info.output == "identity"

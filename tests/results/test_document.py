@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -11,8 +15,11 @@ import pytest
 from explanations import explanation, measured
 
 from staa_cli.errors import InputError, OutputError
-from staa_cli.results.document import center_of_mass, map_entropy, report_dict
-from staa_cli.results.files import load_report, load_schema, write_json
+from staa_cli.explain.stitch import center_of_mass
+from staa_cli.results.document import Report
+from staa_cli.results.files import load_schema, write_json
+from staa_cli.results.generate_schema import schema_text
+from staa_cli.results.report import from_explanation, load_report, map_entropy, plain_document
 from staa_cli.schema import Moment
 
 SECTIONS = [
@@ -46,6 +53,10 @@ VARIANTS = {
 }
 
 
+def report_dict(explanation, reproducible=False):
+    return plain_document(from_explanation(explanation, reproducible=reproducible))
+
+
 def strict(schema):
     """The schema with every object closed, so that a misspelled property is an error."""
     if isinstance(schema, dict):
@@ -64,7 +75,7 @@ def validator():
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_report_fits_the_shipped_schema(variant, validator, tmp_path):
     write_json(explanation(**VARIANTS[variant]), tmp_path / "report.json")
-    validator.validate(load_report(tmp_path / "report.json"))
+    validator.validate(json.loads((tmp_path / "report.json").read_text("utf-8")))
 
 
 def test_the_strict_schema_catches_a_misspelled_property(validator):
@@ -74,16 +85,18 @@ def test_the_strict_schema_catches_a_misspelled_property(validator):
 
 
 def test_every_property_of_the_schema_is_described():
-    bare = []
+    schema, bare = load_schema(), []
 
     def walk(node, place):
         for name, child in node.get("properties", {}).items():
             if "description" not in child and "$ref" not in child:
                 bare.append(f"{place}.{name}")
             walk(child, f"{place}.{name}")
-            walk(child.get("items", {}), f"{place}.{name}[]")
+            walk(child.get("items") or {}, f"{place}.{name}[]")
 
-    walk(load_schema(), "")
+    for place, part in {"": schema, **schema["$defs"]}.items():
+        assert part["description"]
+        walk(part, place)
     assert bare == []
 
 
@@ -96,14 +109,14 @@ def test_sections_stand_in_order_and_nested_keys_are_sorted():
 
 def test_reproducible_reports_of_two_runs_are_equal_bytes(tmp_path):
     for name, host in (("a", "here"), ("b", "there")):
-        write_json(explanation(run={"host": host}), tmp_path / name, reproducible=True)
+        write_json(explanation(host=host), tmp_path / name, reproducible=True)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert "run" not in load_report(tmp_path / "a")
+    assert load_report(tmp_path / "a").run is None
 
 
-def test_without_reproducible_the_run_is_told(tmp_path):
-    report = report_dict(explanation(run={"host": "here"}))
-    assert report["run"] == {"host": "here"}
+def test_without_reproducible_the_run_is_told():
+    source = explanation(host="here")
+    assert report_dict(source)["run"] == dataclasses.asdict(source.run)
 
 
 def test_frames_hold_every_source_frame_with_its_own_numbers():
@@ -262,15 +275,93 @@ def test_entropy_is_one_for_a_uniform_and_nought_for_a_single_cell():
         ("{}", "no schema_version"),
         ('{"schema_version": true}', "no schema_version"),
         ('{"schema_version": 2}', "schema version 2"),
+        ('{"a": ' + "[" * 100_000, "is not JSON"),
+        (b"\xff", "is not JSON"),
+        ('{"schema_version": 1}', "staa_version"),
         (None, "cannot read"),
     ],
 )
 def test_what_is_no_report_is_refused_with_its_reason(text, words, tmp_path):
     path = tmp_path / "report.json"
     if text is not None:
-        path.write_text(text)
-    with pytest.raises(InputError, match=words):
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=words) as caught:
         load_report(path)
+    assert "\n" not in caught.value.cause
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "words"),
+    [
+        ("video", "width", "wide", "video.width: expected int, got str"),
+        ("video", "width", 0, "video.width: expected int >= 1"),
+        ("frames", "score", [1, "x"], r"frames.score\[...\]: expected float | null, got str"),
+        ("spatial", "center", [0.5], "spatial.center: expected array of length 2"),
+        ("prediction", "target", {}, "prediction.target: object missing required field index"),
+    ],
+)
+def test_a_report_of_wrong_types_is_refused_with_the_place(section, name, value, words, tmp_path):
+    report = report_dict(explanation(frames=12))
+    report[section][name] = value
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(report))
+    with pytest.raises(InputError, match=words) as caught:
+        load_report(path)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("both", [{}, {"probability": 0.5, "value": 0.5}])
+def test_a_score_is_a_probability_or_a_value(both, tmp_path):
+    report = report_dict(explanation(frames=12))
+    report["prediction"]["top_k"][0] = {"index": 0, "label": "a", **both}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    with pytest.raises(InputError, match=r"prediction\.top_k.*one of them"):
+        load_report(tmp_path / "report.json")
+
+
+def test_what_a_later_report_of_the_version_adds_is_passed_over(tmp_path):
+    source = explanation(frames=12)
+    report = report_dict(source)
+    report["video"]["mood"] = report["mood"] = "blue"
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert load_report(tmp_path / "report.json") == from_explanation(source)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_report_reads_back_as_it_was(variant, tmp_path):
+    source = explanation(**VARIANTS[variant])
+    source = dataclasses.replace(source, faithfulness=measured())
+    write_json(source, tmp_path / "report.json")
+    report = load_report(tmp_path / "report.json")
+    assert report == from_explanation(source)
+    assert type(report) is Report
+    assert report.prediction.target.score == pytest.approx(source.prediction.score, rel=1e-5)
+    assert report.prediction.clips[0].target_score == report.prediction.target.score
+
+
+def test_the_layout_of_the_file_is_that_of_the_stored_one(tmp_path):
+    source = explanation(frames=14, grid=(2, 3), clip_starts=[0, 5], clip_frames=2, part=(1, 13))
+    source = dataclasses.replace(source, faithfulness=measured())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("staa_cli.results.report.__version__", "0.1.0")
+        write_json(source, tmp_path / "report.json")
+    stored = Path(__file__).with_name("stored_report.json")
+    assert (tmp_path / "report.json").read_text("utf-8") == stored.read_text("utf-8")
+
+
+def test_the_shipped_schema_is_that_of_the_types():
+    shipped = files("staa_cli.results").joinpath("schema_v1.json").read_text("utf-8")
+    assert shipped == schema_text(), "run: python -m staa_cli.results.generate_schema"
+
+
+def test_the_types_bear_a_collection_of_garbage_while_they_are_prepared():
+    code = (
+        "import gc, msgspec; from staa_cli.results.document import Report; gc.set_threshold(1)\n"
+        "try: msgspec.convert({}, Report)\n"
+        "except msgspec.ValidationError: print('alive')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "alive\n"
 
 
 def test_text_is_plain_json_without_nan(tmp_path):

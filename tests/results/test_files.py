@@ -12,7 +12,8 @@ from explanations import explanation, measured
 from PIL import Image
 
 from staa_cli.errors import OutputError
-from staa_cli.results.files import WRITERS, load_report
+from staa_cli.results.files import WRITERS
+from staa_cli.results.report import load_report
 
 
 def test_csv_reads_back_one_row_a_frame(tmp_path):
@@ -55,7 +56,7 @@ def test_every_writer_writes_its_file_and_nothing_else(tmp_path):
         writer.write(replace(explanation(), faithfulness=measured()), tmp_path / writer.file)
     names = {"importance.csv", "maps.npz", "curve.png", "faithfulness.png", "report.json"}
     assert {path.name for path in tmp_path.iterdir()} == names
-    assert load_report(tmp_path / "report.json")["video"]["width"] == 1280
+    assert load_report(tmp_path / "report.json").video.width == 1280
     with Image.open(tmp_path / "curve.png") as image:
         assert image.format == "PNG"
 

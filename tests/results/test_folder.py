@@ -166,7 +166,7 @@ def test_a_run_that_breaks_off_before_the_report_is_taken_up_again(
     assert names(tmp_path) == FILES
     report = finished_report(tmp_path, explanation.fingerprint, settings.output)
     assert report is not None
-    assert report["fingerprint"] == explanation.fingerprint
+    assert report.fingerprint == explanation.fingerprint
 
 
 def test_an_old_report_beside_newer_files_is_not_finished(

@@ -17,10 +17,11 @@ from staa_cli.schema import (
     ModelInput,
     Moment,
     Prediction,
+    ReportWarning,
+    RunDetails,
     SpatialStats,
     TemporalStats,
     VideoInfo,
-    Warning,
 )
 
 LABELS = ("windsurfing", "sailing", "surfing water", "kitesurfing", "jetskiing", "swimming")
@@ -44,7 +45,7 @@ def explanation(
     strength=None,
     signed=False,
     settings=None,
-    run=None,
+    host="somewhere",
     output="softmax",
 ):
     """An explanation of a video of that size; `strength` is a function of seconds.
@@ -81,7 +82,7 @@ def explanation(
     return Explanation(
         video=_video(width, height, times, rate),
         model=_model(labels, clip_frames, stride, grid, output),
-        settings=settings or {"method": {"name": "staa", "focus": {"sigma": 1.0}}},
+        settings=settings or {"method": {"name": "staa"}, "post": {"focus_sigma": 1.0}},
         strategy="dense",
         clips=clips,
         prediction=prediction,
@@ -100,8 +101,18 @@ def explanation(
         moments=() if flat else _moments(times, score, peak),
         temporal=_facts(score[covered], flat),
         spatial=SpatialStats(0.0 if flat_space else 1.5, flat_space),
-        warnings=(Warning("flat-temporal", "The curve is flat."),) if flat else (),
-        run=run if run is not None else {"device": "cpu", "threads": 2, "host": "somewhere"},
+        warnings=(ReportWarning("flat-temporal", "The curve is flat."),) if flat else (),
+        run=RunDetails(
+            device="cpu",
+            precision="fp32",
+            threads=2,
+            torch="2.4.0",
+            host=host,
+            platform="Linux",
+            started_at="2024-11-01T12:00:00+00:00",
+            seconds={"decode": 0.25, "forward": 1.5},
+            peak_memory_bytes=2**30,
+        ),
     )
 
 
@@ -159,7 +170,7 @@ def _video(width, height, times, rate):
     return VideoInfo(
         path="clips/windsurfing.mp4",
         sha256="ab" * 32,
-        bytes=1_046_000,
+        size_bytes=1_046_000,
         container="mov",
         codec="h264",
         pixel_format="yuv420p",

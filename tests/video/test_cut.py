@@ -12,7 +12,7 @@ import pytest
 from stamped import read, write_stamped
 
 from staa_cli.video.annotate import annotate
-from staa_cli.video.decode import iter_frames, seek_point, table_of
+from staa_cli.video.decode import file_of, iter_frames, seek_point, table_of
 from staa_cli.video.pixels import YuvPlanes
 from staa_cli.video.probe import probe
 from staa_cli.video.table import DecodeReport
@@ -57,10 +57,10 @@ def test_times_of_a_variable_rate_are_kept(tmp_path: Path) -> None:
 def test_what_stands_long_before_is_sought_past(tmp_path: Path, ending: str) -> None:
     source = probe(write_stamped(tmp_path / f"in.{ending}"))  # a key frame every 12
     table = table_of(source)
-    key = seek_point(source.file, table, 100)
+    key = seek_point(file_of(source), table, 100)
     assert key is not None
     assert 84 <= np.searchsorted(table.ticks, key.ticks) <= 88
-    assert seek_point(source.file, table, 5) is None
+    assert seek_point(file_of(source), table, 5) is None
 
 
 def film_with_beeps(path: Path, ffmpeg: Ffmpeg, *codecs: object) -> Path:

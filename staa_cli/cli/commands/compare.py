@@ -166,9 +166,9 @@ def compare(
 
 def _details(found: Comparison, console: Console) -> None:
     """What was done for each panel, and what video and model are."""
-    from staa_cli.results.document import report_dict
+    from staa_cli.results.report import from_explanation
 
-    reports = [report_dict(each) for each in found.explanations]
+    reports = [from_explanation(explanation) for explanation in found.explanations]
     for name, report in zip(found.names, reports, strict=True):
         for line in work_in_words(report):
             console.detail(f"  {name}: {line}")

@@ -1,0 +1,225 @@
+"""An explanation as maps.npz holds it, in full precision, and back again without video or model.
+
+What report.json has is rounded, for people and for programs that compare; what is drawn anew, or
+saved again, needs the numbers themselves. So arrays go to maps.npz by name, and everything of an
+explanation that is no array goes there with them as one text of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from staa_cli.errors import InputError
+from staa_cli.files import MAPS, REPORT
+from staa_cli.results.document import Report
+from staa_cli.results.report import ANEW, error_in_words, load_report
+from staa_cli.schema import Explanation, ReportWarning, RunDetails
+
+Arrays = dict[str, NDArray[Any]]
+
+AXES: dict[str, tuple[str, ...]] = {
+    "attributions": ("float32", "clip", "step", "row", "column"),
+    "clip_frame_indices": ("int64", "clip", "clip_frame"),
+    "clip_times_s": ("float64", "clip", "clip_frame"),
+    "clip_scores": ("float32", "clip", "class"),
+    "scores": ("float32", "class"),
+    "frame_times_s": ("float64", "frame"),
+    "score": ("float32", "frame"),
+    "weighted_score": ("float32", "frame"),
+    "seen": ("bool", "frame"),
+    "covered": ("bool", "frame"),
+    "map_times_s": ("float64", "map"),
+    "maps": ("float32", "map", "map_row", "map_column"),
+    "box": ("float64", "edge"),
+    "video_times_s": ("float64", "video_frame"),
+    "explanation_json": ("uint8", "byte"),
+}
+"""Name -> kind of number and axes of every array that is always there. `scores` are those of the
+whole video, `score` and `weighted_score` those of the frames of the stretch that is explained, NaN
+where no clip reaches; the first of these frames is `explanation_json`'s `frames.first`."""
+BY_CLASS: dict[str, tuple[str, ...]] = {
+    "classes": ("int64", "top"),
+    "class_attributions": ("float32", "top", "clip", "step", "row", "column"),
+}
+"""Where passes served every class: those of the top five, the most probable first, beside
+`class_labels`. What a clip gives them is `clip_scores[:, classes]`."""
+FAITHFULNESS: dict[str, tuple[str, ...]] = {
+    "deletion": ("float32", "method", "point"),
+    "insertion": ("float32", "method", "point"),
+}
+"""Where faithfulness was measured: the curves of the explanation's own method and of baselines."""
+_BROKEN = (
+    *(ValueError, TypeError, KeyError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
+"""What numpy and zipfile raise for an archive that is none, or not whole."""
+
+
+def arrays_of(explanation: Explanation) -> Arrays:
+    """An explanation in, the content of maps.npz out: `AXES`, and where it has them, the others."""
+    clips, frames, maps = explanation.clips, explanation.frames, explanation.maps
+    arrays: Arrays = {
+        "attributions": np.stack([each.values for each in explanation.attributions]),
+        "clip_frame_indices": np.array([clip.frame_indices for clip in clips], np.int64),
+        "clip_times_s": np.array([clip.times_s for clip in clips], np.float64),
+        "clip_scores": np.stack([each.scores for each in explanation.clip_predictions]),
+        "scores": explanation.prediction.scores,
+        "frame_times_s": frames.times_s,
+        "score": frames.score,
+        "weighted_score": frames.weighted_score,
+        "seen": frames.seen,
+        "covered": frames.covered,
+        "map_times_s": maps.times_s,
+        "maps": maps.values,
+        "box": np.array(maps.box, np.float64),
+        "video_times_s": explanation.video.times_s,
+    }
+    if explanation.by_class is not None:
+        classes = explanation.by_class.classes
+        arrays["classes"] = np.array(classes, np.int64)
+        arrays["class_labels"] = np.array([explanation.model.labels[index] for index in classes])
+        arrays["class_attributions"] = explanation.by_class.values
+    if explanation.faithfulness is not None:
+        arrays["deletion"] = np.stack([row.deletion for row in explanation.faithfulness.rows])
+        arrays["insertion"] = np.stack([row.insertion for row in explanation.faithfulness.rows])
+    text = json.dumps(_without_arrays(explanation))  # ASCII: a path need not be Unicode
+    return arrays | {"explanation_json": np.frombuffer(text.encode(), np.uint8)}
+
+
+def explanation_of(arrays: Mapping[str, NDArray[Any]], report: Report) -> Explanation:
+    """What `arrays_of` has made and the report beside it in, the same explanation out.
+
+    What drawing met is known only after the arrays are written, and the run is left out where
+    results are to be reproducible; those the report has, which comes last.
+
+    Raises:
+        ValueError: an array is missing or of another shape, or what they say makes no explanation.
+    """
+    _check(arrays)
+    plain: dict[str, Any] = json.loads(arrays["explanation_json"].tobytes())
+    plain["settings"] = _tuples(plain["settings"])
+    plain["video"] |= {
+        "times_s": arrays["video_times_s"],
+        "packets_bad": report.video.packets_bad,
+    }
+    for row, clip in enumerate(plain["clips"]):
+        clip["frame_indices"] = arrays["clip_frame_indices"][row].tolist()
+        clip["times_s"] = arrays["clip_times_s"][row].tolist()
+    for row, attribution in enumerate(plain["attributions"]):
+        attribution["values"] = arrays["attributions"][row]
+    prediction = plain["prediction"]
+    prediction["scores"] = arrays["scores"]
+    plain["clip_predictions"] = [prediction | {"scores": row} for row in arrays["clip_scores"]]
+    for name in ("score", "weighted_score", "seen", "covered"):
+        plain["frames"][name] = arrays[name]
+    plain["frames"]["times_s"] = arrays["frame_times_s"]
+    plain["maps"] = {
+        "times_s": arrays["map_times_s"],
+        "values": arrays["maps"],
+        "box": arrays["box"].tolist(),
+    }
+    if plain["faithfulness"] is not None:
+        for index, row in enumerate(plain["faithfulness"]["rows"]):
+            row |= {name: arrays[name][index] for name in FAITHFULNESS}
+    if "classes" in arrays:
+        classes, values = arrays["classes"].tolist(), arrays["class_attributions"]
+        plain["by_class"] = {"classes": classes, "values": values}
+    plain["warnings"] = [ReportWarning(row.code, row.text) for row in report.warnings]
+    if report.run is not None:
+        plain["run"] = msgspec.convert(report.run, RunDetails, from_attributes=True)
+    return msgspec.convert(plain, Explanation, dec_hook=_array)
+
+
+def load_explanation(folder: Path) -> Explanation:
+    """The explanation whose report and maps are in a folder; its video is not opened.
+
+    Raises:
+        InputError: one of the two files is missing, broken, not staa's, or of another result.
+    """
+    report, path = load_report(folder / REPORT), folder / MAPS
+    if not path.is_file():
+        raise InputError(
+            f"{folder} has no {MAPS}, without which there is a report and no more",
+            "explain the video again with --npz",
+        )
+    try:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                raise ValueError("it is no archive of arrays")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = dict(archive)
+        explanation = explanation_of(arrays, report)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path} is no explanation: {error_in_words(error)}", ANEW) from error
+    except _BROKEN as error:
+        raise InputError(f"{path} is no explanation, or a broken one: {error}", ANEW) from error
+    if explanation.fingerprint != report.fingerprint:
+        raise InputError(f"{path} and {REPORT} beside it are of two results", ANEW)
+    return explanation
+
+
+def _without_arrays(explanation: Explanation) -> dict[str, Any]:
+    """The explanation as values of JSON, but for what an array or the report has."""
+    elsewhere = {"clip_predictions", "maps", "by_class", "warnings", "run"}
+    plain: dict[str, Any] = {
+        field.name: msgspec.to_builtins(getattr(explanation, field.name), enc_hook=_number)
+        for field in fields(Explanation)
+        if field.name not in elsewhere
+    }
+    for clip in plain["clips"]:
+        del clip["frame_indices"], clip["times_s"]
+    return plain
+
+
+def _number(value: Any) -> Any:
+    """Of numpy's, a number as Python's, and an array as nothing."""
+    return value.item() if isinstance(value, np.generic) else None
+
+
+def _array(kind: type, value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        raise ValueError("expected an array")
+    return value
+
+
+def _tuples(value: Any) -> Any:
+    """Settings as their dataclasses have them: what JSON tells as a list is a tuple there."""
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """See that arrays are there, and agree on the length of every axis.
+
+    Raises:
+        ValueError: one does not.
+    """
+    lengths: dict[str, int] = {}
+    groups = [group for group in (BY_CLASS, FAITHFULNESS) if group.keys() & arrays.keys()]
+    for name, (kind, *axes) in {
+        k: v for group in (AXES, *groups) for k, v in group.items()
+    }.items():
+        if name not in arrays:
+            raise ValueError(f"it has no {name!r}")
+        array = arrays[name]
+        agree = array.ndim == len(axes) and all(
+            lengths.setdefault(axis, length) == length
+            for axis, length in zip(axes, array.shape, strict=True)
+        )
+        if array.dtype != kind or not agree:
+            raise ValueError(f"{name!r} is {array.dtype} {list(array.shape)}")

@@ -1,0 +1,103 @@
+"""The types of `document` -> the JSON Schema that ships with staa.
+
+After a change of those types, or of the settings, `python -m staa_cli.results.generate_schema`
+writes it anew; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+
+from staa_cli.config.settings import Settings, keys
+from staa_cli.config.values import Key
+from staa_cli.results import document
+from staa_cli.results.document import Report
+from staa_cli.schema import SCHEMA_VERSION
+
+SCHEMA = Path(__file__).with_name(f"schema_v{SCHEMA_VERSION}.json")
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON Schema of report.json: the report itself at the root, its parts under `$defs`."""
+    parts: dict[str, dict[str, Any]] = msgspec.json.schema(Report)["$defs"]
+    for name, part in parts.items():
+        _describe(part, getattr(document, name))
+    report, settings = parts.pop(Report.__name__), _settings()
+    report["title"] = f"staa report, schema version {SCHEMA_VERSION}"
+    report["properties"]["settings"]["$ref"] = "#/$defs/Settings"
+    parts["Method"]["properties"]["post"]["$ref"] = "#/$defs/Settings/properties/post"
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **report,
+        "$defs": {**parts, "Settings": settings},
+    }
+
+
+def schema_text() -> str:
+    """The same as it stands in the file."""
+    return json.dumps(report_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _describe(part: dict[str, Any], kind: type[document.Part]) -> None:
+    """Add what the source says of a type and of its fields, and what a missing field means."""
+    part["description"] = inspect.cleandoc(kind.__doc__ or "")
+    fields: dict[str, dict[str, Any]] = part["properties"]
+    texts = _field_docs(kind)
+    for name, field in fields.items():
+        if "default" in field:  # it may be missing, but not null
+            del field["default"]
+            (present,) = (option for option in field.pop("anyOf") if option != {"type": "null"})
+            field |= present
+        if name in texts:  # else the type says it all
+            field["description"] = texts[name]
+
+
+def _field_docs(kind: type) -> dict[str, str]:
+    """The string under each field of a class, one line each; those of its bases too."""
+    texts: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        if base.__module__ != document.__name__:
+            continue
+        (definition,) = ast.parse(inspect.getsource(base)).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, below in pairwise(definition.body):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                    texts[name] = " ".join(text.split())
+    return texts
+
+
+def _settings() -> dict[str, Any]:
+    """The schema of the settings that shape a result, a map of maps."""
+    sections: dict[str, Any] = {}
+    root = {
+        "type": "object",
+        "description": "The settings that the result depends on.",
+        "properties": sections,
+    }
+    kinds = get_type_hints(Settings)
+    for key in keys().values():
+        section, _, name = key.name.rpartition(".")
+        if key.shapes_result and section:
+            empty = {"type": "object", "description": kinds[section].__doc__, "properties": {}}
+            sections.setdefault(section, empty)["properties"][name] = _setting(key)
+        elif key.shapes_result:
+            sections[name] = _setting(key)
+    return root
+
+
+def _setting(key: Key) -> dict[str, Any]:
+    bounds = {"exclusiveMinimum": key.above, "minimum": key.at_least, "maximum": key.at_most}
+    known = {name: bound for name, bound in bounds.items() if bound is not None}
+    return {**msgspec.json.schema(key.type), **known, "description": key.line}
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(schema_text(), encoding="utf-8")
