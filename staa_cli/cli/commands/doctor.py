@@ -22,7 +22,18 @@ staa doctor
 staa doctor --json > doctor.json
 """
 
-_PACKAGES = ("torch", "torchvision", "timm", "av", "imageio", "numpy", "PIL", "safetensors", "yaml")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "av",
+    "imageio",
+    "msgspec",
+    "numpy",
+    "PIL",
+    "safetensors",
+    "yaml",
+)
 _DISTRIBUTIONS = {"PIL": "pillow", "yaml": "PyYAML"}
 _CODECS = {
     "libx264": "w",
