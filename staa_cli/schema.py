@@ -10,13 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from staa_cli.video.frame_source import SeekableSource
 
 SCHEMA_VERSION: Final = 1
 
@@ -489,8 +486,9 @@ class Explanation:
     by_class: ClassAttributions | None = None
     """Those of the top five classes, where raw attributions were asked for and the method has them
     of every class after one pass."""
-    source: SeekableSource | None = None
-    """What its frames are read from again; None for the file that `video` names."""
+    source: Any = None
+    """A `video.frame_source.SeekableSource` that its frames are read from again; None for the file
+    that `video` names."""
 
     @property
     def coverage(self) -> Coverage:

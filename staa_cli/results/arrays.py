@@ -174,7 +174,7 @@ def load_explanation(folder: Path) -> Explanation:
 
 def _without_arrays(explanation: Explanation) -> dict[str, Any]:
     """The explanation as values of JSON, but for what an array or the report has."""
-    elsewhere = {"clip_predictions", "maps", "by_class", "warnings", "run"}
+    elsewhere = {"clip_predictions", "maps", "by_class", "warnings", "run", "source"}
     plain: dict[str, Any] = {
         field.name: msgspec.to_builtins(getattr(explanation, field.name), enc_hook=_number)
         for field in fields(Explanation)

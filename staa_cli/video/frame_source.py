@@ -194,8 +194,9 @@ def source_of(explanation: Explanation) -> SeekableSource:
     Raises:
         InputError: they were in memory, and the explanation has them no more.
     """
-    if explanation.source is not None:
-        return explanation.source
+    source: SeekableSource | None = explanation.source
+    if source is not None:
+        return source
     if explanation.video.container == _MEMORY:
         raise InputError(
             "the frames that were explained were in memory, and are there no more",
