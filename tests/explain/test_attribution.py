@@ -68,7 +68,9 @@ def test_maps_of_the_top_classes_are_those_of_each_class(
     with np.load(tmp_path / "maps.npz", allow_pickle=False) as arrays:
         assert arrays["classes"].tolist() == best
         assert arrays["class_labels"].tolist() == [wavering.labels[index] for index in best]
-        rows = zip(best, arrays["class_attributions"], arrays["class_scores"], strict=True)
+        rows = zip(
+            best, arrays["class_attributions"], arrays["clip_scores"][:, best].T, strict=True
+        )
         for index, values, scores in rows:
             alone = explain_video(video, wavering, target=str(index), settings=asked())
             assert np.array_equal(values, np.stack([a.values for a in alone.attributions]))

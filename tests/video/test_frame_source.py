@@ -104,7 +104,7 @@ def test_frames_in_memory_are_a_video(frames: Any, shown: UInt8) -> None:
     info = source.info
     assert (info.path, info.container, info.codec) == ("<frames>", "memory", "rawvideo")
     assert (info.width, info.height, info.frames) == (WIDTH, HEIGHT, 12)
-    assert info.bytes == PICTURES.nbytes
+    assert info.size_bytes == PICTURES.nbytes
     assert (info.rate, info.duration_s, info.start_s) == (12, 1, 0)
     assert not info.variable_rate
     assert info.audio is None
