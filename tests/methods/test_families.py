@@ -262,8 +262,8 @@ def test_frames_count_by_what_they_say_for_the_class(kind: str) -> None:
 
 
 def test_frames_that_say_nothing_for_the_class_count_alike() -> None:
-    from staa_cli.methods.attention.frames import FRAME_LOGITS, frame_shares
     from staa_cli.methods.base import MethodInputs
+    from staa_cli.methods.readout import FRAME_LOGITS, frame_shares
 
     logits = torch.tensor([[[0.0, 3.0], [0.0, 1.0]]])  # [1, T, classes]
     nothing = torch.zeros(1)
@@ -272,7 +272,9 @@ def test_frames_that_say_nothing_for_the_class_count_alike() -> None:
         layout, Options(), {(FRAME_LOGITS.name, 0): logits}, nothing, nothing,
         torch.tensor([0]), nn.Identity(),
     )  # fmt: skip
-    first, second = frame_shares(method_inputs)[0].tolist()
+    shares = frame_shares(method_inputs)
+    assert shares is not None
+    first, second = shares[0].tolist()
     assert first == pytest.approx([0.5, 0.5])
     assert second == pytest.approx([0.75, 0.25])
 
@@ -290,15 +292,17 @@ def test_frames_that_say_nothing_for_the_class_count_alike() -> None:
 def test_what_a_frame_says_follows_from_what_logits_mean(
     output: Any, logits: list[list[float]], share: list[float]
 ) -> None:
-    from staa_cli.methods.attention.frames import FRAME_LOGITS, frame_shares
     from staa_cli.methods.base import MethodInputs
+    from staa_cli.methods.readout import FRAME_LOGITS, frame_shares
 
     nothing = torch.zeros(1)
     method_inputs = MethodInputs(
         model("frames").layout(), Options(), {(FRAME_LOGITS.name, 0): torch.tensor([logits])},
         nothing, nothing, torch.tensor([0]), nn.Identity(), output=output,
     )  # fmt: skip
-    assert frame_shares(method_inputs)[0, 0].tolist() == pytest.approx(share)
+    shares = frame_shares(method_inputs)
+    assert shares is not None
+    assert shares[0, 0].tolist() == pytest.approx(share)
 
 
 def test_a_tapped_image_model_says_what_it_said() -> None:
