@@ -1,6 +1,6 @@
 """What a model family is, as data: how its checkpoints are recognized, renamed, and built.
 
-A new family is one file with its module, and one like `timesformer_checkpoints` that registers a
+A new family is one file with its module, and one like `timesformer/key_map.py` that registers a
 `Family`; the loader asks for nothing else.
 """
 
