@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from staa_cli.errors import UsageError
 from staa_cli.methods import METHODS, Options, get_method
-from staa_cli.methods.run import predict_batch
+from staa_cli.methods.run import explain_batch, predict_batch
 from staa_cli.models.taps import AttentionTensors, Tap, cls_row, full_map, taps
 
 MISFITS = {
@@ -259,6 +260,20 @@ def test_frames_count_by_what_they_say_for_the_class(kind: str) -> None:
     read = rolled[:, :, prefix:].mean(dim=2) if module.pooling == "mean" else rolled[:, :, 0]
     expected = (share[..., None] * read[..., prefix:]).reshape(found.values.shape)
     np.testing.assert_allclose(explain("rollout", kind).values, expected, rtol=1e-3, atol=1e-8)
+
+
+def test_where_a_mean_is_read_after_divided_attention_the_path_begins_at_all_patches() -> None:
+    """As a model of somebody's own may have it."""
+    kind = "test_timesformer"
+    layout = replace(model(kind).layout(), pooling="mean")
+    frames, height, width = layout.grid
+    space, time = (maps_of(kind, role)[-1] for role in ("spatial", "temporal"))
+    rows = space[:, 1:, 1:].mean(dim=1).reshape(2, frames, -1)  # [B, T, P]
+    maps = time.reshape(2, height * width, frames, frames)  # [B, P, T, T']
+    path = torch.einsum("btp,bpts->bsp", rows, maps).reshape(2, *layout.grid) / frames
+    options = Options(combine="mean")
+    found = explain_batch(model(kind), layout, clips(kind), get_method("staa"), options)
+    np.testing.assert_allclose(found.values, path, rtol=1e-4)
 
 
 def test_frames_that_say_nothing_for_the_class_count_alike() -> None:

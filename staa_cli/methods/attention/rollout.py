@@ -66,9 +66,9 @@ class Rollout(Method):
                 rows = method_inputs.captured[role, block][:, None]
             elif role == "temporal":
                 # The class token is one for all frames, and stays as it is.
-                rows[..., 0] = rows[..., 0].mean(dim=1, keepdim=True)
-                moved = through_time(rows[..., 1:], method_inputs, block)
-                rows[..., 1:] = self._mixed(rows[..., 1:], moved)
+                rows[..., :prefix] = rows[..., :prefix].mean(dim=1, keepdim=True)
+                moved = through_time(rows[..., prefix:], method_inputs, block)
+                rows[..., prefix:] = self._mixed(rows[..., prefix:], moved)
             else:
                 rows = self._mixed(rows, _pushed(rows, method_inputs, role, block))
         mass = rows[..., :prefix].sum(dim=2).sum(dim=1)  # [B], of as many read-outs as there are
