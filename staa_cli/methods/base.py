@@ -85,8 +85,8 @@ class MethodInputs:
     def layer(self, role: str, block: int) -> nn.Module:
         """The layer of the model that a tap of that role and block reads."""
         model: Any = self.model
-        found: nn.Module = model.attention_layers()[role, block]
-        return found
+        layer: nn.Module = model.attention_layers()[role, block]
+        return layer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -277,28 +277,3 @@ def _has(model: nn.Module, parameter: str) -> bool:
     except AttributeError:
         return False
     return True
-
-
-def space_role(layout: AttentionLayout) -> str:
-    """Role of the attention that runs over space: alone, or together with time."""
-    return "joint" if layout.kind == "joint" else "spatial"
-
-
-def read_role(layout: AttentionLayout) -> str:
-    """Role of the attention by which the head's one token is read from all others."""
-    return "pooler" if layout.pooling == "attentive" else space_role(layout)
-
-
-def read_blocks(layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-    """The blocks of `read_role`: the last one unless told otherwise; a pooler's query has one."""
-    if layout.pooling == "attentive":
-        return (0,)
-    return options.blocks(layout.depth, [layout.depth - 1])
-
-
-def to_grid(rows: Tensor, layout: AttentionLayout, batch: int) -> Tensor:
-    """Patch values of joint attention [B, T'*h*w] in the model's own order to [B, T', h, w]."""
-    frames, height, width = layout.grid
-    if layout.order == "hwt":
-        return rows.reshape(batch, height, width, frames).permute(0, 3, 1, 2)
-    return rows.reshape(batch, frames, height, width)

@@ -6,7 +6,7 @@ same numbers. It is written anew because importing timm costs as much as importi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -289,6 +289,25 @@ class TubeletEmbed(nn.Module):
 def pair(size: int | tuple[int, int]) -> tuple[int, int]:
     """Height and width of what may be square."""
     return (size, size) if isinstance(size, int) else size
+
+
+def resample_positions(
+    table: Tensor, grid: Sequence[int], new_grid: Sequence[int], mode: str
+) -> Tensor:
+    """A table of positions made for one grid of tokens, for another one.
+
+    Args:
+        table: [1, 1 + N, D]: the class token's, which stays as it is, then those of `grid`.
+        grid: lengths of the axes, two or three; their product is N.
+        new_grid: the same of the other grid, of N' tokens.
+        mode: of `torch.nn.functional.interpolate`.
+
+    Returns:
+        [1, 1 + N', D].
+    """
+    places = table[:, 1:].reshape(1, *grid, -1).movedim(-1, 1)  # [1, D, *grid]
+    places = F.interpolate(places, size=tuple(new_grid), mode=mode)  # [1, D, *new_grid]
+    return torch.cat([table[:, :1], places.flatten(2).transpose(1, 2)], dim=1)
 
 
 def init_linear(module: nn.Module) -> None:

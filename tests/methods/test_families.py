@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from staa_cli.errors import UsageError
 from staa_cli.methods import METHODS, Options, get_method
-from staa_cli.methods.run import predict_batch
+from staa_cli.methods.run import explain_batch, predict_batch
 from staa_cli.models.taps import AttentionTensors, Tap, cls_row, full_map, taps
 
 MISFITS = {
@@ -261,9 +262,23 @@ def test_frames_count_by_what_they_say_for_the_class(kind: str) -> None:
     np.testing.assert_allclose(explain("rollout", kind).values, expected, rtol=1e-3, atol=1e-8)
 
 
+def test_where_a_mean_is_read_after_divided_attention_the_path_begins_at_all_patches() -> None:
+    """As a model of somebody's own may have it."""
+    kind = "test_timesformer"
+    layout = replace(model(kind).layout(), pooling="mean")
+    frames, height, width = layout.grid
+    space, time = (maps_of(kind, role)[-1] for role in ("spatial", "temporal"))
+    rows = space[:, 1:, 1:].mean(dim=1).reshape(2, frames, -1)  # [B, T, P]
+    maps = time.reshape(2, height * width, frames, frames)  # [B, P, T, T']
+    path = torch.einsum("btp,bpts->bsp", rows, maps).reshape(2, *layout.grid) / frames
+    options = Options(combine="mean")
+    found = explain_batch(model(kind), layout, clips(kind), get_method("staa"), options)
+    np.testing.assert_allclose(found.values, path, rtol=1e-4)
+
+
 def test_frames_that_say_nothing_for_the_class_count_alike() -> None:
-    from staa_cli.methods.attention.frames import FRAME_LOGITS, frame_shares
     from staa_cli.methods.base import MethodInputs
+    from staa_cli.methods.readout import FRAME_LOGITS, frame_shares
 
     logits = torch.tensor([[[0.0, 3.0], [0.0, 1.0]]])  # [1, T, classes]
     nothing = torch.zeros(1)
@@ -272,7 +287,9 @@ def test_frames_that_say_nothing_for_the_class_count_alike() -> None:
         layout, Options(), {(FRAME_LOGITS.name, 0): logits}, nothing, nothing,
         torch.tensor([0]), nn.Identity(),
     )  # fmt: skip
-    first, second = frame_shares(method_inputs)[0].tolist()
+    shares = frame_shares(method_inputs)
+    assert shares is not None
+    first, second = shares[0].tolist()
     assert first == pytest.approx([0.5, 0.5])
     assert second == pytest.approx([0.75, 0.25])
 
@@ -290,15 +307,17 @@ def test_frames_that_say_nothing_for_the_class_count_alike() -> None:
 def test_what_a_frame_says_follows_from_what_logits_mean(
     output: Any, logits: list[list[float]], share: list[float]
 ) -> None:
-    from staa_cli.methods.attention.frames import FRAME_LOGITS, frame_shares
     from staa_cli.methods.base import MethodInputs
+    from staa_cli.methods.readout import FRAME_LOGITS, frame_shares
 
     nothing = torch.zeros(1)
     method_inputs = MethodInputs(
         model("frames").layout(), Options(), {(FRAME_LOGITS.name, 0): torch.tensor([logits])},
         nothing, nothing, torch.tensor([0]), nn.Identity(), output=output,
     )  # fmt: skip
-    assert frame_shares(method_inputs)[0, 0].tolist() == pytest.approx(share)
+    shares = frame_shares(method_inputs)
+    assert shares is not None
+    assert shares[0, 0].tolist() == pytest.approx(share)
 
 
 def test_a_tapped_image_model_says_what_it_said() -> None:

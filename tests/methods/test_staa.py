@@ -30,7 +30,7 @@ from torch import Tensor
 from staa_cli.errors import UsageError
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.attention.staa import UNLIKE_FLOOR, contrast, geometric_mean
-from staa_cli.methods.base import to_grid
+from staa_cli.methods.readout import to_grid
 from staa_cli.methods.run import explain_batch
 from staa_cli.schema import AttentionLayout
 
@@ -189,11 +189,13 @@ def test_models_without_a_class_token(pooling: str, order: str) -> None:
 
 
 def test_tokens_go_back_to_their_places() -> None:
-    numbers = torch.arange(T * h * w)[None]
+    numbers = torch.arange(T * h * w)[None, None]  # [B, S, n]
     thw = AttentionLayout("joint", "cls", (T, h, w), 1, 1, 1, "thw")
     hwt = AttentionLayout("joint", "cls", (T, h, w), 1, 1, 1, "hwt")
-    assert to_grid(numbers, thw, 1)[0, 2, 1, 5] == (2 * h + 1) * w + 5
-    assert to_grid(numbers, hwt, 1)[0, 2, 1, 5] == (1 * w + 5) * T + 2
+    assert to_grid(numbers, thw)[0, 2, 1, 5] == (2 * h + 1) * w + 5
+    assert to_grid(numbers, hwt)[0, 2, 1, 5] == (1 * w + 5) * T + 2
+    frame_by_frame = numbers.reshape(1, T, h * w)  # which have rows and columns alone
+    assert to_grid(frame_by_frame, hwt)[0, 2, 1, 5] == (2 * h + 1) * w + 5
 
 
 @pytest.mark.parametrize("kind", KINDS)

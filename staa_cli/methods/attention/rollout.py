@@ -11,27 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from staa_cli.methods.attention.frames import FRAME_LOGITS, frame_shares
-from staa_cli.methods.attention.staa import temporal_maps
-from staa_cli.methods.base import (
-    Method,
-    MethodInputs,
-    MethodOutput,
-    Options,
-    space_role,
+from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options
+from staa_cli.methods.readout import (
+    attention_layers,
+    averaged_sequences,
+    frame_shares,
+    frame_taps,
+    start_rows,
+    through_time,
+    time_taps,
     to_grid,
 )
-from staa_cli.models.taps import (
-    AttentionTensors,
-    Tap,
-    cls_row,
-    full_map,
-    queries_and_keys,
-    row_product,
-)
+from staa_cli.models.taps import AttentionTensors, Tap, cls_row, queries_and_keys, row_product
 from staa_cli.schema import AttentionLayout
 
 
@@ -46,104 +39,48 @@ class Rollout(Method):
     """Weight of the identity in every step: what a token keeps of itself."""
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
-        """Queries and keys of every block, and the temporal maps."""
-        taps = []
-        if layout.pooling == "attentive":
-            taps = [Tap("pooler", 0, "read", cls_row)]
-            taps += [
-                Tap("pooler_self", block, "pooler", queries_and_keys)
-                for block in range(layout.pooler_depth)
-            ]
-        for block in self.blocks(layout, options):
-            taps.append(Tap(space_role(layout), block, "queries_keys", queries_and_keys))
-            if layout.kind == "divided":
-                taps.append(Tap("temporal", block, "time", full_map))
-        if layout.kind == "frame":
-            taps.append(FRAME_LOGITS)
+        """Queries and keys of every layer, the temporal maps, and the row of a pooler's query."""
+        taps = frame_taps(layout)
+        for role, block in attention_layers(layout, self.blocks(layout, options)):
+            if role == "temporal":
+                taps += time_taps(layout, block)
+            else:
+                read = cls_row if role == "pooler" else queries_and_keys
+                taps.append(Tap(role, block, role, read))
         return taps
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """All blocks unless told otherwise."""
+        """All blocks unless the user names some."""
         return options.blocks(layout.depth, range(layout.depth))
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """The rolled-out row of the read-out, [B, T', h, w]."""
-        blocks = self.blocks(method_inputs.layout, method_inputs.options)[::-1]
-        joint = method_inputs.layout.kind == "joint"
-        return (_joint if joint else _frame_by_frame)(method_inputs, blocks, self.identity)
+        layout, prefix = method_inputs.layout, method_inputs.layout.prefix_tokens
+        averaged = averaged_sequences(layout)
+        rows = start_rows(method_inputs, 1.0 / averaged)  # [B, S, prefix + n]
+        blocks = self.blocks(layout, method_inputs.options)
+        for role, block in reversed(attention_layers(layout, blocks)):
+            if role == "pooler":
+                # What stays with the query is no token's, and the same for all of them.
+                rows = method_inputs.captured[role, block][:, None]
+            elif role == "temporal":
+                # The class token is one for all frames, and stays as it is.
+                rows[..., :prefix] = rows[..., :prefix].mean(dim=1, keepdim=True)
+                moved = through_time(rows[..., prefix:], method_inputs, block)
+                rows[..., prefix:] = self._mixed(rows[..., prefix:], moved)
+            else:
+                rows = self._mixed(rows, _pushed(rows, method_inputs, role, block))
+        mass = rows[..., :prefix].sum(dim=2).sum(dim=1)  # [B], of as many read-outs as there are
+        mass = mass / (rows.shape[1] // averaged)
+        values = to_grid(rows[..., prefix:], layout)
+        return MethodOutput(values, mass if prefix else None, shares=frame_shares(method_inputs))
+
+    def _mixed(self, kept: Tensor, pushed: Tensor) -> Tensor:
+        return self.identity * kept + (1 - self.identity) * pushed
 
 
-def _frame_by_frame(
-    method_inputs: MethodInputs, blocks: Sequence[int], identity: float
-) -> MethodOutput:
-    """Rollout where space is attended in every frame by itself, and time, if at all, apart."""
-    layout, batch = method_inputs.layout, len(method_inputs.inputs)
-    frames, places = layout.grid[0], layout.grid[1] * layout.grid[2]
-    prefix = layout.prefix_tokens
-    rows = torch.zeros(batch, frames, prefix + places, device=method_inputs.inputs.device)
-    shares = frame_shares(method_inputs) if layout.kind == "frame" else None
-    # The class token is one row shared by all frames, of which each holds an equal part; where each
-    # frame is seen by itself, it has its own.
-    share = 1.0 if layout.kind == "frame" else 1.0 / frames
-    if layout.pooling == "mean":
-        rows[..., prefix:] = share / places
-    else:
-        rows[..., :1] = share
-    for block in blocks:
-        pushed = _push(method_inputs, block, rows.flatten(0, 1)).view_as(rows)
-        rows = identity * rows + (1 - identity) * pushed
-        if layout.kind == "divided":
-            rows[..., 0] = rows[..., 0].mean(dim=1, keepdim=True)
-            time = temporal_maps(method_inputs, block)  # [B, P, T, T']
-            moved = torch.einsum("btp,bpts->bsp", rows[..., 1:], time)
-            rows[..., 1:] = identity * rows[..., 1:] + (1 - identity) * moved
-    values = rows[..., prefix:].reshape(batch, *layout.grid)
-    mass = rows[..., :prefix].sum(dim=2)  # [B, T]
-    mass = mass.mean(dim=1) if layout.kind == "frame" else mass.sum(dim=1)
-    return MethodOutput(values, mass if prefix else None, shares=shares)
-
-
-def _joint(method_inputs: MethodInputs, blocks: Sequence[int], identity: float) -> MethodOutput:
-    """Rollout where every token attends to every other."""
-    layout, batch = method_inputs.layout, len(method_inputs.inputs)
-    length = method_inputs.captured["queries_keys", blocks[0]].shape[-2]
-    rows = _read_out(method_inputs, length, identity)
-    for block in blocks:
-        rows = identity * rows + (1 - identity) * _push(method_inputs, block, rows)
-    mass = rows[:, 0] if layout.pooling == "cls" else None
-    return MethodOutput(to_grid(rows[:, layout.prefix_tokens :], layout, batch), mass)
-
-
-def _read_out(method_inputs: MethodInputs, length: int, identity: float) -> Tensor:
-    """[B, N] what the head reads of the last block's tokens."""
-    pooling, batch = method_inputs.layout.pooling, len(method_inputs.inputs)
-    if pooling == "mean":
-        prefix = method_inputs.layout.prefix_tokens
-        row = torch.full(
-            (batch, length), 1.0 / (length - prefix), device=method_inputs.inputs.device
-        )
-        row[:, :prefix] = 0
-        return row
-    if pooling == "attentive":
-        # What stays with the query is no token's, and the same for all of them.
-        rows = method_inputs.captured["read", 0]
-        for block in reversed(range(method_inputs.layout.pooler_depth)):
-            pushed = _push(method_inputs, block, rows, "pooler_self", "pooler")
-            rows = identity * rows + (1 - identity) * pushed
-        return rows
-    rows = torch.zeros(batch, length, device=method_inputs.inputs.device)
-    rows[:, 0] = 1.0
-    return rows
-
-
-def _push(
-    method_inputs: MethodInputs,
-    block: int,
-    rows: Tensor,
-    role: str | None = None,
-    name: str = "queries_keys",
-) -> Tensor:
-    """`rows` [R, N] times a block's head-mean attention [R, N, N]."""
-    q, k = method_inputs.captured[name, block]
-    layer = method_inputs.layer(role or space_role(method_inputs.layout), block)
-    return row_product(rows)(AttentionTensors(q, k, q), layer)  # which does not look at the values
+def _pushed(rows: Tensor, method_inputs: MethodInputs, role: str, block: int) -> Tensor:
+    """`rows` [B, S, N] times a layer's head-mean attention [B*S, N, N]."""
+    q, k = method_inputs.captured[role, block]  # each [B*S, heads, N, d]
+    product = row_product(rows.flatten(0, 1))  # which does not look at the values
+    return product(AttentionTensors(q, k, q), method_inputs.layer(role, block)).view_as(rows)

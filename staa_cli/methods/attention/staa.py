@@ -14,23 +14,26 @@ token 0, and the row of the pooler's query where there is a pooler.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.attention.frames import FRAME_LOGITS, frame_shares
-from staa_cli.methods.base import (
-    Method,
-    MethodInputs,
-    MethodOutput,
-    Options,
+from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options
+from staa_cli.methods.readout import (
+    along_path,
+    attends_over_time,
+    frame_shares,
+    frame_taps,
     read_blocks,
     read_role,
+    row_reader,
+    split_rows,
+    temporal_maps,
+    time_taps,
     to_grid,
 )
-from staa_cli.models.taps import Tap, cls_row, full_map, mean_row
+from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
 
 COMBINATIONS = ("mean", "contrast")
@@ -57,37 +60,39 @@ class Staa(Method):
         Where blocks are contrasted, time is read in the last of them alone.
         """
         blocks = self.blocks(layout, options)
-        if combination(layout, options) == "contrast":
-            rows = [Tap("spatial", block, "space", cls_row) for block in blocks]
-            return [*rows, Tap("temporal", blocks[-1], "time", full_map)]
-        return [tap for block in blocks for tap in path_taps(layout, block)]
+        contrasted = combination(layout, options) == "contrast"
+        taps = [Tap(read_role(layout), block, "space", row_reader(layout)) for block in blocks]
+        for block in blocks[-1:] if contrasted else blocks:
+            taps += time_taps(layout, block)
+        return [*taps, *frame_taps(layout)]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """All blocks where they are contrasted, else the last one, unless told otherwise.
+        """All blocks where they are contrasted, else the last one, unless the user names some.
 
         Where a pooler's query reads the tokens, that reading is the path: block 0, and no choice.
         """
-        if combination(layout, options) == "contrast":
-            return options.blocks(layout.depth, range(layout.depth))
-        return read_blocks(layout, options)
+        contrasted = combination(layout, options) == "contrast"
+        return read_blocks(layout, options, range(layout.depth) if contrasted else (-1,))
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """The chosen blocks' paths in one, [B, T', h, w]."""
         layout = method_inputs.layout
         blocks = self.blocks(layout, method_inputs.options)
+        split = [
+            split_rows(method_inputs.captured["space", block], method_inputs) for block in blocks
+        ]
+        masses = [mass for _, mass in split if mass is not None]
+        mass = torch.stack(masses).mean(dim=0) if masses else None  # [B]
+        rows = [row for row, _ in split]  # each [B, S, n]
         if combination(layout, method_inputs.options) == "contrast":
-            read = [spatial_rows(method_inputs, block) for block in blocks]
-            rows = torch.stack([row for row, _ in read])
-            maps = temporal_maps(method_inputs, blocks[-1])
-            looked = geometric_mean(rows.reshape(*rows.shape[:2], *layout.grid))
-            masses = [mass for _, mass in read if mass is not None]
-            return MethodOutput(contrast(looked, maps), torch.stack(masses).mean(dim=0), looked)
-        paths = [attention_path(method_inputs, block) for block in blocks]
-        masses = [mass for _, mass in paths if mass is not None]
-        values = torch.stack([values for values, _ in paths]).mean(dim=0)  # [B, T', h, w]
-        mass = torch.stack(masses).mean(dim=0) if masses else None
-        shares = frame_shares(method_inputs) if layout.kind == "frame" else None
-        return MethodOutput(values, mass, values, shares=shares)
+            looked = to_grid(geometric_mean(torch.stack(rows)), layout)  # [B, T, h, w]
+            maps = temporal_maps(method_inputs, blocks[-1])  # [B, P, T, T']
+            return MethodOutput(contrast(looked, maps), mass, looked)
+        paths = [
+            along_path(row, method_inputs, block) for row, block in zip(rows, blocks, strict=True)
+        ]
+        values = torch.stack(paths).mean(dim=0)  # [B, T', h, w]
+        return MethodOutput(values, mass, values, shares=frame_shares(method_inputs))
 
 
 def combination(layout: AttentionLayout, options: Options) -> str:
@@ -97,8 +102,8 @@ def combination(layout: AttentionLayout, options: Options) -> str:
         UsageError: there is no such way.
     """
     if options.combine == "default":
-        return "contrast" if layout.kind == "divided" else "mean"
-    if options.combine == "contrast" and layout.kind != "divided":
+        return "contrast" if attends_over_time(layout) else "mean"
+    if options.combine == "contrast" and not attends_over_time(layout):
         raise UsageError("only divided attention can be combined by contrast", "--combine mean")
     if options.combine not in COMBINATIONS:
         raise UsageError(
@@ -115,10 +120,9 @@ def geometric_mean(rows: Tensor) -> Tensor:
 def contrast(looked: Tensor, maps: Tensor) -> Tensor:
     """Where every block looks, at the times when such a place attends unlike it usually does.
 
-    Space: the geometric mean of S over blocks. Time: how far
-    the row T[p, t, :] of a place in the last of them is from that place's median row. J ranks
-    frames by who is asked, but a frame at rest is asked as often as one of an event, since each
-    explains the other.
+    Space: the geometric mean of S over blocks. Time: how far the row T[p, t, :] of a place in the
+    last of them is from that place's median row. J ranks frames by who is asked, but a frame at
+    rest is asked as often as one of an event, since each explains the other.
 
     Args:
         looked: S of all blocks in one [B, T, h, w].
@@ -131,53 +135,3 @@ def contrast(looked: Tensor, maps: Tensor) -> Tensor:
     unlike = (maps - usual).abs().sum(dim=3).transpose(1, 2)  # [B, T, P]
     values = looked * (unlike + UNLIKE_FLOOR).reshape(looked.shape)
     return values / values.sum(dim=(1, 2, 3), keepdim=True)
-
-
-def path_taps(layout: AttentionLayout, block: int) -> list[Tap]:
-    """What one block's attention path needs to be read."""
-    if layout.kind == "divided":
-        return [
-            Tap("spatial", block, "space", cls_row),
-            Tap("temporal", block, "time", full_map),
-        ]
-    read = partial(mean_row, first=layout.prefix_tokens) if layout.pooling == "mean" else cls_row
-    taps = [Tap(read_role(layout), block, "space", read)]
-    return [*taps, FRAME_LOGITS] if layout.kind == "frame" else taps
-
-
-def spatial_rows(method_inputs: MethodInputs, block: int) -> tuple[Tensor, Tensor | None]:
-    """S [B, T, P] of a block, and the share [B] that is no patch's, mean over frames.
-
-    The share is None where there are patches alone.
-    """
-    frames, prefix = method_inputs.layout.grid[0], method_inputs.layout.prefix_tokens
-    rows = method_inputs.captured["space", block]  # [B*T, prefix + P]
-    rows = rows.reshape(len(method_inputs.inputs), frames, -1)
-    other = rows[..., :prefix].sum(dim=2).mean(dim=1) if prefix else None
-    return rows[..., prefix:], other
-
-
-def temporal_maps(method_inputs: MethodInputs, block: int) -> Tensor:
-    """T [B, P, T, T'] of a block."""
-    maps = method_inputs.captured["time", block]  # [B*P, T, T]
-    return maps.reshape(len(method_inputs.inputs), -1, *maps.shape[1:])
-
-
-def attention_path(method_inputs: MethodInputs, block: int) -> tuple[Tensor, Tensor | None]:
-    """J [B, T', h, w] of one block, and the mass [B] that stays on the class token.
-
-    Where each frame is seen by itself, J is within the frame: its sum is one, less that mass.
-    """
-    layout, batch = method_inputs.layout, len(method_inputs.inputs)
-    if layout.kind == "joint":
-        row = method_inputs.captured["space", block]  # [B, prefix + T'*P]
-        mass = row[:, 0] if layout.pooling == "cls" else None
-        return to_grid(row[:, layout.prefix_tokens :], layout, batch), mass
-    space, mass = spatial_rows(method_inputs, block)
-    if layout.kind == "space":
-        return space.reshape(batch, *layout.grid) / layout.grid[0], mass
-    if layout.kind == "frame":
-        return space.reshape(batch, *layout.grid), mass
-    time = temporal_maps(method_inputs, block)
-    path = torch.einsum("btp,bpts->bsp", space, time) / layout.grid[0]  # [B, T', P]
-    return path.reshape(batch, *layout.grid), mass

@@ -30,6 +30,7 @@ from staa_cli.methods.attention.rollout import Rollout
 from staa_cli.methods.attention.staa import Staa, combination
 from staa_cli.methods.attention.staa_logit import StaaLogit
 from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options
+from staa_cli.methods.readout import reads_mean, space_role
 from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
 
@@ -59,7 +60,7 @@ class StaaClass(Method):
         return _PARTS.weights(layout, _last(layout, options))
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """The last four, and those that the path contrasts, unless told otherwise."""
+        """The last four, and those that the path contrasts, unless the user names some."""
         path = _path(layout, options).blocks(layout, _of_path(layout, options))
         return tuple(sorted({*path, *_PARTS.blocks(layout, _last(layout, options))}))
 
@@ -68,9 +69,9 @@ class StaaClass(Method):
         layout, options = method_inputs.layout, method_inputs.options
         chosen = replace(method_inputs, options=_of_path(layout, options))
         path = _path(layout, options).attribute(chosen)
-        said = _PARTS.attribute(replace(method_inputs, options=_last(layout, options)))
+        contributions = _PARTS.attribute(replace(method_inputs, options=_last(layout, options)))
         looked = path.values if path.looked is None else path.looked
-        return replace(path, looked=looked, parts=said.parts, rows=said.rows)
+        return replace(path, looked=looked, parts=contributions.parts, rows=contributions.rows)
 
     def weigh(self, parts: Tensor) -> Tensor:
         """Parts as a weight: each clip's softplus of them, in their standard deviations."""
@@ -80,7 +81,7 @@ class StaaClass(Method):
 
 def _path(layout: AttentionLayout, options: Options) -> Method:
     """The method whose map is weighted; where blocks are to be combined in a named way, `staa`."""
-    rolled = layout.kind == "joint" and layout.pooling == "mean" and options.combine == "default"
+    rolled = reads_mean(layout) and space_role(layout) == "joint" and options.combine == "default"
     return _ROLLOUT if rolled else _PATH
 
 

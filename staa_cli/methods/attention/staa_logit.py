@@ -28,17 +28,20 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from staa_cli.methods.attention.staa_value import output_projection, output_weights
-from staa_cli.methods.base import (
-    Method,
-    MethodInputs,
-    MethodOutput,
-    Options,
+from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options
+from staa_cli.methods.readout import (
+    head_taps,
+    mean_tokens,
+    normed_tokens,
+    output_projection,
+    output_weights,
     read_blocks,
     read_role,
+    reads_mean,
     to_grid,
+    value_reader,
 )
-from staa_cli.models.taps import Tap, cls_values, shown
+from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
 
 
@@ -55,55 +58,47 @@ class StaaLogit(Method):
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """What the head's token takes in the last block, or is the mean of; the norm's input."""
-        norm = Tap("read_out", 0, "read_out", shown)
-        if layout.pooling == "mean":
-            # Of an image model each token is normed by itself, before the mean.
-            return [norm] if layout.kind == "frame" else [Tap("tokens", 0, "tokens", shown), norm]
-        blocks = self.blocks(layout, options)
-        values = [Tap(read_role(layout), block, "values", cls_values) for block in blocks]
-        return values if layout.pooling == "attentive" else [*values, norm]
+        values = [
+            Tap(read_role(layout), block, "values", value_reader(layout))
+            for block in self.blocks(layout, options)
+        ]
+        return [*values, *head_taps(layout)]
 
     def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
         """The head's, and where it reads one token, those that write it."""
         return ["head.weight", *output_weights(layout, self.blocks(layout, options))]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """The last block unless told otherwise; a mean of tokens is made by all, and has none."""
-        return () if layout.pooling == "mean" else read_blocks(layout, options)
+        """The last block unless the user names some; none where all make the mean of tokens."""
+        return () if reads_mean(layout) else read_blocks(layout, options)
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """Logit contributions to every class."""
         layout, batch = method_inputs.layout, len(method_inputs.inputs)
-        rows = class_rows(method_inputs)
+        rows, sigma = _head(method_inputs)  # [classes, D], [B or B*S, 1 or n]
         few = len(rows) <= rows.shape[1]
-        parts = self._written(method_inputs, rows if few else None)  # [B or B*T, classes or D, N]
-        if layout.pooling != "attentive":
-            sigma = norm_scale(method_inputs)  # [B], [B*T], or [B*T, N]
-            sigma = sigma.repeat_interleave(len(parts) // len(sigma), dim=0)
-            parts = parts / (sigma[:, None] if sigma.ndim == 2 else sigma[:, None, None])
-        if len(parts) > batch:  # frame by frame
-            parts = parts.reshape(batch, layout.grid[0], -1, *layout.grid[1:]).transpose(1, 2)
-            parts = parts / layout.grid[0]
-        else:
-            grids = to_grid(parts.flatten(0, 1), layout, batch * parts.shape[1])
-            parts = grids.reshape(batch, -1, *layout.grid)
+        parts = self._written(method_inputs, rows if few else None)  # [B*S, classes or D, n]
+        if sigma is not None:
+            parts = parts / sigma.repeat_interleave(len(parts) // len(sigma), dim=0)[:, None]
+        parts = parts.reshape(batch, -1, *parts.shape[1:]).transpose(1, 2)
+        # [B, classes or D, S, n], of which the head reads the mean over sequences.
+        parts = to_grid(parts, layout) / parts.shape[2]  # [B, classes or D, T', h, w]
         same = parts.new_ones(batch, *layout.grid)
         return MethodOutput(same, parts=parts, rows=None if few else rows)
 
     def _written(self, method_inputs: MethodInputs, rows: Tensor | None) -> Tensor:
-        """What each patch adds to what the head reads: [B or B*T, D, N], or along `rows` of D."""
+        """What each patch adds to what the head reads: [B*S, D, n], or along `rows` of D."""
         layout = method_inputs.layout
-        if layout.pooling == "mean":
-            tokens = method_inputs.captured["read_out" if layout.kind == "frame" else "tokens", 0]
-            first = layout.prefix_tokens if layout.kind == "frame" else 0
-            return _along(tokens[:, first:].float(), rows) / (tokens.shape[1] - first)
+        if reads_mean(layout):
+            tokens = mean_tokens(method_inputs)  # [B*S, n, D]
+            return _along(tokens, rows) / tokens.shape[1]
         written = None
         for block in self.blocks(layout, method_inputs.options):
-            matrix = output_projection(method_inputs, block)
+            matrix = output_projection(method_inputs, block)  # [D, heads * d]
             if rows is not None:
                 matrix = rows if matrix is None else rows @ matrix
-            one = _along(method_inputs.captured["values", block], matrix)
-            written = one if written is None else written + one
+            part = _along(method_inputs.captured["values", block], matrix)
+            written = part if written is None else written + part
         assert written is not None  # there is a block at least
         return written[..., layout.prefix_tokens :]
 
@@ -113,28 +108,17 @@ def _along(tokens: Tensor, matrix: Tensor | None) -> Tensor:
     return (tokens if matrix is None else F.linear(tokens, matrix)).transpose(-2, -1)
 
 
-def class_rows(method_inputs: MethodInputs) -> Tensor:
-    """w_c_eff of every class but for the norm's scale: [classes, D]."""
+def _head(method_inputs: MethodInputs) -> tuple[Tensor, Tensor | None]:
+    """w_c_eff of every class [classes, D] but for sigma, and sigma as observed in this very pass.
+
+    Sigma is [B or B*T, 1], or [B*T, n] where each token is normed by itself; None without a norm.
+    """
     model: Any = method_inputs.model
     rows: Tensor = model.head.weight.float()
-    if method_inputs.layout.pooling == "attentive":
-        return rows
+    tokens = normed_tokens(method_inputs)  # [B or B*T, 1 or n, D]
+    if tokens is None:
+        return rows, None
     norm: Any = method_inputs.layer("read_out", 0)
     rows = rows * norm.weight.float()
-    return rows - rows.mean(dim=-1, keepdim=True)
-
-
-def norm_scale(method_inputs: MethodInputs) -> Tensor:
-    """Sigma of the final norm as observed in this very pass.
-
-    [B]; [B*T] where each frame has its own read-out, and [B*T, P] where each patch has.
-    """
-    layout = method_inputs.layout
-    norm: Any = method_inputs.layer("read_out", 0)
-    token = method_inputs.captured["read_out", 0].float()  # [B or B*T, N, D], or [B, D] alone
-    if layout.kind == "frame" and layout.pooling == "mean":
-        token = token[:, layout.prefix_tokens :]
-    elif token.ndim == 3:
-        token = token[:, 0]
-    sigma: Tensor = (token.var(dim=-1, correction=0) + norm.eps).sqrt()
-    return sigma
+    sigma = (tokens.var(dim=-1, correction=0) + norm.eps).sqrt()
+    return rows - rows.mean(dim=-1, keepdim=True), sigma

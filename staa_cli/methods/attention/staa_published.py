@@ -10,13 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.attention.staa import spatial_rows
-from staa_cli.methods.base import (
-    Method,
-    MethodInputs,
-    MethodOutput,
-    Options,
-)
+from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options
+from staa_cli.methods.readout import split_rows, to_grid
 from staa_cli.models.taps import Tap, cls_row
 from staa_cli.schema import AttentionLayout
 
@@ -45,5 +40,5 @@ class StaaPublished(Method):
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """S [B, T, h, w] as it is."""
         (block,) = self.blocks(method_inputs.layout, method_inputs.options)
-        space, mass = spatial_rows(method_inputs, block)
-        return MethodOutput(space.reshape(len(space), *method_inputs.layout.grid), mass)
+        rows, mass = split_rows(method_inputs.captured["space", block], method_inputs)
+        return MethodOutput(to_grid(rows, method_inputs.layout), mass)

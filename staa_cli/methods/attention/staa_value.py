@@ -7,24 +7,24 @@ is looked at but whose value is near zero contributes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from staa_cli.methods.attention.frames import FRAME_LOGITS, frame_shares
-from staa_cli.methods.attention.staa import temporal_maps
-from staa_cli.methods.base import (
-    Method,
-    MethodInputs,
-    MethodOutput,
-    Options,
+from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options
+from staa_cli.methods.readout import (
+    along_path,
+    frame_shares,
+    frame_taps,
+    output_projection,
+    output_weights,
     read_blocks,
     read_role,
-    to_grid,
+    split_rows,
+    time_taps,
+    value_reader,
 )
-from staa_cli.models.taps import Tap, cls_values, full_map, mean_values
+from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
 
 
@@ -38,71 +38,31 @@ class StaaValue(Method):
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """What is taken from every token, and the temporal maps."""
-        return [tap for block in self.blocks(layout, options) for tap in value_taps(layout, block)]
+        taps = []
+        for block in self.blocks(layout, options):
+            taps.append(Tap(read_role(layout), block, "values", value_reader(layout)))
+            taps += time_taps(layout, block)
+        return [*taps, *frame_taps(layout)]
 
     def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
         """Those that write what is moved."""
         return output_weights(layout, self.blocks(layout, options))
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """The last block unless told otherwise."""
+        """The last block unless the user names some."""
         return read_blocks(layout, options)
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """The mean over the chosen blocks, [B, T', h, w]."""
         blocks = self.blocks(method_inputs.layout, method_inputs.options)
         values = torch.stack([self._block(method_inputs, block) for block in blocks]).mean(dim=0)
-        shares = frame_shares(method_inputs) if method_inputs.layout.kind == "frame" else None
-        return MethodOutput(values, shares=shares)
+        return MethodOutput(values, shares=frame_shares(method_inputs))
 
     def _block(self, method_inputs: MethodInputs, block: int) -> Tensor:
-        layout, batch = method_inputs.layout, len(method_inputs.inputs)
-        written = method_inputs.captured["values", block]
+        """[B, T', h, w] of one block."""
+        moved = method_inputs.captured["values", block]  # [B*S, prefix + n, heads * d]
         projection = output_projection(method_inputs, block)
         if projection is not None:
-            written = written @ projection.T  # [B*T or B, N, D]
-        norms: Tensor = written.norm(dim=-1)  # [B*T, 1+P], or [B, prefix + N] joint
-        if layout.kind == "joint":
-            return to_grid(norms[:, layout.prefix_tokens :], layout, batch)
-        space = norms[:, layout.prefix_tokens :].reshape(batch, layout.grid[0], -1)  # [B, T, P]
-        if layout.kind == "frame":
-            return space.reshape(batch, *layout.grid)
-        if layout.kind == "divided":
-            time = temporal_maps(method_inputs, block)  # [B, P, T, T']
-            space = torch.einsum("btp,bpts->bsp", space, time)
-        mean: Tensor = space / layout.grid[0]  # the class token averages over frames
-        return mean.reshape(batch, *layout.grid)
-
-
-def value_taps(layout: AttentionLayout, block: int) -> list[Tap]:
-    """What the head's token takes in one block, and where those tokens had looked in time."""
-    mean = partial(mean_values, first=layout.prefix_tokens)
-    taps = [
-        Tap(read_role(layout), block, "values", mean if layout.pooling == "mean" else cls_values)
-    ]
-    if layout.kind == "divided":
-        taps.append(Tap("temporal", block, "time", full_map))
-    if layout.kind == "frame":
-        taps.append(FRAME_LOGITS)
-    return taps
-
-
-def output_weights(layout: AttentionLayout, blocks: Sequence[int]) -> list[str]:
-    """Names of what `output_projection` reads."""
-    if layout.pooling == "attentive":
-        return []
-    return [f"blocks.{block}.attn.proj.weight" for block in blocks]
-
-
-def output_projection(method_inputs: MethodInputs, block: int) -> Tensor | None:
-    """W_o [D, heads * d] of the layer that reads, scaled as the block scales what it writes.
-
-    None for a pooler's query, which has none.
-    """
-    if method_inputs.layout.pooling == "attentive":
-        return None
-    model: Any = method_inputs.model
-    owner = model.blocks[block]
-    weight: Tensor = owner.attn.proj.weight.float()
-    gamma: Tensor | None = getattr(getattr(owner, "ls1", None), "gamma", None)
-    return weight if gamma is None else gamma.float()[:, None] * weight
+            moved = moved @ projection.T  # [B*S, prefix + n, D]
+        norms, _ = split_rows(moved.norm(dim=-1), method_inputs)  # [B, S, n]
+        return along_path(norms, method_inputs, block)

@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from staa_cli.methods.base import MethodInputs, MethodOutput, Options, read_role, to_grid
-from staa_cli.methods.gradient.gradients import GradientMethod, attended, gradients_of, slope_row
+from staa_cli.methods.base import MethodInputs, MethodOutput, Options
+from staa_cli.methods.gradient.gradients import (
+    GradientMethod,
+    attention_tensors,
+    gradients_of,
+    slope_row,
+)
+from staa_cli.methods.readout import read_blocks, read_queries, read_role, split_rows, to_grid
 from staa_cli.models.taps import AttentionTensors, Tap
 from staa_cli.schema import AttentionLayout
 
@@ -28,33 +33,26 @@ class AttentionGradient(GradientMethod):
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """The layers by which the head's token reads."""
         return [
-            Tap(read_role(layout), block, "read", attended)
+            Tap(read_role(layout), block, "read", attention_tensors)
             for block in self.blocks(layout, options)
         ]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """All blocks unless told otherwise; a pooler's query has one."""
-        if layout.pooling == "attentive":
-            return (0,)
-        return options.blocks(layout.depth, range(layout.depth))
+        """All blocks unless the user names some; a pooler's query has one."""
+        return read_blocks(layout, options, range(layout.depth))
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """[B, T', h, w]."""
-        layout, batch = method_inputs.layout, len(method_inputs.inputs)
-        shown: list[AttentionTensors] = [
+        layout = method_inputs.layout
+        tensors: list[AttentionTensors] = [
             method_inputs.captured["read", block]  # type: ignore[misc]
             for block in self.blocks(layout, method_inputs.options)
         ]
-        given = gradients_of(method_inputs, [seen.out for seen in shown if seen.out is not None])
+        gradients = gradients_of(method_inputs, [t.out for t in tensors if t.out is not None])
         with torch.no_grad():
-            rows = [_row(seen, slope, layout) for seen, slope in zip(shown, given, strict=True)]
-            row = torch.stack(rows).mean(dim=0)[:, layout.prefix_tokens :]  # [B or B*T, P or N]
-            if layout.kind == "joint":
-                return MethodOutput(to_grid(row, layout, batch), more_passes=2.0)
-            return MethodOutput(row.reshape(batch, *layout.grid), more_passes=2.0)
-
-
-def _row(seen: AttentionTensors, given: Tensor, layout: AttentionLayout) -> Tensor:
-    if layout.pooling == "mean":
-        return slope_row(seen, given, layout.prefix_tokens)
-    return slope_row(seen, given, 0, 1)
+            rows = [
+                slope_row(*pair, *read_queries(layout))
+                for pair in zip(tensors, gradients, strict=True)
+            ]
+            row, _ = split_rows(torch.stack(rows).mean(dim=0), method_inputs)  # [B, S, n]
+            return MethodOutput(to_grid(row, layout), more_passes=2.0)

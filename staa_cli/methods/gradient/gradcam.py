@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from staa_cli.methods.base import MethodInputs, MethodOutput, Options, space_role, to_grid
-from staa_cli.methods.gradient.gradients import GradientMethod, attended, gradients_of
+from staa_cli.methods.base import MethodInputs, MethodOutput, Options
+from staa_cli.methods.gradient.gradients import GradientMethod, attention_tensors, gradients_of
+from staa_cli.methods.readout import space_role, to_grid
 from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
 
@@ -28,29 +29,30 @@ class GradCam(GradientMethod):
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """What enters the attention over space."""
         return [
-            Tap(space_role(layout), block, "tokens", attended)
+            Tap(space_role(layout), block, "tokens", attention_tensors)
             for block in self.blocks(layout, options)
         ]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """The last block unless told otherwise."""
+        """The last block unless the user names some."""
         return options.blocks(layout.depth, [layout.depth - 1])
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """The mean over the chosen blocks, [B, T', h, w]."""
         blocks = self.blocks(method_inputs.layout, method_inputs.options)
         tokens: list[Tensor] = [method_inputs.captured["tokens", block].x for block in blocks]  # type: ignore[attr-defined]
-        given = gradients_of(method_inputs, tokens)
+        gradients = gradients_of(method_inputs, tokens)
         with torch.no_grad():
-            maps = [_map(*pair, method_inputs) for pair in zip(tokens, given, strict=True)]
+            maps = [_map(*pair, method_inputs) for pair in zip(tokens, gradients, strict=True)]
             return MethodOutput(torch.stack(maps).mean(dim=0), more_passes=2.0)
 
 
-def _map(tokens: Tensor, given: Tensor, method_inputs: MethodInputs) -> Tensor:
+def _map(tokens: Tensor, gradient: Tensor, method_inputs: MethodInputs) -> Tensor:
+    """Tokens and their gradient [B*S, prefix + n, D] to [B, T', h, w]."""
     layout, batch = method_inputs.layout, len(method_inputs.inputs)
-    patches, slopes = (
-        each[:, layout.prefix_tokens :].reshape(batch, -1, each.shape[-1]).float()
-        for each in (tokens, given)
-    )  # [B, N, D]
-    cam = (patches @ slopes.mean(dim=1)[..., None])[..., 0].clamp_min(0)
-    return to_grid(cam, layout, batch) if layout.kind == "joint" else cam.view(batch, *layout.grid)
+    features, slopes = (
+        x[:, layout.prefix_tokens :].reshape(batch, -1, x.shape[-1]).float()
+        for x in (tokens, gradient)
+    )  # [B, S * n, D]
+    cam = (features @ slopes.mean(dim=1)[..., None]).clamp_min(0)  # [B, S * n, 1]
+    return to_grid(cam.reshape(batch, len(tokens) // batch, -1), layout)

@@ -26,18 +26,18 @@ class GradientMethod(Method):
     passes_per_clip = 3.0
 
 
-def attended(seen: AttentionTensors, layer: nn.Module) -> Any:
+def attention_tensors(tensors: AttentionTensors, layer: nn.Module) -> Any:
     """A reader that keeps what the layer shows as it is, in the graph.
 
     Raises:
         UsageError: the layer does not show enough to be differentiated.
     """
-    if seen.out is None or seen.x is None:
+    if tensors.out is None or tensors.x is None:
         raise UsageError(
             "the model's attention shows no output to differentiate",
             "let it call record(self, q, k, v, out, x), or be a TapAttention",
         )
-    return seen
+    return tensors
 
 
 def target_logit(method_inputs: MethodInputs) -> Tensor:
@@ -50,42 +50,42 @@ def gradients_of(method_inputs: MethodInputs, tensors: Sequence[Tensor]) -> tupl
     return torch.autograd.grad(target_logit(method_inputs), list(tensors))
 
 
-def weighted_rows(row: Tensor, seen: AttentionTensors, given: Tensor, layer: Any) -> Tensor:
+def weighted_rows(row: Tensor, tensors: AttentionTensors, gradient: Tensor, layer: Any) -> Tensor:
     """`row` [..., N] times mean_h relu(A * dA) of a layer: [..., N], in chunks of queries.
 
     Args:
         row: weights of the queries.
-        seen: what the layer showed.
-        given: gradient of what the queries received, [..., heads, N, d].
+        tensors: what the layer showed.
+        gradient: gradient of what the queries received, [..., heads, N, d].
         layer: for its scale.
     """
-    total = torch.zeros_like(seen.k[..., 0, :, 0], dtype=torch.float32)
-    for part in _chunks(seen):
-        attention = attention_rows(seen.q[..., part, :], seen.k, layer.scale)
-        relevance = (attention * _slopes(seen, given, part)).clamp_min(0).mean(dim=-3)
+    total = torch.zeros_like(tensors.k[..., 0, :, 0], dtype=torch.float32)
+    for part in _chunks(tensors):
+        attention = attention_rows(tensors.q[..., part, :], tensors.k, layer.scale)
+        relevance = (attention * _slopes(tensors, gradient, part)).clamp_min(0).mean(dim=-3)
         total += (row[..., None, part] @ relevance)[..., 0, :]
     return total
 
 
 def slope_row(
-    seen: AttentionTensors, given: Tensor, first: int | None = None, last: int | None = None
+    tensors: AttentionTensors, gradient: Tensor, first: int | None = None, last: int | None = None
 ) -> Tensor:
     """Mean over heads and the queries [first, last) of relu(dA): [..., N], in chunks."""
-    wanted = range(seen.q.shape[-2])[first:last]
-    total = torch.zeros_like(seen.k[..., 0, :, 0], dtype=torch.float32)
-    for part in _chunks(seen, wanted):
-        total += _slopes(seen, given, part).clamp_min(0).mean(dim=-3).sum(dim=-2)
+    wanted = range(tensors.q.shape[-2])[first:last]
+    total = torch.zeros_like(tensors.k[..., 0, :, 0], dtype=torch.float32)
+    for part in _chunks(tensors, wanted):
+        total += _slopes(tensors, gradient, part).clamp_min(0).mean(dim=-3).sum(dim=-2)
     return total / len(wanted)
 
 
-def _slopes(seen: AttentionTensors, given: Tensor, part: slice) -> Tensor:
+def _slopes(tensors: AttentionTensors, gradient: Tensor, part: slice) -> Tensor:
     """Gradients of the attention [..., heads, n, N] of some queries."""
-    return given[..., part, :].float() @ seen.v.detach().float().transpose(-2, -1)
+    return gradient[..., part, :].float() @ tensors.v.detach().float().transpose(-2, -1)
 
 
-def _chunks(seen: AttentionTensors, wanted: range | None = None) -> list[slice]:
+def _chunks(tensors: AttentionTensors, wanted: range | None = None) -> list[slice]:
     """Queries, as many at a time as are worth computing together."""
-    wanted = range(seen.q.shape[-2]) if wanted is None else wanted
-    size = rows_at_once(seen.q, seen.k)
+    wanted = range(tensors.q.shape[-2]) if wanted is None else wanted
+    size = rows_at_once(tensors.q, tensors.k)
     starts = range(wanted.start, wanted.stop, size)
     return [slice(start, min(start + size, wanted.stop)) for start in starts]

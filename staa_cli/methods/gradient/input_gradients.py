@@ -29,8 +29,8 @@ class InputXGradient(GradientMethod):
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """[B, T', h, w], against normalized zero, the mean color of what the model has seen."""
-        (given,) = gradients_of(method_inputs, [method_inputs.inputs])
-        pixels = (method_inputs.inputs.detach() * given).sum(dim=2)
+        (gradient,) = gradients_of(method_inputs, [method_inputs.inputs])  # [B, T, 3, H, W]
+        pixels = (method_inputs.inputs.detach() * gradient).sum(dim=2)  # [B, T, H, W]
         return MethodOutput(over_tokens(pixels, method_inputs.layout.grid), more_passes=2.0)
 
 

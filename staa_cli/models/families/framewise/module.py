@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from staa_cli.errors import CheckpointError
 from staa_cli.models.architectures import register_with_timm
+from staa_cli.models.families.transformer import attention_of
 from staa_cli.models.layers import Rope, TapAttention, TapNorm, TokenMean
 from staa_cli.schema import AttentionLayout
 
@@ -93,19 +94,15 @@ class FrameWise(nn.Module):
             tubelet=1,
             depth=len(self.vit.blocks),
             prefix_tokens=self.vit.num_prefix_tokens,
-            order="thw",
         )
 
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
         """(role, block) to the layer that can be tapped; see `Tap` for the roles."""
-        layers: dict[tuple[str, int], nn.Module] = {
+        return {
             ("frames", 0): self.mean,
             ("read_out", 0): self.vit.norm,
+            **attention_of(self.vit.blocks, "spatial"),
         }
-        block: Any
-        for index, block in enumerate(self.vit.blocks):
-            layers["spatial", index] = block.attn
-        return layers
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
@@ -115,24 +112,24 @@ class FrameWise(nn.Module):
 
 def _tapped(vit: nn.Module) -> Any:
     """The same model with layers that can be read in the place of its attention and last norm."""
-    told = type(vit).__name__
+    name = type(vit).__name__
     if not isinstance(vit, VisionTransformer):
-        raise CheckpointError(f"{told} is no plain vision transformer", "use a timm ViT: vit_*")
+        raise CheckpointError(f"{name} is no plain vision transformer", "use a timm ViT: vit_*")
     if vit.attn_pool is not None or vit.global_pool not in ("token", "avg") or not vit.num_classes:
         pools = "by attention" if vit.attn_pool is not None else repr(vit.global_pool)
         raise CheckpointError(
-            f"this {told} pools {pools} to {vit.num_classes} classes, which is not read",
+            f"this {name} pools {pools} to {vit.num_classes} classes, which is not read",
             "a model that pools by its class token or by the mean works",
         )
     for block in vit.blocks:
         layer = getattr(block, "attn", None)
         if type(layer) is not Attention or getattr(layer, "gate", None) is not None:
             raise CheckpointError(
-                f"this {told} attends by {type(layer).__name__}, which is not read"
+                f"this {name} attends by {type(layer).__name__}, which is not read"
             )
         block.attn = FrameAttention(layer)
     if type(vit.norm) not in (LayerNorm, nn.LayerNorm):
-        raise CheckpointError(f"this {told} ends in {type(vit.norm).__name__}, which is not read")
+        raise CheckpointError(f"this {name} ends in {type(vit.norm).__name__}, which is not read")
     norm = TapNorm(vit.norm.normalized_shape, eps=vit.norm.eps, elementwise_affine=False)
     norm.weight, norm.bias = vit.norm.weight, vit.norm.bias
     vit.norm = norm

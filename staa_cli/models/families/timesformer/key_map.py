@@ -115,7 +115,7 @@ def measured(state: State) -> dict[str, Any]:
 
 def published_input(model: TimeSformer) -> ModelInput:
     """What a model expects, by the published recipes; its frames and classes tell which."""
-    frames, side = model.num_frames, model.grid_size[0] * model.patch_size
+    frames, (side, _) = model.num_frames, model.img_size
     stride, rate = _STRIDES.get(frames, max(1, round(_BASE_SPAN / frames))), _RATE
     if model.num_classes == _SSV2_CLASSES:
         stride, rate = 1, frames / _SSV2_SPAN_S

@@ -13,6 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from staa_cli.models.architectures import create, register_architecture
+from staa_cli.models.families.transformer import (
+    SMALLEST,
+    TINY_EVENTS,
+    VideoTransformer,
+    attention_of,
+)
 from staa_cli.models.layers import (
     ConvStem,
     DropPath,
@@ -21,10 +27,17 @@ from staa_cli.models.layers import (
     TapAttention,
     TapNorm,
     init_linear,
+    resample_positions,
 )
-from staa_cli.schema import AttentionLayout
 
 AttentionType = Literal["divided_space_time", "joint_space_time", "space_only"]
+
+_KINDS: dict[AttentionType, Literal["divided", "joint", "space"]] = {
+    "divided_space_time": "divided",
+    "joint_space_time": "joint",
+    "space_only": "space",
+}
+"""The published names of the attention types to ours."""
 
 
 class Block(nn.Module):
@@ -82,7 +95,7 @@ class Block(nn.Module):
         return x + torch.cat([out[:, :, 0].mean(dim=1, keepdim=True), back], dim=1)
 
 
-class TimeSformer(nn.Module):
+class TimeSformer(VideoTransformer):
     """Normalized float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
@@ -102,8 +115,9 @@ class TimeSformer(nn.Module):
         qkv_bias: whether queries, keys, and values have a bias.
     """
 
-    any_size = True
-    """Whether it takes other pictures than those that it was trained with."""
+    pooling = "cls"
+    prefix_tokens = 1
+    order = "hwt"
 
     def __init__(
         self,
@@ -122,22 +136,17 @@ class TimeSformer(nn.Module):
         drop_path: float = 0.0,
         qkv_bias: bool = True,
     ) -> None:
-        super().__init__()
-        self.attention_type = attention_type
-        self.patch_size = patch_size
-        self.num_frames = num_frames
-        self.num_classes = num_classes
-        self.embed_dim = embed_dim
-        self.grid_size = (img_size // patch_size, img_size // patch_size)
+        super().__init__(img_size, patch_size, 1, num_frames, num_classes, embed_dim)
+        self.kind = _KINDS[attention_type]
         self.patch_embed = (
             ConvStem(patch_size, embed_dim) if stem == "conv" else PatchEmbed(patch_size, embed_dim)
         )
-        places = self.grid_size[0] * self.grid_size[1]
+        places = self.grid_size[1] * self.grid_size[2]
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + places, embed_dim))
-        if attention_type != "space_only":
+        if self.kind != "space":
             self.time_embed = nn.Parameter(torch.zeros(1, num_frames, embed_dim))
-        divided = attention_type == "divided_space_time"
+        divided = self.kind == "divided"
         rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
         self.blocks = nn.ModuleList(
             Block(embed_dim, num_heads, mlp_ratio, divided, eps, attn_drop, rate, qkv_bias)
@@ -151,50 +160,30 @@ class TimeSformer(nn.Module):
         # For training from nothing. The published models start from image weights and a temporal
         # attention that is switched off; a small model that has to find motion learns from neither.
         tables = [self.cls_token, self.pos_embed]
-        if self.attention_type != "space_only":
+        if self.kind != "space":
             tables.append(self.time_embed)
         for table in tables:
             nn.init.trunc_normal_(table, std=0.02)
         init_linear(self)
 
-    def layout(self) -> AttentionLayout:
-        """How this model attends, for the methods."""
-        kind: dict[str, Literal["divided", "joint", "space"]] = {
-            "divided_space_time": "divided",
-            "joint_space_time": "joint",
-            "space_only": "space",
-        }
-        return AttentionLayout(
-            kind=kind[self.attention_type],
-            pooling="cls",
-            grid=(self.num_frames, *self.grid_size),
-            tubelet=1,
-            depth=len(self.blocks),
-            prefix_tokens=1,
-            order="hwt",
-        )
-
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
         """(role, block) to the layer that can be tapped; the norm before the head is read_out 0."""
-        role = "joint" if self.attention_type == "joint_space_time" else "spatial"
-        layers: dict[tuple[str, int], nn.Module] = {("read_out", 0): self.norm}
-        block: Any
-        for index, block in enumerate(self.blocks):
-            layers[role, index] = block.attn
-            if block.divided:
-                layers["temporal", index] = block.temporal_attn
+        role = "joint" if self.kind == "joint" else "spatial"
+        layers = {("read_out", 0): self.norm, **attention_of(self.blocks, role)}
+        if self.kind == "divided":
+            layers |= attention_of(self.blocks, "temporal", "temporal_attn")
         return layers
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Normalized float [B, T, 3, H, W] to tokens [B, 1 + P*T, D]; space only, [B, 1 + P, D]."""
         batch, frames = x.shape[:2]
         tokens = self._embed(x)  # [B*T, 1+P, D]
-        if self.attention_type != "space_only":
+        if self.kind != "space":
             tokens = self._add_time(tokens, batch, frames)  # [B, 1+P*T, D]
         for block in self.blocks:
             tokens = block(tokens, frames)
-        if self.attention_type == "space_only":
-            tokens = tokens.reshape(batch, frames, *tokens.shape[1:]).mean(dim=1)
+        if self.kind == "space":
+            tokens = tokens.reshape(batch, frames, *tokens.shape[1:]).mean(dim=1)  # [B, 1+P, D]
         return self.norm(tokens)  # type: ignore[no-any-return]
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
@@ -202,25 +191,19 @@ class TimeSformer(nn.Module):
         pooled = x[:, 0]
         return pooled if pre_logits else self.head(pooled)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
-        return self.forward_head(self.forward_features(x))
-
     def _embed(self, x: Tensor) -> Tensor:
         """[B, T, 3, H, W] to [B*T, 1+P, D] with the class token and positions."""
-        height, width = x.shape[-2:]
-        patches = self.patch_embed(x.flatten(0, 1))
-        cls_token = self.cls_token.expand(len(patches), -1, -1)
-        grid = (height // self.patch_size, width // self.patch_size)
-        return torch.cat([cls_token, patches], dim=1) + self._positions(grid)
+        patches = self.patch_embed(x.flatten(0, 1))  # [B*T, P, D]
+        cls_token = self.cls_token.expand(len(patches), -1, -1)  # [B*T, 1, D]
+        _, height, width = self.token_grid(1, *x.shape[-2:])
+        return torch.cat([cls_token, patches], dim=1) + self._positions((height, width))
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
-        if grid[0] * grid[1] == self.grid_size[0] * self.grid_size[1]:
+        """[1, 1+P, D] for the tokens of frames of that grid."""
+        if 1 + grid[0] * grid[1] == self.pos_embed.shape[1]:
             return self.pos_embed  # the published code counts places, whatever their shape
         # Nearest, as the published code does it.
-        table = self.pos_embed[:, 1:].reshape(1, *self.grid_size, -1).permute(0, 3, 1, 2)
-        table = F.interpolate(table, size=grid, mode="nearest").flatten(2).transpose(1, 2)
-        return torch.cat([self.pos_embed[:, :1], table], dim=1)
+        return resample_positions(self.pos_embed, self.grid_size[1:], grid, "nearest")
 
     def _add_time(self, tokens: Tensor, batch: int, frames: int) -> Tensor:
         """[B*T, 1+P, D] to [B, 1+P*T, D]: one class token, patches with time fastest."""
@@ -254,29 +237,10 @@ def timesformer_large_patch16_224(pretrained: bool = False, **kwargs: Any) -> Ti
 @register_architecture("timesformer")
 def timesformer_tiny_events(pretrained: bool = False, **kwargs: Any) -> TimeSformer:
     """The bundled model: 8 frames of 112 x 112, 14 x 14 tokens each, on event clips."""
-    defaults = {
-        "img_size": 112,
-        "patch_size": 8,
-        "num_classes": 9,
-        "embed_dim": 96,
-        "depth": 4,
-        "num_heads": 3,
-        "num_frames": 8,
-        "stem": "conv",
-    }
-    return create(TimeSformer, pretrained, defaults, kwargs)
+    return create(TimeSformer, pretrained, TINY_EVENTS, kwargs)
 
 
 @register_architecture("timesformer")
 def test_timesformer(pretrained: bool = False, **kwargs: Any) -> TimeSformer:  # noqa: PT028
     """As small as one can be and still have every part; for tests."""
-    defaults = {
-        "img_size": 32,
-        "patch_size": 8,
-        "num_classes": 5,
-        "embed_dim": 32,
-        "depth": 2,
-        "num_heads": 2,
-        "num_frames": 4,
-    }
-    return create(TimeSformer, pretrained, defaults, kwargs)
+    return create(TimeSformer, pretrained, SMALLEST, kwargs)

@@ -159,15 +159,14 @@ def published_input(model: VideoMAE) -> ModelInput:
         stride, rate = 1, model.num_frames / _UMT_SPAN_S
     if model.num_classes == _SSV2_CLASSES:
         stride, rate = 1, model.num_frames / _SSV2_SPAN_S
-    height, width = (length * model.patch_size for length in model.grid_size[1:])
     return ModelInput(
         frames=model.num_frames,
-        size=(height, width),
+        size=model.img_size,
         stride=stride,
         rate=rate,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
-        resize=max(height, width),
+        resize=max(model.img_size),
     )
 
 

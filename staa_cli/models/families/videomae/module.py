@@ -14,6 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from staa_cli.models.architectures import create, register_architecture
+from staa_cli.models.families.transformer import (
+    SMALLEST,
+    TINY_EVENTS,
+    VideoTransformer,
+    attention_of,
+)
 from staa_cli.models.layers import (
     Block,
     ConvStem,
@@ -22,14 +28,12 @@ from staa_cli.models.layers import (
     TokenMean,
     TubeletEmbed,
     init_linear,
-    pair,
 )
-from staa_cli.schema import AttentionLayout
 
 Pooling = Literal["mean", "token"]
 
 
-class VideoMAE(nn.Module):
+class VideoMAE(VideoTransformer):
     """Normalized float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
@@ -52,6 +56,8 @@ class VideoMAE(nn.Module):
         attn_layer: class of the blocks' attention.
     """
 
+    any_size = False
+
     def __init__(
         self,
         img_size: int | tuple[int, int] = 224,
@@ -72,12 +78,8 @@ class VideoMAE(nn.Module):
         qkv_bias: bool = True,
         attn_layer: type[TapAttention] = TapAttention,
     ) -> None:
-        super().__init__()
-        self.num_frames, self.num_classes, self.embed_dim = num_frames, num_classes, embed_dim
-        self.tubelet_size, self.patch_size = tubelet_size, patch_size
+        super().__init__(img_size, patch_size, tubelet_size, num_frames, num_classes, embed_dim)
         self.pooling, self.positions = pooling, positions
-        height, width = pair(img_size)
-        self.grid_size = (num_frames // tubelet_size, height // patch_size, width // patch_size)
         if stem == "conv" and tubelet_size != 1:
             raise ValueError(f"a conv stem sees one frame at a time, not {tubelet_size}")
         self.patch_embed = (
@@ -107,29 +109,14 @@ class VideoMAE(nn.Module):
         if isinstance(self.patch_embed, ConvStem):
             self.patch_embed.init_large()
 
-    def layout(self) -> AttentionLayout:
-        """How this model attends, for the methods."""
-        return AttentionLayout(
-            kind="joint",
-            pooling=self.pooling,
-            grid=self.grid_size,
-            tubelet=self.tubelet_size,
-            depth=len(self.blocks),
-            prefix_tokens=0,
-            order="thw",
-        )
-
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
         """(role, block) to the layer that can be tapped; see `Tap` for the roles."""
-        layers: dict[tuple[str, int], nn.Module] = (
+        read_out: dict[tuple[str, int], nn.Module] = (
             {("tokens", 0): self.pool, ("read_out", 0): self.fc_norm}
             if self.pooling == "mean"
             else {("read_out", 0): self.norm}
         )
-        block: Any
-        for index, block in enumerate(self.blocks):
-            layers["joint", index] = block.attn
-        return layers
+        return {**read_out, **attention_of(self.blocks, "joint")}
 
     def forward_features(self, x: Tensor, corner: tuple[int, int] | None = None) -> Tensor:
         """Normalized float [B, T, 3, H, W] to tokens [B, N, D], before any last norm.
@@ -142,10 +129,10 @@ class VideoMAE(nn.Module):
         Raises:
             ValueError: the picture has another size than the table of positions.
         """
-        size = tuple(length * self.patch_size for length in self.grid_size[1:])
+        size = self.img_size
         if corner is None and tuple(x.shape[-2:]) != size:
             raise ValueError(f"pictures must be {size[0]} x {size[1]}, not {tuple(x.shape[-2:])}")
-        tokens = self._embed(x) + self._positions(x, corner or (0, 0))
+        tokens = self._embed(x) + self._positions(x, corner or (0, 0))  # [B, N, D]
         for block in self.blocks:
             tokens = block(tokens)
         return tokens
@@ -159,14 +146,14 @@ class VideoMAE(nn.Module):
 
     def _positions(self, x: Tensor, corner: tuple[int, int]) -> Tensor:
         """[N, D] for clips [B, T, 3, H, W] that begin at a corner of the token grid."""
-        frames, (rows, columns) = x.shape[1] // self.tubelet_size, self.grid_size[1:]
+        frames, height, width = self.token_grid(x.shape[1], *x.shape[-2:])
+        rows, columns = self.grid_size[1:]
         if self.positions == "axes":
             places = axes_table((frames, rows, columns), self.embed_dim, x.device, x.dtype)
         else:
             # It counts tokens, not places: a longer clip goes on where a shorter one ends.
             table = sinusoid_table(frames * rows * columns, self.embed_dim, x.device, x.dtype)
             places = table.reshape(frames, rows, columns, -1)
-        height, width = (length // self.patch_size for length in x.shape[-2:])
         top, left = corner
         return places[:, top : top + height, left : left + width].reshape(-1, self.embed_dim)
 
@@ -174,10 +161,6 @@ class VideoMAE(nn.Module):
         """Tokens [B, N, D] to logits [B, classes], or to what the head reads [B, D]."""
         pooled = self.fc_norm(self.pool(x)) if self.pooling == "mean" else self.norm(x[:, 0])
         return pooled if pre_logits else self.head(pooled)  # type: ignore[no-any-return]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
-        return self.forward_head(self.forward_features(x))
 
 
 @lru_cache(maxsize=4)
@@ -218,18 +201,7 @@ def axes_table(
 @register_architecture("videomae")
 def videomae_tiny_events(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
     """The bundled model with joint attention: 8 frames of 112 x 112, 14 x 14 tokens each."""
-    defaults = {
-        "img_size": 112,
-        "patch_size": 8,
-        "tubelet_size": 1,
-        "num_classes": 9,
-        "embed_dim": 96,
-        "depth": 4,
-        "num_heads": 3,
-        "num_frames": 8,
-        "stem": "conv",
-        "positions": "axes",
-    }
+    defaults = {**TINY_EVENTS, "tubelet_size": 1, "positions": "axes"}
     return create(VideoMAE, pretrained, defaults, kwargs)
 
 
@@ -267,13 +239,4 @@ def videomae_giant_patch14_224(pretrained: bool = False, **kwargs: Any) -> Video
 @register_architecture("videomae")
 def test_videomae(pretrained: bool = False, **kwargs: Any) -> VideoMAE:  # noqa: PT028
     """As small as one can be and still have every part; for tests."""
-    defaults = {
-        "img_size": 32,
-        "patch_size": 8,
-        "num_classes": 5,
-        "embed_dim": 32,
-        "depth": 2,
-        "num_heads": 2,
-        "num_frames": 4,
-    }
-    return create(VideoMAE, pretrained, defaults, kwargs)
+    return create(VideoMAE, pretrained, SMALLEST, kwargs)

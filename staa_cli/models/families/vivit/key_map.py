@@ -120,15 +120,14 @@ def measured(state: State) -> dict[str, Any]:
 
 def published_input(model: ViViT) -> ModelInput:
     """What a model expects, by the paper: every second frame, colors from -1 to 1."""
-    height, width = (length * model.patch_size for length in model.grid_size[1:])
     return ModelInput(
         frames=model.num_frames,
-        size=(height, width),
+        size=model.img_size,
         stride=2,
         rate=30.0,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
-        resize=round(max(height, width) * 256 / 224),
+        resize=round(max(model.img_size) * 256 / 224),
     )
 
 

@@ -10,15 +10,14 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from staa_cli.models.architectures import create, register_architecture
-from staa_cli.models.layers import Block, TapNorm, TubeletEmbed, pair
-from staa_cli.schema import AttentionLayout
+from staa_cli.models.families.transformer import SMALLEST, VideoTransformer, attention_of
+from staa_cli.models.layers import Block, TapNorm, TubeletEmbed, resample_positions
 
 
-class ViViT(nn.Module):
+class ViViT(VideoTransformer):
     """Normalized float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
@@ -36,8 +35,8 @@ class ViViT(nn.Module):
         qkv_bias: whether queries, keys, and values have a bias.
     """
 
-    any_size = True
-    """Whether it takes other pictures than those that it was trained with."""
+    pooling = "cls"
+    prefix_tokens = 1
 
     def __init__(
         self,
@@ -53,11 +52,7 @@ class ViViT(nn.Module):
         eps: float = 1e-6,
         qkv_bias: bool = True,
     ) -> None:
-        super().__init__()
-        self.num_frames, self.num_classes, self.embed_dim = num_frames, num_classes, embed_dim
-        self.tubelet_size, self.patch_size = tubelet_size, patch_size
-        height, width = pair(img_size)
-        self.grid_size = (num_frames // tubelet_size, height // patch_size, width // patch_size)
+        super().__init__(img_size, patch_size, tubelet_size, num_frames, num_classes, embed_dim)
         self.patch_embed = TubeletEmbed(tubelet_size, patch_size, embed_dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         places = math.prod(self.grid_size)
@@ -71,32 +66,15 @@ class ViViT(nn.Module):
         self.norm = TapNorm(embed_dim, eps=eps)
         self.head = nn.Linear(embed_dim, num_classes)
 
-    def layout(self) -> AttentionLayout:
-        """How this model attends, for the methods."""
-        return AttentionLayout(
-            kind="joint",
-            pooling="cls",
-            grid=self.grid_size,
-            tubelet=self.tubelet_size,
-            depth=len(self.blocks),
-            prefix_tokens=1,
-            order="thw",
-        )
-
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
         """(role, block) to the layer that can be tapped; the norm before the head is read_out 0."""
-        layers: dict[tuple[str, int], nn.Module] = {("read_out", 0): self.norm}
-        block: Any
-        for index, block in enumerate(self.blocks):
-            layers["joint", index] = block.attn
-        return layers
+        return {("read_out", 0): self.norm, **attention_of(self.blocks, "joint")}
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Normalized float [B, T, 3, H, W] to tokens [B, 1 + N, D]."""
-        frames, height, width = x.shape[1], *x.shape[-2:]
-        grid = (frames // self.tubelet_size, height // self.patch_size, width // self.patch_size)
-        cls_token = self.cls_token.expand(len(x), -1, -1)
-        tokens = torch.cat([cls_token, self.patch_embed(x)], dim=1) + self._positions(grid)
+        cls_token = self.cls_token.expand(len(x), -1, -1)  # [B, 1, D]
+        tokens = torch.cat([cls_token, self.patch_embed(x)], dim=1)  # [B, 1 + N, D]
+        tokens = tokens + self._positions(self.token_grid(x.shape[1], *x.shape[-2:]))
         for block in self.blocks:
             tokens = block(tokens)
         return self.norm(tokens)  # type: ignore[no-any-return]
@@ -105,17 +83,12 @@ class ViViT(nn.Module):
         """Tokens [B, 1 + N, D] to logits [B, classes], or to the class token [B, D]."""
         return x[:, 0] if pre_logits else self.head(x[:, 0])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
-        return self.forward_head(self.forward_features(x))
-
     def _positions(self, grid: tuple[int, int, int]) -> Tensor:
+        """[1, 1 + N, D] for the tokens of that grid."""
         if grid == self.grid_size:
             return self.pos_embed
         # No reference does this: linear between the entries that were learned.
-        table = self.pos_embed[:, 1:].reshape(1, *self.grid_size, -1).permute(0, 4, 1, 2, 3)
-        table = F.interpolate(table, size=grid, mode="trilinear").flatten(2).transpose(1, 2)
-        return torch.cat([self.pos_embed[:, :1], table], dim=1)
+        return resample_positions(self.pos_embed, self.grid_size, grid, "trilinear")
 
 
 @register_architecture("vivit")
@@ -127,13 +100,4 @@ def vivit_base_patch16x2_224(pretrained: bool = False, **kwargs: Any) -> ViViT:
 @register_architecture("vivit")
 def test_vivit(pretrained: bool = False, **kwargs: Any) -> ViViT:  # noqa: PT028
     """As small as one can be and still have every part; for tests."""
-    defaults = {
-        "img_size": 32,
-        "patch_size": 8,
-        "num_classes": 5,
-        "embed_dim": 32,
-        "depth": 2,
-        "num_heads": 2,
-        "num_frames": 4,
-    }
-    return create(ViViT, pretrained, defaults, kwargs)
+    return create(ViViT, pretrained, SMALLEST, kwargs)

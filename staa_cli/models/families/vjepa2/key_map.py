@@ -170,7 +170,7 @@ def measured(state: State) -> dict[str, Any]:
 
 def published_input(model: VJEPA2) -> ModelInput:
     """What a model expects, by the published evaluations; its frames tell which."""
-    side = model.grid_size[1] * model.patch_size
+    side, _ = model.img_size
     return ModelInput(
         frames=model.num_frames,
         size=(side, side),

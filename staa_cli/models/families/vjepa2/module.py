@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from staa_cli.models.architectures import create, register_architecture
+from staa_cli.models.families.transformer import SMALLEST, VideoTransformer, attention_of
 from staa_cli.models.layers import Block, Mlp, Rope, TapNorm, TubeletEmbed
 from staa_cli.models.taps import record
-from staa_cli.schema import AttentionLayout
 
 
 class CrossAttention(nn.Module):
@@ -73,7 +73,7 @@ class AttentivePooler(nn.Module):
         return self.cross_attention_block(query, x)[:, 0]  # type: ignore[no-any-return]
 
 
-class VJEPA2(nn.Module):
+class VJEPA2(VideoTransformer):
     """Normalized float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
@@ -93,8 +93,7 @@ class VJEPA2(nn.Module):
         qkv_bias: whether the encoder's queries, keys, and values have a bias.
     """
 
-    any_size = True
-    """Whether it takes other pictures than those that it was trained with."""
+    pooling = "attentive"
 
     def __init__(
         self,
@@ -113,12 +112,8 @@ class VJEPA2(nn.Module):
         pooler_eps: float = 1e-6,
         qkv_bias: bool = True,
     ) -> None:
-        super().__init__()
-        self.num_frames, self.num_classes, self.embed_dim = num_frames, num_classes, embed_dim
-        self.tubelet_size, self.patch_size = tubelet_size, patch_size
-        self.head_dim = embed_dim // num_heads
-        side = img_size // patch_size
-        self.grid_size = (num_frames // tubelet_size, side, side)
+        super().__init__(img_size, patch_size, tubelet_size, num_frames, num_classes, embed_dim)
+        self.head_dim, self.pooler_depth = embed_dim // num_heads, pooler_depth
         self.patch_embed = TubeletEmbed(tubelet_size, patch_size, embed_dim)
         self.blocks = nn.ModuleList(
             Block(embed_dim, num_heads, mlp_ratio, eps, qkv_bias=qkv_bias) for _ in range(depth)
@@ -129,36 +124,18 @@ class VJEPA2(nn.Module):
         )
         self.head = nn.Linear(embed_dim, num_classes)
 
-    def layout(self) -> AttentionLayout:
-        """How this model attends, for the methods."""
-        return AttentionLayout(
-            kind="joint",
-            pooling="attentive",
-            grid=self.grid_size,
-            tubelet=self.tubelet_size,
-            depth=len(self.blocks),
-            prefix_tokens=0,
-            order="thw",
-            pooler_depth=len(self.pooler.blocks),
-        )
-
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
         """(role, block) to the layer that can be tapped; see `Tap` for the roles."""
-        layers: dict[tuple[str, int], nn.Module] = {
-            ("pooler", 0): self.pooler.cross_attention_block.xattn
+        return {
+            ("pooler", 0): self.pooler.cross_attention_block.xattn,
+            **attention_of(self.pooler.blocks, "pooler_self"),
+            **attention_of(self.blocks, "joint"),
         }
-        block: Any
-        for index, block in enumerate(self.pooler.blocks):
-            layers["pooler_self", index] = block.attn
-        for index, block in enumerate(self.blocks):
-            layers["joint", index] = block.attn
-        return layers
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Normalized float [B, T, 3, H, W] to tokens [B, N, D]."""
-        frames, height, width = x.shape[1], *x.shape[-2:]
-        grid = (frames // self.tubelet_size, height // self.patch_size, width // self.patch_size)
-        tokens = self.patch_embed(x)
+        grid = self.token_grid(x.shape[1], *x.shape[-2:])
+        tokens = self.patch_embed(x)  # [B, N, D]
         rope = rope_table(grid, self.head_dim, tokens.device, tokens.dtype)
         for block in self.blocks:
             tokens = block(tokens, rope)
@@ -166,12 +143,8 @@ class VJEPA2(nn.Module):
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Tokens [B, N, D] to logits [B, classes], or to the pooled token [B, D]."""
-        pooled = self.pooler(x)
+        pooled = self.pooler(x)  # [B, D]
         return pooled if pre_logits else self.head(pooled)  # type: ignore[no-any-return]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
-        return self.forward_head(self.forward_features(x))
 
 
 @lru_cache(maxsize=4)
@@ -217,14 +190,4 @@ def vjepa2_giant_patch16_384(pretrained: bool = False, **kwargs: Any) -> VJEPA2:
 @register_architecture("vjepa2")
 def test_vjepa2(pretrained: bool = False, **kwargs: Any) -> VJEPA2:  # noqa: PT028
     """As small as one can be and still have every part; for tests."""
-    defaults = {
-        "img_size": 32,
-        "patch_size": 8,
-        "num_classes": 5,
-        "embed_dim": 32,
-        "depth": 2,
-        "num_heads": 2,
-        "num_frames": 4,
-        "pooler_depth": 1,
-    }
-    return create(VJEPA2, pretrained, defaults, kwargs)
+    return create(VJEPA2, pretrained, {**SMALLEST, "pooler_depth": 1}, kwargs)

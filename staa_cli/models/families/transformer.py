@@ -1,0 +1,122 @@
+"""What the families' modules have in common: sizes, what they say of themselves, small shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from staa_cli.models.layers import pair
+from staa_cli.schema import AttentionLayout
+
+SMALLEST = {
+    "img_size": 32,
+    "patch_size": 8,
+    "num_classes": 5,
+    "embed_dim": 32,
+    "depth": 2,
+    "num_heads": 2,
+    "num_frames": 4,
+}
+"""Arguments of a model that is as small as one can be and still has every part; for tests."""
+
+TINY_EVENTS = {
+    "img_size": 112,
+    "patch_size": 8,
+    "num_classes": 9,
+    "embed_dim": 96,
+    "depth": 4,
+    "num_heads": 3,
+    "num_frames": 8,
+    "stem": "conv",
+}
+"""Arguments of the bundled models: 8 frames of 112 x 112, 14 x 14 tokens each, on event clips."""
+
+
+class VideoTransformer(nn.Module):
+    """Normalized float [B, T, 3, H, W] to logits [B, classes], by blocks that attend.
+
+    A family makes its parts, and says how clips become tokens (`forward_features`), tokens logits
+    (`forward_head`), and which layers can be tapped (`attention_layers`). How it attends it
+    declares by the attributes below, of which `AttentionLayout` says what they mean.
+
+    Args:
+        img_size: height and width in pixels, one number where they are the same.
+        patch_size: side of a patch in pixels.
+        tubelet_size: frames a token.
+        num_frames: T that it was trained with.
+        num_classes: width of the head.
+        embed_dim: D.
+    """
+
+    kind: Literal["divided", "joint", "space"] = "joint"
+    pooling: Literal["cls", "mean", "token", "attentive"]
+    prefix_tokens: int = 0
+    order: Literal["thw", "hwt"] = "thw"
+    pooler_depth: int = 0
+    any_size: bool = True
+    """Whether it takes other pictures than those that it was trained with."""
+
+    blocks: nn.ModuleList
+    grid_size: tuple[int, int, int]
+    """(T', h, w) of tokens that it was trained with."""
+
+    def __init__(
+        self,
+        img_size: int | tuple[int, int],
+        patch_size: int,
+        tubelet_size: int,
+        num_frames: int,
+        num_classes: int,
+        embed_dim: int,
+    ) -> None:
+        super().__init__()
+        self.patch_size, self.tubelet_size = patch_size, tubelet_size
+        self.num_frames, self.num_classes, self.embed_dim = num_frames, num_classes, embed_dim
+        self.grid_size = self.token_grid(num_frames, *pair(img_size))
+
+    @property
+    def img_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the tokens of `grid_size` cover."""
+        return self.grid_size[1] * self.patch_size, self.grid_size[2] * self.patch_size
+
+    def token_grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """(T', h, w) of the tokens of a clip, from its frames and pixels."""
+        return frames // self.tubelet_size, height // self.patch_size, width // self.patch_size
+
+    def layout(self) -> AttentionLayout:
+        """How this model attends, for the methods."""
+        return AttentionLayout(
+            kind=self.kind,
+            pooling=self.pooling,
+            grid=self.grid_size,
+            tubelet=self.tubelet_size,
+            depth=len(self.blocks),
+            prefix_tokens=self.prefix_tokens,
+            order=self.order,
+            pooler_depth=self.pooler_depth,
+        )
+
+    def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
+        """(role, block) to the layer that can be tapped; see `Tap` for the roles."""
+        raise NotImplementedError
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Normalized float [B, T, 3, H, W] to tokens [B, N, D]."""
+        raise NotImplementedError
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Tokens [B, N, D] to logits [B, classes], or to what the head reads [B, D]."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
+        return self.forward_head(self.forward_features(x))
+
+
+def attention_of(
+    blocks: Iterable[nn.Module], role: str, name: str = "attn"
+) -> dict[tuple[str, int], Any]:
+    """(role, block) to each block's attention layer of that name."""
+    return {(role, index): getattr(block, name) for index, block in enumerate(blocks)}
