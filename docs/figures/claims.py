@@ -1,6 +1,6 @@
 """Tests what the paper claims, on a bundled model, and prints a Markdown table.
 
-    python .github/readme/claims.py [--model NAME] [--clips N] [--folder VIDEOS]
+    python docs/figures/claims.py [--model NAME] [--clips N] [--rounds N]
 
 Every figure comes from this one run, on held-out clips; brackets are 95 % bootstrap intervals.
 """
@@ -29,8 +29,8 @@ from staa_cli.models.loading import LoadedModel
 from staa_cli.words import percent
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = (ROOT.parent / "shared" / "clips", ROOT / "sample_videos")
-"""Videos whose curve in time is looked at: real ones, as the tests want them, or the samples."""
+SAMPLES = ROOT / "sample_videos"
+"""Videos whose curve in time is looked at."""
 SEED = 1
 SLOW = ("integrated-gradients", "frame-shapley", "occlusion", "lime", "kernel-shap")
 PERCENTILE = PostSettings(threshold="percentile", threshold_value=80)
@@ -51,15 +51,12 @@ def main(
     model: Annotated[str, typer.Option(help="A bundled model.")] = "tiny-events",
     clips: Annotated[int, typer.Option(help="Held-out clips.")] = 64,
     rounds: Annotated[int, typer.Option(help="Rounds of timing.")] = 3,
-    folder: Annotated[Path | None, typer.Option(help="Real videos, for flatness.")] = None,
 ) -> None:
     """Print the table."""
     loaded = load_model(model)
-    folder = folder or next(path for path in FOLDERS if path.is_dir())
-    paths = Videos(folder, loaded).paths
-    kind = "bundled samples" if folder.resolve() == FOLDERS[1] else "real videos"
-    rows = [*_maps(loaded, clips), _flatness(loaded, paths, kind)]
-    rows += [*_cost(loaded, rounds), _speed(loaded, paths, kind), *_post(loaded, clips)]
+    paths = Videos(SAMPLES, loaded).paths
+    rows = [*_maps(loaded, clips), _flatness(loaded, paths)]
+    rows += [*_cost(loaded, rounds), _speed(loaded, paths), *_post(loaded, clips)]
     print(
         f"`{model}`, {clips} held-out clips of `events` (seed {SEED}), those classified correctly; "
         f"removed by {Options().fill}; times are medians of {rounds} rounds, in brackets the "
@@ -112,13 +109,13 @@ def _maps(model: LoadedModel, clips: int) -> list[Row]:
     return rows
 
 
-def _flatness(model: LoadedModel, paths: Sequence[Path], kind: str) -> Row:
+def _flatness(model: LoadedModel, paths: Sequence[Path]) -> Row:
     told = []
     for name in ("staa-published", "staa"):
         curves = [explain_video(path, model, method=name).temporal for path in paths]
         spread = float(np.median([each.coefficient_of_variation for each in curves]))
         told.append(f"{name} {percent(spread, 1)}")
-    what = f"variation of the curve, median of {len(paths)} {kind}; below 5 % is called flat"
+    what = f"variation of the curve, median of {len(paths)} sample videos; below 5 % is called flat"
     return "importance in time", what, ", ".join(told)
 
 
@@ -144,7 +141,7 @@ def _cost(model: LoadedModel, rounds: int) -> list[Row]:
     ]
 
 
-def _speed(model: LoadedModel, paths: Sequence[Path], kind: str) -> Row:
+def _speed(model: LoadedModel, paths: Sequence[Path]) -> Row:
     """Seconds of video a second, from the file on; the first video is explained before, too."""
     explain_video(paths[0], model)
     video_s = explained_s = drawn_s = 0.0
@@ -157,8 +154,8 @@ def _speed(model: LoadedModel, paths: Sequence[Path], kind: str) -> Row:
             drawn_s += time.perf_counter() - began
             video_s += explanation.video.duration_s
     what = (
-        f"seconds of video a second, {len(paths)} {kind} decoded and explained by the default, "
-        f"{torch.get_num_threads()} threads of {model.device}"
+        f"seconds of video a second, {len(paths)} sample videos decoded and explained by the "
+        f"default, {torch.get_num_threads()} threads of {model.device}"
     )
     told = f"{video_s / explained_s:.1f}; {video_s / drawn_s:.1f} with the annotated video"
     return "real time", what, told
