@@ -179,6 +179,18 @@ def test_the_benchmark_is_of_the_bundled_weights_and_follows_from_the_scores(mod
 
 
 @pytest.mark.slow
+def test_the_lines_of_python_on_the_front_page_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "sample_videos").symlink_to(ROOT / "sample_videos")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("shake 0.")
+    assert (tmp_path / "out" / "report.json").is_file()
+
+
+@pytest.mark.slow
 def test_the_table_of_claims_can_be_made() -> None:
     script = FIGURES / "claims.py"
     command = [sys.executable, str(script), "--clips", "4", "--rounds", "1"]
