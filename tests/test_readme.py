@@ -113,7 +113,7 @@ def test_one_version_everywhere() -> None:
 
 def test_every_page_is_in_the_table_of_pages() -> None:
     there = {Path(page).name for page in PAGES if page.startswith("docs/")}
-    assert there <= {"README.md", *re.findall(r"\((\w+\.md)\)", PAGES["docs/README.md"])}
+    assert there <= {"README.md", *re.findall(r"\(([\w-]+\.md)\)", PAGES["docs/README.md"])}
 
 
 def test_every_figure_is_made_by_something_in_the_repository() -> None:

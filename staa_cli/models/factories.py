@@ -96,7 +96,7 @@ def _call(factory: str) -> Any:
 
 def _unfit(factory: str, why: str) -> UnavailableError:
     return UnavailableError(
-        f"what {factory} makes {why}", "docs/models.md, 'A model of your own', has it all"
+        f"what {factory} makes {why}", "README, 'Add a method, or a model', has it all"
     )
 
 
