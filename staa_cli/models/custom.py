@@ -127,7 +127,7 @@ def _module(made: Any, factory: str) -> nn.Module:
 
 
 def _unfit(called: str, why: str) -> UnavailableError:
-    return UnavailableError(f"{called} {why}", "README, 'Add a method, or a model', has it all")
+    return UnavailableError(f"{called} {why}", "docs/models.md, 'A model of your own', has it all")
 
 
 def digest(module: nn.Module, *made_by: Callable[[], Any]) -> str:

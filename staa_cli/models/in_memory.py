@@ -113,7 +113,7 @@ def _hint(module: nn.Module) -> str:
     families = ", ".join(name for name, family in FAMILIES.items() if family.processors)
     return (
         f"what can: transformers' video classifiers ({families}), timm's vit_*, and modules as "
-        "README, 'Add a method, or a model', has them"
+        "docs/models.md, 'A model of your own', has them"
     )
 
 

@@ -46,7 +46,7 @@ class Staa(Method):
 
     Several blocks become one map in either of two ways. ``mean`` averages their J. ``contrast``,
     the default for divided attention, takes space from S and time from T (see `contrast`). It was
-    chosen on development clips, where it finds the place and the time more often (README).
+    chosen on development clips, where it finds the place and the time more often (docs/methods.md).
     """
 
     summary = "attention path from the class token through space and time"

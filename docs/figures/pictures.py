@@ -1,4 +1,7 @@
-"""Makes the README's pictures from the bundled samples and prints the lines that show them."""
+"""Makes the README's picture from a bundled sample and prints the line that shows it.
+
+python docs/figures/pictures.py
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What the default was chosen among, on development clips; prints a Markdown table.
 
-    python .github/readme/candidates.py MODEL [--clips N] [--seed N] [--only WORDS]
+    python docs/figures/candidates.py MODEL [--clips N] [--seed N] [--only WORDS]
 
 Each candidate reads one forward pass: a path of attention, alone or weighted by what each token
 writes towards the class. Brackets are 95 % bootstrap intervals over the clips.

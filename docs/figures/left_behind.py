@@ -1,6 +1,6 @@
 """Is the ground that something has just left evidence? Prints a Markdown table.
 
-    python .github/readme/left_behind.py [--clips N] [--seed N]
+    python docs/figures/left_behind.py [--clips N] [--seed N]
 
 An actor that hops or shakes leaves its place. Attribution lies on it and on the ground that it has
 left; beside that stands what the class becomes once the actor is shown there, too, in those frames,

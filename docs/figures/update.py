@@ -1,7 +1,7 @@
-"""Makes every figure and picture of the README anew: ``python .github/readme/update.py [WORD]``.
+"""Makes every figure and picture of the pages anew: ``python docs/figures/update.py [WORD]``.
 
-A part of the README between ``<!-- made by: COMMAND -->`` and ``<!-- end -->`` is what COMMAND
-prints. With WORD, only the parts whose command contains it are made.
+A part of README.md or of a page in docs/ between ``<!-- made by: COMMAND -->`` and ``<!-- end -->``
+is what COMMAND prints. With WORD, only the parts whose command contains it are made.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ PART = re.compile(r"(<!-- made by: (?P<command>.+?) -->\n)(?P<body>.*?)(<!-- end
 
 
 def commands(text: str) -> list[str]:
-    """The commands that a README names, in order."""
+    """The commands that a page names, in order."""
     return [match["command"] for match in PART.finditer(text)]
 
 
 def printed(command: str) -> str:
-    """What a command prints, as a README shows it."""
+    """What a command prints, as a page shows it."""
     print(f"$ {command}", file=sys.stderr)
     done = subprocess.run(
         command, shell=True, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
@@ -33,7 +33,7 @@ def printed(command: str) -> str:
 
 
 def put(text: str, command: str, body: str) -> str:
-    """The README with another body in the part that a command makes."""
+    """The page with another body in the part that a command makes."""
     return PART.sub(
         lambda match: f"{match[1]}{body}\n{match[4]}" if match["command"] == command else match[0],
         text,
@@ -41,13 +41,13 @@ def put(text: str, command: str, body: str) -> str:
 
 
 def main() -> None:
-    """Rewrite README.md, part by part: edits made meanwhile stay, a later failure loses nothing."""
-    readme = ROOT / "README.md"
+    """Rewrite the pages, part by part: edits made meanwhile stay, a later failure loses nothing."""
     word = sys.argv[1] if len(sys.argv) > 1 else ""
-    for command in commands(readme.read_text()):
-        if word in command:
-            body = printed(command)
-            readme.write_text(put(readme.read_text(), command, body))
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for command in commands(page.read_text()):
+            if word in command:
+                body = printed(command)
+                page.write_text(put(page.read_text(), command, body))
 
 
 if __name__ == "__main__":
