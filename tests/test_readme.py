@@ -156,7 +156,7 @@ def test_the_benchmark_is_of_the_bundled_weights_and_follows_from_the_scores(mod
     folder = ROOT / "docs" / "benchmark" / model
     header, *rows = map(json.loads, (folder / "scores.ndjson").read_text().splitlines())
     result = json.loads((folder / "benchmark.json").read_text())
-    weights = ROOT / "staa_cli" / "models" / "weights" / f"{model}.safetensors"
+    weights = ROOT / "staa_cli" / "models" / "catalog" / "weights" / f"{model}.safetensors"
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert header["weights_sha256"] == result["weights_sha256"] == digest
 

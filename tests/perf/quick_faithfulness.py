@@ -1,6 +1,6 @@
 """How well a quick check of faithfulness agrees with a full one, on the sample videos.
 
-    python tests/perf/quick_check.py [VIDEO...]
+    python tests/perf/quick_faithfulness.py [VIDEO...]
 
 A quick check has every fifth point of a full one's curves, which a test holds; so one full check of
 a video says what both would say. A verdict is whether a method is above all baselines.
