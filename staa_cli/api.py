@@ -14,7 +14,7 @@ from staa_cli.config.settings import Settings
 from staa_cli.evaluation.measure import measure_faithfulness
 from staa_cli.explain.pipeline import ClipExplanation, explain_clip, explain_one, open_model
 from staa_cli.models.load import LoadedModel, load_model
-from staa_cli.results.folder import save
+from staa_cli.results.save import save
 from staa_cli.schema import OnProgress
 
 __all__ = [
@@ -34,17 +34,21 @@ class Explanation(schema.Explanation):
     asked: Settings = field(default_factory=Settings)
     """All settings that it was made with; `settings` has those that its content depends on."""
 
-    def save(self, folder: str | Path, settings: Settings | None = None) -> tuple[Path, ...]:
+    def save(
+        self, folder: str | Path, settings: Settings | None = None, *, force: bool = False
+    ) -> tuple[Path, ...]:
         """Write what the command would write into `folder`; returns the paths.
 
         Args:
             folder: made where it is missing.
             settings: what to write and how it looks; those that it was made with where None.
+            force: replace what the folder holds of another video.
 
         Raises:
-            OutputError: a file cannot be written, or one that is not staa's is in the way.
+            OutputError: a file cannot be written, one that is not staa's is in the way, or the
+                folder holds the result of another video.
         """
-        return save(self, Path(folder), settings or self.asked)
+        return save(self, Path(folder), settings or self.asked, force=force)
 
 
 def explain_video(

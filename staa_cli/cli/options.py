@@ -38,8 +38,7 @@ SETTINGS = {
     "post.threshold post.threshold_value post.focus_sigma post.focus_gamma post.smooth "
     "post.smooth_s",
     "Picture": "render.view render.opacity render.colormap render.scale render.strip",
-    "Output": "output.dir output.annotated output.plot output.storyboard output.gif output.npz "
-    "output.csv output.faithfulness output.quick_faithfulness",
+    "Output": " ".join(name for name in keys() if name.startswith("output.")),
 }
 """The settings that have an option, by their group in the help; the others live in files."""
 

@@ -157,7 +157,7 @@ class OutputSettings:
     plot: bool = setting(False, "write a picture of the curve")
     storyboard: bool = setting(False, "write a picture of the top moments with their times")
     gif: bool = setting(False, "write annotated.gif, eight seconds around the highest moments")
-    npz: bool = setting(False, "write the raw attributions")
+    npz: bool = setting(True, "write maps.npz, the raw attributions and the maps", flag="--no-npz")
     csv: bool = setting(False, "write a table with a row a frame")
     faithfulness: bool = setting(
         False, "measure deletion and insertion beside baselines, and plot them"

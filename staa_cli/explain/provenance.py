@@ -8,17 +8,19 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
-
-import torch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from staa_cli import __version__
 from staa_cli.config.settings import Settings, keys
 from staa_cli.explain.timing import Stopwatch
 from staa_cli.memory import peak_memory_bytes
-from staa_cli.models.load import LoadedModel
+from staa_cli.paths import path_fields
 from staa_cli.schema import Output, VideoInfo
 from staa_cli.video.table import DecodeReport
+
+if TYPE_CHECKING:
+    from staa_cli.models.load import LoadedModel
 
 
 def relevant(settings: Settings) -> dict[str, Any]:
@@ -55,7 +57,9 @@ def with_decoding(info: VideoInfo, report: DecodeReport) -> VideoInfo:
 
 def run_details(model: LoadedModel, stopwatch: Stopwatch) -> dict[str, Any]:
     """What differs from one run to the next."""
-    details: dict[str, Any] = {
+    import torch  # late: who draws again needs none
+
+    details: dict[str, Any] = path_fields(Path.cwd(), "folder") | {
         "device": str(model.device),
         "precision": model.precision,
         "threads": torch.get_num_threads(),

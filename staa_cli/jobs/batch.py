@@ -31,7 +31,9 @@ from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.checkpoints.labels import read_labels
 from staa_cli.models.load import LoadedModel
 from staa_cli.results.files import load_report
-from staa_cli.results.folder import check_free, finished_report, save, wanted_files
+from staa_cli.results.folder import ResultFolder, Source
+from staa_cli.results.save import save
+from staa_cli.results.writers.base import wanted_files
 from staa_cli.schema import ModelInput, Output, VideoInfo
 from staa_cli.video.probe import probe
 
@@ -157,7 +159,7 @@ def explain_many(
         try:
             _check_there(job)
             outcome = None if force else _left_alone(job, known, settings, no_clobber, reproducible)
-            outcome = outcome or _explain(job, model, settings, reproducible, on_event)
+            outcome = outcome or _explain(job, model, settings, force, reproducible, on_event)
         except _Told as told:
             raise told.error from told.error.__cause__
         except Exception as error:
@@ -271,7 +273,7 @@ def _plan(job: Job, known: _Known, settings: Settings, force: bool, no_clobber: 
         _check_there(job)
         done = None if force else _left_alone(job, known, settings, no_clobber)
         if done is None:
-            _check_folder(job, settings)
+            _check_folder(job, settings, force)
         video = probe(job.source)
         plan = plan_clips(video, known.input, settings)
     except Exception as error:
@@ -288,14 +290,16 @@ def _left_alone(
     """The outcome of a video whose results stay as they are, None where there is work to do."""
     if not (job.folder / REPORT).is_file():
         return None
+    folder = ResultFolder(job.folder)
     if no_clobber:
+        folder.check_source(Source.of_file(job.source))
         return Outcome(job, "skipped", None, None, 0.0, ())
     try:
         video = sha256_of(job.source)
     except OSError:
         return None  # the probe tells what is wrong
     mark = provenance.fingerprint(video, known.weights_sha256, known.output, known.labels, settings)
-    report = finished_report(job.folder, mark, settings.output, reproducible=reproducible)
+    report = folder.finished(wanted_files(settings.output), mark, reproducible=reproducible)
     if report is None:
         return None
     outputs = tuple(job.folder / name for name in wanted_files(settings.output))
@@ -303,7 +307,12 @@ def _left_alone(
 
 
 def _explain(
-    job: Job, model: LoadedModel, settings: Settings, reproducible: bool, on_event: OnEvent
+    job: Job,
+    model: LoadedModel,
+    settings: Settings,
+    force: bool,
+    reproducible: bool,
+    on_event: OnEvent,
 ) -> Outcome:
     def progress(stage: str, done: int, total: int) -> None:
         try:
@@ -314,10 +323,15 @@ def _explain(
         except Exception as error:
             raise _Told(error) from None
 
-    _check_folder(job, settings)  # now: a video may take an hour
+    _check_folder(job, settings, force)  # now: a video may take an hour
     explanation = explain_one(job.source, model, settings, progress, measure=measure_faithfulness)
     outputs = save(
-        explanation, job.folder, settings, reproducible=reproducible, on_progress=progress
+        explanation,
+        job.folder,
+        settings,
+        reproducible=reproducible,
+        force=force,
+        on_progress=progress,
     )
     return Outcome(job, "done", load_report(outputs[-1]), None, 0.0, outputs)
 
@@ -354,9 +368,9 @@ def _check_there(job: Job) -> None:
         raise InputError(*job.problem)
 
 
-def _check_folder(job: Job, settings: Settings) -> None:
+def _check_folder(job: Job, settings: Settings, force: bool) -> None:
     names = wanted_files(settings.output)
-    check_free(job.folder, names)
+    ResultFolder(job.folder).check(names, Source.of_file(job.source), force=force)
     for target in (job.folder / name for name in names):
         if target.exists() and job.source.exists() and target.samefile(job.source):
             raise OutputError(f"{target} is the video itself", "choose another --output-dir")

@@ -1,30 +1,17 @@
-"""Explanation -> files: report.json, importance.csv, maps.npz; and a report read back."""
+"""Explanation -> report.json, and a report read back."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from staa_cli.errors import InputError
 from staa_cli.files import atomic_path
 from staa_cli.paths import textual
-from staa_cli.render.faithfulness import faithfulness_plot
-from staa_cli.render.plot import plot
 from staa_cli.results.document import report_dict
 from staa_cli.schema import SCHEMA_VERSION, Explanation
-
-
-class Writer(NamedTuple):
-    """One kind of output: the file's name, and what writes it to a path."""
-
-    file: str
-    write: Callable[[Explanation, Path], None]
 
 
 def write_json(
@@ -60,68 +47,6 @@ def _spread(opening: str, rows: list[str], closing: str, depth: int) -> str:
 
 def _compact(value: Any) -> str:
     return json.dumps(textual(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def write_csv(explanation: Explanation, path: Path) -> None:
-    """Writes importance.csv: one row a source frame.
-
-    Raises:
-        OutputError: the file cannot be written, or a number in it is not finite.
-    """
-    columns = report_dict(explanation, reproducible=True)["frames"]
-    names = ("index", "time_s", "score", "weighted_score", "seen")
-    with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        seen = ["true" if seen else "false" for seen in columns["seen"]]
-        writer.writerows(zip(*(columns[name] for name in names[:-1]), seen, strict=True))
-
-
-def write_npz(explanation: Explanation, path: Path) -> None:
-    """Writes maps.npz: raw attributions a clip, and the stitched maps; no pickle inside.
-
-    Arrays: `attributions` [clips, T', h, w], `clip_times_s` and `clip_frame_indices` [clips, T],
-    `map_times_s` [K], `maps` [K, h, w], `box` [4], `frame_times_s`, `score`, `weighted_score` [N].
-    Scores are NaN where no clip reaches.
-    Where the passes served every class, also those of the top five, the most probable first:
-    `classes` [5] their indices, `class_labels` [5], `class_scores` [5, clips] what each clip gives
-    them, and `class_attributions` [5, clips, T', h, w].
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    arrays = {
-        "attributions": np.stack([each.values for each in explanation.attributions]),
-        "clip_times_s": np.array([clip.times_s for clip in explanation.clips]),
-        "clip_frame_indices": np.array([clip.frame_indices for clip in explanation.clips]),
-        "map_times_s": explanation.maps.times_s,
-        "maps": explanation.maps.values,
-        "box": np.array(explanation.maps.box),
-        "frame_times_s": explanation.frames.times_s,
-        "score": explanation.frames.score,
-        "weighted_score": explanation.frames.weighted_score,
-    }
-    if explanation.by_class is not None:
-        classes = np.array(explanation.by_class.classes)
-        scores = np.stack([each.scores for each in explanation.clip_predictions])
-        arrays |= {
-            "classes": classes,
-            "class_labels": np.array([explanation.model.labels[index] for index in classes]),
-            "class_scores": scores[:, classes].T,  # [5, clips]
-            "class_attributions": explanation.by_class.values,
-        }
-    with atomic_path(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-WRITERS = {
-    "csv": Writer("importance.csv", write_csv),
-    "npz": Writer("maps.npz", write_npz),
-    "plot": Writer("curve.png", plot),
-    "faithfulness": Writer("faithfulness.png", faithfulness_plot),
-    "json": Writer("report.json", write_json),
-}
-"""What needs the explanation alone, by the setting's name; report.json comes last."""
 
 
 def load_report(path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +14,10 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from staa_cli.errors import VideoError
-from staa_cli.schema import VideoInfo
+from staa_cli.schema import UInt8, VideoInfo
 from staa_cli.video.audio import Sound, way_of_sound
 from staa_cli.video.container import open_video, packets, sound_of
-from staa_cli.video.decode import all_frames, seek_point, table_of
+from staa_cli.video.decode import Wanted, all_frames, seek_point, table_of
 from staa_cli.video.encode import BT709, CLOCK, LONGEST_STEP, Color, Shape, VideoWriter
 from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix, make_computable
 from staa_cli.video.table import DecodeReport, FrameTable, first_frame
@@ -38,6 +38,8 @@ def annotate(
     repeatable: bool = False,
     frames: range | None = None,
     on_frame: Callable[[int], None] | None = None,
+    watched: Collection[int] = (),
+    on_picture: Callable[[int, UInt8], object] = lambda index, picture: None,
     report: DecodeReport | None = None,
 ) -> None:
     """A probed video in, an H.264 MP4 at `destination` out with every frame drawn on.
@@ -58,6 +60,9 @@ def annotate(
         repeatable: equal pictures become equal bytes; the file grows a little.
         frames: positions of the frames that are wanted, all of them where None.
         on_frame: called with the position of every frame that is done.
+        watched: positions among `frames` of pictures that somebody else wants.
+        on_picture: called with those, before anything is drawn on them: (position, upright sRGB
+            uint8 [H, W, 3]), rising, with stand-ins as `iter_frames` has them.
         report: filled in with what decoding met.
 
     Raises:
@@ -66,6 +71,7 @@ def annotate(
     """
     report = report if report is not None else DecodeReport()
     table, convert = table_of(info), Converter(info)
+    wanted, rgb = Wanted(watched), Converter(info).rgb
     report.truncated = table.truncated
     part = range(info.frames) if frames is None else frames
     time_base, starts = _starts(table, part)
@@ -83,6 +89,8 @@ def annotate(
         for index, frame in all_frames(table, found, report):
             if index >= part.stop:
                 break
+            for position, picture in wanted.among(index, frame):
+                on_picture(position, rgb(picture))
             if index < part.start:
                 report.packets_bad = 0  # what leads a key frame refers to what was sought past
                 continue
@@ -101,6 +109,8 @@ def annotate(
             report.sound_packets_bad = sound.packets_bad
         if not done:
             raise VideoError("no frame in it can be decoded")
+        for position, picture in wanted.rest():
+            on_picture(position, rgb(picture))
     report.frames_decoded += len(done)
     report.missing.extend(sorted(set(part) - done))
 

@@ -146,7 +146,7 @@ def quality(
     from staa_cli.benchmark.tables import JSON, MARKDOWN, PICTURE, SCORES
     from staa_cli.explain.pipeline import method_options, open_model
     from staa_cli.methods import named
-    from staa_cli.results.folder import check_free
+    from staa_cli.results.folder import ResultFolder
 
     if split not in ("test", "development"):
         raise UsageError(f"unknown split {split!r}", "test or development")
@@ -170,7 +170,7 @@ def quality(
         loaded.settings.post,
     )
     if into is not None:
-        check_free(into, (JSON, MARKDOWN, PICTURE), JSON, "--into")
+        ResultFolder(into, JSON, "--into").check((JSON, MARKDOWN, PICTURE))
         benchmark = replace(benchmark, store=Store(into / SCORES, store_header(benchmark)))
     result, problems = _measured(benchmark, clips or data.count or CLIPS, into, console)
     for name, error in problems:
@@ -270,12 +270,13 @@ def cost(
     from staa_cli.benchmark.tables import COST_JSON, COST_MARKDOWN, cost_table, write_cost
     from staa_cli.explain.pipeline import method_options, open_model
     from staa_cli.methods import named
-    from staa_cli.results.folder import check_free
+    from staa_cli.results.folder import ResultFolder
 
     if rounds < 1:
         raise UsageError(f"--rounds: at least 1, not {rounds}")
     if into is not None:
-        check_free(into, (COST_JSON, COST_MARKDOWN), COST_JSON, "--into")
+        folder = ResultFolder(into, COST_JSON, "--into")
+        folder.check((COST_JSON, COST_MARKDOWN))
     use_threads(loaded.settings.threads)
     model = open_model(loaded.settings, console.message)
     options = method_options(loaded.settings.method)
@@ -290,7 +291,9 @@ def cost(
             on_progress=lambda done, total: progress.stage("cost", "measuring", done, total),
         )
     if into is not None:
-        for path in write_cost(result, into):
+        with folder.writing((COST_JSON, COST_MARKDOWN)):
+            written = write_cost(result, into)
+        for path in written:
             console.message(str(path))
     if json:
         put_json(console, result)
@@ -325,14 +328,16 @@ def metrics(
 
 def _write(result: dict[str, Any], drawn: str, folder: Path) -> list[Path]:
     """Numbers, table, and picture."""
-    from staa_cli.benchmark.tables import PICTURE, write_results
+    from staa_cli.benchmark.tables import JSON, MARKDOWN, PICTURE, write_results
     from staa_cli.evaluation.base import METRICS
     from staa_cli.render.scatter import scatter
+    from staa_cli.results.folder import ResultFolder
 
-    written = [*write_results(result, folder)]
-    if any(row["metric"] == drawn for row in result["results"]):
-        scatter(result, drawn, METRICS.get(drawn).better, folder / PICTURE)
-        written.append(folder / PICTURE)
+    with ResultFolder(folder, JSON, "--into").writing((JSON, MARKDOWN, PICTURE)):
+        written = [*write_results(result, folder)]
+        if any(row["metric"] == drawn for row in result["results"]):
+            scatter(result, drawn, METRICS.get(drawn).better, folder / PICTURE)
+            written.append(folder / PICTURE)
     return written
 
 

@@ -1,0 +1,24 @@
+"""curve.png: the temporal curve as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from staa_cli.results.writers.base import WRITERS, Writer
+
+
+@WRITERS.register("plot")
+class CurvePng(Writer):
+    """The chart of the curve."""
+
+    name, file = "plot", "curve.png"
+
+    def write(self, path: Path) -> None:
+        """Draw the curve.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        from staa_cli.render.plot import plot
+
+        plot(self.explanation, path)
