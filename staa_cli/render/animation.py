@@ -79,12 +79,25 @@ class Animation:
         Raises:
             OutputError: the file cannot be written.
         """
+        import imageio.v3 as iio  # late: only a GIF needs it
+
         pictures = list(self._pictures.values())
         palette = _palette(pictures, legend(self._settings))
-        first, *rest = (p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures)
-        shown_ms = _shown_ms(self._explanation, list(self._pictures))
+        numbers = (each.quantize(palette=palette, dither=Image.Dither.NONE) for each in pictures)
+        # In memory first: closing a file on a full disk, imageio would fail a second time.
+        data = iio.imwrite(
+            "<bytes>",
+            np.stack([np.asarray(each) for each in numbers]),  # [n, H, W], of colors
+            extension=".gif",
+            plugin="pillow",
+            is_batch=True,
+            palette=bytes(palette.getpalette() or ()),
+            optimize=True,  # of a picture only what has changed
+            duration=_shown_ms(self._explanation, list(self._pictures)),
+            loop=0,
+        )
         with atomic_path(path) as part:
-            first.save(part, "GIF", save_all=True, append_images=rest, duration=shown_ms, loop=0)
+            part.write_bytes(data)
 
 
 def _palette(pictures: list[Image.Image], colors: UInt8) -> Image.Image:
