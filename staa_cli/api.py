@@ -48,7 +48,7 @@ class Explanation(schema.Explanation):
             OutputError: a file cannot be written, one that is not staa's is in the way, or the
                 folder holds the result of another video.
         """
-        return save(self, Path(folder), settings or self.asked, force=force)
+        return save(self, Path(folder), settings or self.asked, force=force).paths
 
 
 def explain_video(

@@ -30,7 +30,6 @@ from staa_cli.models.catalog.hub import Announce
 from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.checkpoints.labels import read_labels
 from staa_cli.models.load import LoadedModel
-from staa_cli.results.files import load_report
 from staa_cli.results.folder import ResultFolder, Source
 from staa_cli.results.save import save
 from staa_cli.results.writers.base import wanted_files
@@ -325,7 +324,7 @@ def _explain(
 
     _check_folder(job, settings, force)  # now: a video may take an hour
     explanation = explain_one(job.source, model, settings, progress, measure=measure_faithfulness)
-    outputs = save(
+    paths, report = save(
         explanation,
         job.folder,
         settings,
@@ -333,7 +332,7 @@ def _explain(
         force=force,
         on_progress=progress,
     )
-    return Outcome(job, "done", load_report(outputs[-1]), None, 0.0, outputs)
+    return Outcome(job, "done", report, None, 0.0, paths)
 
 
 class _Told(BaseException):

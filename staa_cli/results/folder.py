@@ -34,10 +34,7 @@ from staa_cli.schema import VideoInfo
 from staa_cli.video.folders import absolute
 
 OF_COMPARISON = (COMPARED, COMPARED_STILL, COMPARISON)
-_ANOTHER_FOLDER = "give it another folder with --output-dir"
-_ANOTHER_SOURCE = (
-    "--output-dir or --root gives it a folder of its own, --force replaces what is there"
-)
+_APART = "give the folder that holds both, or --from-file with --root, or another --output-dir"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +53,9 @@ class Source:
 
     @classmethod
     def of_video(cls, video: VideoInfo) -> Source:
-        """A file that has been probed."""
-        return cls(Path(video.file), video.sha256)
+        """A file that has been probed; what is no file is known by its content alone."""
+        file = absolute(Path(video.path))
+        return cls(file if file.is_file() else None, video.sha256)
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> Source | None:
@@ -67,11 +65,11 @@ class Source:
         say which that was.
         """
         video = document.get("video")
-        if not isinstance(video, Mapping) or "path" not in video:
+        if not isinstance(video, Mapping):
             return None
-        path, folder = path_from(video), document.get("run", {}).get("folder")
-        if not path.is_absolute():
-            path = path_from(document["run"], "folder") / path if folder else path
+        run = document.get("run") or {}
+        above = path_from(run, "folder") if "folder" in run else Path()
+        path = above / path_from(video) if "path" in video else Path()
         return cls(absolute(path) if path.is_absolute() else None, video.get("sha256"))
 
     def is_same(self, other: Source) -> bool:
@@ -157,10 +155,10 @@ class ResultFolder:
         with output_errors(self.path):
             others = [other for other in self._sources() if not source.is_same(other)]
         if others:
-            name = others[0].file or "another folder's file of that name"
+            name = f", {as_text(others[0].file)}" if others[0].file is not None else ""
             raise OutputError(
-                f"{self.path} holds the result of another source, {as_text(name)}",
-                _ANOTHER_SOURCE if self._document == REPORT else _ANOTHER_FOLDER,
+                f"{self.path} holds the results of another video{name}",
+                f"{_APART}; --force replaces them" if self._document == REPORT else _APART,
             )
 
     @contextmanager
@@ -242,8 +240,9 @@ class ResultFolder:
 
     def _put_mark(self, names: Iterable[str], source: Source | None) -> None:
         mark: dict[str, Any] = {"staa_version": __version__, "files": sorted(names)}
-        if source is not None and source.file is not None:
-            mark["video"] = path_fields(source.file) | {"sha256": source.sha256}
+        if source is not None:
+            path = path_fields(source.file) if source.file is not None else {}
+            mark["video"] = path | {"sha256": source.sha256}
         with atomic_path(self.path / MARK) as part:
             part.write_text(json.dumps(mark) + "\n", encoding="utf-8")
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from staa_cli.config.settings import Settings
+from staa_cli.files import REPORT
+from staa_cli.results.files import load_report
 from staa_cli.results.folder import ResultFolder, Source
 from staa_cli.results.writers.annotated_mp4 import AnnotatedMp4
 from staa_cli.results.writers.base import WRITERS, Writer, wanted_files, wanted_writers
@@ -16,6 +18,14 @@ from staa_cli.schema import Explanation, OnProgress, UInt8, Warning
 
 if TYPE_CHECKING:
     from staa_cli.video.table import DecodeReport
+
+
+class Saved(NamedTuple):
+    """What has been written for one video."""
+
+    paths: tuple[Path, ...]
+    """The report's last."""
+    report: dict[str, Any]
 
 
 def save(
@@ -26,8 +36,8 @@ def save(
     reproducible: bool = False,
     force: bool = False,
     on_progress: OnProgress = lambda stage, done, total: None,
-) -> tuple[Path, ...]:
-    """Write all that the settings ask for into `folder`; returns the paths, the report last.
+) -> Saved:
+    """Write all that the settings ask for into `folder`.
 
     Args:
         explanation: what is written.
@@ -52,10 +62,10 @@ def save(
             if kind not in drawn:
                 writer = kind(explanation, settings, reproducible=reproducible)
                 writer.write(folder / kind.file)
-        after = result.document()
-        if before is not None and after is not None and _content(before) != _content(after):
+        report = load_report(folder / REPORT)
+        if before is not None and _content(before) != _content(report):
             result.drop({writer.file for _, writer in WRITERS.items()} - set(names))
-    return tuple(folder / name for name in names)
+    return Saved(tuple(folder / name for name in names), report)
 
 
 def _content(report: Mapping[str, Any]) -> list[Any]:

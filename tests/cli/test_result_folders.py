@@ -34,14 +34,14 @@ def test_a_folder_belongs_to_one_video_for_good(run: Any) -> None:
         done = run("explain", "y/a.mkv", "--no-annotated", *more)
         assert done.code == ExitCode.INPUT_FAILED
         error, hint = done.err.splitlines()
-        assert error.startswith("error: y/a.mkv: staa-out/a holds the result of another source, ")
+        assert error.startswith("error: y/a.mkv: staa-out/a holds the results of another video, ")
         assert error.endswith("/x/a.mkv")
         assert hint.startswith("hint: ")
         assert "--force" in hint
         assert done.out == ""
     done = run("compare", "y/a.mkv", "--methods", "staa", "--no-faithfulness", "--no-annotated")
     assert done.code == ExitCode.INPUT_FAILED
-    assert "another source" in done.err
+    assert "another video" in done.err
     assert content("staa-out/a") == before
     assert run("explain", "y/a.mkv", "--no-annotated", "--force").code == ExitCode.OK
     report = json.loads(Path("staa-out/a/report.json").read_text())

@@ -67,7 +67,7 @@ def test_a_folder_belongs_to_its_source(tmp_path: Path, path: str) -> None:
     check("out/a", tmp_path / "a.mp4")
     check("out/a", Path("out/../a.mp4"))
     other = video("y/a.mp4", "something else")
-    with pytest.raises(OutputError, match="holds the result of another source") as caught:
+    with pytest.raises(OutputError, match="holds the results of another video") as caught:
         check("out/a", other)
     assert str(tmp_path / "a.mp4") in caught.value.cause
     assert "\n" not in caught.value.cause
@@ -109,13 +109,13 @@ def test_an_equal_name_below_another_folder_is_another_file(
     write(out, Path("a.mp4"))
     check(out, Path("a.mp4"))
     monkeypatch.chdir("../y")
-    with pytest.raises(OutputError, match="another source"):
+    with pytest.raises(OutputError, match="another video"):
         check(out, Path("a.mp4"))
     # A report that does not say in which folder it began is of its content alone.
     report = json.loads((out / "report.json").read_text())
     del report["run"]
     (out / "report.json").write_text(json.dumps(report))
-    with pytest.raises(OutputError, match="another source"):
+    with pytest.raises(OutputError, match="another video"):
         check(out, Path("a.mp4"))
     check(out, video("b.mp4", "of x"))
 
@@ -128,7 +128,7 @@ def test_a_name_that_is_no_utf8_is_a_name() -> None:
     break_off("out", source)
     source.write_text("edited")
     check("out", source)
-    with pytest.raises(OutputError, match=r"another source, .*/\\xff.mp4"):
+    with pytest.raises(OutputError, match=r"another video, .*/\\xff.mp4"):
         check("out", other)
 
 
@@ -141,7 +141,7 @@ def test_what_broke_off_knows_its_source() -> None:
     source, other = video("x/a.mp4", "of x"), video("y/a.mp4", "of y")
     break_off("out", source)
     assert names("out") == [".staa-writing", "picture.png"]
-    with pytest.raises(OutputError, match="another source"):
+    with pytest.raises(OutputError, match="another video"):
         check("out", other)
     check("out", source)  # whose picture may be replaced
     write("out", source)
@@ -151,11 +151,11 @@ def test_what_broke_off_knows_its_source() -> None:
 def test_a_comparison_and_a_report_share_a_folder_of_one_source() -> None:
     source, other = video("x/a.mp4", "of x"), video("y/a.mp4", "of y")
     write("out", source, document="compare.json")
-    with pytest.raises(OutputError, match="another source"):
+    with pytest.raises(OutputError, match="another video"):
         check("out", other)
     write("out", source)
     assert names("out") == ["compare.json", "report.json"]
-    with pytest.raises(OutputError, match="another source") as caught:
+    with pytest.raises(OutputError, match="another video") as caught:
         ResultFolder(Path("out"), "compare.json").check([], Source.of_file(other))
     assert "--force" not in (caught.value.hint or "")  # which it does not have
     Path("out/compare.mp4").write_text("panels")

@@ -54,13 +54,14 @@ def names(folder: Path) -> set[str]:
 def test_all_that_is_asked_for_is_there_the_report_last(
     tmp_path: Path, explanation: Explanation
 ) -> None:
-    written = save(explanation, tmp_path / "out", asked(EVERYTHING))
+    written, told = save(explanation, tmp_path / "out", asked(EVERYTHING))
     assert names(tmp_path / "out") == FILES
     assert {path.name for path in written} == FILES
     assert written[-1] == tmp_path / "out" / "report.json"
     assert written[-1].stat().st_mtime_ns >= max(path.stat().st_mtime_ns for path in written)
     assert all(path.stat().st_size > 100 for path in written)
     report = json.loads(written[-1].read_text())
+    assert report == told
     jsonschema.validate(report, load_schema())
     assert report["spatial"]["maps"] is None  # of the explanation's own settings, not of these
     assert probe(tmp_path / "out" / "annotated.mp4").frames == 16
@@ -362,7 +363,7 @@ def test_what_another_video_left_goes_by_force_alone(
     before = (folder / "report.json").read_bytes()
     video = replace(explanation.video, path=str(film(tmp_path / "b.mp4", 16, seed=1)))
     other = replace(explanation, video=probe(video.path))
-    with pytest.raises(OutputError, match="another source"):
+    with pytest.raises(OutputError, match="another video"):
         save(other, folder, asked({"csv": True}))
     assert (folder / "report.json").read_bytes() == before
     assert names(folder) == FILES
