@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from staa_cli.errors import OutputError
 
-REPORT, COMPARISON = "report.json", "compare.json"
+REPORT, MAPS, COMPARISON = "report.json", "maps.npz", "compare.json"
 WRITTEN_VIDEOS = (ANNOTATED, GIF, COMPARED) = ("annotated.mp4", "annotated.gif", "compare.mp4")
 """What staa writes beside one of those, and could be taken for an input."""
 COMPARED_STILL = "compare.png"

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
@@ -170,6 +171,11 @@ def put(console: Console, line: str) -> None:
     """One line of result on stdout, at once, unless -q."""
     if console.verbosity >= 0:
         console.write(line, sys.stdout)
+
+
+def as_argument(path: Path) -> str:
+    """A path that no program takes for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def answer(row: Mapping[str, Any]) -> str:

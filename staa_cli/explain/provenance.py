@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,10 +38,14 @@ def fingerprint(
     weights_sha256: str,
     output: Output,
     labels: Sequence[str],
-    settings: Settings,
+    settings: Settings | Mapping[str, Any],
 ) -> str:
-    """One line for input, weights, what the logits mean, class names, settings, and version."""
-    parts = [video_sha256, weights_sha256, output, list(labels), relevant(settings), __version__]
+    """One line for input, weights, what the logits mean, class names, settings, and version.
+
+    Settings are all of them, or the relevant ones as a report has them.
+    """
+    plain = relevant(settings) if isinstance(settings, Settings) else settings
+    parts = [video_sha256, weights_sha256, output, list(labels), plain, __version__]
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -105,6 +105,10 @@ class ResultFolder:
         """What the document says, None where there is none of staa's."""
         return self._read(self._document)
 
+    def source(self) -> Source | None:
+        """What the document is made from, None where there is no document of a single source."""
+        return Source.of_document(self.document() or {})
+
     def finished(
         self, names: Sequence[str], fingerprint: str, *, reproducible: bool = False
     ) -> dict[str, Any] | None:

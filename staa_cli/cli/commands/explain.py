@@ -11,7 +11,7 @@ import typer
 
 from staa_cli.cli.costs import in_words, long_video_hint
 from staa_cli.cli.details import facts_in_words, work_in_words
-from staa_cli.cli.options import SETTINGS, answer, command, put, put_json
+from staa_cli.cli.options import SETTINGS, answer, as_argument, command, put, put_json
 from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown, table, terminal_width
 from staa_cli.config.settings import Loaded
@@ -180,7 +180,7 @@ class _Reporter:
             put_json(self._console, _json(outcome))
             return
         for path in outcome.outputs:
-            put(self._console, _as_argument(path))
+            put(self._console, as_argument(path))
 
     def _warn(self, warnings: Sequence[dict[str, str]]) -> None:
         """What the codes mean: with -v of every video, else where a code comes up first."""
@@ -188,11 +188,6 @@ class _Reporter:
             if self._console.verbosity >= 1 or warning["code"] not in self._told:
                 self._console.warning(f"{warning['code']}: {warning['text']}")
         self._told |= {warning["code"] for warning in warnings}
-
-
-def _as_argument(path: Path) -> str:
-    """A path that no program takes for an option."""
-    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def _json(outcome: Outcome) -> dict[str, Any]:

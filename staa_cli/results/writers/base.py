@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from staa_cli.schema import Explanation, UInt8
 
 _FORMATS = """
-annotated_mp4 importance_csv maps_npz curve_png faithfulness_png storyboard_png annotated_gif
+annotated_mp4 storyboard_png annotated_gif importance_csv curve_png faithfulness_png maps_npz
 report_json
 """
 

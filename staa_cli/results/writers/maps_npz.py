@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from staa_cli.files import atomic_path
+from staa_cli.files import MAPS, atomic_path
 from staa_cli.results.arrays import arrays_of
 from staa_cli.results.writers.base import WRITERS, Writer
 
@@ -15,7 +15,7 @@ from staa_cli.results.writers.base import WRITERS, Writer
 class MapsNpz(Writer):
     """The arrays of an explanation; no pickle inside."""
 
-    name, file = "npz", "maps.npz"
+    name, file = "npz", MAPS
 
     def write(self, path: Path) -> None:
         """Write the arrays.
