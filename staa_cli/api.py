@@ -23,8 +23,8 @@ from staa_cli.explain.pipeline import explain_one, open_model
 from staa_cli.explain.single_clip import ClipExplanation, explain_clip
 from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.results.arrays import load_explanation
-from staa_cli.results.folder import save
 from staa_cli.results.report import typed_settings
+from staa_cli.results.save import save
 from staa_cli.schema import Float64, OnProgress, UInt8
 from staa_cli.video.frame_source import FrameArray, FrameSource, SeekableSource
 
@@ -48,17 +48,21 @@ class Explanation(schema.Explanation):
     asked: Settings = field(default_factory=Settings)
     """All settings that it was made with; `settings` has those that its content depends on."""
 
-    def save(self, folder: str | Path, settings: Settings | None = None) -> tuple[Path, ...]:
+    def save(
+        self, folder: str | Path, settings: Settings | None = None, *, force: bool = False
+    ) -> tuple[Path, ...]:
         """Write what the command would write into `folder`; returns the paths.
 
         Args:
             folder: made where it is missing.
             settings: what to write and how it looks; those that it was made with where None.
+            force: replace what the folder holds of another video.
 
         Raises:
-            OutputError: a file cannot be written, or one that is not staa's is in the way.
+            OutputError: a file cannot be written, one that is not staa's is in the way, or the
+                folder holds the result of another video.
         """
-        return save(self, Path(folder), settings or self.asked).paths
+        return save(self, Path(folder), settings or self.asked, force=force).paths
 
     @classmethod
     def load(cls, folder: str | Path) -> Explanation:

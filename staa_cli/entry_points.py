@@ -30,6 +30,7 @@ _GRADIENT = "staa_cli.methods.gradient"
 _PERTURBATION = "staa_cli.methods.perturbation"
 _EVALUATION = "staa_cli.evaluation"
 _FAMILIES = "staa_cli.models.families"
+_WRITERS = "staa_cli.results.writers"
 _DATASETS = "staa_cli.benchmark.datasets"
 
 BUILTIN: dict[str, dict[str, str]] = {
@@ -76,6 +77,16 @@ BUILTIN: dict[str, dict[str, str]] = {
         "class_sensitivity": f"{_EVALUATION}.sanity:class_sensitivity",
         "frozen": f"{_EVALUATION}.sanity:frozen",
         "agreement": f"{_EVALUATION}.sanity:agreement",
+    },
+    WRITERS: {
+        "annotated": f"{_WRITERS}.annotated_mp4:AnnotatedMp4",
+        "storyboard": f"{_WRITERS}.storyboard_png:StoryboardPng",
+        "gif": f"{_WRITERS}.annotated_gif:AnnotatedGif",
+        "csv": f"{_WRITERS}.importance_csv:ImportanceCsv",
+        "plot": f"{_WRITERS}.curve_png:CurvePng",
+        "faithfulness": f"{_WRITERS}.faithfulness_png:FaithfulnessPng",
+        "npz": f"{_WRITERS}.maps_npz:MapsNpz",
+        "json": f"{_WRITERS}.report_json:ReportJson",
     },
     MODELS: {
         "tiny-events": "staa_cli.models.catalog.manifests:tiny_events",

@@ -15,6 +15,9 @@ from staa_cli.errors import OutputError
 REPORT, MAPS, COMPARISON = "report.json", "maps.npz", "compare.json"
 WRITTEN_VIDEOS = (ANNOTATED, GIF, COMPARED) = ("annotated.mp4", "annotated.gif", "compare.mp4")
 """What staa writes beside one of those, and could be taken for an input."""
+COMPARED_STILL = "compare.png"
+MARK = ".staa-writing"
+"""Stands in a folder while results are written there; see `results.folder`."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -441,6 +441,8 @@ class Faithfulness:
 class RunDetails:
     """What differs from one run to the next, though all else is the same."""
 
+    folder: str
+    """In which relative paths begin."""
     device: str
     precision: str
     threads: int

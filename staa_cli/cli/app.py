@@ -18,6 +18,7 @@ from staa_cli.cli.commands import (
     explain,
     methods,
     models,
+    render,
     schema,
 )
 from staa_cli.cli.help import HelpGroup, what_there_is
@@ -61,7 +62,7 @@ def _root(
     """Where and when did a video transformer look, and how much of that can be believed."""
 
 
-for _command in (explain, compare, benchmark, models, methods, config, doctor, schema):
+for _command in (explain, compare, render, benchmark, models, methods, config, doctor, schema):
     _command.add(app)
 
 

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
@@ -48,10 +49,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "Picture": (
         *("render.view", "render.opacity", "render.colormap", "render.scale", "render.strip"),
     ),
-    "Output": (
-        *("output.dir", "output.annotated", "output.plot", "output.storyboard", "output.gif"),
-        *("output.npz", "output.csv", "output.faithfulness", "output.quick_faithfulness"),
-    ),
+    "Output": tuple(name for name in keys() if name.startswith("output.")),
 }
 """The settings that have an option, by their group in the help; the others live in files."""
 
@@ -169,6 +167,11 @@ def put(console: Console, line: str) -> None:
     """One line of result on stdout, at once, unless -q."""
     if console.verbosity >= 0:
         console.write(line, sys.stdout)
+
+
+def as_argument(path: Path) -> str:
+    """A path that no program takes for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def answer(row: Mapping[str, Any]) -> str:

@@ -175,7 +175,9 @@ class OutputSettings:
     plot: bool = setting(False, "write a picture of the curve")
     storyboard: bool = setting(False, "write a picture of the top moments with their times")
     gif: bool = setting(False, "write annotated.gif, eight seconds around the highest moments")
-    npz: bool = setting(False, "write the raw attributions")
+    npz: bool = setting(
+        True, "write maps.npz, the raw attributions and the maps", flag="--no-npz", turns_off=True
+    )
     csv: bool = setting(False, "write a table with a row a frame")
     faithfulness: bool = setting(
         False, "measure deletion and insertion beside baselines, and plot them"
@@ -183,6 +185,15 @@ class OutputSettings:
     quick_faithfulness: bool = setting(
         False, "what --faithfulness measures in a fifth of the passes"
     )
+
+    formats: str | None = setting(
+        None, "more formats, of packages, A,B", unset="none", metavar="A,B"
+    )
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of those formats."""
+        return tuple(name.strip() for name in (self.formats or "").split(",") if name.strip())
 
     @property
     def depth(self) -> Depth | None:

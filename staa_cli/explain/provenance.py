@@ -6,8 +6,9 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from staa_cli import __version__
@@ -21,6 +22,9 @@ from staa_cli.schema import Output, RunDetails, VideoInfo
 if TYPE_CHECKING:  # what is finished is told by its fingerprint, without torch
     from staa_cli.models.load import LoadedModel
     from staa_cli.video.table import DecodeReport
+
+if TYPE_CHECKING:
+    from staa_cli.models.load import LoadedModel
 
 
 def relevant(settings: Settings) -> dict[str, Any]:
@@ -38,16 +42,19 @@ def fingerprint(
     weights_sha256: str,
     output: Output,
     labels: Sequence[str],
-    settings: Settings,
+    settings: Settings | Mapping[str, Any],
 ) -> str:
     """One line for input, weights, what the logits mean, class names, settings, and version.
 
     And for the code of a method of somebody's own, or the version of the package that it is of.
+    Settings are all of them, or the relevant ones as a report has them.
     """
-    parts = [video_sha256, weights_sha256, output, list(labels), relevant(settings), __version__]
-    if is_reference(settings.method.name):
-        parts.append(code_sha256(load_reference(settings.method.name, "Class")))
-    elif (package := package_of(METHODS, settings.method.name)) is not None:
+    plain = relevant(settings) if isinstance(settings, Settings) else settings
+    parts = [video_sha256, weights_sha256, output, list(labels), plain, __version__]
+    method = plain["method"]["name"]
+    if is_reference(method):
+        parts.append(code_sha256(load_reference(method, "Class")))
+    elif (package := package_of(METHODS, method)) is not None:
         parts.append(package)
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -67,6 +74,7 @@ def run_details(model: LoadedModel, stopwatch: Stopwatch) -> RunDetails:
     import torch  # late: a fingerprint is told without it
 
     return RunDetails(
+        folder=str(Path.cwd()),
         device=str(model.device),
         precision=model.precision,
         threads=torch.get_num_threads(),

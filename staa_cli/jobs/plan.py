@@ -12,7 +12,7 @@ from staa_cli.jobs.inputs import Job
 from staa_cli.jobs.run import Worker, failure
 from staa_cli.jobs.workload import Workload
 from staa_cli.methods import candidates
-from staa_cli.results.folder import wanted_files
+from staa_cli.results.writers.base import wanted_files
 from staa_cli.schema import VideoInfo
 from staa_cli.video.probe import probe
 

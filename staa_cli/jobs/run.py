@@ -19,18 +19,14 @@ from staa_cli.errors import InputError, OutputError, StaaError
 from staa_cli.explain.provenance import fingerprint
 from staa_cli.failures import understood
 from staa_cli.files import REPORT, sha256_of
-from staa_cli.jobs.inputs import APART, Job
+from staa_cli.jobs.inputs import Job
 from staa_cli.jobs.outcome import OnEvent, Opened, Opening, Outcome, Progress, Started
 from staa_cli.memory import let_go, ran_out_of_memory
 from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.checkpoints.labels import read_labels
-from staa_cli.results.folder import (
-    belongs_to,
-    check_free,
-    finished_report,
-    save,
-    wanted_files,
-)
+from staa_cli.results.folder import ResultFolder, Source
+from staa_cli.results.save import save
+from staa_cli.results.writers.base import wanted_files
 from staa_cli.schema import ModelInput, Output
 
 if TYPE_CHECKING:
@@ -111,9 +107,8 @@ class Worker:
             raise InputError(*job.problem)
         if self.request.force or not (job.folder / REPORT).is_file():
             return None
-        if not belongs_to(job.folder, job.source):
-            cause = f"{job.folder} holds the results of another video"
-            raise OutputError(cause, f"{APART}; --force replaces them")
+        folder = ResultFolder(job.folder)
+        folder.check_source(Source.of_file(job.source))
         if self.request.no_clobber:
             return Outcome(job, "skipped")
         settings = self.request.settings
@@ -124,12 +119,11 @@ class Worker:
         with _ending_the_run():
             model = self.model_facts
         mark = fingerprint(video, model.weights_sha256, model.output, model.labels, settings)
-        report = finished_report(
-            job.folder, mark, settings.output, reproducible=self.request.reproducible
-        )
+        names = wanted_files(settings.output)
+        report = folder.finished(names, mark, reproducible=self.request.reproducible)
         if report is None:
             return None
-        outputs = tuple(job.folder / name for name in wanted_files(settings.output))
+        outputs = tuple(job.folder / name for name in names)
         return Outcome(job, "skipped", report, outputs=outputs)
 
     def check_folder(self, job: Job) -> None:
@@ -139,7 +133,8 @@ class Worker:
             OutputError: it does.
         """
         names = wanted_files(self.request.settings.output)
-        check_free(job.folder, names)
+        source = Source.of_file(job.source)
+        ResultFolder(job.folder).check(names, source, force=self.request.force)
         for target in (job.folder / name for name in names):
             if target.exists() and job.source.exists() and target.samefile(job.source):
                 raise OutputError(f"{target} is the video itself", "choose another --output-dir")
@@ -192,7 +187,12 @@ class Worker:
         try:
             explanation = explainer.explain(job.source, opened, progress)
             saved = save(
-                explanation, job.folder, settings, reproducible=reproducible, on_progress=progress
+                explanation,
+                job.folder,
+                settings,
+                reproducible=reproducible,
+                force=self.request.force,
+                on_progress=progress,
             )
         except Exception as error:
             error.add_note(f"with {settings.method.name} on {explainer.model.info.name}")

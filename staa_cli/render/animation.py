@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,34 +50,54 @@ def windows(explanation: Explanation) -> list[tuple[float, float]]:
     return [(start, start + 2 * half) for start in starts]
 
 
-def gif(
-    explanation: Explanation, frames: Mapping[int, UInt8], path: Path, settings: RenderSettings
-) -> None:
-    """Writes the annotated frames around the main moments as a GIF of at most 480 pixels a side.
+class Animation:
+    """A GIF of the annotated frames around the main moments, of at most 480 pixels a side.
 
     Args:
         explanation: what is shown.
-        frames: upright RGB [H, W, 3] of at least `gif_indices`, by index.
-        path: where the GIF goes.
         settings: how the frames are drawn.
-
-    Raises:
-        OutputError: the file cannot be written.
     """
-    indices = gif_indices(explanation)
-    width, height = shown_size(explanation, frames[indices[0]])
-    size = fitted((width, height), (min(width, _FIT[0]), min(height, _FIT[1])))
-    view = "heat" if settings.view == "side-by-side" else settings.view
-    painter = Painter(explanation, replace(settings, view=view), size)
-    pictures = [
-        painted(painter, _resized(frames[i], size), float(t))
-        for i, t in zip(indices, explanation.video.times_s[indices], strict=True)
-    ]
-    palette = _palette(pictures, legend(settings))
-    first, *rest = (p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures)
-    shown_ms = _shown_ms(explanation, indices)
-    with atomic_path(path) as part:
-        first.save(part, "GIF", save_all=True, append_images=rest, duration=shown_ms, loop=0)
+
+    def __init__(self, explanation: Explanation, settings: RenderSettings) -> None:
+        view = "heat" if settings.view == "side-by-side" else settings.view
+        self._explanation, self._settings = explanation, replace(settings, view=view)
+        self._painter: Painter | None = None
+        self._pictures: dict[int, Image.Image] = {}
+
+    def add(self, index: int, frame: UInt8) -> None:
+        """Draw on one of the frames of `gif_indices`, upright RGB [H, W, 3]; they come rising."""
+        width, height = shown_size(self._explanation, frame)
+        size = fitted((width, height), (min(width, _FIT[0]), min(height, _FIT[1])))
+        if self._painter is None:
+            self._painter = Painter(self._explanation, self._settings, size)
+        time_s = float(self._explanation.video.times_s[index])
+        self._pictures[index] = painted(self._painter, _resized(frame, size), time_s)
+
+    def save(self, path: Path) -> None:
+        """Write the GIF.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        import imageio.v3 as iio  # late: only a GIF needs it
+
+        pictures = list(self._pictures.values())
+        palette = _palette(pictures, legend(self._settings))
+        numbers = (each.quantize(palette=palette, dither=Image.Dither.NONE) for each in pictures)
+        # In memory first: closing a file on a full disk, imageio would fail a second time.
+        data = iio.imwrite(
+            "<bytes>",
+            np.stack([np.asarray(each) for each in numbers]),  # [n, H, W], of colors
+            extension=".gif",
+            plugin="pillow",
+            is_batch=True,
+            palette=bytes(palette.getpalette() or ()),
+            optimize=True,  # of a picture only what has changed
+            duration=_shown_ms(self._explanation, list(self._pictures)),
+            loop=0,
+        )
+        with atomic_path(path) as part:
+            part.write_bytes(data)
 
 
 def _palette(pictures: list[Image.Image], colors: UInt8) -> Image.Image:

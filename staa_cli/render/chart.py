@@ -1,7 +1,7 @@
-"""What all charts have in common: paper, ink, one font, and a PNG whose bytes repeat.
+"""What all charts have in common: paper, ink, one font, and a file whose bytes repeat.
 
 Drawn with matplotlib's objects alone. Whatever its settings could change is said here, so that
-nothing global is read or touched, and no chart of the caller's looks different afterwards.
+nothing global is read, and no chart of the caller's looks different afterwards.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import unicodedata
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from staa_cli.errors import OutputError
 from staa_cli.files import atomic_path
 from staa_cli.paths import as_text
 from staa_cli.render import text
@@ -33,6 +35,21 @@ _DPI = 100
 _LEFT_PX = 40
 _NUMBER_PX = 80
 """Room for a number beside an axis."""
+_UNDATED: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "svg": {"Creator": None, "Date": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
+"""Kinds of files, and what would differ in them from day to day or version to version."""
+_LETTERS_AND_NAMES: dict[Any, Any] = {
+    "svg.hashsalt": "staa",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "pdf.use14corefonts": False,
+    "pdf.compression": 6,
+}
+_VECTORS = Lock()
+"""matplotlib's settings belong to all threads."""
 
 
 class Chart:
@@ -163,13 +180,21 @@ class Chart:
         return shorten(drawable(words), room_px, px, self.measure)
 
     def save(self, path: Path) -> None:
-        """Write the PNG.
+        """Write a PNG, SVG, or PDF, by the path's ending; a PNG where it has none.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: another ending, or the file cannot be written.
         """
-        with atomic_path(path) as part:
-            self.figure.savefig(part, format="png", dpi=_DPI, metadata={"Software": None})
+        from matplotlib import rc_context
+
+        kind = path.suffix.lower().removeprefix(".") or "png"
+        if kind not in _UNDATED:
+            raise OutputError(
+                f"{path} is neither PNG, SVG, nor PDF", "end it in .png, .svg, or .pdf"
+            )
+        # What makes letters and names in vector files can be said in no other way.
+        with atomic_path(path) as part, _VECTORS, rc_context(_LETTERS_AND_NAMES):
+            self.figure.savefig(part, format=kind, dpi=_DPI, metadata=_UNDATED[kind])
 
 
 def letters(px: int = FONT_PX, color: str = INK) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Explanation -> PNG of its deletion and insertion curves beside those of baselines."""
+"""Explanation -> picture of its deletion and insertion curves beside those of baselines."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ _COLORS = (OWN, *OTHERS)
 
 
 def faithfulness_plot(explanation: Explanation, path: Path) -> None:
-    """Writes both curves as a PNG: on the left what is lost, on the right what comes back.
+    """Writes both curves: on the left what is lost, on the right what comes back.
+
+    As a PNG, SVG, or PDF, by the path's ending.
 
     Raises:
-        OutputError: nothing was measured, or the file cannot be written.
+        OutputError: nothing was measured, another ending, or the file cannot be written.
     """
     if explanation.faithfulness is None:
         raise OutputError(

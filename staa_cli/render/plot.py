@@ -1,4 +1,4 @@
-"""Explanation -> PNG of its temporal curve, to be put into a paper or a message."""
+"""Explanation -> picture of its temporal curve, to be put into a paper or a message."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ _HEADROOM = 0.1
 
 
 def plot(explanation: Explanation, path: Path) -> None:
-    """Writes the curve as a PNG: score and weighted score over time, moments shaded.
+    """Writes the curve: score and weighted score over time, moments shaded.
 
-    Where a model answers with a raw value, both are the same, and one line is drawn.
+    As a PNG, SVG, or PDF, by the path's ending. Where a model answers with a raw value, both curves
+    are the same, and one line is drawn.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: another ending, or the file cannot be written.
     """
     curve_chart(explanation).save(path)
 

@@ -1,4 +1,4 @@
-"""A benchmark's result -> PNG: how good each method is, against what it costs."""
+"""A benchmark's result -> picture: how good each method is, against what it costs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from staa_cli.render.chart import INK, OTHERS, OWN, SOFT, Chart, letters
+from staa_cli.render.chart import INK, OTHERS, OWN, SOFT, Chart, drawable, letters
 from staa_cli.render.layout import Box
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ def scatter(result: Mapping[str, Any], metric: str, better: str, path: Path) -> 
         result: of `measure_quality`.
         metric: one that was measured.
         better: which way of it is: ``higher`` or ``lower``.
-        path: of the PNG.
+        path: of a PNG, SVG, or PDF, by its ending.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: another ending, or the file cannot be written.
     """
     scatter_chart(result, metric, better).save(path)
 
@@ -95,8 +95,9 @@ def _marks(
             places = axes.transData.transform(points).round().astype(int).tolist()
             (x, y), (_, top), (_, bottom) = ((x, _SIZE[1] - up) for x, up in places)
             color = _COLORS[number % len(_COLORS)] if cost >= 1 else _BASELINE
-            width = round(chart.measure(row["method"]))
-            marks.append(Mark(row["method"], x, y, width, (top, bottom), color))
+            name = drawable(row["method"])
+            width = round(chart.measure(name))
+            marks.append(Mark(name, x, y, width, (top, bottom), color))
     return marks
 
 

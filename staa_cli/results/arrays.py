@@ -12,7 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from staa_cli.errors import InputError
 from staa_cli.files import MAPS, REPORT
+from staa_cli.paths import path_from
 from staa_cli.results.document import Report
 from staa_cli.results.report import ANEW, error_in_words, load_report
 from staa_cli.schema import Explanation, ReportWarning, RunDetails
@@ -137,7 +138,9 @@ def explanation_of(arrays: Mapping[str, NDArray[Any]], report: Report) -> Explan
         plain["by_class"] = {"classes": classes, "values": values}
     plain["warnings"] = [ReportWarning(row.code, row.text) for row in report.warnings]
     if report.run is not None:
-        plain["run"] = msgspec.convert(report.run, RunDetails, from_attributes=True)
+        run = msgspec.convert(report.run, RunDetails, from_attributes=True)
+        paths = {"folder": report.run.folder, "folder_bytes": report.run.folder_bytes}
+        plain["run"] = replace(run, folder=str(path_from(paths, "folder")))
     return msgspec.convert(plain, Explanation, dec_hook=_array)
 
 
@@ -151,7 +154,7 @@ def load_explanation(folder: Path) -> Explanation:
     if not path.is_file():
         raise InputError(
             f"{folder} has no {MAPS}, without which there is a report and no more",
-            "explain the video again with --npz",
+            "explain the video again, without --no-npz",
         )
     try:
         with path.open("rb") as file:

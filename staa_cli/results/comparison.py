@@ -12,17 +12,15 @@ import numpy as np
 
 from staa_cli import __version__
 from staa_cli.config.settings import Settings
-from staa_cli.files import COMPARED, COMPARISON, atomic_path, is_own
+from staa_cli.files import COMPARED, COMPARED_STILL, COMPARISON, atomic_path
 from staa_cli.paths import path_fields
 from staa_cli.results.files import json_text
-from staa_cli.results.folder import check_free, drop
-from staa_cli.results.report import load_document, plain, score_key
+from staa_cli.results.folder import OF_COMPARISON, ResultFolder, Source
+from staa_cli.results.report import plain, score_key
 from staa_cli.schema import SCHEMA_VERSION, OnProgress
 
 if TYPE_CHECKING:
     from staa_cli.evaluation.comparison import Comparison, ComparisonRow
-
-STILL = "compare.png"
 
 
 def document(comparison: Comparison) -> dict[str, Any]:
@@ -36,6 +34,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "staa_version": __version__,
         "video": path_fields(first.video.path) | {"sha256": first.video.sha256},
+        "run": path_fields(Path.cwd(), "folder"),
         "model": {
             "name": first.model.name,
             "weights_sha256": first.model.weights_sha256,
@@ -84,17 +83,18 @@ def _row(row: ComparisonRow) -> dict[str, Any]:
     return fields
 
 
-def check_writable(folder: Path, settings: Settings) -> None:
-    """See that nothing of somebody else's stands where a comparison would be written.
+def check_writable(folder: Path, settings: Settings, video: Path) -> None:
+    """See that nothing of somebody else's stands where a comparison of a video would be written.
 
     Raises:
-        OutputError: a file of such a name is there that staa did not write.
+        OutputError: a file of such a name is there that staa did not write, or the folder holds the
+            result of another video.
     """
-    check_free(folder, _wanted_files(settings), owner=COMPARISON)
+    ResultFolder(folder, COMPARISON).check(_wanted_files(settings), Source.of_file(video))
 
 
 def _wanted_files(settings: Settings) -> list[str]:
-    return [COMPARED, STILL, COMPARISON] if settings.output.annotated else [COMPARISON]
+    return list(OF_COMPARISON) if settings.output.annotated else [COMPARISON]
 
 
 def save(
@@ -111,18 +111,19 @@ def save(
     `shared`, else each on that of the settings.
 
     Raises:
-        OutputError: a file cannot be written, or one that is not staa's is in the way.
+        OutputError: a file cannot be written, one that is not staa's is in the way, or the folder
+            holds the result of another video.
     """
-    names = _wanted_files(settings)
-    check_writable(folder, settings)
-    before = load_document(folder / COMPARISON, dict) if is_own(folder / COMPARISON) else None
-    content = document(comparison)
-    with ExitStack() as both:  # so that the video never stands without the numbers
+    names, result = _wanted_files(settings), ResultFolder(folder, COMPARISON)
+    before, content = result.document(), document(comparison)
+    source = Source.of_video(comparison.explanations[0].video)
+    # So that the video never stands without the numbers.
+    with result.writing(names, source), ExitStack() as both:
         if COMPARED in names:
             _draw(
                 comparison,
                 both.enter_context(atomic_path(folder / COMPARED)),
-                both.enter_context(atomic_path(folder / STILL)),
+                both.enter_context(atomic_path(folder / COMPARED_STILL)),
                 settings,
                 on_progress,
                 shared,
@@ -130,7 +131,7 @@ def save(
         numbers = both.enter_context(atomic_path(folder / COMPARISON))
         numbers.write_text(json_text(content) + "\n", encoding="utf-8")
     if before is not None and _content(before) != _content(content):
-        drop(folder, {COMPARED, STILL} - set(names))
+        result.drop(set(OF_COMPARISON) - set(names))
     return tuple(folder / name for name in names)
 
 

@@ -24,6 +24,8 @@ _ONE_TARGET_SCORE = Meta(
     extra_json_schema={"oneOf": [{"required": [n]} for n in ("target_probability", "target_value")]}
 )
 
+Base64 = Annotated[str, Meta(extra_json_schema={"contentEncoding": "base64"})]
+
 
 class Part(Struct, frozen=True, omit_defaults=True):
     """A map in a document. Only what may be missing from it has a default, which is None."""
@@ -89,7 +91,7 @@ class Video(Part, frozen=True):
     """Its time stamps contradict the order of its frames."""
     color_guessed: bool
     """It names a color matrix that cannot be computed here."""
-    path_bytes: Annotated[str, Meta(extra_json_schema={"contentEncoding": "base64"})] | None = None
+    path_bytes: Base64 | None = None
     """The very bytes of the path, in base64; there only where they are no UTF-8, and path is then
     for reading alone."""
 
@@ -461,6 +463,8 @@ class Faithfulness(Part, frozen=True):
 class Run(Part, frozen=True):
     """What differs from run to run. Absent with --reproducible."""
 
+    folder: str
+    r"""In which relative paths begin; bytes of it that are no UTF-8 as \xff."""
     device: str
     """Where the model ran."""
     precision: str
@@ -479,6 +483,8 @@ class Run(Part, frozen=True):
     """Spent in each stage."""
     peak_memory_bytes: Count | None = None
     """Most memory that the process held; absent where the system does not tell."""
+    folder_bytes: Base64 | None = None
+    """The very bytes of the folder, there only where they are no UTF-8."""
 
 
 class Report(Document, frozen=True):

@@ -1,31 +1,17 @@
-"""Explanation -> files: report.json, importance.csv, maps.npz."""
+"""JSON as staa writes it, and the schema of its report."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from staa_cli.files import MAPS, REPORT, atomic_path
+from staa_cli.files import atomic_path
 from staa_cli.paths import textual
-from staa_cli.render.faithfulness import faithfulness_plot
-from staa_cli.render.plot import plot
-from staa_cli.results.arrays import arrays_of
 from staa_cli.results.document import Report
 from staa_cli.results.report import from_explanation, plain_document
 from staa_cli.schema import SCHEMA_VERSION, Explanation
-
-
-class Writer(NamedTuple):
-    """One kind of output: the file's name, and what writes it to a path."""
-
-    file: str
-    write: Callable[[Explanation, Path], object]
 
 
 def write_json(
@@ -62,42 +48,6 @@ def _spread(opening: str, rows: list[str], closing: str, depth: int) -> str:
 
 def _compact(value: Any) -> str:
     return json.dumps(textual(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def write_csv(explanation: Explanation, path: Path) -> None:
-    """Writes importance.csv: one row a source frame.
-
-    Raises:
-        OutputError: the file cannot be written, or a number in it is not finite.
-    """
-    frames = from_explanation(explanation, reproducible=True).frames
-    seen = ["true" if seen else "false" for seen in frames.seen]
-    columns = (frames.index, frames.time_s, frames.score, frames.weighted_score, seen)
-    with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("index", "time_s", "score", "weighted_score", "seen"))
-        writer.writerows(zip(*columns, strict=True))
-
-
-def write_npz(explanation: Explanation, path: Path) -> None:
-    """Writes maps.npz: the explanation in full precision, as `arrays` has it; no pickle inside.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    arrays = arrays_of(explanation)
-    with atomic_path(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-WRITERS = {
-    "csv": Writer("importance.csv", write_csv),
-    "npz": Writer(MAPS, write_npz),
-    "plot": Writer("curve.png", plot),
-    "faithfulness": Writer("faithfulness.png", faithfulness_plot),
-    "json": Writer(REPORT, write_json),
-}
-"""What needs the explanation alone, by the setting's name; report.json comes last."""
 
 
 def load_schema() -> dict[str, Any]:

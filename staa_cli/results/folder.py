@@ -1,285 +1,299 @@
-"""Everything that is written for one video, in an order that survives a kill at any moment.
+"""A folder with the result of one source: whose it is, whether it is finished, what may go there.
 
-`report.json` comes last and says that the rest is there. While work is under way, `.staa-writing`
-lists the names that are staa's own, so that the next run may replace them and nothing else.
+`report.json`, or another document of staa's, comes last and says that the rest is there. While work
+is under way, `.staa-writing` lists the names that are staa's own and the source that they are made
+from, so that the next run may replace them, and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from itertools import count
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from staa_cli.config.settings import OutputSettings, RenderSettings, Settings
+from staa_cli import __version__
 from staa_cli.errors import InputError, OutputError
 from staa_cli.files import (
-    ANNOTATED,
-    GIF,
+    COMPARED,
+    COMPARED_STILL,
+    COMPARISON,
+    MARK,
     REPORT,
     atomic_path,
     output_errors,
     parts_of,
     sha256_of,
 )
-from staa_cli.paths import path_from
-from staa_cli.results.document import Document, Report
-from staa_cli.results.files import WRITERS, write_json
-from staa_cli.results.report import load_document
-from staa_cli.schema import Explanation, OnProgress, ReportWarning, UInt8
+from staa_cli.paths import as_text, path_fields, path_from
+from staa_cli.results.report import load_document, load_report
+from staa_cli.results.writers.base import WRITERS
+from staa_cli.schema import VideoInfo
 from staa_cli.video.folders import absolute
 
 if TYPE_CHECKING:
-    from staa_cli.video.table import DecodeReport
+    from staa_cli.results.document import Report
 
-STORYBOARD = "storyboard.png"
-D = TypeVar("D", bound=Document)
-_MARK = ".staa-writing"
-_EVERY = (ANNOTATED, GIF, STORYBOARD, *(writer.file for writer in WRITERS.values()))
+OF_COMPARISON = (COMPARED, COMPARED_STILL, COMPARISON)
+_APART = "give the folder that holds both, or --from-file with --root, or another --output-dir"
 
 
-class Saved(NamedTuple):
-    """What has been written for one video."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file that a result is made from."""
 
-    paths: tuple[Path, ...]
-    """The report's last."""
-    report: Report
+    file: Path | None
+    """From the root; None of a result that does not say from which folder its path led."""
+    sha256: str | None = None
+    """None where nobody has read the file yet."""
 
+    @classmethod
+    def of_file(cls, path: Path) -> Source:
+        """A file that is to be explained."""
+        return cls(absolute(path))
 
-def belongs_to(folder: Path, source: Path) -> bool:
-    """Whether a folder may receive the results of a video: it holds none, or those of that video.
+    @classmethod
+    def of_video(cls, video: VideoInfo) -> Source:
+        """A file that has been probed; what is no file is known by its content alone."""
+        file = absolute(Path(video.path))
+        return cls(file if file.is_file() else None, video.sha256)
 
-    The same video is one at the same path, whatever is in it by now, or one of the same content,
-    wherever it has been moved to.
-    """
-    report = _read(folder / REPORT, Report)
-    if report is None:
-        return True
-    if absolute(
-        path_from({"path": report.video.path, "path_bytes": report.video.path_bytes})
-    ) == absolute(source):
-        return True
-    try:
-        return report.video.sha256 == sha256_of(source)
-    except OSError:
-        return False
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> Source | None:
+        """What a report, a comparison, or a mark is of; None where it is of no single video.
 
+        A relative path leads on from the folder that the run was in. Reproducible reports do not
+        say which that was.
+        """
+        video = document.get("video")
+        if not isinstance(video, Mapping):
+            return None
+        run = document.get("run") or {}
+        above = path_from(run, "folder") if "folder" in run else Path()
+        path = above / path_from(video) if "path" in video else Path()
+        return cls(absolute(path) if path.is_absolute() else None, video.get("sha256"))
 
-def wanted_files(output: OutputSettings) -> list[str]:
-    """Names of the files that the settings ask for, the report last."""
-    names = [ANNOTATED] if output.annotated else []
-    names += [WRITERS[kind].file for kind in _written(output)]
-    names += [STORYBOARD] if output.storyboard else []
-    names += [GIF] if output.gif else []
-    return [*names, REPORT]
+    def is_same(self, other: Source) -> bool:
+        """Whether a result that was made from the other one is of this.
 
-
-def _written(output: OutputSettings) -> list[str]:
-    """Kinds of files that are made of an explanation alone."""
-    kinds = [kind for kind in ("csv", "npz", "plot") if getattr(output, kind)]
-    return kinds if output.depth is None else [*kinds, "faithfulness"]
-
-
-def finished_report(
-    folder: Path, fingerprint: str, output: OutputSettings, *, reproducible: bool = False
-) -> Report | None:
-    """The report of a finished run with that fingerprint, None where there is work to do.
-
-    A reproducible report stands for any, but one with volatile facts for no reproducible one.
-    """
-    if (folder / _MARK).exists():  # what stands beside the report may be of a later, broken run
-        return None
-    report = _read(folder / REPORT, Report)
-    written = [folder / name for name in wanted_files(output)]
-    complete = all(path.is_file() and path.stat().st_size for path in written)
-    if report is None or not complete or (reproducible and report.run):
-        return None
-    return report if report.fingerprint == fingerprint else None
+        Both are one file, whatever is in it by now, or have the same content: an edited or newly
+        encoded file is the source that it was, and so is one that was moved.
+        """
+        if self.file is not None and other.file is not None and _is_one_file(self.file, other.file):
+            return True
+        if self.file is None:
+            return self.sha256 == other.sha256
+        try:
+            return (self.sha256 or sha256_of(self.file)) == other.sha256
+        except OSError:  # whoever opens it tells what is wrong
+            return True
 
 
-def save(
-    explanation: Explanation,
-    folder: Path,
-    settings: Settings,
-    *,
-    reproducible: bool = False,
-    on_progress: OnProgress = lambda stage, done, total: None,
-) -> Saved:
-    """Write all that the settings ask for into `folder`.
-
-    Raises:
-        OutputError: a file cannot be written, or one that is not staa's is in the way.
-    """
-    names, before = wanted_files(settings.output), _read(folder / REPORT, Report)
-    claim(folder, names)
-    if settings.output.annotated:
-        report = _annotate(
-            explanation, folder / ANNOTATED, settings.render, reproducible, on_progress
-        )
-        explanation = _after_decoding(explanation, report)
-    for kind in _written(settings.output):
-        WRITERS[kind].write(explanation, folder / WRITERS[kind].file)
-    _stills(explanation, folder, settings)
-    written = write_json(explanation, folder / REPORT, reproducible=reproducible)
-    if before is not None and _content(before) != _content(written):
-        drop(folder, set(_EVERY) - set(names))
-    (folder / _MARK).unlink(missing_ok=True)
-    return Saved(tuple(folder / name for name in names), written)
-
-
-def drop(folder: Path, names: Iterable[str]) -> None:
-    """Remove what staa wrote there for another result: beside this one it would pass for its own.
-
-    Raises:
-        OutputError: a file cannot be removed.
-    """
-    for name in names:
-        with output_errors(folder / name):
-            (folder / name).unlink(missing_ok=True)
-
-
-def _content(report: Report) -> list[Any]:
-    """What a report is of, however much of it was written, and drawn in whatever way."""
-    settings = {
-        name: value for name, value in report.settings.items() if name not in ("output", "render")
-    }
-    sources = report.video.sha256, report.model.weights_sha256
-    return [report.staa_version, *sources, report.prediction.target.index, settings]
-
-
-def claim(folder: Path, names: Sequence[str]) -> None:
-    """Make the folder and note the names that are about to be written there.
-
-    What a run that was killed has left half-written there goes.
-
-    Raises:
-        OutputError: a file of such a name is there that staa did not write.
-    """
-    check_free(folder, names)
-    with output_errors(folder):
-        own = _own_names(folder, names)
-        folder.mkdir(parents=True, exist_ok=True)
-        for part in [part for name in names for part in parts_of(folder / name)]:
-            part.unlink(missing_ok=True)
-        names_now = "\n".join(sorted(own | set(names))) + "\n"
-        (folder / _MARK).write_text(names_now, encoding="utf-8")
-
-
-def check_free(
-    folder: Path, names: Sequence[str], owner: str = REPORT, option: str = "--output-dir"
-) -> None:
-    """See that nothing of somebody else's stands where these names would be written.
+class ResultFolder:
+    """A folder that holds what is made from one source, for good, beside files of other people.
 
     Args:
-        folder: where they would.
-        names: of files.
-        owner: the JSON file among them; where staa wrote it, it wrote the others.
+        path: of the folder, which need not be there.
+        document: the JSON file that comes last; where staa wrote it, it wrote the others.
         option: by which another folder is chosen.
-
-    Raises:
-        OutputError: a file of such a name is there that staa did not write.
     """
-    with output_errors(folder):
-        own = _own_names(folder, names, owner)
-        foreign = [name for name in names if name not in own and (folder / name).exists()]
-    if foreign:
-        raise OutputError(
-            f"{folder / foreign[0]} is in the way, and staa did not write it",
-            f"move it away, or choose another folder with {option}",
-        )
+
+    def __init__(self, path: Path, document: str = REPORT, option: str = "--output-dir") -> None:
+        self.path = path
+        self._document, self._option = document, option
+
+    def document(self) -> dict[str, Any] | None:
+        """What the document says, None where there is none of staa's."""
+        return self._read(self._document)
+
+    def report(self) -> Report | None:
+        """The report, None where there is none of staa's."""
+        if self.document() is None:
+            return None
+        try:
+            return load_report(self.path / self._document)
+        except InputError:  # cut short, or changed by hand: to be made anew
+            return None
+
+    def source(self) -> Source | None:
+        """What the document is made from, None where there is no document of a single source."""
+        return Source.of_document(self.document() or {})
+
+    def finished(
+        self, names: Sequence[str], fingerprint: str, *, reproducible: bool = False
+    ) -> Report | None:
+        """The report of a finished run with that fingerprint, None where there is work to do.
+
+        A reproducible report stands for any, but one with volatile facts for no reproducible one.
+        """
+        # What stands beside the document may be of a later run that broke off.
+        if (self.path / MARK).exists():
+            return None
+        report, written = self.report(), [self.path / name for name in names]
+        complete = all(path.is_file() and path.stat().st_size for path in written)
+        if report is None or not complete or (reproducible and report.run):
+            return None
+        return report if report.fingerprint == fingerprint else None
+
+    def check(
+        self, names: Sequence[str], source: Source | None = None, *, force: bool = False
+    ) -> None:
+        """See that these names may be written there; makes and changes nothing.
+
+        Args:
+            names: of files.
+            source: what they are made from, None where that is no single file.
+            force: whether the result of another source may be replaced.
+
+        Raises:
+            OutputError: a file of such a name is there that staa did not write, or the folder holds
+                the result of another source.
+        """
+        with output_errors(self.path):
+            own = self._own_names(names)
+            foreign = [name for name in names if name not in own and (self.path / name).exists()]
+        if foreign:
+            raise OutputError(
+                f"{self.path / foreign[0]} is in the way, and staa did not write it",
+                f"move it away, or choose another folder with {self._option}",
+            )
+        if source is not None and not force:
+            self.check_source(source)
+
+    def check_source(self, source: Source) -> None:
+        """See that what the folder holds, if anything, is of this source.
+
+        Raises:
+            OutputError: it is of another one.
+        """
+        with output_errors(self.path):
+            others = [other for other in self._sources() if not source.is_same(other)]
+        if others:
+            name = f", {as_text(others[0].file)}" if others[0].file is not None else ""
+            raise OutputError(
+                f"{self.path} holds the results of another video{name}",
+                f"{_APART}; --force replaces them" if self._document == REPORT else _APART,
+            )
+
+    @contextmanager
+    def writing(
+        self, names: Sequence[str], source: Source | None = None, *, force: bool = False
+    ) -> Iterator[None]:
+        """The time in which names are written: marked, and free of what a killed run has left.
+
+        Where the block ends well, what the folder held of another source goes. Where it breaks off
+        before any file was there, all is as it was.
+
+        Raises:
+            OutputError: as `check`, or the folder cannot be made or written.
+        """
+        self.check(names, source, force=force)
+        given_up = self._files_of_others(source) - set(names)
+        made = not self.path.exists()
+        with output_errors(self.path):
+            own = self._own_names(names)
+            self.path.mkdir(parents=True, exist_ok=True)
+            for part in [part for name in (*names, MARK) for part in parts_of(self.path / name)]:
+                part.unlink(missing_ok=True)
+            mark, before = self._bytes(MARK), self._stamps(names)
+        try:
+            self._put_mark(own | set(names), source)
+            yield
+        except BaseException:
+            if self._stamps(names) == before:
+                self._restore(mark, made)
+            raise
+        self.drop([*given_up, MARK])
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Remove what staa wrote there for another result: beside this it would pass for its own.
+
+        Raises:
+            OutputError: a file cannot be removed.
+        """
+        for name in names:
+            with output_errors(self.path / name):
+                (self.path / name).unlink(missing_ok=True)
+
+    def _files_of_others(self, source: Source | None) -> set[str]:
+        """Names of what may stand there beside a document of another source."""
+        names: set[str] = set()
+        of_report = [writer.file for _, writer in WRITERS.items()]
+        for document, files in ((REPORT, of_report), (COMPARISON, OF_COMPARISON)):
+            held = Source.of_document(self._read(document) or {})
+            if source is not None and held is not None and not source.is_same(held):
+                names |= set(files)
+        return names
+
+    def _sources(self) -> list[Source]:
+        """What the folder's documents and its mark are made from."""
+        documents = (self._read(REPORT), self._read(COMPARISON), self._mark())
+        sources = (Source.of_document(document) for document in documents if document)
+        return [source for source in sources if source is not None]
+
+    def _own_names(self, names: Sequence[str]) -> set[str]:
+        """Names in the folder that are staa's to replace."""
+        own = {str(name) for name in self._mark().get("files", [])}
+        return own | set(names) if self.document() is not None else own
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        if not (self.path / name).is_file():
+            return None
+        try:
+            document: dict[str, Any] = load_document(self.path / name, dict)
+        except InputError:  # somebody else's, or of another version
+            return None
+        return document if "staa_version" in document else None
+
+    def _mark(self) -> dict[str, Any]:
+        try:
+            mark = json.loads(self._bytes(MARK) or b"{}")
+        except ValueError:
+            return {}
+        return mark if isinstance(mark, dict) else {}
+
+    def _put_mark(self, names: Iterable[str], source: Source | None) -> None:
+        mark: dict[str, Any] = {"staa_version": __version__, "files": sorted(names)}
+        if source is not None:
+            path = path_fields(source.file) if source.file is not None else {}
+            mark["video"] = path | {"sha256": source.sha256}
+        with atomic_path(self.path / MARK) as part:
+            part.write_text(json.dumps(mark) + "\n", encoding="utf-8")
+
+    def _restore(self, mark: bytes | None, made: bool) -> None:
+        """Put the mark back as it was; gives way to what broke off the writing."""
+        with suppress(OSError, OutputError):
+            if mark is None:
+                (self.path / MARK).unlink(missing_ok=True)
+            else:
+                with atomic_path(self.path / MARK) as part:
+                    part.write_bytes(mark)
+            if made:
+                self.path.rmdir()
+
+    def _bytes(self, name: str) -> bytes | None:
+        path = self.path / name
+        return path.read_bytes() if path.is_file() else None
+
+    def _stamps(self, names: Sequence[str]) -> list[tuple[int, int] | None]:
+        """What tells a file from the one that replaces it."""
+        stamps: list[tuple[int, int] | None] = []
+        for name in names:
+            try:
+                stat = (self.path / name).stat()
+            except OSError:
+                stamps.append(None)
+            else:
+                stamps.append((stat.st_ino, stat.st_mtime_ns))
+        return stamps
 
 
-def _own_names(folder: Path, names: Sequence[str], owner: str = REPORT) -> set[str]:
-    """Names in the folder that are staa's to replace."""
-    mark = folder / _MARK
-    told = mark.read_text(encoding="utf-8", errors="replace") if mark.is_file() else ""
-    own = set(told.splitlines())
-    return own | set(names) if _read(folder / owner, Document) is not None else own
-
-
-def _read(path: Path, kind: type[D]) -> D | None:
-    """A document, None where there is none, or somebody else's, or one of another version."""
-    if not path.is_file():
-        return None
-    try:
-        return load_document(path, kind)
-    except InputError:
-        return None
-
-
-def _annotate(
-    explanation: Explanation,
-    path: Path,
-    settings: RenderSettings,
-    repeatable: bool,
-    on_progress: OnProgress,
-) -> DecodeReport:
-    from staa_cli.render.painter import Painter
-    from staa_cli.video.annotate import annotate
-    from staa_cli.video.frame_source import source_of
-    from staa_cli.video.table import DecodeReport
-
-    painter, report = Painter(explanation, settings), DecodeReport()
-    frames, done = explanation.part, count(1)
-    with atomic_path(path) as file:
-        annotate(
-            source_of(explanation),
-            file,
-            painter.draw,
-            size=painter.size,
-            preset=settings.preset,
-            crf=settings.crf,
-            repeatable=repeatable,
-            frames=frames,
-            on_frame=lambda _: on_progress("drawing", next(done), len(frames)),
-            report=report,
-        )
-    return report
-
-
-def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanation:
-    """Drawing decodes every frame; what it met beyond what sampling met belongs in the report."""
-    warnings = (*explanation.warnings, *_sound_warnings(report))
-    explanation = replace(explanation, warnings=warnings)
-    bad, missing = report.packets_bad, len(report.missing)
-    if bad <= explanation.video.packets_bad and not missing:
-        return explanation
-    video = replace(explanation.video, packets_bad=max(bad, explanation.video.packets_bad))
-    others = [warning for warning in explanation.warnings if warning.code != "decode-errors"]
-    text = (
-        f"{video.packets_bad} damaged packets were skipped or painted over while every frame was "
-        f"read, {missing} frames are not in the annotated video"
-    )
-    return replace(
-        explanation, video=video, warnings=(*others, ReportWarning("decode-errors", text))
-    )
-
-
-def _sound_warnings(report: DecodeReport) -> Iterator[ReportWarning]:
-    """What became of the sound."""
-    if report.sound_left_out is not None:
-        text = f"the sound ({report.sound_left_out}) cannot be decoded here and was left out"
-        yield ReportWarning("sound-left-out", text)
-    if report.sound_packets_bad:
-        text = f"{report.sound_packets_bad} damaged packets of the sound were skipped"
-        yield ReportWarning("sound-errors", text)
-
-
-def _stills(explanation: Explanation, folder: Path, settings: Settings) -> None:
-    """Storyboard and GIF: both need some of the source's pictures."""
-    from staa_cli.render.animation import gif, gif_indices
-    from staa_cli.render.storyboard import storyboard, storyboard_indices
-
-    if settings.output.storyboard:
-        pictures = _pictures(explanation, storyboard_indices(explanation))
-        storyboard(explanation, pictures, folder / STORYBOARD, settings.render)
-    if settings.output.gif:
-        pictures = _pictures(explanation, gif_indices(explanation))
-        gif(explanation, pictures, folder / GIF, settings.render)
-
-
-def _pictures(explanation: Explanation, indices: Sequence[int]) -> dict[int, UInt8]:
-    from staa_cli.video.frame_source import source_of
-
-    return dict(source_of(explanation).read(indices))
+def _is_one_file(one: Path, other: Path) -> bool:
+    """Whether two absolute paths are equal, or lead to one file."""
+    if one == other:
+        return True
+    with suppress(OSError):
+        return one.samefile(other)
+    return False

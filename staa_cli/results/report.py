@@ -26,6 +26,7 @@ from staa_cli.schema import (
     Float32,
     Float64,
     Prediction,
+    RunDetails,
 )
 
 _TOP_K = 5
@@ -65,7 +66,7 @@ def from_explanation(explanation: Explanation, *, reproducible: bool = False) ->
         spatial=_spatial(explanation),
         warnings=[_same(document.WarningRow, warning) for warning in explanation.warnings],
         faithfulness=None if checked is None else _faithfulness(checked),
-        run=None if reproducible or not details else _same(document.Run, details),
+        run=None if reproducible or not details else _run(details),
     )
     return msgspec.convert(plain_document(exact), Report)
 
@@ -144,6 +145,11 @@ def _same(kind: type[P], noun: Any, **others: Any) -> P:
     """A part of the document whose fields a noun of the schema has as well, beside others."""
     shared = {name: getattr(noun, name) for name in kind.__struct_fields__ if name not in others}
     return kind(**shared, **others)
+
+
+def _run(details: RunDetails) -> document.Run:
+    paths: dict[str, Any] = {"folder_bytes": None, **path_fields(details.folder, "folder")}
+    return _same(document.Run, details, **paths)
 
 
 def _video(explanation: Explanation) -> document.Video:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -16,10 +16,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from staa_cli.errors import VideoError
-from staa_cli.schema import VideoInfo
+from staa_cli.schema import UInt8, VideoInfo
 from staa_cli.video.audio import Sound, way_of_sound
 from staa_cli.video.container import open_video, packets, sound_of
-from staa_cli.video.decode import all_frames, file_of, seek_point, table_of
+from staa_cli.video.decode import Wanted, all_frames, file_of, seek_point, table_of
 from staa_cli.video.encode import BT709, CLOCK, LONGEST_STEP, Color, Shape, VideoWriter
 from staa_cli.video.frame_source import SeekableSource, VideoFile
 from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix, make_computable
@@ -41,6 +41,8 @@ def annotate(
     repeatable: bool = False,
     frames: range | None = None,
     on_frame: Callable[[int], None] | None = None,
+    watched: Collection[int] = (),
+    on_picture: Callable[[int, UInt8], object] = lambda index, picture: None,
     report: DecodeReport | None = None,
 ) -> None:
     """A video in, an H.264 MP4 at `destination` out with every frame drawn on.
@@ -61,6 +63,9 @@ def annotate(
         repeatable: equal pictures become equal bytes; the file grows a little.
         frames: positions of the frames that are wanted, all of them where None.
         on_frame: called with the position of every frame that is done.
+        watched: positions among `frames` of pictures that somebody else wants.
+        on_picture: called with those, before anything is drawn on them: (position, upright sRGB
+            uint8 [H, W, 3]), rising, with stand-ins as `iter_frames` has them.
         report: filled in with what decoding met.
 
     Raises:
@@ -70,10 +75,16 @@ def annotate(
     report = report if report is not None else DecodeReport()
     if isinstance(video, SeekableSource) and not isinstance(video, VideoFile):
         coding: dict[str, Any] = {"preset": preset, "crf": crf, "repeatable": repeatable}
-        _annotate_pictures(video, destination, draw, size, frames, on_frame, report, coding)
+
+        def shown(index: int, picture: UInt8) -> None:
+            if index in watched:
+                on_picture(index, picture)
+
+        _annotate_pictures(video, destination, draw, size, frames, on_frame, shown, report, coding)
         return
     info = video if isinstance(video, VideoInfo) else video.info
     table, convert = table_of(info), Converter(info)
+    wanted, rgb = Wanted(watched), Converter(info).rgb
     report.truncated = table.truncated
     part = range(info.frames) if frames is None else frames
     time_base, starts = _starts(table, part)
@@ -91,6 +102,8 @@ def annotate(
         for index, frame in all_frames(table, found, report):
             if index >= part.stop:
                 break
+            for position, picture in wanted.among(index, frame):
+                on_picture(position, rgb(picture))
             if index < part.start:
                 report.packets_bad = 0  # what leads a key frame refers to what was sought past
                 continue
@@ -109,6 +122,8 @@ def annotate(
             report.sound_packets_bad = sound.packets_bad
         if not done:
             raise VideoError("no frame in it can be decoded")
+        for position, picture in wanted.rest():
+            on_picture(position, rgb(picture))
     report.frames_decoded += len(done)
     report.missing.extend(sorted(set(part) - done))
 
@@ -120,6 +135,7 @@ def _annotate_pictures(
     size: tuple[int, int] | None,
     frames: range | None,
     on_frame: Callable[[int], None] | None,
+    on_picture: Callable[[int, UInt8], object],
     report: DecodeReport,
     coding: Mapping[str, Any],
 ) -> None:
@@ -129,6 +145,7 @@ def _annotate_pictures(
     time_base, starts = _starts(_table_of_times(info), part)
     with VideoWriter(destination, _shape(info, size, time_base, BT709), **coding) as writer:
         for index, picture in source.read(part, report):
+            on_picture(index, picture)
             frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             planes = draw(index, float(info.times_s[index]), convert.planes(frame))
             start, stop = starts[index - part.start : index - part.start + 2]

@@ -112,22 +112,49 @@ def _in_line(
     path: str, table: FrameTable, waiting: deque[int], report: DecodeReport
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Wanted frames by decoding from the start, with stand-ins for those that are not there."""
-    before = None
+    wanted = Wanted(waiting)
     with open_video(path) as (container, stream):
         for index, frame in all_frames(table, packets(container, stream), report):
-            while waiting and waiting[0] < index:
-                report.missing.append(waiting[0])
-                yield waiting.popleft(), before or frame
-            if waiting and waiting[0] == index:
-                report.frames_decoded += 1
-                yield waiting.popleft(), frame
-            if not waiting:
+            for position, picture in wanted.among(index, frame):
+                if position == index:
+                    report.frames_decoded += 1
+                else:
+                    report.missing.append(position)
+                yield position, picture
+            if not wanted.waiting:
                 return
-            before = frame
-    if before is None:
-        raise VideoError("no frame in it can be decoded")
-    report.missing.extend(waiting)
-    yield from ((index, before) for index in waiting)
+    report.missing.extend(wanted.waiting)
+    yield from wanted.rest()
+
+
+class Wanted:
+    """Wanted positions, while frames go by; a frame that does not decode has a stand-in.
+
+    That is the nearest one before it, or the first one, where nothing stands before.
+    """
+
+    def __init__(self, indices: Iterable[int]) -> None:
+        self.waiting = deque(sorted(set(indices)))
+        self._before: VideoFrame | None = None
+
+    def among(self, index: int, frame: VideoFrame) -> Iterator[tuple[int, VideoFrame]]:
+        """The next frame that decodes in, the wanted positions that it settles out."""
+        while self.waiting and self.waiting[0] < index:
+            yield self.waiting.popleft(), self._before or frame
+        if self.waiting and self.waiting[0] == index:
+            yield self.waiting.popleft(), frame
+        self._before = frame
+
+    def rest(self) -> Iterator[tuple[int, VideoFrame]]:
+        """What still waits where no frame is left.
+
+        Raises:
+            VideoError: no frame has come at all.
+        """
+        if self._before is None:
+            raise VideoError("no frame in it can be decoded")
+        while self.waiting:
+            yield self.waiting.popleft(), self._before
 
 
 def _sought(

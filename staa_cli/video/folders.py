@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from staa_cli.files import COMPARISON, REPORT, WRITTEN_VIDEOS, is_own
+from staa_cli.files import COMPARISON, MARK, REPORT, WRITTEN_VIDEOS, is_own
 
 _ENDINGS = """
 .3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m2ts .m2v .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts
@@ -34,7 +34,7 @@ def walk_videos(
     for here, subfolders, names in os.walk(folder, onerror=on_error):
         inner = (name for name in subfolders if not name.startswith("."))
         subfolders[:] = sorted(name for name in inner if absolute(Path(here, name)) != skip)
-        own = any(is_own(Path(here, name)) for name in (REPORT, COMPARISON) if name in names)
+        own = any(is_own(Path(here, name)) for name in (REPORT, COMPARISON, MARK) if name in names)
         for name in sorted(names):
             video = Path(name).suffix.lower() in VIDEO_ENDINGS and not name.startswith(".")
             if video and not (own and name in WRITTEN_VIDEOS):

@@ -38,8 +38,8 @@ from staa_cli.jobs.inputs import Job, Problem
 from staa_cli.jobs.outcome import Event, Opened, Opening, Progress, Started
 from staa_cli.jobs.run import Request
 from staa_cli.models.load import load_model
-from staa_cli.results import folder as outputs
 from staa_cli.results.report import load_report
+from staa_cli.results.writers.report_json import ReportJson
 
 
 def test_one_bad_file_among_three(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_an_interrupt_ends_it_and_the_next_run_goes_on(
 ) -> None:
     jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
     settings = asked({"csv": True})
-    real, calls = outputs.write_json, []
+    real, calls = ReportJson.write, []
 
     def second_is_killed(*args: Any, **more: Any) -> None:
         calls.append(None)
@@ -272,7 +272,7 @@ def test_an_interrupt_ends_it_and_the_next_run_goes_on(
         real(*args, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(outputs, "write_json", second_is_killed)
+        patch.setattr(ReportJson, "write", second_is_killed)
         with pytest.raises(KeyboardInterrupt):
             run(jobs, settings)
     assert sorted(content(jobs[1].folder)) == [".staa-writing", "importance.csv"]

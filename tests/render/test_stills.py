@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from explanations import explanation
 from PIL import Image
+from stills import gif
 
 from staa_cli.config.settings import RenderSettings
 from staa_cli.errors import OutputError
-from staa_cli.render.animation import gif, gif_indices
+from staa_cli.render.animation import gif_indices
 from staa_cli.render.storyboard import storyboard, storyboard_image, storyboard_indices
 from staa_cli.schema import Moment
 

@@ -19,10 +19,11 @@ from small_videos import asked, film
 
 from staa_cli import Explanation, explain_video, load_model
 from staa_cli import schema as nouns
-from staa_cli.config.settings import MethodSettings, PostSettings
+from staa_cli.config.settings import MethodSettings, PostSettings, Settings
 from staa_cli.errors import InputError
 from staa_cli.results.arrays import load_explanation
-from staa_cli.results.files import write_json, write_npz
+from staa_cli.results.files import write_json
+from staa_cli.results.writers.maps_npz import MapsNpz
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -56,7 +57,7 @@ def same(left: object, right: object, place: str = "") -> None:
 
 
 def saved(source: nouns.Explanation, folder: Path, *, reproducible: bool = False) -> Path:
-    write_npz(source, folder / "maps.npz")
+    MapsNpz(source, Settings()).write(folder / "maps.npz")
     write_json(source, folder / "report.json", reproducible=reproducible)
     return folder
 
@@ -175,7 +176,9 @@ def without(*names: str, **others: Any) -> Callable[[Path], None]:
 
 
 def of_another(folder: Path) -> None:
-    write_npz(replace(explanation(frames=12), fingerprint="cd"), folder / "maps.npz")
+    MapsNpz(replace(explanation(frames=12), fingerprint="cd"), Settings()).write(
+        folder / "maps.npz"
+    )
 
 
 def written(name: str, content: bytes) -> Callable[[Path], object]:

@@ -1,288 +1,213 @@
-"""What is written for a video, and what is left when the writing breaks off."""
+"""Whose a result folder is, and what is left of it when writing breaks off."""
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-import jsonschema
 import pytest
-from small_videos import asked, film
 
-from staa_cli.api import Explanation, explain_video
 from staa_cli.errors import OutputError
-from staa_cli.models.load import load_model
-from staa_cli.results import folder as outputs
-from staa_cli.results.files import load_schema
-from staa_cli.results.folder import check_free, finished_report, save, wanted_files
-from staa_cli.video.probe import probe
+from staa_cli.files import sha256_of
+from staa_cli.results.folder import ResultFolder, Source
+from staa_cli.video.folders import walk_videos
 
-EVERYTHING = dict.fromkeys(("annotated", "plot", "storyboard", "gif", "npz", "csv"), True)
-FILES = {
-    "annotated.mp4", "curve.png", "storyboard.png", "annotated.gif", "maps.npz", "importance.csv",
-    "report.json",
-}  # fmt: skip
+NAMES = ["picture.png", "report.json"]
 
 
-@pytest.fixture(scope="module")
-def explanation(tmp_path_factory: pytest.TempPathFactory) -> Explanation:
-    path = film(tmp_path_factory.mktemp("films") / "walk.mp4", 16)
-    model = load_model("test_timesformer", device="cpu")
-    return explain_video(path, model, settings=asked({"annotated": True}))
+@pytest.fixture(autouse=True)
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+def video(path: str, content: str = "a walk") -> Path:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(content)
+    return Path(path)
 
 
-def test_all_that_is_asked_for_is_there_the_report_last(
-    tmp_path: Path, explanation: Explanation
+def write(
+    folder: Path | str, source: Path, *, document: str = "report.json", **options: Any
 ) -> None:
-    written = save(explanation, tmp_path / "out", asked(EVERYTHING)).paths
-    assert names(tmp_path / "out") == FILES
-    assert {path.name for path in written} == FILES
-    assert written[-1] == tmp_path / "out" / "report.json"
-    assert written[-1].stat().st_mtime_ns >= max(path.stat().st_mtime_ns for path in written)
-    assert all(path.stat().st_size > 100 for path in written)
-    report = json.loads(written[-1].read_text())
-    jsonschema.validate(report, load_schema())
-    assert report["spatial"]["maps"] is None  # of the explanation's own settings, not of these
-    assert probe(tmp_path / "out" / "annotated.mp4").frames == 16
+    """A result as `save` leaves it: of a path as it was given, which may be relative."""
+    of = Source(source.absolute(), sha256_of(source))
+    with ResultFolder(Path(folder), document).writing([document], of, **options):
+        facts: dict[str, Any] = {"schema_version": 1, "staa_version": "0"}
+        facts["video"] = {"path": str(source), "sha256": of.sha256}
+        facts["run"] = {"folder": str(Path.cwd())}
+        Path(folder, document).write_text(json.dumps(facts))
 
 
-def test_what_a_killed_run_left_half_written_goes(tmp_path: Path, explanation: Explanation) -> None:
-    for name in (".annotated.mp4.0a1b2c3d.part", ".report.json.0a1b2c3d.part", ".mine.part"):
-        (tmp_path / name).write_bytes(b"half")
-    save(explanation, tmp_path, asked({"annotated": True}))
-    assert names(tmp_path) == {"annotated.mp4", "report.json", ".mine.part"}
-
-
-def test_an_empty_file_is_not_finished(tmp_path: Path, explanation: Explanation) -> None:
-    settings = asked({"annotated": True})
-    save(explanation, tmp_path, settings)
-    assert finished_report(tmp_path, explanation.fingerprint, settings.output) is not None
-    (tmp_path / "annotated.mp4").write_bytes(b"")
-    assert finished_report(tmp_path, explanation.fingerprint, settings.output) is None
-
-
-def test_nothing_that_is_not_asked_for(tmp_path: Path, explanation: Explanation) -> None:
-    save(explanation, tmp_path, asked({"csv": True}))
-    assert names(tmp_path) == {"importance.csv", "report.json"}
-    assert wanted_files(asked({"csv": True}).output) == ["importance.csv", "report.json"]
-
-
-def test_an_explanation_writes_what_it_was_asked_for(tmp_path: Path) -> None:
-    settings = asked({"npz": True})
-    found = explain_video(film(tmp_path / "walk.mp4", 12), settings=settings)
-    found.save(tmp_path / "out")
-    assert names(tmp_path / "out") == {"maps.npz", "report.json"}
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["spatial"]["maps"]
-
-
-def test_progress_of_drawing(tmp_path: Path, explanation: Explanation) -> None:
-    steps: list[tuple[str, int, int]] = []
-    save(
-        explanation,
-        tmp_path,
-        asked({"annotated": True}),
-        on_progress=lambda *step: steps.append(step),
-    )
-    assert steps == [("drawing", n + 1, 16) for n in range(16)]
-
-
-@pytest.mark.parametrize("name", sorted(FILES))
-def test_somebody_elses_file_is_never_replaced(
-    tmp_path: Path, explanation: Explanation, name: str
-) -> None:
-    (tmp_path / name).write_text("mine")
-    with pytest.raises(OutputError, match="staa did not write it") as caught:
-        save(explanation, tmp_path, asked(EVERYTHING))
-    assert name in caught.value.cause
-    assert caught.value.hint
-    assert names(tmp_path) == {name}
-    assert (tmp_path / name).read_text() == "mine"
-
-
-def test_a_report_of_another_program_is_somebody_elses(
-    tmp_path: Path, explanation: Explanation
-) -> None:
-    (tmp_path / "report.json").write_text('{"schema_version": 1}')
-    (tmp_path / "annotated.mp4").write_text("mine")
-    with pytest.raises(OutputError):
-        save(explanation, tmp_path, asked({"annotated": True}))
-    assert (tmp_path / "annotated.mp4").read_text() == "mine"
-
-
-def test_what_belongs_to_another_result_goes(tmp_path: Path, explanation: Explanation) -> None:
-    folder = tmp_path / "out"
-    save(explanation, folder, asked(EVERYTHING))
-    (folder / "notes.txt").write_text("mine")
-    again = asked({"plot": True})
-    save(explanation, folder, again)  # the same numbers: the pictures are theirs as well
-    assert names(folder) == FILES | {"notes.txt"}
-    other = replace(explanation, settings=explanation.settings | {"method": {"name": "rollout"}})
-    save(other, folder, again)
-    assert names(folder) == {"curve.png", "report.json", "notes.txt"}
-
-
-def test_other_files_in_the_folder_stay(tmp_path: Path, explanation: Explanation) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    save(explanation, tmp_path, asked())
-    assert names(tmp_path) == {"notes.txt", "report.json"}
-
-
-def test_its_own_files_are_replaced(tmp_path: Path, explanation: Explanation) -> None:
-    save(explanation, tmp_path, asked(EVERYTHING))
-    (tmp_path / "curve.png").write_bytes(b"old")
-    save(explanation, tmp_path, asked({"plot": True}))
-    assert (tmp_path / "curve.png").stat().st_size > 100
-    assert names(tmp_path) == FILES
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_a_run_that_breaks_off_before_the_report_is_taken_up_again(
-    tmp_path: Path,
-    explanation: Explanation,
-    monkeypatch: pytest.MonkeyPatch,
-    error: type[BaseException],
-) -> None:
-    def killed(*_: object, **__: object) -> None:
-        raise error
-
-    settings = asked(EVERYTHING)
-    with monkeypatch.context() as patch:
-        patch.setattr(outputs, "write_json", killed)
-        with pytest.raises(error):
-            save(explanation, tmp_path, settings)
-    assert names(tmp_path) == FILES - {"report.json"} | {".staa-writing"}
-    assert finished_report(tmp_path, explanation.fingerprint, settings.output) is None
-    save(explanation, tmp_path, settings)
-    assert names(tmp_path) == FILES
-    report = finished_report(tmp_path, explanation.fingerprint, settings.output)
-    assert report is not None
-    assert report.fingerprint == explanation.fingerprint
-
-
-def test_an_old_report_beside_newer_files_is_not_finished(
-    tmp_path: Path, explanation: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(*_: object, **__: object) -> None:
+def break_off(folder: Path | str, source: Path, draw: bool = True) -> None:
+    """What Ctrl-C leaves of writing, before or after a picture is there."""
+    of = Source(source.absolute(), sha256_of(source))
+    with suppress(KeyboardInterrupt), ResultFolder(Path(folder)).writing(NAMES, of):
+        assert ".staa-writing" in names(folder)
+        if draw:
+            Path(folder, "picture.png").write_text("drawn")
         raise KeyboardInterrupt
 
-    settings = asked({"csv": True})
-    save(explanation, tmp_path, settings)
-    assert finished_report(tmp_path, explanation.fingerprint, settings.output)
-    other = replace(explanation, fingerprint="other")
-    with monkeypatch.context() as patch:
-        patch.setattr(outputs, "write_json", killed)
-        with pytest.raises(KeyboardInterrupt):
-            save(other, tmp_path, settings)
-    # The table is of the other run by now, so the old report must not vouch for it.
-    assert finished_report(tmp_path, explanation.fingerprint, settings.output) is None
+
+def check(folder: Path | str, source: Path, **options: Any) -> None:
+    ResultFolder(Path(folder)).check(NAMES, Source.of_file(source), **options)
 
 
-def test_finished_means_this_fingerprint_and_every_file(
-    tmp_path: Path, explanation: Explanation
+def names(folder: Path | str) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+@pytest.mark.parametrize("path", ["a.mp4", "{}/a.mp4"])
+def test_a_folder_belongs_to_its_source(tmp_path: Path, path: str) -> None:
+    write("out/a", video(path.format(tmp_path)))
+    check("out/a", Path("a.mp4"))
+    check("out/a", tmp_path / "a.mp4")
+    check("out/a", Path("out/../a.mp4"))
+    other = video("y/a.mp4", "something else")
+    with pytest.raises(OutputError, match="holds the results of another video") as caught:
+        check("out/a", other)
+    assert str(tmp_path / "a.mp4") in caught.value.cause
+    assert "\n" not in caught.value.cause
+    hint = caught.value.hint or ""
+    assert all(flag in hint for flag in ("--output-dir", "--root", "--force"))
+    check("out/a", other, force=True)
+    check("out/b", other)
+
+
+def test_an_edited_file_is_the_source_that_it_was() -> None:
+    source = video("a.mp4")
+    write("out", source)
+    video("a.mp4", "a walk, encoded anew")
+    check("out", source)
+
+
+def test_a_file_that_was_moved_or_copied_is_too() -> None:
+    write("out", video("old/a.mp4"))
+    Path("old").rename("new")
+    check("out", Path("new/a.mp4"))
+    check("out", video("copy/b.mp4"))
+
+
+def test_links_lead_to_their_file() -> None:
+    source = video("a.mp4")
+    write("out", source)
+    Path("link.mp4").symlink_to("a.mp4")
+    video("a.mp4", "edited")
+    check("out", Path("link.mp4"))
+
+
+def test_an_equal_name_below_another_folder_is_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = asked({"csv": True}).output
-    assert finished_report(tmp_path, explanation.fingerprint, output) is None
-    save(explanation, tmp_path, asked({"csv": True}))
-    assert finished_report(tmp_path, explanation.fingerprint, output)
-    assert finished_report(tmp_path, "other", output) is None
-    (tmp_path / "importance.csv").unlink()
-    assert finished_report(tmp_path, explanation.fingerprint, output) is None
+    out = tmp_path / "out"
+    for name in ("x", "y"):
+        video(f"{name}/a.mp4", f"of {name}")
+    monkeypatch.chdir("x")
+    write(out, Path("a.mp4"))
+    check(out, Path("a.mp4"))
+    monkeypatch.chdir("../y")
+    with pytest.raises(OutputError, match="another video"):
+        check(out, Path("a.mp4"))
+    # A report that does not say in which folder it began is of its content alone.
+    report = json.loads((out / "report.json").read_text())
+    del report["run"]
+    (out / "report.json").write_text(json.dumps(report))
+    with pytest.raises(OutputError, match="another video"):
+        check(out, Path("a.mp4"))
+    check(out, video("b.mp4", "of x"))
 
 
-@pytest.mark.parametrize(
-    "place", ["staa_cli.video.annotate.annotate", "PIL.Image.Image.save", "numpy.savez_compressed"]
-)
-def test_a_failure_leaves_no_part(
-    tmp_path: Path, explanation: Explanation, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    parts: list[Path] = []
-
-    def half(*arguments: object, **_: object) -> None:
-        for part in arguments:
-            if str(part).endswith(".part"):
-                Path(str(part)).write_bytes(b"half")
-        parts.extend(tmp_path.glob(".*.part"))
-        raise ValueError("broken")
-
-    monkeypatch.setattr(place, half)
-    with pytest.raises(ValueError, match="broken"):
-        save(explanation, tmp_path, asked(EVERYTHING))
-    assert len(parts) == 1
-    assert not [name for name in names(tmp_path) if name.endswith(".part")]
-    assert "report.json" not in names(tmp_path)
+def test_a_name_that_is_no_utf8_is_a_name() -> None:
+    source = Path(os.fsdecode(b"\xff.mp4"))
+    source.write_text("one")
+    other = Path(os.fsdecode(b"\xfe.mp4"))
+    other.write_text("other")
+    break_off("out", source)
+    source.write_text("edited")
+    check("out", source)
+    with pytest.raises(OutputError, match=r"another video, .*/\\xff.mp4"):
+        check("out", other)
 
 
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """As somebody whom permissions bind."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
+def test_a_source_that_is_not_there_is_told_by_who_opens_it() -> None:
+    write("out", video("a.mp4"))
+    check("out", Path("missing/a.mp4"))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="permissions are different there")
-@pytest.mark.parametrize("mode", [0o555, 0o000])
-def test_a_folder_that_may_not_be_written(tmp_path: Path, mode: int) -> None:
-    tmp_path.chmod(mode)
-    try:
-        with unprivileged(), pytest.raises(OutputError, match="cannot write") as caught:
-            outputs.claim(tmp_path / "out", ["report.json"])
-    finally:
-        tmp_path.chmod(0o755)
-    assert "permission denied" in caught.value.cause
-    assert names(tmp_path) == set()
+def test_what_broke_off_knows_its_source() -> None:
+    source, other = video("x/a.mp4", "of x"), video("y/a.mp4", "of y")
+    break_off("out", source)
+    assert names("out") == [".staa-writing", "picture.png"]
+    with pytest.raises(OutputError, match="another video"):
+        check("out", other)
+    check("out", source)  # whose picture may be replaced
+    write("out", source)
+    assert names("out") == ["picture.png", "report.json"]
 
 
-def test_a_file_where_the_folder_should_be(tmp_path: Path, explanation: Explanation) -> None:
-    (tmp_path / "out").write_text("mine")
-    for folder in (tmp_path / "out", tmp_path / "out" / "deeper"):
-        with pytest.raises(OutputError):
-            save(explanation, folder, asked())
-    assert (tmp_path / "out").read_text() == "mine"
+def test_a_comparison_and_a_report_share_a_folder_of_one_source() -> None:
+    source, other = video("x/a.mp4", "of x"), video("y/a.mp4", "of y")
+    write("out", source, document="compare.json")
+    with pytest.raises(OutputError, match="another video"):
+        check("out", other)
+    write("out", source)
+    assert names("out") == ["compare.json", "report.json"]
+    with pytest.raises(OutputError, match="another video") as caught:
+        ResultFolder(Path("out"), "compare.json").check([], Source.of_file(other))
+    assert "--force" not in (caught.value.hint or "")  # which it does not have
+    Path("out/compare.mp4").write_text("panels")
+    Path("out/maps.npz").write_text("maps")
+    Path("out/notes.txt").write_text("mine")
+    write("out", other, force=True)
+    assert names("out") == ["notes.txt", "report.json"]
+    check("out", other)
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a few pages."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(disk)]
-    try:
-        done = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    except OSError:
-        done = False
-    if not done:
-        pytest.skip("no small file system can be mounted here")
-    yield disk
-    gc.collect()  # an exception may hold an open file
-    subprocess.run(["umount", str(disk)], check=True)
+@pytest.mark.parametrize("there", [False, True])
+def test_who_writes_nothing_leaves_nothing(there: bool) -> None:
+    source = video("a.mp4")
+    if there:
+        video("out/notes.txt", "mine")
+    break_off("out", source, draw=False)
+    assert Path("out").exists() is there
+    if there:
+        assert names("out") == ["notes.txt"]
 
 
-@pytest.mark.parametrize("wanted", ["annotated", "csv", "npz", "plot", "storyboard", "gif"])
-def test_a_full_disk(tiny_disk: Path, explanation: Explanation, wanted: str) -> None:
-    (tiny_disk / "ballast").write_bytes(b"x" * (4096 * 2))
-    with pytest.raises(OutputError, match="no space left") as caught:
-        save(explanation, tiny_disk / "out", asked({wanted: True}))
-    assert caught.value.hint
-    assert not [path for path in tiny_disk.rglob("*") if path.name.endswith(".part")]
-    assert not (tiny_disk / "out" / "report.json").exists()
+def test_a_finished_result_stays_finished_until_something_is_replaced() -> None:
+    source = video("a.mp4")
+    write("out", source)
+    for change in (False, True):
+        break_off("out", source, draw=change)
+        assert Path("out/.staa-writing").exists() is change
 
 
-def test_free_is_said_before_anything_is_made(tmp_path: Path) -> None:
-    check_free(tmp_path / "not there yet", ["report.json"])
-    assert names(tmp_path) == set()
+def test_a_mark_that_makes_no_sense_owns_nothing() -> None:
+    for text in ("", "picture.png\n", "[1]", '{"files"'):
+        video("out/.staa-writing", text)
+        video("out/picture.png", "mine")
+        with pytest.raises(OutputError, match="staa did not write it"):
+            check("out", video("a.mp4"))
+
+
+def test_a_result_of_no_video_has_no_source() -> None:
+    folder = ResultFolder(Path("out"), "benchmark.json", "--into")
+    with folder.writing(["benchmark.json"]):
+        Path("out/benchmark.json").write_text('{"schema_version": 1, "staa_version": "0"}')
+    folder.check(["benchmark.json", "quality.png"])
+    check("out", video("a.mp4"))
+    Path("out/benchmark.json").write_text("{}")
+    with pytest.raises(OutputError, match="in the way") as caught:
+        folder.check(["benchmark.json"])
+    assert "--into" in (caught.value.hint or "")
+
+
+def test_a_video_that_is_being_written_is_no_input() -> None:
+    video("clips/a/annotated.mp4")
+    video("clips/b/annotated.mp4")
+    mark = {"staa_version": "0", "files": ["annotated.mp4"]}
+    video("clips/a/.staa-writing", json.dumps(mark))
+    assert list(walk_videos(Path("clips"), recursive=True)) == [Path("clips/b/annotated.mp4")]

@@ -151,7 +151,7 @@ def quality(
     from staa_cli.benchmark.tables import JSON, MARKDOWN, PICTURE, SCORES
     from staa_cli.explain.pipeline import method_options, open_model
     from staa_cli.methods import named
-    from staa_cli.results.folder import check_free
+    from staa_cli.results.folder import ResultFolder
 
     if split not in ("test", "development"):
         raise UsageError(f"unknown split {split!r}", "test or development")
@@ -175,7 +175,7 @@ def quality(
         loaded.settings.post,
     )
     if into is not None:
-        check_free(into, (JSON, MARKDOWN, PICTURE), JSON, "--into")
+        ResultFolder(into, JSON, "--into").check((JSON, MARKDOWN, PICTURE))
         benchmark = replace(benchmark, store=Store(into / SCORES, store_header(benchmark)))
     result, problems = _measured(benchmark, clips or data.count or CLIPS, into, console)
     for name, error in problems:
@@ -225,10 +225,13 @@ def _tell(
     console: Console,
 ) -> None:
     """Write the results where a folder is named, and print them."""
-    from staa_cli.benchmark.tables import write_results
+    from staa_cli.benchmark.tables import JSON, MARKDOWN, PICTURE, write_results
+    from staa_cli.results.folder import ResultFolder
 
     if into is not None:
-        for path in write_results(result, into, plot):
+        with ResultFolder(into, JSON, "--into").writing((JSON, MARKDOWN, PICTURE)):
+            written = write_results(result, into, plot)
+        for path in written:
             console.message(str(path))
     if as_json:
         put_json(console, {name: fact for name, fact in result.items() if name != "per_clip"})
@@ -275,12 +278,13 @@ def cost(
     from staa_cli.benchmark.tables import COST_JSON, COST_MARKDOWN, cost_table, write_cost
     from staa_cli.explain.pipeline import method_options, open_model
     from staa_cli.methods import named
-    from staa_cli.results.folder import check_free
+    from staa_cli.results.folder import ResultFolder
 
     if rounds < 1:
         raise UsageError(f"--rounds: at least 1, not {rounds}")
     if into is not None:
-        check_free(into, (COST_JSON, COST_MARKDOWN), COST_JSON, "--into")
+        folder = ResultFolder(into, COST_JSON, "--into")
+        folder.check((COST_JSON, COST_MARKDOWN))
     use_threads(loaded.settings.threads)
     model = open_model(loaded.settings, console.message)
     options = method_options(loaded.settings.method)
@@ -295,7 +299,9 @@ def cost(
             on_progress=lambda done, total: progress.stage("cost", "measuring", done, total),
         )
     if into is not None:
-        for path in write_cost(result, into):
+        with folder.writing((COST_JSON, COST_MARKDOWN)):
+            written = write_cost(result, into)
+        for path in written:
             console.message(str(path))
     if json:
         put_json(console, result)

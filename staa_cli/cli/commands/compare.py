@@ -116,7 +116,7 @@ def compare(
     settings, shared = _scaled(settings, scale)
     if classes and len(classes) == 1:
         settings, classes = replace(settings, target=classes[0]), None
-    comparison.check_writable(job.folder, settings)
+    comparison.check_writable(job.folder, settings, job.source)
     use_threads(settings.threads)
     model = open_model(settings, console.message)
     options = method_options(settings.method)

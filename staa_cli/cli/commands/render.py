@@ -1,0 +1,118 @@
+"""`staa render`: results drawn again, without the model."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from staa_cli.cli.options import SETTINGS, as_argument, command, put
+from staa_cli.cli.terminal import Console, shown
+from staa_cli.config.settings import Loaded
+from staa_cli.errors import ExitCode, InputError, UsageError
+from staa_cli.failures import understood
+
+_EXAMPLES = """
+staa render staa-out/video --view contour --gif
+staa render staa-out/* --colormap viridis --strip over -o again/
+staa render staa-out/video --video moved/video.mp4 --storyboard
+"""
+_NAMES = ("annotated", "plot", "storyboard", "gif", "csv")
+_SETTINGS = {
+    "Picture": SETTINGS["Picture"],
+    "Output": tuple(f"output.{name}" for name in _NAMES),
+}
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, _EXAMPLES, settings=_SETTINGS)(render)
+
+
+def render(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER", help="Folders of results, with maps.npz.")
+    ],
+    *,
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            "--video",
+            metavar="FILE",
+            help="Where the video is now. [where the report says]",
+            rich_help_panel="Inputs",
+        ),
+    ] = None,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--output-dir",
+            "-o",
+            metavar="DIR",
+            help="Leave the results as they are, and write into folders of their names there.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace results of another video in --output-dir.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
+    console: Console,
+    loaded: Loaded,
+) -> None:
+    """Draw results again, without the model; what no option changes stays as it was."""
+    if video is not None and len(folders) > 1:
+        raise UsageError("--video is of one result", "give one FOLDER")
+    from staa_cli.results.redraw import redraw
+
+    failed = False
+    with console.progress(len(folders)) as progress:
+        for folder, into in _places(folders, output_dir):
+            name = shown(folder.name or str(folder))
+            try:
+                if isinstance(into, InputError):
+                    raise into
+                paths = redraw(
+                    folder,
+                    loaded,
+                    video=video,
+                    into=into,
+                    force=force,
+                    on_progress=functools.partial(progress.stage, name),
+                ).paths
+            except Exception as error:
+                failed = True
+                console.trace(error)
+                console.error(understood(error), str(folder))
+                continue
+            finally:
+                progress.finished()
+            for path in paths:
+                put(console, as_argument(path))
+    if failed:
+        raise typer.Exit(ExitCode.INPUT_FAILED)
+
+
+def _places(
+    folders: list[Path], output_dir: Path | None
+) -> Iterator[tuple[Path, Path | InputError]]:
+    """Each folder once, and where what is drawn from it goes; an error for a name that is taken."""
+    taken: dict[Path, Path] = {}
+    once: dict[Path, Path] = {}
+    for folder in folders:
+        once.setdefault(folder.resolve(), folder)
+    for folder in once.values():
+        into = folder if output_dir is None else output_dir / folder.resolve().name
+        other = taken.setdefault(into, folder)
+        if other is folder:
+            yield folder, into
+        else:
+            hint = "draw it in a call of its own, with another --output-dir"
+            yield folder, InputError(f"{into} is for {other} already", hint)

@@ -1,0 +1,142 @@
+"""Everything that is written for one video, in an order that survives a kill at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from staa_cli.config.settings import Settings
+from staa_cli.results.folder import ResultFolder, Source
+from staa_cli.results.writers.annotated_mp4 import AnnotatedMp4
+from staa_cli.results.writers.base import WRITERS, Writer, wanted_files, wanted_writers
+from staa_cli.results.writers.report_json import ReportJson
+from staa_cli.schema import Explanation, OnProgress, ReportWarning, UInt8
+
+if TYPE_CHECKING:
+    from staa_cli.results.document import Report
+    from staa_cli.video.table import DecodeReport
+
+
+class Saved(NamedTuple):
+    """What has been written for one video."""
+
+    paths: tuple[Path, ...]
+    """The report's last."""
+    report: Report
+
+
+def save(
+    explanation: Explanation,
+    folder: Path,
+    settings: Settings,
+    *,
+    reproducible: bool = False,
+    force: bool = False,
+    on_progress: OnProgress = lambda stage, done, total: None,
+) -> Saved:
+    """Write all that the settings ask for into `folder`.
+
+    Args:
+        explanation: what is written.
+        folder: made where it is missing.
+        settings: what to write and how it looks.
+        reproducible: leave out what differs from one run to the next.
+        force: replace what the folder holds of another source.
+        on_progress: called with (stage, done, total) while a video is drawn.
+
+    Raises:
+        OutputError: a file cannot be written, one that is not staa's is in the way, or the folder
+            holds the result of another source.
+    """
+    writers, names = wanted_writers(settings.output), wanted_files(settings.output)
+    drawn = [writer for writer in writers if writer.frames(explanation)]
+    result = ResultFolder(folder)
+    before = result.report()
+    with result.writing(names, Source.of_video(explanation.video), force=force):
+        fed = [writer(explanation, settings, reproducible=reproducible) for writer in drawn]
+        explanation = _feed(fed, explanation, folder, on_progress)
+        for kind in writers:
+            if kind not in drawn and kind is not ReportJson:
+                kind(explanation, settings, reproducible=reproducible).write(folder / kind.file)
+        last = ReportJson(explanation, settings, reproducible=reproducible)
+        last.write(folder / last.file)
+        if before is not None and _content(before) != _content(last.report):
+            result.drop({writer.file for _, writer in WRITERS.items()} - set(names))
+    return Saved(tuple(folder / name for name in names), last.report)
+
+
+def _content(report: Report) -> list[Any]:
+    """What a report is of, however much of it was written, and drawn in whatever way."""
+    settings = {
+        name: value for name, value in report.settings.items() if name not in ("output", "render")
+    }
+    sources = report.video.sha256, report.model.weights_sha256
+    return [report.staa_version, *sources, report.prediction.target.index, settings]
+
+
+def _feed(
+    writers: Sequence[Writer], explanation: Explanation, folder: Path, on_progress: OnProgress
+) -> Explanation:
+    """Decode once, feed the frames to the writers that want some, and let those write.
+
+    Returns:
+        The explanation, and what decoding all of it has met.
+    """
+    from staa_cli.video.frame_source import source_of
+
+    videos = [writer for writer in writers if isinstance(writer, AnnotatedMp4)]
+    stills = [writer for writer in writers if not isinstance(writer, AnnotatedMp4)]
+    wanted = {writer.name: set(writer.frames(explanation)) for writer in stills}
+    watched = set[int]().union(*wanted.values())
+
+    def feed(index: int, picture: UInt8) -> None:
+        for writer in stills:
+            if index in wanted[writer.name]:
+                writer.add(index, picture)
+
+    steps, frames = count(1), len(explanation.part)
+    for video in videos:
+        report = video.decode(
+            folder / video.file,
+            watched,
+            feed,
+            lambda _: on_progress("drawing", next(steps), frames),
+        )
+        explanation = _after_decoding(explanation, report)
+    if watched and not videos:
+        for index, picture in source_of(explanation).read(sorted(watched)):
+            feed(index, picture)
+    for writer in stills:
+        writer.write(folder / writer.file)
+    return explanation
+
+
+def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanation:
+    """Drawing decodes every frame; what it met beyond what sampling met belongs in the report."""
+    warnings = (*explanation.warnings, *_sound_warnings(report))
+    explanation = replace(explanation, warnings=warnings)
+    bad, missing = report.packets_bad, len(report.missing)
+    if bad <= explanation.video.packets_bad and not missing:
+        return explanation
+    video = replace(explanation.video, packets_bad=max(bad, explanation.video.packets_bad))
+    others = [warning for warning in explanation.warnings if warning.code != "decode-errors"]
+    text = (
+        f"{video.packets_bad} damaged packets were skipped or painted over while every frame was "
+        f"read, {missing} frames are not in the annotated video"
+    )
+    return replace(
+        explanation, video=video, warnings=(*others, ReportWarning("decode-errors", text))
+    )
+
+
+def _sound_warnings(report: DecodeReport) -> Iterator[ReportWarning]:
+    """What became of the sound."""
+    if report.sound_left_out is not None:
+        text = f"the sound ({report.sound_left_out}) cannot be decoded here and was left out"
+        yield ReportWarning("sound-left-out", text)
+    if report.sound_packets_bad:
+        text = f"{report.sound_packets_bad} damaged packets of the sound were skipped"
+        yield ReportWarning("sound-errors", text)

@@ -1,0 +1,20 @@
+"""Stills as they are written for an explanation, from frames by index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from staa_cli.config.settings import RenderSettings
+from staa_cli.render.animation import Animation, gif_indices
+from staa_cli.schema import Explanation, UInt8
+
+
+def gif(
+    explanation: Explanation, frames: Mapping[int, UInt8], path: Path, settings: RenderSettings
+) -> None:
+    """Feeds a GIF the frames that it asks for, and writes it."""
+    animation = Animation(explanation, settings)
+    for index in gif_indices(explanation):
+        animation.add(index, frames[index])
+    animation.save(path)
