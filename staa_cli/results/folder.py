@@ -71,8 +71,11 @@ class Source:
         if not isinstance(video, Mapping):
             return None
         run = document.get("run") or {}
-        above = path_from(run, "folder") if "folder" in run else Path()
-        path = above / path_from(video) if "path" in video else Path()
+        try:
+            above = path_from(run, "folder") if "folder" in run else Path()
+            path = above / path_from(video) if "path" in video else Path()
+        except (TypeError, ValueError, AttributeError):  # somebody has changed it
+            path = Path()
         return cls(absolute(path) if path.is_absolute() else None, video.get("sha256"))
 
     def is_same(self, other: Source) -> bool:

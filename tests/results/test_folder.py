@@ -193,6 +193,18 @@ def test_a_mark_that_makes_no_sense_owns_nothing() -> None:
             check("out", video("a.mp4"))
 
 
+@pytest.mark.parametrize("path", [1, None, ["a.mp4"], {"a": 1}])
+def test_a_document_that_somebody_has_changed_is_of_its_content(path: Any) -> None:
+    source = video("a.mp4")
+    write("out", source)
+    report = json.loads(Path("out/report.json").read_text())
+    report["video"]["path"] = path
+    Path("out/report.json").write_text(json.dumps(report))
+    check("out", source)
+    with pytest.raises(OutputError, match="another video"):
+        check("out", video("b.mp4", "something else"))
+
+
 def test_a_result_of_no_video_has_no_source() -> None:
     folder = ResultFolder(Path("out"), "benchmark.json", "--into")
     with folder.writing(["benchmark.json"]):
