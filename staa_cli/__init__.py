@@ -30,6 +30,7 @@ __all__ = [
     "register_method",
     "register_metric",
     "register_model",
+    "register_writer",
 ]
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from staa_cli.methods.base import register_method
     from staa_cli.models.catalog.names import register_model
     from staa_cli.models.families.base import register_family
+    from staa_cli.results.writers.base import register_writer
 
 _HOMES = {
     "CheckpointError": "staa_cli.errors",
@@ -78,6 +80,7 @@ _HOMES = {
     "register_method": "staa_cli.methods.base",
     "register_metric": "staa_cli.evaluation.base",
     "register_model": "staa_cli.models.catalog.names",
+    "register_writer": "staa_cli.results.writers.base",
 }
 
 

@@ -13,7 +13,6 @@ import pytest
 import staa_cli.evaluation
 import staa_cli.methods
 import staa_cli.models.families
-from staa_cli import entry_points
 from staa_cli.benchmark.datasets import DATASETS, EVENT_SETS
 from staa_cli.entry_points import BUILTIN
 from staa_cli.evaluation.base import METRICS, Metric
@@ -21,8 +20,9 @@ from staa_cli.methods import METHODS, Method
 from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.catalog.names import MODELS
 from staa_cli.models.families.base import FAMILIES, Family
+from staa_cli.results.writers.base import WRITERS
 
-REGISTRIES = (METHODS, METRICS, MODELS, FAMILIES, DATASETS)
+REGISTRIES = (METHODS, METRICS, WRITERS, MODELS, FAMILIES, DATASETS)
 
 
 def things_in(room: ModuleType) -> Iterator[Any]:
@@ -41,7 +41,7 @@ def test_all_that_is_declared_loads_in_the_order_of_the_list(registry: Any) -> N
 
 
 def test_there_is_a_registry_for_every_group() -> None:
-    assert set(BUILTIN) <= {registry.group for registry in REGISTRIES} | {entry_points.WRITERS}
+    assert set(BUILTIN) == {registry.group for registry in REGISTRIES}
     assert len({registry.kind for registry in REGISTRIES}) == len(REGISTRIES)
 
 

@@ -65,6 +65,24 @@ def test_a_video_is_explained_by_their_method_and_model(theirs: Path, run: Any) 
         assert "finished before" not in run(*line, "--no-annotated").err
 
 
+def test_their_format_is_written_from_the_one_decode_and_drawn_again(
+    theirs: Path, run: Any
+) -> None:
+    video = film(theirs / "walk.mp4", 12)
+    line = ("explain", str(video), "--model", "their-model", "--no-annotated")
+    assert run(*line, "--formats", "their-text").code == ExitCode.OK
+    folder = theirs / "staa-out" / "walk"
+    peak, brightness = (folder / "peak.txt").read_text().split()
+    assert 0 < int(brightness) < 256
+    assert not (folder / "annotated.mp4").exists()
+    (folder / "peak.txt").unlink()
+    assert run("render", str(folder), "--no-annotated", "--formats", "their-text").code == 0
+    assert (folder / "peak.txt").read_text().split() == [peak, brightness]
+    slip = run(*line, "--formats", "their-texd", "--force")
+    assert slip.code == ExitCode.INPUT_FAILED
+    assert "did you mean 'their-text'?" in slip.err
+
+
 def test_their_method_is_scored_by_their_metric_on_their_data(theirs: Path, run: Any) -> None:
     done = run(*BENCHMARK, "--into", "scores")
     assert done.code == ExitCode.OK
@@ -117,6 +135,7 @@ def test_theirs_are_in_every_list_behind_those_of_staa(theirs: Path, run: Any) -
     assert told == {
         "method": ["their-method (their-staa 1.0)"],
         "metric": ["their_metric (their-staa 1.0)"],
+        "format": ["their-text (their-staa 1.0)"],
         "model": ["their-model (their-staa 1.0)"],
         "model family": ["their-family (their-staa 1.0)"],
         "data set": ["their-dataset (their-staa 1.0)"],

@@ -87,8 +87,8 @@ def test_results_are_drawn_again_without_torch(staa: Any, tmp_path: Path) -> Non
     )
     assert done.returncode == ExitCode.INPUT_FAILED, done.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith("error")] == [
-        "error: staa-out/b: it holds no maps.npz",
-        "error: nothing: it holds no report.json",
+        "error: staa-out/b has no maps.npz, without which there is a report and no more",
+        "error: nothing: cannot read nothing/report.json: no such file or directory",
     ]
     names = ("annotated.mp4", "storyboard.png", "annotated.gif", "maps.npz", "report.json")
     assert done.stdout.splitlines() == [f"staa-out/a/{name}" for name in names]

@@ -426,7 +426,7 @@ def test_where_all_is_finished_torch_is_not_imported(tmp_path: Path) -> None:
     run(Job(source, tmp_path / "staa-out" / "walk"), settings)
     environ = os.environ | {"STAA_RENDER_PRESET": "ultrafast", "STAA_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", BUNDLED, "walk.mp4", "--no-annotated", "--json"],
+        [sys.executable, "-c", BUNDLED, "walk.mp4", "--no-annotated", "--no-npz", "--json"],
         cwd=tmp_path,
         env=environ,
         capture_output=True,

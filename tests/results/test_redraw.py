@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from small_videos import asked, film
-from staa_cli.results.load import load_explanation
 
 from staa_cli.api import Explanation, explain_video
 from staa_cli.config.settings import Loaded, RenderSettings, Settings, load_settings
 from staa_cli.errors import InputError, OutputError
 from staa_cli.models.load import load_model
+from staa_cli.results.arrays import load_explanation
 from staa_cli.results.redraw import redraw
 from staa_cli.results.save import save
 
@@ -109,9 +109,9 @@ def test_elsewhere_and_the_result_itself_stays(folder: Path, tmp_path: Path) -> 
     assert set(content(tmp_path / "new")) == {
         *("maps.npz", "report.json", "storyboard.png", "curve.png", "importance.csv"),
     }
-    assert saved.report["settings"]["output"]["annotated"] is False
+    assert saved.report.settings["output"]["annotated"] is False
     again = load_explanation(tmp_path / "new")  # a whole result
-    assert again.fingerprint == saved.report["fingerprint"]
+    assert again.fingerprint == saved.report.fingerprint
 
 
 def test_files_of_other_people_stay(folder: Path) -> None:
@@ -148,7 +148,7 @@ def test_from_another_folder_a_relative_path_still_leads_to_it(
     (tmp_path / "deeper").mkdir()
     monkeypatch.chdir("deeper")
     saved = redraw(Path("../out"), flags())
-    assert saved.report["video"]["path"] == str(tmp_path / "walk.mp4")
+    assert saved.report.video.path == str(tmp_path / "walk.mp4")
 
 
 @pytest.mark.parametrize("name", ["report.json", "maps.npz"])

@@ -20,8 +20,10 @@ from staa_cli.api import Explanation, explain_video
 from staa_cli.config.settings import Settings
 from staa_cli.errors import OutputError
 from staa_cli.models.load import load_model
+from staa_cli.results.document import Report
 from staa_cli.results.files import load_schema
 from staa_cli.results.folder import ResultFolder
+from staa_cli.results.report import load_report
 from staa_cli.results.save import save
 from staa_cli.results.writers.base import wanted_files
 from staa_cli.results.writers.report_json import ReportJson
@@ -43,7 +45,7 @@ def explanation(tmp_path_factory: pytest.TempPathFactory) -> Explanation:
     return explain_video(path, model, settings=asked({"annotated": True}))
 
 
-def finished(folder: Path, fingerprint: str, settings: Settings) -> dict[str, Any] | None:
+def finished(folder: Path, fingerprint: str, settings: Settings) -> Report | None:
     return ResultFolder(folder).finished(wanted_files(settings.output), fingerprint)
 
 
@@ -61,9 +63,9 @@ def test_all_that_is_asked_for_is_there_the_report_last(
     assert written[-1].stat().st_mtime_ns >= max(path.stat().st_mtime_ns for path in written)
     assert all(path.stat().st_size > 100 for path in written)
     report = json.loads(written[-1].read_text())
-    assert report == told
+    assert load_report(written[-1]) == told
     jsonschema.validate(report, load_schema())
-    assert report["spatial"]["maps"] is None  # of the explanation's own settings, not of these
+    assert told.spatial.maps is None  # of the explanation's own settings, not of these
     assert probe(tmp_path / "out" / "annotated.mp4").frames == 16
 
 
@@ -177,7 +179,7 @@ def test_a_run_that_breaks_off_before_the_report_is_taken_up_again(
     assert names(tmp_path) == FILES
     report = finished(tmp_path, explanation.fingerprint, settings)
     assert report is not None
-    assert report["fingerprint"] == explanation.fingerprint
+    assert report.fingerprint == explanation.fingerprint
 
 
 def test_an_old_report_beside_newer_files_is_not_finished(

@@ -125,9 +125,9 @@ def test_the_report_stays_the_last_whoever_registers_after_it(monkeypatch):
         def write(self, path):
             path.write_text("notes")
 
-    monkeypatch.setattr(base, "WRITERS", Registry("format"))
-    for writer in (*(writer for _, writer in WRITERS.items()), Notes):
-        base.WRITERS.register(writer.name)(writer)
+    registry = Registry("format", WRITERS.group, lambda name, declared: declared)
+    registry.register("notes")(Notes)
+    monkeypatch.setattr(base, "WRITERS", registry)
     everything = OutputSettings(annotated=False, npz=False)
     assert base.wanted_files(everything) == ["notes.txt", "report.json"]
 

@@ -103,6 +103,7 @@ def explanation(
         spatial=SpatialStats(0.0 if flat_space else 1.5, flat_space),
         warnings=(ReportWarning("flat-temporal", "The curve is flat."),) if flat else (),
         run=RunDetails(
+            folder="/videos",
             device="cpu",
             precision="fp32",
             threads=2,

@@ -161,10 +161,11 @@ def _plugins() -> _Section:
     from staa_cli.methods import METHODS
     from staa_cli.models.catalog.names import MODELS
     from staa_cli.models.families.base import FAMILIES
+    from staa_cli.results.writers.base import WRITERS
 
     found: dict[str, Any] = {}
     problems: list[str] = []
-    registries: tuple[Registry[Any], ...] = (METHODS, METRICS, MODELS, FAMILIES, DATASETS)
+    registries: tuple[Registry[Any], ...] = (METHODS, METRICS, WRITERS, MODELS, FAMILIES, DATASETS)
     for registry in registries:
         packages = {name: registry.package_of(name) for name in registry.names()}
         if told := [f"{name} ({package})" for name, package in packages.items() if package]:
