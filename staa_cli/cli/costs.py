@@ -15,11 +15,14 @@ _PRESET = "long-video"
 
 
 def in_words(work: Workload) -> str:
-    """Clips and passes: `4 clips, 356 passes (4 explain, up to 352 check)`."""
+    """Clips and passes: `4 clips, 356 passes (4 explain, up to 352 measure faithfulness)`."""
     clips = counted(work.clips, "clip")
-    passes = work.passes + work.checks
+    passes = work.total
     text = f"{clips}, {passes:,} pass{'es'[: 2 * (passes != 1)]}"
-    return f"{text} ({work.passes:,} explain, up to {work.checks:,} check)" if work.checks else text
+    if not work.faithfulness_passes:
+        return text
+    measure = f"up to {work.faithfulness_passes:,} measure faithfulness"
+    return f"{text} ({work.passes:,} explain, {measure})"
 
 
 def long_video_hint(work: Workload, loaded: Loaded) -> str | None:

@@ -65,7 +65,7 @@ class Reporter:
                 use_threads(self._loaded.settings.threads)
             case Opened(job=job, workload=work):
                 name = shown(job.source.name)
-                self._progress.plan(f"{name}: {in_words(work)}", work.passes + work.checks)
+                self._progress.plan(f"{name}: {in_words(work)}", work.total)
                 if hint := long_video_hint(work, self._loaded):
                     self._console.message(f"{name}: {hint}")
             case Progress(job=job, stage=stage, done=done, total=total):

@@ -36,7 +36,7 @@ def show_plans(
         (
             plan.status,
             "-" if plan.clips is None else f"{plan.clips:,}",
-            "-" if plan.workload is None else f"{plan.workload.passes + plan.workload.checks:,}",
+            "-" if plan.workload is None else f"{plan.workload.total:,}",
             "-" if plan.seconds is None else about(plan.seconds),
             f"{plan.job.source} -> {plan.error.cause if plan.error else plan.job.folder}",
         )
@@ -67,6 +67,9 @@ def _json(plan: Planned) -> dict[str, Any]:
     if plan.clips is not None:
         facts |= {"clips": plan.clips, "files": list(plan.files)}
     if plan.workload is not None:
-        facts |= {"passes": plan.workload.passes, "checks": plan.workload.checks}
+        facts |= {
+            "passes": plan.workload.passes,
+            "faithfulness_passes": plan.workload.faithfulness_passes,
+        }
         facts["seconds"] = plan.seconds and round(plan.seconds, 3)
     return row | facts | error_fields(plan.error)

@@ -56,7 +56,7 @@ def _timed(plan: Planned, worker: Worker, rates: Rates) -> Planned:
     if plan.status != "explain" or plan.clips is None:
         return plan
     load = worker.explainer.workload(plan.clips)
-    seconds = (load.passes + load.checks) * rates.pass_s
+    seconds = load.total * rates.pass_s
     return replace(plan, workload=load, seconds=seconds + rates.pixel_s * _drawn_pixels(plan))
 
 

@@ -36,10 +36,15 @@ class Workload:
     clips: int
     passes: int
     """Forward passes that explain, of one clip each; a backward pass counts as two."""
-    checks: int
-    """Perturbed copies that a check of faithfulness asks about, at most."""
+    faithfulness_passes: int
+    """Those that measure faithfulness, at most; of a perturbed copy each."""
     dense_s: float | None
     """Seconds of video that are covered without a gap; None where clips are picked out of it."""
+
+    @property
+    def total(self) -> int:
+        """All passes."""
+        return self.passes + self.faithfulness_passes
 
 
 def workload(
@@ -57,7 +62,7 @@ def workload(
         model: that is asked.
         settings: of sampling, target, and method.
         methods: their names.
-        depth: of the check, None for none.
+        depth: in how many steps faithfulness is measured, None for not at all.
         classes: that each of the methods explains.
 
     Raises:
@@ -72,16 +77,16 @@ def workload(
     finds = settings.target is None and classes == 1 and clips > 1
     finds = finds and not any(method.serves_all for method in chosen)
     finds = finds and (len(chosen) > 1 or chosen[0].perturbations(model.layout, options) > 0)
-    checks = 0
+    measured = 0
     if depth is not None:
         groups, size = (classes, 1) if classes > 1 else (1, len(chosen))
-        checks = min(clips, measure.CLIPS) * groups * measure.perturbations(size, depth)
+        measured = min(clips, measure.CLIPS) * groups * measure.perturbations(size, depth)
     dense_s = None
     if settings.sampling.strategy in DENSE and settings.sampling.hop <= 1:
         step_s = settings.sampling.hop * model.input.frames * _interval_s(model, settings)
         dense_s = (clips - 1) * step_s
     passes = clips * (sum(each) * (1 if served else classes) + finds)
-    return Workload(clips, passes, checks, dense_s)
+    return Workload(clips, passes, measured, dense_s)
 
 
 def _passes(method: Method, layout: AttentionLayout, options: Options) -> int:

@@ -111,7 +111,7 @@ def _video(explanation: Explanation, folder: Path, named: Path | None) -> VideoI
     if not same:
         raise InputError(
             f"{absolute(there[0])} is not the video that was explained",
-            "explain it anew, or name the other one with --video PATH",
+            "name the one that was explained with --video PATH, or explain this one",
         )
     info = probe(same[0])
     return replace(

@@ -30,7 +30,7 @@ from staa_cli.schema import (
 )
 
 _TOP_K = 5
-ANEW = "make it anew with --force"
+ANEW = "explain its video again, with --force"
 D = TypeVar("D")
 P = TypeVar("P", bound=document.Part)
 
@@ -99,10 +99,13 @@ def load_document(path: Path, kind: type[D]) -> D:
     try:
         content = path.read_bytes()
         head = msgspec.json.decode(content, type=_Version)
+    except FileNotFoundError as error:
+        hint = "name the folder of a result, as in staa-out/*"
+        raise InputError(f"cannot read {path}: no such file or directory", hint) from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is no report of staa: it has no schema_version") from error
+        raise InputError(f"{path} is no report of staa: it has no schema_version", ANEW) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}", ANEW) from error
     if head.schema_version != SCHEMA_VERSION:

@@ -71,7 +71,9 @@ def test_many_passes_are_told_of_before_they_are_made(run: Any) -> None:
     wandering_square("walk.mkv")
     done = run("explain", "walk.mkv", "--no-annotated", "--quick-faithfulness")
     first, *rest = done.err.splitlines()
-    assert re.fullmatch(r"walk.mkv: \d+ clips, \d+ passes \(\d+ explain, up to \d+ check\)", first)
+    assert re.fullmatch(
+        r"walk.mkv: \d+ clips, \d+ passes \(\d+ explain, up to \d+ measure faithfulness\)", first
+    )
     assert all(line.startswith(("walk.mkv: ", "warning: ")) for line in rest)
     assert (
         run("explain", "walk.mkv", "--no-annotated", "--quick-faithfulness", "--force", "-q").err
@@ -162,7 +164,7 @@ def test_dry_run_does_nothing_and_says_what_it_would_do(run: Any) -> None:
     assert plan["input"] == "walk.mkv"
     assert plan["folder"] == "staa-out/walk"
     assert plan["clips"] >= 1
-    assert (plan["passes"], plan["checks"]) == (plan["clips"], 0)
+    assert (plan["passes"], plan["faithfulness_passes"]) == (plan["clips"], 0)
     assert plan["seconds"] > 0
     assert plan["seconds"] == round(plan["seconds"], 3)
     assert not Path("staa-out").exists()

@@ -69,10 +69,10 @@ def test_passes_are_as_many_as_were_said(
     told = workload(counter.clips, model, settings, [method], settings.output.depth)
     assert told.clips == counter.clips == 4
     if found.faithfulness is None:
-        assert (counter.asked, told.checks) == (told.passes, 0)
+        assert (counter.asked, told.faithfulness_passes) == (told.passes, 0)
     else:  # of four clips at most, and beside the copies a pass a baseline
         checked = len(found.faithfulness.clips)
-        assert counter.asked == told.passes + told.checks / 4 * checked + 3 * checked
+        assert counter.asked == told.passes + told.faithfulness_passes / 4 * checked + 3 * checked
 
 
 def test_a_backward_pass_counts_as_two(model: LoadedModel) -> None:
@@ -86,15 +86,17 @@ def test_a_comparison_costs_what_was_said(video: Path, model: LoadedModel) -> No
         video, model, methods=methods, settings=settings, depth="quick", on_progress=counter.tell
     )
     told = workload(counter.clips, model, settings, methods, "quick")
-    assert told.checks == 4 * 22 * (len(methods) + 3)
+    assert told.faithfulness_passes == 4 * 22 * (len(methods) + 3)
     checked = len(found.faithfulness[0].clips)
-    assert counter.asked == told.passes + told.checks / 4 * checked + 3 * checked
+    assert counter.asked == told.passes + told.faithfulness_passes / 4 * checked + 3 * checked
 
 
 def test_words() -> None:
     assert in_words(Workload(1124, 1124, 0, None)) == "1,124 clips, 1,124 passes"
     assert in_words(Workload(1, 1, 0, None)) == "1 clip, 1 pass"
-    assert in_words(Workload(4, 4, 352, None)) == "4 clips, 356 passes (4 explain, up to 352 check)"
+    assert in_words(Workload(4, 4, 352, None)) == (
+        "4 clips, 356 passes (4 explain, up to 352 measure faithfulness)"
+    )
 
 
 def test_a_long_video_names_the_preset_unless_somebody_has_chosen(
