@@ -449,3 +449,20 @@ def test_without_pandas_a_table_says_what_it_needs(monkeypatch: pytest.MonkeyPat
     with pytest.raises(UnavailableError, match="pandas, which is not installed") as caught:
         by_hand().to_frame()
     assert caught.value.hint == "pip install pandas"
+
+
+def test_the_lines_of_python_on_its_page_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pandas")
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    block = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
+    (tmp_path / "sample_videos").symlink_to(ROOT / "sample_videos")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(block, "python.md", "exec"), names)
+    assert capsys.readouterr().out.startswith("(1, ")
+    assert (tmp_path / "curve.pdf").read_bytes()[:4] == b"%PDF"
+    assert names["contours"].pictures.shape[0] == 3
+    assert names["again"].to_dict() == names["report"]
+    assert poster_of(Page(names["again"]._repr_html_())).size == (384, 288)
