@@ -10,23 +10,32 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike, fspath
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from staa_cli import schema
-from staa_cli.config.settings import Settings
-from staa_cli.errors import InputError, UsageError
+from staa_cli.config.settings import Settings, keys
+from staa_cli.config.values import convert
+from staa_cli.errors import InputError, UnavailableError, UsageError
 from staa_cli.evaluation.measure import measure_faithfulness
 from staa_cli.explain.pipeline import explain_one, open_model
 from staa_cli.explain.single_clip import ClipExplanation, explain_clip
 from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.results.arrays import load_explanation
-from staa_cli.results.report import typed_settings
+from staa_cli.results.report import from_explanation, plain_document, typed_settings
 from staa_cli.results.save import save
 from staa_cli.schema import Float64, OnProgress, UInt8
-from staa_cli.video.frame_source import FrameArray, FrameSource, SeekableSource
+from staa_cli.video.frame_source import FrameArray, FrameSource, SeekableSource, source_of
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from staa_cli.render.pictures import Pictures
 
 __all__ = [
     "ClipExplanation",
@@ -63,6 +72,124 @@ class Explanation(schema.Explanation):
                 folder holds the result of another video.
         """
         return save(self, Path(folder), settings or self.asked, force=force).paths
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: under 300 kB, without a script, and without the video, too."""
+        from staa_cli.render.card import POSTER_PX, card
+        from staa_cli.render.pictures import annotated_pictures
+        from staa_cli.render.storyboard import highest
+
+        look = replace(self.asked.render, view="heat", strip="none")
+        peak = [highest(self)]
+        try:
+            frames = source_of(self).read(peak)
+            poster = annotated_pictures(self, frames, peak, look, POSTER_PX).pictures[0]
+        except InputError as error:
+            return card(self, error)
+        return card(self, poster)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of `report.json`, as plain values of JSON.
+
+        Raises:
+            OutputError: a number is not finite.
+        """
+        return plain_document(from_explanation(self))
+
+    def to_frame(self) -> pandas.DataFrame:
+        """The scores as a table of pandas', a row a frame, all digits kept.
+
+        Its columns are those of `importance.csv`: index, time_s, score, weighted_score, seen. Where
+        no clip reaches, a score is NaN.
+
+        Raises:
+            UnavailableError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise UnavailableError(
+                f"a table needs {error.name or 'pandas'}, which is not installed",
+                "pip install pandas",
+            ) from error
+        scores = self.frames
+        columns = {
+            "index": self.part,
+            "time_s": scores.times_s,
+            "score": scores.score,
+            "weighted_score": scores.weighted_score,
+            "seen": scores.seen,
+        }
+        return pandas.DataFrame(columns)
+
+    def plot(self, ax: Axes | None = None) -> Figure:
+        """The curve: score and weighted score over time, moments shaded.
+
+        The figure is apart from pyplot: a notebook shows it, nobody has to close it.
+
+        Args:
+            ax: axes of a figure that is there already, to draw on; a figure of its own where None,
+                1600 x 720 pixels, as in `curve.png`.
+
+        Returns:
+            The figure, `ax`'s own where that is given.
+
+        Raises:
+            UsageError: `ax` is in no figure.
+        """
+        from staa_cli.render.plot import curve_chart, draw_curve
+
+        if ax is None:
+            return curve_chart(self).figure
+        figure = ax.get_figure(root=True)
+        if figure is None:
+            raise UsageError("ax= has been removed from its figure")
+        draw_curve(ax, self)
+        return figure
+
+    def pictures(
+        self,
+        view: str | None = None,
+        *,
+        count: int | None = None,
+        indices: Sequence[int] | None = None,
+        longest: int = 640,
+    ) -> Pictures:
+        """Annotated frames as in `annotated.mp4`, uint8 [n, H, W, 3] RGB, with their times.
+
+        Args:
+            view: how the map meets the picture, a word of `--view`; as it was asked for where None.
+            count: so many frames at most, of the highest moments, rising in time; 6 where neither
+                this nor `indices` is given. Without moments they are spread over what clips reach.
+            indices: positions in the video, in place of a count.
+            longest: pixels that the longer side of a frame has at most; what stands below or beside
+                it comes on top. More memory than for what is given back takes one frame alone.
+
+        Raises:
+            UsageError: an unknown view, no frame or one that is not explained, or both `count` and
+                `indices`.
+            InputError: the video is gone, or its frames were in memory and are there no more.
+        """
+        from staa_cli.render.pictures import annotated_pictures
+        from staa_cli.render.storyboard import storyboard_indices
+
+        if count is not None and indices is not None:
+            raise UsageError("count= and indices= both say which frames", "give one of them")
+        if indices is None:
+            if count is not None and count < 1:
+                raise UsageError(f"count= must be at least 1, not {count}")
+            indices = storyboard_indices(self, *([] if count is None else [count]))
+        outside = [index for index in indices if index not in self.part]
+        if outside or len(indices) == 0:
+            named = f"frame {outside[0]} is not explained" if outside else "indices= names no frame"
+            raise UsageError(named, f"{self.part.start} to {self.part.stop - 1} are")
+        if longest < 2:
+            raise UsageError(f"longest= must be at least 2 pixels, not {longest}")
+        look = self.asked.render
+        if view is not None:
+            look = replace(look, view=convert(keys()["render.view"], view, "view=", UsageError))
+        frames = source_of(self).read(indices)
+        return annotated_pictures(self, frames, indices, look, longest)
 
     @classmethod
     def load(cls, folder: str | Path) -> Explanation:

@@ -66,11 +66,12 @@ class Chart:
         # Late: most runs draw no chart. Its remarks on caches of fonts are for its own developers.
         logging.getLogger("matplotlib").addHandler(logging.NullHandler())
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+
+        from staa_cli.render.figure import ChartFigure
 
         self.size = size
         inches = (size[0] / _DPI, size[1] / _DPI)
-        self.figure = Figure(figsize=inches, dpi=_DPI, facecolor=PAPER, edgecolor=PAPER)
+        self.figure = ChartFigure(figsize=inches, dpi=_DPI, facecolor=PAPER, edgecolor=PAPER)
         self._canvas = FigureCanvasAgg(self.figure)
         room = size[0] - 2 * _LEFT_PX
         tail = f"  {answer}" if answer else ""

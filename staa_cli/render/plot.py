@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from staa_cli.render import text
-from staa_cli.render.chart import FONT_PX, INK, OTHERS, OWN, SOFT, Chart, letters
-from staa_cli.render.curve import Curve, unseen
-from staa_cli.render.layout import Box
+from staa_cli.render.chart import FONT_PX, INK, OTHERS, OWN, SOFT, Chart, drawable, letters
+from staa_cli.render.curve import Curve, axis_s, unseen
+from staa_cli.render.layout import Box, shorten
 from staa_cli.schema import Explanation, Float64
 
 if TYPE_CHECKING:
@@ -44,24 +44,35 @@ def curve_chart(explanation: Explanation) -> Chart:
     prediction, units = explanation.prediction, explanation.attributions[0].units
     answer = text.answer(prediction.score, prediction.output)
     chart = Chart(_SIZE, prediction.label, facts_line(explanation), answer)
-    raw, weighted = Curve.of(explanation, weighted=False), Curve.of(explanation)
-    start_s, end_s = weighted.start_s, weighted.end_s
+    start_s, end_s = axis_s(explanation)
     axes = chart.axes(_AREA, time_title(end_s), f"score ({units})")
-    axes.set_xlim(start_s, end_s)
-    _set_height(chart, axes, raw, weighted)
+    key = _draw(axes, explanation, chart.shortened(prediction.label, 320))
+    chart.set_height(axes, *axes.get_ylim())
     ticks = time_ticks(start_s, end_s)
     axes.set_xticks(ticks, time_words(ticks, end_s), **letters(color=SOFT))
-    label = chart.shortened(prediction.label, 320)
-    key: dict[str, Artist] = {}
-    _draw_ground(axes, explanation, key)
-    _draw_curves(axes, raw if prediction.is_probability else None, weighted, label, key)
-    _draw_seen(axes, explanation, key)
     _write_moments(axes, explanation)
     if explanation.temporal.flat:
         words = _flat_words(explanation)
         axes.text(0.99, 0.96, words, ha="right", va="top", transform=axes.transAxes, **letters())
     chart.legend(list(key.values()), list(key), _AREA.bottom + 118, _AREA.left)
     return chart
+
+
+def draw_curve(axes: Axes, explanation: Explanation) -> None:
+    """Draws the curve on axes that are there already, in the letters that they have."""
+    prediction, units = explanation.prediction, explanation.attributions[0].units
+    answer = text.answer(prediction.score, prediction.output)
+    label = shorten(drawable(prediction.label), 40, 1, lambda words, _: len(words))
+    start_s, end_s = axis_s(explanation)
+    key = _draw(axes, explanation, label)
+    ticks = time_ticks(start_s, end_s, 5)
+    axes.set_xticks(ticks, time_words(ticks, end_s))
+    axes.set_xlabel(time_title(end_s))
+    # A `$` is one.
+    axes.set_ylabel(drawable(f"score ({units})"), parse_math=False)
+    axes.set_title(f"{label}  {answer}", parse_math=False)
+    for words in axes.legend(list(key.values()), list(key)).get_texts():
+        words.set_parse_math(False)
 
 
 def facts_line(explanation: Explanation) -> str:
@@ -80,13 +91,25 @@ def _flat_words(explanation: Explanation) -> str:
     return f"flat: varies by {100 * explanation.temporal.coefficient_of_variation:.1f} % only"
 
 
-def _set_height(chart: Chart, axes: Axes, raw: Curve, weighted: Curve) -> None:
-    """From the lowest to the highest of both curves, zero among them."""
+def _draw(axes: Axes, explanation: Explanation, label: str) -> dict[str, Artist]:
+    """All that has a place in time, from the lowest to the highest of both curves and zero.
+
+    Returns:
+        What lines and fillings mean.
+    """
+    raw, weighted = Curve.of(explanation, weighted=False), Curve.of(explanation)
     low, high = min(raw.low, weighted.low), max(raw.high, weighted.high)
     room = _HEADROOM * (high - low)
-    chart.set_height(axes, low - room * (low < 0), high + room)
+    axes.set_xlim(weighted.start_s, weighted.end_s)
+    axes.set_ylim(low - room * (low < 0), high + room)
     if low < 0:
         axes.axhline(0, color=INK, linewidth=1.6, linestyle="-", zorder=2.5)
+    key: dict[str, Artist] = {}
+    _draw_ground(axes, explanation, key)
+    differs = explanation.prediction.is_probability
+    _draw_curves(axes, raw if differs else None, weighted, label, key)
+    _draw_seen(axes, explanation, key)
+    return key
 
 
 def _draw_ground(axes: Axes, explanation: Explanation, key: dict[str, Artist]) -> None:

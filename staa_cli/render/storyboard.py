@@ -35,20 +35,21 @@ _INK = (25, 25, 30, 255)
 _SOFT = (105, 105, 115, 255)
 
 
-def storyboard_indices(explanation: Explanation) -> list[int]:
-    """Positions in the video of the frames that a storyboard shows, rising.
+def storyboard_indices(explanation: Explanation, count: int = _TILES) -> list[int]:
+    """Positions in the video of the frames that a storyboard shows, rising, `count` at most.
 
     Those of the highest moments, or, without any, some that are evenly spread over what clips
     reach, and the highest.
     """
     if explanation.moments:
-        return sorted({_position(explanation, m.peak_s) for m in explanation.moments[:_TILES]})
+        return sorted({_position(explanation, m.peak_s) for m in explanation.moments[:count]})
     known = np.flatnonzero(explanation.frames.covered) + explanation.frames.first
-    count = min(_TILES, len(known))
+    count = min(count, len(known))
     spread = {int(known[int((i + 0.5) * len(known) / count)]) for i in range(count)}
     if explanation.temporal.peak_s is not None:  # a peak that is no moment is still the highest
         peak = highest(explanation)
-        spread = {peak, *sorted(spread - {peak}, key=lambda other: abs(other - peak))[1 - count :]}
+        far = sorted(spread - {peak}, key=lambda other: abs(other - peak), reverse=True)
+        spread = {peak, *far[: count - 1]}
     return sorted(spread)
 
 

@@ -1,0 +1,178 @@
+"""Explanation -> what a notebook shows of it: one piece of HTML that needs nothing around it.
+
+It has no script, no style sheet, and no names, so that many of them stand on one page. Letters and
+paper are those of the notebook, light or dark; every color of its own is seen on either.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from html import escape
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from staa_cli.formatting import counted
+from staa_cli.paths import as_text
+from staa_cli.render import text
+from staa_cli.render.chart import OWN
+from staa_cli.render.curve import Curve, Point, unseen
+from staa_cli.render.layout import ELLIPSIS
+from staa_cli.render.plot import facts_line, time_ticks, time_words
+from staa_cli.render.storyboard import highest
+from staa_cli.schema import Explanation, UInt8
+
+if TYPE_CHECKING:
+    from staa_cli.errors import InputError
+
+POSTER_PX = 480
+"""Of the poster's longer side: noise alone makes 180 kB of that, in base64."""
+_QUALITY = 75
+_WIDTH, _HEIGHT = 640, 120
+"""Of the curve, in its own units: it is as wide as the notebook lets it be."""
+_MOMENT, _UNSEEN = "#c07a1a", "#808080"
+_WARNINGS, _WARNING_CHARACTERS, _NAME_CHARACTERS = 12, 600, 160
+_SOFT = "opacity:.75"
+
+
+def card(explanation: Explanation, poster: UInt8 | InputError) -> str:
+    """HTML of at most 300 kB: prediction, poster, curve, and warnings.
+
+    Args:
+        explanation: what is shown.
+        poster: RGB [H, W, 3] of the highest moment, `POSTER_PX` at most; or why there is none.
+    """
+    prediction = explanation.prediction
+    answer = text.answer(prediction.score, prediction.output)
+    parts = (
+        f'<div style="font-size:1.4em"><b>{_said(prediction.label)}</b> {escape(answer)}</div>',
+        f'<div style="{_SOFT}">{_said(facts_line(explanation), 2 * _NAME_CHARACTERS)}</div>',
+        '<div style="display:flex;flex-wrap:wrap;gap:1em;margin:.6em 0">',
+        f'<div style="max-width:{POSTER_PX}px">{_poster(explanation, poster)}</div>',
+        f'<div style="flex:1;min-width:14em;max-width:28em">{"".join(_top(explanation))}</div>',
+        "</div>",
+        _curve(explanation),
+        *_warnings(explanation),
+    )
+    style = "max-width:960px;overflow-wrap:anywhere;line-height:1.4"
+    return f'<div style="{style}">{"".join(parts)}</div>'
+
+
+def _said(words: str, most: int = _NAME_CHARACTERS) -> str:
+    """Somebody's words on one line, cut where they are long; none of them is read as HTML.
+
+    Nor do they turn around what stands beside them, as a name in Arabic would.
+    """
+    line = " ".join(as_text(words).split())
+    cut = line if len(line) <= most else line[: most - 1] + ELLIPSIS
+    return f"<bdi>{escape(cut)}</bdi>"
+
+
+def _poster(explanation: Explanation, poster: UInt8 | InputError) -> str:
+    if isinstance(poster, Exception):
+        return f"No picture: {_said(str(poster), _WARNING_CHARACTERS)}."
+    content = BytesIO()
+    Image.fromarray(poster).save(content, "JPEG", quality=_QUALITY)
+    data = base64.b64encode(content.getvalue()).decode()
+    time_s = float(explanation.video.times_s[highest(explanation)])
+    words = f"highest score, at {text.clock(time_s, explanation.video.duration_s)}"
+    height, width = poster.shape[:2]
+    return (
+        f'<img src="data:image/jpeg;base64,{data}" alt="{words}" width="{width}" height="{height}"'
+        f' style="max-width:100%;height:auto;margin:0"><div style="{_SOFT}">{words}</div>'
+    )
+
+
+def _top(explanation: Explanation) -> Iterator[str]:
+    """The classes of the highest scores, a line each; of probabilities with a bar."""
+    prediction = explanation.prediction
+    for index, label, score in prediction.top():
+        name = f"<b>{_said(label)}</b>" if index == prediction.target else _said(label)
+        answer = escape(text.answer(score, prediction.output))
+        yield (
+            '<div style="display:flex;justify-content:space-between;gap:1em">'
+            f'<span>{name}</span><span style="white-space:nowrap">{answer}</span></div>'
+        )
+        if prediction.is_probability:
+            bar = f"background:{OWN};height:4px;width:{100 * score:.1f}%;margin-bottom:.4em"
+            yield f'<div style="{bar}"></div>'
+
+
+def _curve(explanation: Explanation) -> str:
+    """The temporal score, as in the strip of annotated.mp4, with times below it."""
+    curve = Curve.of(explanation)
+    end_s, lines = curve.end_s, _lines(curve)
+    moments = _spans(curve, [(moment.start_s, moment.end_s) for moment in explanation.moments], 2)
+    gaps = _spans(curve, unseen(explanation), 0)
+    zero = curve.y(0, _HEIGHT)
+    steps = ["L".join(f"{x:.1f} {y:.1f}" for x, y in line) for line in lines]
+    areas = "".join(
+        f"M{line[0][0]:.1f} {zero:.1f}L{step}L{line[-1][0]:.1f} {zero:.1f}Z"
+        for line, step in zip(lines, steps, strict=True)
+    )
+    drawn = "".join(f"M{step}h0" for step in steps)  # which makes a dot of a single point
+    unit = "s" if end_s < 60 else "min:s" if end_s < 3600 else "h:min:s"
+    words = f"Score over time ({unit}), {text.number(curve.low)} to {text.number(curve.high)}"
+    words += "; moments are shaded" if moments else ""
+    words += "; what no clip reaches is gray" if gaps else ""
+    return (
+        f'<svg viewBox="0 -2 {_WIDTH} {_HEIGHT + 4}" role="img" aria-label="{words}"'
+        ' style="width:100%;display:block">'
+        f'<path d="{gaps}" fill="{_UNSEEN}" fill-opacity=".3"/>'
+        f'<path d="{moments}" fill="{_MOMENT}" fill-opacity=".3"/>'
+        f'<path d="{areas}" fill="{OWN}" fill-opacity=".35"/>'
+        f'<path d="{drawn}" fill="none" stroke="{OWN}" stroke-width="1.6" stroke-linecap="round"/>'
+        f'<path d="M0 {zero:.1f}H{_WIDTH}" stroke="{_UNSEEN}"/></svg>'
+        f'<div style="position:relative;height:1.5em">{"".join(_times(curve))}</div>'
+        f'<div style="{_SOFT}">{words}</div>'
+    )
+
+
+def _times(curve: Curve) -> Iterator[str]:
+    """Round times below the curve: outside the drawing they are as large as all other letters."""
+    ticks = time_ticks(curve.start_s, curve.end_s, 6)
+    for tick, words in zip(ticks, time_words(ticks, curve.end_s), strict=True):
+        share = 100 * curve.x(tick, _WIDTH) / _WIDTH
+        back = 0 if share < 2 else 100 if share > 98 else 50
+        place = (
+            f"position:absolute;white-space:nowrap;left:{share:.1f}%;transform:translateX(-{back}%)"
+        )
+        yield f'<span style="{place}">{escape(words)}</span>'
+
+
+def _spans(curve: Curve, spans: list[tuple[float, float]], least_px: int) -> str:
+    """Stretches of time over the whole height, to the pixel: as many as there are, a few kB."""
+    edges = {(round(curve.x(start, _WIDTH)), round(curve.x(stop, _WIDTH))) for start, stop in spans}
+    return "".join(
+        f"M{left} 0h{max(right - left, least_px)}v{_HEIGHT}H{left}Z"
+        for left, right in sorted(edges)
+        if right - left + least_px > 0
+    )
+
+
+def _lines(curve: Curve) -> list[list[Point]]:
+    """The curve's lines; a gap narrower than a pixel ends none, or there could be thousands."""
+    zero = curve.y(0, _HEIGHT)
+    lines: list[list[Point]] = []
+    for line in curve.points(_WIDTH, _HEIGHT):
+        if lines and round(line[0][0]) == round(lines[-1][-1][0]):
+            joint = max(lines[-1].pop(), line[0], key=lambda point: abs(point[1] - zero))
+            lines[-1] += [joint, *line[1:]]
+        else:
+            lines.append(line)
+    return lines
+
+
+def _warnings(explanation: Explanation) -> Iterator[str]:
+    """What a reader should know first; how many more there are, where there are many."""
+    warnings = explanation.warnings
+    for warning in warnings[:_WARNINGS]:
+        words = _said(warning.text, _WARNING_CHARACTERS)
+        yield (
+            f'<div style="border-left:3px solid {OWN};padding-left:.6em;margin-top:.6em">'
+            f"<b>{_said(warning.code)}</b>: {words}</div>"
+        )
+    if more := len(warnings[_WARNINGS:]):
+        yield f"<div>and {counted(more, 'more warning')}, in <code>.warnings</code></div>"
