@@ -514,7 +514,7 @@ class Explanation:
         return self.frames.end_s
 
     def __repr__(self) -> str:
-        """One line: the arrays in it would replacement pages."""
+        """One line: the arrays in it would fill pages."""
         found = f"{self.prediction.label!r} {self.prediction.score:.3g}"
         method, model = self.attributions[0].method, self.model.name
         clips = f"{len(self.clips)} clips, {self.video.frames} frames"

@@ -1,4 +1,4 @@
-"""Occlusion: what the class loses when a feature of the clip is removed, by Captum."""
+"""Occlusion: what the class loses when one place of a frame is removed, by Captum."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CELLS = 7
 
 
 class Occlusion(PerturbationMethod):
-    """One feature at a time."""
+    """One place of one frame at a time."""
 
-    summary = "how much probability the class loses without a feature of the clip"
+    summary = "how much probability the class loses without one place of one frame"
     source = "Zeiler and Fergus 2014 (arXiv 1311.2901), by Captum"
     signed = True
     passes_per_clip = 394.0
