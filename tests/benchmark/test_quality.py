@@ -70,7 +70,7 @@ class Always(torch.nn.Module):
 @pytest.mark.slow
 def test_only_clips_that_are_classified_correctly_are_scored(model: LoadedModel) -> None:
     blind = replace(model, module=Always())
-    wanted = {"methods": ("random",), "metrics": ("pointing",)}
+    wanted: dict[str, Any] = {"methods": ("random",), "metrics": ("pointing",)}
     result = measure_quality(benchmark(blind, seed=1, **wanted), 32)
     assert result["correct"] == 4  # of eight labels, four clips each
     assert result["results"][0]["n"] == 4

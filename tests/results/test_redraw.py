@@ -54,7 +54,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is loaded is the very explanation: no number is rounded on the way."""
-    source = replace(explained(asked(OUTPUT)), run={})
+    source = replace(explained(asked(OUTPUT)), run={})  # type: ignore[arg-type]
     monkeypatch.setattr("staa_cli.results.redraw.load_explanation", lambda folder: source)
 
 
