@@ -94,30 +94,30 @@ def test_a_stopped_benchmark_goes_on_and_ends_the_same(
         explained.append(words)
         return real(*words)
 
-    whole = measure_quality(benchmark("pointing", "iou", kept=False), 20)
+    whole = measure_quality(benchmark("pointing", "iou", kept=False), 8)
     monkeypatch.setattr(quality, "explain_one", stop)
     with pytest.raises(KeyboardInterrupt):
-        measure_quality(benchmark("pointing", "iou"), 20)
+        measure_quality(benchmark("pointing", "iou"), 8)
 
     def go_on(*words: Any) -> object:
         explained.append(words)
         return real(*words)
 
     monkeypatch.setattr(quality, "explain_one", go_on)
-    assert measure_quality(benchmark("pointing", "iou"), 20) == whole
+    assert measure_quality(benchmark("pointing", "iou"), 8) == whole
     assert len(explained) == 2 * whole["correct"]  # none of them twice
     # A finished one asks nothing more, and a longer one only about what is new.
     asked: list[None] = []
     handle = model.module.register_forward_hook(lambda *_: asked.append(None))
-    assert measure_quality(benchmark("pointing", "iou"), 20) == whole
+    assert measure_quality(benchmark("pointing", "iou"), 8) == whole
     assert not asked
-    longer = measure_quality(benchmark("pointing", "iou"), 24)
+    longer = measure_quality(benchmark("pointing", "iou"), 12)
     handle.remove()
-    assert longer["per_clip"][:20] == whole["per_clip"]
+    assert longer["per_clip"][:8] == whole["per_clip"]
     # Another metric is measured beside those that are there, not in their place.
-    measure_quality(benchmark("energy"), 20)
+    measure_quality(benchmark("energy"), 8)
     count = len(explained)
-    assert measure_quality(benchmark("pointing", "iou"), 20) == whole
+    assert measure_quality(benchmark("pointing", "iou"), 8) == whole
     assert len(explained) == count
 
 

@@ -346,7 +346,7 @@ def test_what_is_no_video_classifier_is_told_in_one_line() -> None:
         transformers.BertForSequenceClassification(bert),
         "model.config says model_type 'bert', which is not supported", "videomae",
     )  # fmt: skip
-    refused(nn.Linear(2, 2), "a Linear cannot be explained", "vivit", "vit_*", "README")
+    refused(nn.Linear(2, 2), "a Linear cannot be explained", "vivit", "vit_*", "docs/models.md")
 
     class Trained(nn.Module):
         def __init__(self) -> None:
