@@ -14,7 +14,7 @@ from small_videos import film
 from torch import Tensor
 
 from staa_cli.benchmark.datasets import EventClips, open_dataset
-from staa_cli.benchmark.quality import Benchmark, _rows, measure_quality
+from staa_cli.benchmark.quality import Benchmark, measure_quality, result_rows
 from staa_cli.cli.app import run
 from staa_cli.config.settings import PostSettings
 from staa_cli.errors import UsageError
@@ -195,7 +195,10 @@ def test_a_method_that_memory_is_too_small_for_is_named(
     assert "does not fit into the memory of cpu" in told
 
 
-def test_metrics_are_listed_with_what_they_need(capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_are_listed_with_what_they_need(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # at which a list would be wrapped
     assert run(["benchmark", "metrics"]) == 0
     lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()}
     assert lines["pointing"][1:3] == ["higher", "yes"]
@@ -297,6 +300,7 @@ def test_a_method_that_does_not_fit_is_told_before_any_clip_is_explained() -> No
 
 
 def test_a_metric_that_says_nothing_about_any_clip_is_left_out() -> None:
-    assert _rows({("random", "iou"): [float("nan")], ("random", "energy"): [0.5]}, "random", 0) == [
+    scores = {("random", "iou"): [float("nan")], ("random", "energy"): [0.5]}
+    assert result_rows(scores, "random", 0) == [
         {"method": "random", "metric": "energy", "mean": 0.5, "low": 0.5, "high": 0.5, "n": 1}
     ]
