@@ -204,7 +204,7 @@ def test_a_dry_run_goes_on_as_well(explain: Any, monkeypatch: pytest.MonkeyPatch
     assert (quiet.code, quiet.out) == (ExitCode.INPUT_FAILED, "")
     assert [line.partition(": ")[0] for line in quiet.err.splitlines()[::2]] == ["error", "error"]
     assert "missing.mp4: no such file" in quiet.err
-    assert "in probe" in explain("in", "--dry-run", "-vv").err
+    assert "in probing" in explain("in", "--dry-run", "-vv").err
 
 
 def test_a_failure_is_told_again_only_where_something_stands_between(explain: Any) -> None:
