@@ -213,7 +213,7 @@ def test_the_table_of_claims_can_be_made() -> None:
     for method in ("staa-published", "staa-class", "random"):
         assert re.search(rf"{method} \d\.\d\d \(", published)
     shares = next(row for row in rows if "of kernel-shap" in row)
-    assert float(re.search(r"([\d.]+) % of kernel-shap", shares)[1]) < 3  # type: ignore[index]
+    assert float(re.search(r"([\d.]+) % of kernel-shap", shares)[1]) < 3
 
 
 @pytest.mark.slow

@@ -44,8 +44,9 @@ def never() -> set[str]:
     return NEVER - imported("import torch")
 
 
-def test_a_bundled_model_loads_with_torch_alone(never: set[str]) -> None:
-    modules = imported(LOAD)
+def test_a_bundled_model_loads_with_torch_alone_and_sets_no_variable(never: set[str]) -> None:
+    compare = "import os, torch; before = dict(os.environ)\n{}\nassert dict(os.environ) == before"
+    modules = imported(compare.format(LOAD))
     assert "torch" in modules
     assert modules.isdisjoint({*never, "av"})
 
@@ -67,7 +68,9 @@ def test_a_check_needs_no_more(tmp_path: Path, never: set[str]) -> None:
     assert modules.isdisjoint(never - {"matplotlib"})
 
 
-@pytest.mark.parametrize("arch", ["test_timesformer", "test_videomae"])
+@pytest.mark.parametrize(
+    "arch", ["test_timesformer", pytest.param("test_videomae", marks=pytest.mark.slow)]
+)
 def test_a_checkpoint_is_inspected_without_timm(tmp_path: Path, arch: str, never: set[str]) -> None:
     torch.manual_seed(0)
     module = ARCHITECTURES.get(arch).build()
@@ -89,8 +92,3 @@ def test_threads_of_the_command_do_not_spin_unless_somebody_says_so(
     with pytest.raises(SystemExit):
         main()
     assert os.environ["OMP_WAIT_POLICY"] == used
-
-
-def test_the_library_sets_no_variable() -> None:
-    compare = "import os, torch; before = dict(os.environ)\n{}\nassert dict(os.environ) == before"
-    assert "torch" in imported(compare.format(LOAD))

@@ -37,4 +37,6 @@ def test_rank_correlation_is_spearmans_ties_or_not(levels: int) -> None:
 
 
 def test_a_constant_map_has_no_order() -> None:
-    assert np.isnan(rank_correlation(np.ones((2, 3, 4), np.float32), np.eye(4, 6)[None]))
+    assert np.isnan(
+        rank_correlation(np.ones((2, 3, 4), np.float32), np.eye(4, 6, dtype=np.float32)[None])
+    )

@@ -204,7 +204,7 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "forwards": _means(
             {m: [benchmark.known(n, m).get(COST) for n in scored] for m in benchmark.methods}
         ),
-        "results": _rows(scores, benchmark.methods[0], benchmark.seed) if scored else [],
+        "results": result_rows(scores, benchmark.methods[0], benchmark.seed) if scored else [],
         "per_clip": [
             {"clip": n, **path_fields(benchmark.dataset.describe(n), "name"), "scored": n in scored}
             | {m: _told(benchmark.known(n, m), benchmark.metrics) for m in benchmark.methods}
@@ -326,7 +326,7 @@ def _explain_again(
     return explain_one(benchmark, name, clip, target, number)[0]
 
 
-def _rows(
+def result_rows(
     scores: Mapping[tuple[str, str], Sequence[float]], first: str, seed: int
 ) -> list[dict[str, Any]]:
     """A row a method and metric; none where no clip has a score.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -151,11 +152,14 @@ def shorten(text: str, width_px: float, font_px: int, measure: Measure) -> str:
     """The text, or as much of its start as fits with an ellipsis; empty where nothing fits."""
     if measure(text, font_px) <= width_px:
         return text
-    for end in range(len(text) - 1, 0, -1):
-        cut = text[:end].rstrip() + ELLIPSIS
-        if measure(cut, font_px) <= width_px:
-            return cut
-    return ""
+
+    def cut(end: int) -> str:
+        return text[:end].rstrip() + ELLIPSIS
+
+    # By halves: a label of a thousand letters is measured ten times, not a thousand.
+    ends = range(1, len(text))
+    fitting = bisect_right(ends, width_px, key=lambda end: measure(cut(end), font_px))
+    return cut(ends[fitting - 1]) if fitting else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,16 +53,21 @@ def render_together(
     canvas = _draw_background(room, times, height, width, scale_px)
     masks = np.zeros((len(scenes), len(times), height, width), dtype=bool)
     for scene, mask in zip(scenes, masks, strict=True):
-        for index, thing in enumerate(scene.things):
-            pose = _pose(thing, times)
-            if index == scene.actor:
-                _act(pose, scene, times)
+        for index, (thing, pose) in enumerate(zip(scene.things, poses(scene, times), strict=True)):
             _draw(canvas, mask, thing, pose, scale_px, is_actor=index == scene.actor)
     rng = np.random.default_rng([room.seed, 0x9015E])
     grain = rng.integers(0, 256, canvas.shape, dtype=np.uint8)
     canvas += (grain.astype(np.float32) - 127.5) * (room.noise / 127.5)
     np.clip(canvas, 0.0, 1.0, out=canvas)
     return (canvas * 255.0 + 0.5).astype(np.uint8), masks
+
+
+def poses(scene: Scene, times: Float32) -> list[Pose]:
+    """Where and how each thing is at times in seconds, [n] each; the actor, if any, acts."""
+    found = [_pose(thing, times) for thing in scene.things]
+    if scene.actor >= 0:  # else there is none
+        _act(found[scene.actor], scene, times)
+    return found
 
 
 def _pose(thing: Thing, times: Float32) -> Pose:

@@ -11,7 +11,7 @@ from staa_cli.synthetic.twins import twin_clip
 
 def test_clips_follow_from_seed_and_split_and_labels_are_even() -> None:
     first, again, other = (
-        [EventClips("events", 3, split).sample(n) for n in range(16)]  # type: ignore[arg-type]
+        [EventClips("events", 3, split).sample(n) for n in range(16)]
         for split in ("test", "test", "development")
     )
     assert all(np.array_equal(a.frames, b.frames) for a, b in zip(first, again, strict=True))

@@ -15,6 +15,7 @@ from staa_cli.errors import ExitCode
 from staa_cli.jobs import estimate, plan
 from staa_cli.schema import UInt8
 from staa_cli.video.encode import write_video
+from staa_cli.video.probe import probe
 
 # A model of somebody's own, which some videos upset.
 MODEL = """
@@ -175,14 +176,13 @@ def test_what_no_video_could_be_asked_is_said_before_the_first(
 
 
 def test_a_dry_run_goes_on_as_well(explain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = plan.probe
 
-    def probe(path: Path) -> Any:
+    def probing(path: Path) -> Any:
         if path.name == "a.mp4":
             raise ValueError("of a library")
-        return real(path)
+        return probe(path)
 
-    monkeypatch.setattr(plan, "probe", probe)
+    monkeypatch.setattr(plan, "probe", probing)
     done = explain("in", "missing.mp4", "--dry-run", "--json")
     assert done.code == ExitCode.INPUT_FAILED
     first, *good, last = map(json.loads, done.out.splitlines())
@@ -204,7 +204,7 @@ def test_a_dry_run_goes_on_as_well(explain: Any, monkeypatch: pytest.MonkeyPatch
     assert (quiet.code, quiet.out) == (ExitCode.INPUT_FAILED, "")
     assert [line.partition(": ")[0] for line in quiet.err.splitlines()[::2]] == ["error", "error"]
     assert "missing.mp4: no such file" in quiet.err
-    assert "in probe" in explain("in", "--dry-run", "-vv").err
+    assert "in probing" in explain("in", "--dry-run", "-vv").err
 
 
 def test_a_failure_is_told_again_only_where_something_stands_between(explain: Any) -> None:

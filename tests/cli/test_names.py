@@ -116,8 +116,8 @@ def test_a_failure_keeps_its_name(run: Any) -> None:
 def test_a_comparison_and_a_benchmark_keep_names_too(run: Any) -> None:
     laid([b"a\xff.mp4"])
     name, folder = os.fsdecode(b"a\xff.mp4"), os.fsdecode(b"../o\xfe")
-    line = ("--methods", "staa,random", "--no-faithfulness", "-o", folder, "--json")
-    done = run("compare", name, *line)
+    words = ("--methods", "staa,random", "--no-faithfulness", "-o", folder, "--json")
+    done = run("compare", name, *words)
     assert done.code == ExitCode.OK
     assert the_names(done.out) == {b"a\xff.mp4"}
     Path("broken.mp4").symlink_to("nowhere")

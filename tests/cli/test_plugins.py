@@ -175,8 +175,8 @@ def test_packages_are_not_looked_for_where_no_name_is_asked_for(
 
 
 def test_what_is_broken_is_in_nobodys_way(broken: Path, run: Any, tmp_path: Path) -> None:
-    for line in (("methods",), ("benchmark", "metrics")):
-        done = run(*line)
+    for command in (("methods",), ("benchmark", "metrics")):
+        done = run(*command)
         assert (done.code, done.err.count("warning: ")) == (ExitCode.OK, 1)
         assert "broken" not in done.out
         assert "of their-broken-package 0.3 cannot be loaded: ModuleNotFoundError" in done.err

@@ -21,6 +21,7 @@ def gpu() -> str:
 @pytest.fixture
 def exact(gpu: str) -> Iterator[None]:
     """Float32 as a CPU has it: torch lets cuDNN round what it convolves to 10 bits (TF32)."""
+    value: str | bool
     conv = getattr(torch.backends.cudnn, "conv", None)
     if hasattr(conv, "fp32_precision"):
         where, name, value = conv, "fp32_precision", "ieee"

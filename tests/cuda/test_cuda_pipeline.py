@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,7 +126,13 @@ def test_two_runs_write_the_same_bytes(gpu: str, sample_videos: Path, tmp_path: 
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     reports = []
     for run in ("one", "two"):
-        command = [sys.executable, "-m", "staa_cli", "explain", sample_videos / "grow_sound.mp4"]
+        command: list[Any] = [
+            sys.executable,
+            "-m",
+            "staa_cli",
+            "explain",
+            sample_videos / "grow_sound.mp4",
+        ]
         command += ["--device", gpu, "--reproducible", "--no-annotated", "-q", "-o", tmp_path / run]
         done = subprocess.run(
             command, env=environ, capture_output=True, text=True, timeout=120, check=False

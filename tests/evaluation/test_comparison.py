@@ -17,6 +17,7 @@ from staa_cli.errors import UsageError
 from staa_cli.evaluation.comparison import Comparison, agreement, compare_video
 from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.results.comparison import document
+from staa_cli.schema import VideoInfo
 from staa_cli.statistics import rank_correlation
 from staa_cli.video import frame_source
 from staa_cli.video.probe import probe
@@ -175,7 +176,12 @@ def test_the_video_is_probed_planned_and_decoded_once(
     video: Path, model: LoadedModel, monkeypatch: pytest.MonkeyPatch, methods: tuple[str, ...]
 ) -> None:
     probed, stages = list[object](), list[str]()
-    monkeypatch.setattr(frame_source, "probe", lambda path: probed.append(path) or probe(path))
+
+    def probing(path: Path) -> VideoInfo:
+        probed.append(path)
+        return probe(path)
+
+    monkeypatch.setattr(frame_source, "probe", probing)
     compared = compare_video(
         video,
         model,

@@ -179,7 +179,7 @@ def test_clips_of_another_length_and_size_are_explained_with_a_warning(video: Pa
     ],
 )
 def test_a_length_or_size_that_cannot_be_is_told(
-    video: Path, name: str, sampling: dict[str, int], told: str, hint: str
+    video: Path, name: str, sampling: dict[str, Any], told: str, hint: str
 ) -> None:
     model = load_model(name, device="cpu")
     with pytest.raises(UsageError, match=told) as caught:
@@ -264,8 +264,8 @@ def test_only_the_drawn_maps_are_thresholded_and_only_the_curve_is_smoothed(
 ) -> None:
     post = PostSettings(threshold="percentile", threshold_value=75, smooth="average", smooth_s=0.5)
     found = explain_video(video, model, settings=asked(post=post))
-    for mine, raw in zip(found.attributions, explained.attributions, strict=True):
-        np.testing.assert_array_equal(mine.values, raw.values)
+    for mine, theirs in zip(found.attributions, explained.attributions, strict=True):
+        np.testing.assert_array_equal(mine.values, theirs.values)
     raw, smoothed = explained.temporal, found.temporal
     assert smoothed.coefficient_of_variation == raw.coefficient_of_variation
     assert smoothed.maximum == found.frames.score.max() < raw.maximum

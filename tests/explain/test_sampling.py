@@ -96,7 +96,7 @@ def test_a_short_video_keeps_its_pace_and_repeats_the_last_frame() -> None:
 
 def test_one_frame_is_enough() -> None:
     for strategy in ("auto", "uniform", "dense", "segments", "random"):
-        wish = SamplingSettings(strategy)  # type: ignore[arg-type]
+        wish = SamplingSettings(strategy)
         result = plan(np.zeros(1), frames=8, interval_s=0.1, settings=wish)
         assert rows(result) == [(0,) * 8]
         assert result.clips[0].padded == 7

@@ -65,6 +65,10 @@ def test_a_clip_comes_with_the_warnings_of_a_video(model: LoadedModel) -> None:
     (told,) = explain_clip(model, np.stack(pictures(7))).warnings
     assert told.code == "untrained-size"
     assert "clips have 7 frames" in told.text
-    asked_for = {"target": 1, "method": "staa", "options": Options(replacement="black")}
+    asked_for: dict[str, Any] = {
+        "target": 1,
+        "method": "staa",
+        "options": Options(replacement="black"),
+    }
     codes = [each.code for each in explain_clip(model, frames, **asked_for).warnings]
     assert codes == ["class-blind-method", "setting-without-effect"]

@@ -36,7 +36,7 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 def maps(scores: Sequence[float]) -> Float32:
     """[T', 2, 3] whose sums over space are the scores; the parts differ from place to place."""
     parts = np.array([[1, 2, 3], [4, 5, 6]], np.float32) / 21
-    return np.array(scores, np.float32)[:, None, None] * parts
+    return (np.array(scores, np.float32)[:, None, None] * parts).astype(np.float32)
 
 
 def piece(
@@ -337,7 +337,7 @@ def test_places_are_flat_where_every_map_is_whatever_its_height() -> None:
 
 def test_attention_in_space_decides_where_a_map_is_more_than_that() -> None:
     sharp = replace(attribution([[[0, 1]]]), space_variation=0.01)
-    assert spatial_stats([sharp], 0.1) == SpatialStats(pytest.approx(0.01), True)
+    assert spatial_stats([sharp], 0.1) == SpatialStats(pytest.approx(0.01), True)  # type: ignore[arg-type]
 
 
 def curve(values: Sequence[float], seen: Sequence[int] | None = None) -> FrameScores:

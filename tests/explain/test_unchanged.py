@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,9 @@ def test_attributions_are_what_they_were(name: str) -> None:
 
 def main() -> None:
     """Store what the code gives now."""
-    arrays = {key: values for name in MODELS for key, values in attributions(name).items()}
+    arrays: dict[str, Any] = {
+        key: values for name in MODELS for key, values in attributions(name).items()
+    }
     np.savez_compressed(STORED, machine=np.array(machine()), **arrays)
 
 

@@ -8,6 +8,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from staa_cli.errors import UsageError
 from staa_cli.jobs.folders import ResultFolders
-from staa_cli.jobs.inputs import Shard, find_jobs
+from staa_cli.jobs.inputs import Job, Shard, find_jobs
 
 OUT = Path("out")
 
@@ -195,18 +196,22 @@ def test_no_two_files_of_a_tree_ever_share_a_folder(here: Path, names: list[str]
 def test_shards_and_single_calls_find_what_one_call_over_all_has_named(here: Path) -> None:
     touch("in/a.mp4", "in/a.avi", "in/x/a.mp4", "in/x/A.mp4", "in/y/a.mp4", "in/b\n.mp4")
     listed = [str(job.source) for job in find_jobs(["in"], OUT, recursive=True)]
-    for how in ({"arguments": ["in"]}, {"arguments": [], "listed": listed, "root": Path("in")}):
-        whole = find_jobs(**how, output_dir=OUT, recursive=True)  # type: ignore[arg-type]
+    hows: list[dict[str, Any]] = [
+        {"arguments": ["in"]},
+        {"arguments": [], "listed": listed, "root": Path("in")},
+    ]
+    for how in hows:
+        whole = find_jobs(**how, output_dir=OUT, recursive=True)
         assert len(whole) == 6
         for count in (1, 2, 3, 4, 7):
             shards = [
-                list(Shard(index, count).of(find_jobs(**how, output_dir=OUT, recursive=True)))  # type: ignore[arg-type]
+                list(Shard(index, count).of(find_jobs(**how, output_dir=OUT, recursive=True)))
                 for index in range(1, count + 1)
             ]
             assert [len(shard) for shard in shards] == sorted(map(len, shards), reverse=True)
             turns = itertools.zip_longest(*shards)
             assert [job for turn in turns for job in turn if job is not None] == list(whole)
-        singly = []
+        singly: list[Job] = []
         random.Random(0).shuffle(listed)
         for name in listed:
             singly += find_jobs([], OUT, listed=[name], root=Path("in"))

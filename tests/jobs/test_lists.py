@@ -104,7 +104,7 @@ class Pieces(io.RawIOBase):
 
 
 def stream(*pieces: bytes) -> BinaryIO:
-    return io.BufferedReader(Pieces(*pieces), 1 << 20)
+    return io.BufferedReader(Pieces(*pieces), 1 << 20)  # type: ignore[type-var]
 
 
 def test_a_name_is_told_as_soon_as_it_has_ended() -> None:

@@ -32,6 +32,7 @@ from staa_cli.errors import (
     UsageError,
     VideoError,
 )
+from staa_cli.explain.pipeline import explain_one
 from staa_cli.jobs import explainer
 from staa_cli.jobs.engines.local import run_local
 from staa_cli.jobs.inputs import Job, Problem
@@ -89,7 +90,7 @@ def test_whatever_a_video_meets_is_its_own_failure(
     words: str,
 ) -> None:
     jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
-    real, held = explainer.explain_one, []
+    real, held = explain_one, list[Any]()
 
     def explain(path: Path, *args: Any, **more: Any) -> Any:
         if path != jobs[0].source:
@@ -263,7 +264,7 @@ def test_an_interrupt_ends_it_and_the_next_run_goes_on(
 ) -> None:
     jobs = [job(tmp_path, "a.mp4"), job(tmp_path, "b.mp4", seed=1)]
     settings = asked({"csv": True})
-    real, calls = ReportJson.write, []
+    real, calls = ReportJson.write, list[None]()
 
     def second_is_killed(*args: Any, **more: Any) -> None:
         calls.append(None)

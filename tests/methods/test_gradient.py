@@ -59,7 +59,7 @@ def matrices(module: Any) -> Iterator[dict[Key, Tensor]]:
         if isinstance(layer, TapAttention | CrossAttention)
     ]
     for key, layer in layers:
-        layer.forward = explicit(key, layer)
+        layer.forward = explicit(key, layer)  # type: ignore[method-assign]
     try:
         yield kept
     finally:
@@ -135,7 +135,7 @@ def test_gradients_of_the_read_outs_attention_are_autograds(kind: str) -> None:
     kept, layout = differentiated(kind), model(kind).layout()
     role = {"attentive": "pooler"}.get(layout.pooling, "joint")
     role = "spatial" if layout.kind == "divided" else role
-    slopes = [a.grad.clamp_min(0).mean(dim=1) for a in blocks(kept, role)]  # type: ignore[union-attr]
+    slopes = [a.grad.clamp_min(0).mean(dim=1) for a in blocks(kept, role)]
     rows = [each.mean(dim=1) if layout.pooling == "mean" else each[:, 0] for each in slopes]
     wanted = torch.stack(rows).mean(dim=0)[:, layout.prefix_tokens :].reshape(2, *layout.grid)
     found = explain("attention-gradient", kind).values

@@ -46,13 +46,15 @@ class Additive(nn.Module):
     def __init__(self, weights: Tensor) -> None:
         super().__init__()
         self.weights, self.most = weights, 0
+        frames, height, width = weights.shape
+        self.grid = frames, height, width
 
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
         return {}
 
     def forward(self, x: Tensor) -> Tensor:
         self.most = max(self.most, len(x))
-        white = over_tokens(x[:, :, 0], tuple(self.weights.shape)) / (2 * 4 * 4)
+        white = over_tokens(x[:, :, 0], self.grid) / (2 * 4 * 4)
         p = (white * self.weights).sum(dim=(1, 2, 3)).clamp(1e-6, 1 - 1e-6)
         return torch.stack([torch.log1p(-p), torch.log(p)], dim=1)
 
@@ -66,7 +68,7 @@ def ask(name: str, weights: Tensor, count: int = 1, **options: Any) -> Explained
     """What a method says of a white clip, where black counts for nothing."""
     frames, height, width = weights.shape
     white = torch.ones(count, 2 * frames, 3, 4 * height, 4 * width)
-    layout = replace(LAYOUT, grid=tuple(weights.shape))
+    layout = replace(LAYOUT, grid=(frames, height, width))
     given = ModelInput(8, (16, 16), 1, 4.0, mean=(0.0,) * 3, std=(1.0,) * 3, resize=16)
     method = get_method(name)
     chosen = Options(**{"replacement": "black", **options})
@@ -286,7 +288,7 @@ class Worth(nn.Module):
         return {}
 
     def forward(self, x: Tensor) -> Tensor:
-        white = over_tokens(x[:, :, 0], tuple(self.weights.shape)) / (2 * 4 * 4)
+        white = over_tokens(x[:, :, 0], GRID) / (2 * 4 * 4)
         value = self.constant + (white * self.weights).sum(dim=(1, 2, 3))
         return torch.stack([torch.full_like(value, 1e3), value], dim=1)
 
@@ -479,7 +481,7 @@ def test_copies_keep_what_they_are_told_to() -> None:
     kept[1, 2, 1, 3] = 1
     kept[2] = 1
     found = perturbed.keep(kept)
-    np.testing.assert_allclose(found, [1e-6, 0.45, spots().sum()], atol=1e-5)
+    np.testing.assert_allclose(found, [1e-6, 0.45, float(spots().sum())], atol=1e-5)
     assert perturbed.asked == 3
 
 

@@ -122,7 +122,9 @@ def test_what_is_not_in_the_map_stays_on_the_class_token(kind: str) -> None:
     seen, _, _ = watch(module, clips())
     own = seen["joint" if kind == "joint" else "spatial", 1].attention[:, :, 0, 0].mean(axis=1)
     found = explain(module, clips(), "staa", layers="last", combine="mean")
-    np.testing.assert_allclose(found.cls_self_mass, own.reshape(B, -1).mean(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(
+        np.array(found.cls_self_mass, float), own.reshape(B, -1).mean(axis=1), rtol=1e-4
+    )
     whole = found.values.sum(axis=(1, 2, 3)) + np.array(found.cls_self_mass)
     np.testing.assert_allclose(whole, 1.0, rtol=1e-5)
 
@@ -231,4 +233,4 @@ def test_the_published_variant_ranks_no_frame(kind: str) -> None:
     own = rows[:, 0].reshape(B, T)
     np.testing.assert_allclose(found.values.sum(axis=(2, 3)), 1 - own, rtol=1e-5)
     assert own.max() < 0.5
-    np.testing.assert_allclose(found.cls_self_mass, own.mean(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(np.array(found.cls_self_mass, float), own.mean(axis=1), rtol=1e-4)

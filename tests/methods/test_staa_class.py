@@ -41,6 +41,6 @@ def test_more_of_it_is_on_the_actor_than_of_either_factor(name: str) -> None:
     model = load_model(name)
     data = open_dataset("events", model, 6, "development")
     methods = ("staa-class", "staa", "staa-logit", "rollout")
-    found = measure_quality(Benchmark(model, data, methods, ("energy",), Options()), 24)
+    found = measure_quality(Benchmark(model, data, methods, ("energy",), Options()), 12)
     both, *others = (row["mean"] for row in found["results"])
     assert both > 1.1 * max(others)

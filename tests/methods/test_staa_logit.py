@@ -37,7 +37,7 @@ def test_every_token_has_its_part(kind: str, layers: Any, blocks: list[int]) -> 
     found = explain(module, clips(), "staa-logit", target=TARGET, layers=layers)
     for b, t, p in np.ndindex(B, T, P):
         if kind == "joint":
-            written = sum(moved(seen["joint", n], b, 1 + p * T + t) for n in blocks)
+            written: Any = sum(moved(seen["joint", n], b, 1 + p * T + t) for n in blocks)
         else:
             written = sum(moved(seen["spatial", n], b * T + t, 1 + p) for n in blocks) / T
         part = part_of_logit(module, final[b, 0], np.asarray(written))

@@ -95,7 +95,7 @@ def test_memory_does_not_grow_with_the_number_of_clips() -> None:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 60e6 < 200 * parts.nbytes
-        assert kept[150].parts_of(torch.tensor([3])).unique().tolist() == [150]  # type: ignore[union-attr]
+        assert kept[150].parts_of(torch.tensor([3])).unique().tolist() == [150]
 
 
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

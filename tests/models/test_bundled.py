@@ -83,7 +83,9 @@ def test_the_bundled_card_says_what_the_model_knows(name: str) -> None:
     assert "--model" in manifest.note
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize(
+    "name", [BUNDLED[0], *(pytest.param(name, marks=pytest.mark.slow) for name in BUNDLED[1:])]
+)
 def test_the_bundled_model_tells_events_apart(name: str) -> None:
     from staa_cli.synthetic.events import STANDARD, clip_seed, event_clip
 

@@ -56,7 +56,7 @@ def test_other_code_around_the_same_weights_is_another_model(own: str, tmp_path:
     ("name", "lacks"), [("staa-class", "tokens"), ("staa-logit", "read_out"), ("gradcam", None)]
 )
 def test_what_a_method_would_read_in_vain_is_told(own: str, name: str, lacks: str | None) -> None:
-    model = load(f"{own}:make")
+    model: Any = load(f"{own}:make")
     layers = model.module.attention_layers()
     if lacks == "read_out":
         layers["tokens", 0] = torch.nn.Identity()
@@ -73,7 +73,7 @@ def test_what_a_method_would_read_in_vain_is_told(own: str, name: str, lacks: st
 
 def test_a_head_of_several_layers_speaks_of_no_class_by_itself() -> None:
     model = load_model("tiny-events")
-    module = copy.deepcopy(model.module)
+    module: Any = copy.deepcopy(model.module)
     module.head = torch.nn.Sequential(module.head)
     frames = torch.randn(1, 8, 3, 112, 112)
     assert explain_clip(model, frames).attribution.method == "staa-class"

@@ -61,7 +61,7 @@ VIT_BASE = {
     "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
     "intermediate_size": 3072, "image_size": 224, "patch_size": 16,
 }  # fmt: skip
-REAL = {
+REAL: dict[str, tuple[str, dict[str, Any]]] = {
     "videomae-base": (
         "videomae mean", {**VIT_BASE, "num_frames": 16, "layer_norm_eps": 1e-12}
     ),
@@ -220,7 +220,7 @@ def test_a_file_is_recognized_by_its_tensors_alone(case: Case, names: str, tmp_p
     heads = {"vjepa2": 16}.get(case.family, 6)
     published = {"crop_size": 256} if case.family == "vjepa2" else {"image_size": 224}
     published |= {"frames_per_clip": 16} if case.family == "vjepa2" else {"num_frames": 16}
-    sizes = {"patch_size": 32, "hidden_size": width, "num_attention_heads": heads}
+    sizes: dict[str, Any] = {"patch_size": 32, "hidden_size": width, "num_attention_heads": heads}
     if case.family == "vivit":
         sizes["tubelet_size"] = [2, 32, 32]
     eps = {"layer_norm_eps": 1e-6, "num_hidden_layers": 1, "intermediate_size": 56, "mlp_ratio": 1}
@@ -352,7 +352,7 @@ def test_mean_rows_need_no_matrix(tmp_path: Path) -> None:
 def test_the_authors_own_two_files_of_vjepa2(tmp_path: Path) -> None:
     """Encoder and probe apart, under their prefixes: the model that Hugging Face's folder gives."""
     case = CASES["vjepa2"]
-    sizes = {"hidden_size": 1024, "num_attention_heads": 16, "num_hidden_layers": 1}
+    sizes: dict[str, Any] = {"hidden_size": 1024, "num_attention_heads": 16, "num_hidden_layers": 1}
     sizes |= {"patch_size": 32, "crop_size": 256, "frames_per_clip": 16, "mlp_ratio": 1.0}
     reference(case, **sizes, layer_norm_eps=1e-5).save_pretrained(tmp_path / "hf")
     ours = load(tmp_path / "hf")

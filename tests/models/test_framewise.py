@@ -27,7 +27,7 @@ def image_model(**options: Any) -> Any:
 
 def saved(model: Any, folder: Path) -> Path:
     """A folder as timm saves it for the hub."""
-    save_for_hf(model, folder, model_args={**SIZES, "num_heads": 2}, safe_serialization=True)
+    save_for_hf(model, str(folder), model_args={**SIZES, "num_heads": 2}, safe_serialization=True)
     return folder
 
 

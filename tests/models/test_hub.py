@@ -56,7 +56,11 @@ def load(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         try:
             model = load_model(name, device="cpu", offline=mode == "offline", announce=said.append)
         except StaaError as error:
-            found = {"cause": error.cause, "hint": error.hint, "code": int(error.exit_code)}
+            found: dict[str, Any] = {
+                "cause": error.cause,
+                "hint": error.hint,
+                "code": int(error.exit_code),
+            }
         else:
             info = model.info
             found = {"name": info.name, "source": info.source, "labels": [*info.labels]}

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -290,7 +290,7 @@ def autocast_forward(model: nn.Module) -> nn.Module:
         nn.DataParallel,
         torch.compile,
         autocast_forward,
-        lambda model: nn.DataParallel(torch.compile(model)),
+        lambda model: nn.DataParallel(cast(nn.Module, torch.compile(model))),
     ],
     ids=["parallel", "compiled", "mixed precision", "both"],
 )
@@ -327,7 +327,7 @@ def refused(
 def test_a_class_of_ones_own_that_derives_from_the_reference_is_known() -> None:
     from transformers import VideoMAEForVideoClassification
 
-    class Weighted(VideoMAEForVideoClassification):
+    class Weighted(VideoMAEForVideoClassification):  # type: ignore[misc]
         """With another loss."""
 
     model = reference("videomae")

@@ -71,7 +71,7 @@ def test_a_layer_is_timms(own: Make, other: Make, fused: bool, training: bool) -
     x = torch.randn(shape, generator=torch.Generator().manual_seed(1)).requires_grad_()
     for layer in pair:
         vars(layer)["fused_attn"] = fused
-    outs: list[Tensor] = [seeded(lambda layer=layer: layer(x)) for layer in pair]
+    outs: list[Tensor] = [seeded(partial(layer, x)) for layer in pair]
     assert torch.equal(*outs)
     gradients = [torch.autograd.grad(out.square().sum(), x)[0] for out in outs]
     assert torch.equal(*gradients)
@@ -92,7 +92,7 @@ def test_an_image_model_keeps_its_parameters_and_says_the_same(options: dict[str
     vit = vit.eval()
     plain, before = copy.deepcopy(vit), dict(vit.named_parameters())
     wrapped = FrameWise(vit)
-    assert [type(block.attn) for block in wrapped.blocks] == [FrameAttention] * 2  # type: ignore[union-attr]
+    assert [type(block.attn) for block in wrapped.blocks] == [FrameAttention] * 2
     after = dict(vit.named_parameters())
     assert after.keys() == before.keys()
     assert all(after[name] is before[name] for name in before)

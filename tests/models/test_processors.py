@@ -113,7 +113,7 @@ def theirs(name: str, facts: Facts, frame: np.ndarray) -> Tensor:
     processor = getattr(transformers, name).from_dict(facts)
     given: Any = [frame] if "Image" in name else torch.from_numpy(frame).permute(2, 0, 1)[None]
     (values,) = (v for k, v in processor(given, return_tensors="pt").items() if "pixel" in k)
-    return values[0, 0].float()  # type: ignore[no-any-return]
+    return values[0, 0].float()
 
 
 def compare(name: str, facts: Facts) -> str:

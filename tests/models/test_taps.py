@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 import torch
@@ -182,7 +183,7 @@ class Largest(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(("read", "most"), [(cls_row, 2 * 4096 * 8), (mean_row, 1 << 20)])
-def test_a_row_never_takes_the_whole_matrix(read: object, most: int) -> None:
+def test_a_row_never_takes_the_whole_matrix(read: Any, most: int) -> None:
     length = 4096
     layer = OneLayer().attn
     q, k, v = tokens(3, 1, 2, length, 8).unbind(0)

@@ -83,7 +83,7 @@ def test_the_callback_explains_at_every_evaluation_and_changes_no_training(
             folder = tmp_path / "explanations" / f"step-{step}" / f"video-{number}"
             assert str(folder.relative_to(tmp_path) / "storyboard.png") in told
             with Image.open(folder / "storyboard.png") as picture:
-                assert len(picture.convert("RGB").getcolors(1 << 24)) > 100
+                assert len(picture.convert("RGB").getcolors(1 << 24) or ()) > 100
             report = json.loads((folder / "report.json").read_text())
             assert report["model"]["name"] == "VideoMAEForVideoClassification"
             assert report["prediction"]["target"]["label"] in ("jump", "fall")

@@ -38,7 +38,7 @@ def bundled(clips: int, device: str) -> dict[str, Any]:
             explain_batch(
                 model.module, model.layout, model.place(part), get_method("staa"), Options()
             )
-            for part in inputs.split(8)
+            for part in inputs.split(8)  # type: ignore[no-untyped-call]
         ]
     return found
 

@@ -50,7 +50,12 @@ def main() -> None:
     model = open_model(Settings())
     pairs = [both(path, model) for path in videos]
     off = np.concatenate([np.abs(quick - full) for full, quick in pairs])
-    order = np.mean([rank_correlation(full, quick) for full, quick in pairs])
+    order = np.mean(
+        [
+            rank_correlation(full.astype(np.float32), quick.astype(np.float32))
+            for full, quick in pairs
+        ]
+    )
     own = len(METHODS)
     turned = sum(
         int(((full[:own] > full[own:].max()) != (quick[:own] > quick[own:].max())).sum())

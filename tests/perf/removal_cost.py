@@ -23,9 +23,14 @@ def jobs_of(name: str) -> dict[str, Callable[[], object]]:
     import torch
 
     from staa_cli.benchmark.cost import noise
-    from staa_cli.evaluation.base import walk
+    from staa_cli.evaluation.base import perturbation_curves
     from staa_cli.methods import Options, get_method
-    from staa_cli.methods.perturbation.base import PerturbedClip, feature_mask, filler, over_pixels
+    from staa_cli.methods.perturbation.base import (
+        PerturbedClip,
+        feature_mask,
+        over_pixels,
+        replacement_for,
+    )
     from staa_cli.methods.perturbation.occlusion import CELLS as PLACES
     from staa_cli.methods.perturbation.surrogates import CELLS, SAMPLES
     from staa_cli.methods.run import explain_batch
@@ -33,7 +38,7 @@ def jobs_of(name: str) -> dict[str, Callable[[], object]]:
 
     model = load_model(name, device="cpu")
     clip, grid = noise(model), model.layout.grid
-    filling = filler(clip, "blur", model.input)
+    filling = replacement_for(clip, "blur", model.input)
     values = torch.rand(grid, generator=torch.Generator().manual_seed(1)).numpy()
 
     def copies() -> PerturbedClip:
@@ -83,7 +88,7 @@ def jobs_of(name: str) -> dict[str, Callable[[], object]]:
     return {
         "100 passes": lambda: plain(100),
         "256 passes": lambda: plain(256),
-        "deletion and insertion": lambda: walk(copies(), values, STEPS),
+        "deletion and insertion": lambda: perturbation_curves(copies(), values, STEPS),
         "frame-shapley": lambda: run("frame-shapley"),
         "kernel-shap": lambda: run("kernel-shap"),
         "Captum's KernelShap": captum_shap,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -51,7 +52,7 @@ def test_the_ending_says_what_is_written_and_bytes_repeat(
     first = (tmp_path / f"a.{kind}").read_bytes()
     assert first.startswith(HEADS[kind])
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
-    mine = {"svg.fonttype": "none", "pdf.use14corefonts": True, "svg.hashsalt": None}
+    mine: Any = {"svg.fonttype": "none", "pdf.use14corefonts": True, "svg.hashsalt": None}
     with matplotlib.rc_context(mine):
         CHARTS[chart](tmp_path / f"b.{kind.upper()}")
         assert {name: matplotlib.rcParams[name] for name in mine} == mine

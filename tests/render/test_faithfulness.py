@@ -32,8 +32,8 @@ def test_curves_are_drawn_as_they_are_each_method_in_one_color() -> None:
         assert axes.get_xlim() == (0, 100)
         assert axes.get_ylim() == (0, 1)
         for line, row in zip(axes.lines, found.rows, strict=True):
-            np.testing.assert_allclose(line.get_ydata(), getattr(row, name))
-            np.testing.assert_allclose(line.get_xdata(), [0, 50, 100])
+            np.testing.assert_allclose(np.asarray(line.get_ydata()), getattr(row, name))
+            np.testing.assert_allclose(np.asarray(line.get_xdata()), [0, 50, 100])
     assert len({line.get_color() for line in deletion.lines}) == len(found.rows)
     assert [a.get_color() for a in deletion.lines] == [a.get_color() for a in insertion.lines]
 

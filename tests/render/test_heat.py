@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from explanations import blobs, explanation
@@ -12,6 +14,7 @@ from staa_cli.render.color import planes_to_rgb, rgb_to_planes, rgb_to_yuv
 from staa_cli.render.heat import HeatField, Tint, legend, line_colors, tint_tables
 from staa_cli.render.layer import Canvas
 from staa_cli.render.painter import Painter
+from staa_cli.schema import Explanation
 from staa_cli.video.pixels import YuvPlanes
 
 LEVELS = np.array([0.2, 0.4, 0.6, 0.8, 1.0])
@@ -29,7 +32,7 @@ HUED = ("inferno", "viridis", "magma")
 """Cividis has next to no hue: its levels are told by lightness, as its users ask."""
 
 
-def oklab(rgb):
+def oklab(rgb: Any) -> np.ndarray:
     """L, a, b of sRGB 0 to 255. Ottosson 2020."""
     codes = np.asarray(rgb, float) / 255
     light = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
@@ -45,7 +48,7 @@ def oklab(rgb):
     ])  # fmt: skip
 
 
-def tinted(rgb, level, name="inferno"):
+def tinted(rgb: Any, level: float, name: str = "inferno") -> np.ndarray:
     """The color of flat footage where all of it is at one level."""
     canvas = Canvas(*rgb_to_planes(np.full((64, 64, 3), rgb, np.uint8), hd=True))
     table = tint_tables(name, RenderSettings().opacity, hd=True)
@@ -53,12 +56,12 @@ def tinted(rgb, level, name="inferno"):
     return planes_to_rgb(*canvas, hd=True)[32, 32].astype(int)
 
 
-def drawn(footage, name="inferno", levels=LEVELS):
+def drawn(footage: str, name: str = "inferno", levels: np.ndarray = LEVELS) -> np.ndarray:
     """OKLab [levels, 3] over flat footage."""
     return oklab([tinted(FOOTAGE[footage], level, name) for level in levels])
 
 
-def bar(name="inferno"):
+def bar(name: Any = "inferno") -> np.ndarray:
     """OKLab [5, 3] of the levels on the middle of the legend's bar."""
     colors = legend(RenderSettings(colormap=name))
     row = colors[len(colors) // 2]
@@ -67,7 +70,7 @@ def bar(name="inferno"):
 
 @pytest.mark.parametrize("name", HUED)
 @pytest.mark.parametrize("footage", FOOTAGE)
-def test_hue_and_chroma_of_a_level_are_the_bars_over_any_footage(footage, name):
+def test_hue_and_chroma_of_a_level_are_the_bars_over_any_footage(footage: str, name: str) -> None:
     """At most 0.05 off the bar's own level, and nearer to it than to any other."""
     apart = np.linalg.norm(drawn(footage, name)[:, None, 1:] - bar(name)[None, :, 1:], axis=-1)
     own = np.diag(apart)
@@ -78,7 +81,7 @@ def test_hue_and_chroma_of_a_level_are_the_bars_over_any_footage(footage, name):
 
 @pytest.mark.parametrize("name", HUED)
 @pytest.mark.parametrize("footage", ["black", "gray", "white", "warm"])
-def test_the_hottest_colors_are_the_bars_in_lightness_too(footage, name):
+def test_the_hottest_colors_are_the_bars_in_lightness_too(footage: str, name: str) -> None:
     """Yellow over black is yellow: olive, its dark neighbor, is 0.3 away."""
     apart = np.linalg.norm(drawn(footage, name)[3:, None] - bar(name)[None], axis=-1)
     assert apart.argmin(axis=1).tolist() == [3, 4]
@@ -87,14 +90,14 @@ def test_the_hottest_colors_are_the_bars_in_lightness_too(footage, name):
 
 @pytest.mark.parametrize("name", HUED)
 @pytest.mark.parametrize("footage", FOOTAGE)
-def test_neighboring_levels_can_be_told_apart_over_any_footage(footage, name):
+def test_neighboring_levels_can_be_told_apart_over_any_footage(footage: str, name: str) -> None:
     """Two hundredths in OKLab are just noticeable; at least three times that."""
     assert np.linalg.norm(np.diff(drawn(footage, name), axis=0), axis=1).min() > 0.06
 
 
 @pytest.mark.parametrize("name", HUED)
 @pytest.mark.parametrize("footage", FOOTAGE)
-def test_heat_is_rimmed_whatever_it_lies_on(footage, name):
+def test_heat_is_rimmed_whatever_it_lies_on(footage: str, name: str) -> None:
     """Inferno's own yellow is a yellow wall's, so what tells them apart is the foot of the heat.
 
     It needs no line around it, nor another map: over the wall it stands out by 0.38 in OKLab
@@ -111,7 +114,9 @@ def test_heat_is_rimmed_whatever_it_lies_on(footage, name):
 
 @pytest.mark.parametrize("light", [30, 128, 220])
 @pytest.mark.parametrize("opacity", [0.3, 0.75, 1.0])
-def test_the_strongest_heat_leaves_the_picture_its_share_of_contrast(light, opacity):
+def test_the_strongest_heat_leaves_the_picture_its_share_of_contrast(
+    light: int, opacity: float
+) -> None:
     rng = np.random.default_rng(0)
     y = (light + rng.integers(-12, 13, (64, 64))).astype(np.uint8)
     gray = np.full((32, 32), 128, np.uint8)
@@ -124,7 +129,7 @@ def test_the_strongest_heat_leaves_the_picture_its_share_of_contrast(light, opac
 
 @pytest.mark.parametrize("opacity", [0.0, 0.5, 0.75, 1.0])
 @pytest.mark.parametrize("hd", [False, True])
-def test_light_stays_lighter_than_dark_within_video_range(opacity, hd):
+def test_light_stays_lighter_than_dark_within_video_range(opacity: float, hd: bool) -> None:
     """What is tinted at any level is no darker than video black, no lighter than its white."""
     table = tint_tables("inferno", opacity, hd)
     black, white = ((table.keep_y.astype(int) * luma + table.add_y) // 256 for luma in (16, 235))
@@ -133,7 +138,7 @@ def test_light_stays_lighter_than_dark_within_video_range(opacity, hd):
     assert (white - black >= (1 - opacity) * 219 - 2).all()
 
 
-def test_the_bar_is_drawn_over_light_and_over_dark():
+def test_the_bar_is_drawn_over_light_and_over_dark() -> None:
     colors = legend(RenderSettings())
     for row, luma in ((0, 255), (-1, 0)):
         shown = [tinted((luma,) * 3, level) for level in LEVELS]
@@ -143,7 +148,9 @@ def test_the_bar_is_drawn_over_light_and_over_dark():
     assert (pure == pure[:1]).all()
 
 
-def contour(maps, scale="video", size=(320, 180)):
+def contour(
+    maps: np.ndarray, scale: Any = "video", size: tuple[int, int] = (320, 180)
+) -> tuple[Explanation, Painter]:
     source = explanation(
         size=size, frames=48, clip_starts=[0], clip_frames=len(maps), stride=6,
         grid=maps.shape[1:], maps=maps, box=(0.0, 0.0, 1.0, 1.0),
@@ -152,12 +159,19 @@ def contour(maps, scale="video", size=(320, 180)):
     return source, Painter(source, settings)
 
 
-def gray(width=320, height=180):
+def gray(width: int = 320, height: int = 180) -> YuvPlanes:
     chroma = np.full((height // 2, width // 2), 128, np.uint8)
     return YuvPlanes(np.full((height, width), 110, np.uint8), chroma, chroma, "bt709")
 
 
-def test_lines_hold_the_shares_of_the_evidence_that_the_legend_names():
+def inside(field: HeatField, time_s: float) -> str:
+    """What is said in words of the map at a time that a clip reaches."""
+    level = field.at(time_s)
+    assert level is not None
+    return field.inside(level, time_s)
+
+
+def test_lines_hold_the_shares_of_the_evidence_that_the_legend_names() -> None:
     times = np.arange(8) / 5
     maps = blobs(times, times[-1], (14, 14), lambda t: 0.3 + t)
     source, _ = contour(maps)
@@ -172,7 +186,7 @@ def test_lines_hold_the_shares_of_the_evidence_that_the_legend_names():
         assert held == pytest.approx(share, abs=0.02)
 
 
-def test_a_picture_above_all_lines_is_framed_in_the_color_of_the_innermost():
+def test_a_picture_above_all_lines_is_framed_in_the_color_of_the_innermost() -> None:
     maps = np.ones((8, 8, 8), np.float32)
     maps[:4] = 0.01
     source, painter = contour(maps)
@@ -185,14 +199,14 @@ def test_a_picture_above_all_lines_is_framed_in_the_color_of_the_innermost():
         assert np.abs(side.astype(float) - luma).max() < 2
 
 
-def test_a_map_above_all_lines_is_told_in_words():
+def test_a_map_above_all_lines_is_told_in_words() -> None:
     maps = np.ones((8, 8, 8), np.float32)
     maps[:4] = 0.01
     source, _ = contour(maps, size=(480, 270))
     field = HeatField(source, "video")
     times = source.clips[0].times_s
-    assert field.inside(field.at(times[0]), times[0]) == ""
-    assert field.inside(field.at(times[7]), times[7]) == "all inside 25 %"
+    assert inside(field, times[0]) == ""
+    assert inside(field, times[7]) == "all inside 25 %"
     painter = Painter(source, RenderSettings(view="contour"))
     box = painter.layout.strip.note
     empty, told = (painter.draw(0, times[i], gray(480, 270)).y for i in (0, 7))
@@ -200,7 +214,7 @@ def test_a_map_above_all_lines_is_told_in_words():
     assert np.ptp(told[box.top : box.bottom, box.left : box.right]) > 100
 
 
-def test_lines_of_a_frames_scale_are_found_in_every_frame():
+def test_lines_of_a_frames_scale_are_found_in_every_frame() -> None:
     """On the video's scale a weak frame lies outside of all lines."""
     spot = np.exp(-((np.arange(8)[:, None] - 4) ** 2 + (np.arange(8) - 4) ** 2) / 3)
     maps = np.stack([spot * strength for strength in [1, 1, 1, 1, 1e-3, 1e-3, 1e-3, 1e-3]])
@@ -212,9 +226,9 @@ def test_lines_of_a_frames_scale_are_found_in_every_frame():
     assert drawn_at == {"video": False, "frame": True}
 
 
-def test_a_map_without_evidence_has_no_lines():
+def test_a_map_without_evidence_has_no_lines() -> None:
     source, painter = contour(np.zeros((8, 8, 8), np.float32))
     before = gray()
     np.testing.assert_array_equal(painter.draw(0, 0.5, before).y, before.y)
     field = HeatField(source, "video")
-    assert field.inside(field.at(0.5), 0.5) == ""
+    assert inside(field, 0.5) == ""

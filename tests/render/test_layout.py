@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from explanations import explanation
 from staa_cli.config.settings import RenderSettings
 from staa_cli.errors import OutputError
 from staa_cli.render.curve import Curve, unseen
-from staa_cli.render.layout import Texts, font_size, plan, shorten
+from staa_cli.render.layout import Box, Layout, Place, Texts, font_size, plan, shorten
 from staa_cli.render.painter import Painter
 from staa_cli.render.text import answer, clock, drawable, measure, percent
 from staa_cli.video.encode import Shape, VideoWriter
@@ -23,22 +25,22 @@ SIZES = [
     (1920, 1080), (3840, 2160), (1080, 1920), (240, 426),
 ]  # fmt: skip
 LABELS = ["archery", "x" * 400, "putting on a very long label with no end in sight at all"]
-PLACES = ["below", "over"]
+PLACES: list[Place] = ["below", "over"]
 
 
 def layout(
-    size,
-    label="archery",
-    clock_text="1:02:03.4 / 1:30:00.0",
-    method="staa · timesformer-base",
-    place="below",
-    note="",
-):
+    size: tuple[int, int],
+    label: str = "archery",
+    clock_text: str = "1:02:03.4 / 1:30:00.0",
+    method: str = "staa · timesformer-base",
+    place: Place = "below",
+    note: str = "",
+) -> tuple[Layout, Texts]:
     texts = Texts(label, "87 %", method, clock_text, "0", "0.00031", note)
     return plan(size, font_size(*size), texts, measure, place), texts
 
 
-def apart(a, b):
+def apart(a: Box, b: Box) -> bool:
     return a.right <= b.left or b.right <= a.left or a.bottom <= b.top or b.bottom <= a.top
 
 
@@ -46,7 +48,9 @@ def apart(a, b):
 @pytest.mark.parametrize("note", ["", "all inside 25 %"])
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("size", SIZES)
-def test_boxes_lie_in_the_picture_and_apart_from_each_other(size, label, note, place):
+def test_boxes_lie_in_the_picture_and_apart_from_each_other(
+    size: tuple[int, int], label: str, note: str, place: Place
+) -> None:
     found = layout(size, label, place=place, note=note)[0]
     boxes = found.boxes()
     for name, box in boxes.items():
@@ -59,7 +63,9 @@ def test_boxes_lie_in_the_picture_and_apart_from_each_other(size, label, note, p
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("size", SIZES)
-def test_texts_are_no_wider_than_their_boxes(size, label, place):
+def test_texts_are_no_wider_than_their_boxes(
+    size: tuple[int, int], label: str, place: Place
+) -> None:
     found, texts = layout(size, label, place=place)
     if found.title:
         assert measure(found.title.label_text, found.title_px) <= found.title.label.width
@@ -74,7 +80,7 @@ def test_texts_are_no_wider_than_their_boxes(size, label, place):
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("width", range(200, 700, 20))
-def test_what_is_said_of_coverage_is_said_as_a_whole(width, place):
+def test_what_is_said_of_coverage_is_said_as_a_whole(width: int, place: Place) -> None:
     items = ["staa-class", "tiny-events", "24 % of frames seen", "100 % covered"]
     title = layout((width, 240), method=" · ".join(items), place=place)[0].title
     if title.method:
@@ -84,7 +90,7 @@ def test_what_is_said_of_coverage_is_said_as_a_whole(width, place):
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("size", [(256, 256), (320, 240)])
-def test_a_method_of_a_long_named_model_is_still_told(size, place):
+def test_a_method_of_a_long_named_model_is_still_told(size: tuple[int, int], place: Place) -> None:
     title = layout(size, method="rollout · " + "checkpoint-" * 20, place=place)[0].title
     assert title.method
     assert title.method_text.startswith("rollout · check")
@@ -94,7 +100,9 @@ def test_a_method_of_a_long_named_model_is_still_told(size, place):
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("size", [s for s in SIZES if min(s) >= 240])
-def test_from_240_lines_on_nothing_is_left_out(size, place, label):
+def test_from_240_lines_on_nothing_is_left_out(
+    size: tuple[int, int], place: Place, label: str
+) -> None:
     found = layout(size, label, clock_text="10.0 s / 10.0 s", place=place)[0]
     names = {"label", "method", "curve", "clock", "low", "bar", "high"}
     assert set(found.boxes()) == names
@@ -102,7 +110,9 @@ def test_from_240_lines_on_nothing_is_left_out(size, place, label):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_below_nothing_is_written_on_the_picture_and_letters_are_large_enough(size):
+def test_below_nothing_is_written_on_the_picture_and_letters_are_large_enough(
+    size: tuple[int, int],
+) -> None:
     found = layout(size)[0]
     assert found.font_px >= max(10, 0.03 * min(size))
     assert all(box.top >= size[1] for box in found.boxes().values())
@@ -113,7 +123,9 @@ def test_below_nothing_is_written_on_the_picture_and_letters_are_large_enough(si
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_over_the_strip_hides_a_quarter_at_most_and_the_title_never_a_third(size):
+def test_over_the_strip_hides_a_quarter_at_most_and_the_title_never_a_third(
+    size: tuple[int, int],
+) -> None:
     found = layout(size, place="over")[0]
     assert found.size == size
     assert found.strip.plate.bottom == size[1]
@@ -124,34 +136,36 @@ def test_over_the_strip_hides_a_quarter_at_most_and_the_title_never_a_third(size
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_without_a_strip_nothing_is_written(size):
+def test_without_a_strip_nothing_is_written(size: tuple[int, int]) -> None:
     found = layout(size, place="none")[0]
     assert found.size == size
     assert found.boxes() == {}
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_picture_without_room_gets_no_text(place):
+def test_a_picture_without_room_gets_no_text(place: Place) -> None:
     found = layout((16, 16), place=place)[0]
     assert found.boxes() == {}
     assert found.size == (16, 16)
 
 
 @pytest.mark.parametrize(("height", "place"), [(16_300, "below"), (16_370, "over")])
-def test_where_a_strip_below_would_be_beyond_h264_it_is_drawn_over(height, place):
+def test_where_a_strip_below_would_be_beyond_h264_it_is_drawn_over(
+    height: int, place: Place
+) -> None:
     found = layout((320, height))[0]
     assert found.place == place
     assert found.size[1] <= 16_384
     assert (found.size[1] == height) == (place == "over")
 
 
-def test_the_encoder_refuses_what_is_higher_still(tmp_path):
+def test_the_encoder_refuses_what_is_higher_still(tmp_path: Path) -> None:
     shape = Shape(320, 16_386, Fraction(1, 30), Fraction(30), variable_rate=False)
     with pytest.raises(OutputError, match="16384 a side"):
         VideoWriter(tmp_path / "a.mp4", shape)
 
 
-def test_a_cut_label_ends_in_an_ellipsis_and_is_as_long_as_fits():
+def test_a_cut_label_ends_in_an_ellipsis_and_is_as_long_as_fits() -> None:
     cut = shorten("windsurfing", 50, 12, measure)
     assert cut.endswith("…")
     assert measure(cut, 12) <= 50 < measure("windsurfing"[: len(cut)] + "…", 12)
@@ -170,7 +184,7 @@ def test_a_cut_label_ends_in_an_ellipsis_and_is_as_long_as_fits():
         ("Straße \u2013 \u201eok\u201c", 'Strasse - ?ok"'),
     ],
 )
-def test_labels_are_spelled_in_letters_that_the_font_has(raw, written):
+def test_labels_are_spelled_in_letters_that_the_font_has(raw: str, written: str) -> None:
     assert drawable(raw) == written
 
 
@@ -178,7 +192,7 @@ def test_labels_are_spelled_in_letters_that_the_font_has(raw, written):
     ("share", "written"),
     [(0.874, "87 %"), (1.0, "100 %"), (0.9999, ">99 %"), (0.002, "<1 %"), (0.0, "0 %")],
 )
-def test_a_probability_is_never_rounded_to_certainty(share, written):
+def test_a_probability_is_never_rounded_to_certainty(share: float, written: str) -> None:
     assert percent(share) == written
 
 
@@ -196,7 +210,7 @@ def test_a_probability_is_never_rounded_to_certainty(share, written):
         (2.5e7, "identity", "score 2.5e+07"),
     ],
 )
-def test_an_answer_is_written_as_what_it_is(score, output, written):
+def test_an_answer_is_written_as_what_it_is(score: float, output: Any, written: str) -> None:
     assert answer(score, output) == written
 
 
@@ -209,18 +223,18 @@ def test_an_answer_is_written_as_what_it_is(score, output, written):
         (3723.4, 7200, "1:02:03.4"),
     ],
 )
-def test_clock_follows_the_length_of_the_whole(time_s, total_s, written):
+def test_clock_follows_the_length_of_the_whole(time_s: float, total_s: float, written: str) -> None:
     assert clock(time_s, total_s) == written
 
 
-def gray(width, height, luma):
+def gray(width: int, height: int, luma: int) -> YuvPlanes:
     chroma = np.full((height // 2, width // 2), 128, np.uint8)
     return YuvPlanes(np.full((height, width), luma, np.uint8), chroma, chroma)
 
 
 @pytest.mark.parametrize("size", [(320, 240), (1280, 720), (3840, 2160)])
 @pytest.mark.parametrize("part", [0.0, 0.31, 0.77, 1.0])
-def test_the_playhead_stands_at_the_time(size, part):
+def test_the_playhead_stands_at_the_time(size: tuple[int, int], part: float) -> None:
     source = explanation(size=size, strength=lambda t: 0.0)
     painter = Painter(source, RenderSettings())
     time_s = part * source.video.duration_s
@@ -233,7 +247,7 @@ def test_the_playhead_stands_at_the_time(size, part):
 
 
 @pytest.mark.parametrize("luma", [16, 235])
-def test_text_stands_out_on_dark_and_on_light_footage(luma):
+def test_text_stands_out_on_dark_and_on_light_footage(luma: int) -> None:
     painter = Painter(explanation(size=(426, 240)), RenderSettings())
     after = painter.draw(0, 0.5, gray(426, 240, luma))
     for box in (painter.layout.title.label, painter.layout.strip.clock):
@@ -242,7 +256,7 @@ def test_text_stands_out_on_dark_and_on_light_footage(luma):
         assert (light + 0.05) / (dark + 0.05) > 4.5
 
 
-def test_the_clock_changes_with_the_time_and_the_rest_of_the_strip_does_not():
+def test_the_clock_changes_with_the_time_and_the_rest_of_the_strip_does_not() -> None:
     painter = Painter(explanation(strength=lambda t: 0.0), RenderSettings())
     first, later = (painter.draw(0, t, gray(1280, 720, 90)).y for t in (2.0, 7.0))
     box = painter.layout.strip.clock
@@ -254,14 +268,14 @@ def test_the_clock_changes_with_the_time_and_the_rest_of_the_strip_does_not():
     assert not differs.any()
 
 
-def curve_row(painter, after, part):
+def curve_row(painter: Painter, after: YuvPlanes, part: float) -> float:
     """The topmost row of a column of the curve's area that is lighter than the plate."""
     area = painter.layout.strip.curve
     column = after.y[area.top : area.bottom, area.left + round(part * (area.width - 1))]
     return int(np.argmax(column > 90)) / area.height
 
 
-def test_the_curve_peaks_where_the_score_does():
+def test_the_curve_peaks_where_the_score_does() -> None:
     source = explanation(strength=lambda t: 0.05 + np.exp(-(((t - 7.5) / 0.8) ** 2)))
     painter = Painter(source, RenderSettings(opacity=0.0))
     after = painter.draw(0, 0.0, gray(1280, 720, 16))
@@ -269,7 +283,7 @@ def test_the_curve_peaks_where_the_score_does():
     assert curve_row(painter, after, 0.25) > 0.8
 
 
-def test_a_flat_curve_is_level_and_says_so():
+def test_a_flat_curve_is_level_and_says_so() -> None:
     score = np.random.default_rng(0).random(300).astype(np.float32)
     source = explanation(flat=True)
     source.frames.weighted_score[:] = 1 + 0.01 * score
@@ -284,7 +298,7 @@ def test_a_flat_curve_is_level_and_says_so():
     assert (flat[620:720] != other[620:720]).any()
 
 
-def test_a_narrow_peak_of_a_long_video_is_not_lost():
+def test_a_narrow_peak_of_a_long_video_is_not_lost() -> None:
     source = explanation(frames=20000)
     source.frames.weighted_score[:] = 0.1
     source.frames.weighted_score[12345] = 5
@@ -293,7 +307,7 @@ def test_a_narrow_peak_of_a_long_video_is_not_lost():
     assert len(points) <= 301
 
 
-def test_negative_scores_hang_below_the_zero_line():
+def test_negative_scores_hang_below_the_zero_line() -> None:
     source = explanation()
     source.frames.weighted_score[:] = np.linspace(-1, 1, 300)
     curve = Curve.of(source)
@@ -301,11 +315,11 @@ def test_negative_scores_hang_below_the_zero_line():
     assert curve.points(300, 101)[0][0][1] == pytest.approx(100)
 
 
-def test_back_to_back_clips_leave_nothing_unseen():
+def test_back_to_back_clips_leave_nothing_unseen() -> None:
     assert unseen(explanation()) == []
 
 
-def test_what_no_clip_covers_is_unseen():
+def test_what_no_clip_covers_is_unseen() -> None:
     source = explanation(frames=600, clip_starts=[120, 400], stride=6)
     # Clips of 8 frames, 6 apart, speak for 6 frames more on either side.
     assert np.array(unseen(source)) * 30 == pytest.approx(
@@ -313,21 +327,21 @@ def test_what_no_clip_covers_is_unseen():
     )
 
 
-def test_a_line_ends_where_the_model_did_not_look():
+def test_a_line_ends_where_the_model_did_not_look() -> None:
     source = explanation(frames=600, clip_starts=[120, 400], stride=6)
     first, last = Curve.of(source).points(601, 100)
     assert (first[0][0], first[-1][0]) == pytest.approx((114, 169))
     assert (last[0][0], last[-1][0]) == pytest.approx((394, 449))
 
 
-def test_the_axis_is_that_of_the_stretch():
+def test_the_axis_is_that_of_the_stretch() -> None:
     source = explanation(frames=600, part=(300, 450))
     curve = Curve.of(source)
     assert (curve.start_s, curve.end_s) == (10, 15)
     assert [curve.x(t, 101) for t in (9, 10, 12.5, 15)] == [0, 0, 50, 100]
 
 
-def test_unseen_stretches_are_hatched_and_seen_ones_are_not():
+def test_unseen_stretches_are_hatched_and_seen_ones_are_not() -> None:
     source = explanation(frames=600, clip_starts=[0], strength=lambda t: 0.0)
     painter = Painter(source, RenderSettings())
     after = painter.draw(0, 0.0, gray(1280, 720, 16))

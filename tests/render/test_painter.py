@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,13 +14,16 @@ from staa_cli.config.settings import RenderSettings
 from staa_cli.errors import UsageError
 from staa_cli.render.color import COLORMAPS, DIFFERENCE, colormap, planes_to_rgb, rgb_to_planes
 from staa_cli.render.painter import Painter
+from staa_cli.schema import Explanation
 from staa_cli.video.pixels import YuvPlanes
 
 BARE = RenderSettings(strip="none")
 VIEWS = ("heat", "side-by-side", "map", "contour")
 
 
-def planes(width, height, y=110, u=120, v=135, matrix="bt601"):
+def planes(
+    width: int, height: int, y: int = 110, u: int = 120, v: int = 135, matrix: Any = "bt601"
+) -> YuvPlanes:
     """An even picture of one color, as the decoder hands it over: read-only."""
     chroma = (height + 1) // 2, (width + 1) // 2
     shapes = ((2 * chroma[0], 2 * chroma[1]), chroma, chroma)
@@ -28,23 +32,29 @@ def planes(width, height, y=110, u=120, v=135, matrix="bt601"):
     ]
     for plane in filled:
         plane.flags.writeable = False
-    return YuvPlanes(*filled, matrix)
+    return YuvPlanes(filled[0], filled[1], filled[2], matrix)
 
 
-def hot_cell(row, column, times=8, grid=(8, 8), strengths=None):
+def hot_cell(
+    row: int,
+    column: int,
+    times: int = 8,
+    grid: tuple[int, int] = (8, 8),
+    strengths: Any = None,
+) -> np.ndarray:
     maps = np.zeros((times, *grid), np.float32)
     maps[:, row, column] = 1 if strengths is None else strengths
     return maps
 
 
-def one_clip(maps, size=(320, 180), **more):
+def one_clip(maps: np.ndarray, size: tuple[int, int] = (320, 180), **more: Any) -> Explanation:
     return explanation(
         size=size, frames=48, clip_starts=[0], clip_frames=len(maps), stride=6,
         grid=maps.shape[1:], maps=maps, **more,
     )  # fmt: skip
 
 
-def changed(before, after):
+def changed(before: YuvPlanes, after: YuvPlanes) -> np.ndarray:
     """[H, W] whether luma or chroma of a pixel differ by more than rounding."""
     y = np.abs(after.y.astype(int) - before.y) > 3
     c = (np.abs(after.u.astype(int) - before.u) > 3) | (np.abs(after.v.astype(int) - before.v) > 3)
@@ -52,7 +62,7 @@ def changed(before, after):
 
 
 @pytest.mark.parametrize("view", ["heat", "contour"])
-def test_heat_stands_where_the_mass_is_and_nowhere_else(view):
+def test_heat_stands_where_the_mass_is_and_nowhere_else(view: Any) -> None:
     maps = hot_cell(2, 5)
     source = one_clip(maps, box=(0.0, 0.0, 1.0, 1.0))
     before = planes(320, 180)
@@ -67,7 +77,7 @@ def test_heat_stands_where_the_mass_is_and_nowhere_else(view):
     assert columns.max() < 320 * 7.5 / 8
 
 
-def test_outside_the_crop_there_is_no_color_and_the_picture_is_dimmed():
+def test_outside_the_crop_there_is_no_color_and_the_picture_is_dimmed() -> None:
     source = one_clip(np.ones((8, 8, 8), np.float32), box=(0.25, 0.0, 0.75, 1.0))
     before = planes(320, 180)
     after = Painter(source, BARE).draw(0, 0.5, before)
@@ -80,7 +90,7 @@ def test_outside_the_crop_there_is_no_color_and_the_picture_is_dimmed():
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_heat_over_padding_is_cut_off_at_the_pictures_edge(view):
+def test_heat_over_padding_is_cut_off_at_the_pictures_edge(view: Any) -> None:
     """As if the padding were a part of a larger picture, of which only the middle is kept."""
     maps = np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
     larger = one_clip(maps, size=(400, 180), box=(0.0, 0.0, 1.0, 1.0))
@@ -92,7 +102,7 @@ def test_heat_over_padding_is_cut_off_at_the_pictures_edge(view):
     np.testing.assert_array_equal(seen.u[:, -160:], whole.u[:, -180:-20])
 
 
-def test_padding_above_leaves_the_crop_at_the_sides_as_it_is():
+def test_padding_above_leaves_the_crop_at_the_sides_as_it_is() -> None:
     source = one_clip(np.zeros((8, 8, 8), np.float32), box=(0.25, -0.5, 0.75, 1.5))
     before = planes(320, 180)
     after = Painter(source, BARE).draw(0, 0.5, before)
@@ -100,14 +110,14 @@ def test_padding_above_leaves_the_crop_at_the_sides_as_it_is():
     np.testing.assert_array_equal(after.y[:, 80:240], before.y[:, 80:240])
 
 
-def test_the_crops_edge_is_a_hairline_just_outside_of_it():
+def test_the_crops_edge_is_a_hairline_just_outside_of_it() -> None:
     source = one_clip(np.zeros((8, 8, 8), np.float32), box=(0.25, 0.0, 0.75, 1.0))
     after = Painter(source, BARE).draw(0, 0.5, planes(320, 180))
     bright = np.nonzero((after.y > 130).all(axis=0))[0]
     assert bright.tolist() == [79, 240]
 
 
-def test_a_model_that_sees_the_whole_picture_leaves_cold_pixels_as_they_were():
+def test_a_model_that_sees_the_whole_picture_leaves_cold_pixels_as_they_were() -> None:
     source = one_clip(np.zeros((8, 8, 8), np.float32), box=(0.0, 0.0, 1.0, 1.0))
     before = planes(320, 180)
     after = Painter(source, BARE).draw(0, 0.5, before)
@@ -115,7 +125,7 @@ def test_a_model_that_sees_the_whole_picture_leaves_cold_pixels_as_they_were():
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
 
 
-def test_opacity_is_what_the_settings_say_where_the_heat_is_full():
+def test_opacity_is_what_the_settings_say_where_the_heat_is_full() -> None:
     source = one_clip(np.ones((8, 8, 8), np.float32), box=(0.0, 0.0, 1.0, 1.0))
     painter = Painter(source, dataclasses.replace(BARE, opacity=0.7))
     dark, light = (painter.draw(0, 0.5, planes(320, 180, y=y)).y[90, 160] for y in (60, 160))
@@ -123,7 +133,9 @@ def test_opacity_is_what_the_settings_say_where_the_heat_is_full():
 
 
 @pytest.mark.parametrize(("scale", "hot_at_the_cold_end"), [("video", False), ("frame", True)])
-def test_a_frame_with_a_thousandth_of_the_evidence_looks_cold(scale, hot_at_the_cold_end):
+def test_a_frame_with_a_thousandth_of_the_evidence_looks_cold(
+    scale: Any, hot_at_the_cold_end: bool
+) -> None:
     strengths = [1.0, 1.0, 1.0, 1.0, 0.001, 0.001, 0.001, 0.001]
     source = one_clip(hot_cell(4, 4, strengths=strengths), box=(0.0, 0.0, 1.0, 1.0))
     painter = Painter(source, dataclasses.replace(BARE, scale=scale))
@@ -133,7 +145,7 @@ def test_a_frame_with_a_thousandth_of_the_evidence_looks_cold(scale, hot_at_the_
     assert changed(before, painter.draw(0, times[-1], before)).any() == hot_at_the_cold_end
 
 
-def test_the_scale_of_a_clip_is_its_own():
+def test_the_scale_of_a_clip_is_its_own() -> None:
     strengths = np.repeat([1.0, 0.001], 8)
     maps = hot_cell(4, 4, times=16, strengths=strengths)
     source = explanation(
@@ -141,13 +153,14 @@ def test_the_scale_of_a_clip_is_its_own():
     )
     before = planes(320, 180)
     first, second = (clip.times_s[3] for clip in source.clips)
-    for scale, shown in (("clip", [True, True]), ("video", [True, False])):
+    scales: dict[Any, list[bool]] = {"clip": [True, True], "video": [True, False]}
+    for scale, shown in scales.items():
         painter = Painter(source, dataclasses.replace(BARE, scale=scale))
         found = [changed(before, painter.draw(0, t, before)).any() for t in (first, second)]
         assert found == shown, scale
 
 
-def test_heat_moves_smoothly_between_the_knots():
+def test_heat_moves_smoothly_between_the_knots() -> None:
     strengths = [0, 1, 0, 1, 0, 1, 0, 1]
     source = one_clip(hot_cell(4, 4, strengths=strengths), box=(0.0, 0.0, 1.0, 1.0))
     painter = Painter(source, BARE)
@@ -157,7 +170,7 @@ def test_heat_moves_smoothly_between_the_knots():
     assert max(steps) < 0.15 * np.abs(frames[24] - before.y).max()
 
 
-def test_negative_evidence_is_cold():
+def test_negative_evidence_is_cold() -> None:
     source = one_clip(-hot_cell(4, 4), box=(0.0, 0.0, 1.0, 1.0), signed=True)
     before = planes(320, 180)
     assert not changed(before, Painter(source, BARE).draw(0, 0.5, before)).any()
@@ -167,8 +180,8 @@ def test_negative_evidence_is_cold():
 @pytest.mark.parametrize("size", [(161, 121), (426, 240), (720, 1280), (64, 36), (2, 2)])
 @pytest.mark.parametrize("strip", ["below", "over", "none"])
 def test_the_picture_keeps_its_size_and_a_strip_below_adds_an_even_number_of_rows(
-    view, size, strip
-):
+    view: Any, size: tuple[int, int], strip: Any
+) -> None:
     source = explanation(size=size, frames=30)
     painter = Painter(source, RenderSettings(view=view, strip=strip))
     after = painter.draw(0, 0.5, planes(*size))
@@ -183,7 +196,7 @@ def test_the_picture_keeps_its_size_and_a_strip_below_adds_an_even_number_of_row
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_strip_below_leaves_every_pixel_of_the_picture_as_it_is_without_one(view):
+def test_a_strip_below_leaves_every_pixel_of_the_picture_as_it_is_without_one(view: Any) -> None:
     source = explanation(size=(426, 240))
     before = planes(426, 240)
     with_strip, bare = (
@@ -195,7 +208,7 @@ def test_a_strip_below_leaves_every_pixel_of_the_picture_as_it_is_without_one(vi
     assert with_strip.y[240:, [0, -1]].max() < 40  # the strip reaches from side to side
 
 
-def test_side_by_side_keeps_the_original_on_the_left():
+def test_side_by_side_keeps_the_original_on_the_left() -> None:
     source = one_clip(np.ones((8, 8, 8), np.float32), box=(0.0, 0.0, 1.0, 1.0))
     before = planes(320, 180)
     after = Painter(source, dataclasses.replace(BARE, view="side-by-side")).draw(0, 0.5, before)
@@ -203,7 +216,7 @@ def test_side_by_side_keeps_the_original_on_the_left():
     assert (after.y[:, 320:] != 110).all()
 
 
-def test_the_map_alone_shows_nothing_of_the_picture():
+def test_the_map_alone_shows_nothing_of_the_picture() -> None:
     source = one_clip(hot_cell(4, 4), box=(0.25, 0.0, 0.75, 1.0))
     painter = Painter(source, dataclasses.replace(BARE, view="map"))
     dark, light = (painter.draw(0, 0.5, planes(320, 180, y=y)) for y in (20, 230))
@@ -211,7 +224,7 @@ def test_the_map_alone_shows_nothing_of_the_picture():
     assert dark.y[:, :78].max() <= 16
 
 
-def test_contours_run_around_the_hot_cell_and_not_through_it():
+def test_contours_run_around_the_hot_cell_and_not_through_it() -> None:
     source = one_clip(hot_cell(4, 4), box=(0.0, 0.0, 1.0, 1.0))
     before = planes(320, 180)
     after = Painter(source, dataclasses.replace(BARE, view="contour")).draw(0, 0.5, before)
@@ -221,19 +234,21 @@ def test_contours_run_around_the_hot_cell_and_not_through_it():
     assert seen[101, 180:220].any()
 
 
-def test_planes_of_another_size_are_refused():
+def test_planes_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="planes of"):
         Painter(explanation(), BARE).draw(0, 0.0, planes(320, 180))
 
 
-def test_an_unknown_color_map_names_its_neighbor():
+def test_an_unknown_color_map_names_its_neighbor() -> None:
     with pytest.raises(UsageError) as caught:
-        Painter(explanation(), RenderSettings(colormap="infern")).draw(0, 0.0, planes(1280, 720))
-    assert "inferno" in caught.value.hint
+        Painter(explanation(), RenderSettings(colormap=cast(Any, "infern"))).draw(
+            0, 0.0, planes(1280, 720)
+        )
+    assert "inferno" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("matrix", ["bt601", "bt709"])
-def test_colors_are_those_of_the_frames_matrix(matrix):
+def test_colors_are_those_of_the_frames_matrix(matrix: Any) -> None:
     source = one_clip(np.ones((8, 8, 8), np.float32), box=(0.0, 0.0, 1.0, 1.0))
     painter = Painter(source, dataclasses.replace(BARE, view="map"))
     after = painter.draw(0, 0.5, planes(320, 180, matrix=matrix))
@@ -243,7 +258,7 @@ def test_colors_are_those_of_the_frames_matrix(matrix):
 
 
 @pytest.mark.parametrize("hd", [False, True])
-def test_rgb_survives_the_way_through_the_planes(hd):
+def test_rgb_survives_the_way_through_the_planes(hd: bool) -> None:
     blocks = np.random.default_rng(1).integers(0, 256, (6, 8, 3)).astype(np.uint8)
     picture = blocks.repeat(2, axis=0).repeat(2, axis=1)
     back = planes_to_rgb(*rgb_to_planes(picture, hd), hd)
@@ -251,14 +266,14 @@ def test_rgb_survives_the_way_through_the_planes(hd):
 
 
 @pytest.mark.parametrize("name", COLORMAPS)
-def test_color_maps_grow_lighter_all_the_way(name):
+def test_color_maps_grow_lighter_all_the_way(name: str) -> None:
     luma = colormap(name) @ np.array([0.2126, 0.7152, 0.0722])
     assert colormap(name).shape == (256, 3)
     assert (np.diff(luma) > -0.6).all()
     assert luma[-1] - luma[0] > 140
 
 
-def test_drawing_twice_gives_the_same_picture():
+def test_drawing_twice_gives_the_same_picture() -> None:
     before = planes(426, 240)
     once, again = (
         Painter(explanation(size=(426, 240), labels=LABELS), RenderSettings()).draw(9, 0.3, before)
@@ -268,7 +283,7 @@ def test_drawing_twice_gives_the_same_picture():
 
 
 @pytest.mark.parametrize("view", ["heat", "contour"])
-def test_a_frame_that_no_clip_reaches_is_as_it_was(view):
+def test_a_frame_that_no_clip_reaches_is_as_it_was(view: Any) -> None:
     source = explanation(size=(320, 180), frames=600, clip_starts=[120], stride=6)
     painter, before = Painter(source, dataclasses.replace(BARE, view=view)), planes(320, 180)
     for frame, reached in ((0, False), (113, False), (114, True), (168, True), (169, False)):
@@ -276,7 +291,7 @@ def test_a_frame_that_no_clip_reaches_is_as_it_was(view):
         assert changed(before, after).any() == reached
 
 
-def test_between_clips_heat_stays_with_the_one_it_comes_from():
+def test_between_clips_heat_stays_with_the_one_it_comes_from() -> None:
     maps = np.concatenate([hot_cell(1, 1), hot_cell(6, 6)])
     source = explanation(
         size=(320, 180), frames=600, clip_starts=[0, 400], stride=6, grid=(8, 8), maps=maps
@@ -287,7 +302,7 @@ def test_between_clips_heat_stays_with_the_one_it_comes_from():
     np.testing.assert_array_equal(last.y, after.y)
 
 
-def test_maps_that_are_flat_are_drawn_flat():
+def test_maps_that_are_flat_are_drawn_flat() -> None:
     ripples = 1 + 0.01 * np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
     box = (0.0, 0.0, 1.0, 1.0)
     before = planes(320, 180)
@@ -298,7 +313,7 @@ def test_maps_that_are_flat_are_drawn_flat():
     assert abs(int(flat.v.max()) - 135) < abs(int(hottest.v.max()) - 135)
 
 
-def test_a_map_that_nobody_has_made_is_not_black():
+def test_a_map_that_nobody_has_made_is_not_black() -> None:
     source = explanation(size=(320, 180), frames=600, clip_starts=[120], stride=6)
     painter = Painter(source, dataclasses.replace(BARE, view="map"))
     unseen, seen = (painter.draw(n, n / 30, planes(320, 180)).y for n in (0, 140))
@@ -307,7 +322,7 @@ def test_a_map_that_nobody_has_made_is_not_black():
     assert seen[:, crop].min() < unseen[90, 160] - 30
 
 
-def test_no_hue_is_on_both_sides_of_a_difference():
+def test_no_hue_is_on_both_sides_of_a_difference() -> None:
     table = colormap(DIFFERENCE).astype(int)
     cold, warm = table[:112], table[144:]
     assert (cold[:, 2] > cold[:, 0] + 20).all()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -20,7 +21,7 @@ from staa_cli.results.document import Report
 from staa_cli.results.files import load_schema, write_json
 from staa_cli.results.generate_schema import schema_text
 from staa_cli.results.report import from_explanation, load_report, map_entropy, plain_document
-from staa_cli.schema import Moment
+from staa_cli.schema import Explanation, Moment
 
 SECTIONS = [
     "schema_version",
@@ -40,7 +41,7 @@ SECTIONS = [
     "warnings",
     "run",
 ]
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "flat": {"flat": True},
     "one frame": {"frames": 1},
@@ -53,11 +54,11 @@ VARIANTS = {
 }
 
 
-def report_dict(explanation, reproducible=False):
+def report_dict(explanation: Explanation, reproducible: bool = False) -> dict[str, Any]:
     return plain_document(from_explanation(explanation, reproducible=reproducible))
 
 
-def strict(schema):
+def strict(schema: Any) -> Any:
     """The schema with every object closed, so that a misspelled property is an error."""
     if isinstance(schema, dict):
         closed = {"additionalProperties": False} if "properties" in schema else {}
@@ -66,28 +67,28 @@ def strict(schema):
 
 
 @pytest.fixture(scope="module")
-def validator():
+def validator() -> Any:
     schema = load_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(strict(schema))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_report_fits_the_shipped_schema(variant, validator, tmp_path):
+def test_every_report_fits_the_shipped_schema(variant: str, validator: Any, tmp_path: Path) -> None:
     write_json(explanation(**VARIANTS[variant]), tmp_path / "report.json")
     validator.validate(json.loads((tmp_path / "report.json").read_text("utf-8")))
 
 
-def test_the_strict_schema_catches_a_misspelled_property(validator):
+def test_the_strict_schema_catches_a_misspelled_property(validator: Any) -> None:
     report = report_dict(explanation())
     report["temporal"]["minimun"] = report["temporal"].pop("minimum")
     assert not validator.is_valid(report)
 
 
-def test_every_property_of_the_schema_is_described():
+def test_every_property_of_the_schema_is_described() -> None:
     schema, bare = load_schema(), []
 
-    def walk(node, place):
+    def walk(node: dict[str, Any], place: str) -> None:
         for name, child in node.get("properties", {}).items():
             if "description" not in child and "$ref" not in child:
                 bare.append(f"{place}.{name}")
@@ -100,26 +101,27 @@ def test_every_property_of_the_schema_is_described():
     assert bare == []
 
 
-def test_sections_stand_in_order_and_nested_keys_are_sorted():
+def test_sections_stand_in_order_and_nested_keys_are_sorted() -> None:
     report = report_dict(explanation())
     assert list(report) == SECTIONS
     for name in ("video", "model", "method", "frames", "spatial", "settings"):
         assert list(report[name]) == sorted(report[name])
 
 
-def test_reproducible_reports_of_two_runs_are_equal_bytes(tmp_path):
+def test_reproducible_reports_of_two_runs_are_equal_bytes(tmp_path: Path) -> None:
     for name, host in (("a", "here"), ("b", "there")):
         write_json(explanation(host=host), tmp_path / name, reproducible=True)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert load_report(tmp_path / "a").run is None
 
 
-def test_without_reproducible_the_run_is_told():
+def test_without_reproducible_the_run_is_told() -> None:
     source = explanation(host="here")
+    assert source.run is not None
     assert report_dict(source)["run"] == dataclasses.asdict(source.run)
 
 
-def test_frames_hold_every_source_frame_with_its_own_numbers():
+def test_frames_hold_every_source_frame_with_its_own_numbers() -> None:
     source = explanation(frames=90)
     frames = report_dict(source)["frames"]
     assert frames["index"] == list(range(90))
@@ -128,14 +130,14 @@ def test_frames_hold_every_source_frame_with_its_own_numbers():
     assert frames["time_s"][1] == 0.0333333
 
 
-def test_numbers_have_six_digits_and_late_times_keep_milliseconds():
+def test_numbers_have_six_digits_and_late_times_keep_milliseconds() -> None:
     report = report_dict(explanation(frames=3, rate=1 / 5000.0004))
     assert report["frames"]["time_s"] == [0.0, 5000.0, 10000.001]
     assert all(len(f"{x:g}") <= 12 and float(f"{x:.6g}") == x for x in report["frames"]["score"])
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_a_number_that_is_none_is_an_error_and_names_its_place(bad, tmp_path):
+def test_a_number_that_is_none_is_an_error_and_names_its_place(bad: float, tmp_path: Path) -> None:
     source = explanation(frames=30)
     source.frames.score[7] = bad
     with pytest.raises(OutputError, match=r"frames\.score") as caught:
@@ -144,7 +146,7 @@ def test_a_number_that_is_none_is_an_error_and_names_its_place(bad, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_ten_minute_report_stays_under_two_megabytes(tmp_path):
+def test_a_ten_minute_report_stays_under_two_megabytes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     starts = range(0, 18000 - 96, 48)
     knots = len({start + 12 * i for start in starts for i in range(8)})
@@ -166,7 +168,7 @@ def test_a_ten_minute_report_stays_under_two_megabytes(tmp_path):
     assert 0.5e6 < (tmp_path / "report.json").stat().st_size < 2e6
 
 
-def test_moments_target_and_warnings_are_told_as_they_are():
+def test_moments_target_and_warnings_are_told_as_they_are() -> None:
     moment = Moment(1.0, 1.5, 2.0, 0.9, 0.4, (0.5, 0.25), (0.1, 0.2, 0.3, 0.4))
     report = report_dict(dataclasses.replace(explanation(flat=True), moments=(moment,)))
     assert report["moments"][0]["center"] == [0.5, 0.25]
@@ -181,7 +183,7 @@ def test_moments_target_and_warnings_are_told_as_they_are():
     assert report["warnings"] == [{"code": "flat-temporal", "text": "The curve is flat."}]
 
 
-def test_what_was_not_looked_at_has_no_score():
+def test_what_was_not_looked_at_has_no_score() -> None:
     source = explanation(frames=600, clip_starts=[120], part=(60, 400))
     report = report_dict(source)
     frames = report["frames"]
@@ -201,7 +203,7 @@ def test_what_was_not_looked_at_has_no_score():
     jsonschema.validate(report, load_schema())
 
 
-def test_a_score_that_overflowed_is_not_taken_for_one_that_is_not_known():
+def test_a_score_that_overflowed_is_not_taken_for_one_that_is_not_known() -> None:
     source = explanation()
     source.frames.score[7] = np.nan
     with pytest.raises(OutputError, match="no number"):
@@ -216,8 +218,10 @@ def test_a_score_that_overflowed_is_not_taken_for_one_that_is_not_known():
         ("identity", -12.5, "value", "probability"),
     ],
 )
-def test_what_is_no_probability_is_not_called_one(output, score, key, other, validator):
-    one = {"labels": ("quality",)} if output == "identity" else {}
+def test_what_is_no_probability_is_not_called_one(
+    output: Any, score: float, key: str, other: str, validator: Any
+) -> None:
+    one: dict[str, Any] = {"labels": ("quality",)} if output == "identity" else {}
     source = explanation(output=output, confidence=score, **one)
     raw = dataclasses.replace(source, faithfulness=measured(times=3.0, above=-15.0))
     report = report_dict(raw if output == "identity" else source)
@@ -232,7 +236,7 @@ def test_what_is_no_probability_is_not_called_one(output, score, key, other, val
     assert not validator.is_valid(report)
 
 
-def test_faithfulness_is_told_only_when_it_was_measured():
+def test_faithfulness_is_told_only_when_it_was_measured() -> None:
     assert "faithfulness" not in report_dict(explanation())
     told = report_dict(dataclasses.replace(explanation(), faithfulness=measured()))
     found = told["faithfulness"]
@@ -247,19 +251,19 @@ def test_faithfulness_is_told_only_when_it_was_measured():
     jsonschema.validate(told, load_schema())
 
 
-def test_settings_with_tuples_become_lists():
+def test_settings_with_tuples_become_lists() -> None:
     report = report_dict(explanation(settings={"method": {"layers": (1, 2)}, "output": {}}))
     assert report["settings"]["method"] == {"layers": [1, 2]}
 
 
-def test_centre_of_mass_of_one_hot_cell_is_its_middle_in_the_picture():
+def test_centre_of_mass_of_one_hot_cell_is_its_middle_in_the_picture() -> None:
     values = np.zeros((4, 4), np.float32)
     values[0, 3] = 1
     assert center_of_mass(values, (0.0, 0.0, 1.0, 1.0)) == pytest.approx((0.875, 0.125))
     assert center_of_mass(values, (0.5, 0.5, 1.0, 1.0)) == pytest.approx((0.9375, 0.5625))
 
 
-def test_entropy_is_one_for_a_uniform_and_nought_for_a_single_cell():
+def test_entropy_is_one_for_a_uniform_and_nought_for_a_single_cell() -> None:
     assert map_entropy(np.ones((3, 5), np.float32)) == pytest.approx(1)
     assert map_entropy(np.eye(3, dtype=np.float32)) == pytest.approx(0.5)
     single = np.zeros((3, 5), np.float32)
@@ -281,7 +285,9 @@ def test_entropy_is_one_for_a_uniform_and_nought_for_a_single_cell():
         (None, "cannot read"),
     ],
 )
-def test_what_is_no_report_is_refused_with_its_reason(text, words, tmp_path):
+def test_what_is_no_report_is_refused_with_its_reason(
+    text: str | bytes | None, words: str, tmp_path: Path
+) -> None:
     path = tmp_path / "report.json"
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -300,7 +306,9 @@ def test_what_is_no_report_is_refused_with_its_reason(text, words, tmp_path):
         ("prediction", "target", {}, "prediction.target: object missing required field index"),
     ],
 )
-def test_a_report_of_wrong_types_is_refused_with_the_place(section, name, value, words, tmp_path):
+def test_a_report_of_wrong_types_is_refused_with_the_place(
+    section: str, name: str, value: object, words: str, tmp_path: Path
+) -> None:
     report = report_dict(explanation(frames=12))
     report[section][name] = value
     path = tmp_path / "report.json"
@@ -311,7 +319,7 @@ def test_a_report_of_wrong_types_is_refused_with_the_place(section, name, value,
 
 
 @pytest.mark.parametrize("both", [{}, {"probability": 0.5, "value": 0.5}])
-def test_a_score_is_a_probability_or_a_value(both, tmp_path):
+def test_a_score_is_a_probability_or_a_value(both: dict[str, float], tmp_path: Path) -> None:
     report = report_dict(explanation(frames=12))
     report["prediction"]["top_k"][0] = {"index": 0, "label": "a", **both}
     (tmp_path / "report.json").write_text(json.dumps(report))
@@ -319,7 +327,7 @@ def test_a_score_is_a_probability_or_a_value(both, tmp_path):
         load_report(tmp_path / "report.json")
 
 
-def test_what_a_later_report_of_the_version_adds_is_passed_over(tmp_path):
+def test_what_a_later_report_of_the_version_adds_is_passed_over(tmp_path: Path) -> None:
     source = explanation(frames=12)
     report = report_dict(source)
     report["video"]["mood"] = report["mood"] = "blue"
@@ -328,7 +336,7 @@ def test_what_a_later_report_of_the_version_adds_is_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_report_reads_back_as_it_was(variant, tmp_path):
+def test_a_report_reads_back_as_it_was(variant: str, tmp_path: Path) -> None:
     source = explanation(**VARIANTS[variant])
     source = dataclasses.replace(source, faithfulness=measured())
     write_json(source, tmp_path / "report.json")
@@ -339,7 +347,7 @@ def test_a_report_reads_back_as_it_was(variant, tmp_path):
     assert report.prediction.clips[0].target_score == report.prediction.target.score
 
 
-def test_the_layout_of_the_file_is_that_of_the_stored_one(tmp_path):
+def test_the_layout_of_the_file_is_that_of_the_stored_one(tmp_path: Path) -> None:
     source = explanation(frames=14, grid=(2, 3), clip_starts=[0, 5], clip_frames=2, part=(1, 13))
     source = dataclasses.replace(source, faithfulness=measured())
     with pytest.MonkeyPatch.context() as patch:
@@ -349,12 +357,12 @@ def test_the_layout_of_the_file_is_that_of_the_stored_one(tmp_path):
     assert (tmp_path / "report.json").read_text("utf-8") == stored.read_text("utf-8")
 
 
-def test_the_shipped_schema_is_that_of_the_types():
+def test_the_shipped_schema_is_that_of_the_types() -> None:
     shipped = files("staa_cli.results").joinpath("schema_v1.json").read_text("utf-8")
     assert shipped == schema_text(), "run: python -m staa_cli.results.generate_schema"
 
 
-def test_the_types_bear_a_collection_of_garbage_while_they_are_prepared():
+def test_the_types_bear_a_collection_of_garbage_while_they_are_prepared() -> None:
     code = (
         "import gc, msgspec; from staa_cli.results.document import Report; gc.set_threshold(1)\n"
         "try: msgspec.convert({}, Report)\n"
@@ -364,10 +372,10 @@ def test_the_types_bear_a_collection_of_garbage_while_they_are_prepared():
     assert done.stdout == "alive\n"
 
 
-def test_text_is_plain_json_without_nan(tmp_path):
+def test_text_is_plain_json_without_nan(tmp_path: Path) -> None:
     write_json(explanation(), tmp_path / "report.json")
 
-    def refuse(constant):
+    def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
     content = (tmp_path / "report.json").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,18 +44,28 @@ def explained(settings: Settings) -> Explanation:
     return explain_video("walk.mp4", model, settings=settings)
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video and the folder of its explanation, of which each test has a copy."""
+    made = tmp_path_factory.mktemp("saved")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(made)
+        film(Path("walk.mp4"), 24)
+        save(explained(asked(OUTPUT)), made / "out", asked(OUTPUT), reproducible=True)
+    return made
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    film(Path("walk.mp4"), 24)
-    save(explained(asked(OUTPUT)), tmp_path / "out", asked(OUTPUT), reproducible=True)
     return tmp_path / "out"
 
 
 @pytest.fixture
 def whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is loaded is the very explanation: no number is rounded on the way."""
-    source = replace(explained(asked(OUTPUT)), run={})
+    source = replace(explained(asked(OUTPUT)), run={})  # type: ignore[arg-type]
     monkeypatch.setattr("staa_cli.results.redraw.load_explanation", lambda folder: source)
 
 

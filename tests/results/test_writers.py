@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,11 +19,12 @@ from staa_cli.registry import Registry
 from staa_cli.results.report import load_report
 from staa_cli.results.writers import base
 from staa_cli.results.writers.base import WRITERS, Writer, wanted_files
+from staa_cli.schema import Explanation
 
 STILLS = ("storyboard", "gif")
 
 
-def write(name, source, path):
+def write(name: str, source: Explanation, path: Path) -> None:
     """Writes one format as `save` does; stills from gray pictures."""
     writer = WRITERS.get(name)(source, Settings())
     for index in writer.frames(source) if name in STILLS else ():
@@ -29,7 +32,7 @@ def write(name, source, path):
     writer.write(path)
 
 
-def test_csv_reads_back_one_row_a_frame(tmp_path):
+def test_csv_reads_back_one_row_a_frame(tmp_path: Path) -> None:
     source = explanation(frames=60)
     write("csv", source, tmp_path / "importance.csv")
     with (tmp_path / "importance.csv").open(newline="") as file:
@@ -37,7 +40,7 @@ def test_csv_reads_back_one_row_a_frame(tmp_path):
     assert [int(row["index"]) for row in rows] == list(range(60))
     assert [row["seen"] == "true" for row in rows] == source.frames.seen.tolist()
     frames = source.frames
-    pairs = {
+    pairs: dict[str, np.ndarray] = {
         "time_s": frames.times_s,
         "score": frames.score,
         "weighted_score": frames.weighted_score,
@@ -46,7 +49,7 @@ def test_csv_reads_back_one_row_a_frame(tmp_path):
         np.testing.assert_allclose([float(row[name]) for row in rows], expected, rtol=1e-5)
 
 
-def test_npz_reads_back_without_pickle(tmp_path):
+def test_npz_reads_back_without_pickle(tmp_path: Path) -> None:
     source = explanation(signed=True)
     write("npz", source, tmp_path / "maps.npz")
     with np.load(tmp_path / "maps.npz", allow_pickle=False) as arrays:
@@ -58,13 +61,13 @@ def test_npz_reads_back_without_pickle(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["csv", "npz", "plot", "storyboard", "gif"])
-def test_equal_input_gives_equal_bytes(name, tmp_path):
+def test_equal_input_gives_equal_bytes(name: str, tmp_path: Path) -> None:
     for place in ("a", "b"):
         write(name, explanation(size=(160, 90)), tmp_path / place)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_every_writer_writes_its_file_and_nothing_else(tmp_path):
+def test_every_writer_writes_its_file_and_nothing_else(tmp_path: Path) -> None:
     source = replace(explanation(size=(160, 90)), faithfulness=measured())
     for name, writer in WRITERS.items():
         if name != "annotated":  # which needs a video
@@ -79,7 +82,7 @@ def test_every_writer_writes_its_file_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize("name", [name for name in WRITERS.names() if name != "annotated"])
-def test_a_writer_that_cannot_write_says_so_and_leaves_no_part(name, tmp_path):
+def test_a_writer_that_cannot_write_says_so_and_leaves_no_part(name: str, tmp_path: Path) -> None:
     target = tmp_path / WRITERS.get(name).file
     target.mkdir()
     source = replace(explanation(frames=30, size=(160, 90)), faithfulness=measured())
@@ -88,7 +91,7 @@ def test_a_writer_that_cannot_write_says_so_and_leaves_no_part(name, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
-def test_a_writer_that_fails_midway_leaves_no_part(tmp_path):
+def test_a_writer_that_fails_midway_leaves_no_part(tmp_path: Path) -> None:
     source = explanation(frames=60)
     ragged = (
         *source.attributions[:-1],
@@ -99,30 +102,32 @@ def test_a_writer_that_fails_midway_leaves_no_part(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_format_has_a_setting_that_asks_for_it():
+def test_every_format_has_a_setting_that_asks_for_it() -> None:
     for name, writer in WRITERS.items():
         if name != "json":  # which is always written
             key = keys()[f"output.{name}"]
-            on, off = (OutputSettings(**{name: value}) for value in (True, False))
+            on, off = (replace(OutputSettings(), **cast(Any, {name: x})) for x in (True, False))
             assert (writer.is_wanted(on), writer.is_wanted(off)) == (True, False)
             assert key.flag in ("--" + name, "--no-" + name)
     assert WRITERS.get("json").is_wanted(OutputSettings(annotated=False, npz=False))
 
 
-def test_by_default_the_video_the_maps_and_the_report():
+def test_by_default_the_video_the_maps_and_the_report() -> None:
     assert wanted_files(OutputSettings()) == ["annotated.mp4", "maps.npz", "report.json"]
     assert len({writer.file for _, writer in WRITERS.items()}) == len(WRITERS.names())
 
 
-def test_the_report_stays_the_last_whoever_registers_after_it(monkeypatch):
+def test_the_report_stays_the_last_whoever_registers_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Notes(Writer):
         name, file = "notes", "notes.txt"
 
         @classmethod
-        def is_wanted(cls, output):
+        def is_wanted(cls, output: OutputSettings) -> bool:
             return True
 
-        def write(self, path):
+        def write(self, path: Path) -> None:
             path.write_text("notes")
 
     registry = Registry("format", WRITERS.group, lambda name, declared: declared)
@@ -132,7 +137,7 @@ def test_the_report_stays_the_last_whoever_registers_after_it(monkeypatch):
     assert base.wanted_files(everything) == ["notes.txt", "report.json"]
 
 
-def test_frames_that_are_wanted():
+def test_frames_that_are_wanted() -> None:
     source = explanation(part=(10, 60))
     counts = {name: len(writer.frames(source)) for name, writer in WRITERS.items()}
     assert counts.pop("annotated") == 50

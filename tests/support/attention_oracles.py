@@ -147,4 +147,4 @@ class Joint(nn.Module):
         axes = (0, 2, 3, 4, 1) if self.order == "thw" else (0, 3, 4, 2, 1)
         tokens = self.attn(self.embed(grid.permute(*axes).reshape(len(x), -1, 3)))
         pooled = tokens.mean(dim=1) if self.pooling == "mean" else tokens[:, 0]
-        return self.head(self.norm(pooled))
+        return self.head(self.norm(pooled))  # type: ignore[no-any-return]

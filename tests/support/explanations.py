@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
 import numpy as np
 
 from staa_cli.schema import (
@@ -16,6 +19,7 @@ from staa_cli.schema import (
     ModelInfo,
     ModelInput,
     Moment,
+    Output,
     Prediction,
     ReportWarning,
     RunDetails,
@@ -24,30 +28,33 @@ from staa_cli.schema import (
     VideoInfo,
 )
 
+Strength = Callable[[float], Any]
+"""How strong the heat is at a second."""
+
 LABELS = ("windsurfing", "sailing", "surfing water", "kitesurfing", "jetskiing", "swimming")
 
 
 def explanation(
-    size=(1280, 720),
-    frames=300,
-    rate=30.0,
-    clip_frames=8,
-    stride=6,
-    clip_starts=None,
-    grid=(14, 14),
-    labels=LABELS,
-    confidence=0.87,
-    flat=False,
-    flat_space=False,
-    part=None,
-    box=None,
-    maps=None,
-    strength=None,
-    signed=False,
-    settings=None,
-    host="somewhere",
-    output="softmax",
-):
+    size: tuple[int, int] = (1280, 720),
+    frames: int = 300,
+    rate: float = 30.0,
+    clip_frames: int = 8,
+    stride: int = 6,
+    clip_starts: Iterable[int] | None = None,
+    grid: tuple[int, int] = (14, 14),
+    labels: Sequence[str] = LABELS,
+    confidence: float = 0.87,
+    flat: bool = False,
+    flat_space: bool = False,
+    part: tuple[int, int] | None = None,
+    box: tuple[float, float, float, float] | None = None,
+    maps: np.ndarray | None = None,
+    strength: Strength | None = None,
+    signed: bool = False,
+    settings: dict[str, Any] | None = None,
+    host: str = "somewhere",
+    output: Output = "softmax",
+) -> Explanation:
     """An explanation of a video of that size; `strength` is a function of seconds.
 
     `part` is the first and the last but one of the frames that are explained.
@@ -117,14 +124,14 @@ def explanation(
     )
 
 
-def center_box(width, height):
+def center_box(width: int, height: int) -> tuple[float, float, float, float]:
     """The model's square crop in the middle of the picture."""
     side = min(width, height)
     left, top = (width - side) / 2 / width, (height - side) / 2 / height
     return (left, top, 1 - left, 1 - top)
 
 
-def blobs(times, end_s, grid, strength):
+def blobs(times: np.ndarray, end_s: float, grid: tuple[int, int], strength: Strength) -> np.ndarray:
     """[K, h, w] a Gaussian spot on a circle, over a little noise that never changes its seed."""
     rng = np.random.default_rng(7)
     rows, columns = (np.arange(n)[:, None] if i == 0 else np.arange(n) for i, n in enumerate(grid))
@@ -133,12 +140,12 @@ def blobs(times, end_s, grid, strength):
     x = (0.5 + 0.28 * np.cos(phase))[:, None, None] * grid[1]
     spot = np.exp(-(((rows - y) / grid[0]) ** 2 + ((columns - x) / grid[1]) ** 2) / 0.02)
     noise = 0.04 * rng.random((len(times), *grid))
-    return (0.02 * (spot + noise) * np.array([strength(t) for t in times])[:, None, None]).astype(
-        np.float32
-    )
+    strengths = np.array([strength(t) for t in times])[:, None, None]
+    values: np.ndarray = (0.02 * (spot + noise) * strengths).astype(np.float32)
+    return values
 
 
-def _clip(index, start, times, count, stride):
+def _clip(index: int, start: int, times: np.ndarray, count: int, stride: int) -> Clip:
     wanted = [start + i * stride for i in range(count)]
     kept = [min(i, len(times) - 1) for i in wanted]
     padded = sum(i > len(times) - 1 for i in wanted)
@@ -146,7 +153,14 @@ def _clip(index, start, times, count, stride):
     return Clip(index, tuple(kept), at, padded, stride * float(times[1]) if len(times) > 1 else 1.0)
 
 
-def _attribution(values, knots, clip, grid, signed, target):
+def _attribution(
+    values: np.ndarray,
+    knots: np.ndarray,
+    clip: Clip,
+    grid: tuple[int, int],
+    signed: bool,
+    target: int,
+) -> Attribution:
     rows = np.searchsorted(knots, clip.times_s)
     sign = np.where(np.arange(grid[1]) % 2, -1, 1) if signed else 1
     return Attribution(
@@ -160,14 +174,14 @@ def _attribution(values, knots, clip, grid, signed, target):
     )
 
 
-def _prediction(labels, confidence, output):
+def _prediction(labels: Sequence[str], confidence: float, output: Output) -> Prediction:
     rest = np.linspace(2, 1, len(labels) - 1) if len(labels) > 1 else np.zeros(0)
     rest = rest / max(rest.sum(), 1) * (1 - confidence)
     scores = np.array([confidence, *rest], np.float32)
     return Prediction(scores, 0, "top-1", tuple(labels), output)
 
 
-def _video(width, height, times, rate):
+def _video(width: int, height: int, times: np.ndarray, rate: float) -> VideoInfo:
     return VideoInfo(
         path="clips/windsurfing.mp4",
         sha256="ab" * 32,
@@ -192,7 +206,9 @@ def _video(width, height, times, rate):
     )
 
 
-def _model(labels, frames, stride, grid, output):
+def _model(
+    labels: Sequence[str], frames: int, stride: int, grid: tuple[int, int], output: Output
+) -> ModelInfo:
     return ModelInfo(
         name="timesformer-base-k400",
         family="timesformer",
@@ -208,7 +224,7 @@ def _model(labels, frames, stride, grid, output):
     )
 
 
-def _moments(times, score, peak):
+def _moments(times: np.ndarray, score: np.ndarray, peak: int) -> tuple[Moment, ...]:
     lo, hi = max(peak - 20, 0), min(peak + 20, len(times) - 1)
     far = (peak + len(times) // 2) % len(times)
     share = float(np.nansum(score[lo : hi + 1]) / max(np.nansum(score), 1e-12))
@@ -220,7 +236,7 @@ def _moments(times, score, peak):
     )  # fmt: skip
 
 
-def _facts(score, flat):
+def _facts(score: np.ndarray, flat: bool) -> TemporalStats:
     mean = float(score.mean())
     spread = float(score.std() / mean) if mean else 0.0
     share = score / score.sum() if score.sum() else np.full(len(score), 1 / len(score))
@@ -230,16 +246,19 @@ def _facts(score, flat):
     )
 
 
-def measured(beaten=True, times=1.0, above=0.0):
+def measured(beaten: bool = True, times: float = 1.0, above: float = 0.0) -> Faithfulness:
     """A check of three methods; the last one is as faithful as the first, or not.
 
     `times` and `above` make raw values of the probabilities.
     """
     curve = np.array([1.0, 0.5, 0.0], np.float32)
 
-    def row(name, deletion, insertion, *areas):
+    def row(
+        name: str, deletion: np.ndarray, insertion: np.ndarray, *areas: float
+    ) -> FaithfulnessRow:
         curves = [(above + times * each).astype(np.float32) for each in (deletion, insertion)]
-        return FaithfulnessRow(name, *curves, *(above + times * area for area in areas))
+        areas_ = [above + times * area for area in areas]
+        return FaithfulnessRow(name, curves[0], curves[1], *areas_)
 
     rows = (
         row("staa", curve, 1 - curve / 4, 0.25, 0.75),

@@ -42,8 +42,8 @@ def main(folder: Path, asked: list[str]) -> None:
             _say(made=False, done=str(error))
             continue
         _say(made=True, done=done)
-        outcome, error = _outcome(int(number), path)
-        _say(outcome=outcome, error=error, **_memory())
+        outcome, wrong = _outcome(int(number), path)
+        _say(outcome=outcome, error=wrong, **_memory())
 
 
 def _outcome(number: int, path: Path) -> tuple[str, str | None]:

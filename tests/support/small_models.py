@@ -15,7 +15,7 @@ from staa_cli.models.architectures import ARCHITECTURES
 from staa_cli.models.families.framewise.module import FrameWise
 
 ARCHS = ARCHITECTURES.names("test_*")
-FRAMES = {
+FRAMES: dict[str, dict[str, Any]] = {
     "frames": {},
     "frames-mean": {"global_pool": "avg", "class_token": False, "fc_norm": False},
     "frames-registers": {"reg_tokens": 3, "qk_norm": True, "init_values": 0.5},
@@ -38,7 +38,11 @@ def build(kind: str) -> Any:
         )
         return FrameWise(vit, num_frames=4)
     arch, _, variant = kind.partition("-")
-    more = {"token": {"pooling": "token"}, "scaled": {"init_values": 0.5}}.get(variant, {})
+    variants: dict[str, dict[str, Any]] = {
+        "token": {"pooling": "token"},
+        "scaled": {"init_values": 0.5},
+    }
+    more = variants.get(variant, {})
     return ARCHITECTURES.get(arch).build(**more)
 
 

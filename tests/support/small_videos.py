@@ -43,7 +43,8 @@ def film(
 
 def asked(output: dict[str, bool] | None = None, **changes: Any) -> Settings:
     """Settings for the test model; only the report is written unless told otherwise."""
-    written = OutputSettings(**{"annotated": False, "npz": False, **(output or {})})
+    wanted: dict[str, Any] = {"annotated": False, "npz": False, **(output or {})}
+    written = OutputSettings(**wanted)
     render = RenderSettings(preset="ultrafast")
     return Settings(**{"model": "test_timesformer", "output": written, "render": render, **changes})
 

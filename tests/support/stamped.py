@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -57,7 +58,7 @@ def write_stamped(
     height, width = first.shape[:2]
     with av.open(str(path), "w", format=container) as output:
         fast = {"preset": "superfast"} if codec == "libx264" else {}
-        stream = output.add_stream(codec, rate=rate, options={**fast, **(options or {})})
+        stream: Any = output.add_stream(codec, rate=rate, options={**fast, **(options or {})})
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         context = stream.codec_context
         context.gop_size, context.max_b_frames = gop, b_frames

@@ -171,7 +171,7 @@ def rgb_by_ffmpeg(path: Path, index: int, width: int, height: int) -> list[Pictu
 
 def rgb_by_pyav(path: Path, index: int) -> list[Picture]:
     """Every picture of a stream, not turned, by decoding from start to end with PyAV."""
-    pictures = []
+    pictures: list[Picture] = []
     with av.open(str(path)) as container:
         stream = container.streams[index]
         stream.codec_context.thread_count = 1  # with more, damage is painted over at random
@@ -182,7 +182,7 @@ def rgb_by_pyav(path: Path, index: int) -> list[Picture]:
                 continue
             for frame in frames:
                 assert isinstance(frame, av.VideoFrame)
-                pictures.append(frame.to_ndarray(format="rgb24"))
+                pictures.append(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
     return pictures
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def test_clips_are_still_those_that_the_model_was_trained_on(
 
 def test_no_two_clips_share_a_seed() -> None:
     edges = (0, 1, 2, 255, 256, 2**16, 2**28 - 2, 2**28 - 1)
-    splits = ("train", "development", "test")
+    splits: tuple[Any, ...] = ("train", "development", "test")
     seeds = [clip_seed(*key) for key in itertools.product(splits, edges, edges)]
     assert len(set(seeds)) == len(seeds) == 3 * 8 * 8
     assert min(seeds) >= 0
@@ -237,7 +238,7 @@ def touched(clips: list[EventClip]) -> np.ndarray:
     """[n, T, h, w] which tokens touch the actor."""
     masks = np.stack([clip.mask for clip in clips])
     side = SIZE_PX // PATCH_PX
-    return masks.reshape(-1, FRAMES, side, PATCH_PX, side, PATCH_PX).any(axis=(3, 5))
+    return np.asarray(masks.reshape(-1, FRAMES, side, PATCH_PX, side, PATCH_PX).any(axis=(3, 5)))
 
 
 def pointing(maps: np.ndarray, hits: np.ndarray) -> float:

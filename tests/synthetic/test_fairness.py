@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from staa_cli.synthetic.drawing import _act, _pose
+from staa_cli.synthetic.drawing import poses
 from staa_cli.synthetic.events import (
     FRAMES,
     INTERVAL_S,
@@ -81,10 +81,7 @@ def dyed(scene: Scene) -> Tensor:
 def states(scene: Scene) -> Tensor:
     """float [8]: how many objects are in the middle frame, and their extreme sizes and gaps."""
     times, found = np.array([middle_s(scene)], np.float32), []
-    for index, thing in enumerate(scene.things):
-        pose = _pose(thing, times)
-        if index == scene.actor:
-            _act(pose, scene, times)
+    for pose in poses(scene, times):
         inside = -0.1 < pose.x[0] < 1.1 and -0.1 < pose.y[0] < 1.1
         if inside and pose.opacity[0] > 0:
             found.append((float(pose.scale[0]), float(pose.gap[0])))

@@ -36,7 +36,7 @@ def test_a_whole_lead_hides_what_is_not_to_be_seen_and_none_changes_nothing() ->
     plain = module(clip)
     lead(module.attention_layers().values(), GRID, 1e4)
     tokens = torch.rand(1, 8, module.embed_dim, requires_grad=True)
-    seen = module.blocks[0].attn(tokens)[0, 1].sum()  # type: ignore[operator]
+    seen = module.blocks[0].attn(tokens)[0, 1].sum()
     (gradient,) = torch.autograd.grad(seen, tokens)
     # Two heads: the first sees its own place, 1 and 5, the second its own frame, 0 to 3.
     assert gradient[0].abs().sum(dim=1).nonzero()[:, 0].tolist() == [0, 1, 2, 3, 5]

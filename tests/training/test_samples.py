@@ -285,7 +285,7 @@ def test_the_ground_that_the_hop_has_left_is_what_the_class_is_read_from(model: 
     frames, mask = (each[square] for each in render(scene, times_s, sample.side_px))
     resting = replace(scene, event=(10.0, 11.0))
     rest, place = (each[square] for each in render(resting, times_s, sample.side_px))
-    found = explain_clip(loaded, frames, target=hop)
+    found = explain_clip(loaded, frames.astype(np.uint8), target=hop)
     in_the_air = [3, 4]  # 2.75 s and 3 s
     left = coverage(_resized(place & ~mask), found.attribution.values.shape)[in_the_air] > 0
     heat = found.attribution.values[in_the_air]

@@ -160,7 +160,8 @@ def test_drawing_in_place_does_not_reach_the_decoder(stamped: Path, tmp_path: Pa
 
 def test_other_size(stamped: Path, tmp_path: Path) -> None:
     def beside(index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
-        return YuvPlanes(*(np.hstack([p, p]) for p in (planes.y, planes.u, planes.v)))
+        y, u, v = (np.hstack([p, p]) for p in (planes.y, planes.u, planes.v))
+        return YuvPlanes(y, u, v)
 
     annotate(probe(stamped), tmp_path / "out.mp4", beside, size=(640, 240))
     copy = probe(tmp_path / "out.mp4")

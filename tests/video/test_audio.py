@@ -122,7 +122,7 @@ def with_tone(
                 video.codec_context.max_b_frames = 2
                 streams.append(video)
             else:
-                sound = output.add_stream(codec, rate=rate, layout=layouts[0])
+                sound: Any = output.add_stream(codec, rate=rate, layout=layouts[0])
         for number in range(50):
             frame = av.VideoFrame.from_ndarray(stamp(number, 160, 120), format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 25)
@@ -256,7 +256,9 @@ def flashes_and_beeps(path: Path) -> tuple[list[float], list[float]]:
     info = probe(path)
     bright = [p.mean() > 128 for _, p in iter_frames(info, range(info.frames))]
     with av.open(str(path)) as container:
-        frames = [(float(f.time), np.abs(f.to_ndarray()).max()) for f in container.decode(audio=0)]
+        frames = [
+            (float(f.time or 0), np.abs(f.to_ndarray()).max()) for f in container.decode(audio=0)
+        ]
     loud = [peak > 0.2 for _, peak in frames]
     beeps = [frames[n][0] for n in range(1, len(frames)) if loud[n] > loud[n - 1]]
     flashes = [float(info.times_s[n]) for n in range(1, info.frames) if bright[n] > bright[n - 1]]

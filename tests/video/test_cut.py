@@ -63,6 +63,18 @@ def test_what_stands_long_before_is_sought_past(tmp_path: Path, ending: str) -> 
     assert seek_point(file_of(source), table, 5) is None
 
 
+@pytest.fixture(scope="module")
+def beeping(ffmpeg: Ffmpeg, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """Such a film in a container and with an audio codec, made once."""
+    folder = tmp_path_factory.mktemp("beeps")
+
+    def made(ending: str, codec: str) -> Path:
+        path = folder / f"{codec}.{ending}"
+        return path if path.exists() else film_with_beeps(path, ffmpeg, "-c:a", codec)
+
+    return made
+
+
 def film_with_beeps(path: Path, ffmpeg: Ffmpeg, *codecs: object) -> Path:
     """Twelve seconds; a flash and a beep at every full second."""
     flash = (
@@ -81,9 +93,14 @@ def film_with_beeps(path: Path, ffmpeg: Ffmpeg, *codecs: object) -> Path:
 )
 @pytest.mark.parametrize("part", [range(108, 193), range(0, 60), range(230, 300)])
 def test_the_sound_of_a_part_goes_with_it(
-    tmp_path: Path, ffmpeg: Ffmpeg, ending: str, codec: str, part: range
+    tmp_path: Path,
+    ffmpeg: Ffmpeg,
+    beeping: Callable[[str, str], Path],
+    ending: str,
+    codec: str,
+    part: range,
 ) -> None:
-    path = film_with_beeps(tmp_path / f"in.{ending}", ffmpeg, "-c:a", codec)
+    path = beeping(ending, codec)
     annotate(probe(path), tmp_path / "out.mp4", same, frames=part, crf=10)
     raw = ffmpeg("-i", tmp_path / "out.mp4", "-vn", "-ac", 1, "-ar", 8000, "-f", "f32le", "-")
     with av.open(str(tmp_path / "out.mp4")) as container:

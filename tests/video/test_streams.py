@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -21,7 +22,7 @@ from staa_cli.video.table import DecodeReport, frame_table
 Ffmpeg = Callable[..., bytes]
 
 
-def remuxed(source: Path, path: Path, change: Callable[[av.Packet], None]) -> Path:
+def remuxed(source: Path, path: Path, change: Callable[[Any], None]) -> Path:
     """The packets of a video in another file, each changed on the way."""
     with av.open(str(source)) as old, av.open(str(path), "w") as new:
         stream = new.add_stream_from_template(old.streams.video[0])
@@ -111,7 +112,7 @@ def test_times_of_decoding_in_place_of_times_of_showing(
         tmp_path / "whole.mp4", 60, rate=25, gop=20, b_frames=2, codec=codec, options=options
     )
 
-    def show_when_decoded(packet: av.Packet) -> None:
+    def show_when_decoded(packet: Any) -> None:
         packet.pts = packet.dts
 
     path = remuxed(whole, tmp_path / f"x.{ending}", show_when_decoded)
@@ -129,7 +130,7 @@ def test_times_of_decoding_in_place_of_times_of_showing(
 def test_two_frames_at_one_time_are_both_shown_and_nothing_moves(tmp_path: Path) -> None:
     whole = write_stamped(tmp_path / "whole.mp4", 30, rate=25, b_frames=0, gop=10)
 
-    def share(packet: av.Packet) -> None:
+    def share(packet: Any) -> None:
         if packet.pts == 12 * packet.duration:
             packet.pts = packet.dts = packet.pts - packet.duration
 

@@ -1,7 +1,13 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from staa_cli.files import atomic_path
 from staa_cli.results.writers.base import Writer
+from staa_cli.schema import Explanation
 
 
 class PeakText(Writer):
@@ -10,10 +16,10 @@ class PeakText(Writer):
     file = "peak.txt"
 
     @classmethod
-    def frames(cls, explanation):
+    def frames(cls, explanation: Explanation) -> Sequence[int]:
         return explanation.part[:1]
 
-    def add(self, index, picture):
+    def add(self, index: int, picture: np.ndarray) -> None:
         self.brightness = picture.mean()
 
     def write(self, path: Path) -> None:
