@@ -158,7 +158,7 @@ def peak_in_child(model: LoadedModel, name: str, options: Options, arch: str | N
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         told = (done.stderr.strip() or "no word").splitlines()[-1]
-        raise UnavailableError(f"the memory of {name} cannot be measured: {told}")
+        raise UnavailableError(f"cannot measure the memory of {name}: {told}")
     return int(done.stdout)
 
 

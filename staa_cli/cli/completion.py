@@ -21,7 +21,7 @@ Offers = list[tuple[str, str]]
 def complete_models(incomplete: str) -> Offers:
     """Models that have a name; where none fits, the shell offers files."""
     found = [(name, "comes with staa") for name in bundled()]
-    found += [(name, f"of {model.package}") for name, model in of_packages().items()]
+    found += [(name, f"from {model.package}") for name, model in of_packages().items()]
     found += [(name, f"{model.data}, downloads once") for name, model in published().items()]
     return _fitting(found, incomplete)
 

@@ -97,7 +97,9 @@ def _find(config: str, folder: Path, asked_by: str) -> _Source:
     if "/" in config or config.endswith(_SUFFIXES):
         path = folder / config
         return _Source(path.resolve(), str(path))
-    hint = did_you_mean(config, known) or f"there are {', '.join(known)}; a file ends in .yaml"
+    hint = did_you_mean(config, known) or (
+        f"available presets: {', '.join(known)}; a file name must end in .yaml"
+    )
     raise ConfigError(f"{asked_by}: no such preset", hint)
 
 
@@ -151,7 +153,7 @@ def _extended(chain: list[_File]) -> list[_Source]:
     source = _find(name, folder, f"{file.at(key)}: extends {name}")
     if source.path in [file.path for file in chain]:
         names = " -> ".join([*(file.shown for file in chain), source.shown])
-        raise ConfigError(f"{file.shown}: files extend each other in a circle: {names}")
+        raise ConfigError(f"{file.shown}: files extend each other in a cycle: {names}")
     return [source]
 
 
@@ -200,7 +202,7 @@ def _nearest(name: str, known: Mapping[str, Key]) -> str:
     return (
         did_you_mean(last, [*beside, *groups])
         or did_you_mean(name, known)
-        or f"there are: {', '.join([*beside, *groups])}"
+        or f"available: {', '.join([*beside, *groups])}"
     )
 
 
@@ -218,8 +220,8 @@ def default_yaml(known: Mapping[str, Key]) -> str:
 
 _HEAD = """\
 # Every setting of staa with its default.
-# A flag wins over the environment (STAA_SAMPLING_FRAMES=8), that over one file like this one, and
-# that over the defaults. A file needs only the keys that it changes, and may begin with
+# A flag overrides the environment (STAA_SAMPLING_FRAMES=8), which overrides a file like this one,
+# which overrides the defaults. A file needs only the keys that it changes, and may begin with
 # `extends: fast` (a preset or a path). Paths are relative to the folder that staa runs in.
 """
 

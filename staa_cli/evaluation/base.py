@@ -117,7 +117,7 @@ def metric(
 
 def _accept(name: str, declared: Any) -> Metric:
     if not isinstance(declared, Metric):
-        raise TypeError("wanted: a staa_cli.evaluation.base.Metric")
+        raise TypeError("expected a staa_cli.evaluation.base.Metric")
     return declared
 
 

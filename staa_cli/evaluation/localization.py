@@ -40,7 +40,9 @@ def coverage(mask: Bool, grid: tuple[int, int, int]) -> Float32:
     """
     blocks = [size // cells for size, cells in zip(mask.shape, grid, strict=True)]
     if any(b * c != s for b, c, s in zip(blocks, grid, mask.shape, strict=True)):
-        raise ValueError(f"a mask {mask.shape} does not divide into tokens {grid}")
+        raise ValueError(
+            f"a mask of shape {mask.shape} does not divide into a token grid of {grid}"
+        )
     (t, h, w), (a, b, c) = grid, blocks
     return np.asarray(mask.reshape(t, a, h, b, w, c).mean(axis=(1, 3, 5)), np.float32)
 
@@ -99,7 +101,7 @@ def iou(values: Float32, mask: Bool, event: Bool) -> float:
     return float(found[last].max())
 
 
-@metric(source="energy in the own mask, of that in both", truth=True)
+@metric(source="energy in the class's own mask, as a share of the energy in both masks", truth=True)
 def twin_share(trial: Trial) -> float:
     """Of the positive attribution on two actors, the share on the one whose class is asked for.
 

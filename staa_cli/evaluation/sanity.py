@@ -47,7 +47,7 @@ def class_sensitivity(trial: Trial) -> float:
     return rank_correlation(trial.values, trial.again(target=int(logits.argmax())))
 
 
-@metric(better="lower", beatable=False, source="a clip in which nothing moves has no when")
+@metric(better="lower", beatable=False, source="in a clip without motion, no moment stands out")
 def frozen(trial: Trial) -> float:
     """Coefficient of variation of the temporal score where all frames are the middle one.
 

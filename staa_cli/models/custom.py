@@ -47,7 +47,7 @@ def open_registered(name: str) -> tuple[nn.Module, ModelInfo]:
     source = name if package is None else package.target
     made = _make(make, source)
     if not isinstance(made, Manifest):
-        return _module(made, source), describe(made, name, source, f"what {source} makes", make)
+        return _module(made, source), describe(made, name, source, f"the model from {source}", make)
     module, info = open_bundled(replace(made, name=name))
     return module, info if package is None else replace(info, source=source)
 
@@ -66,7 +66,9 @@ def open_custom_model(factory: str) -> tuple[nn.Module, ModelInfo]:
     """
     make = load_reference(factory, "function")
     made = _make(make, factory)
-    return _module(made, factory), describe(made, factory, factory, f"what {factory} makes", make)
+    return _module(made, factory), describe(
+        made, factory, factory, f"the result of {factory}", make
+    )
 
 
 def describe(
@@ -90,7 +92,7 @@ def describe(
             raise _unfit(called, f"has no {needed}")
     layout, given, labels = module.layout(), module.input, tuple(map(str, module.labels))
     if not isinstance(layout, AttentionLayout) or not isinstance(given, ModelInput):
-        raise _unfit(called, "needs a schema.AttentionLayout and a schema.ModelInput")
+        raise _unfit(called, "it needs a schema.AttentionLayout and a schema.ModelInput")
     if not labels:
         raise _unfit(called, "has no classes")
     return ModelInfo(
@@ -116,18 +118,20 @@ def _make(make: Callable[[], Any], factory: str) -> Any:
     except Exception as error:  # whatever somebody's own code meets
         raise UnavailableError(
             f"{factory} failed: {type(error).__name__}: {error}",
-            "wanted: a function without arguments; -vv shows where it failed",
+            "expected a function without arguments; -vv shows where it failed",
         ) from error
 
 
 def _module(made: Any, factory: str) -> nn.Module:
     if not isinstance(made, nn.Module):
-        raise _unfit(f"what {factory} makes", f"is a {type(made).__name__}, not a torch.nn.Module")
+        raise _unfit(
+            f"the result of {factory}", f"is a {type(made).__name__}, not a torch.nn.Module"
+        )
     return made
 
 
 def _unfit(called: str, why: str) -> UnavailableError:
-    return UnavailableError(f"{called} {why}", "docs/models.md, 'A model of your own', has it all")
+    return UnavailableError(f"{called} {why}", "see 'A model of your own' in docs/models.md")
 
 
 def digest(module: nn.Module, *made_by: Callable[[], Any]) -> str:

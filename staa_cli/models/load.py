@@ -86,17 +86,17 @@ class LoadedModel:
         if frames % layout.tubelet:
             raise UsageError(
                 f"clips of {frames} frames do not divide into tokens of {layout.tubelet}",
-                f"take {max(frames // layout.tubelet, 1) * layout.tubelet}",
+                f"use {max(frames // layout.tubelet, 1) * layout.tubelet}",
             )
         if wanted != own.size and not getattr(self.module, "any_size", False):
             raise UsageError(
                 f"{self.info.name} takes pictures of {own.size[0]} x {own.size[1]} only",
-                "leave --size out",
+                "leave out --size",
             )
         if size is not None and size % patch:
             raise UsageError(
                 f"pictures of {size} pixels do not divide into patches of {patch}",
-                f"take {max(size // patch, 1) * patch}",
+                f"use {max(size // patch, 1) * patch}",
             )
         given = replace(resized_input(own, wanted), frames=frames)
         grid = (frames // layout.tubelet, wanted[0] // patch, wanted[1] // patch)
@@ -150,9 +150,10 @@ def _check_memory(info: ModelInfo, width: int, device: torch.device) -> None:
     free = free_memory_bytes()
     if free is not None and 4 * numbers > free:
         raise UnavailableError(
-            f"a clip of {info.input.frames} frames of {across} x {height} takes "
-            f"{4 * numbers / 1e9:,.0f} GB at least, and {free / 1e9:,.1f} GB are free",
-            "take fewer frames, or a smaller --size",
+            f"a clip of {info.input.frames} frames of {across} x {height} needs at "
+            f"least {4 * numbers / 1e9:,.0f} GB, but only {free / 1e9:,.1f} GB are "
+            "free",
+            "use fewer frames, or a smaller --size",
         )
 
 
@@ -201,13 +202,15 @@ def load_model(
     """
     target, shared = find_device(device), not isinstance(name, str | Path)
     if precision not in ("auto", *_PRECISIONS):
-        raise UsageError(f"unknown precision {precision!r}", f"auto, {', '.join(_PRECISIONS)}")
+        raise UsageError(
+            f"unknown precision {precision!r}", f"available: auto, {', '.join(_PRECISIONS)}"
+        )
     if isinstance(name, str | Path):
         if processor is not None:
-            raise UsageError("a checkpoint has a processor of its own", "leave processor out")
+            raise UsageError("a checkpoint has its own processor", "leave out processor")
         module, info = _open(str(name), arch, offline, announce)
     elif arch is not None:
-        raise UsageError("a model in memory has its own architecture", "leave arch out")
+        raise UsageError("a model in memory has its own architecture", "leave out arch")
     else:
         module, info = open_in_memory(name, processor)
         weight = next(module.parameters(), torch.empty(0))
@@ -242,7 +245,9 @@ def find_device(name: str) -> torch.device:
     if kind == "cuda" and int(index or 0) >= cards:
         raise UnavailableError(f"no device {name}: this machine has {cards} CUDA devices")
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise UnavailableError("no device mps: this machine or this build of torch has none")
+        raise UnavailableError(
+            "no device mps: this machine or this torch build does not support it"
+        )
     return torch.device(name)
 
 
@@ -250,7 +255,7 @@ def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Ope
     check_name(name)
     path = Path(name).expanduser()
     if arch is not None and (name in MODELS or name.startswith(TIMM) or is_reference(name)):
-        raise UsageError(f"{name} has its own architecture", "leave --arch out")
+        raise UsageError(f"{name} has its own architecture", "leave out --arch")
     if name in MODELS:
         return open_registered(name)
     if path.is_dir():
@@ -271,7 +276,7 @@ def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Ope
 def _not_found(name: str, known: list[str]) -> UnavailableError:
     if name in architectures():
         return UnavailableError(
-            f"{name} is an architecture, without weights", f"give a checkpoint and --arch {name}"
+            f"{name} is an architecture without weights", f"give a checkpoint and --arch {name}"
         )
-    near = did_you_mean(name, known) or "`staa models` lists those that have a name"
-    return UnavailableError(f"there is no model {name!r}, nor a file or folder of that name", near)
+    near = did_you_mean(name, known) or "`staa models` lists the named models"
+    return UnavailableError(f"no model, file, or folder is named {name!r}", near)

@@ -153,13 +153,13 @@ def load_explanation(folder: Path) -> Explanation:
     report, path = load_report(folder / REPORT), folder / MAPS
     if not path.is_file():
         raise InputError(
-            f"{folder} has no {MAPS}, without which there is a report and no more",
+            f"{folder} has no {MAPS}, which is needed for more than the report",
             "explain the video again, without --no-npz",
         )
     try:
         with path.open("rb") as file:
             if file.read(2) != b"PK":
-                raise ValueError("it is no archive of arrays")
+                raise ValueError("it is not an archive of arrays")
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 arrays = dict(archive)
@@ -167,11 +167,13 @@ def load_explanation(folder: Path) -> Explanation:
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is no explanation: {error_in_words(error)}", ANEW) from error
+        raise InputError(f"{path} is not an explanation: {error_in_words(error)}", ANEW) from error
     except _BROKEN as error:
-        raise InputError(f"{path} is no explanation, or a broken one: {error}", ANEW) from error
+        raise InputError(
+            f"{path} is not an explanation, or it is damaged: {error}", ANEW
+        ) from error
     if explanation.fingerprint != report.fingerprint:
-        raise InputError(f"{path} and {REPORT} beside it are of two results", ANEW)
+        raise InputError(f"{path} and the {REPORT} beside it belong to different results", ANEW)
     return explanation
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from staa_cli.results.document import Report
 
 OF_COMPARISON = (COMPARED, COMPARED_STILL, COMPARISON)
-_APART = "give the folder that holds both, or --from-file with --root, or another --output-dir"
+_APART = "give the folder that contains both, or --from-file with --root, or another --output-dir"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class ResultFolder:
             foreign = [name for name in names if name not in own and (self.path / name).exists()]
         if foreign:
             raise OutputError(
-                f"{self.path / foreign[0]} is in the way, and staa did not write it",
+                f"{self.path / foreign[0]} is in the way and was not written by staa",
                 f"move it away, or choose another folder with {self._option}",
             )
         if source is not None and not force:

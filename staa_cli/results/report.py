@@ -30,7 +30,7 @@ from staa_cli.schema import (
 )
 
 _TOP_K = 5
-ANEW = "make it anew with --force"
+ANEW = "create it again with --force"
 D = TypeVar("D")
 P = TypeVar("P", bound=document.Part)
 
@@ -102,18 +102,19 @@ def load_document(path: Path, kind: type[D]) -> D:
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is no report of staa: it has no schema_version") from error
+        raise InputError(f"{path} is not a staa report: it has no schema_version") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}", ANEW) from error
     if head.schema_version != SCHEMA_VERSION:
         raise InputError(
-            f"{path} has schema version {head.schema_version}, this staa reads {SCHEMA_VERSION}",
+            f"{path} has schema version {head.schema_version}, but this version of "
+            f"staa reads {SCHEMA_VERSION}",
             f"use the version of staa that wrote it, or {ANEW}",
         )
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is no report of staa: {error_in_words(error)}", ANEW) from error
+        raise InputError(f"{path} is not a staa report: {error_in_words(error)}", ANEW) from error
 
 
 class _Version(msgspec.Struct):
@@ -318,7 +319,7 @@ def plain(value: Any, place: str) -> Any:
 def _rounded(value: float, place: str) -> float:
     if not math.isfinite(value):
         raise OutputError(
-            f"{place} is {value}, which is no number for a report",
+            f"{place} is {value}, which a report cannot hold",
             "a half-precision model may have overflowed: try --precision fp32",
         )
     if place.endswith("_s") and abs(value) >= 1000:

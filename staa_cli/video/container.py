@@ -33,7 +33,7 @@ _LENIENT: dict[str, Any] = (
 )
 _MOST_PIXELS = 100_000_000
 
-_NOT_FOLLOWED = "a playlist or script that points elsewhere, and those are not followed"
+_NOT_FOLLOWED = "a playlist or script that refers to other files, which are not followed"
 _NO_VIDEOS: tuple[tuple[bytes, str, str | None], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer, not the video", "fetch it with: git lfs pull"),
     (b"#EXTM3U", _NOT_FOLLOWED, "give the video file itself"),
@@ -147,7 +147,7 @@ def _reason(path: str) -> VideoError:
         with Path(path).open("rb") as file:
             head = file.read(64)
     except OSError:
-        return VideoError("the file went away while it was read")
+        return VideoError("the file disappeared while it was read")
     for start, cause, hint in _NO_VIDEOS:
         if head.lstrip().startswith(start):
             return VideoError(cause, hint)
@@ -156,7 +156,7 @@ def _reason(path: str) -> VideoError:
             "cut short or damaged: its index (moov) cannot be read",
             "copy or download the file again",
         )
-    return VideoError("not a video that can be read, or too damaged")
+    return VideoError("not a readable video, or too badly damaged")
 
 
 def _picture(container: InputContainer, path: str) -> VideoStream:
@@ -173,7 +173,7 @@ def _picture(container: InputContainer, path: str) -> VideoStream:
         _check_size(best[0])
         return best[0]
     if streams:
-        raise VideoError("its video codec is unknown here")
+        raise VideoError("its video codec is not supported here")
     raise VideoError(
         "no video stream, only sound" if container.streams.audio else "no video stream"
     )
@@ -190,7 +190,7 @@ def _packets_of(path: str, _signature: tuple[int, int, int]) -> Counter[int]:
 def _check_size(stream: VideoStream) -> None:
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > _MOST_PIXELS:
-        raise VideoError(f"pictures of {width}x{height} pixels are more than staa decodes")
+        raise VideoError(f"frames of {width}x{height} pixels are larger than staa supports")
 
 
 def signature(path: str) -> tuple[int, int, int]:

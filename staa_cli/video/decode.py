@@ -58,7 +58,7 @@ def table_of(info: VideoInfo) -> FrameTable:
     try:
         table = frame_table(file_of(info))
     except OSError as error:
-        raise VideoError("the file went away while it was read") from error
+        raise VideoError("the file disappeared while it was read") from error
     if len(table.ticks) != info.frames:
         raise VideoError("the file changed while it was read")
     return table
@@ -152,7 +152,7 @@ class Wanted:
             VideoError: no frame has come at all.
         """
         if self._before is None:
-            raise VideoError("no frame in it can be decoded")
+            raise VideoError("no frame can be decoded")
         while self.waiting:
             yield self.waiting.popleft(), self._before
 

@@ -147,7 +147,7 @@ def first_frame(path: str) -> VideoFrame:
     with open_video(path) as (container, stream):
         for frame in decode(packets(container, stream), DecodeReport()):
             return frame
-    raise VideoError("no frame in it can be decoded", "is the file damaged or encrypted?")
+    raise VideoError("no frame can be decoded", "is the file damaged or encrypted?")
 
 
 class _Entry(NamedTuple):
@@ -193,7 +193,7 @@ def _head(path: str) -> list[int | None]:
             frame.pts for frame in islice(decode(packets(container, stream), DecodeReport()), _HEAD)
         ]
     if not head:
-        raise VideoError("no frame in it can be decoded", "is the file damaged or encrypted?")
+        raise VideoError("no frame can be decoded", "is the file damaged or encrypted?")
     return head
 
 

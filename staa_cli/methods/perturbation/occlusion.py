@@ -21,7 +21,7 @@ CELLS = 7
 class Occlusion(PerturbationMethod):
     """One feature at a time."""
 
-    summary = "how much probability the class loses without a feature of the clip"
+    summary = "drop in the class's probability without a feature of the clip"
     source = "Zeiler and Fergus 2014 (arXiv 1311.2901), by Captum"
     signed = True
     passes_per_clip = 394.0
