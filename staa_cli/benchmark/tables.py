@@ -149,7 +149,7 @@ def arrow(metric: str) -> str:
 
 
 def cost_table(result: Mapping[str, Any]) -> tuple[str, list[str], list[tuple[str, ...]]]:
-    """What methods cost in, one line about the run, the names of columns, and rows out."""
+    """Lay out a cost result: one line about the run, the column names, and the rows."""
     head = (
         f"{result['model']} on {result['device']}, {result['precision']}: a plain forward pass of "
         f"one clip takes {result['forward_s'] * 1000:.0f} ms (median of "

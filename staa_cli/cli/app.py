@@ -78,7 +78,7 @@ def main() -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Arguments in, exit code out; the one place where errors become messages."""
+    """Run one command line and return its exit code; only here do errors become messages."""
     if "_STAA_COMPLETE" in os.environ:
         return _complete()
     if hasattr(sys.stdout, "reconfigure"):

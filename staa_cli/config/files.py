@@ -26,7 +26,7 @@ OnError = Callable[[ConfigError], None]
 def read_config(
     config: str, known: Mapping[str, Key], on_error: OnError | None = None
 ) -> Iterator[tuple[str, str, Any]]:
-    """A preset's name or a path in, (dotted key, origin, value) out; extended files come first.
+    """Read (dotted key, origin, value) from a preset or a path; extended files come first.
 
     Args:
         config: a bare name is a preset's; a path has a slash or ends in .yaml.
@@ -207,7 +207,7 @@ def _nearest(name: str, known: Mapping[str, Key]) -> str:
 
 
 def default_yaml(known: Mapping[str, Key]) -> str:
-    """The settings in, a file that sets every one to its default with a comment out."""
+    """The text of a file that sets every setting to its default, each with a comment."""
     lines, section = [_HEAD], ""
     for key in known.values():
         group, _, name = key.name.rpartition(".")

@@ -285,7 +285,7 @@ def value_of(settings: Settings, name: str) -> Any:
 def load_settings(
     config: str | None, flags: Mapping[str, Any], environ: Mapping[str, str]
 ) -> Loaded:
-    """A preset or path, flags by dotted key (None: not given), and an environment in, settings out.
+    """Load settings from a preset or path, flags by dotted key (None: not given), and environment.
 
     Raises:
         ConfigError: the file or a variable has an unknown key or an impossible value.

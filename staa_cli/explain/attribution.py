@@ -50,7 +50,7 @@ def attend(
     on_perturbed: Callable[[int], None] = lambda count: None,
     keep: bool = False,
 ) -> Explained:
-    """Normalized clips [B, T, 3, h, w] on the CPU in, their attributions out; one batch."""
+    """Explain one batch of normalized clips [B, T, 3, h, w] that lies on the CPU."""
     return explain_batch(
         model.module,
         model.layout,

@@ -341,7 +341,7 @@ def _dense_clips(info: VideoInfo, given: ModelInput, settings: Settings) -> int:
 
 
 def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | None, Reason]:
-    """A class name or index in, (index, why it was chosen) out; (None, top-1) for no name.
+    """Look up a class by name or index; returns (index, reason), or (None, top-1) for no name.
 
     Raises:
         UsageError: there is no such class, or several have that name.

@@ -68,7 +68,7 @@ def plan(
     settings: SamplingSettings,
     model_interval_s: float | None = None,
 ) -> Plan:
-    """Start times [N] of a video's frames in, the clips that cover it out.
+    """Place clips over a video, given the start times [N] of its frames.
 
     Args:
         times_s: rising, in seconds.

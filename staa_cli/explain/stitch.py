@@ -390,7 +390,7 @@ def find_moments(
 
 
 def center_of_mass(values: Float32 | Float64, box: Box) -> tuple[float, float]:
-    """A map [h, w] and its box in, x and y in the picture out; negative values count as none.
+    """Center of mass (x, y) in the picture of a map [h, w] in its box; negative values count as 0.
 
     A map without mass has its center in the middle of the box.
     """

@@ -46,7 +46,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """`i/n` in, a shard out.
+        """Parse a shard written as `i/n`.
 
         Raises:
             UsageError: it is something else, or i is not from 1 to n.
@@ -90,7 +90,7 @@ def iter_jobs(
     root: Path | None = None,
     repeats: bool = True,
 ) -> Iterator[Job]:
-    """Files, folders, and patterns in, jobs out: in the order given, folders and patterns sorted.
+    """Yield a job per input video: in the order given, with folders and patterns sorted.
 
     A listed name is taken when its job is asked for, and not before.
 

@@ -23,7 +23,7 @@ def postprocess(
     focus_sigma: float = 0.0,
     focus_gamma: float = 1.0,
 ) -> Float32:
-    """An attribution [T', h, w] in, a focused and thresholded copy out.
+    """Return a focused and thresholded copy of an attribution [T', h, w].
 
     Args:
         values: raw.

@@ -54,7 +54,7 @@ def explain_batch(
     output: Output = "softmax",
     keep: bool = False,
 ) -> Explained:
-    """Normalized clips in, scores of classes and attributions out.
+    """Compute class scores and attributions of normalized clips.
 
     One forward pass, which the method reads; some methods differentiate it or ask for more.
 

@@ -37,10 +37,10 @@ from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput
 
 
 def open_registered(name: str) -> tuple[nn.Module, ModelInfo]:
-    """The name of a model that is declared or registered in, its model out.
+    """Load a model that is declared or registered under a name.
 
     Raises:
-        UnavailableError: what is declared cannot be imported, fails, or makes no such thing.
+        UnavailableError: the declared factory cannot be imported, fails, or returns no model.
         CheckpointError: weights that do not fit, or a problem_type that there is not.
     """
     make, package = MODELS.get(name), of_packages().get(name)
@@ -53,7 +53,7 @@ def open_registered(name: str) -> tuple[nn.Module, ModelInfo]:
 
 
 def open_custom_model(factory: str) -> tuple[nn.Module, ModelInfo]:
-    """A factory's import path in, the module that it makes and what is known of it out.
+    """Call a factory by its import path; returns its module and what is known about it.
 
     Args:
         factory: ``package.module:factory``; found where Python finds modules, and in the current

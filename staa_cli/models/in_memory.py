@@ -47,7 +47,7 @@ def open_in_memory(model: object, processor: object = None) -> Opened:
         processor: transformers' own, of its classifier.
 
     Raises:
-        UsageError: it is no model, or no processor.
+        UsageError: it is not a model, or not a processor.
         CheckpointError: a model that is not supported, or whose weights are not all there.
         UnavailableError: a module of somebody's own that is not as described.
     """

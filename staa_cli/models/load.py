@@ -169,7 +169,7 @@ def load_model(
     offline: bool = False,
     announce: Announce = lambda line: None,
 ) -> LoadedModel:
-    """A name, a Hugging Face folder, or a checkpoint file in, a model out.
+    """Load a model by name, from a Hugging Face folder, or from a checkpoint file.
 
     Args:
         name: a bundled model; a folder with ``config.json``; a ``.pyth``, ``.pth``, ``.pt``,

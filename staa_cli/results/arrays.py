@@ -68,7 +68,7 @@ _BROKEN = (
 
 
 def arrays_of(explanation: Explanation) -> Arrays:
-    """An explanation in, the content of maps.npz out: `AXES`, and where it has them, the others."""
+    """Collect the content of maps.npz: `AXES`, and the optional arrays that the explanation has."""
     clips, frames, maps = explanation.clips, explanation.frames, explanation.maps
     arrays: Arrays = {
         "attributions": np.stack([each.values for each in explanation.attributions]),
@@ -99,7 +99,7 @@ def arrays_of(explanation: Explanation) -> Arrays:
 
 
 def explanation_of(arrays: Mapping[str, NDArray[Any]], report: Report) -> Explanation:
-    """What `arrays_of` has made and the report beside it in, the same explanation out.
+    """Restore an explanation from the arrays of `arrays_of` and the report beside them.
 
     What drawing met is known only after the arrays are written, and the run is left out where
     results are to be reproducible; those the report has, which comes last.

@@ -85,7 +85,7 @@ def load_report(path: Path) -> Report:
     """A report.json, read back.
 
     Raises:
-        InputError: it cannot be read, is no report, or has a schema of another version.
+        InputError: it cannot be read, is not a report, or has another schema version.
     """
     return load_document(path, Report)
 

@@ -1,4 +1,4 @@
-"""A file on disk in, an open container and its video stream out, or one clear reason why not."""
+"""Opens a file on disk as a container with its video stream, or gives one clear reason why not."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def fraction(value: Any) -> Fraction | None:
 
 
 def check_file(path: str | Path) -> Path:
-    """A path in, the same as an absolute one out, known to be a readable file with content.
+    """Return a path as an absolute one, once it is known to be a readable, non-empty file.
 
     Raises:
         VideoError: it is missing, empty, a folder, a pipe, a device, or may not be read.
@@ -101,7 +101,7 @@ def open_video(path: str, *, sound: bool = False) -> Iterator[tuple[InputContain
 
 
 def sound_of(container: InputContainer) -> AudioStream | None:
-    """An open file in, the sound track that a player picks out: the default one, else the first."""
+    """The sound track that a player would choose: the default one, else the first."""
     return max(container.streams.audio, key=_is_default, default=None)
 
 
@@ -110,7 +110,7 @@ def _is_default(stream: Stream) -> bool:
 
 
 def packets(container: InputContainer, *streams: Any) -> Iterator[Packet[Any]]:
-    """Streams in, their packets in file order out, then an empty one each that flushes decoders.
+    """Yield packets of streams in file order, then an empty one each that flushes decoders.
 
     A file that cannot be read on counts as ended.
     """
@@ -194,6 +194,6 @@ def _check_size(stream: VideoStream) -> None:
 
 
 def signature(path: str) -> tuple[int, int, int]:
-    """A path in, what changes when the file does out: inode, bytes, time of change in ns."""
+    """A stamp that changes when the file does: inode, size in bytes, time of change in ns."""
     status = Path(path).stat()
     return status.st_ino, status.st_size, status.st_mtime_ns

@@ -238,7 +238,7 @@ def write_video(
 def _timed(
     ticks: Iterable[int], pictures: Iterable[UInt8], length: int
 ) -> Iterator[tuple[int, int, UInt8]]:
-    """Starts and pictures in, (start, length, picture) out; the last repeats a length."""
+    """Yield (start, length, picture) for starts and pictures; the last repeats a length."""
     held = None
     for start, picture in zip(ticks, pictures, strict=False):
         if held is not None:

@@ -1,4 +1,4 @@
-"""`staa explain`: videos in, annotated videos and reports out."""
+"""`staa explain`: writes annotated videos and reports."""
 
 from __future__ import annotations
 

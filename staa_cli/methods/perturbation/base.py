@@ -32,7 +32,7 @@ ON_GPU = 8
 
 
 def replacement_for(clips: Tensor, replacement: str, given: ModelInput | None = None) -> Tensor:
-    """What stands where something is removed: normalized [B, T, 3, H, W] in, the same out.
+    """What replaces removed parts of normalized clips [B, T, 3, H, W]; same shape and units.
 
     ``blur`` is the clip's mean over time, blurred: no motion and no detail is left. ``mean`` is
     each clip's mean color, ``black`` is black.

@@ -37,7 +37,7 @@ _WEIGHTS = (
 
 
 def fetch(name: str, *, offline: bool = False, announce: Announce = lambda line: None) -> Path:
-    """``org/name`` or ``org/name@revision`` in, a folder with its config and weights out.
+    """Return the folder with config and weights of ``org/name`` or ``org/name@revision``.
 
     Args:
         name: of a repository, with a branch, a tag, or a commit where it is to be pinned.
@@ -46,7 +46,7 @@ def fetch(name: str, *, offline: bool = False, announce: Announce = lambda line:
 
     Raises:
         UsageError: the name is none.
-        UnavailableError: it is not cached and cannot be had.
+        UnavailableError: it is neither cached nor downloadable.
     """
     match = _NAME.fullmatch(name)
     if match is None:

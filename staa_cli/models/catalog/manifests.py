@@ -57,7 +57,7 @@ def tiny_events_joint() -> Manifest:
 
 
 def read_manifests(folder: Path = WEIGHTS) -> dict[str, Manifest]:
-    """A folder in, name to manifest out, in alphabetical order.
+    """Read the manifests in a folder, by model name in alphabetical order.
 
     Raises:
         CheckpointError: a manifest is broken, which means a broken installation.

@@ -21,7 +21,7 @@ def placeholder_labels(classes: int, output: Output = "softmax") -> tuple[str, .
 
 
 def labels_from_config(config: Mapping[str, Any], known: tuple[str, ...]) -> tuple[str, ...]:
-    """A Hugging Face or timm config in, one name a class out; `LABEL_0` and such count as missing.
+    """Read class names from a Hugging Face or timm config; `LABEL_0` and such count as missing.
 
     Args:
         config: what config.json holds.
@@ -37,7 +37,7 @@ def labels_from_config(config: Mapping[str, Any], known: tuple[str, ...]) -> tup
 
 
 def read_labels(path: Path | Sequence[str], classes: int) -> tuple[str, ...]:
-    """A file in, one name a class out.
+    """Read one name per class from a file.
 
     Args:
         path: JSON, ``["name", ...]`` or ``{"0": "name", ...}``, or text with one name a line; or

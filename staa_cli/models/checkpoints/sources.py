@@ -61,7 +61,7 @@ def family_of_arch(arch: str) -> str:
 
 
 def open_bundled(manifest: Manifest) -> Opened:
-    """A manifest in, the model that it describes out."""
+    """Build the model that a manifest describes, with its weights."""
     arguments = {"num_classes": len(manifest.labels), **manifest.kwargs}
     FAMILIES.get(manifest.family)  # which registers its architectures
     module = _build(ARCHITECTURES.get(manifest.arch).build, arguments)
@@ -83,7 +83,7 @@ def open_bundled(manifest: Manifest) -> Opened:
 
 
 def open_random(arch: str) -> Opened:
-    """An architecture in, with weights from seed 0 out; none is zero, or hides what it does."""
+    """Build an architecture with random weights from seed 0; none of them is zero."""
     family = family_of_arch(arch)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -108,7 +108,7 @@ def open_random(arch: str) -> Opened:
 
 
 def open_folder(folder: Path, arch: str | None) -> Opened:
-    """A Hugging Face folder in, its model out: config, weights, processor, and labels."""
+    """Load a Hugging Face folder: config, weights, processor, and labels."""
     return load_examined(examine_folder(folder, arch))
 
 
@@ -118,7 +118,7 @@ def open_files(paths: tuple[Path, ...], arch: str | None) -> Opened:
 
 
 def open_hub(name: str, arch: str | None, offline: bool, announce: Announce) -> Opened:
-    """A name on the hub in, its model out: `open_folder` on what `fetch` brings."""
+    """Load a model from the hub: `open_folder` on the folder that `fetch` returns."""
     folder = fetch(name, offline=offline, announce=announce)
     module, info = open_folder(folder, arch)
     repo = name.partition("@")[0]
@@ -128,10 +128,10 @@ def open_hub(name: str, arch: str | None, offline: bool, announce: Announce) -> 
 
 
 def open_timm(name: str, offline: bool, announce: Announce) -> Opened:
-    """``timm:NAME`` in, that image model out, a frame at a time, with timm's own weights.
+    """Load the image model ``timm:NAME``, applied to a frame at a time, with timm's weights.
 
     Raises:
-        UnavailableError: timm has no such model, or no weights for it, or they cannot be had.
+        UnavailableError: timm has no such model, no weights for it, or cannot download them.
     """
     from timm.models import get_pretrained_cfg
 
