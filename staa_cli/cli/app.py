@@ -177,9 +177,9 @@ def _color_flag(arguments: Sequence[str]) -> Color:
 
 def _failed(error: Exception, console: Console) -> int:
     console.trace(error)
-    told = understood(error)
-    console.error(told)
-    return told.exit_code
+    failure = understood(error)
+    console.error(failure)
+    return failure.exit_code
 
 
 def _abandon(stream: TextIO) -> None:

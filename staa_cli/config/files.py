@@ -129,8 +129,8 @@ def _pairs(
         return {}
     place = f"{shown}:{node.start_mark.line + 1}"
     if not isinstance(node, yaml.MappingNode):
-        told = f"{node.value!r:.60}" if isinstance(node, yaml.ScalarNode) else "a list"
-        raise ConfigError(f"{place}: expected settings as `key: value`, not {told}")
+        content = f"{node.value!r:.60}" if isinstance(node, yaml.ScalarNode) else "a list"
+        raise ConfigError(f"{place}: expected settings as `key: value`, not {content}")
     pairs: dict[str, tuple[yaml.Node, yaml.Node]] = {}
     for key, value in node.value:
         if str(key.value) in pairs:

@@ -96,9 +96,9 @@ def iou(values: Float32, mask: Bool, event: Bool) -> float:
     order = np.argsort(-flat, kind="stable")
     hit = np.cumsum(covered[order], dtype=np.float64)
     taken = np.arange(1, len(order) + 1)
-    found = hit / (taken + covered.sum() - hit)
+    overlap = hit / (taken + covered.sum() - hit)
     last = np.append(np.diff(flat[order]) != 0, True)  # a threshold takes equal values together
-    return float(found[last].max())
+    return float(overlap[last].max())
 
 
 @metric(source="energy in the class's own mask, as a share of the energy in both masks", truth=True)
@@ -110,8 +110,10 @@ def twin_share(trial: Trial) -> float:
     if trial.mask is None or trial.distractor is None:
         return float("nan")
     positive = np.maximum(trial.values, 0.0).astype(np.float64)
-    own, other = (
+    on_target, on_distractor = (
         float((positive * coverage(mask, positive.shape)).sum())
         for mask in (trial.mask, trial.distractor)
     )
-    return own / (own + other) if own + other > 0 else float("nan")
+    return (
+        on_target / (on_target + on_distractor) if on_target + on_distractor > 0 else float("nan")
+    )

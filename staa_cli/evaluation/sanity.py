@@ -24,11 +24,11 @@ def randomization(trial: Trial) -> float:
     """Rank correlation with the maps of the model with shuffled weights, top blocks first; mean."""
     if trial.again is None:
         return float("nan")
-    found = []
+    correlations = []
     for module in cascade(trial.perturbed.model, trial.perturbed.seed):
         values = trial.again(module=module)
-        found.append(rank_correlation(trial.values, values))
-    return float(np.nanmean(found)) if not np.isnan(found).all() else float("nan")
+        correlations.append(rank_correlation(trial.values, values))
+    return float(np.nanmean(correlations)) if not np.isnan(correlations).all() else float("nan")
 
 
 @metric(

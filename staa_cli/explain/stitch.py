@@ -305,11 +305,13 @@ def spatial_stats(attributions: Sequence[Attribution], flat_below: float) -> Spa
         attributions: of all clips.
         flat_below: coefficient of variation below which no place counts as standing out.
     """
-    each = [
-        space_variation(found.values) if found.space_variation is None else found.space_variation
-        for found in attributions
+    variations = [
+        space_variation(attribution.values)
+        if attribution.space_variation is None
+        else attribution.space_variation
+        for attribution in attributions
     ]
-    spread = float(np.sqrt(np.mean(np.square(each))))
+    spread = float(np.sqrt(np.mean(np.square(variations))))
     return SpatialStats(spread, spread < flat_below)
 
 

@@ -51,15 +51,15 @@ def result_warnings(
         spatial: of the whole video.
         report: of the pass that was explained.
     """
-    found = [*_decode_warnings(info, len(report.missing))]
+    warnings = [*_decode_warnings(info, len(report.missing))]
     short = min(info.width, info.height)
     if short < min(model.input.size):
         done = "padded with black" if model.input.resize is None else "scaled up"
         text = f"the picture ({short} px) is smaller than the model's input and was {done}"
-        found.append(ReportWarning("upsampled-input", text))
+        warnings.append(ReportWarning("upsampled-input", text))
     if prediction.score < LOW_CONFIDENCE.get(prediction.output, -np.inf):
         text = f"{prediction.label} has a probability of only {percent(prediction.score)}"
-        found.append(ReportWarning("low-confidence", text))
+        warnings.append(ReportWarning("low-confidence", text))
     if temporal.flat:
         text = "the temporal scores are indistinguishable from uniform: they do not rank moments"
         if temporal.still:
@@ -67,13 +67,13 @@ def result_warnings(
                 "nothing moves in the frames that the model saw, so no moment can "
                 "matter more than another"
             )
-        found.append(ReportWarning("flat-temporal", text))
+        warnings.append(ReportWarning("flat-temporal", text))
     if spatial.flat:
         text = "spatial attention is indistinguishable from uniform: no place stands out"
-        found.append(ReportWarning("flat-spatial", text))
+        warnings.append(ReportWarning("flat-spatial", text))
     if model.note:
-        found.append(ReportWarning("model-note", model.note))
-    return tuple(found)
+        warnings.append(ReportWarning("model-note", model.note))
+    return tuple(warnings)
 
 
 def coverage_warnings(
@@ -124,16 +124,16 @@ def method_warnings(
 
     `named` says whether somebody named a class.
     """
-    found, own = [], Options()
+    warnings, defaults = [], Options()
     if named and not of_class:
         text = f"{method.name} is class-blind: its maps are the same for every class"
-        found.append(ReportWarning("class-blind-method", text))
+        warnings.append(ReportWarning("class-blind-method", text))
     for name in ("layers", "combine", "replacement", "samples"):
         asked = getattr(options, name)
-        if asked != getattr(own, name) and name not in method.supported_options:
+        if asked != getattr(defaults, name) and name not in method.supported_options:
             text = f"{method.name} does not use {name}: {asked!r} has no effect"
-            found.append(ReportWarning("setting-without-effect", text))
-    return tuple(found)
+            warnings.append(ReportWarning("setting-without-effect", text))
+    return tuple(warnings)
 
 
 def setting_warnings(settings: Settings) -> tuple[ReportWarning, ...]:
@@ -185,21 +185,27 @@ def _size(given: ModelInput) -> str:
     return f"{counted(given.frames, 'frame')} of {given.size[1]} x {given.size[0]}"
 
 
-def faithfulness_warnings(found: Faithfulness | None, output: Output) -> tuple[ReportWarning, ...]:
+def faithfulness_warnings(
+    faithfulness: Faithfulness | None, output: Output
+) -> tuple[ReportWarning, ...]:
     """That the model does not need what the explanation points to; None where nobody asked."""
-    if found is None or not found.beaten_by:
+    if faithfulness is None or not faithfulness.beaten_by:
         return ()
-    own, *others = found.rows
+    explained, *others = faithfulness.rows
     beside = ", ".join(
         f"{row.method} {figure(row.faithfulness, output)}"
         for row in others
-        if row.method in found.beaten_by
+        if row.method in faithfulness.beaten_by
     )
     text = (
-        f"removing what {own.method} highlights changes the answer no more than "
+        f"removing what {explained.method} highlights changes the answer no more than "
         "removing what a baseline highlights: faithfulness "
-        f"{figure(own.faithfulness, output)}, {beside}"
-        + (" (a quick check; --faithfulness runs five times as many passes)" if found.quick else "")
+        f"{figure(explained.faithfulness, output)}, {beside}"
+        + (
+            " (a quick check; --faithfulness runs five times as many passes)"
+            if faithfulness.quick
+            else ""
+        )
     )
     return (ReportWarning("not-faithful", text),)
 

@@ -137,8 +137,8 @@ def _unfit(called: str, why: str) -> UnavailableError:
 def digest(module: nn.Module, *made_by: Callable[[], Any]) -> str:
     """SHA-256 of all tensors by name, and of code of somebody's own: equal ones, equal results."""
     codes = (code_sha256(code) for code in (type(module), *made_by))
-    found = hashlib.sha256("".join(codes).encode())
+    sha256 = hashlib.sha256("".join(codes).encode())
     for name, value in module.state_dict().items():
-        found.update(name.encode())
-        found.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return found.hexdigest()
+        sha256.update(name.encode())
+        sha256.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return sha256.hexdigest()

@@ -80,17 +80,17 @@ class LoadedModel:
             UsageError: they do not divide into tokens, or the model takes pictures of one size.
             UnavailableError: a clip of them cannot fit into this machine's memory.
         """
-        own, layout = self.input, self.layout
-        frames, wanted = frames or own.frames, own.size if size is None else (size, size)
-        patch = own.size[0] // layout.grid[1]
+        current, layout = self.input, self.layout
+        frames, wanted = frames or current.frames, current.size if size is None else (size, size)
+        patch = current.size[0] // layout.grid[1]
         if frames % layout.tubelet:
             raise UsageError(
                 f"clips of {frames} frames do not divide into tokens of {layout.tubelet}",
                 f"use {max(frames // layout.tubelet, 1) * layout.tubelet}",
             )
-        if wanted != own.size and not getattr(self.module, "any_size", False):
+        if wanted != current.size and not getattr(self.module, "any_size", False):
             raise UsageError(
-                f"{self.info.name} takes pictures of {own.size[0]} x {own.size[1]} only",
+                f"{self.info.name} takes pictures of {current.size[0]} x {current.size[1]} only",
                 "leave out --size",
             )
         if size is not None and size % patch:
@@ -98,7 +98,7 @@ class LoadedModel:
                 f"pictures of {size} pixels do not divide into patches of {patch}",
                 f"use {max(size // patch, 1) * patch}",
             )
-        given = replace(resized_input(own, wanted), frames=frames)
+        given = replace(resized_input(current, wanted), frames=frames)
         grid = (frames // layout.tubelet, wanted[0] // patch, wanted[1] // patch)
         info = replace(self.info, input=given, layout=replace(layout, grid=grid))
         _check_memory(info, getattr(self.module, "embed_dim", 0), self.device)
@@ -215,8 +215,8 @@ def load_model(
         module, info = open_in_memory(name, processor)
         weight = next(module.parameters(), torch.empty(0))
         target = weight.device if device == "auto" else target
-        own = [told for told, kind in _PRECISIONS.items() if kind == weight.dtype]
-        precision = own[0] if own and precision == "auto" else precision
+        precisions = [name_of for name_of, kind in _PRECISIONS.items() if kind == weight.dtype]
+        precision = precisions[0] if precisions and precision == "auto" else precision
     precision = "fp32" if precision == "auto" else precision
     if labels is not None:
         labels = Path(labels) if isinstance(labels, str) else labels

@@ -155,8 +155,10 @@ class ResultFolder:
                 the result of another source.
         """
         with output_errors(self.path):
-            own = self._own_names(names)
-            foreign = [name for name in names if name not in own and (self.path / name).exists()]
+            own_files = self._own_names(names)
+            foreign = [
+                name for name in names if name not in own_files and (self.path / name).exists()
+            ]
         if foreign:
             raise OutputError(
                 f"{self.path / foreign[0]} is in the way and was not written by staa",
@@ -196,13 +198,13 @@ class ResultFolder:
         given_up = self._files_of_others(source) - set(names)
         made = not self.path.exists()
         with output_errors(self.path):
-            own = self._own_names(names)
+            own_files = self._own_names(names)
             self.path.mkdir(parents=True, exist_ok=True)
             for part in [part for name in (*names, MARK) for part in parts_of(self.path / name)]:
                 part.unlink(missing_ok=True)
             mark, before = self._bytes(MARK), self._stamps(names)
         try:
-            self._put_mark(own | set(names), source)
+            self._put_mark(own_files | set(names), source)
             yield
         except BaseException:
             if self._stamps(names) == before:

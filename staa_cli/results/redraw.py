@@ -101,8 +101,8 @@ def _video(explanation: Explanation, folder: Path, named: Path | None) -> VideoI
     from staa_cli.video.probe import probe
 
     before = explanation.video
-    told = ResultFolder(folder).source()
-    places = [Path(before.path), *([told.file] if told and told.file else [])]
+    source = ResultFolder(folder).source()
+    places = [Path(before.path), *([source.file] if source and source.file else [])]
     there = [place for place in ([named] if named else places) if place.is_file()]
     if not there:
         gone = absolute(named or places[-1])

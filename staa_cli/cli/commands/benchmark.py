@@ -324,11 +324,11 @@ def metrics(
     """List the metrics: whether higher or lower is better, and whether they need ground truth."""
     from staa_cli.evaluation.base import METRICS, list_metrics
 
-    found = list_metrics()
+    metrics = list_metrics()
     for problem in METRICS.problems():
         console.warning(problem.cause)
     if json:
-        put_json(console, found, indent=2)
+        put_json(console, metrics, indent=2)
         return
     rows = [
         (
@@ -337,7 +337,7 @@ def metrics(
             "yes" if metric["truth"] else "no",
             metric["summary"],
         )
-        for metric in found
+        for metric in metrics
     ]
     put(console, table(("NAME", "BETTER", "TRUTH", "ABOUT"), rows, terminal_width(sys.stdout)))
 

@@ -138,7 +138,7 @@ def compare(
                 progress.stage(name, stage, done, total)
 
         try:
-            found = compare_video(
+            result = compare_video(
                 job.source,
                 model,
                 methods=() if classes else names,
@@ -151,14 +151,14 @@ def compare(
             console.trace(error)
             console.error(error, str(job.source))
             raise typer.Exit(error.exit_code) from None
-        paths = comparison.save(found, job.folder, settings, tell, shared=shared)
+        paths = comparison.save(result, job.folder, settings, tell, shared=shared)
     if console.verbosity >= 1:
-        _details(found, console)
-    facts = comparison.document(found)
+        _details(result, console)
+    facts = comparison.document(result)
     if json:
         put_json(console, facts)
         return
-    put(console, _tables(facts, found.names))
+    put(console, _tables(facts, result.names))
     for warning in facts["warnings"]:
         console.warning(f"{warning['code']}: {warning['text']}")
     for path in paths:

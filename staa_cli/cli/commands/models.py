@@ -42,12 +42,12 @@ def models(*, json: _Json = False, console: Console) -> None:
     """List the named models; a path, hf-hub:ORG/NAME, and timm:NAME work as well."""
     from staa_cli.models.catalog.manifests import list_models
 
-    found = list_models()
+    rows = list_models()
     if json:
-        put_json(console, found, indent=2)
+        put_json(console, rows, indent=2)
         return
     headers = ("NAME", "INPUT", "ABOUT")
-    put(console, table(headers, [_row(model) for model in found], terminal_width(sys.stdout)))
+    put(console, table(headers, [_row(model) for model in rows], terminal_width(sys.stdout)))
 
 
 def inspect(
