@@ -282,14 +282,15 @@ def _source(
     if isinstance(video, str | PathLike | SeekableSource):
         if rate is not None or times_s is not None:
             raise UsageError(
-                "rate= and times_s= are for frames in memory: a video has its own times",
+                "rate= and times_s= apply only to frames in memory; a video file has "
+                "its own timestamps",
                 "leave them out",
             )
         return video if isinstance(video, SeekableSource) else fspath(video)
     if isinstance(video, FrameSource):
         raise InputError(
-            "a source that cannot be read again is no video",
-            "collect some of its frames, and give those with times_s=",
+            "a source that can be read only once cannot be used as a video",
+            "collect frames from it and pass them with times_s=",
         )
     if isinstance(video, Tensor):
         pictures: UInt8 | Iterable[UInt8] = _pixels(video)

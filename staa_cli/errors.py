@@ -35,15 +35,15 @@ class ExitCode(IntEnum):
         code.meaning = meaning
         return code
 
-    OK = 0, "all is done"
-    GATE_FAILED = 1, "a limit that was asked for is not kept; nothing else ends so"
-    USAGE = 2, "an option, a name, or a configuration file that cannot be"
-    INPUT_FAILED = 3, "an input failed, or its results could not be written; the others are done"
-    NOTHING_MATCHED = 4, "there was no input"
-    UNAVAILABLE = 5, "a model, a device, a codec, or the memory that it takes is not there"
+    OK = 0, "everything succeeded"
+    GATE_FAILED = 1, "a requested limit was not met; no other outcome uses this code"
+    USAGE = 2, "invalid option, name, or configuration file"
+    INPUT_FAILED = 3, "an input failed or its results could not be written; the others finished"
+    NOTHING_MATCHED = 4, "no input found"
+    UNAVAILABLE = 5, "a model, device, codec, or enough memory is not available"
     INTERNAL = 70, "a bug in staa"
     INTERRUPTED = 130, "stopped by Ctrl-C"
-    BROKEN_PIPE = 141, "nobody read on"
+    BROKEN_PIPE = 141, "the output pipe was closed by its reader"
 
 
 class StaaError(Exception):

@@ -25,16 +25,18 @@ def understood(error: Exception) -> StaaError:
 
 def _told(error: Exception) -> StaaError:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError("no space left for the output", "free some, or choose another place")
+        return OutputError(
+            "no space left for the output", "free some space, or choose another folder"
+        )
     where = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
     if ran_out_of_memory(error):
         return UnavailableError(
             f"memory ran out{where}",
-            "--batch-size 1 and --precision bf16 need less; another --device may have more",
+            "--batch-size 1 and --precision bf16 need less memory; another --device may have more",
         )
     # Some libraries tell half a page.
     text = textwrap.shorten(str(error), _MOST_CHARACTERS, placeholder=" …")
     return UnexpectedError(
         f"{type(error).__name__}: {text}".removesuffix(": ") + where,
-        "this is a bug in staa; the same line with -vv shows where it comes from",
+        "this is a bug in staa; run the same command with -vv to see where it occurs",
     )

@@ -47,7 +47,7 @@ def sha256_of(*paths: Path) -> str:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A destination in, a `.part` path beside it out; the block's end moves one to the other.
+    """Yield a `.part` path beside a destination; the end of the block moves it there.
 
     Whatever ends the block early, an interrupt included, removes the part and leaves an older file
     at the destination as it was.

@@ -85,5 +85,5 @@ def memory_for(what: str, device: object) -> Iterator[None]:
             raise
         raise UnavailableError(
             f"{what} does not fit into the memory of {device}",
-            "--precision bf16 needs half of it; --device cpu may have more",
+            "--precision bf16 halves the memory needed; --device cpu may have more",
         ) from error

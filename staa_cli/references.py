@@ -50,7 +50,7 @@ def load_reference(reference: str, kind: str) -> Any:
         why = str(error).strip().split("\n")[0] or type(error).__name__
         raise UnavailableError(
             f"cannot import {reference}: {why}",
-            f"wanted: an importable package.module:{kind}; -vv shows where it failed",
+            f"expected an importable package.module:{kind}; -vv shows where the import failed",
         ) from error
     code_sha256(loaded)  # now: the file may be another one by the time that somebody asks
     return loaded

@@ -68,7 +68,7 @@ class Registry(Generic[T]):
 
         def add(thing: Registered) -> Registered:
             if name in self:
-                raise ValueError(f"there is a {self.kind} {name!r} already")
+                raise ValueError(f"a {self.kind} named {name!r} already exists")
             self._registered[name] = self._accept(name, thing)
             return thing
 
@@ -93,7 +93,7 @@ class Registry(Generic[T]):
         declarations = declared(self.group).get(name, ())
         if not declarations:
             known = self.names()
-            hint = did_you_mean(name, known) or f"there are: {', '.join(known)}"
+            hint = did_you_mean(name, known) or f"available: {', '.join(known)}"
             raise UsageError(f"unknown {self.kind} {name!r}", hint)
         if len(declarations) > 1:
             packages = [each.package or "staa itself" for each in declarations]
@@ -141,5 +141,5 @@ class Registry(Generic[T]):
             raise UnavailableError(
                 f"the {self.kind} {declaration.name!r} of {declaration.package} cannot be loaded: "
                 f"{type(error).__name__}: {why}",
-                f"it is declared as {declaration.target}; -vv shows where it failed",
+                f"it is declared as {declaration.target}; -vv shows where loading failed",
             ) from error

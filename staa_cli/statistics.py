@@ -23,7 +23,7 @@ class Interval(NamedTuple):
 
 
 def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
-    """Scores of clips in, mean and percentile interval out; NaN scores are left out.
+    """Compute the mean of clip scores with a percentile interval; NaN scores are ignored.
 
     Efron's percentile bootstrap with a fixed seed, so that equal scores give equal intervals.
 

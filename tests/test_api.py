@@ -144,7 +144,7 @@ def test_a_program_registers_what_is_its_own() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environ, check=False
     )
-    assert done.stdout.splitlines() == ["mine my-model", "there is a method 'staa' already"]
+    assert done.stdout.splitlines() == ["mine my-model", "a method named 'staa' already exists"]
 
 
 def test_videos_at_once_give_what_they_give_in_turn(tmp_path: Path, model: LoadedModel) -> None:

@@ -158,7 +158,7 @@ def test_without_the_frames_only_what_needs_none_is_written(
     paths = alone.save(tmp_path / "plain", asked({"plot": True, "npz": True, "csv": True}))
     assert len(paths) == 4
     for kind in ("annotated", "gif", "storyboard"):
-        with pytest.raises(InputError, match="in memory, and are there no more") as caught:
+        with pytest.raises(InputError, match="in memory and are no longer available") as caught:
             alone.save(tmp_path / kind, asked({kind: True}))
         assert "\n" not in str(caught.value)
 
@@ -214,9 +214,14 @@ class Camera(FrameSource):
 @pytest.mark.parametrize(
     ("video", "timing", "error", "words"),
     [
-        ("walk.mp4", {"rate": 12}, UsageError, "a video has its own times"),
-        (Path("walk.mp4"), {"times_s": [0.0]}, UsageError, "a video has its own times"),
-        (FrameArray(FRAMES, rate=12), {"rate": 12}, UsageError, "a video has its own times"),
+        ("walk.mp4", {"rate": 12}, UsageError, "a video file has its own timestamps"),
+        (Path("walk.mp4"), {"times_s": [0.0]}, UsageError, "a video file has its own timestamps"),
+        (
+            FrameArray(FRAMES, rate=12),
+            {"rate": 12},
+            UsageError,
+            "a video file has its own timestamps",
+        ),
         (FRAMES, {}, UsageError, "either rate= or times_s="),
         (FRAMES, {"rate": 12, "times_s": range(36)}, UsageError, "either rate= or times_s="),
         (torch.zeros(4, 48, 64, 3), {"rate": 12}, InputError, r"torch.float32 \[4, 48, 64, 3\]"),
@@ -225,7 +230,7 @@ class Camera(FrameSource):
         (FRAMES / 255, {"rate": 12}, InputError, "frame 0 is float64"),
         (None, {}, InputError, "not NoneType"),
         (b"walk.mp4", {}, InputError, "not bytes"),
-        (Camera(), {}, InputError, "cannot be read again"),
+        (Camera(), {}, InputError, "read only once"),
     ],
 )
 def test_what_is_neither_a_video_nor_frames_is_told(

@@ -63,12 +63,12 @@ def test_a_near_miss_is_told_the_nearest(fruits: Registry[str]) -> None:
 def test_a_far_miss_is_told_all(fruits: Registry[str]) -> None:
     with pytest.raises(UsageError) as caught:
         fruits.get("zzz")
-    assert caught.value.hint == "there are: pear, apple, apricot"
+    assert caught.value.hint == "available: pear, apple, apricot"
 
 
 def test_a_name_is_taken_once_and_by_what_is_wanted(fruits: Registry[str], packages: Path) -> None:
     for taken in ("pear", "fig"):
-        with pytest.raises(ValueError, match=f"a fruit '{taken}' already"):
+        with pytest.raises(ValueError, match=f"a fruit named '{taken}' already exists"):
             fruits.register(taken)("AGAIN")
     with pytest.raises(TypeError, match="a word"):
         fruits.register("kiwi")(3)

@@ -41,7 +41,7 @@ def measure_cost(
     arch: str | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Methods in, their passes a clip, wall and memory ratios out, as plain data.
+    """Measure the passes per clip, wall time ratio, and memory ratio of methods, as plain data.
 
     Passes are counted on one clip of this very model, as forward passes; a backward pass counts as
     two.
@@ -158,7 +158,7 @@ def peak_in_child(model: LoadedModel, name: str, options: Options, arch: str | N
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         told = (done.stderr.strip() or "no word").splitlines()[-1]
-        raise UnavailableError(f"the memory of {name} cannot be measured: {told}")
+        raise UnavailableError(f"cannot measure the memory of {name}: {told}")
     return int(done.stdout)
 
 

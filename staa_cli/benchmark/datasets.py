@@ -210,8 +210,8 @@ def _check_knows_events(model: LoadedModel) -> None:
     if model.labels != LABELS or size != (FRAMES, (SIZE_PX, SIZE_PX)):
         raise UsageError(
             f"{model.info.name} was not trained on event clips",
-            "event clips have ground truth for bundled models; "
-            "use --model tiny-events, or --dataset FOLDER with videos of your own",
+            "event clips provide ground truth for the bundled models only; use "
+            "--model tiny-events, or --dataset FOLDER with your own videos",
         )
 
 
@@ -225,7 +225,7 @@ model does not fit.
 
 def _accept(name: str, declared: Any) -> Opener:
     if not callable(declared):
-        raise TypeError("wanted: a function of name, model, seed, and split that opens a data set")
+        raise TypeError("expected a function of name, model, seed, and split that opens a data set")
     opener: Opener = declared
     return opener
 

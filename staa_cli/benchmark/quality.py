@@ -71,8 +71,8 @@ class Benchmark:
         if untold and not self.dataset.truth:
             fit = [name for name in METRICS.names() if not METRICS.get(name).truth]
             raise UsageError(
-                f"{self.dataset.name} has no ground truth, which {', '.join(untold)} would need",
-                f"--metrics takes {', '.join(fit)} there",
+                f"{self.dataset.name} has no ground truth, which {', '.join(untold)} requires",
+                f"--metrics supports {', '.join(fit)} for this data set",
             )
 
     def is_scored(self, number: int) -> bool:

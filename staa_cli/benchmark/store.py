@@ -62,12 +62,12 @@ class Store:
                 self._rows.setdefault((row.pop("clip"), row.pop("method")), {}).update(row)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise InputError(
-                f"{path} is no benchmark of staa's", "choose another folder"
+                f"{path} is not a staa benchmark file", "choose another folder"
             ) from error
         if other:
             raise UsageError(
                 f"{path.parent} holds a benchmark with {', '.join(other)}",
-                "choose another folder, or the same settings to go on",
+                "choose another folder, or use the same settings to continue",
             )
         if cut:  # or the next line would be glued to it
             path.write_text(whole + "\n", encoding="utf-8")
@@ -85,7 +85,7 @@ def _differences(known: Facts, told: Facts) -> list[str]:
     return [
         f"other {name}"
         if isinstance(old, list) or name.endswith("sha256")
-        else f"{name} {old} in place of {new}"
+        else f"{name} {old} instead of {new}"
         for name, (old, new) in found.items()
         if old != new
     ]

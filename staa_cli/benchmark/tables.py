@@ -42,7 +42,9 @@ def headline(result: Mapping[str, Any]) -> str:
     line = f"{result['model']} on {result['dataset']}"
     if result["correct"] is None:
         there = result["of"] or result["clips"]
-        line += f", seed {result['seed']}: {result['scored']} of {there} videos scored, a clip each"
+        line += (
+            f", seed {result['seed']}: {result['scored']} of {there} videos scored, one clip each"
+        )
     else:
         line += (
             f" ({result['split']}), seed {result['seed']}: {result['correct']} of "
@@ -63,7 +65,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         parts.append(f"{fewer[0].upper()}{fewer[1:]}.")
     if len(methods) > 1:
         first = f"Difference to `{methods[0]}`, clip by clip"
-        parts.append(f"{first}; `{SURE}` where the 95 % interval leaves out zero:")
+        parts.append(f"{first}; `{SURE}` where the 95 % interval excludes zero:")
         parts.append(_grid(result, methods[1:], difference))
     return "\n\n".join(parts) + "\n"
 
@@ -78,7 +80,9 @@ def undefined(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
             told.append(f"{metric} ({rows[0]['n']})")  # for the clips, whatever the method
         else:
             told += [f"{metric} of {row['method']} ({row['n']})" for row in fewer]
-    return f"undefined on some clips, so scored on fewer: {', '.join(told)}" if told else ""
+    if not told:
+        return ""
+    return f"undefined on some clips and therefore scored on fewer: {', '.join(told)}"
 
 
 def _grid(
@@ -145,11 +149,12 @@ def arrow(metric: str) -> str:
 
 
 def cost_table(result: Mapping[str, Any]) -> tuple[str, list[str], list[tuple[str, ...]]]:
-    """What methods cost in, one line about the run, the names of columns, and rows out."""
+    """Lay out a cost result: one line about the run, the column names, and the rows."""
     head = (
         f"{result['model']} on {result['device']}, {result['precision']}: a plain forward pass of "
-        f"one clip takes {result['forward_s'] * 1000:.0f} ms (median of {result['rounds']} rounds; "
-        "in brackets the lowest and the highest). Passes are of one clip, a backward pass counting "
+        f"one clip takes {result['forward_s'] * 1000:.0f} ms (median of "
+        f"{result['rounds']} rounds; lowest and highest in brackets). Passes are of "
+        "one clip, a backward pass counting "
         "as two. Time and memory are of that pass, which predicts, and of all that a method adds"
     )
     rows: list[tuple[str, ...]] = [

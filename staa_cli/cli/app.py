@@ -59,7 +59,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Where and when did a video transformer look, and how much of that can be believed."""
+    """Show where and when a video transformer looked, and how far that can be trusted."""
 
 
 for _command in (explain, compare, render, benchmark, models, methods, config, doctor, schema):
@@ -78,7 +78,7 @@ def main() -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Arguments in, exit code out; the one place where errors become messages."""
+    """Run one command line and return its exit code; only here do errors become messages."""
     if "_STAA_COMPLETE" in os.environ:
         return _complete()
     if hasattr(sys.stdout, "reconfigure"):
@@ -112,8 +112,8 @@ def _check_completion(arguments: Sequence[str]) -> None:
     if len(arguments) > 1 and arguments[0] in ("--install-completion", "--show-completion"):
         line = f"staa {arguments[0]}"
         raise UsageError(
-            f"{arguments[0]} takes no name: it is for the shell that it runs in",
-            f"run it from that shell, as in: {arguments[1]} -c '{line}'",
+            f"{arguments[0]} takes no shell name: it applies to the shell it runs in",
+            f"run it from that shell, for example: {arguments[1]} -c '{line}'",
         )
 
 
@@ -177,9 +177,9 @@ def _color_flag(arguments: Sequence[str]) -> Color:
 
 def _failed(error: Exception, console: Console) -> int:
     console.trace(error)
-    told = understood(error)
-    console.error(told)
-    return told.exit_code
+    failure = understood(error)
+    console.error(failure)
+    return failure.exit_code
 
 
 def _abandon(stream: TextIO) -> None:

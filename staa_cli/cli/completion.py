@@ -20,10 +20,10 @@ Offers = list[tuple[str, str]]
 
 def complete_models(incomplete: str) -> Offers:
     """Models that have a name; where none fits, the shell offers files."""
-    found = [(name, "comes with staa") for name in bundled()]
-    found += [(name, f"of {model.package}") for name, model in of_packages().items()]
-    found += [(name, f"{model.data}, downloads once") for name, model in published().items()]
-    return _fitting(found, incomplete)
+    offers = [(name, "comes with staa") for name in bundled()]
+    offers += [(name, f"from {model.package}") for name, model in of_packages().items()]
+    offers += [(name, f"{model.data}, downloads once") for name, model in published().items()]
+    return _fitting(offers, incomplete)
 
 
 def complete_method(incomplete: str) -> Offers:

@@ -33,6 +33,6 @@ def long_video_hint(work: Workload, loaded: Loaded) -> str | None:
     clips = load_settings(_PRESET, {}, {}).settings.sampling.clips
     passes = round(work.passes / work.clips * clips)
     return (
-        f"all of {clock(work.dense_s, work.dense_s, 0)} is looked at; "
-        f"--config {_PRESET} takes {clips} clips, {passes:,} passes"
+        f"clips cover all {clock(work.dense_s, work.dense_s, 0)} of the video; "
+        f"--config {_PRESET} needs {clips} clips, {passes:,} passes"
     )

@@ -62,7 +62,7 @@ class HelpGroup(TyperGroup):
 
 def what_there_is(ctx: Any) -> str:
     """A hint to the help page of a command, or to that of all."""
-    return f"`{ctx.command_path if ctx is not None else 'staa'} --help` shows what there is"
+    return f"`{ctx.command_path if ctx is not None else 'staa'} --help` lists what is available"
 
 
 def page(command: Any, ctx: typer.Context, *, whole: bool = True) -> str:
@@ -139,7 +139,11 @@ def _panels(params: Sequence[Any], short: bool) -> Iterable[tuple[str, list[tupl
             panel = getattr(param, "rich_help_panel", None) or _MESSAGES
             name, text = _option(param, settings)
             if param.name == "help":
-                text = "Say what matters most; --help says all." if short else "Show this page."
+                text = (
+                    ("Show the most important options; --help shows all.")
+                    if short
+                    else "Show this page."
+                )
             panels.setdefault(panel, []).append((name, text))
         elif param.help:
             panels.setdefault("Arguments", []).append((_argument(param), param.help))

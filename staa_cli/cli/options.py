@@ -80,7 +80,7 @@ class State:
 _MESSAGES: dict[str, Any] = {
     "quiet": Annotated[
         bool,
-        typer.Option("--quiet", "-q", help="Print nothing but errors, and what --json asks for."),
+        typer.Option("--quiet", "-q", help="Print only errors, and the output of --json."),
     ],
     "verbose": Annotated[
         int,
@@ -88,11 +88,12 @@ _MESSAGES: dict[str, Any] = {
             "--verbose",
             "-v",
             count=True,
-            help="Say more: where settings come from, clips, seconds, every warning in words; -vv "
-            "also facts about video and model, logs of libraries, tracebacks.",
+            help="Print more: the origin of settings, clips, timings, the full text of "
+            "warnings; -vv adds details of video and model, library logs, and "
+            "tracebacks.",
         ),
     ],
-    "no_progress": Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")],
+    "no_progress": Annotated[bool, typer.Option("--no-progress", help="Show no progress bar.")],
     "color": Annotated[
         str,
         typer.Option(

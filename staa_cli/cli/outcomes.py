@@ -101,7 +101,7 @@ class Reporter:
         finished = self._counts["done"] + self._counts["skipped"]
         of_all = "" if self._total is None else f" of {self._total}"
         self._console.message(
-            f"interrupted: {finished}{of_all} finished; the same line again goes on from here"
+            f"interrupted: {finished}{of_all} finished; run the same command again to continue"
         )
 
     def conclude(self) -> None:
@@ -113,7 +113,7 @@ class Reporter:
         counts = {_STATUS_WORDS[status]: self._counts[status] for status in _STATUS_WORDS}
         counts["not tried"] = total - tried
         words = [f"{count} {status}" for status, count in counts.items() if count]
-        self._console.message(", ".join(words) or "no input is in this shard")
+        self._console.message(", ".join(words) or "this shard has no inputs")
         if self._failed_last == len(self._failures) or self._console.verbosity < 0:
             return
         for error, source in self._failures:
@@ -169,7 +169,7 @@ def _in_words(outcome: Outcome) -> str:
         *dict.fromkeys(f"warning: {warning.code}" for warning in report.warnings),
     ]
     words.append(
-        "skipped, finished before" if outcome.status == "skipped" else f"{outcome.seconds:.1f} s"
+        "skipped, already finished" if outcome.status == "skipped" else f"{outcome.seconds:.1f} s"
     )
     return ", ".join(words)
 

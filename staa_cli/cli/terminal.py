@@ -37,7 +37,7 @@ def wants_color(stream: TextIO, flag: Color, environ: Mapping[str, str]) -> bool
 
 
 def shown(text: str) -> str:
-    """Text that may hold a file's name in, one line without control characters out."""
+    """Escape control characters in text that may contain a file name, so that it stays one line."""
     return "".join(escaped(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
 
 
@@ -172,7 +172,7 @@ def table(
     *,
     red: Collection[tuple[int, int]] = (),
 ) -> str:
-    """Headers and rows in, aligned columns out; the last column is wrapped to the width.
+    """Align rows in columns under their headers; the last column is wrapped to the width.
 
     Args:
         headers: one a column.

@@ -26,7 +26,7 @@ OnError = Callable[[ConfigError], None]
 def read_config(
     config: str, known: Mapping[str, Key], on_error: OnError | None = None
 ) -> Iterator[tuple[str, str, Any]]:
-    """A preset's name or a path in, (dotted key, origin, value) out; extended files come first.
+    """Read (dotted key, origin, value) from a preset or a path; extended files come first.
 
     Args:
         config: a bare name is a preset's; a path has a slash or ends in .yaml.
@@ -97,7 +97,9 @@ def _find(config: str, folder: Path, asked_by: str) -> _Source:
     if "/" in config or config.endswith(_SUFFIXES):
         path = folder / config
         return _Source(path.resolve(), str(path))
-    hint = did_you_mean(config, known) or f"there are {', '.join(known)}; a file ends in .yaml"
+    hint = did_you_mean(config, known) or (
+        f"available presets: {', '.join(known)}; a file name must end in .yaml"
+    )
     raise ConfigError(f"{asked_by}: no such preset", hint)
 
 
@@ -127,8 +129,8 @@ def _pairs(
         return {}
     place = f"{shown}:{node.start_mark.line + 1}"
     if not isinstance(node, yaml.MappingNode):
-        told = f"{node.value!r:.60}" if isinstance(node, yaml.ScalarNode) else "a list"
-        raise ConfigError(f"{place}: expected settings as `key: value`, not {told}")
+        content = f"{node.value!r:.60}" if isinstance(node, yaml.ScalarNode) else "a list"
+        raise ConfigError(f"{place}: expected settings as `key: value`, not {content}")
     pairs: dict[str, tuple[yaml.Node, yaml.Node]] = {}
     for key, value in node.value:
         if str(key.value) in pairs:
@@ -151,7 +153,7 @@ def _extended(chain: list[_File]) -> list[_Source]:
     source = _find(name, folder, f"{file.at(key)}: extends {name}")
     if source.path in [file.path for file in chain]:
         names = " -> ".join([*(file.shown for file in chain), source.shown])
-        raise ConfigError(f"{file.shown}: files extend each other in a circle: {names}")
+        raise ConfigError(f"{file.shown}: files extend each other in a cycle: {names}")
     return [source]
 
 
@@ -200,12 +202,12 @@ def _nearest(name: str, known: Mapping[str, Key]) -> str:
     return (
         did_you_mean(last, [*beside, *groups])
         or did_you_mean(name, known)
-        or f"there are: {', '.join([*beside, *groups])}"
+        or f"available: {', '.join([*beside, *groups])}"
     )
 
 
 def default_yaml(known: Mapping[str, Key]) -> str:
-    """The settings in, a file that sets every one to its default with a comment out."""
+    """The text of a file that sets every setting to its default, each with a comment."""
     lines, section = [_HEAD], ""
     for key in known.values():
         group, _, name = key.name.rpartition(".")
@@ -218,8 +220,8 @@ def default_yaml(known: Mapping[str, Key]) -> str:
 
 _HEAD = """\
 # Every setting of staa with its default.
-# A flag wins over the environment (STAA_SAMPLING_FRAMES=8), that over one file like this one, and
-# that over the defaults. A file needs only the keys that it changes, and may begin with
+# A flag overrides the environment (STAA_SAMPLING_FRAMES=8), which overrides a file like this one,
+# which overrides the defaults. A file needs only the keys that it changes, and may begin with
 # `extends: fast` (a preset or a path). Paths are relative to the folder that staa runs in.
 """
 

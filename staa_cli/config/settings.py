@@ -25,39 +25,41 @@ class SamplingSettings:
     """Which frames of a video the model sees."""
 
     strategy: Literal["auto", "uniform", "dense", "segments", "random", "range"] = setting(
-        "auto", "how clips are laid over the video", flag="--sampling", metavar="RULE"
+        "auto", "how clips are placed over the video", flag="--sampling", metavar="RULE"
     )
-    frames: int | None = setting(None, "frames in a clip", unset="the model's own", at_least=1)
+    frames: int | None = setting(None, "frames per clip", unset="the model's own", at_least=1)
     size: int | None = setting(
-        None, "height and width of the pictures in pixels", unset="the model's own", at_least=1
+        None, "height and width of the model's input in pixels", unset="the model's own", at_least=1
     )
     stride: int | None = setting(
         None,
-        "every how many frames, at the model's rate",
+        "distance between sampled frames, in frames at the model's rate",
         unset="the model's own",
         at_least=1,
         at_most=10_000,
     )
-    hop: float = setting(0.5, "step from one dense clip to the next, in clip lengths", above=0)
+    hop: float = setting(0.5, "step between dense clips, in clip lengths", above=0)
     clips: int = setting(
-        8, "number of clips of `segments` and `random`", at_least=1, at_most=1_000_000
+        8, "number of clips for `segments` and `random`", at_least=1, at_most=1_000_000
     )
-    seed: int = setting(0, "seed of `random` clips; --seed sets the method's, too", at_least=0)
+    seed: int = setting(0, "seed of `random` clips; --seed also sets the method's seed", at_least=0)
     start: float | None = setting(
         None,
-        "cut off what comes before, in seconds",
+        "ignore everything before this time, in seconds",
         unit="seconds",
         unset="the beginning",
         at_least=0,
     )
     end: float | None = setting(
         None,
-        "cut off what comes from here on, in seconds",
+        "ignore everything from this time on, in seconds",
         unit="seconds",
         unset="the end",
         above=0,
     )
-    keep_rest: bool = setting(False, "keep what --start and --end cut off, marked as not seen")
+    keep_rest: bool = setting(
+        False, "keep the parts excluded by --start and --end in the output, marked as not seen"
+    )
 
 
 @dataclass(frozen=True)
@@ -67,26 +69,26 @@ class MethodSettings:
     name: str = setting(
         "auto",
         "attribution method",
-        takes="auto (staa-class, or staa where that does not fit), or another",
+        takes="auto (staa-class, or staa if the model does not support it), or a method's name",
         flag="--method",
         metavar="NAME",
     )
     layers: Literal["default", "last", "all"] | tuple[int, ...] = setting(
         "default",
         "blocks to read",
-        takes="default, last, all, or numbers as in 0,2",
+        takes="default, last, all, or block numbers such as 0,2",
         metavar="BLOCKS",
     )
     combine: Literal["default", "mean", "contrast"] = setting(
-        "default", "how several blocks become one map"
+        "default", "how the maps of several blocks are combined"
     )
-    seed: int = setting(0, "seed of methods that draw at random", at_least=0)
+    seed: int = setting(0, "seed of randomized methods", at_least=0)
     replacement: Literal["blur", "mean", "black"] = setting(
-        "blur", "what stands where a method removes something"
+        "blur", "what replaces removed parts of a clip"
     )
     samples: int | None = setting(
         None,
-        "perturbed copies, or steps, of methods that sample",
+        "number of perturbed copies or integration steps of sampling methods",
         unset="the method's own",
         at_least=2,
     )
@@ -97,11 +99,11 @@ class PostSettings:
     """What is done to a copy of the raw maps before they are drawn."""
 
     threshold: Literal["none", "otsu", "percentile", "mean_std"] = setting(
-        "none", "set weak places to zero, by one level a clip", metavar="RULE"
+        "none", "set weak values to zero, with one threshold per clip", metavar="RULE"
     )
     threshold_value: float | None = setting(
         None,
-        "percentile, or deviations above the mean",
+        "percentile, or standard deviations above the mean",
         unset="the rule's own",
         at_least=-1_000_000,
         at_most=1_000_000,
@@ -109,18 +111,18 @@ class PostSettings:
     focus_sigma: float = setting(
         0.0, "smooth maps in space and time, in tokens", at_least=0, at_most=100
     )
-    focus_gamma: float = setting(1.0, "sharpen maps by this exponent", above=0)
+    focus_gamma: float = setting(1.0, "sharpen maps with this exponent", above=0)
     smooth: Literal["none", "average", "exponential"] = setting(
-        "none", "smooth the curve along the video", metavar="RULE"
+        "none", "smooth the temporal curve", metavar="RULE"
     )
     smooth_s: float = setting(
-        0.5, "width of that smoothing, in seconds", unit="seconds", at_least=0.001
+        0.5, "width of the temporal smoothing, in seconds", unit="seconds", at_least=0.001
     )
     flat_below: float = setting(
         0.05, "coefficient of variation below which a curve counts as flat", at_least=0
     )
     flat_space_below: float = setting(
-        0.2, "the same of attention over space: below it, maps count as flat", at_least=0
+        0.2, "the same for spatial attention: below it, maps count as flat", at_least=0
     )
 
 
@@ -129,17 +131,18 @@ class RenderSettings:
     """What annotated.mp4 looks like."""
 
     view: Literal["heat", "side-by-side", "map", "contour"] = setting(
-        "heat", "how the map meets the picture"
+        "heat", "how the map is shown with the picture"
     )
-    opacity: float = setting(0.75, "opacity of the heat at its strongest", at_least=0, at_most=1)
+    opacity: float = setting(0.75, "maximum opacity of the heat map", at_least=0, at_most=1)
     colormap: Literal["inferno", "viridis", "magma", "cividis"] = setting(
-        "inferno", "colors of the heat", metavar="NAME"
+        "inferno", "color map of the heat map", metavar="NAME"
     )
     scale: Literal["video", "clip", "frame"] = setting(
-        "video", "what the color scale is fitted to; the top 1 % of its hottest map lies beyond"
+        "video",
+        "range that the color scale is fitted to; the top 1 % of its hottest map is clipped",
     )
     strip: Literal["below", "over", "none"] = setting(
-        "below", "where the curve of the whole video and the words stand"
+        "below", "where the temporal curve and the text are placed"
     )
     preset: Literal[
         "ultrafast",
@@ -151,7 +154,7 @@ class RenderSettings:
         "slow",
         "slower",
         "veryslow",
-    ] = setting("veryfast", "speed of the H.264 encoder")
+    ] = setting("veryfast", "speed preset of the H.264 encoder")
     crf: int = setting(23, "quality of the H.264 encoder, 0 (best) to 51", at_least=0, at_most=51)
 
 
@@ -165,29 +168,27 @@ class OutputSettings:
 
     dir: str = setting(
         "staa-out",
-        "folder that receives a folder a video",
+        "folder that receives one subfolder per video",
         flag="--output-dir",
         short="-o",
         metavar="DIR",
         shapes_result=False,
     )
     annotated: bool = setting(True, "write annotated.mp4", flag="--no-annotated", turns_off=True)
-    plot: bool = setting(False, "write a picture of the curve")
-    storyboard: bool = setting(False, "write a picture of the top moments with their times")
-    gif: bool = setting(False, "write annotated.gif, eight seconds around the highest moments")
+    plot: bool = setting(False, "write a plot of the temporal curve")
+    storyboard: bool = setting(False, "write an image of the top moments with their times")
+    gif: bool = setting(
+        False, "write annotated.gif, eight seconds around the highest-scoring moments"
+    )
     npz: bool = setting(
         True, "write maps.npz, the raw attributions and the maps", flag="--no-npz", turns_off=True
     )
-    csv: bool = setting(False, "write a table with a row a frame")
-    faithfulness: bool = setting(
-        False, "measure deletion and insertion beside baselines, and plot them"
-    )
-    quick_faithfulness: bool = setting(
-        False, "what --faithfulness measures in a fifth of the passes"
-    )
+    csv: bool = setting(False, "write a CSV table with one row per frame")
+    faithfulness: bool = setting(False, "measure and plot deletion and insertion against baselines")
+    quick_faithfulness: bool = setting(False, "measure faithfulness with a fifth of the passes")
 
     formats: str | None = setting(
-        None, "more formats, of packages, A,B", unset="none", metavar="A,B"
+        None, "more output formats from installed packages", unset="none", metavar="A,B"
     )
 
     @property
@@ -211,11 +212,11 @@ class Settings:
         metavar="MODEL",
     )
     arch: str | None = setting(
-        None, "architecture of the checkpoint", unset="what it says itself", metavar="NAME"
+        None, "architecture of the checkpoint", unset="as stated by the checkpoint", metavar="NAME"
     )
     labels: str | None = setting(
         None,
-        "file with the classes' names",
+        "file with class names",
         unset="the model's own",
         metavar="FILE",
         shapes_result=False,
@@ -231,18 +232,18 @@ class Settings:
         "auto", "number format of the forward pass"
     )
     threads: int | None = setting(
-        None, "CPU threads", unset="one a core", at_least=1, at_most=1024, shapes_result=False
+        None, "CPU threads", unset="one per core", at_least=1, at_most=1024, shapes_result=False
     )
     batch_size: Literal["auto"] | int = setting(
         "auto",
-        "clips a forward pass",
-        takes="auto (by device), or a number",
+        "clips per forward pass",
+        takes="auto (depends on the device), or a number",
         at_least=1,
         at_most=1_000_000,
         shapes_result=False,
     )
     compile: bool = setting(
-        False, "compile the model first: slow to start, for long runs", shapes_result=False
+        False, "compile the model first: a slow start, but faster long runs", shapes_result=False
     )
     offline: bool = setting(False, "never use the network", shapes_result=False)
     target: str | None = setting(
@@ -284,7 +285,7 @@ def value_of(settings: Settings, name: str) -> Any:
 def load_settings(
     config: str | None, flags: Mapping[str, Any], environ: Mapping[str, str]
 ) -> Loaded:
-    """A preset or path, flags by dotted key (None: not given), and an environment in, settings out.
+    """Load settings from a preset or path, flags by dotted key (None: not given), and environment.
 
     Raises:
         ConfigError: the file or a variable has an unknown key or an impossible value.
@@ -339,7 +340,7 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, An
             raise ConfigError(
                 f"{variable}: no such setting",
                 (f"did you mean {meant[0]!r}?" if meant else did_you_mean(variable, known))
-                or "`staa config show` lists them all",
+                or "`staa config show` lists all settings",
             )
         if environ[variable]:
             key = known[variable]
@@ -374,9 +375,9 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[
     for name in ("model", "method.name"):
         value, flag = value_of(settings, name), keys()[name].flag
         if is_reference(value) and not origins[name].startswith("--"):
-            packaged = ", or install a package that has it as an entry point"
+            packaged = ", or install a package that declares it as an entry point"
             yield ConfigError(
-                f"{origins[name]}: {value} would run code, which only {flag} may ask for",
+                f"{origins[name]}: {value} would run code, which only {flag} may request",
                 f"name it on the command line{packaged if name == 'model' else ''}",
             )
     sampling, post = settings.sampling, settings.post
@@ -400,6 +401,7 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[
     value = post.threshold_value
     if post.threshold == "percentile" and value is not None and not 0 <= value <= 100:
         yield UsageError(
-            f"{origins['post.threshold_value']}: a percentile lies between 0 and 100, not {value}",
+            f"{origins['post.threshold_value']}: a percentile must be between 0 and "
+            f"100, not {value}",
             "add --threshold-value 90",
         )

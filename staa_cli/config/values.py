@@ -79,7 +79,7 @@ class Key:
 
 
 def convert(key: Key, value: Any, where: str, error: type[UsageError] = ConfigError) -> Any:
-    """What somebody wrote for a key in, the typed and checked value out.
+    """Convert what was written for a key to its type, and check its limits.
 
     Raises:
         UsageError: the type given as `error`; its cause begins with `where`.

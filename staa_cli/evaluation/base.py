@@ -117,7 +117,7 @@ def metric(
 
 def _accept(name: str, declared: Any) -> Metric:
     if not isinstance(declared, Metric):
-        raise TypeError("wanted: a staa_cli.evaluation.base.Metric")
+        raise TypeError("expected a staa_cli.evaluation.base.Metric")
     return declared
 
 
@@ -166,9 +166,9 @@ def perturbation_curves(
     step_of = _steps(values, steps, perturbed.seed)  # [T', h, w], 1 for what moves first
     count = int(step_of.max())
     taken = torch.from_numpy(step_of)[None] <= torch.arange(count + 1)[:, None, None, None]
-    found = perturbed.keep(torch.cat([~taken, taken]).float()).double().cpu().numpy()
+    scores = perturbed.keep(torch.cat([~taken, taken]).float()).double().cpu().numpy()
     moved = [float(values[step_of == step].mean()) for step in range(1, count + 1)]
-    return Curves(found[: count + 1], found[count + 1 :], np.asarray(moved))
+    return Curves(scores[: count + 1], scores[count + 1 :], np.asarray(moved))
 
 
 def _steps(values: Float32 | Float64, steps: int | None, seed: int) -> np.ndarray:

@@ -64,8 +64,8 @@ def correlation(trial: Trial) -> float:
         row[rng.choice(values.size, size, replace=False)] = True
     kept = torch.from_numpy(~removed).reshape(SUBSETS, *trial.values.shape).float()
     whole = torch.ones(1, *trial.values.shape)
-    found = trial.perturbed.keep(torch.cat([whole, kept])).double().cpu().numpy()
-    sums, cost = removed @ values, found[0] - found[1:]
+    scores = trial.perturbed.keep(torch.cat([whole, kept])).double().cpu().numpy()
+    sums, cost = removed @ values, scores[0] - scores[1:]
     if np.ptp(sums) == 0 or np.ptp(cost) == 0:
         return float("nan")
     return float(np.corrcoef(sums, cost)[0, 1])
@@ -117,5 +117,5 @@ def published_tau(trial: Trial) -> float:
     kept = torch.ones(frames + 1, *trial.values.shape)
     for frame in range(frames):
         kept[frame + 1, frame] = 0
-    found = trial.perturbed.keep(kept).double().cpu().numpy()
-    return kendall_tau(trial.values.sum(axis=(1, 2), dtype=np.float64), found[0] - found[1:])
+    scores = trial.perturbed.keep(kept).double().cpu().numpy()
+    return kendall_tau(trial.values.sum(axis=(1, 2), dtype=np.float64), scores[0] - scores[1:])

@@ -40,7 +40,9 @@ def coverage(mask: Bool, grid: tuple[int, int, int]) -> Float32:
     """
     blocks = [size // cells for size, cells in zip(mask.shape, grid, strict=True)]
     if any(b * c != s for b, c, s in zip(blocks, grid, mask.shape, strict=True)):
-        raise ValueError(f"a mask {mask.shape} does not divide into tokens {grid}")
+        raise ValueError(
+            f"a mask of shape {mask.shape} does not divide into a token grid of {grid}"
+        )
     (t, h, w), (a, b, c) = grid, blocks
     return np.asarray(mask.reshape(t, a, h, b, w, c).mean(axis=(1, 3, 5)), np.float32)
 
@@ -94,12 +96,12 @@ def iou(values: Float32, mask: Bool, event: Bool) -> float:
     order = np.argsort(-flat, kind="stable")
     hit = np.cumsum(covered[order], dtype=np.float64)
     taken = np.arange(1, len(order) + 1)
-    found = hit / (taken + covered.sum() - hit)
+    overlap = hit / (taken + covered.sum() - hit)
     last = np.append(np.diff(flat[order]) != 0, True)  # a threshold takes equal values together
-    return float(found[last].max())
+    return float(overlap[last].max())
 
 
-@metric(source="energy in the own mask, of that in both", truth=True)
+@metric(source="energy in the class's own mask, as a share of the energy in both masks", truth=True)
 def twin_share(trial: Trial) -> float:
     """Of the positive attribution on two actors, the share on the one whose class is asked for.
 
@@ -108,8 +110,10 @@ def twin_share(trial: Trial) -> float:
     if trial.mask is None or trial.distractor is None:
         return float("nan")
     positive = np.maximum(trial.values, 0.0).astype(np.float64)
-    own, other = (
+    on_target, on_distractor = (
         float((positive * coverage(mask, positive.shape)).sum())
         for mask in (trial.mask, trial.distractor)
     )
-    return own / (own + other) if own + other > 0 else float("nan")
+    return (
+        on_target / (on_target + on_distractor) if on_target + on_distractor > 0 else float("nan")
+    )

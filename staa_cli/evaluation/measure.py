@@ -77,7 +77,7 @@ def clip_curves(
     )
     maps = {each.method: each.values for each in attributions}
     for name in BASELINES:
-        found = explain_batch(
+        baseline = explain_batch(
             model.module,
             model.layout,
             inputs,
@@ -85,7 +85,7 @@ def clip_curves(
             Options(seed=options.seed),
             clip_indices=(number,),
         )
-        maps.setdefault(name, found.values[0])
+        maps.setdefault(name, baseline.values[0])
     return {name: perturbation_curves(asked, each, _STEPS[depth]) for name, each in maps.items()}
 
 

@@ -24,11 +24,11 @@ def randomization(trial: Trial) -> float:
     """Rank correlation with the maps of the model with shuffled weights, top blocks first; mean."""
     if trial.again is None:
         return float("nan")
-    found = []
+    correlations = []
     for module in cascade(trial.perturbed.model, trial.perturbed.seed):
         values = trial.again(module=module)
-        found.append(rank_correlation(trial.values, values))
-    return float(np.nanmean(found)) if not np.isnan(found).all() else float("nan")
+        correlations.append(rank_correlation(trial.values, values))
+    return float(np.nanmean(correlations)) if not np.isnan(correlations).all() else float("nan")
 
 
 @metric(
@@ -47,7 +47,7 @@ def class_sensitivity(trial: Trial) -> float:
     return rank_correlation(trial.values, trial.again(target=int(logits.argmax())))
 
 
-@metric(better="lower", beatable=False, source="a clip in which nothing moves has no when")
+@metric(better="lower", beatable=False, source="in a clip without motion, no moment stands out")
 def frozen(trial: Trial) -> float:
     """Coefficient of variation of the temporal score where all frames are the middle one.
 

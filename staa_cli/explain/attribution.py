@@ -50,7 +50,7 @@ def attend(
     on_perturbed: Callable[[int], None] = lambda count: None,
     keep: bool = False,
 ) -> Explained:
-    """Normalized clips [B, T, 3, h, w] on the CPU in, their attributions out; one batch."""
+    """Explain one batch of normalized clips [B, T, 3, h, w] that lies on the CPU."""
     return explain_batch(
         model.module,
         model.layout,
@@ -131,13 +131,13 @@ def attribute(
     by_class = None
     if keep and best:
         by_class = ClassAttributions(tuple(best), np.stack([maps[index] for index in best]))
-    found = []
+    results = []
     for target in chosen:
         values = maps.get(target, explained.values)
-        told = replace(explained, values=values, targets=(target,) * len(reader))
-        attributions = tuple(attributions_of(told, model, method, options))
-        found.append(Attributed(explained.scores, pooled, target, attributions, by_class))
-    return found
+        of_target = replace(explained, values=values, targets=(target,) * len(reader))
+        attributions = tuple(attributions_of(of_target, model, method, options))
+        results.append(Attributed(explained.scores, pooled, target, attributions, by_class))
+    return results
 
 
 def _one_by_one(
@@ -168,8 +168,8 @@ def _one_by_one(
         explained.values[other] = again.values
         extra += again.passes_per_clip * len(other) / len(reader)
     passes = explained.passes_per_clip + extra
-    found = replace(explained, targets=(target,) * len(reader), passes_per_clip=passes)
-    attributions = attributions_of(found, model, method, options)
+    of_target = replace(explained, targets=(target,) * len(reader), passes_per_clip=passes)
+    attributions = attributions_of(of_target, model, method, options)
     return Attributed(explained.scores, pooled, target, tuple(attributions))
 
 
@@ -187,10 +187,10 @@ def _explain(
     def work(inputs: Tensor, numbers: Sequence[int]) -> Explained:
         plan = [reader.number(position) for position in numbers]
         keep = kept is not None
-        found = attend(model, inputs, method, options, target, plan, reader.asked, keep)
-        if kept is not None and found.reading is not None:
-            kept.add(numbers, found.reading)
-        return replace(found, reading=None)
+        batch = attend(model, inputs, method, options, target, plan, reader.asked, keep)
+        if kept is not None and batch.reading is not None:
+            kept.add(numbers, batch.reading)
+        return replace(batch, reading=None)
 
     copies = method.perturbations(model.layout, options)
     return collect(reader.forward(stage, work, copies), len(reader))

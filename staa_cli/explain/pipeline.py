@@ -341,7 +341,7 @@ def _dense_clips(info: VideoInfo, given: ModelInput, settings: Settings) -> int:
 
 
 def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | None, Reason]:
-    """A class name or index in, (index, why it was chosen) out; (None, top-1) for no name.
+    """Look up a class by name or index; returns (index, reason), or (None, top-1) for no name.
 
     Raises:
         UsageError: there is no such class, or several have that name.
@@ -355,13 +355,16 @@ def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | 
     if len(matches) > 1:
         raise UsageError(
             f"{len(matches)} classes are called {text!r}: {', '.join(map(str, matches))}",
-            f"say which by its index, as in --class {matches[0]}",
+            f"give its index, for example --class {matches[0]}",
         )
     if matches:
         return matches[0], "named"
     if text.isdecimal() and int(text) < len(labels):
         return int(text), "index"
-    hint = did_you_mean(text, labels) or f"there are {len(labels)}, such as {', '.join(labels[:5])}"
+    hint = (
+        did_you_mean(text, labels)
+        or f"it has {len(labels)} classes, such as {', '.join(labels[:5])}"
+    )
     raise UsageError(f"the model has no class {text!r}", hint)
 
 

@@ -68,7 +68,7 @@ def plan(
     settings: SamplingSettings,
     model_interval_s: float | None = None,
 ) -> Plan:
-    """Start times [N] of a video's frames in, the clips that cover it out.
+    """Place clips over a video, given the start times [N] of its frames.
 
     Args:
         times_s: rising, in seconds.
@@ -192,23 +192,24 @@ def _warnings(
     if padded:
         yield ReportWarning(
             "short-video",
-            f"shorter than a clip of {counted(wish.frames, 'frame')} ({raw(wish.length_s)} s); "
-            f"repeats of the last frame: {padded} of {wish.frames}",
+            f"the video is shorter than a clip of {counted(wish.frames, 'frame')} "
+            f"({raw(wish.length_s)} s); repeats of the last frame: {padded} of "
+            f"{wish.frames}",
         )
     repeats = max(_repeats(clip) for clip in clips)
     if repeats:
         yield ReportWarning(
             "low-frame-rate",
-            f"the source does not have a frame every {raw(wish.interval_s)} s; "
-            f"repeated frames in a clip: up to {repeats} of {wish.frames}",
+            f"the source has no frame every {raw(wish.interval_s)} s; repeated frames "
+            f"in a clip: up to {repeats} of {wish.frames}",
         )
     uniform = strategy == "uniform"
     slack = 0.5 if uniform else 1e-3
     if not (uniform and padded) and not math.isclose(wish.interval_s, trained_s, rel_tol=slack):
         yield ReportWarning(
             "stride-mismatch",
-            f"the model gets a frame every {raw(wish.interval_s)} s, "
-            f"and was trained on one every {raw(trained_s)} s",
+            f"the model receives a frame every {raw(wish.interval_s)} s but was "
+            f"trained on one every {raw(trained_s)} s",
         )
 
 

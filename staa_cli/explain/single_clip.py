@@ -83,8 +83,8 @@ def _as_input(frames: UInt8 | Tensor, model: LoadedModel) -> Tensor:
     others = (*frames.shape[:1], *frames.shape[2:])
     if others != (1, 3, height, width) or not frames.is_floating_point():
         raise InputError(
-            f"a tensor must be preprocessed already, float [1, T, 3, {height}, {width}], "
+            f"a tensor must already be preprocessed: float [1, T, 3, {height}, {width}], "
             f"not {frames.dtype} {list(frames.shape)}",
-            "give uint8 [T, H, W, 3] as an array, or what model.preprocess makes of it",
+            "give uint8 [T, H, W, 3] as an array, or the output of model.preprocess",
         )
     return frames

@@ -305,11 +305,13 @@ def spatial_stats(attributions: Sequence[Attribution], flat_below: float) -> Spa
         attributions: of all clips.
         flat_below: coefficient of variation below which no place counts as standing out.
     """
-    each = [
-        space_variation(found.values) if found.space_variation is None else found.space_variation
-        for found in attributions
+    variations = [
+        space_variation(attribution.values)
+        if attribution.space_variation is None
+        else attribution.space_variation
+        for attribution in attributions
     ]
-    spread = float(np.sqrt(np.mean(np.square(each))))
+    spread = float(np.sqrt(np.mean(np.square(variations))))
     return SpatialStats(spread, spread < flat_below)
 
 
@@ -390,7 +392,7 @@ def find_moments(
 
 
 def center_of_mass(values: Float32 | Float64, box: Box) -> tuple[float, float]:
-    """A map [h, w] and its box in, x and y in the picture out; negative values count as none.
+    """Center of mass (x, y) in the picture of a map [h, w] in its box; negative values count as 0.
 
     A map without mass has its center in the middle of the box.
     """

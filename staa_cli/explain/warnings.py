@@ -51,28 +51,29 @@ def result_warnings(
         spatial: of the whole video.
         report: of the pass that was explained.
     """
-    found = [*_decode_warnings(info, len(report.missing))]
+    warnings = [*_decode_warnings(info, len(report.missing))]
     short = min(info.width, info.height)
     if short < min(model.input.size):
         done = "padded with black" if model.input.resize is None else "scaled up"
         text = f"the picture ({short} px) is smaller than the model's input and was {done}"
-        found.append(ReportWarning("upsampled-input", text))
+        warnings.append(ReportWarning("upsampled-input", text))
     if prediction.score < LOW_CONFIDENCE.get(prediction.output, -np.inf):
-        text = f"{prediction.label} has a probability of {percent(prediction.score)} only"
-        found.append(ReportWarning("low-confidence", text))
+        text = f"{prediction.label} has a probability of only {percent(prediction.score)}"
+        warnings.append(ReportWarning("low-confidence", text))
     if temporal.flat:
-        text = "the temporal score cannot be told from a uniform one: it ranks no moment"
+        text = "the temporal scores are indistinguishable from uniform: they do not rank moments"
         if temporal.still:
             text = (
-                "nothing moves in what the model saw: no moment of it can matter more than another"
+                "nothing moves in the frames that the model saw, so no moment can "
+                "matter more than another"
             )
-        found.append(ReportWarning("flat-temporal", text))
+        warnings.append(ReportWarning("flat-temporal", text))
     if spatial.flat:
-        text = "attention over space cannot be told from a uniform one: no place stands out"
-        found.append(ReportWarning("flat-spatial", text))
+        text = "spatial attention is indistinguishable from uniform: no place stands out"
+        warnings.append(ReportWarning("flat-spatial", text))
     if model.note:
-        found.append(ReportWarning("model-note", model.note))
-    return tuple(found)
+        warnings.append(ReportWarning("model-note", model.note))
+    return tuple(warnings)
 
 
 def coverage_warnings(
@@ -89,9 +90,10 @@ def coverage_warnings(
         return ()
     line = "--hop 1" if plan.strategy in sampling.DENSE else "--sampling dense"
     text = (
-        f"clips reach {percent(coverage.covered_share)} of the video, and the model saw "
-        f"{coverage.frames_seen:,} of its {len(plan.part):,} frames; what it did not see has no "
-        f"score. {line} reaches all of it, in {dense():,} clips in place of {len(plan.clips):,}"
+        f"the clips cover {percent(coverage.covered_share)} of the video, and the model saw "
+        f"{coverage.frames_seen:,} of its {len(plan.part):,} frames; frames it did "
+        f"not see have no score. {line} covers all of it with {dense():,} clips "
+        f"instead of {len(plan.clips):,}"
     )
     return (ReportWarning("sparse-sampling", text),)
 
@@ -99,19 +101,19 @@ def coverage_warnings(
 def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[ReportWarning]:
     if info.packets_bad or missing:
         text = (
-            f"{info.packets_bad} damaged packets were skipped or painted over, {missing} frames "
-            "stand in for others"
+            f"{info.packets_bad} damaged packets were skipped or concealed; {missing} "
+            "frames were replaced by a neighbor"
         )
         yield ReportWarning("decode-errors", text)
     if info.truncated:
         known = info.frames_declared > info.frames
         count = f"{info.frames} of {info.frames_declared}" if known else f"{info.frames}"
-        yield ReportWarning("truncated", f"the file ends early: {count} frames are there")
+        yield ReportWarning("truncated", f"the file ends early: it holds {count} frames")
     if info.times_repaired:
-        text = "time stamps in the file contradict the order of its frames and were put in order"
+        text = "timestamps in the file contradict the frame order and were repaired"
         yield ReportWarning("times-repaired", text)
     if info.color_guessed:
-        text = "the file names a color matrix that cannot be computed here: the nearest was taken"
+        text = "the file's color matrix is not supported; the nearest one was used"
         yield ReportWarning("color-guessed", text)
 
 
@@ -122,23 +124,23 @@ def method_warnings(
 
     `named` says whether somebody named a class.
     """
-    found, own = [], Options()
+    warnings, defaults = [], Options()
     if named and not of_class:
         text = f"{method.name} is class-blind: its maps are the same for every class"
-        found.append(ReportWarning("class-blind-method", text))
+        warnings.append(ReportWarning("class-blind-method", text))
     for name in ("layers", "combine", "replacement", "samples"):
         asked = getattr(options, name)
-        if asked != getattr(own, name) and name not in method.supported_options:
-            text = f"{method.name} has no choice of {name}: {asked!r} has no effect"
-            found.append(ReportWarning("setting-without-effect", text))
-    return tuple(found)
+        if asked != getattr(defaults, name) and name not in method.supported_options:
+            text = f"{method.name} does not use {name}: {asked!r} has no effect"
+            warnings.append(ReportWarning("setting-without-effect", text))
+    return tuple(warnings)
 
 
 def setting_warnings(settings: Settings) -> tuple[ReportWarning, ...]:
     """That somebody has set what another setting gives nothing to do."""
     given, post = settings.sampling, settings.post
     idle = {  # setting: whether it is, and what it belongs to
-        "sampling.stride": (given.strategy == "uniform", "every --sampling but uniform"),
+        "sampling.stride": (given.strategy == "uniform", "every --sampling except uniform"),
         "sampling.hop": (given.strategy not in sampling.DENSE, "--sampling dense or range"),
         "sampling.clips": (
             given.strategy not in ("segments", "random"),
@@ -152,7 +154,9 @@ def setting_warnings(settings: Settings) -> tuple[ReportWarning, ...]:
         "post.smooth_s": (post.smooth == "none", "--smooth average or exponential"),
     }
     return tuple(
-        ReportWarning("setting-without-effect", f"{key.flag} has no effect: it belongs to {home}")
+        ReportWarning(
+            "setting-without-effect", f"{key.flag} has no effect: it applies only to {home}"
+        )
         for name, (is_idle, home) in idle.items()
         if is_idle and value_of(settings, name) != (key := keys()[name]).default
     )
@@ -162,7 +166,7 @@ def threshold_warnings(rule: str, maps: HeatMaps) -> tuple[ReportWarning, ...]:
     """That a threshold has left nothing of the maps that are drawn."""
     if rule == "none" or maps.values.any():
         return ()
-    text = f"--threshold {rule} has left nothing of the maps: there is nothing to draw"
+    text = f"--threshold {rule} removed everything from the maps: nothing is left to draw"
     return (ReportWarning("nothing-left", text),)
 
 
@@ -171,8 +175,8 @@ def fit_warnings(trained: ModelInput, used: ModelInput) -> tuple[ReportWarning, 
     if (trained.frames, trained.size) == (used.frames, used.size):
         return ()
     text = (
-        f"clips have {_size(used)}, those that the model learned from {_size(trained)}: "
-        "its positions are stretched or go on as its authors' code has it"
+        f"clips have {_size(used)}, but the model was trained on {_size(trained)}: "
+        "its position embeddings are interpolated or extended as in its authors' code"
     )
     return (ReportWarning("untrained-size", text),)
 
@@ -181,20 +185,27 @@ def _size(given: ModelInput) -> str:
     return f"{counted(given.frames, 'frame')} of {given.size[1]} x {given.size[0]}"
 
 
-def faithfulness_warnings(found: Faithfulness | None, output: Output) -> tuple[ReportWarning, ...]:
+def faithfulness_warnings(
+    faithfulness: Faithfulness | None, output: Output
+) -> tuple[ReportWarning, ...]:
     """That the model does not need what the explanation points to; None where nobody asked."""
-    if found is None or not found.beaten_by:
+    if faithfulness is None or not faithfulness.beaten_by:
         return ()
-    own, *others = found.rows
+    explained, *others = faithfulness.rows
     beside = ", ".join(
         f"{row.method} {figure(row.faithfulness, output)}"
         for row in others
-        if row.method in found.beaten_by
+        if row.method in faithfulness.beaten_by
     )
     text = (
-        f"removing what {own.method} points to changes the answer no more than removing what a "
-        f"baseline points to: faithfulness {figure(own.faithfulness, output)}, {beside}"
-        + (" (a quick check; --faithfulness asks five times as much)" if found.quick else "")
+        f"removing what {explained.method} highlights changes the answer no more than "
+        "removing what a baseline highlights: faithfulness "
+        f"{figure(explained.faithfulness, output)}, {beside}"
+        + (
+            " (a quick check; --faithfulness runs five times as many passes)"
+            if faithfulness.quick
+            else ""
+        )
     )
     return (ReportWarning("not-faithful", text),)
 
@@ -203,5 +214,5 @@ def batch_warnings(reduced_to: int | None) -> tuple[ReportWarning, ...]:
     """What became of the batches; None where they stayed as large as they were."""
     if reduced_to is None:
         return ()
-    text = f"memory ran out; batches went down to {reduced_to} clips (--batch-size {reduced_to})"
+    text = f"memory ran out; batches were reduced to {reduced_to} clips (--batch-size {reduced_to})"
     return (ReportWarning("batch-size-reduced", text),)

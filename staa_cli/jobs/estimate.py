@@ -47,7 +47,7 @@ def estimate(plans: Sequence[Planned], worker: Worker) -> tuple[list[Planned], R
             time_frame(largest, settings) if drawn and largest else 0.0,
         )
     except Exception as error:  # what is wrong with a video is its own failure, in its turn
-        worker.announce(f"how long it takes cannot be measured: {failure(error).cause}")
+        worker.announce(f"cannot estimate the time: {failure(error).cause}")
         return list(plans), None
     return [_timed(plan, worker, rates) for plan in plans], rates
 

@@ -15,7 +15,7 @@ from staa_cli.errors import NothingMatched, UsageError
 from staa_cli.jobs.folders import ResultFolders
 from staa_cli.video.folders import absolute, walk_videos
 
-APART = "give the folder that holds both, or --from-file with --root, or another --output-dir"
+APART = "give the folder that contains both, or --from-file with --root, or another --output-dir"
 """What keeps the results of two videos of one name apart."""
 _DEEPER = "add -r to look into subfolders"
 
@@ -46,7 +46,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """`i/n` in, a shard out.
+        """Parse a shard written as `i/n`.
 
         Raises:
             UsageError: it is something else, or i is not from 1 to n.
@@ -56,7 +56,7 @@ class Shard:
         if not 1 <= index <= count:
             raise UsageError(
                 f"--shard: expected i/n with i from 1 to n, not {text!r}",
-                "three machines take 1/3, 2/3, and 3/3",
+                "three machines use 1/3, 2/3, and 3/3",
             )
         return cls(index, count)
 
@@ -90,7 +90,7 @@ def iter_jobs(
     root: Path | None = None,
     repeats: bool = True,
 ) -> Iterator[Job]:
-    """Files, folders, and patterns in, jobs out: in the order given, folders and patterns sorted.
+    """Yield a job per input video: in the order given, with folders and patterns sorted.
 
     A listed name is taken when its job is asked for, and not before.
 
@@ -114,9 +114,7 @@ def iter_jobs(
         NothingMatched: nothing matched a video; at the end.
     """
     if "" in arguments:
-        raise UsageError(
-            "an input has no name at all", "is a variable unset, or its name misspelled?"
-        )
+        raise UsageError("an input name is empty", "is a shell variable unset or misspelled?")
     search = _Search(absolute(output_dir), recursive, root or Path())
     folders = ResultFolders()
     owners: dict[Path, Path] = {}
@@ -128,7 +126,7 @@ def iter_jobs(
         is_new, source = folder not in owners, absolute(found.path)
         owner = owners.setdefault(folder, source)
         if owner != source:
-            cause = f"its results would go to {output_dir / folder}, as those of {owner} do"
+            cause = f"its results would go to {output_dir / folder}, which is used for {owner}"
             yield Job(found.path, output_dir, Problem(cause, APART))
         elif is_new or repeats:
             yield Job(found.path, output_dir / folder)
@@ -137,9 +135,13 @@ def iter_jobs(
 
 
 _NO_FILES = (
-    (r"-", "- stands for standard input", "save the video first; a list is --from-file -"),
-    (r"[A-Za-z][\w+.-]+://.*", "{} is an address", "download it first; streams are not read yet"),
-    (r"\d+|v4l2:.*|/dev/video\d+", "{} is a camera", "record it first; cameras are not read yet"),
+    (
+        r"-",
+        "- stands for standard input",
+        "save the video to a file first; use --from-file - for a list",
+    ),
+    (r"[A-Za-z][\w+.-]+://.*", "{} is a URL", "download it first; streams are not supported"),
+    (r"\d+|v4l2:.*|/dev/video\d+", "{} is a camera", "record it first; cameras are not supported"),
 )
 
 
@@ -147,7 +149,7 @@ def _no_file(argument: str) -> Problem | None:
     """What is wrong with an input that cannot be a file; one that is there can."""
     for pattern, cause, hint in _NO_FILES:
         if re.fullmatch(pattern, argument, re.DOTALL) and not os.path.lexists(argument):
-            return Problem(f"{cause.format(argument)}, and staa reads files", hint)
+            return Problem(f"{cause.format(argument)}, but staa reads only files", hint)
     return None
 
 
@@ -206,7 +208,7 @@ class _Search:
         for path in files:
             yield _Found(path, path.parent)
         if not files:
-            problem = Problem("no such file, nor any that it fits", None)
+            problem = Problem("no such file, and no file matches this pattern", None)
             yield _Found(Path(argument), Path(), problem)
 
     def _named(self, path: Path) -> Iterator[_Found]:
@@ -228,7 +230,7 @@ class _Search:
         ):
             yield _Found(path, folder)
         for error in unread:
-            cause = f"cannot look into this folder: {(error.strerror or str(error)).lower()}"
+            cause = f"cannot read this folder: {(error.strerror or str(error)).lower()}"
             yield _Found(Path(error.filename), folder, Problem(cause, None))
 
 

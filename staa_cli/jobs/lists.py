@@ -34,7 +34,8 @@ def read_list(source: str) -> list[str]:
         ) from error
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"--from-file {source}: its byte-order mark says {error.encoding}, which it is not",
+            f"--from-file {source}: its byte-order mark says {error.encoding}, but "
+            f"its content is not valid {error.encoding}",
             "save the list as UTF-8",
         ) from error
     if b"\0" in data:
@@ -83,7 +84,7 @@ def _line(line: bytes) -> bytes:
 def _refuse_utf_16(piece: bytes) -> None:
     if b"\0" in piece and piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UsageError(
-            "--from-file -: the list is in UTF-16", "save it, and give the file: --from-file LIST"
+            "--from-file -: the list is in UTF-16", "save it to a file, and use --from-file LIST"
         )
 
 

@@ -222,7 +222,7 @@ def failure(error: Exception) -> StaaError:
         # A disk or a share that went away is no bug.
         where = f", {error.filename}" if error.filename else ""
         cause = f"{(error.strerror or str(error)).lower()}{where}"
-        known: StaaError = InputError(f"cannot be worked on: {cause}")
+        known: StaaError = InputError(f"cannot be processed: {cause}")
         known.__cause__ = error
     else:
         known = understood(error)

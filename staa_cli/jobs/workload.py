@@ -71,7 +71,7 @@ def workload(
     model = model.fitted(settings.sampling.frames, settings.sampling.size)
     options = method_options(settings.method)
     chosen = [choose_method(name, model.module, model.layout, options) for name in methods]
-    each = [_passes(method, model.layout, options) for method in chosen]
+    passes_each = [_passes(method, model.layout, options) for method in chosen]
     served = all(method.serves_all for method in chosen)
     # A class that nobody named is found by a pass of its own where no method finds it on its way.
     finds = settings.target is None and classes == 1 and clips > 1
@@ -85,7 +85,7 @@ def workload(
     if settings.sampling.strategy in DENSE and settings.sampling.hop <= 1:
         step_s = settings.sampling.hop * model.input.frames * _interval_s(model, settings)
         dense_s = (clips - 1) * step_s
-    passes = clips * (sum(each) * (1 if served else classes) + finds)
+    passes = clips * (sum(passes_each) * (1 if served else classes) + finds)
     return Workload(clips, passes, measured, dense_s)
 
 

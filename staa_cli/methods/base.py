@@ -46,14 +46,17 @@ class Options:
         elif self.layers == "all":
             chosen = tuple(range(depth))
         elif isinstance(self.layers, str):
-            raise UsageError(f"layers cannot be {self.layers!r}", "last, all, or numbers as in 0,2")
+            raise UsageError(
+                f"invalid layers {self.layers!r}",
+                "expected default, last, all, or block numbers such as 0,2",
+            )
         else:
             chosen = self.layers
         outside = [block for block in chosen if not -depth <= block < depth]
         if outside or not chosen:
             raise UsageError(
                 f"the model has no block {outside[0] if outside else '(none named)'}",
-                f"it has {depth} blocks, numbered 0 to {depth - 1}",
+                f"it has {depth} blocks, numbered from 0 to {depth - 1}",
             )
         return tuple(sorted({block % depth for block in chosen}))
 
@@ -192,8 +195,8 @@ class Method:
         absent += [name for name in self.weights(layout, options) if not _has(model, name)]
         if absent:
             raise UsageError(
-                f"{self.name} reads {absent[0]}, which this model does not show",
-                "models show layers by attention_layers(), weights by timm's names for them",
+                f"{self.name} needs {absent[0]}, which this model does not expose",
+                "models expose layers through attention_layers(), and weights under timm's names",
             )
 
     def units_of(self, output: Output) -> str:
@@ -250,7 +253,7 @@ class Method:
 def _accept(name: str, declared: Any) -> Method:
     """An instance, which knows its name, of a class that somebody has declared."""
     if not isinstance(declared, type) or not issubclass(declared, Method):
-        raise TypeError("wanted: a class that derives from staa_cli.methods.Method")
+        raise TypeError("expected a class derived from staa_cli.methods.Method")
     missing = [fact for fact in ("summary", "source", "units") if not hasattr(declared, fact)]
     if declared.attribute is Method.attribute:
         missing.append("attribute")

@@ -11,7 +11,7 @@ from staa_cli.methods.base import Method, MethodInputs, MethodOutput
 class Random(Method):
     """Noise."""
 
-    summary = "uniform noise: what chance gets"
+    summary = "uniform noise: the score of chance"
     source = "baseline"
     units = "none"
     passes_per_clip = 0.0

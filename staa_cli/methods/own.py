@@ -34,7 +34,7 @@ def own_method(reference: str) -> Method:
     """
     own = load_reference(reference, "Class")
     if not isinstance(own, type) or not issubclass(own, Method):
-        raise _unfit(reference, "is no class that derives from staa_cli.methods.Method")
+        raise _unfit(reference, "is not a class derived from staa_cli.methods.Method")
     if own.attribute is Method.attribute:
         raise _unfit(reference, "has no attribute(inputs)")
     if not isinstance(getattr(own, "units", None), str):
@@ -44,7 +44,7 @@ def own_method(reference: str) -> Method:
     except Exception as error:  # whatever somebody's own code meets
         raise UnavailableError(
             f"{reference} failed: {type(error).__name__}: {error}",
-            "wanted: a class that is made without arguments; -vv shows where it failed",
+            "expected a class whose constructor takes no arguments; -vv shows where it failed",
         ) from error
     method.name = reference
     method.attribute = partial(_attribute, reference, method.attribute)  # type: ignore[method-assign]
@@ -68,15 +68,16 @@ def _attribute(
     if not isinstance(method_output, MethodOutput):
         raise _unfit(
             reference,
-            f"made a {type(method_output).__name__}, not a staa_cli.methods.MethodOutput",
+            f"returned a {type(method_output).__name__}, not a staa_cli.methods.MethodOutput",
         )
     shape, wanted = tuple(method_output.values.shape), (len(inputs.inputs), *inputs.layout.grid)
     if shape != wanted:
         raise _unfit(
-            reference, f"made values {list(shape)}, wanted: [B, T', h, w] = {list(wanted)}"
+            reference,
+            f"returned values of shape {list(shape)}, expected [B, T', h, w] = {list(wanted)}",
         )
     return method_output
 
 
 def _unfit(reference: str, why: str) -> UnavailableError:
-    return UnavailableError(f"{reference} {why}", "docs/own-method.md shows what a method has")
+    return UnavailableError(f"{reference} {why}", "see docs/own-method.md for what a method needs")

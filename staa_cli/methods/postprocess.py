@@ -23,7 +23,7 @@ def postprocess(
     focus_sigma: float = 0.0,
     focus_gamma: float = 1.0,
 ) -> Float32:
-    """An attribution [T', h, w] in, a focused and thresholded copy out.
+    """Return a focused and thresholded copy of an attribution [T', h, w].
 
     Args:
         values: raw.
@@ -87,12 +87,12 @@ def find_level(values: Float32, rule: str, parameter: float | None = None) -> fl
     if rule == "percentile":
         q = 80.0 if parameter is None else parameter
         if not 0 <= q <= 100:
-            raise UsageError(f"a percentile of {q:g} cannot be", "between 0 and 100")
+            raise UsageError(f"invalid percentile {q:g}", "give a percentile between 0 and 100")
         return float(np.percentile(values, q))
     if rule == "mean_std":
         k = 1.0 if parameter is None else parameter
         return float(values.mean(dtype=np.float64) + k * values.std(dtype=np.float64))
-    raise UsageError(f"unknown threshold {rule!r}", "none, otsu, percentile, or mean_std")
+    raise UsageError(f"unknown threshold {rule!r}", "available: none, otsu, percentile, mean_std")
 
 
 def otsu_level(values: Float32) -> float:

@@ -54,7 +54,7 @@ def explain_batch(
     output: Output = "softmax",
     keep: bool = False,
 ) -> Explained:
-    """Normalized clips in, scores of classes and attributions out.
+    """Compute class scores and attributions of normalized clips.
 
     One forward pass, which the method reads; some methods differentiate it or ask for more.
 
@@ -147,8 +147,8 @@ def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Exp
         for number, (target, mass, variation) in zip(numbers, of_clips, strict=True):
             targets[number], masses[number], variations[number] = target, mass, variation
         passes += part.passes_per_clip * len(numbers)
-    told = (tuple(targets), values, tuple(masses), tuple(variations))
-    return Explained(scores, *told, passes / clips)
+    gathered = (tuple(targets), values, tuple(masses), tuple(variations))
+    return Explained(scores, *gathered, passes / clips)
 
 
 def _fitted(layout: AttentionLayout, inputs: Tensor) -> AttentionLayout:

@@ -58,9 +58,9 @@ class StoredOutputs:
                     self._file.write(tensor[row].float().cpu().contiguous().numpy())
         except OSError as error:
             raise OutputError(
-                f"the maps of all classes cannot be kept in {gettempdir()}: "
+                f"cannot store the maps of all classes in {gettempdir()}: "
                 f"{(error.strerror or str(error)).lower()}",
-                "say which class, by --class, or name another folder by TMPDIR",
+                "choose a class with --class, or set TMPDIR to another folder",
             ) from error
 
     def __getitem__(self, number: int) -> MethodOutput:

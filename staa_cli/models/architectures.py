@@ -35,7 +35,7 @@ class Architecture:
 
 def _accept(name: str, declared: Any) -> Architecture:
     if not isinstance(declared, Architecture):
-        raise TypeError("wanted: a staa_cli.models.architectures.Architecture")
+        raise TypeError("expected a staa_cli.models.architectures.Architecture")
     return declared
 
 
@@ -88,7 +88,7 @@ def create(
         RuntimeError: weights are asked for, which are none of timm's.
     """
     if pretrained:
-        raise RuntimeError("weights are loaded by staa_cli.load_model, not by timm")
+        raise RuntimeError("load weights with staa_cli.load_model, not through timm")
     known = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
     return build(**{**defaults, **{k: v for k, v in overrides.items() if k not in known}})
 

@@ -37,23 +37,23 @@ from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput
 
 
 def open_registered(name: str) -> tuple[nn.Module, ModelInfo]:
-    """The name of a model that is declared or registered in, its model out.
+    """Load a model that is declared or registered under a name.
 
     Raises:
-        UnavailableError: what is declared cannot be imported, fails, or makes no such thing.
+        UnavailableError: the declared factory cannot be imported, fails, or returns no model.
         CheckpointError: weights that do not fit, or a problem_type that there is not.
     """
     make, package = MODELS.get(name), of_packages().get(name)
     source = name if package is None else package.target
     made = _make(make, source)
     if not isinstance(made, Manifest):
-        return _module(made, source), describe(made, name, source, f"what {source} makes", make)
+        return _module(made, source), describe(made, name, source, f"the model from {source}", make)
     module, info = open_bundled(replace(made, name=name))
     return module, info if package is None else replace(info, source=source)
 
 
 def open_custom_model(factory: str) -> tuple[nn.Module, ModelInfo]:
-    """A factory's import path in, the module that it makes and what is known of it out.
+    """Call a factory by its import path; returns its module and what is known about it.
 
     Args:
         factory: ``package.module:factory``; found where Python finds modules, and in the current
@@ -66,7 +66,9 @@ def open_custom_model(factory: str) -> tuple[nn.Module, ModelInfo]:
     """
     make = load_reference(factory, "function")
     made = _make(make, factory)
-    return _module(made, factory), describe(made, factory, factory, f"what {factory} makes", make)
+    return _module(made, factory), describe(
+        made, factory, factory, f"the result of {factory}", make
+    )
 
 
 def describe(
@@ -90,7 +92,7 @@ def describe(
             raise _unfit(called, f"has no {needed}")
     layout, given, labels = module.layout(), module.input, tuple(map(str, module.labels))
     if not isinstance(layout, AttentionLayout) or not isinstance(given, ModelInput):
-        raise _unfit(called, "needs a schema.AttentionLayout and a schema.ModelInput")
+        raise _unfit(called, "it needs a schema.AttentionLayout and a schema.ModelInput")
     if not labels:
         raise _unfit(called, "has no classes")
     return ModelInfo(
@@ -116,25 +118,27 @@ def _make(make: Callable[[], Any], factory: str) -> Any:
     except Exception as error:  # whatever somebody's own code meets
         raise UnavailableError(
             f"{factory} failed: {type(error).__name__}: {error}",
-            "wanted: a function without arguments; -vv shows where it failed",
+            "expected a function without arguments; -vv shows where it failed",
         ) from error
 
 
 def _module(made: Any, factory: str) -> nn.Module:
     if not isinstance(made, nn.Module):
-        raise _unfit(f"what {factory} makes", f"is a {type(made).__name__}, not a torch.nn.Module")
+        raise _unfit(
+            f"the result of {factory}", f"is a {type(made).__name__}, not a torch.nn.Module"
+        )
     return made
 
 
 def _unfit(called: str, why: str) -> UnavailableError:
-    return UnavailableError(f"{called} {why}", "docs/models.md, 'A model of your own', has it all")
+    return UnavailableError(f"{called} {why}", "see 'A model of your own' in docs/models.md")
 
 
 def digest(module: nn.Module, *made_by: Callable[[], Any]) -> str:
     """SHA-256 of all tensors by name, and of code of somebody's own: equal ones, equal results."""
     codes = (code_sha256(code) for code in (type(module), *made_by))
-    found = hashlib.sha256("".join(codes).encode())
+    sha256 = hashlib.sha256("".join(codes).encode())
     for name, value in module.state_dict().items():
-        found.update(name.encode())
-        found.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return found.hexdigest()
+        sha256.update(name.encode())
+        sha256.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return sha256.hexdigest()

@@ -36,14 +36,13 @@ def output_of(problem_type: object, classes: int, where: str) -> Output:
     if found is None:
         raise CheckpointError(
             f"{where} has an unknown problem_type {problem_type!r}",
-            f"there are {', '.join(_PROBLEMS)}",
+            f"supported: {', '.join(_PROBLEMS)}",
         )
     if found == "softmax" and classes == 1:
         raise CheckpointError(
-            f"{where} says {problem_type}, but there is one class only, always with a "
-            "probability of 1",
-            "regression is the problem_type for its raw value, multi_label_classification for a "
-            "probability",
+            f"{where} says {problem_type}, but a single class always has a probability of 1",
+            "use the problem_type regression for its raw value, or "
+            "multi_label_classification for a probability",
         )
     return found
 

@@ -47,7 +47,7 @@ def open_in_memory(model: object, processor: object = None) -> Opened:
         processor: transformers' own, of its classifier.
 
     Raises:
-        UsageError: it is no model, or no processor.
+        UsageError: it is not a model, or not a processor.
         CheckpointError: a model that is not supported, or whose weights are not all there.
         UnavailableError: a module of somebody's own that is not as described.
     """
@@ -55,13 +55,13 @@ def open_in_memory(model: object, processor: object = None) -> Opened:
         inner = isinstance(getattr(model, "model", None), nn.Module)
         raise UsageError(
             f"a model is a name, a path, or a torch module, not a {type(model).__name__}",
-            "give its .model" if inner else None,
+            "pass its .model" if inner else None,
         )
     module = _unwrapped(model)
     if any(".base_layer." in name for name, _ in module.named_parameters()):
         raise CheckpointError(
-            "the model holds a PEFT adapter beside its weights",
-            "merge it first: model.merge_and_unload() returns a model that can be explained",
+            "the model has an unmerged PEFT adapter",
+            "merge it first with model.merge_and_unload()",
         )
     ours, info = _open(module, processor)
     refuse_broken_numbers(ours.state_dict())
@@ -73,8 +73,8 @@ def _open(module: nn.Module, processor: object) -> Opened:
         return _open_transformers(module, processor)
     if processor is not None:
         raise UsageError(
-            f"a processor belongs to a model of transformers, not to a {type(module).__name__}",
-            "leave processor out",
+            f"a processor applies only to a transformers model, not to a {type(module).__name__}",
+            "leave out processor",
         )
     if _comes_from(module, "timm"):
         return _open_timm(module)
@@ -109,11 +109,11 @@ def _is_known(module: nn.Module) -> bool:
 def _hint(module: nn.Module) -> str:
     for name, part in module.named_modules():
         if _classifies(part):
-            return f"it holds a {type(part).__name__}: give its .{name}"
+            return f"it contains a {type(part).__name__}: pass its .{name}"
     families = ", ".join(name for name, family in FAMILIES.items() if family.processors)
     return (
-        f"what can: transformers' video classifiers ({families}), timm's vit_*, and modules as "
-        "docs/models.md, 'A model of your own', has them"
+        f"supported: video classifiers from transformers ({families}), timm's vit_*, "
+        "and modules as in 'A model of your own' in docs/models.md"
     )
 
 
@@ -133,8 +133,8 @@ def _open_transformers(model: nn.Module, processor: object) -> Opened:
         family = family_of_config(config)
         if not _classifies(model):
             raise CheckpointError(
-                f"a {name} does not classify, so there is no decision to explain",
-                "give the model that was fine-tuned for classification",
+                f"a {name} is not a classifier, so there is no decision to explain",
+                "pass a model that was fine-tuned for classification",
             )
         tensors = _weights(model, name)
         shapes = {key: torch.empty_like(t, device="meta") for key, t in tensors.items()}
@@ -150,7 +150,7 @@ def _open_transformers(model: nn.Module, processor: object) -> Opened:
     begun = config.get("_name_or_path")
     return module, replace(
         info,
-        source=f"{_SOURCE}, begun from {begun}" if begun else _SOURCE,
+        source=f"{_SOURCE}, initialized from {begun}" if begun else _SOURCE,
         weights_sha256=digest(module),
         note=info.note.replace("config.json", "model.config"),
     )
@@ -161,7 +161,9 @@ def _read_processor(
 ) -> tuple[ModelInput, str]:
     """As `read_processor` reads a folder's, of one in memory: it says what its file would."""
     if processor is None:
-        return base, "no processor was given: pixels are made as the family's published were"
+        return base, (
+            "no processor was given: pixels are preprocessed as for the family's published models"
+        )
     for part in ("video_processor", "image_processor"):  # of one that holds several
         processor = getattr(processor, part, None) or processor
     where = type(processor).__name__
@@ -170,8 +172,8 @@ def _read_processor(
         named = class_of(facts, where, "VideoProcessor" in where, families)
     except (AttributeError, TypeError, ValueError) as error:
         raise UsageError(
-            f"a {where} is no image or video processor of transformers",
-            "give what AutoImageProcessor or AutoVideoProcessor makes",
+            f"a {where} is not an image or video processor from transformers",
+            "pass the result of AutoImageProcessor or AutoVideoProcessor",
         ) from error
     return processor_input(facts, base, where, named)
 
@@ -189,8 +191,8 @@ def _weights(model: nn.Module, name: str) -> dict[str, Tensor]:
         if tensor.is_meta or kind not in ("Tensor", "Parameter"):
             where = "offloaded" if tensor.is_meta else f"sharded or quantized, as a {kind}"
             raise CheckpointError(
-                f"not all weights of this {name} are in memory as they are: {key} is {where}",
-                "load it whole, on one device",
+                f"not all weights of this {name} are ordinary tensors in memory: {key} is {where}",
+                "load the whole model on one device",
             )
         if not tensor.is_floating_point():
             told = str(tensor.dtype).removeprefix("torch.")
@@ -309,8 +311,8 @@ def shared_copy(module: nn.Module) -> nn.Module:
         raise
     except Exception as error:  # whatever somebody's own attributes are
         raise CheckpointError(
-            f"this {type(module).__name__} cannot be copied around its weights: {error}",
-            "save it and give its file, or a function that makes it",
+            f"this {type(module).__name__} cannot be copied without its weights: {error}",
+            "save it and pass its file, or pass a function that builds it",
         ) from error
     vars(copied).pop("forward", None)  # mixed precision's own, around that of the caller's model
     return copied

@@ -80,25 +80,25 @@ class LoadedModel:
             UsageError: they do not divide into tokens, or the model takes pictures of one size.
             UnavailableError: a clip of them cannot fit into this machine's memory.
         """
-        own, layout = self.input, self.layout
-        frames, wanted = frames or own.frames, own.size if size is None else (size, size)
-        patch = own.size[0] // layout.grid[1]
+        current, layout = self.input, self.layout
+        frames, wanted = frames or current.frames, current.size if size is None else (size, size)
+        patch = current.size[0] // layout.grid[1]
         if frames % layout.tubelet:
             raise UsageError(
                 f"clips of {frames} frames do not divide into tokens of {layout.tubelet}",
-                f"take {max(frames // layout.tubelet, 1) * layout.tubelet}",
+                f"use {max(frames // layout.tubelet, 1) * layout.tubelet}",
             )
-        if wanted != own.size and not getattr(self.module, "any_size", False):
+        if wanted != current.size and not getattr(self.module, "any_size", False):
             raise UsageError(
-                f"{self.info.name} takes pictures of {own.size[0]} x {own.size[1]} only",
-                "leave --size out",
+                f"{self.info.name} takes pictures of {current.size[0]} x {current.size[1]} only",
+                "leave out --size",
             )
         if size is not None and size % patch:
             raise UsageError(
                 f"pictures of {size} pixels do not divide into patches of {patch}",
-                f"take {max(size // patch, 1) * patch}",
+                f"use {max(size // patch, 1) * patch}",
             )
-        given = replace(resized_input(own, wanted), frames=frames)
+        given = replace(resized_input(current, wanted), frames=frames)
         grid = (frames // layout.tubelet, wanted[0] // patch, wanted[1] // patch)
         info = replace(self.info, input=given, layout=replace(layout, grid=grid))
         _check_memory(info, getattr(self.module, "embed_dim", 0), self.device)
@@ -150,9 +150,10 @@ def _check_memory(info: ModelInfo, width: int, device: torch.device) -> None:
     free = free_memory_bytes()
     if free is not None and 4 * numbers > free:
         raise UnavailableError(
-            f"a clip of {info.input.frames} frames of {across} x {height} takes "
-            f"{4 * numbers / 1e9:,.0f} GB at least, and {free / 1e9:,.1f} GB are free",
-            "take fewer frames, or a smaller --size",
+            f"a clip of {info.input.frames} frames of {across} x {height} needs at "
+            f"least {4 * numbers / 1e9:,.0f} GB, but only {free / 1e9:,.1f} GB are "
+            "free",
+            "use fewer frames, or a smaller --size",
         )
 
 
@@ -168,7 +169,7 @@ def load_model(
     offline: bool = False,
     announce: Announce = lambda line: None,
 ) -> LoadedModel:
-    """A name, a Hugging Face folder, or a checkpoint file in, a model out.
+    """Load a model by name, from a Hugging Face folder, or from a checkpoint file.
 
     Args:
         name: a bundled model; a folder with ``config.json``; a ``.pyth``, ``.pth``, ``.pt``,
@@ -201,19 +202,21 @@ def load_model(
     """
     target, shared = find_device(device), not isinstance(name, str | Path)
     if precision not in ("auto", *_PRECISIONS):
-        raise UsageError(f"unknown precision {precision!r}", f"auto, {', '.join(_PRECISIONS)}")
+        raise UsageError(
+            f"unknown precision {precision!r}", f"available: auto, {', '.join(_PRECISIONS)}"
+        )
     if isinstance(name, str | Path):
         if processor is not None:
-            raise UsageError("a checkpoint has a processor of its own", "leave processor out")
+            raise UsageError("a checkpoint has its own processor", "leave out processor")
         module, info = _open(str(name), arch, offline, announce)
     elif arch is not None:
-        raise UsageError("a model in memory has its own architecture", "leave arch out")
+        raise UsageError("a model in memory has its own architecture", "leave out arch")
     else:
         module, info = open_in_memory(name, processor)
         weight = next(module.parameters(), torch.empty(0))
         target = weight.device if device == "auto" else target
-        own = [told for told, kind in _PRECISIONS.items() if kind == weight.dtype]
-        precision = own[0] if own and precision == "auto" else precision
+        precisions = [name_of for name_of, kind in _PRECISIONS.items() if kind == weight.dtype]
+        precision = precisions[0] if precisions and precision == "auto" else precision
     precision = "fp32" if precision == "auto" else precision
     if labels is not None:
         labels = Path(labels) if isinstance(labels, str) else labels
@@ -242,7 +245,9 @@ def find_device(name: str) -> torch.device:
     if kind == "cuda" and int(index or 0) >= cards:
         raise UnavailableError(f"no device {name}: this machine has {cards} CUDA devices")
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise UnavailableError("no device mps: this machine or this build of torch has none")
+        raise UnavailableError(
+            "no device mps: this machine or this torch build does not support it"
+        )
     return torch.device(name)
 
 
@@ -250,7 +255,7 @@ def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Ope
     check_name(name)
     path = Path(name).expanduser()
     if arch is not None and (name in MODELS or name.startswith(TIMM) or is_reference(name)):
-        raise UsageError(f"{name} has its own architecture", "leave --arch out")
+        raise UsageError(f"{name} has its own architecture", "leave out --arch")
     if name in MODELS:
         return open_registered(name)
     if path.is_dir():
@@ -271,7 +276,7 @@ def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Ope
 def _not_found(name: str, known: list[str]) -> UnavailableError:
     if name in architectures():
         return UnavailableError(
-            f"{name} is an architecture, without weights", f"give a checkpoint and --arch {name}"
+            f"{name} is an architecture without weights", f"give a checkpoint and --arch {name}"
         )
-    near = did_you_mean(name, known) or "`staa models` lists those that have a name"
-    return UnavailableError(f"there is no model {name!r}, nor a file or folder of that name", near)
+    near = did_you_mean(name, known) or "`staa models` lists the named models"
+    return UnavailableError(f"no model, file, or folder is named {name!r}", near)

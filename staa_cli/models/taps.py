@@ -96,7 +96,7 @@ def taps(model: nn.Module, wanted: Sequence[Tap]) -> Iterator[dict[tuple[str, in
         if (t.name, t.block) not in captured
     ]
     if missing:
-        raise RuntimeError(f"nothing was captured from {', '.join(missing)}")
+        raise RuntimeError(f"no activations were captured from {', '.join(missing)}")
 
 
 def record(layer: nn.Module, *shown: Tensor) -> None:

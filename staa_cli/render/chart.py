@@ -191,7 +191,8 @@ class Chart:
         kind = path.suffix.lower().removeprefix(".") or "png"
         if kind not in _UNDATED:
             raise OutputError(
-                f"{path} is neither PNG, SVG, nor PDF", "end it in .png, .svg, or .pdf"
+                f"{path} is not a PNG, SVG, or PDF file",
+                "use a name that ends in .png, .svg, or .pdf",
             )
         # What makes letters and names in vector files can be said in no other way.
         with atomic_path(path) as part, _VECTORS, rc_context(_LETTERS_AND_NAMES):

@@ -54,7 +54,7 @@ def colormap(name: str) -> UInt8:
         cold, warm = (_table(knots, 128) for knots in (_COLD, _WARM))
         return np.concatenate([cold[::-1], warm])
     if name not in _KNOTS:
-        hint = did_you_mean(name, COLORMAPS) or f"there are: {', '.join(COLORMAPS)}"
+        hint = did_you_mean(name, COLORMAPS) or f"available: {', '.join(COLORMAPS)}"
         raise UsageError(f"unknown color map {name!r}", hint)
     table = _table(_KNOTS[name], 256)
     table.flags.writeable = False

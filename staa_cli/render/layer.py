@@ -45,7 +45,7 @@ def blend(plane: UInt8, keep: UInt16 | np.uint16, add: UInt16 | np.uint16) -> No
 
 
 def fixed(values: Float32) -> UInt16:
-    """Numbers 0 to 255 in, 8.8 fixed point out."""
+    """Convert numbers from 0 to 255 to 8.8 fixed point."""
     return np.asarray(values * 256, dtype=np.float32).round().astype(np.uint16)
 
 
@@ -63,7 +63,7 @@ class Layer:
 
     @classmethod
     def of(cls, image: Image.Image, left: int, top: int, hd: bool) -> Layer:
-        """An RGBA image in, its layer out; an odd edge or an odd place is padded transparently."""
+        """Make a layer of an RGBA image; odd edges and odd places are padded transparently."""
         dx, dy = left % 2, top % 2
         width, height = image.width + dx, image.height + dy
         padded = Image.new("RGBA", (width + width % 2, height + height % 2))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Measure = Callable[[str, int], float]
-"""A text and a font size in pixels in, its width in pixels out."""
+"""Measures a text: (text, font size in pixels) -> width in pixels."""
 
 ELLIPSIS = "…"
 SEPARATOR = " · "

@@ -85,7 +85,7 @@ class Painter:
         return self.layout.size
 
     def draw(self, index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
-        """One upright frame in, the annotated one out; the input stays as it is.
+        """Return an annotated copy of one upright frame.
 
         Args:
             index: the frame's position in the video.
@@ -192,7 +192,7 @@ class _Brushes:
 
 
 def crop_box(part: tuple[float, float, float, float], width: int, height: int) -> Box:
-    """Shares of a picture in, the box of even edges in pixels that is nearest to them out."""
+    """The box with even edges, in pixels, that is nearest to shares of a picture."""
     left, top, right, bottom = part
     edges = (left * width, top * height, right * width, bottom * height)
     x0, y0, x1, y1 = (2 * round(edge / 2) for edge in edges)

@@ -81,7 +81,7 @@ class Panels:
         return self._columns * self._panel[0], self._rows * self._panel[1]
 
     def draw(self, index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
-        """One upright frame in, all panels of it out; the input stays as it is."""
+        """Draw all panels of one upright frame, which is left unchanged."""
         hd = planes.matrix == "bt709"
         y, u, v = self.paint(time_s, Canvas(planes.y, planes.u, planes.v), hd)
         return replace(planes, y=y, u=u, v=v)

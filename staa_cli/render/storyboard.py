@@ -123,7 +123,7 @@ def fitted(size: tuple[int, int], limit: tuple[int, int]) -> tuple[int, int]:
 
 
 def painted(painter: Painter, picture: Image.Image, time_s: float) -> Image.Image:
-    """An RGB picture of the painter's size and its time in, the annotated one out."""
+    """Annotate an RGB picture of the painter's size, shown at `time_s`."""
     planes = Canvas(*rgb_to_planes(np.asarray(picture), hd=False))
     return Image.fromarray(planes_to_rgb(*painter.paint(time_s, planes, hd=False), hd=False))
 

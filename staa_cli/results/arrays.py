@@ -68,7 +68,7 @@ _BROKEN = (
 
 
 def arrays_of(explanation: Explanation) -> Arrays:
-    """An explanation in, the content of maps.npz out: `AXES`, and where it has them, the others."""
+    """Collect the content of maps.npz: `AXES`, and the optional arrays that the explanation has."""
     clips, frames, maps = explanation.clips, explanation.frames, explanation.maps
     arrays: Arrays = {
         "attributions": np.stack([each.values for each in explanation.attributions]),
@@ -99,7 +99,7 @@ def arrays_of(explanation: Explanation) -> Arrays:
 
 
 def explanation_of(arrays: Mapping[str, NDArray[Any]], report: Report) -> Explanation:
-    """What `arrays_of` has made and the report beside it in, the same explanation out.
+    """Restore an explanation from the arrays of `arrays_of` and the report beside them.
 
     What drawing met is known only after the arrays are written, and the run is left out where
     results are to be reproducible; those the report has, which comes last.
@@ -153,13 +153,13 @@ def load_explanation(folder: Path) -> Explanation:
     report, path = load_report(folder / REPORT), folder / MAPS
     if not path.is_file():
         raise InputError(
-            f"{folder} has no {MAPS}, without which there is a report and no more",
+            f"{folder} has no {MAPS}, which is needed for more than the report",
             "explain the video again, without --no-npz",
         )
     try:
         with path.open("rb") as file:
             if file.read(2) != b"PK":
-                raise ValueError("it is no archive of arrays")
+                raise ValueError("it is not an archive of arrays")
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 arrays = dict(archive)
@@ -167,11 +167,13 @@ def load_explanation(folder: Path) -> Explanation:
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is no explanation: {error_in_words(error)}", ANEW) from error
+        raise InputError(f"{path} is not an explanation: {error_in_words(error)}", ANEW) from error
     except _BROKEN as error:
-        raise InputError(f"{path} is no explanation, or a broken one: {error}", ANEW) from error
+        raise InputError(
+            f"{path} is not an explanation, or it is damaged: {error}", ANEW
+        ) from error
     if explanation.fingerprint != report.fingerprint:
-        raise InputError(f"{path} and {REPORT} beside it are of two results", ANEW)
+        raise InputError(f"{path} and the {REPORT} beside it belong to different results", ANEW)
     return explanation
 
 

@@ -28,198 +28,199 @@ Base64 = Annotated[str, Meta(extra_json_schema={"contentEncoding": "base64"})]
 
 
 class Part(Struct, frozen=True, omit_defaults=True):
-    """A map in a document. Only what may be missing from it has a default, which is None."""
+    """One object in a document. A default of None marks a property that may be absent."""
 
 
 class Document(Part, frozen=True):
-    """The head of every JSON file that staa writes, by which it knows its own."""
+    """The fields that start every JSON file written by staa and identify it."""
 
     schema_version: Literal[1]
     """Version of this schema."""
     staa_version: str
-    """Version of staa that wrote the report."""
+    """Version of staa that wrote the file."""
 
 
 class Video(Part, frozen=True):
     """The input file."""
 
     path: str
-    r"""As it was given, or <frames> for frames in memory; bytes that are no UTF-8 as \xff."""
+    r"""Path as given, or <frames> for frames in memory; bytes that are not UTF-8 appear as \xff."""
     sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")]
-    """Hexadecimal; of the file's bytes, or of the shape, times, and pixels of frames in memory."""
+    """Hexadecimal hash of the file's bytes; for frames in memory, of their shape, times, and
+    pixels."""
     size_bytes: Count
-    """Size of the file."""
+    """Size of the file in bytes."""
     container: str
-    """Format of the file."""
+    """Container format of the file."""
     codec: str
     """Codec of the video track."""
     pixel_format: str
-    """As stored."""
+    """Pixel format as stored."""
     width: Positive
-    """Of the upright picture, in pixels."""
+    """Width of the upright picture in pixels."""
     height: Positive
-    """Of the upright picture, in pixels."""
+    """Height of the upright picture in pixels."""
     rotation: Literal[0, 90, 180, 270]
-    """Degrees counter-clockwise that turn the stored picture upright."""
+    """Counterclockwise rotation, in degrees, that makes the stored picture upright."""
     mirrored: bool
-    """The upright picture is flipped left to right after the turn."""
+    """Whether the upright picture is flipped left to right after the rotation."""
     sample_aspect_ratio: tuple[int, int]
-    """Width to height of a pixel of the upright picture."""
+    """Width-to-height ratio of a pixel of the upright picture, as two whole numbers."""
     transfer: Literal["sdr", "pq", "hlg"]
     """Transfer function."""
     interlaced: bool
-    """The video is stored as fields."""
+    """Whether the video is stored as fields."""
     start_s: float
-    """Time of the first frame on the container's own clock."""
+    """Time of the first frame on the container's clock, in seconds."""
     duration_s: Amount
-    """From the first frame's start to the last frame's end."""
+    """Time from the start of the first frame to the end of the last frame, in seconds."""
     frames: Positive
-    """Frames that a player shows."""
+    """Number of frames that a player shows."""
     rate: Amount
-    """Mean frames a second."""
+    """Mean number of frames per second."""
     variable_rate: bool
-    """The frames are not equally spaced."""
+    """Whether the frames are unevenly spaced in time."""
     audio: str | None
-    """Codec of the sound track, null without one."""
+    """Codec of the sound track; null if there is none."""
     frames_declared: Count
-    """What the container claims; 0 where it claims nothing."""
+    """Number of frames declared by the container; 0 if it declares none."""
     packets_bad: Count
-    """Packets that did not decode."""
+    """Number of packets that could not be decoded."""
     truncated: bool
-    """The file ends early."""
+    """Whether the file ends early."""
     times_repaired: bool
-    """Its time stamps contradict the order of its frames."""
+    """Whether the file's timestamps contradicted the frame order and were repaired."""
     color_guessed: bool
-    """It names a color matrix that cannot be computed here."""
+    """Whether the file's color matrix is unsupported and the nearest one was used."""
     path_bytes: Base64 | None = None
-    """The very bytes of the path, in base64; there only where they are no UTF-8, and path is then
-    for reading alone."""
+    """Exact bytes of the path in base64; present only if they are not UTF-8, in which case path is
+    for display only."""
 
 
 class ModelInput(Part, frozen=True):
-    """What the model is fed."""
+    """The input that the model receives."""
 
     frames: Positive
-    """Frames a clip."""
+    """Number of frames per clip."""
     size: tuple[int, int]
     """Height and width in pixels."""
     stride: Positive
-    """Frames from one sampled frame to the next, at `rate`."""
+    """Distance between sampled frames, in frames at `rate`."""
     rate: Annotated[float, Meta(gt=0)]
-    """Frames a second that the stride refers to."""
+    """Frame rate that the stride refers to, in frames per second."""
     mean: list[float]
-    """Subtracted a channel."""
+    """Value subtracted from each channel."""
     std: list[float]
-    """Divided by a channel."""
+    """Value that each channel is divided by."""
     resize: Positive | Annotated[list[Positive], Meta(min_length=2, max_length=2)] | None
-    """Pixels that the picture's shorter side is scaled to before the crop; or height and width,
-    whatever its shape; null: not scaled."""
+    """Length in pixels that the picture's shorter side is scaled to before the crop, or the height
+    and width that every picture is scaled to; null: not scaled."""
     # No tuple: beside a bounded number in a union, msgspec 0.22 crashes with one (a test watches).
     longest: Positive | None
-    """Pixels that the longer side has at most after that; null: no limit."""
+    """Maximum length of the longer side after scaling, in pixels; null: no limit."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
-    """Of the scaling."""
+    """Interpolation used for scaling."""
     antialias: bool
-    """Of the scaling."""
+    """Whether scaling uses antialiasing."""
     backend: Literal["torchvision", "pillow"]
-    """Whose arithmetic scales and pads."""
+    """Library whose scaling and padding arithmetic is used."""
     rescale: float
-    """Factor from bytes to numbers."""
+    """Factor that pixel bytes are multiplied by."""
     offset: float
-    """Added after that factor."""
+    """Value added after that factor."""
 
 
 class Layout(Part, frozen=True):
-    """How the model attends."""
+    """The attention structure of the model."""
 
     kind: Literal["divided", "joint", "space", "frame"]
-    """Space and time in turn, all tokens at once, or each frame alone, up to one token or to its
-    logits."""
+    """Attention over space and time in turn (divided), over all tokens at once (joint), or within
+    each frame alone, up to one token (space) or its logits (frame)."""
     pooling: Literal["cls", "mean", "token", "attentive"]
-    """What the head reads."""
+    """The tokens that the head reads."""
     grid: tuple[int, int, int]
-    """Rows of tokens: time, height, width."""
+    """Number of tokens along time, height, and width."""
     tubelet: Positive
-    """Frames a token."""
+    """Number of frames per token."""
     depth: Positive
     """Number of blocks."""
     prefix_tokens: Count
-    """Tokens before the patches."""
+    """Number of tokens before the patch tokens."""
     order: Literal["thw", "hwt"]
-    """Order of the patches in the sequence, slowest first."""
+    """Order of the patch tokens in the sequence, slowest axis first."""
     pooler_depth: Count
-    """Blocks of attentive pooling before its query."""
+    """Number of attentive pooling blocks before the pooler's query."""
 
 
 class Model(Part, frozen=True):
     """The model that was explained."""
 
     name: str
-    """As staa calls it."""
+    """Name of the model in staa."""
     family: str
     """Architecture."""
     source: str
-    """Where the weights come from."""
+    """Origin of the weights."""
     weights_sha256: str
-    """Of the weights, hexadecimal."""
+    """Hexadecimal hash of the weights."""
     license: str
-    """Of the weights, as far as it is known."""
+    """License of the weights, as far as known."""
     note: str
-    """One line to read before believing a result; empty where there is none."""
+    """A remark to read before trusting a result; may be empty."""
     parameters: Count
     """Number of parameters."""
     classes: Positive
-    """Number of classes, or of values."""
+    """Number of classes, or of output values."""
     output: Literal["softmax", "sigmoid", "identity"]
-    """What its logits mean. softmax: probabilities of classes of which one is right, which sum to
-    one. sigmoid: a probability of each class by itself. identity: raw values, as of a regression,
-    which `prediction` has under `value` in place of `probability`."""
+    """Meaning of the logits. softmax: probabilities of mutually exclusive classes, which sum to
+    one. sigmoid: an independent probability for each class. identity: raw values, such as those of
+    a regression, which `prediction` reports as `value` instead of `probability`."""
     input: ModelInput
     layout: Layout
     background: Count | None
-    """Index of the class that stands for "nothing happens here", null where there is none."""
+    """Index of the class that means "nothing happens here"; null if there is none."""
 
 
 class Clip(Part, frozen=True):
     """The frames of one forward pass."""
 
     index: Count
-    """Position of the clip."""
+    """Index of the clip."""
     start_s: Amount
-    """Start of its first frame."""
+    """Start time of its first frame in seconds."""
     end_s: Amount
-    """Start of its last frame."""
+    """Start time of its last frame in seconds."""
     padded: Count
-    """Repeats at its end that fill a short video up."""
+    """Number of repeated frames at the end that pad a short video."""
     frame_indices: list[Count]
-    """Positions in the video."""
+    """Indices of the frames in the video."""
     times_s: list[float]
-    """Start times of those frames."""
+    """Start times of the frames in seconds."""
     interval_s: Amount
-    """Seconds between two frames as they were wanted: so far from its frames a clip still speaks,
-    but no further than two seconds."""
+    """Intended time between two frames in seconds. The clip counts as covering this much time
+    around each of its frames, up to two seconds."""
 
 
 class Sampling(Part, frozen=True):
     """Which frames the model saw."""
 
     strategy: str
-    """How the clips were laid over the video."""
+    """How the clips were placed over the video."""
     clips: Annotated[list[Clip], Meta(min_length=1)]
-    """One a forward pass, in order."""
+    """The clips, one per forward pass, in order."""
 
 
 class Scored(Part, frozen=True):
-    """A class, and its probability or value, whichever it has."""
+    """A class with its probability or its raw value."""
 
     index: Count
     """Index of the class."""
     label: str
     """Name of the class."""
     probability: Share | None = None
-    """Of the class."""
+    """Probability of the class."""
     value: float | None = None
-    """In place of a probability where model.output is identity."""
+    """Raw value of the class; replaces the probability where model.output is identity."""
 
     def __post_init__(self) -> None:
         _one_of(self.probability, self.value)
@@ -234,26 +235,26 @@ class Target(Scored, frozen=True, kw_only=True):
     """The class that is explained."""
 
     probability: Share | None = None
-    """Over the whole video: the mean of its clips; where model.background is a class, each weighted
-    by one less its probability."""
+    """Probability over the whole video: the mean of its clips. If model.background is a class, each
+    clip is weighted by one minus the probability of that class."""
     value: float | None = None
-    """In place of a probability where model.output is identity: the raw value, over the whole
-    video."""
+    """Raw value over the whole video; replaces the probability where model.output is identity."""
     reason: Literal["top-1", "named", "index"]
-    """Why this class."""
+    """How the class was chosen."""
 
 
 class ClipPrediction(Part, frozen=True):
-    """What the model says of one clip."""
+    """The model's prediction for one clip."""
 
     clip: Count
     """Index of the clip."""
     top_k: list[Annotated[Scored, _ONE_SCORE]]
-    """The classes of the highest probabilities or values, the first the highest."""
+    """The classes with the highest probabilities or values, highest first."""
     target_probability: Share | None = None
-    """Of the explained class in this clip."""
+    """Probability of the explained class in this clip."""
     target_value: float | None = None
-    """In place of a probability, as above."""
+    """Raw value of the explained class in this clip; replaces the probability where model.output is
+    identity."""
 
     def __post_init__(self) -> None:
         _one_of(self.target_probability, self.target_value)
@@ -265,255 +266,256 @@ class ClipPrediction(Part, frozen=True):
 
 
 class Prediction(Part, frozen=True):
-    """What the model says."""
+    """The model's prediction."""
 
     target: Annotated[Target, _ONE_SCORE]
     top_k: list[Annotated[Scored, _ONE_SCORE]]
-    """The classes of the highest probabilities or values, the first the highest."""
+    """The classes with the highest probabilities or values over the whole video, highest first."""
     clips: list[Annotated[ClipPrediction, _ONE_TARGET_SCORE]]
-    """The same for every clip."""
+    """The predictions for each clip."""
 
 
 class Method(Part, frozen=True):
-    """How importance was read."""
+    """How importance was measured."""
 
     name: str
-    """Attribution method."""
+    """Name of the attribution method."""
     layers: list[int]
-    """Blocks that were read."""
+    """Indices of the blocks that were read."""
     class_specific: bool
-    """The maps speak of the target; otherwise of no class."""
+    """Whether the maps depend on the explained class."""
     signed: bool
-    """Negative values speak against the target."""
+    """Whether negative values are evidence against the explained class."""
     units: str
-    """Of the raw values."""
+    """Units of the raw values."""
     passes: Amount
-    """What the maps of all clips took, in forward passes of one clip, as counted; a backward pass
-    counts as two."""
+    """Measured cost of the maps of all clips, in forward passes of one clip; a backward pass counts
+    as two."""
     passes_per_clip: Amount
-    """The same over the number of clips."""
+    """Measured cost of the maps per clip, in the same unit."""
     cls_self_mass: float | None
-    """Mean share of the read-out that stays on the class token, null where that cannot be told."""
+    """Mean share of the read-out that stays on the class token; null if it is undefined."""
     post: dict[str, Any]
-    """What was done to a copy of the maps before drawing, with its parameters."""
+    """Post-processing applied to a copy of the maps before drawing, with its parameters."""
 
 
 class Frames(Part, frozen=True):
-    """One entry a frame of the stretch that is explained in every column.
+    """One entry per frame of the explained part of the video in every column.
 
     Most often that is the whole video.
     """
 
     index: list[int]
-    """Position in the video."""
+    """Index of the frame in the video."""
     time_s: list[float]
-    """Start of the frame."""
+    """Start time of the frame in seconds."""
     score: list[float | None]
-    """Temporal attribution, interpolated between seen frames, and smoothed where
-    settings.post.smooth says so; null where no clip reaches."""
+    """Temporal attribution, interpolated between the frames that the model saw, and smoothed if
+    settings.post.smooth says so; null where no clip covers the frame."""
     weighted_score: list[float | None]
-    """The same times the target's probability in the clip; the same as it is where the model
-    answers with a raw value."""
+    """The score multiplied by the target's probability in the clip; equal to the score where the
+    model's answer is a raw value."""
     seen: list[bool]
-    """The model received this very frame."""
+    """Whether the model received this exact frame."""
 
 
 class Coverage(Part, frozen=True):
-    """How much of the stretch that is explained the model has been shown."""
+    """How much of the explained part of the video the model saw."""
 
     covered_s: Amount
-    """Seconds that clips reach."""
+    """Time covered by clips in seconds."""
     covered_share: Share
-    """The same, of the stretch."""
+    """Share of the explained time that clips cover."""
     frames_seen: Positive
-    """Frames that the model received."""
+    """Number of frames that the model received."""
     seen_share: Share
-    """The same, of the stretch's frames."""
+    """Share of the explained frames that the model received."""
 
 
 class Moment(Part, frozen=True):
-    """A stretch in which the weighted score stands out."""
+    """A time span in which the weighted score stands out."""
 
     start_s: Amount
-    """Its start."""
+    """Start of the moment in seconds."""
     peak_s: Amount
-    """Its strongest time."""
+    """Time of its highest weighted score in seconds."""
     end_s: Amount
-    """Its end."""
+    """End of the moment in seconds."""
     peak_score: float
-    """The weighted score at the peak, by which moments are ranked."""
+    """Weighted score at the peak, which moments are ranked by."""
     share: float
-    """Part of the weighted score of all covered frames."""
+    """Share of the weighted score of all covered frames."""
     center: Point
-    """Center of mass of the map at the peak. x and y as shares of the picture."""
+    """Center of mass of the map at the peak: x and y as shares of the picture."""
     box: Box
-    """Smallest box around the strongest half of the map at the peak. Left, top, right, bottom as
-    shares of the picture."""
+    """Smallest box around the strongest half of the map at the peak: left, top, right, and bottom
+    as shares of the picture."""
 
 
 class Temporal(Part, frozen=True):
-    """How much the temporal score says."""
+    """How informative the temporal score is."""
 
     minimum: float
-    """Of the covered frames' scores."""
+    """Minimum of the covered frames' scores."""
     maximum: float
-    """Of the covered frames' scores."""
+    """Maximum of the covered frames' scores."""
     mean: float
-    """Of the covered frames' scores."""
+    """Mean of the covered frames' scores."""
     coefficient_of_variation: float
-    """Standard deviation over mean of the clips' scores, before they are stitched."""
+    """Standard deviation divided by mean of the clips' scores, before stitching."""
     entropy: float
-    """Of the clips' scores as a distribution, 1 for a uniform one."""
+    """Normalized entropy of the clips' scores; 1 for a uniform distribution."""
     flat: bool
-    """The curve cannot be told from a uniform one, or the picture is still."""
+    """Whether the curve is indistinguishable from a uniform one, or the picture is still."""
     still: bool
-    """The picture hardly changes within any clip, so that no moment can matter more than
+    """Whether the picture hardly changes within any clip, so that no moment can matter more than
     another."""
     peak_s: Amount | None
-    """When the weighted score is highest; null where the curve, raw or as it is drawn, is flat or
-    nowhere above zero."""
+    """Time of the highest weighted score in seconds; null where the curve, raw or smoothed, is flat
+    or nowhere above zero."""
     peaks_equal: Count
-    """Other stretches in the upper half of its range whose peaks are as high, but for 2 %."""
+    """Number of other spans in the upper half of the curve's range whose peaks lie within 2 % of
+    the highest."""
 
 
 class Knots(Part, frozen=True):
-    """One entry in every column for each time at which there is a map."""
+    """One entry per map in every column."""
 
     time_s: list[float]
-    """Rising."""
+    """Times of the maps in seconds, in ascending order."""
     x: list[float]
-    """Center of mass as a share of the picture's width."""
+    """Horizontal center of mass as a share of the picture's width."""
     y: list[float]
-    """Center of mass as a share of the picture's height."""
+    """Vertical center of mass as a share of the picture's height."""
     mass: list[float]
     """Sum of the map."""
     entropy: list[float]
-    """Of the map, 1 for a uniform one."""
+    """Normalized entropy of the map; 1 for a uniform one."""
 
 
 class Spatial(Part, frozen=True):
-    """Where the evidence lies."""
+    """Where in the picture the evidence lies."""
 
     grid: tuple[int, int]
-    """Rows and columns of a map."""
+    """Number of rows and columns of a map."""
     box: Box
-    """Part of the picture that the maps cover, the model's crop. Left, top, right, bottom as shares
-    of the picture, beyond 0 and 1 where the model saw padding around it."""
+    """Part of the picture that the maps cover (the model's crop): left, top, right, and bottom as
+    shares of the picture; outside 0 to 1 where the model saw padding."""
     maps: str | None
-    """File beside the report with all maps, null where none was asked for."""
+    """Name of the file beside the report that holds all maps; null if it was not requested."""
     mean_map: list[list[float]]
-    """The mean of all maps, row by row."""
+    """Mean of all maps, row by row."""
     center: Point
-    """Center of mass of the mean map. x and y as shares of the picture."""
+    """Center of mass of the mean map: x and y as shares of the picture."""
     entropy: Share
-    """Of the mean map, 1 for a uniform one."""
+    """Normalized entropy of the mean map; 1 for a uniform one."""
     coefficient_of_variation: Amount
-    """How far attention over space is from its mean in a frame, over that mean: root mean square
-    over clips. Where a method reads no attention, of its maps."""
+    """Deviation of spatial attention from its mean within a frame, divided by that mean: root mean
+    square over clips. For methods that read no attention, that of their maps."""
     flat: bool
-    """A uniform map explains them: no place stands out."""
+    """Whether the maps are indistinguishable from uniform, so that no place stands out."""
     knots: Knots
 
 
 class WarningRow(Part, frozen=True):
-    """Something to know first."""
+    """A caveat about the result."""
 
     code: Annotated[str, Meta(pattern="^[a-z0-9-]+$")]
-    """Stable, for programs."""
+    """Stable code for programs."""
     text: str
-    """For people."""
+    """Message for people."""
 
 
 class FaithfulnessRow(Part, frozen=True):
-    """What became of the class in one method's order."""
+    """The effect of removing and restoring a clip's parts in one method's order."""
 
     method: str
-    """A name from `staa methods`."""
+    """Name of the method, as in `staa methods`."""
     deletion: float
-    """Area under deletion_curve; the lower, the better."""
+    """Area under deletion_curve; lower is better."""
     insertion: float
-    """Area under insertion_curve; the higher, the better."""
+    """Area under insertion_curve; higher is better."""
     faithfulness: float
     """Insertion minus deletion."""
     deletion_curve: list[float]
-    """Probability of the class, or its value, from the whole clips to nothing."""
+    """Probability or value of the class while the clip is removed step by step."""
     insertion_curve: list[float]
-    """Probability of the class, or its value, from nothing to the whole clips."""
+    """Probability or value of the class while the clip is restored step by step."""
 
 
 class Faithfulness(Part, frozen=True):
-    """Whether the model needs what the explanation points to; absent where nobody asked."""
+    """Whether the model relies on what the explanation highlights; present only if requested."""
 
     replacement: Literal["blur", "mean", "black"]
-    """What stood where something was removed."""
+    """What replaced removed parts of a clip."""
     quick: bool
-    """Whether this is a quick check: a fifth of the steps, and so of the passes, of a full one."""
+    """Whether this is a quick check with a fifth of the steps, and therefore of the passes."""
     steps: Positive
-    """Steps in which a clip was taken away, and brought back; a point more of each curve."""
+    """Number of steps in which a clip was removed and restored; each curve has one point more."""
     passes: Count
-    """Forward passes that the check took, which method.passes does not count."""
+    """Number of forward passes of the check, which method.passes does not include."""
     clips: list[Count]
-    """Positions of the clips that were asked about."""
+    """Indices of the clips that were checked."""
     rows: list[FaithfulnessRow]
-    """The explanation's own method first, then baselines."""
+    """The explanation's method first, followed by the baselines."""
     beaten_by: list[str]
-    """Baselines that are at least as faithful."""
+    """Baselines that are at least as faithful as the method."""
 
 
 class Run(Part, frozen=True):
-    """What differs from run to run. Absent with --reproducible."""
+    """Facts that differ from run to run. Absent with --reproducible."""
 
     folder: str
-    r"""In which relative paths begin; bytes of it that are no UTF-8 as \xff."""
+    r"""Working folder that relative paths start from; bytes that are not UTF-8 appear as \xff."""
     device: str
-    """Where the model ran."""
+    """Device that the model ran on."""
     precision: str
     """Number format of the forward pass."""
     threads: Positive
-    """CPU threads."""
+    """Number of CPU threads."""
     torch: str
     """Version of torch."""
     host: str
     """Name of the machine."""
     platform: str
-    """Its operating system and processor."""
+    """Operating system and processor of the machine."""
     started_at: str
-    """Date and time in UTC, as ISO 8601 has them."""
+    """Start date and time in UTC, in ISO 8601 format."""
     seconds: dict[str, Amount]
-    """Spent in each stage."""
+    """Time spent in each stage, in seconds."""
     peak_memory_bytes: Count | None = None
-    """Most memory that the process held; absent where the system does not tell."""
+    """Peak memory of the process in bytes; absent if the system does not report it."""
     folder_bytes: Base64 | None = None
-    """The very bytes of the folder, there only where they are no UTF-8."""
+    """Exact bytes of the folder in base64; present only if they are not UTF-8."""
 
 
 class Report(Document, frozen=True):
-    """What report.json holds.
+    """The content of report.json.
 
-    Within a version properties are only ever added, so a reader should pass over what it does not
-    know. Times are seconds from the video's first frame. Numbers have 6 significant digits, times
-    at least milliseconds.
+    Within a schema version, properties are only added, so readers should ignore unknown ones. Times
+    are seconds from the video's first frame. Numbers have 6 significant digits, times at least
+    millisecond precision.
     """
 
     fingerprint: str
-    """Of input, settings, weights, and version together; equal ones need no second look."""
+    """Hash of input, settings, weights, and version together; equal fingerprints mean the same
+    explanation."""
     video: Video
     model: Model
     settings: dict[str, Any]
-    """The settings that the result depends on, as `staa config show` names them."""
+    """The settings that the result depends on, named as in `staa config show`."""
     sampling: Sampling
     prediction: Prediction
     method: Method
     frames: Frames
     coverage: Coverage
     moments: list[Moment]
-    """Stretches in which the weighted score stands in the upper half of its range, that of the
-    highest peak first. Each rests on at least three frames that the model saw, one on either side
-    among them."""
+    """Spans in which the weighted score is in the upper half of its range, highest peak first. Each
+    rests on at least three frames that the model saw, including one on either side of the peak."""
     temporal: Temporal
     spatial: Spatial
     warnings: list[WarningRow]
-    """What a reader should know first."""
+    """Caveats that a reader should know first."""
     faithfulness: Faithfulness | None = None
     run: Run | None = None
 
@@ -526,5 +528,5 @@ def _one_of(probability: float | None, value: float | None) -> float:
     """
     score = probability if value is None else value
     if score is None or (probability is not None and value is not None):
-        raise ValueError("a score is a probability or a value, one of them")
+        raise ValueError("a score must be either a probability or a value")
     return score

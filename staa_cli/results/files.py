@@ -32,7 +32,7 @@ def write_json(
 
 
 def json_text(value: Any, depth: int = 0) -> str:
-    """JSON values in, text out: maps and lists of maps are spread over lines, the rest is not."""
+    """Format JSON values: maps and lists of maps are spread over lines, the rest is not."""
     if isinstance(value, dict) and value and depth < 3:
         rows = [f"{_compact(key)}: {json_text(item, depth + 1)}" for key, item in value.items()]
         return _spread("{", rows, "}", depth)

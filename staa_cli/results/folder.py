@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from staa_cli.results.document import Report
 
 OF_COMPARISON = (COMPARED, COMPARED_STILL, COMPARISON)
-_APART = "give the folder that holds both, or --from-file with --root, or another --output-dir"
+_APART = "give the folder that contains both, or --from-file with --root, or another --output-dir"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +155,13 @@ class ResultFolder:
                 the result of another source.
         """
         with output_errors(self.path):
-            own = self._own_names(names)
-            foreign = [name for name in names if name not in own and (self.path / name).exists()]
+            own_files = self._own_names(names)
+            foreign = [
+                name for name in names if name not in own_files and (self.path / name).exists()
+            ]
         if foreign:
             raise OutputError(
-                f"{self.path / foreign[0]} is in the way, and staa did not write it",
+                f"{self.path / foreign[0]} is in the way and was not written by staa",
                 f"move it away, or choose another folder with {self._option}",
             )
         if source is not None and not force:
@@ -196,13 +198,13 @@ class ResultFolder:
         given_up = self._files_of_others(source) - set(names)
         made = not self.path.exists()
         with output_errors(self.path):
-            own = self._own_names(names)
+            own_files = self._own_names(names)
             self.path.mkdir(parents=True, exist_ok=True)
             for part in [part for name in (*names, MARK) for part in parts_of(self.path / name)]:
                 part.unlink(missing_ok=True)
             mark, before = self._bytes(MARK), self._stamps(names)
         try:
-            self._put_mark(own | set(names), source)
+            self._put_mark(own_files | set(names), source)
             yield
         except BaseException:
             if self._stamps(names) == before:

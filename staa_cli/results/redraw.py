@@ -101,17 +101,17 @@ def _video(explanation: Explanation, folder: Path, named: Path | None) -> VideoI
     from staa_cli.video.probe import probe
 
     before = explanation.video
-    told = ResultFolder(folder).source()
-    places = [Path(before.path), *([told.file] if told and told.file else [])]
+    source = ResultFolder(folder).source()
+    places = [Path(before.path), *([source.file] if source and source.file else [])]
     there = [place for place in ([named] if named else places) if place.is_file()]
     if not there:
         gone = absolute(named or places[-1])
-        raise InputError(f"its video is gone, {gone}", "--video PATH says where it is now")
+        raise InputError(f"its video is missing: {gone}", "give its new place with --video PATH")
     same = [place for place in there if _content(place) == before.sha256]
     if not same:
         raise InputError(
             f"{absolute(there[0])} is not the video that was explained",
-            "name the one that was explained with --video PATH, or explain this one",
+            "explain this one, or give the original with --video PATH",
         )
     info = probe(same[0])
     return replace(

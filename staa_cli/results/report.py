@@ -85,7 +85,7 @@ def load_report(path: Path) -> Report:
     """A report.json, read back.
 
     Raises:
-        InputError: it cannot be read, is no report, or has a schema of another version.
+        InputError: it cannot be read, is not a report, or has another schema version.
     """
     return load_document(path, Report)
 
@@ -105,18 +105,19 @@ def load_document(path: Path, kind: type[D]) -> D:
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is no report of staa: it has no schema_version", ANEW) from error
+        raise InputError(f"{path} is not a staa report: it has no schema_version", ANEW) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}", ANEW) from error
     if head.schema_version != SCHEMA_VERSION:
         raise InputError(
-            f"{path} has schema version {head.schema_version}, this staa reads {SCHEMA_VERSION}",
+            f"{path} has schema version {head.schema_version}, but this version of "
+            f"staa reads {SCHEMA_VERSION}",
             f"use the version of staa that wrote it, or {ANEW}",
         )
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is no report of staa: {error_in_words(error)}", ANEW) from error
+        raise InputError(f"{path} is not a staa report: {error_in_words(error)}", ANEW) from error
 
 
 class _Version(msgspec.Struct):
@@ -321,7 +322,7 @@ def plain(value: Any, place: str) -> Any:
 def _rounded(value: float, place: str) -> float:
     if not math.isfinite(value):
         raise OutputError(
-            f"{place} is {value}, which is no number for a report",
+            f"{place} is {value}, which a report cannot hold",
             "a half-precision model may have overflowed: try --precision fp32",
         )
     if place.endswith("_s") and abs(value) >= 1000:

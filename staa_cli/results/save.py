@@ -124,8 +124,8 @@ def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanati
     video = replace(explanation.video, packets_bad=max(bad, explanation.video.packets_bad))
     others = [warning for warning in explanation.warnings if warning.code != "decode-errors"]
     text = (
-        f"{video.packets_bad} damaged packets were skipped or painted over while every frame was "
-        f"read, {missing} frames are not in the annotated video"
+        f"{video.packets_bad} damaged packets were skipped or concealed while reading "
+        f"every frame; {missing} frames are missing from the annotated video"
     )
     return replace(
         explanation, video=video, warnings=(*others, ReportWarning("decode-errors", text))
@@ -135,8 +135,8 @@ def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanati
 def _sound_warnings(report: DecodeReport) -> Iterator[ReportWarning]:
     """What became of the sound."""
     if report.sound_left_out is not None:
-        text = f"the sound ({report.sound_left_out}) cannot be decoded here and was left out"
+        text = f"the sound track ({report.sound_left_out}) cannot be decoded here and was left out"
         yield ReportWarning("sound-left-out", text)
     if report.sound_packets_bad:
-        text = f"{report.sound_packets_bad} damaged packets of the sound were skipped"
+        text = f"{report.sound_packets_bad} damaged packets of the sound track were skipped"
         yield ReportWarning("sound-errors", text)

@@ -39,7 +39,7 @@ SPARKS = "▁▂▃▄▅▆▇█"
 
 
 def export(run: Path, folder: Path) -> dict[str, Any]:
-    """A run's folder in, the averaged weights in `folder` out; returns what the run says of itself.
+    """Write a run's averaged weights to `folder`, and return the run's facts.
 
     Args:
         run: holds ``checkpoint.pt``, ``log.jsonl``, and ``recipe.json``.

@@ -121,7 +121,7 @@ def annotate(
             sound.finish()
             report.sound_packets_bad = sound.packets_bad
         if not done:
-            raise VideoError("no frame in it can be decoded")
+            raise VideoError("no frame can be decoded")
         for position, picture in wanted.rest():
             on_picture(position, rgb(picture))
     report.frames_decoded += len(done)

@@ -150,7 +150,7 @@ class Sound:
             self._writer.encode(self._stream, None)
 
     def _placed(self, time_s: Fraction, length_s: Fraction) -> Fraction:
-        """A time of the source in, that of the file out.
+        """Map a time of the source to a time of the written file.
 
         Where the source's clock is set back, sound moves as the picture does; where the picture's
         does not move, it goes on where it was.

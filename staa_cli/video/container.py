@@ -1,4 +1,4 @@
-"""A file on disk in, an open container and its video stream out, or one clear reason why not."""
+"""Opens a file on disk as a container with its video stream, or gives one clear reason why not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LENIENT: dict[str, Any] = (
 )
 _MOST_PIXELS = 100_000_000
 
-_NOT_FOLLOWED = "a playlist or script that points elsewhere, and those are not followed"
+_NOT_FOLLOWED = "a playlist or script that refers to other files, which are not followed"
 _NO_VIDEOS: tuple[tuple[bytes, str, str | None], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer, not the video", "fetch it with: git lfs pull"),
     (b"#EXTM3U", _NOT_FOLLOWED, "give the video file itself"),
@@ -52,7 +52,7 @@ def fraction(value: Any) -> Fraction | None:
 
 
 def check_file(path: str | Path) -> Path:
-    """A path in, the same as an absolute one out, known to be a readable file with content.
+    """Return a path as an absolute one, once it is known to be a readable, non-empty file.
 
     Raises:
         VideoError: it is missing, empty, a folder, a pipe, a device, or may not be read.
@@ -101,7 +101,7 @@ def open_video(path: str, *, sound: bool = False) -> Iterator[tuple[InputContain
 
 
 def sound_of(container: InputContainer) -> AudioStream | None:
-    """An open file in, the sound track that a player picks out: the default one, else the first."""
+    """The sound track that a player would choose: the default one, else the first."""
     return max(container.streams.audio, key=_is_default, default=None)
 
 
@@ -110,7 +110,7 @@ def _is_default(stream: Stream) -> bool:
 
 
 def packets(container: InputContainer, *streams: Any) -> Iterator[Packet[Any]]:
-    """Streams in, their packets in file order out, then an empty one each that flushes decoders.
+    """Yield packets of streams in file order, then an empty one each that flushes decoders.
 
     A file that cannot be read on counts as ended.
     """
@@ -147,7 +147,7 @@ def _reason(path: str) -> VideoError:
         with Path(path).open("rb") as file:
             head = file.read(64)
     except OSError:
-        return VideoError("the file went away while it was read")
+        return VideoError("the file disappeared while it was read")
     for start, cause, hint in _NO_VIDEOS:
         if head.lstrip().startswith(start):
             return VideoError(cause, hint)
@@ -156,7 +156,7 @@ def _reason(path: str) -> VideoError:
             "cut short or damaged: its index (moov) cannot be read",
             "copy or download the file again",
         )
-    return VideoError("not a video that can be read, or too damaged")
+    return VideoError("not a readable video, or too badly damaged")
 
 
 def _picture(container: InputContainer, path: str) -> VideoStream:
@@ -173,7 +173,7 @@ def _picture(container: InputContainer, path: str) -> VideoStream:
         _check_size(best[0])
         return best[0]
     if streams:
-        raise VideoError("its video codec is unknown here")
+        raise VideoError("its video codec is not supported here")
     raise VideoError(
         "no video stream, only sound" if container.streams.audio else "no video stream"
     )
@@ -190,10 +190,10 @@ def _packets_of(path: str, _signature: tuple[int, int, int]) -> Counter[int]:
 def _check_size(stream: VideoStream) -> None:
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > _MOST_PIXELS:
-        raise VideoError(f"pictures of {width}x{height} pixels are more than staa decodes")
+        raise VideoError(f"frames of {width}x{height} pixels are larger than staa supports")
 
 
 def signature(path: str) -> tuple[int, int, int]:
-    """A path in, what changes when the file does out: inode, bytes, time of change in ns."""
+    """A stamp that changes when the file does: inode, size in bytes, time of change in ns."""
     status = Path(path).stat()
     return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,4 +1,4 @@
-"""Frame numbers in, exactly those pictures out, with as little decoding as that takes."""
+"""Decodes exactly the frames asked for, with as little decoding as possible."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def file_of(info: VideoInfo) -> str:
 
 
 def table_of(info: VideoInfo) -> FrameTable:
-    """A probed video in, its frame table out.
+    """Return the frame table of a probed video.
 
     Raises:
         VideoError: the file is another one than was probed.
@@ -58,7 +58,7 @@ def table_of(info: VideoInfo) -> FrameTable:
     try:
         table = frame_table(file_of(info))
     except OSError as error:
-        raise VideoError("the file went away while it was read") from error
+        raise VideoError("the file disappeared while it was read") from error
     if len(table.ticks) != info.frames:
         raise VideoError("the file changed while it was read")
     return table
@@ -67,7 +67,7 @@ def table_of(info: VideoInfo) -> FrameTable:
 def all_frames(
     table: FrameTable, stream_packets: Iterable[Packet[Any]], report: DecodeReport
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """All packets of a stream in, every (position, frame) that decodes out, rising."""
+    """Decode all packets of a stream; yields (position, frame) in ascending order."""
     last = -1
     for count, frame in enumerate(decode(stream_packets, report)):
         index = table.find(frame.pts) if table.fit else count
@@ -138,7 +138,7 @@ class Wanted:
         self._before: VideoFrame | None = None
 
     def among(self, index: int, frame: VideoFrame) -> Iterator[tuple[int, VideoFrame]]:
-        """The next frame that decodes in, the wanted positions that it settles out."""
+        """Take the next decoded frame, and yield the wanted positions that it settles."""
         while self.waiting and self.waiting[0] < index:
             yield self.waiting.popleft(), self._before or frame
         if self.waiting and self.waiting[0] == index:
@@ -152,7 +152,7 @@ class Wanted:
             VideoError: no frame has come at all.
         """
         if self._before is None:
-            raise VideoError("no frame in it can be decoded")
+            raise VideoError("no frame can be decoded")
         while self.waiting:
             yield self.waiting.popleft(), self._before
 
@@ -183,7 +183,7 @@ class _Cursor:
         self._frames = self._decoded(None)
 
     def find(self, index: int) -> VideoFrame | None:
-        """A listed position in, its frame out; None where decoding gave no such frame or failed."""
+        """Decode the frame at a listed position; None where decoding did not give it."""
         target, following = int(self._ticks[index]), int(self._ticks[self._next])
         last = bisect_right(self._keys, target, key=lambda key: key.ticks) - 1
         try:

@@ -89,8 +89,8 @@ class VideoWriter:
         if max(self._size) > _MOST_SIDE:
             size = f"{shape.width}x{shape.height}"
             raise OutputError(
-                f"{size} pixels are too many for H.264, which has {_MOST_SIDE} a side",
-                "--no-annotated leaves the annotated video out",
+                f"{size} pixels are too many for H.264, which allows {_MOST_SIDE} per side",
+                "use --no-annotated to skip the annotated video",
             )
         # x264's macroblock tree gives other bytes from run to run at some widths (with AVX-512).
         params = ["mbtree=0"] if repeatable else []
@@ -238,7 +238,7 @@ def write_video(
 def _timed(
     ticks: Iterable[int], pictures: Iterable[UInt8], length: int
 ) -> Iterator[tuple[int, int, UInt8]]:
-    """Starts and pictures in, (start, length, picture) out; the last repeats a length."""
+    """Yield (start, length, picture) for starts and pictures; the last repeats a length."""
     held = None
     for start, picture in zip(ticks, pictures, strict=False):
         if held is not None:

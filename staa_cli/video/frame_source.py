@@ -150,7 +150,7 @@ class FrameArray(SeekableSource):
         if (rate is None) == (times_s is None):
             raise UsageError(
                 "frames in memory need either rate= or times_s=",
-                "rate=25 says how many make a second, times_s=[...] when each begins",
+                "rate=25 gives the frames per second, times_s=[...] the start time of each frame",
             )
         count = len(self._frames)
         if times_s is not None:
@@ -199,8 +199,8 @@ def source_of(explanation: Explanation) -> SeekableSource:
         return source
     if explanation.video.container == _MEMORY:
         raise InputError(
-            "the frames that were explained were in memory, and are there no more",
-            "draw from the explanation that explain_video returned, or explain a file",
+            "the explained frames were held in memory and are no longer available",
+            "render the explanation that explain_video returned, or explain a file",
         )
     return VideoFile(explanation.video)
 
@@ -221,12 +221,12 @@ def _checked(frames: UInt8 | Iterable[UInt8]) -> Sequence[UInt8]:
     for number, picture in enumerate(pictures):
         kind = f"{picture.dtype} {[*picture.shape]}"
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-            raise InputError(f"each frame must be uint8 [H, W, 3], and frame {number} is {kind}")
+            raise InputError(f"each frame must be uint8 [H, W, 3], but frame {number} is {kind}")
         if 0 in picture.shape:
             raise InputError(f"frame {number} has no pixels: it is {kind}")
         if picture.shape != first:
             raise InputError(
-                f"all frames must be of one size: the first is {[*first]}, frame {number} "
+                f"all frames must have the same size: the first is {[*first]}, frame {number} "
                 f"is {[*picture.shape]}"
             )
     return pictures
@@ -236,11 +236,11 @@ def _checked_times(times_s: Sequence[float] | Float64, frames: int) -> Float64:
     try:
         times = np.asarray(times_s, np.float64)
     except (TypeError, ValueError) as error:
-        raise UsageError("times_s= must be seconds, one number a frame") from error
+        raise UsageError("times_s= must be in seconds, one number per frame") from error
     if times.shape != (frames,):
-        raise UsageError(f"times_s= must be {frames} times, one a frame, not {[*times.shape]}")
+        raise UsageError(f"times_s= must be {frames} times, one per frame, not {[*times.shape]}")
     if not np.isfinite(times).all() or (np.diff(times) < _LEAST_STEP_S).any():
-        raise UsageError("times_s= must rise from frame to frame, by a microsecond at least")
+        raise UsageError("times_s= must increase by at least a microsecond from frame to frame")
     return times
 
 

@@ -1,4 +1,4 @@
-"""Decoded pictures in, upright 8-bit arrays out: one place for turns, color, and odd sizes."""
+"""Makes upright 8-bit arrays of decoded pictures: all of rotation, color, and odd sizes."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Orientation:
 
     @classmethod
     def of_frame(cls, frame: VideoFrame) -> Orientation:
-        """A decoded frame in, what its display matrix asks for out, to the nearest quarter."""
+        """Orientation given by a decoded frame's display matrix, to the nearest quarter turn."""
         data = _side_data(frame).get(Type.DISPLAYMATRIX)
         return cls.of_matrix(np.frombuffer(data, np.int32).tolist()) if data else cls(0, False)
 
     @classmethod
     def of_matrix(cls, matrix: list[int]) -> Orientation:
-        """Nine numbers of ISO 14496-12 in, the orientation out; a degenerate matrix is none."""
+        """Orientation of a nine-number ISO 14496-12 matrix; upright for a degenerate one."""
         a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
         determinant = a * d - b * c
         if determinant == 0:
@@ -65,7 +65,7 @@ class Orientation:
 
     @classmethod
     def of_info(cls, info: VideoInfo) -> Orientation:
-        """A probed video in, its orientation out."""
+        """Return the orientation of a probed video."""
         return cls(info.rotation // 90, info.mirrored)
 
     def turn(self, picture: UInt8) -> UInt8:
@@ -74,12 +74,12 @@ class Orientation:
         return np.array(upright[:, ::-1] if self.mirrored else upright, order="C")
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of one side of the turn in, of the other side out."""
+        """Map (width, height) before the turn to after it, or the reverse."""
         return (height, width) if self.turns % 2 else (width, height)
 
 
 class Converter:
-    """Frames of one video in, upright pictures out; holds the scaler, so one a thread."""
+    """Converts frames of one video to upright pictures; holds the scaler, so use one per thread."""
 
     def __init__(self, info: VideoInfo) -> None:
         self._orientation = Orientation.of_info(info)
@@ -93,7 +93,7 @@ class Converter:
         return self._orientation.turn(self._stored_rgb(frame))
 
     def planes(self, frame: VideoFrame) -> YuvPlanes:
-        """A decoded frame in, its planes out, padded to even sizes by repeating the edge."""
+        """Return a decoded frame's planes, padded to even sizes by repeating the edge."""
         make_computable(frame)
         if self._transfer != "sdr":
             frame = VideoFrame.from_ndarray(self._stored_rgb(frame), format="rgb24")
@@ -164,7 +164,7 @@ def _array(frame: VideoFrame) -> NDArray[Any]:
 
 
 def frame_of(planes: YuvPlanes) -> VideoFrame:
-    """Planes in, a frame with a copy of them out."""
+    """Return a frame with a copy of the planes."""
     height, width = planes.y.shape
     frame = VideoFrame(width, height, "yuv420p")
     for plane, values in zip(frame.planes, (planes.y, planes.u, planes.v), strict=True):
@@ -173,7 +173,7 @@ def frame_of(planes: YuvPlanes) -> VideoFrame:
 
 
 def kept_matrix(frame: VideoFrame) -> int | None:
-    """A frame in, the matrix that its planes keep out; None where they are made anew, in BT.709."""
+    """Color matrix that a frame's planes keep; None where they are converted to BT.709."""
     if frame.format.is_rgb or frame.format.name.startswith(("gray", "mono", "pal")):
         return None
     return frame.colorspace if frame.colorspace in _PLAIN else None

@@ -1,4 +1,4 @@
-"""A path in, what the video is out."""
+"""Finds out what a video file contains."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from staa_cli.video.table import FrameTable, first_frame, frame_table
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """A path in, everything about the video out; its packets are read, its head is decoded.
+    """Probe the video at a path: all its packets are read, its first frames are decoded.
 
     Where packets do not tell the frames (AVI, raw streams), all of it is decoded once.
 

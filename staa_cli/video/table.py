@@ -1,4 +1,4 @@
-"""A video file in, the list of the frames that it shows out."""
+"""Builds the list of frames that a video file shows."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class FrameTable:
         return np.asarray((self.ticks - self.ticks[0]) * float(self.time_base), np.float64)
 
     def find(self, ticks: int | None) -> int | None:
-        """A decoded frame's time in, its position out; None where the table does not list it."""
+        """Position of a decoded frame, by its time; None where the table does not list it."""
         if ticks is None:
             return None
         at = int(np.searchsorted(self.ticks, ticks))
@@ -97,7 +97,7 @@ class FrameTable:
 
 
 def frame_table(path: str) -> FrameTable:
-    """An absolute path in, its table out; read once as long as the file does not change.
+    """The frame table of the file at an absolute path; cached until the file changes.
 
     Raises:
         VideoError: the file does not open, or nothing in it decodes.
@@ -123,7 +123,7 @@ def _frame_table(path: str, _signature: tuple[int, int, int]) -> FrameTable:
 
 
 def decode(stream_packets: Iterable[Packet[Any]], report: DecodeReport) -> Iterator[VideoFrame]:
-    """Packets of a stream in, every frame that decodes out in the order shown; bad ones counted.
+    """Decode packets of a stream into frames in display order; bad packets are counted.
 
     What an edit list leaves out is decoded for what follows it only: damage there is not counted.
     """
@@ -139,7 +139,7 @@ def decode(stream_packets: Iterable[Packet[Any]], report: DecodeReport) -> Itera
 
 
 def first_frame(path: str) -> VideoFrame:
-    """An absolute path in, the first frame that decodes out.
+    """Decode the first decodable frame of the file at an absolute path.
 
     Raises:
         VideoError: none does.
@@ -147,7 +147,7 @@ def first_frame(path: str) -> VideoFrame:
     with open_video(path) as (container, stream):
         for frame in decode(packets(container, stream), DecodeReport()):
             return frame
-    raise VideoError("no frame in it can be decoded", "is the file damaged or encrypted?")
+    raise VideoError("no frame can be decoded", "is the file damaged or encrypted?")
 
 
 class _Entry(NamedTuple):
@@ -193,7 +193,7 @@ def _head(path: str) -> list[int | None]:
             frame.pts for frame in islice(decode(packets(container, stream), DecodeReport()), _HEAD)
         ]
     if not head:
-        raise VideoError("no frame in it can be decoded", "is the file damaged or encrypted?")
+        raise VideoError("no frame can be decoded", "is the file damaged or encrypted?")
     return head
 
 

@@ -1,4 +1,4 @@
-"""Time stamps as files carry them in, the time at which each picture is shown out."""
+"""Computes when each picture is shown from the timestamps that files carry."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ShowTimes(NamedTuple):
 
 
 def show_times(stamps: Sequence[int | None], step: int, longest: int) -> ShowTimes:
-    """Stamps of pictures [N] in the order shown in, times that rise in that order out.
+    """Turn timestamps of pictures [N], in display order, into times that rise in that order.
 
     A stamp that is missing lies between its neighbors. Stamps that step back within the reach of a
     decoder's reordering are the right ones in the wrong order (a tool wrote times of decoding for

@@ -152,7 +152,7 @@ def test_a_folder_of_videos_is_scored_and_what_does_not_decode_is_named(
     assert "b [x].mp4" not in printed.err
     assert [row["n"] for row in result["results"]] == [2, 2]
     assert run([*line, "--metrics", "pointing"]) == 2
-    assert "no ground truth, which pointing would need" in capsys.readouterr().err
+    assert "no ground truth, which pointing requires" in capsys.readouterr().err
     few = [*line[:-1], "--metrics", "polarity_violations", "--clips", "1"]
     assert run(few) == 0
     assert "1 of 3 videos" in capsys.readouterr().out
@@ -261,14 +261,16 @@ def test_the_picture_is_of_the_metric_that_is_asked_for(
     assert drawn == [("pointing", "higher"), ("energy", "higher")]
     capsys.readouterr()
     for more, words in (
-        (["--plot", "energy"], "no folder for the picture"),
+        (["--plot", "energy"], "no folder to write the plot to"),
         (["--plot", "deletion", "--into", str(tmp_path)], "'deletion' is not measured"),
     ):
         assert run([*line.split(), *more]) == 2
         assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("into", "words"), [("kept", "goes on from it"), ("", "nothing is kept")])
+@pytest.mark.parametrize(
+    ("into", "words"), [("kept", "continues from there"), ("", "nothing was saved")]
+)
 def test_an_interrupt_tells_what_is_kept(
     into: str,
     words: str,
@@ -287,7 +289,7 @@ def test_an_interrupt_tells_what_is_kept(
 
 def test_a_method_that_does_not_fit_is_told_before_any_clip_is_explained() -> None:
     own = load_model("test_videomae")
-    with pytest.raises(UsageError, match="staa-published reads a class token"):
+    with pytest.raises(UsageError, match="staa-published needs a class token"):
         Benchmark(own, EventClips("events", 0, "test"), ("staa", "staa-published"), (), Options())
     names = fitting(own.module, own.layout, Options())
     assert "staa-published" not in names

@@ -53,7 +53,7 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
 def test_another_benchmark_is_not_mixed_in(tmp_path: Path) -> None:
     path = tmp_path / "scores.ndjson"
     Store(path, HEADER)
-    with pytest.raises(UsageError, match="seed 1 in place of 2"):
+    with pytest.raises(UsageError, match="seed 1 instead of 2"):
         Store(path, {**HEADER, "seed": 2})
     videos = tmp_path / "videos.ndjson"
     Store(videos, {**HEADER, "videos": [["a.mp4", 1]]})
@@ -62,7 +62,7 @@ def test_another_benchmark_is_not_mixed_in(tmp_path: Path) -> None:
     header = json.dumps(HEADER)
     for damaged in (b"something else\n", b"\xff\xfe\n", f"{header}\n{{}}\n".encode(), b"[]\n"):
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match="no benchmark"):
+        with pytest.raises(InputError, match="not a staa benchmark"):
             Store(path, HEADER)
 
 

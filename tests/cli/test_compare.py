@@ -114,9 +114,9 @@ def test_one_class_is_what_the_methods_explain(run: Any) -> None:
     ("line", "words"),
     [
         ("compare walk.mkv --class 0 --class 1 --method staa", "class-blind"),
-        ("compare walk.mkv --class 0 --class 1 --methods staa,rollout", "not both"),
+        ("compare walk.mkv --class 0 --class 1 --methods staa,rollout", "at the same time"),
         ("compare walk.mkv --methods staa,nonsense", "nonsense"),
-        ("compare . --methods staa", "is not one video"),
+        ("compare . --methods staa", "is not a single video"),
         ("compare walk.mkv --full-faithfulness --no-faithfulness", "contradict"),
         ("compare walk.mkv --methods staa --method rollout", "leave out --method"),
         ("compare walk.mkv --scale video", "expected shared, panel, clip, frame"),

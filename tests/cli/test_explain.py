@@ -54,10 +54,10 @@ def test_what_a_warning_means_is_said_once_and_with_v_of_every_video(run: Any) -
     )
     meant = [
         "warning: class-blind-method: staa is class-blind: its maps are the same for every class",
-        "warning: setting-without-effect: --clips has no effect: it belongs to "
+        "warning: setting-without-effect: --clips has no effect: it applies only to "
         "--sampling segments or random",
-        "warning: setting-without-effect: --smooth-s has no effect: it belongs to "
-        "--smooth average or exponential",
+        "warning: setting-without-effect: --smooth-s has no effect: it applies only "
+        "to --smooth average or exponential",
     ]
     for flags, times in (((), 1), (("-v",), 2), (("-q",), 0)):
         lines = run(*line.split(), *flags).err.splitlines()
@@ -239,7 +239,7 @@ def test_an_empty_shard_is_no_failure_and_failures_are_sharded_as_any(run: Any) 
     assert (first.code, first.out) == (ExitCode.OK, "staa-out/a/maps.npz\nstaa-out/a/report.json\n")
     assert (second.code, second.out) == (ExitCode.INPUT_FAILED, "")
     assert "nothing*: no such file" in second.err
-    assert (third.code, third.out, third.err) == (ExitCode.OK, "", "no input is in this shard\n")
+    assert (third.code, third.out, third.err) == (ExitCode.OK, "", "this shard has no inputs\n")
     assert run("explain", "nothing*", "--shard", "2/3").code == ExitCode.NOTHING_MATCHED
 
 
@@ -346,7 +346,7 @@ def test_a_list_on_stdin_is_sharded_and_planned(staa: Any) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("--root in", "--root is for the paths of a list"),
+        ("--root in", "--root applies only to --from-file"),
         ("--from-file list --root nowhere", "--root: expected a folder, not 'nowhere'"),
         ("--shard 4/3", "--shard: expected i/n with i from 1 to n, not '4/3'"),
     ],

@@ -358,4 +358,4 @@ def test_a_slip_is_told_what_was_meant_and_nothing_else(run: Any, typed: str, me
 
 def test_what_is_like_nothing_is_sent_to_the_help(run: Any) -> None:
     for line, page in (("explain a.mp4 --nonsense", "staa explain"), ("nonsense", "staa")):
-        assert f"hint: `{page} --help` shows what there is" in run(*line.split()).err
+        assert f"hint: `{page} --help` lists what is available" in run(*line.split()).err

@@ -59,10 +59,10 @@ def test_a_video_is_explained_by_their_method_and_model(theirs: Path, run: Any) 
     assert report["model"]["source"] == "their_staa.models:build"
     assert report["prediction"]["target"]["label"] in ("left", "right")
     assert (theirs / "staa-out" / "walk" / "report.json").is_file()
-    assert "finished before" in run(*line, "--no-annotated").err
+    assert "already finished" in run(*line, "--no-annotated").err
     declare(theirs / "later", "their-staa", {entry_points.METHODS: METHOD}, "1.1")
     with on_the_path(theirs / "later"):  # comes before the version that was
-        assert "finished before" not in run(*line, "--no-annotated").err
+        assert "already finished" not in run(*line, "--no-annotated").err
 
 
 def test_their_format_is_written_from_the_one_decode_and_drawn_again(

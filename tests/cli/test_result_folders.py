@@ -87,7 +87,7 @@ def test_results_are_drawn_again_without_torch(staa: Any, tmp_path: Path) -> Non
     )
     assert done.returncode == ExitCode.INPUT_FAILED, done.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith("error")] == [
-        "error: staa-out/b has no maps.npz, without which there is a report and no more",
+        "error: staa-out/b has no maps.npz, which is needed for more than the report",
         "error: nothing: cannot read nothing/report.json: no such file or directory",
     ]
     names = ("annotated.mp4", "storyboard.png", "annotated.gif", "maps.npz", "report.json")
@@ -105,7 +105,7 @@ def test_two_results_of_one_name_are_not_drawn_into_one_folder(run: Any) -> None
         assert run("explain", name, "-o", where, "--no-annotated", "-q").code == ExitCode.OK
     done = run("render", "out-x/a", "out-y/a", "-o", "again", "--no-annotated", "--plot")
     assert done.code == ExitCode.INPUT_FAILED
-    assert done.err.startswith("error: out-y/a: again/a is for out-x/a already\nhint: ")
+    assert done.err.startswith("error: out-y/a: again/a is already used for out-x/a\nhint: ")
     assert Path("again/a/curve.png").is_file()
     done = run("render", "out-x/a", "out-y/a", "--video", "x/a.mkv")
     assert done.code == ExitCode.USAGE

@@ -85,9 +85,9 @@ def test_a_file_may_extend_a_preset(file: Any) -> None:
 
 def test_files_that_extend_each_other_are_refused(file: Any) -> None:
     file("extends: ./b.yaml\n", "a.yaml")
-    with pytest.raises(ConfigError, match="circle"):
+    with pytest.raises(ConfigError, match="cycle"):
         load_settings(file("extends: ./a.yaml\n", "b.yaml"), {}, {})
-    with pytest.raises(ConfigError, match="circle"):
+    with pytest.raises(ConfigError, match="cycle"):
         load_settings(file("extends: ./c.yaml\n", "c.yaml"), {}, {})
 
 

@@ -127,7 +127,7 @@ def test_seconds_are_told_without_an_exponent() -> None:
     (short, _) = plan(at_rate(72, 24), **wish, settings=SamplingSettings()).warnings  # type: ignore[arg-type]
     assert "(200000 s)" in short.text
     mismatch = plan(at_rate(72, 24), **wish, settings=SamplingSettings()).warnings[1]  # type: ignore[arg-type]
-    assert "every 25000 s, and was trained on one every 0.1 s" in mismatch.text
+    assert "every 25000 s but was trained on one every 0.1 s" in mismatch.text
 
 
 def test_auto_is_dense() -> None:

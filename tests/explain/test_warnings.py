@@ -28,11 +28,11 @@ def test_what_is_not_looked_at_is_said_with_what_would_look_at_it(
         assert found.frames.seen[rows].any()
     (warning,) = [w for w in found.warnings if w.code == "sparse-sampling"]
     dense = explain_video(long, model, settings=asked(sampling=SamplingSettings("dense")))
-    assert f"--sampling dense reaches all of it, in {len(dense.clips)} clips" in warning.text
+    assert f"--sampling dense covers all of it with {len(dense.clips)} clips" in warning.text
     assert dense.coverage.covered_share == 1
     assert "sparse-sampling" not in {w.code for w in dense.warnings}
     wide = explain_video(long, model, settings=asked(sampling=SamplingSettings("dense", hop=3.0)))
-    assert "--hop 1 reaches all" in {w.code: w.text for w in wide.warnings}["sparse-sampling"]
+    assert "--hop 1 covers all" in {w.code: w.text for w in wide.warnings}["sparse-sampling"]
     ends = explain_video(long, model, settings=asked(sampling=SamplingSettings("dense", hop=1.0)))
     assert ends.coverage.covered_share == 1
 
@@ -42,7 +42,7 @@ def test_a_setting_that_a_method_has_no_use_for_is_told(video: Path, model: Load
     found = explain_video(video, model, settings=asked(method=method))
     texts = [w.text for w in found.warnings if w.code == "setting-without-effect"]
     assert len(texts) == 2
-    assert "center has no choice of layers: 'all'" in texts[0]
+    assert "center does not use layers: 'all'" in texts[0]
     method = MethodSettings(name="staa", layers="all", combine="mean")
     found = explain_video(video, model, settings=asked(method=method))
     assert "setting-without-effect" not in {w.code for w in found.warnings}
@@ -55,7 +55,12 @@ def test_a_setting_that_a_method_has_no_use_for_is_told(video: Path, model: Load
         ("post", {"threshold_value": 9.0, "threshold": "otsu"}, {"threshold": "mean_std"}, "--thr"),
         ("post", {"smooth_s": 2.0}, {"smooth": "average"}, "--smooth-s has no effect"),
         ("sampling", {"hop": 0.9, "strategy": "segments"}, {"strategy": "auto"}, "--hop"),
-        ("sampling", {"clips": 3}, {"strategy": "random"}, "--clips has no effect: it belongs to"),
+        (
+            "sampling",
+            {"clips": 3},
+            {"strategy": "random"},
+            "--clips has no effect: it applies only to",
+        ),
         ("sampling", {"stride": 2, "strategy": "uniform"}, {"strategy": "dense"}, "--stride"),
         ("sampling", {"keep_rest": True}, {"end": 1.0}, "--keep-rest"),
     ],

@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_read_is_told(here: Path, monkeypatch: pytest.Mo
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    told = "cannot look into this folder: permission denied"
+    told = "cannot read this folder: permission denied"
     assert problems("in", recursive=True) == {"in/secret": told}
     assert problems("in/a.mp4", "in/secret") == {"in/secret": told}
 
@@ -161,12 +161,12 @@ def test_what_staa_wrote_among_the_inputs_is_no_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("rtsp://localhost/x", "rtsp://localhost/x is an address"),
-        ("https://example.org/a.mp4?b=[1]", "is an address"),
+        ("rtsp://localhost/x", "rtsp://localhost/x is a URL"),
+        ("https://example.org/a.mp4?b=[1]", "is a URL"),
         ("0", "0 is a camera"),
         ("/dev/video99", "/dev/video99 is a camera"),
         ("-", "standard input"),
-        ("", "no name at all"),
+        ("", "input name is empty"),
     ],
 )
 def test_what_is_no_file_is_told_as_it_was_typed(
@@ -190,8 +190,8 @@ def test_what_is_no_file_is_a_failure_of_its_own_beside_others(
         good, bad = jobs
         assert good.problem is None
         assert bad.problem is not None
-        assert "staa reads files" in bad.problem[0]
-    with pytest.raises(UsageError, match="no name at all"):
+        assert "staa reads only files" in bad.problem[0]
+    with pytest.raises(UsageError, match="input name is empty"):
         find_jobs(["a.mp4", ""], tmp_path / "out")
 
 

@@ -436,5 +436,5 @@ def test_where_all_is_finished_torch_is_not_imported(tmp_path: Path) -> None:
     )
     assert json.loads(done.stdout)["model"]["name"] == "tiny-events"
     said, *_, imported = done.stderr.split("\n")[:-1]
-    assert "skipped, finished before" in said
+    assert "skipped, already finished" in said
     assert imported == ""

@@ -109,7 +109,7 @@ def test_a_long_video_names_the_preset_unless_somebody_has_chosen(
     told = long_video_hint(long, loaded())
     assert told is not None
     assert "12:30" in told
-    assert "--config long-video takes 120 clips, 360 passes" in told
+    assert "--config long-video needs 120 clips, 360 passes" in told
     assert long_video_hint(Workload(500, 500, 0, 299.0), loaded()) is None
     assert long_video_hint(Workload(500, 500, 0, None), loaded()) is None
     assert long_video_hint(long, loaded("fast")) is None

@@ -212,7 +212,7 @@ def test_attention_that_shows_no_output_is_told() -> None:
 
     old, layer.__class__ = layer.__class__, Silent
     try:
-        with pytest.raises(UsageError, match="shows no output") as caught:
+        with pytest.raises(UsageError, match="exposes no output") as caught:
             explain("grad-attention", "test_vivit")
     finally:
         layer.__class__ = old

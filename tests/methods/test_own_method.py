@@ -114,8 +114,8 @@ def test_a_class_of_ones_own_explains_a_clip(own: str, model: LoadedModel) -> No
         ("no_such_module_here:Mine", "cannot import no_such_module_here:Mine: No module named"),
         ("own_method:Absent", "cannot import own_method:Absent: .* has no attribute 'Absent'"),
         ("own_script:Mine", "cannot import own_script:Mine: usage: own_script FILE"),
-        ("own_method:SCALE", "own_method:SCALE is no class that derives from .*Method"),
-        ("own_method:brightness", "own_method:brightness is no class"),
+        ("own_method:SCALE", "own_method:SCALE is not a class derived from .*Method"),
+        ("own_method:brightness", "own_method:brightness is not a class"),
         ("own_method:Empty", r"own_method:Empty has no attribute\(inputs\)"),
         ("own_method:Unitless", "own_method:Unitless has no units"),
         ("own_method:Greedy", "own_method:Greedy failed: TypeError: .*'scale'"),
@@ -131,8 +131,13 @@ def test_what_is_no_such_method_is_told(own: str, name: str, words: str) -> None
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("Tensors", "Tensors made a Tensor, not a staa_cli.methods.MethodOutput"),
-        ("Wrong", re.escape("Wrong made values [1, 4, 4], wanted: [B, T', h, w] = [1, 4, 4, 4]")),
+        ("Tensors", "Tensors returned a Tensor, not a staa_cli.methods.MethodOutput"),
+        (
+            "Wrong",
+            re.escape(
+                "Wrong returned values of shape [1, 4, 4], expected [B, T', h, w] = [1, 4, 4, 4]"
+            ),
+        ),
         ("Broken", "Broken failed: KeyError: 'nothing'"),
     ],
 )
@@ -208,7 +213,7 @@ def test_only_the_command_line_may_name_it(own: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"mine\.yaml:2.*would run code, which only --method may"):
         load_settings("mine.yaml", {}, {})
     assert [error.cause for error in config_errors("mine.yaml")] == [
-        f"mine.yaml:2: {own}:Brightness would run code, which only --method may ask for"
+        f"mine.yaml:2: {own}:Brightness would run code, which only --method may request"
     ]
     with pytest.raises(ConfigError, match="STAA_METHOD_NAME"):
         load_settings(None, {}, {"STAA_METHOD_NAME": f"{own}:Brightness"})

@@ -258,7 +258,7 @@ def test_a_copy_counts_less_the_more_it_lacks_as_in_lime_image() -> None:
 
 @pytest.mark.parametrize("name", ["kernel-shap", "lime"])
 def test_samples_that_cannot_tell_the_tubes_apart_are_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="64 features apart by 65 samples") as caught:
+    with pytest.raises(UsageError, match="64 features with 65 samples") as caught:
         ask(name, spots(), samples=65)
     assert "at least 66" in str(caught.value.hint)
 

@@ -110,7 +110,7 @@ def test_the_default_contrasts_all_blocks_of_divided_attention_and_reads_the_las
 
 
 def test_a_combination_that_is_unknown_or_does_not_fit_is_refused() -> None:
-    with pytest.raises(UsageError, match="only divided"):
+    with pytest.raises(UsageError, match="divided"):
         explain(tiny("joint"), clips(), "staa", combine="contrast")
     with pytest.raises(UsageError, match="'sum'"):
         explain(tiny("divided"), clips(), "staa", combine="sum")

@@ -98,7 +98,7 @@ def test_hugging_faces_names_in_a_file_load_too(hf_folder: MakeFolder, tiny_clip
 def test_an_unknown_width_needs_an_architecture(tmp_path: Path, tiny_clip: Tensor) -> None:
     original = load("test_timesformer")
     torch.save(original.module.state_dict(), tmp_path / "w.pth")
-    error = assert_refused(tmp_path / "w.pth", "32 wide", "heads")
+    error = assert_refused(tmp_path / "w.pth", "width 32", "heads")
     assert "--arch" in str(error.hint)
     again = load(tmp_path / "w.pth", arch="test_timesformer")
     assert torch.equal(again.forward(tiny_clip), original.forward(tiny_clip))
@@ -115,8 +115,11 @@ def test_an_unknown_width_needs_an_architecture(tmp_path: Path, tiny_clip: Tenso
         (lambda s: [s.pop(n) for n in ("head.weight", "head.bias")], ["no classification head"]),
         (lambda s: s["blocks.1.norm1.bias"].fill_(float("nan")), ["finite", "blocks.1.norm1.bias"]),
         (lambda s: s["norm.bias"].fill_(float("inf")), ["finite", "norm.bias"]),
-        (lambda s: s.update(pos_embed=torch.ones(1, 16, 384)), ["15 places"]),
-        (lambda s: s.pop("cls_token"), ["no supported model", "48 tensors such as", "[384"]),
+        (lambda s: s.update(pos_embed=torch.ones(1, 16, 384)), ["15 entries"]),
+        (
+            lambda s: s.pop("cls_token"),
+            ["does not match any supported model", "48 tensors such as", "[384"],
+        ),
     ],
 )
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -198,7 +201,7 @@ def test_files_that_are_no_weights_are_told(
 
 @pytest.mark.parametrize(
     ("held", "words"),
-    [({}, "holds no weights"), ({"epoch": 3, "loss": 0.1}, "holds no weights but ")],
+    [({}, "contains no weights"), ({"epoch": 3, "loss": 0.1}, "contains no weights but ")],
 )
 def test_a_file_without_tensors_says_what_is_in_it(
     tmp_path: Path, held: dict[str, Any], words: str

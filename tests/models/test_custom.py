@@ -66,7 +66,7 @@ def test_what_a_method_would_read_in_vain_is_told(own: str, name: str, lacks: st
     if lacks is None:
         assert explain_clip(model, frames, method=name).attribution.method == name
         return
-    with pytest.raises(UsageError, match=f"{name} reads the {lacks} layer") as caught:
+    with pytest.raises(UsageError, match=f"{name} needs the {lacks} layer") as caught:
         explain_clip(model, frames, method=name)
     assert "attention_layers" in str(caught.value.hint)
 
@@ -79,7 +79,7 @@ def test_a_head_of_several_layers_speaks_of_no_class_by_itself() -> None:
     assert explain_clip(model, frames).attribution.method == "staa-class"
     model = replace(model, module=module)
     assert explain_clip(model, frames).attribution.method == "staa"
-    with pytest.raises(UsageError, match=r"staa-logit reads head\.weight"):
+    with pytest.raises(UsageError, match=r"staa-logit needs head\.weight"):
         explain_clip(model, frames, method="staa-logit")
 
 
@@ -121,7 +121,7 @@ def test_an_installed_package_brings_names(
     monkeypatch.syspath_prepend(str(tmp_path))
     rows: dict[str, Any] = {row["name"]: row for row in list_models()}
     assert rows["my-model"]["origin"] == f"{own}:make"
-    assert rows["my-model"]["note"] == "of own-video-model 1.0"
+    assert rows["my-model"]["note"] == "from own-video-model 1.0"
     (tmp_path / "my-model").mkdir()  # which is another model, and is named ./my-model
     model = load("my-model")
     assert (model.info.name, model.info.source) == ("my-model", f"{own}:make")

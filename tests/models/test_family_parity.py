@@ -372,7 +372,7 @@ def test_the_authors_own_two_files_of_vjepa2(tmp_path: Path) -> None:
     wanted = ours.forward(clip(16, 256)[:1])
     torch.testing.assert_close(both.forward(clip(16, 256)[:1]), wanted, rtol=1e-4, atol=1e-4)
     # An encoder alone is known for what it is, whatever else has no learned positions.
-    assert_refused(tmp_path / "encoder.pt", "V-JEPA 2 encoder alone", "pooler")
+    assert_refused(tmp_path / "encoder.pt", "only a V-JEPA 2 encoder", "pooler")
     # So is the next version, which has another norm, and other weights under another key.
     later = encoder | {"module.backbone.video_mod_embed": torch.ones(1, 1, 1024)}
     for kind in ("weight", "bias"):
@@ -387,7 +387,7 @@ def test_an_encoder_folder_of_vjepa2_is_refused_by_name(tmp_path: Path) -> None:
     state = load_file(tmp_path / "model.safetensors")
     kept = {n: tensor for n, tensor in state.items() if not n.startswith(("pooler", "classifier"))}
     save_file(kept, tmp_path / "model.safetensors")
-    error = assert_refused(tmp_path, "V-JEPA 2 encoder alone")
+    error = assert_refused(tmp_path, "only a V-JEPA 2 encoder")
     assert "PROBE.pt" in (error.hint or "")
 
 

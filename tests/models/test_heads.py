@@ -119,7 +119,7 @@ def test_a_softmax_over_one_class_is_refused_as_the_reference_does(hf_folder: Ma
     edit_json(folder / "config.json", problem_type="single_label_classification")
     with pytest.raises(Exception, match="num_labels > 1"):
         AutoConfig.from_pretrained(folder)
-    error = assert_refused(folder, "one class only")
+    error = assert_refused(folder, "a single class")
     assert "regression" in str(error.hint)
 
 
@@ -171,7 +171,7 @@ def test_inspecting_says_what_the_logits_mean(
     _, folder = hf_folder(**MULTI)
     assert inspect_model(str(folder))["output"] == "sigmoid"
     assert run(["models", "inspect", str(folder)]) == 0
-    assert "sigmoid: a probability of each class by itself" in capsys.readouterr().out
+    assert "sigmoid: an independent probability for each class" in capsys.readouterr().out
 
 
 def reference_logits(reference: nn.Module, model: Any, found: Explanation) -> Tensor:

@@ -114,10 +114,10 @@ def test_a_revision_is_pinned(hub: Hub, load: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "words", "code"),
     [
-        ("hf-hub:org/absent", "no model 'org/absent'", 5),
+        ("hf-hub:org/absent", "no public model 'org/absent'", 5),
         ("hf-hub:org/empty", "no config.json", 5),
-        ("hf-hub:tiny", "no name on the hub", 2),
-        ("hf-hub:org/../x", "no name on the hub", 2),
+        ("hf-hub:tiny", "not a valid hub name", 2),
+        ("hf-hub:org/../x", "not a valid hub name", 2),
     ],
 )
 def test_a_name_that_is_none_says_so(load: Any, name: str, words: str, code: int) -> None:

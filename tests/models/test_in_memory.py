@@ -150,7 +150,7 @@ def test_where_it_was_begun_from_is_told(tmp_path: Path) -> None:
 
     reference("videomae").save_pretrained(tmp_path)
     begun = VideoMAEForVideoClassification.from_pretrained(tmp_path)
-    assert load_model(begun).info.source == f"in memory, begun from {tmp_path}"
+    assert load_model(begun).info.source == f"in memory, initialized from {tmp_path}"
 
 
 @pytest.mark.parametrize(("family", "name"), PROCESSORS)
@@ -178,7 +178,9 @@ def test_pixels_are_those_of_the_given_processor(family: str, name: str) -> None
 def test_a_processor_that_does_not_fit_is_told_by_its_class() -> None:
     from transformers import VideoMAEImageProcessor
 
-    with pytest.raises(CheckpointError, match="makes pictures of 224 x 224, the weights are for"):
+    with pytest.raises(
+        CheckpointError, match="produces pictures of 224 x 224, but the weights are for"
+    ):
         load_model(reference("videomae"), VideoMAEImageProcessor())
     mixed = VideoMAEImageProcessor(do_center_crop=False, size={"shortest_edge": 40})
     with pytest.raises(CheckpointError, match="VideoMAEImageProcessor: do_center_crop False"):
@@ -339,7 +341,7 @@ def test_what_is_no_video_classifier_is_told_in_one_line() -> None:
     import transformers
 
     encoder = transformers.VideoMAEModel(reference("videomae").config)
-    refused(encoder, "a VideoMAEModel does not classify", "fine-tuned for classification")
+    refused(encoder, "a VideoMAEModel is not a classifier", "fine-tuned for classification")
     bert = transformers.BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
                                    intermediate_size=8, vocab_size=9)  # fmt: skip
     refused(
@@ -353,7 +355,7 @@ def test_what_is_no_video_classifier_is_told_in_one_line() -> None:
             super().__init__()
             self.net = reference("videomae")
 
-    refused(Trained(), "it holds a VideoMAEForVideoClassification: give its .net")
+    refused(Trained(), "it contains a VideoMAEForVideoClassification: pass its .net")
 
 
 def test_what_cannot_be_given_beside_it_is_told() -> None:
@@ -361,12 +363,12 @@ def test_what_cannot_be_given_beside_it_is_told() -> None:
 
     model, processor = reference("videomae"), VideoMAEImageProcessor()
     trainer = SimpleNamespace(model=model)
-    refused(trainer, "not a SimpleNamespace", "give its .model", error=UsageError)
+    refused(trainer, "not a SimpleNamespace", "pass its .model", error=UsageError)
     refused(3, "not a int", error=UsageError)
     refused(model, "its own architecture", arch="x", error=UsageError)
-    refused("tiny-events", "a processor of its own", processor=processor, error=UsageError)
+    refused("tiny-events", "its own processor", processor=processor, error=UsageError)
     refused(image_model(), "not to a VisionTransformer", processor=processor, error=UsageError)
-    refused(model, "a str is no image or video processor", processor="x", error=UsageError)
+    refused(model, "a str is not an image or video processor", processor="x", error=UsageError)
     refused(model, "unknown precision", precision="fp8", error=UsageError)
     refused(model, "5 classes", "names 3", labels=list("abc"))
 
@@ -449,7 +451,7 @@ def test_image_models_are_labeled_as_timm_labels_them() -> None:
 def test_an_image_model_that_is_not_read_is_told() -> None:
     from timm.models import create_model
 
-    refused(create_model("test_resnet"), "is no plain vision transformer", "vit_*")
+    refused(create_model("test_resnet"), "is not a plain vision transformer", "vit_*")
     refused(image_model(num_classes=0), "to 0 classes")
 
 
@@ -500,7 +502,7 @@ def test_a_module_of_ones_own_is_explained_and_stays_alone() -> None:
 def test_what_cannot_be_copied_is_told() -> None:
     model = Own()
     model.progress = (number for number in range(3))  # type: ignore[assignment]
-    refused(model, "this Own cannot be copied around its weights")
+    refused(model, "this Own cannot be copied without its weights")
 
 
 def test_a_path_is_a_name(tmp_path: Path) -> None:

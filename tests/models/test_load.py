@@ -65,7 +65,7 @@ def test_a_test_architecture_has_the_same_random_weights_every_time(tiny_clip: T
 @pytest.mark.parametrize(
     ("name", "words", "hint"),
     [
-        ("tiny-event", "no model 'tiny-event'", "'tiny-events'"),
+        ("tiny-event", "is named 'tiny-event'", "'tiny-events'"),
         ("./absent.pth", "absent.pth", "staa models"),
         ("timesformer_base_patch16_224", "without weights", "--arch"),
     ],

@@ -145,7 +145,7 @@ def test_weights_beside_the_prefix_that_nothing_needs_are_named(tmp_path: Path) 
         tmp_path / "w.pth",
         "2 unexpected",
         "'net.'",
-        "all but adapter.weight, gate",
+        "all except adapter.weight, gate",
         arch="test_vivit",
     )
 

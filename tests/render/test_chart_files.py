@@ -76,7 +76,7 @@ def test_a_name_is_never_markup(chart: str, tmp_path: Path) -> None:
 
 
 def test_another_ending_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"neither PNG, SVG, nor PDF") as caught:
+    with pytest.raises(OutputError, match=r"not a PNG, SVG, or PDF file") as caught:
         plot(explanation(), tmp_path / "curve.xlsx")
     assert ".svg" in (caught.value.hint or "")
     assert list(tmp_path.iterdir()) == []

@@ -189,7 +189,7 @@ def test_a_mark_that_makes_no_sense_owns_nothing() -> None:
     for text in ("", "picture.png\n", "[1]", '{"files"'):
         video("out/.staa-writing", text)
         video("out/picture.png", "mine")
-        with pytest.raises(OutputError, match="staa did not write it"):
+        with pytest.raises(OutputError, match="was not written by staa"):
             check("out", video("a.mp4"))
 
 

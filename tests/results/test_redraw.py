@@ -132,13 +132,13 @@ def test_files_of_other_people_stay(folder: Path) -> None:
     assert (folder / "notes.txt").read_text() == "mine"
     (folder / "new").mkdir()
     (folder / "new" / "report.json").write_text("mine")
-    with pytest.raises(OutputError, match="staa did not write it"):
+    with pytest.raises(OutputError, match="was not written by staa"):
         redraw(folder, flags(), into=folder / "new")
 
 
 def test_a_video_that_has_moved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("walk.mp4").rename("moved.mp4")
-    with pytest.raises(InputError, match="its video is gone") as caught:
+    with pytest.raises(InputError, match="its video is missing") as caught:
         redraw(folder, flags())
     assert "--video" in (caught.value.hint or "")
     film(Path("walk.mp4"), 24, seed=1)

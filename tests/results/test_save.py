@@ -114,7 +114,7 @@ def test_somebody_elses_file_is_never_replaced(
     tmp_path: Path, explanation: Explanation, name: str
 ) -> None:
     (tmp_path / name).write_text("mine")
-    with pytest.raises(OutputError, match="staa did not write it") as caught:
+    with pytest.raises(OutputError, match="was not written by staa") as caught:
         save(explanation, tmp_path, asked(EVERYTHING))
     assert name in caught.value.cause
     assert caught.value.hint

@@ -278,7 +278,7 @@ def test_file_that_changes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="changed"):
         list(iter_frames(info, [0]))
     path.unlink()
-    with pytest.raises(VideoError, match="went away"):
+    with pytest.raises(VideoError, match="disappeared"):
         list(iter_frames(info, [0]))
 
 

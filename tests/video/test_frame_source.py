@@ -166,7 +166,7 @@ def test_the_checksum_is_of_pixels_shape_and_times_however_they_are_given() -> N
         ([], "no frames"),
         (
             [PICTURES[0], PICTURES[0, :40]],
-            r"one size: the first is \[120, 160, 3\], f",
+            r"the same size: the first is \[120, 160, 3\], f",
         ),
         ([PICTURES[0], "picture"], "frame 1 is <U7"),
         (None, "not NoneType"),
@@ -188,11 +188,11 @@ def test_what_are_no_frames_is_told(frames: Any, words: str) -> None:
         ({"rate": -1}, "above 0, not -1"),
         ({"rate": float("nan")}, "above 0, not nan"),
         ({"rate": float("inf")}, "above 0, not inf"),
-        ({"times_s": [0, 1]}, r"12 times, one a frame, not \[2\]"),
-        ({"times_s": np.zeros(12)}, "must rise"),
-        ({"times_s": np.arange(12)[::-1]}, "must rise"),
-        ({"times_s": [*range(11), np.nan]}, "must rise"),
-        ({"times_s": ["soon"] * 12}, "must be seconds"),
+        ({"times_s": [0, 1]}, r"12 times, one per frame, not \[2\]"),
+        ({"times_s": np.zeros(12)}, "must increase"),
+        ({"times_s": np.arange(12)[::-1]}, "must increase"),
+        ({"times_s": [*range(11), np.nan]}, "must increase"),
+        ({"times_s": ["soon"] * 12}, "must be in seconds"),
     ],
 )
 def test_frames_need_times_that_can_be(timing: dict[str, Any], words: str) -> None:
@@ -249,5 +249,5 @@ def test_an_explanation_leads_back_to_its_frames(stamped: Path) -> None:
     assert opened.info is of_file.video
     of_frames = replace(explanation(), video=source.info, source=source)
     assert source_of(of_frames) is source
-    with pytest.raises(InputError, match="in memory, and are there no more"):
+    with pytest.raises(InputError, match="in memory and are no longer available"):
         source_of(replace(of_frames, source=None))

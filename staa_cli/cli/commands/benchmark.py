@@ -81,7 +81,7 @@ def add(app: typer.Typer) -> None:
 
 
 def _group() -> None:
-    """Score attribution methods against ground truth, beside trivial baselines."""
+    """Score attribution methods against ground truth and trivial baselines."""
 
 
 def _option(name: str, metavar: str | None, text: str) -> Any:
@@ -101,7 +101,7 @@ def quality(
         _option(
             "--dataset",
             "NAME",
-            "Clips with ground truth: events, events-hard, twins; or a folder. [events]",
+            "Clips with ground truth (events, events-hard, twins), or a folder of videos. [events]",
         ),
     ] = "events",
     methods: Annotated[
@@ -109,7 +109,8 @@ def quality(
         _option(
             "--methods",
             "A,B",
-            f"Methods; all for the rest, baselines for what asks no model. [{_METHODS}]",
+            "Methods; all adds every other method, baselines adds the model-free "
+            f"ones. [{_METHODS}]",
         ),
     ] = _METHODS,
     metrics: Annotated[
@@ -117,12 +118,12 @@ def quality(
         _option(
             "--metrics",
             "A,B",
-            "Metrics, all for the rest. [localization; of a folder, faithfulness]",
+            "Metrics; all adds every other metric. [localization; for a folder, faithfulness]",
         ),
     ] = None,
     clips: Annotated[
         int | None,
-        _option("--clips", "N", f"Number of clips. [{CLIPS}; of a folder, all videos]"),
+        _option("--clips", "N", f"Number of clips. [{CLIPS}; for a folder, all videos]"),
     ] = None,
     seed: Annotated[int, _option("--seed", "N", "Seed of the clips. [0]")] = 0,
     split: Annotated[
@@ -130,21 +131,25 @@ def quality(
     ] = "test",
     into: Annotated[
         Path | None,
-        _option("--into", "DIR", "Keep every score there, go on from it, and write the results."),
+        _option(
+            "--into",
+            "DIR",
+            "Folder that keeps every score, so that a run can continue, and the results.",
+        ),
     ] = None,
     plot: Annotated[
         str | None,
         _option(
             "--plot",
             "METRIC",
-            "Metric of the picture in --into. [faithfulness, pointing, or the first]",
+            "Metric shown by the plot in --into. [faithfulness, pointing, or the first]",
         ),
     ] = None,
     json: Annotated[bool, _option("--json", None, "Print JSON.")] = False,
     console: Console,
     loaded: Loaded,
 ) -> None:
-    """Score methods: do they point to where and when it happened, and does the model need that?"""
+    """Score methods: do they highlight the event, and does the model rely on what they show?"""
     from staa_cli.benchmark.datasets import open_dataset
     from staa_cli.benchmark.quality import Benchmark, store_header
     from staa_cli.benchmark.store import Store
@@ -212,8 +217,8 @@ def _measured(
 
 def _kept(into: Path | None) -> str:
     if into is None:
-        return "interrupted; nothing is kept without --into DIR"
-    return f"interrupted; {into} keeps what was measured, and the same line goes on from it"
+        return "interrupted; nothing was saved (use --into DIR to keep scores)"
+    return f"interrupted; finished scores are in {into}, and the same command continues from there"
 
 
 def _tell(
@@ -252,7 +257,7 @@ def _check_drawn(plot: str | None, metrics: Sequence[str], into: Path | None) ->
     if plot is None:
         return
     if into is None:
-        raise UsageError("--plot: there is no folder for the picture", "add --into DIR")
+        raise UsageError("--plot: no folder to write the plot to", "add --into DIR")
     if plot not in metrics:
         raise UsageError(f"--plot: {plot!r} is not measured", f"of {', '.join(metrics)}")
 
@@ -260,20 +265,21 @@ def _check_drawn(plot: str | None, metrics: Sequence[str], into: Path | None) ->
 def cost(
     *,
     methods: Annotated[
-        str, _option("--methods", "A,B", f"Methods, or all; baselines are methods too. [{_COST}]")
+        str, _option("--methods", "A,B", f"Methods, or all; baselines count as methods. [{_COST}]")
     ] = _COST,
-    rounds: Annotated[int, _option("--rounds", "N", "Rounds of every method. [5]")] = 5,
+    rounds: Annotated[int, _option("--rounds", "N", "Number of rounds per method. [5]")] = 5,
     no_memory: Annotated[
-        bool, _option("--no-memory", None, "Do not measure memory, a process a method.")
+        bool,
+        _option("--no-memory", None, "Do not measure memory, which takes one process per method."),
     ] = False,
     into: Annotated[
-        Path | None, _option("--into", "DIR", "Write the numbers and a table there, too.")
+        Path | None, _option("--into", "DIR", "Folder to write the numbers and a table to as well.")
     ] = None,
     json: Annotated[bool, _option("--json", None, "Print JSON.")] = False,
     console: Console,
     loaded: Loaded,
 ) -> None:
-    """Say what methods cost beside a plain forward pass: passes, time, and memory."""
+    """Measure what methods cost compared with a plain forward pass: passes, time, and memory."""
     from staa_cli.benchmark.cost import measure_cost
     from staa_cli.benchmark.tables import COST_JSON, COST_MARKDOWN, cost_table, write_cost
     from staa_cli.explain.pipeline import method_options, open_model
@@ -315,14 +321,14 @@ def metrics(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     console: Console,
 ) -> None:
-    """List the metrics: which way is better, and whether ground truth is needed."""
+    """List the metrics: whether higher or lower is better, and whether they need ground truth."""
     from staa_cli.evaluation.base import METRICS, list_metrics
 
-    found = list_metrics()
+    metrics = list_metrics()
     for problem in METRICS.problems():
         console.warning(problem.cause)
     if json:
-        put_json(console, found, indent=2)
+        put_json(console, metrics, indent=2)
         return
     rows = [
         (
@@ -331,7 +337,7 @@ def metrics(
             "yes" if metric["truth"] else "no",
             metric["summary"],
         )
-        for metric in found
+        for metric in metrics
     ]
     put(console, table(("NAME", "BETTER", "TRUTH", "ABOUT"), rows, terminal_width(sys.stdout)))
 

@@ -50,7 +50,7 @@ def compare(
         typer.Option(
             "--methods",
             metavar="A,B",
-            help=f"Methods to compare, or all. [that of --method,{_BESIDE}]",
+            help=f"Methods to compare, or all. [the one from --method,{_BESIDE}]",
             autocompletion=complete_methods,
             rich_help_panel=_PANEL,
         ),
@@ -60,7 +60,8 @@ def compare(
         typer.Option(
             "--class",
             metavar="CLASS",
-            help="Class that all methods explain; of several, each by one --method.",
+            help="Class that all methods explain; give several to compare classes with "
+            "one --method.",
             autocompletion=complete_classes,
             rich_help_panel=_PANEL,
         ),
@@ -70,8 +71,8 @@ def compare(
         typer.Option(
             "--scale",
             metavar="KIND",
-            help="What the color scale is fitted to: all panels (shared), or in each its own "
-            "panel, clip, or frame. [shared]",
+            help="What the color scale is fitted to: all panels (shared), or within each "
+            "panel its whole video (panel), clip, or frame. [shared]",
             rich_help_panel="Picture",
             autocompletion=lambda: list(_SCALES),
         ),
@@ -80,7 +81,7 @@ def compare(
         bool,
         typer.Option(
             "--full-faithfulness",
-            help="Measure faithfulness in all its steps, not in a fifth of them.",
+            help="Measure faithfulness in all steps, not in a fifth of them.",
             rich_help_panel=_PANEL,
         ),
     ] = False,
@@ -98,7 +99,7 @@ def compare(
     console: Console,
     loaded: Loaded,
 ) -> None:
-    """Put methods, or classes, side by side: panels in one video, and what each is worth."""
+    """Compare methods or classes side by side: panels in one video, and a score for each."""
     if full_faithfulness and no_faithfulness:
         raise UsageError(
             "--full-faithfulness and --no-faithfulness contradict each other", "give one of them"
@@ -137,7 +138,7 @@ def compare(
                 progress.stage(name, stage, done, total)
 
         try:
-            found = compare_video(
+            result = compare_video(
                 job.source,
                 model,
                 methods=() if classes else names,
@@ -150,14 +151,14 @@ def compare(
             console.trace(error)
             console.error(error, str(job.source))
             raise typer.Exit(error.exit_code) from None
-        paths = comparison.save(found, job.folder, settings, tell, shared=shared)
+        paths = comparison.save(result, job.folder, settings, tell, shared=shared)
     if console.verbosity >= 1:
-        _details(found, console)
-    facts = comparison.document(found)
+        _details(result, console)
+    facts = comparison.document(result)
     if json:
         put_json(console, facts)
         return
-    put(console, _tables(facts, found.names))
+    put(console, _tables(facts, result.names))
     for warning in facts["warnings"]:
         console.warning(f"{warning['code']}: {warning['text']}")
     for path in paths:
@@ -182,7 +183,8 @@ def _check_asked(methods: str | None, classes: Sequence[str] | None, loaded: Loa
         raise UsageError("--methods already says which", "leave out --method")
     if methods and classes and len(classes) > 1:
         raise UsageError(
-            "methods or classes are compared, not both", "one --class, or no --methods"
+            "cannot compare methods and classes at the same time",
+            "give one --class, or leave out --methods",
         )
 
 
@@ -199,7 +201,7 @@ def _scaled(settings: Settings, scale: str | None) -> tuple[Settings, bool]:
 def _only_job(video: str, output_dir: str) -> Job:
     jobs = find_jobs([video], Path(output_dir), recursive=False)
     if len(jobs) != 1:
-        raise UsageError(f"{video} is not one video", "give one; `staa explain` takes folders")
+        raise UsageError(f"{video} is not a single video", "give one; `staa explain` takes folders")
     return jobs[0]
 
 

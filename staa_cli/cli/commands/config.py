@@ -48,7 +48,7 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     console: Console,
 ) -> None:
-    """Print every setting with its value and where that comes from."""
+    """Print every setting with its value and where the value comes from."""
     loaded = load_settings(config, {}, os.environ)
     if json:
         put_json(console, _as_json(loaded), indent=2)
@@ -60,12 +60,12 @@ def show(
 def validate(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE", help="Files, or presets.", autocompletion=complete_presets),
+        typer.Argument(metavar="FILE", help="Files or presets.", autocompletion=complete_presets),
     ],
     *,
     console: Console,
 ) -> None:
-    """Check configuration files: every error in them, with its line, and what they extend."""
+    """Check configuration files, and the files they extend; report every error with its line."""
     bad = False
     for file in files:
         errors = [*config_errors(file), *_method_errors(file)]
@@ -97,7 +97,7 @@ def _method_errors(file: str) -> list[UsageError]:
 def init(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Where to write it.")] = "staa.yaml",
     *,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     console: Console,
 ) -> None:
     """Write a commented file with every setting at its default."""

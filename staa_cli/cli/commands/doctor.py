@@ -75,8 +75,8 @@ def _examine() -> tuple[dict[str, Any], list[str]]:
     problems: list[str] = []
     for name, examine in _SECTIONS.items():
         try:
-            facts[name], found = examine()
-            problems += found
+            facts[name], faults = examine()
+            problems += faults
         except Exception as error:  # a broken package may raise anything when it is imported
             problems.append(f"{name}: {type(error).__name__}: {error}")
     return facts, problems

@@ -1,4 +1,4 @@
-"""`staa explain`: videos in, annotated videos and reports out."""
+"""`staa explain`: writes annotated videos and reports."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ _FromFile = Annotated[
     typer.Option(
         "--from-file",
         metavar="LIST|-",
-        help="Read more inputs from a file, one a line or NUL-separated, or from stdin as they "
-        "come; none is a pattern.",
+        help="Read more inputs from a file, or from stdin as they arrive: one per line or "
+        "NUL-separated, not expanded as patterns.",
         rich_help_panel="Inputs",
     ),
 ]
@@ -54,7 +54,7 @@ _Root = Annotated[
     typer.Option(
         "--root",
         metavar="DIR",
-        help="Mirror the paths of a list below this folder. [the current one]",
+        help="Mirror the listed paths relative to this folder. [the current one]",
         rich_help_panel="Inputs",
     ),
 ]
@@ -63,25 +63,27 @@ _Shard = Annotated[
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="Work on every N-th input, from the I-th on: of three machines, the first takes 1/3.",
+        help="Process every N-th input, starting with the I-th: the first of three "
+        "machines takes 1/3.",
         rich_help_panel="Inputs",
     ),
 ]
-_Recursive = Annotated[
-    bool, _flag("Look into subfolders of a folder.", "Inputs", "--recursive", "-r")
-]
-_Json = Annotated[bool, _flag("Print reports on stdout.", "Output", "--json")]
-_Force = Annotated[bool, _flag("Explain again what is finished already.", "Run", "--force")]
+_Recursive = Annotated[bool, _flag("Search subfolders, too.", "Inputs", "--recursive", "-r")]
+_Json = Annotated[bool, _flag("Print reports to stdout.", "Output", "--json")]
+_Force = Annotated[bool, _flag("Explain inputs again that are already finished.", "Run", "--force")]
 _NoClobber = Annotated[
-    bool, _flag("Leave every result as it is, even an old one.", "Run", "--no-clobber")
+    bool, _flag("Never replace a result, even one made with other settings.", "Run", "--no-clobber")
 ]
 _Reproducible = Annotated[
-    bool, _flag("Leave out times and hosts: equal input, equal bytes.", "Run", "--reproducible")
+    bool,
+    _flag(
+        "Omit times and host names, so that equal input gives equal bytes.", "Run", "--reproducible"
+    ),
 ]
 _FailFast = Annotated[
     bool, _flag("Stop at the first input that fails.", "Run", "--fail-fast", "-x")
 ]
-_DryRun = Annotated[bool, _flag("Say what would be done, and do nothing.", "Run", "--dry-run")]
+_DryRun = Annotated[bool, _flag("Show what would be done without doing it.", "Run", "--dry-run")]
 
 
 def add(app: typer.Typer) -> None:
@@ -130,10 +132,11 @@ def _jobs(
 ) -> Iterable[Job]:
     """A sequence, or of a list on standard input an iterator over what has come so far."""
     if root is not None and from_file is None:
-        raise UsageError("--root is for the paths of a list", "add --from-file LIST")
+        raise UsageError("--root applies only to --from-file", "add --from-file LIST")
     if root is not None and not Path(root).is_dir():
         raise UsageError(
-            f"--root: expected a folder, not {root!r}", "name the one that holds what is listed"
+            f"--root: expected a folder, not {root!r}",
+            "give the folder that contains the listed files",
         )
     below = None if root is None else Path(root)
     if from_file == "-":

@@ -27,7 +27,7 @@ def methods(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     console: Console,
 ) -> None:
-    """List the attribution methods: whether they speak of one class, and what they cost."""
+    """List the attribution methods: whether they are class-specific, and what they cost."""
     from staa_cli.methods import AUTO, METHODS, list_methods
 
     found = list_methods()
@@ -48,6 +48,6 @@ def methods(
     put(console, table(("NAME", "CLASS", "PASSES", "ABOUT"), rows, terminal_width(sys.stdout)))
     # Not among the rows: scripts cut names from them, and this is no method.
     console.message(
-        "passes are forward passes a clip, of the bundled model; a backward pass counts as two"
+        "passes: forward passes per clip with the bundled model; a backward pass counts as two"
     )
     console.message(f"the default is auto: the first of {' and '.join(AUTO)} that fits the model")

@@ -23,8 +23,8 @@ staa models inspect weights.pth --arch videomae_base_patch16_224
 staa models inspect hf-hub:facebook/vjepa2-vitl-fpc16-256-ssv2 --json
 """
 _OUTPUTS = {
-    "softmax": "probabilities of classes of which one is right",
-    "sigmoid": "a probability of each class by itself",
+    "softmax": "probabilities of mutually exclusive classes",
+    "sigmoid": "an independent probability for each class",
     "identity": "raw values, not probabilities",
 }
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -39,15 +39,15 @@ def add(app: typer.Typer) -> None:
 
 
 def models(*, json: _Json = False, console: Console) -> None:
-    """List the models that have a name; a path, hf-hub:ORG/NAME, and timm:NAME work as well."""
+    """List the named models; a path, hf-hub:ORG/NAME, and timm:NAME work as well."""
     from staa_cli.models.catalog.manifests import list_models
 
-    found = list_models()
+    rows = list_models()
     if json:
-        put_json(console, found, indent=2)
+        put_json(console, rows, indent=2)
         return
     headers = ("NAME", "INPUT", "ABOUT")
-    put(console, table(headers, [_row(model) for model in found], terminal_width(sys.stdout)))
+    put(console, table(headers, [_row(model) for model in rows], terminal_width(sys.stdout)))
 
 
 def inspect(
@@ -65,7 +65,7 @@ def inspect(
         typer.Option(
             "--arch",
             metavar="NAME",
-            help="Architecture, where it says none itself.",
+            help="Architecture, if the checkpoint does not state one.",
             rich_help_panel="Model",
         ),
     ] = None,
@@ -78,7 +78,7 @@ def inspect(
     ] = False,
     console: Console,
 ) -> None:
-    """Say what a checkpoint is, and which of its weights fit; runs nothing, executes nothing."""
+    """Show what a checkpoint contains and which of its weights fit, without executing it."""
     from staa_cli.models.checkpoints.inspection import inspect_model
 
     found = inspect_model(path, arch=arch, offline=offline, announce=console.message)

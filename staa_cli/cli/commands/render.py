@@ -34,7 +34,7 @@ def add(app: typer.Typer) -> None:
 
 def render(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER", help="Folders of results, with maps.npz.")
+        list[Path], typer.Argument(metavar="FOLDER", help="Result folders that contain maps.npz.")
     ],
     *,
     video: Annotated[
@@ -42,7 +42,7 @@ def render(
         typer.Option(
             "--video",
             metavar="FILE",
-            help="Where the video is now. [where the report says]",
+            help="Where the video is now. [the path in the report]",
             rich_help_panel="Inputs",
         ),
     ] = None,
@@ -52,7 +52,7 @@ def render(
             "--output-dir",
             "-o",
             metavar="DIR",
-            help="Leave the results as they are, and write into folders of their names there.",
+            help="Write to folders of the same names there, and leave the originals unchanged.",
             rich_help_panel="Output",
         ),
     ] = None,
@@ -67,9 +67,9 @@ def render(
     console: Console,
     loaded: Loaded,
 ) -> None:
-    """Draw results again, without the model; what no option changes stays as it was."""
+    """Draw results again without the model; settings not given as options stay unchanged."""
     if video is not None and len(folders) > 1:
-        raise UsageError("--video is of one result", "give one FOLDER")
+        raise UsageError("--video applies to a single result", "give one FOLDER")
     from staa_cli.results.redraw import redraw
 
     failed = False
@@ -114,5 +114,5 @@ def _places(
         if other is folder:
             yield folder, into
         else:
-            hint = "draw it in a call of its own, with another --output-dir"
-            yield folder, InputError(f"{into} is for {other} already", hint)
+            hint = "render it in a separate call with another --output-dir"
+            yield folder, InputError(f"{into} is already used for {other}", hint)

@@ -104,7 +104,7 @@ def combination(layout: AttentionLayout, options: Options) -> str:
     if options.combine == "default":
         return "contrast" if attends_over_time(layout) else "mean"
     if options.combine == "contrast" and not attends_over_time(layout):
-        raise UsageError("only divided attention can be combined by contrast", "--combine mean")
+        raise UsageError("contrast requires divided attention", "--combine mean")
     if options.combine not in COMBINATIONS:
         raise UsageError(
             f"staa cannot combine blocks by {options.combine!r}", " or ".join(COMBINATIONS)

@@ -43,7 +43,7 @@ _PATH, _ROLLOUT, _PARTS = Staa(), Rollout(), StaaLogit()
 class StaaClass(Method):
     """The attention path, each token weighted by its part of the class's logit."""
 
-    summary = "where attention looks, weighted by what it writes towards the class"
+    summary = "where attention looks, weighted by what it contributes to the class"
     source = "arXiv 2411.00630 for the path; the product is staa's own"
     units = "weighted attention"
     class_specific = True

@@ -48,7 +48,9 @@ from staa_cli.schema import AttentionLayout
 class StaaLogit(Method):
     """Logit contributions of the tokens to what the head reads."""
 
-    summary = "each token's part of the class's logit, through the last attention (not its MLP)"
+    summary = (
+        "each token's contribution to the class logit through the last attention (without its MLP)"
+    )
     source = "direct logit attribution; arXiv 2411.00630 for the path"
     units = "logit"
     class_specific = True

@@ -27,7 +27,7 @@ class StaaPublished(Method):
         """The class token's spatial row of the last block."""
         if layout.kind == "joint" or layout.pooling != "cls":
             raise UsageError(
-                "staa-published reads a class token within a frame; this model has none",
+                "staa-published needs a class token in each frame; this model has none",
                 "use --method staa",
             )
         (block,) = self.blocks(layout, options)

@@ -31,7 +31,7 @@ from staa_cli.schema import AttentionLayout
 class StaaValue(Method):
     """The attention path, each token weighted by the size of what is moved."""
 
-    summary = "as staa, each token weighted by the size of what attention moves"
+    summary = "like staa, with each token weighted by the norm of the value that attention moves"
     source = "arXiv 2004.10102, equation 7"
     units = "norm of what is written"
     supported_options = frozenset({"layers"})

@@ -34,7 +34,7 @@ def attention_tensors(tensors: AttentionTensors, layer: nn.Module) -> Any:
     """
     if tensors.out is None or tensors.x is None:
         raise UsageError(
-            "the model's attention shows no output to differentiate",
+            "the model's attention exposes no output to differentiate",
             "let it call record(self, q, k, v, out, x), or be a TapAttention",
         )
     return tensors

@@ -37,7 +37,7 @@ class InputXGradient(GradientMethod):
 class IntegratedGradients(GradientMethod):
     """Gradients along the straight line from the removed clip to the clip."""
 
-    summary = "gradients of pixels along the way from the removed clip to the clip"
+    summary = "pixel gradients along the path from the removed clip to the clip"
     source = "Sundararajan et al. 2017 (arXiv 1703.01365), by Captum"
     units = "logit"
     signed = True
@@ -50,8 +50,8 @@ class IntegratedGradients(GradientMethod):
         steps = options.samples or STEPS
         if steps > MOST:
             raise UsageError(
-                f"{self.name} takes {steps} steps of a rule that is made for fewer",
-                f"--samples at most {MOST}",
+                f"{self.name} cannot take {steps} steps: its integration rule supports fewer",
+                f"use --samples of at most {MOST}",
             )
         return steps
 

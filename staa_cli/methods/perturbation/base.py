@@ -32,7 +32,7 @@ ON_GPU = 8
 
 
 def replacement_for(clips: Tensor, replacement: str, given: ModelInput | None = None) -> Tensor:
-    """What stands where something is removed: normalized [B, T, 3, H, W] in, the same out.
+    """What replaces removed parts of normalized clips [B, T, 3, H, W]; same shape and units.
 
     ``blur`` is the clip's mean over time, blurred: no motion and no detail is left. ``mean`` is
     each clip's mean color, ``black`` is black.
@@ -44,13 +44,15 @@ def replacement_for(clips: Tensor, replacement: str, given: ModelInput | None = 
         return clips.mean(dim=(1, 3, 4), keepdim=True).expand_as(clips)
     if replacement == "black":
         if given is None:
-            raise UsageError("only what a model expects to be fed tells what black is")
+            raise UsageError("black is defined only for models with a known input normalization")
         black = [
             (given.offset - mean) / std for mean, std in zip(given.mean, given.std, strict=True)
         ]
         return clips.new_tensor(black)[:, None, None].expand_as(clips)
     if replacement != "blur":
-        raise UsageError(f"nothing is removed by {replacement!r}", f"by {', '.join(REPLACEMENTS)}")
+        raise UsageError(
+            f"unknown replacement {replacement!r}", f"available: {', '.join(REPLACEMENTS)}"
+        )
     sigma = BLUR * min(clips.shape[-2:])
     still = clips.mean(dim=1)  # [B, 3, H, W]
     kernel = 2 * min(round(3 * sigma), min(clips.shape[-2:]) - 1) + 1

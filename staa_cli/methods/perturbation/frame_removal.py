@@ -35,7 +35,7 @@ class FrameMethod(PerturbationMethod):
 class FrameDrop(FrameMethod):
     """Leave one frame out."""
 
-    summary = "how much probability the class loses without a frame"
+    summary = "drop in the class's probability without a frame"
     source = "leave one out; Zeiler and Fergus 2014 (arXiv 1311.2901), in time"
     passes_per_clip = 10.0
     supported_options = frozenset({"replacement"})

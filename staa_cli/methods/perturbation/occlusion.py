@@ -21,7 +21,7 @@ CELLS = 7
 class Occlusion(PerturbationMethod):
     """One place of one frame at a time."""
 
-    summary = "how much probability the class loses without one place of one frame"
+    summary = "drop in the class's probability without one place of one frame"
     source = "Zeiler and Fergus 2014 (arXiv 1311.2901), by Captum"
     signed = True
     passes_per_clip = 394.0

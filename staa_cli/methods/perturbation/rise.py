@@ -24,7 +24,7 @@ KEPT = 0.5
 class Rise(PerturbationMethod):
     """Random masks."""
 
-    summary = "mean of random masks, weighted by what the model still sees through them"
+    summary = "mean of random masks, weighted by the class's score of the masked clip"
     source = "arXiv 1806.07421, equation 6"
     passes_per_clip = 513.0
     supported_options = frozenset({"replacement", "samples", "seed"})

@@ -49,8 +49,8 @@ class Surrogate(PerturbationMethod):
         )
         if samples < features + 2:
             raise UsageError(
-                f"{self.name} cannot tell {features} features apart by {samples} samples",
-                f"--samples at least {features + 2}",
+                f"{self.name} cannot separate {features} features with {samples} samples",
+                f"use --samples of at least {features + 2}",
             )
         return samples
 

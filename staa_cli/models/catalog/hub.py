@@ -37,7 +37,7 @@ _WEIGHTS = (
 
 
 def fetch(name: str, *, offline: bool = False, announce: Announce = lambda line: None) -> Path:
-    """``org/name`` or ``org/name@revision`` in, a folder with its config and weights out.
+    """Return the folder with config and weights of ``org/name`` or ``org/name@revision``.
 
     Args:
         name: of a repository, with a branch, a tag, or a commit where it is to be pinned.
@@ -46,19 +46,19 @@ def fetch(name: str, *, offline: bool = False, announce: Announce = lambda line:
 
     Raises:
         UsageError: the name is none.
-        UnavailableError: it is not cached and cannot be had.
+        UnavailableError: it is neither cached nor downloadable.
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise UsageError(f"{name!r} is no name on the hub", "wanted: hf-hub:ORG/NAME[@REVISION]")
+        raise UsageError(f"{name!r} is not a valid hub name", "expected hf-hub:ORG/NAME[@REVISION]")
     repo, revision = match.groups()
     cached = _cached(repo, revision)
     if cached is not None:
         return cached
     if offline or any(os.environ.get(name, "0") not in ("", "0") for name in _OFFLINE):
         raise UnavailableError(
-            f"{name} is not in the cache, and nothing is downloaded offline",
-            f"once, with a network: hf download {_arguments(repo, revision)}",
+            f"{name} is not in the cache, and downloads are disabled offline",
+            f"download it once while online: hf download {_arguments(repo, revision)}",
         )
     return _download(repo, revision, announce)
 
@@ -107,14 +107,14 @@ def _download(repo: str, revision: str | None, announce: Announce) -> Path:
         )
     except GatedRepoError as error:
         raise UnavailableError(
-            f"{repo} is given only to those who accepted its terms",
+            f"{repo} requires accepting its terms",
             f"accept them at {api.endpoint}/{repo}, then: hf auth login",
         ) from error
     except RevisionNotFoundError as error:
         raise UnavailableError(f"{repo} has no revision {revision!r}") from error
     except RepositoryNotFoundError as error:
         raise UnavailableError(
-            f"the hub has no model {repo!r}, or it is private", "private ones: hf auth login"
+            f"the hub has no public model {repo!r}", "for a private model: hf auth login"
         ) from error
     except StaaError:
         raise
@@ -122,7 +122,7 @@ def _download(repo: str, revision: str | None, announce: Announce) -> Path:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise UnavailableError(
             f"cannot download {asked}: {reason}",
-            "the same line goes on where it stopped; a folder on disk needs no network",
+            "run the same command again to resume; a local folder needs no network",
         ) from error
 
 
@@ -134,7 +134,7 @@ def _wanted(sizes: dict[str, int], asked: str) -> list[str]:
         if weights and "config.json" in facts:
             return [*facts, *sorted(weights)]
     raise CheckpointError(
-        f"{asked} holds no {'weights' if 'config.json' in facts else 'config.json'}",
+        f"{asked} has no {'weights' if 'config.json' in facts else 'config.json'}",
         f"it has {', '.join(sorted(sizes)[:5]) or 'no files'}",
     )
 

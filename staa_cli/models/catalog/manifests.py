@@ -57,7 +57,7 @@ def tiny_events_joint() -> Manifest:
 
 
 def read_manifests(folder: Path = WEIGHTS) -> dict[str, Manifest]:
-    """A folder in, name to manifest out, in alphabetical order.
+    """Read the manifests in a folder, by model name in alphabetical order.
 
     Raises:
         CheckpointError: a manifest is broken, which means a broken installation.
@@ -84,7 +84,7 @@ def _published() -> list[dict[str, Any]]:
             "classes": model.classes,
             "license": model.license,
             "origin": f"{HUB}{model.repo}",
-            "note": f"{model.data}; downloads some {model.megabytes:,} MB once",
+            "note": f"{model.data}; downloads about {model.megabytes:,} MB once",
         }
         for model in published().values()
     ]
@@ -95,7 +95,7 @@ def _others() -> list[dict[str, Any]]:
     rows = []
     for name in MODELS.names():
         if name in of_packages():
-            origin, note = of_packages()[name].target, f"of {of_packages()[name].package}"
+            origin, note = of_packages()[name].target, f"from {of_packages()[name].package}"
         elif name not in bundled():
             origin, note = name, "registered by this program"
         else:
@@ -141,6 +141,6 @@ def read_manifest(path: Path) -> Manifest:
         return Manifest(name=path.stem, weights=path.with_suffix(".safetensors"), **facts)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
-            f"the manifest {path.name} of a model is broken: {error}",
-            "install the package that it came with again",
+            f"the model manifest {path.name} is broken: {error}",
+            "reinstall the package that provides it",
         ) from error

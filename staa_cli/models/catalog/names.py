@@ -61,7 +61,7 @@ def check_name(name: str) -> None:
         UsageError: there is none.
     """
     if name.strip() in ("", HUB, TIMM):
-        raise UsageError("the model's name is empty", "is a variable unset, or misspelled?")
+        raise UsageError("the model name is empty", "is a shell variable unset or misspelled?")
 
 
 def repository(name: str) -> str | None:
@@ -73,7 +73,7 @@ def repository(name: str) -> str | None:
 
 def _accept(name: str, declared: Any) -> Callable[[], Any]:
     if not callable(declared):
-        raise TypeError("wanted: a function without arguments")
+        raise TypeError("expected a function without arguments")
     make: Callable[[], Any] = declared
     return make
 

@@ -36,7 +36,7 @@ _IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 _ADAPTED = re.compile(r"\.(lora_|ia3_|base_layer\.)")
 _MERGE = "merge it into its base: model.merge_and_unload().save_pretrained('merged')"
-_BARE = "save the weights alone: safetensors.torch.save_file(model.state_dict(), 'w.safetensors')"
+_BARE = "save only the weights: safetensors.torch.save_file(model.state_dict(), 'w.safetensors')"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
+        raise CheckpointError(f"{path} does not contain a JSON object")
     return value
 
 
@@ -76,7 +76,7 @@ def find_weights(folder: Path) -> tuple[Path, ...]:
             return (folder / name,)
         if (folder / f"{name}.index.json").is_file():
             return _shards(folder / f"{name}.index.json")
-    raise CheckpointError(f"{folder} holds no weights", f"wanted: {' or '.join(_IN_FOLDER)}")
+    raise CheckpointError(f"{folder} contains no weights", f"expected {' or '.join(_IN_FOLDER)}")
 
 
 def read_weights(files: Iterable[Path]) -> dict[str, Tensor]:
@@ -94,7 +94,9 @@ def read_weights(files: Iterable[Path]) -> dict[str, Tensor]:
             tensors |= _read_pickle(path)
         adapter = next(filter(_ADAPTED.search, tensors), None)
         if adapter is not None:
-            raise CheckpointError(f"{path} holds a PEFT adapter ({adapter}), not a model", _MERGE)
+            raise CheckpointError(
+                f"{path} contains a PEFT adapter ({adapter}), not a model", _MERGE
+            )
     tensors = {
         name: _as_float32(value) if value.is_floating_point() else value
         for name, value in tensors.items()
@@ -152,7 +154,8 @@ def _shards(index: Path) -> tuple[Path, ...]:
     missing = [n for n in names if Path(n).name != n or not (index.parent / n).is_file()]
     if missing:
         raise CheckpointError(
-            f"{len(missing)} of {len(names)} shards are not in {index.parent}: {_first(missing)}"
+            f"{len(missing)} of {len(names)} shards are missing in {index.parent}: "
+            f"{_first(missing)}"
         )
     return tuple(index.parent / name for name in names)
 
@@ -174,7 +177,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         called = re.search(r"GLOBAL (\S+)", str(error))
         if called:
             raise CheckpointError(
-                f"{path} holds more than weights: reading it would run {called[1]}", _BARE
+                f"{path} contains more than weights: loading it would run {called[1]}", _BARE
             ) from error
         raise _unreadable(path, error) from error
     return _unwrap(loaded, path)
@@ -191,14 +194,16 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     # Of errors while unpickling, advice is long and unsafe, and numbers say nothing.
     told = isinstance(error, OSError | RuntimeError | SafetensorError)
     if not reason or not told or isinstance(error, pickle.UnpicklingError):
-        reason = "it is empty" if not head else "it is no checkpoint, or a broken one"
-    return CheckpointError(f"cannot read weights from {path}: {reason}", "is the file whole?")
+        reason = "the file is empty" if not head else "it is not a checkpoint, or it is damaged"
+    return CheckpointError(f"cannot read weights from {path}: {reason}", "is the file complete?")
 
 
 def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
     """The tensors inside the wrappers that training code puts around them."""
     if not isinstance(loaded, Mapping):
-        raise CheckpointError(f"{path} holds a {type(loaded).__name__}, not weights by name", _BARE)
+        raise CheckpointError(
+            f"{path} contains a {type(loaded).__name__}, not named weights", _BARE
+        )
     for wrapper in _WRAPPERS:
         inner = loaded.get(wrapper)
         if isinstance(inner, list) and inner:  # probes that were trained side by side
@@ -211,7 +216,7 @@ def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
         if len(inner) == 1:  # under a name of their own
             return _unwrap(inner[0], path)
         but = f" but {_first([*map(str, loaded)])}" if loaded else ""
-        raise CheckpointError(f"{path} holds no weights{but}", _BARE)
+        raise CheckpointError(f"{path} contains no weights{but}", _BARE)
     return tensors
 
 
@@ -251,5 +256,5 @@ def refuse_broken_numbers(tensors: Mapping[str, Tensor]) -> None:
     if broken:
         raise CheckpointError(
             f"{len(broken)} tensors are not finite ({_first(broken)})",
-            "the training diverged, or the file is damaged; take an earlier checkpoint",
+            "the training diverged or the file is damaged; use an earlier checkpoint",
         )

@@ -27,7 +27,7 @@ def inspect_model(
     offline: bool = False,
     announce: Announce = lambda line: None,
 ) -> dict[str, Any]:
-    """A checkpoint's folder, file, or name on the hub in, what was found in it as plain data out.
+    """Describe a checkpoint (a folder, a file, or a name on the hub) as plain data.
 
     Args:
         name: as `load_model` takes it.
@@ -36,7 +36,7 @@ def inspect_model(
         announce: told what is about to be downloaded.
 
     Raises:
-        CheckpointError: it is no checkpoint, or of no family that is known here.
+        CheckpointError: it is not a checkpoint, or its family is not supported.
         UnavailableError: there is nothing of that name.
         UsageError: the name is empty.
     """

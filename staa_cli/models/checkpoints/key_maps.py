@@ -89,8 +89,8 @@ def heads_of(width: int, known: Mapping[int, int] = HEADS) -> int:
     """
     if width not in known:
         raise CheckpointError(
-            f"weights {width} wide do not tell their number of attention heads",
-            "say --arch NAME, or give a Hugging Face folder with its config.json",
+            f"the number of attention heads cannot be inferred from weights of width {width}",
+            "give --arch NAME, or a Hugging Face folder with its config.json",
         )
     return known[width]
 
@@ -117,7 +117,7 @@ def whole(config: Mapping[str, Any], key: str, default: int) -> int:
     """
     value = config.get(key, default)
     if not isinstance(value, int) or value < 1:
-        raise CheckpointError(f"config.json: {key} is {value!r}, which is no count")
+        raise CheckpointError(f"config.json: {key} is {value!r}, expected a positive whole number")
     return value
 
 
@@ -130,7 +130,7 @@ def sides(config: Mapping[str, Any], key: str, default: int) -> int | tuple[int,
     value = config.get(key, default)
     values = value if isinstance(value, list) else [value, value]
     if len(values) != 2 or not all(isinstance(side, int) and side >= 1 for side in values):
-        raise CheckpointError(f"config.json: {key} is {value!r}, which is no size")
+        raise CheckpointError(f"config.json: {key} is {value!r}, which is not a valid size")
     return values[0] if values[0] == values[1] else (values[0], values[1])
 
 
@@ -161,6 +161,6 @@ def one_of(config: Mapping[str, Any], key: str, known: Sequence[Any]) -> Any:
     if value not in known:
         raise CheckpointError(
             f"config.json: {key} {value!r} is not supported",
-            f"there are: {', '.join(map(str, known))}",
+            f"supported: {', '.join(map(str, known))}",
         )
     return value

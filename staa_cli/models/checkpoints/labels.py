@@ -21,7 +21,7 @@ def placeholder_labels(classes: int, output: Output = "softmax") -> tuple[str, .
 
 
 def labels_from_config(config: Mapping[str, Any], known: tuple[str, ...]) -> tuple[str, ...]:
-    """A Hugging Face or timm config in, one name a class out; `LABEL_0` and such count as missing.
+    """Read class names from a Hugging Face or timm config; `LABEL_0` and such count as missing.
 
     Args:
         config: what config.json holds.
@@ -37,7 +37,7 @@ def labels_from_config(config: Mapping[str, Any], known: tuple[str, ...]) -> tup
 
 
 def read_labels(path: Path | Sequence[str], classes: int) -> tuple[str, ...]:
-    """A file in, one name a class out.
+    """Read one name per class from a file.
 
     Args:
         path: JSON, ``["name", ...]`` or ``{"0": "name", ...}``, or text with one name a line; or
@@ -62,7 +62,7 @@ def read_labels(path: Path | Sequence[str], classes: int) -> tuple[str, ...]:
         names = dict(enumerate(name for name in names if str(name).strip()))
     if not isinstance(names, dict):
         raise UsageError(
-            f"{path} holds no labels", 'wanted: {"0": "name", ...} as JSON, or one name a line'
+            f"{path} contains no labels", 'wanted: {"0": "name", ...} as JSON, or one name per line'
         )
     return _in_order(names, classes, str(path))
 
@@ -71,7 +71,7 @@ def _in_order(names: Mapping[Any, Any], classes: int, where: str) -> tuple[str, 
     by_index = {str(index): str(name).strip() for index, name in names.items()}
     if by_index.keys() != {str(index) for index in range(classes)}:
         raise CheckpointError(
-            f"the weights have {classes} classes, {where} names {len(by_index)}",
-            f"--labels FILE takes one name a line, or a JSON object with keys 0 to {classes - 1}",
+            f"the weights have {classes} classes, but {where} names {len(by_index)}",
+            f"--labels FILE takes one name per line, or a JSON object with keys 0 to {classes - 1}",
         )
     return tuple(by_index[str(index)] for index in range(classes))

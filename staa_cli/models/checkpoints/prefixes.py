@@ -69,16 +69,16 @@ def unwrapped(tensors: State, family: str | None) -> Unwrapped:
     twice |= names.keys() & beside.keys()
     if twice:
         raise CheckpointError(
-            f"{len(twice)} tensors are there twice, with {prefix!r} before their names and "
-            f"without: {_some(twice)}",
-            "save the weights of one model alone",
+            f"{len(twice)} tensors are present twice, with and without the prefix "
+            f"{prefix!r}: {_some(twice)}",
+            "save the weights of one model only",
         )
     kept = names | beside
     full_names = set(kept.values())
     left_out = tuple(name for name in tensors if name not in full_names)
-    told = f"; the prefix {prefix!r} was taken off the names" if prefix else ""
+    told = f"; the prefix {prefix!r} was removed from the names" if prefix else ""
     if prefix and beside:
-        told += f" of all but {_some(beside)}"
+        told += f" of all except {_some(beside)}"
     return Unwrapped({short: tensors[full] for short, full in kept.items()}, left_out, told)
 
 

@@ -108,7 +108,8 @@ def read_processor(
                 return processor_input(facts, base, name, class_of(facts, name, video, families))
     return (
         base,
-        "the folder has no processor's file: pixels are made as the family's published were",
+        "the folder has no processor file: pixels are preprocessed as for the "
+        "family's published models",
     )
 
 
@@ -135,7 +136,7 @@ def class_of(facts: Facts, where: str, video: bool, families: tuple[str, str]) -
         found = found if found in CLASSES else families[video]
     if found not in CLASSES:
         raise CheckpointError(
-            f"{where}: {key} {facts[key]!r} is not supported", f"there are: {', '.join(CLASSES)}"
+            f"{where}: {key} {facts[key]!r} is not supported", f"supported: {', '.join(CLASSES)}"
         )
     return found
 
@@ -172,12 +173,12 @@ class _Reader:
         size = crop if crops else resize if resizes and isinstance(resize, tuple) else None
         if size is None:
             raise self.refused(
-                "do_center_crop", "without it every video would come in a size of its own"
+                "do_center_crop", "without it, every video would have a different size"
             )
         shifts = self.kind.offset == "always" and rescales
         if self.kind.offset == "asked" and self.flag("offset", True):
             if not rescales:
-                raise self.refused("do_rescale", "offset needs it")
+                raise self.refused("do_rescale", "offset requires it")
             shifts = True
         given = replace(
             base,
@@ -192,7 +193,7 @@ class _Reader:
             std=self.triple("image_std", self.kind.std) if normalizes else (1.0, 1.0, 1.0),
         )
         if 0.0 in given.std:
-            raise self.refused("image_std", "nothing can be divided by zero")
+            raise self.refused("image_std", "it contains a zero")
         return self.sampled(given)
 
     def sampled(self, given: ModelInput) -> tuple[ModelInput, str]:
@@ -203,13 +204,13 @@ class _Reader:
         if fps is None:
             return given, (
                 f"{self.where} spreads frames over a whole video (do_sample_frames, num_frames "
-                f"{self.get('num_frames')}); here clips have one frame in {given.stride} at "
-                f"{given.rate:g} a second"
+                f"{self.get('num_frames')}); clips here take one frame in "
+                f"{given.stride} at {given.rate:g} frames a second"
             )
         if self.get("num_frames") is not None:
-            raise self.refused("fps", "num_frames stands beside it, and only one can hold")
+            raise self.refused("fps", "num_frames is also given, and only one of them can apply")
         if not _is_number(fps) or fps <= 0:
-            raise self.refused("fps", "is no rate")
+            raise self.refused("fps", "it is not a frame rate")
         return replace(given, stride=1, rate=float(fps)), ""
 
     def scaling(
@@ -226,7 +227,7 @@ class _Reader:
             squares = not self.kind.legacy and self.flag("default_to_square", False)
             size = {"height": size, "width": size} if squares else {"shortest_edge": size}
         if not isinstance(size, Mapping) or not all(map(_is_length, size.values())):
-            raise self.refused("size", "is no size")
+            raise self.refused("size", "it is not a size")
         if set(size) == {"height", "width"}:
             return (size["height"], size["width"]), None
         if set(size) == {"shortest_edge"}:
@@ -234,14 +235,14 @@ class _Reader:
         if set(size) == {"shortest_edge", "longest_edge"}:
             return size["shortest_edge"], None if self.kind.legacy else size["longest_edge"]
         if self.flag("do_resize", True):
-            raise self.refused("size", "wanted: height and width, or shortest_edge")
+            raise self.refused("size", "expected height and width, or shortest_edge")
         return None, None
 
     def crop(self) -> tuple[int, int] | None:
         """Height and width; None where there is no crop and the file's need not make sense."""
         size = self.get("crop_size", self.kind.crop)
         if self.kind.size_of_crop and isinstance(size, list):
-            raise self.refused("crop_size", "wanted: one number, or height and width by name")
+            raise self.refused("crop_size", "expected one number, or height and width by name")
         if _is_length(size):
             return size, size
         if isinstance(size, list) and len(size) == 2:
@@ -250,7 +251,7 @@ class _Reader:
         if named and all(map(_is_length, size.values())):
             return size["height"], size["width"]
         if self.kind.size_of_crop or self.flag("do_center_crop", True):
-            raise self.refused("crop_size", "wanted: height and width")
+            raise self.refused("crop_size", "expected height and width")
         return None
 
     def interpolation(self) -> Interpolation:
@@ -261,12 +262,12 @@ class _Reader:
             if name in known:
                 return name
         numbers = ", ".join(f"{_INTERPOLATION.index(name)} ({name})" for name in known)
-        raise self.refused("resample", f"there are {numbers}")
+        raise self.refused("resample", f"supported: {numbers}")
 
     def factor(self) -> float:
         factor = self.get("rescale_factor", self.kind.rescale)
         if not _is_number(factor) or not factor:
-            raise self.refused("rescale_factor", "is no factor")
+            raise self.refused("rescale_factor", "it is not a factor")
         return float(factor)
 
     def triple(self, key: str, default: Triple) -> Triple:
@@ -274,12 +275,12 @@ class _Reader:
         values = [values] * 3 if _is_number(values) else values
         if isinstance(values, list | tuple) and len(values) == 3 and all(map(_is_number, values)):
             return float(values[0]), float(values[1]), float(values[2])
-        raise self.refused(key, "wanted: one number, or three")
+        raise self.refused(key, "expected one number, or three")
 
     def flag(self, key: str, default: bool) -> bool:
         value = self.get(key, default)
         if value is not None and not isinstance(value, bool):
-            raise self.refused(key, "wanted: true or false")
+            raise self.refused(key, "expected true or false")
         return bool(value)
 
     def get(self, key: str, default: Any = None) -> Any:

@@ -56,12 +56,12 @@ def family_of_arch(arch: str) -> str:
     known = [name for name in architectures() if not name.startswith("test_")]
     raise UsageError(
         f"unknown architecture {arch!r}",
-        did_you_mean(arch, known) or f"there are: {', '.join(known)}",
+        did_you_mean(arch, known) or f"available: {', '.join(known)}",
     )
 
 
 def open_bundled(manifest: Manifest) -> Opened:
-    """A manifest in, the model that it describes out."""
+    """Build the model that a manifest describes, with its weights."""
     arguments = {"num_classes": len(manifest.labels), **manifest.kwargs}
     FAMILIES.get(manifest.family)  # which registers its architectures
     module = _build(ARCHITECTURES.get(manifest.arch).build, arguments)
@@ -83,7 +83,7 @@ def open_bundled(manifest: Manifest) -> Opened:
 
 
 def open_random(arch: str) -> Opened:
-    """An architecture in, with weights from seed 0 out; none is zero, or hides what it does."""
+    """Build an architecture with random weights from seed 0; none of them is zero."""
     family = family_of_arch(arch)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -99,7 +99,7 @@ def open_random(arch: str) -> Opened:
         source="random weights, seed 0",
         weights_sha256=sha256.hexdigest(),
         license="none",
-        note="random weights, for tests: what it says means nothing",
+        note="random weights, for tests: its answers are meaningless",
         input=replace(FAMILIES.get(family).input(module), stride=1, rate=4.0),
         layout=module.layout(),
         labels=placeholder_labels(module.num_classes),
@@ -108,7 +108,7 @@ def open_random(arch: str) -> Opened:
 
 
 def open_folder(folder: Path, arch: str | None) -> Opened:
-    """A Hugging Face folder in, its model out: config, weights, processor, and labels."""
+    """Load a Hugging Face folder: config, weights, processor, and labels."""
     return load_examined(examine_folder(folder, arch))
 
 
@@ -118,7 +118,7 @@ def open_files(paths: tuple[Path, ...], arch: str | None) -> Opened:
 
 
 def open_hub(name: str, arch: str | None, offline: bool, announce: Announce) -> Opened:
-    """A name on the hub in, its model out: `open_folder` on what `fetch` brings."""
+    """Load a model from the hub: `open_folder` on the folder that `fetch` returns."""
     folder = fetch(name, offline=offline, announce=announce)
     module, info = open_folder(folder, arch)
     repo = name.partition("@")[0]
@@ -128,10 +128,10 @@ def open_hub(name: str, arch: str | None, offline: bool, announce: Announce) -> 
 
 
 def open_timm(name: str, offline: bool, announce: Announce) -> Opened:
-    """``timm:NAME`` in, that image model out, a frame at a time, with timm's own weights.
+    """Load the image model ``timm:NAME``, applied to a frame at a time, with timm's weights.
 
     Raises:
-        UnavailableError: timm has no such model, or no weights for it, or they cannot be had.
+        UnavailableError: timm has no such model, no weights for it, or cannot download them.
     """
     from timm.models import get_pretrained_cfg
 
@@ -143,7 +143,9 @@ def open_timm(name: str, offline: bool, announce: Announce) -> Opened:
         raise UnavailableError(error.cause, error.hint) from error
     cfg = get_pretrained_cfg(short)
     if cfg is None or not cfg.hf_hub_id:
-        raise UnavailableError(f"timm has no weights for {short}", f"give some, and --arch {name}")
+        raise UnavailableError(
+            f"timm has no weights for {short}", f"give a checkpoint and --arch {name}"
+        )
     return open_hub(cfg.hf_hub_id, None, offline, announce)
 
 
@@ -204,7 +206,7 @@ def examine_folder(folder: Path, arch: str | None) -> Examined:
     refuse_adapter(folder, sorted(file.name for file in folder.iterdir()))
     if not (folder / "config.json").is_file():
         raise CheckpointError(
-            f"{folder} has no config.json", "give a folder as Hugging Face saves it, or one file"
+            f"{folder} has no config.json", "give a folder saved by Hugging Face, or a single file"
         )
     config = read_json(folder / "config.json")
     family = family_of_config(config) if arch is None else family_of_arch(arch)
@@ -229,7 +231,10 @@ def configured(
     notes, declared = [found.note], config.get("num_frames", found.input.frames)
     if declared != found.input.frames:
         frames = found.input.frames
-        notes = [f"config.json says {declared} frames, the weights {frames}: the weights hold"]
+        notes = [
+            f"config.json says {declared} frames, but the weights are for {frames}; the "
+            "weights are used"
+        ]
     processors = FAMILIES.get(found.family).processors
     if processors is not None:
         given, note = read(processors, found.input)
@@ -248,18 +253,20 @@ def _cropped(found: Examined, given: ModelInput) -> tuple[Examined, str]:
     own, wanted, layout = found.input.size, given.size, found.layout
     if own == wanted:
         return replace(found, input=given), ""
-    made = f"the processor's crop_size, or size without a crop, makes pictures of {_told(wanted)}"
-    sizes = f"{made}, the weights are for {_told(own)}"
+    made = (
+        f"the processor's crop_size (or size, without a crop) produces pictures of {_told(wanted)}"
+    )
+    sizes = f"{made}, but the weights are for {_told(own)}"
     patch = own[0] // layout.grid[1]
     if not FAMILIES.get(found.family).any_crop:
         raise CheckpointError(
-            f"{found.path}: {sizes}, and a {found.family} takes no others",
-            "make it the image_size of config.json",
+            f"{found.path}: {sizes}, and {found.family} models accept no other size",
+            "set it to the image_size in config.json",
         )
     if any(side % patch for side in wanted):
         raise CheckpointError(f"{found.path}: {made}, which do not divide into patches of {patch}")
     layout = replace(layout, grid=(layout.grid[0], wanted[0] // patch, wanted[1] // patch))
-    note = f"{sizes}: its positions are stretched or go on"
+    note = f"{sizes}: position embeddings are interpolated or extended"
     return replace(found, input=given, layout=layout), note
 
 
@@ -402,7 +409,7 @@ def _build(build: Callable[..., nn.Module], arguments: dict[str, Any]) -> Any:
             return build(**arguments)
     except (TypeError, ValueError, ArithmeticError, AssertionError, RuntimeError) as error:
         told = ", ".join(f"{name}={value}" for name, value in arguments.items())
-        raise CheckpointError(f"no model can be built from {told}: {error}") from error
+        raise CheckpointError(f"cannot build a model from {told}: {error}") from error
 
 
 def _parameters(module: nn.Module) -> int:

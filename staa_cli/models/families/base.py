@@ -65,7 +65,7 @@ class Family:
 
 def _accept(name: str, declared: Any) -> Family:
     if not isinstance(declared, Family):
-        raise TypeError("wanted: a staa_cli.models.families.base.Family")
+        raise TypeError("expected a staa_cli.models.families.base.Family")
     return declared
 
 
@@ -105,7 +105,8 @@ def family_of_state(tensors: State, where: str, beside: str = "") -> str:
             return name
     some = ", ".join(f"{name} {list(value.shape)}" for name, value in list(tensors.items())[:3])
     raise CheckpointError(
-        f"{where} is of no supported model: {len(tensors)} tensors such as {some}{beside}",
+        f"{where} does not match any supported model: {len(tensors)} tensors such as "
+        f"{some}{beside}",
         _supported(),
     )
 

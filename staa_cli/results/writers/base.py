@@ -55,7 +55,7 @@ class Writer(ABC):
 
         A frame that does not decode has a stand-in.
         """
-        raise NotImplementedError(f"{self.name} asks for no frames")
+        raise NotImplementedError(f"{self.name} does not request frames")
 
     @abstractmethod
     def write(self, path: Path) -> None:
@@ -68,7 +68,7 @@ class Writer(ABC):
 
 def _accept(name: str, declared: Any) -> type[Writer]:
     if not isinstance(declared, type) or not issubclass(declared, Writer):
-        raise TypeError("wanted: a class that derives from staa_cli.results.writers.base.Writer")
+        raise TypeError("expected a class derived from staa_cli.results.writers.base.Writer")
     declared.name = name
     return declared
 

@@ -36,7 +36,7 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
         options["global_pool"] = config["global_pool"]
     cfg = config.get("pretrained_cfg") or {}
     if not isinstance(cfg, Mapping):
-        raise CheckpointError("config.json: pretrained_cfg is no object")
+        raise CheckpointError("config.json: pretrained_cfg is not an object")
     known = ("mean", "std", "input_size", "interpolation", "crop_pct", "crop_mode")
     return {
         "architecture": str(config["architecture"]),
@@ -51,9 +51,7 @@ def from_state(state: State) -> dict[str, Any]:
     Raises:
         CheckpointError: always.
     """
-    raise CheckpointError(
-        "the weights do not tell which timm model they are of", "--arch timm:NAME"
-    )
+    raise CheckpointError("the timm model cannot be inferred from the weights", "--arch timm:NAME")
 
 
 def measured(state: State) -> dict[str, Any]:
@@ -96,7 +94,9 @@ def timm_name(arch: str) -> str:
 
     name = arch.removeprefix(TIMM)
     if not is_model(name.split(".")[0]):
-        hint = did_you_mean(name, list_models("vit_*")) or "timm.list_models('vit_*') has them all"
+        hint = did_you_mean(name, list_models("vit_*")) or (
+            "timm.list_models('vit_*') lists all of them"
+        )
         raise UsageError(f"timm has no model {name!r}", hint)
     return name
 
@@ -139,7 +139,7 @@ def imagenet_labels(model: FrameWise) -> tuple[str, ...] | None:
 
 FAMILY = Family(
     model_types=("timm",),
-    license="not stated; see the model's page",
+    license="not stated; see the model page",
     convert=convert,
     recognize=None,  # by its tensors alone, it is a space-only TimeSformer
     from_config=from_config,
@@ -149,5 +149,5 @@ FAMILY = Family(
     input=published_input,
     labels=imagenet_labels,
     marks=("vit.blocks.0.",),
-    note="sees one frame at a time: its time is each frame's share of the class's logit",
+    note="sees one frame at a time: temporal scores are each frame's share of the class logit",
 )

@@ -114,22 +114,24 @@ def _tapped(vit: nn.Module) -> Any:
     """The same model with layers that can be read in the place of its attention and last norm."""
     name = type(vit).__name__
     if not isinstance(vit, VisionTransformer):
-        raise CheckpointError(f"{name} is no plain vision transformer", "use a timm ViT: vit_*")
+        raise CheckpointError(f"{name} is not a plain vision transformer", "use a timm ViT: vit_*")
     if vit.attn_pool is not None or vit.global_pool not in ("token", "avg") or not vit.num_classes:
         pools = "by attention" if vit.attn_pool is not None else repr(vit.global_pool)
         raise CheckpointError(
-            f"this {name} pools {pools} to {vit.num_classes} classes, which is not read",
-            "a model that pools by its class token or by the mean works",
+            f"this {name} pools {pools} to {vit.num_classes} classes, which is not supported",
+            "use a model that pools by its class token or by the mean",
         )
     for block in vit.blocks:
         layer = getattr(block, "attn", None)
         if type(layer) is not Attention or getattr(layer, "gate", None) is not None:
             raise CheckpointError(
-                f"this {name} attends by {type(layer).__name__}, which is not read"
+                f"this {name} uses {type(layer).__name__} for attention, which is not supported"
             )
         block.attn = FrameAttention(layer)
     if type(vit.norm) not in (LayerNorm, nn.LayerNorm):
-        raise CheckpointError(f"this {name} ends in {type(vit.norm).__name__}, which is not read")
+        raise CheckpointError(
+            f"this {name} ends in {type(vit.norm).__name__}, which is not supported"
+        )
     norm = TapNorm(vit.norm.normalized_shape, eps=vit.norm.eps, elementwise_affine=False)
     norm.weight, norm.bias = vit.norm.weight, vit.norm.bias
     vit.norm = norm

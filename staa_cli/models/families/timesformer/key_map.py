@@ -140,7 +140,9 @@ def _patches(state: State) -> dict[str, Any]:
     places = state["pos_embed"].shape[1] - 1
     side = math.isqrt(places)
     if side * side != places:
-        raise CheckpointError(f"a position table of {places} places is of no square picture")
+        raise CheckpointError(
+            f"a position table of {places} entries does not match a square picture"
+        )
     if _STEM in state:
         patch = state[_STEM].shape[-1]
         return {"img_size": side * patch, "patch_size": patch}

@@ -81,7 +81,7 @@ class VideoMAE(VideoTransformer):
         super().__init__(img_size, patch_size, tubelet_size, num_frames, num_classes, embed_dim)
         self.pooling, self.positions = pooling, positions
         if stem == "conv" and tubelet_size != 1:
-            raise ValueError(f"a conv stem sees one frame at a time, not {tubelet_size}")
+            raise ValueError(f"a convolutional stem requires tubelet_size 1, not {tubelet_size}")
         self.patch_embed = (
             ConvStem(patch_size, embed_dim)
             if stem == "conv"

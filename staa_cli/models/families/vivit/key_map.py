@@ -93,8 +93,9 @@ def from_state(state: State) -> dict[str, Any]:
     steps, rest = divmod(state["pos_embed"].shape[1] - 1, (224 // patch) ** 2)
     if rest or not steps:
         raise CheckpointError(
-            f"a position table {list(state['pos_embed'].shape)} is of no video 224 pixels wide",
-            "say --arch NAME, or give a Hugging Face folder with its config.json",
+            f"a position table {list(state['pos_embed'].shape)} does not match a "
+            "video of 224 pixels",
+            "give --arch NAME, or a Hugging Face folder with its config.json",
         )
     return {
         "patch_size": patch,

@@ -155,15 +155,16 @@ def measured(state: State) -> dict[str, Any]:
     """
     if _is_next(state):
         raise CheckpointError(
-            "the weights are of V-JEPA 2.1, whose blocks and positions are others than V-JEPA 2's",
-            "supported are classifiers of V-JEPA 2; no classifier of 2.1 has been published",
+            "the weights belong to V-JEPA 2.1, whose blocks and positions differ "
+            "from those of V-JEPA 2",
+            "only V-JEPA 2 classifiers are supported; no classifier for 2.1 has been published",
         )
     if _QUERY not in state:
         raise CheckpointError(
-            "the weights are of a V-JEPA 2 encoder alone, without the attentive pooler and the "
-            "head that decide",
-            "give both files of the authors' form: --model ENCODER.pt,PROBE.pt; "
-            "if this is another model, name it with --arch",
+            "the weights contain only a V-JEPA 2 encoder, without its attentive "
+            "pooler and classification head",
+            "give both of the authors' files: --model ENCODER.pt,PROBE.pt; for "
+            "another model, use --arch",
         )
     return {"num_classes": count_classes(state)}
 
