@@ -306,6 +306,7 @@ def _explanation(
                 options,
                 settings.target is not None,
                 method.is_class_specific(model.layout, options),
+                faithfulness is not None,
             ),
             *setting_warnings(settings),
             *threshold_warnings(settings.post.threshold, maps),

@@ -118,19 +118,21 @@ def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[ReportWarning]:
 
 
 def method_warnings(
-    method: Method, options: Options, named: bool, of_class: bool
+    method: Method, options: Options, named: bool, of_class: bool, measured: bool = False
 ) -> tuple[ReportWarning, ...]:
     """What the reader should know about the method, which speaks of one class or of none.
 
-    `named` says whether somebody named a class.
+    `named` says whether somebody named a class, `measured` whether faithfulness is measured, for
+    which something is replaced by whatever method.
     """
     warnings, defaults = [], Options()
+    used = method.supported_options | ({"replacement"} if measured else set())
     if named and not of_class:
         text = f"{method.name} is class-blind: its maps are the same for every class"
         warnings.append(ReportWarning("class-blind-method", text))
     for name in ("layers", "combine", "replacement", "samples"):
         asked = getattr(options, name)
-        if asked != getattr(defaults, name) and name not in method.supported_options:
+        if asked != getattr(defaults, name) and name not in used:
             text = f"{method.name} does not use {name}: {asked!r} has no effect"
             warnings.append(ReportWarning("setting-without-effect", text))
     return tuple(warnings)

@@ -74,6 +74,7 @@ class Worker:
         announce: Announce = lambda line: None,
     ) -> None:
         self.request, self.announce = request, announce
+        wanted_files(request.settings.output)  # a format that is not there is nobody's failure
         self._on_event = on_event
 
     def run(self, job: Job) -> Outcome:

@@ -63,8 +63,12 @@ def save(
                 kind(explanation, settings, reproducible=reproducible).write(folder / kind.file)
         last = ReportJson(explanation, settings, reproducible=reproducible)
         last.write(folder / last.file)
-        if before is not None and _content(before) != _content(last.report):
-            result.drop({writer.file for _, writer in WRITERS.items()} - set(names))
+        if before is not None:
+            others = {writer for _, writer in WRITERS.items() if writer.file not in names}
+            if _content(before) == _content(last.report):
+                looks = before.settings.get("render") != last.report.settings.get("render")
+                others = {writer for writer in others if looks and writer.frames(explanation)}
+            result.drop({writer.file for writer in others})
     return Saved(tuple(folder / name for name in names), last.report)
 
 

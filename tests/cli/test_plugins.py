@@ -79,7 +79,7 @@ def test_their_format_is_written_from_the_one_decode_and_drawn_again(
     assert run("render", str(folder), "--no-annotated", "--formats", "their-text").code == 0
     assert (folder / "peak.txt").read_text().split() == [peak, brightness]
     slip = run(*line, "--formats", "their-texd", "--force")
-    assert slip.code == ExitCode.INPUT_FAILED
+    assert slip.code == ExitCode.USAGE
     assert "did you mean 'their-text'?" in slip.err
 
 

@@ -173,3 +173,13 @@ def test_what_is_missing_or_broken_is_said(folder: Path, name: str, content: byt
         redraw(folder, flags())
     assert name in caught.value.cause or "schema_version" in caught.value.cause
     assert "\n" not in caught.value.cause
+
+
+def test_no_picture_of_another_look_stays_beside_a_report_of_this_one(folder: Path) -> None:
+    redraw(folder, flags(view="contour"))
+    assert {"storyboard.png", "annotated.gif", "curve.png"} < content(folder).keys()
+    save(explained(asked()), folder, asked())
+    assert content(folder).keys() == {"curve.png", "maps.npz", "report.json"}  # no look in them
+    save(explained(asked({"gif": True})), folder, asked({"gif": True}))
+    save(explained(asked()), folder, asked())
+    assert "annotated.gif" in content(folder)  # which is as the report says

@@ -13,7 +13,14 @@ from staa_cli.cli.completion import complete_presets
 from staa_cli.cli.help import HelpGroup
 from staa_cli.cli.options import command, put, put_json
 from staa_cli.cli.terminal import Console, table, terminal_width
-from staa_cli.config.settings import Loaded, config_errors, keys, load_settings, value_of
+from staa_cli.config.settings import (
+    Loaded,
+    OutputSettings,
+    config_errors,
+    keys,
+    load_settings,
+    value_of,
+)
 from staa_cli.errors import ExitCode, OutputError, UsageError
 from staa_cli.references import is_reference
 
@@ -68,7 +75,7 @@ def validate(
     """Check configuration files, and the files they extend; report every error with its line."""
     bad = False
     for file in files:
-        errors = [*config_errors(file), *_method_errors(file)]
+        errors = [*config_errors(file), *_name_errors(file)]
         bad = bad or bool(errors)
         for error in errors:
             console.error(error)
@@ -78,19 +85,23 @@ def validate(
         raise typer.Exit(ExitCode.USAGE)
 
 
-def _method_errors(file: str) -> list[UsageError]:
-    """That there is no such method, which settings alone do not know."""
+def _name_errors(file: str) -> list[UsageError]:
+    """Errors for a method or a format that does not exist, which settings alone do not know."""
     from staa_cli.config.files import read_config
 
     others: list[UsageError] = []  # told already
     for name, origin, value in read_config(file, keys(), others.append):
-        if name == "method.name" and not is_reference(value):  # whose code is not to be run
-            from staa_cli.methods import candidates
+        try:
+            if name == "method.name" and not is_reference(value):  # whose code is not to be run
+                from staa_cli.methods import candidates
 
-            try:
                 candidates(value)
-            except UsageError as error:
-                return [UsageError(f"{origin}: {error.cause}", error.hint)]
+            elif name == "output.formats":
+                from staa_cli.results.writers.base import wanted_writers
+
+                wanted_writers(OutputSettings(formats=value))
+        except UsageError as error:
+            return [UsageError(f"{origin}: {error.cause}", error.hint)]
     return []
 
 
