@@ -161,7 +161,7 @@ def test_where_a_strip_below_would_be_beyond_h264_it_is_drawn_over(
 
 def test_the_encoder_refuses_what_is_higher_still(tmp_path: Path) -> None:
     shape = Shape(320, 16_386, Fraction(1, 30), Fraction(30), variable_rate=False)
-    with pytest.raises(OutputError, match="16384 a side"):
+    with pytest.raises(OutputError, match="16384 per side"):
         VideoWriter(tmp_path / "a.mp4", shape)
 
 

@@ -185,16 +185,16 @@ def _png(side: int) -> bytes:
 
 NO_VIDEOS = {
     "empty": (b"", "empty"),
-    "text": (b"hello\n" * 1000, "not a video"),
-    "zeros": (bytes(100_000), "not a video"),
-    "json": (b'{"a": 1}' * 100, "not a video"),
+    "text": (b"hello\n" * 1000, "not a readable video"),
+    "zeros": (bytes(100_000), "not a readable video"),
+    "json": (b'{"a": 1}' * 100, "not a readable video"),
     "html": (b"<!DOCTYPE html><html></html>", "not a video"),
-    "subtitles": (b"1\n00:00:00,000 --> 00:00:01,000\nhi\n", "not a video"),
+    "subtitles": (b"1\n00:00:00,000 --> 00:00:01,000\nhi\n", "not a readable video"),
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
     "zip": (b"PK\x03\x04" + bytes(1000), "ZIP"),
     "png": (_png(60_000), "still picture"),
     "sdp": (b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 5004 RTP/AVP 96\n", "not followed"),
-    "y4m bomb": (b"YUV4MPEG2 W60000 H60000 F25:1\nFRAME\n" + bytes(1000), "not a video"),
+    "y4m bomb": (b"YUV4MPEG2 W60000 H60000 F25:1\nFRAME\n" + bytes(1000), "not a readable video"),
 }
 
 
