@@ -266,7 +266,10 @@ def test_a_video_that_is_gone_is_said_in_words(
     of_file = explain_video(path, model, settings=asked())
     path.unlink()
     alone = replace(of_every_kind["frames"], source=None)
-    for shown, words in ((of_file, "disappeared"), (alone, "in memory, and are there no more")):
+    for shown, words in (
+        (of_file, "disappeared"),
+        (alone, "held in memory and are no longer available"),
+    ):
         page = Page(shown._repr_html_())
         assert page.of("img") == []
         assert re.search(f"No picture: .*{words}", page.text)
