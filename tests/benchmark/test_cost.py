@@ -49,7 +49,7 @@ def test_memory_is_measured_with_the_options_that_were_asked_for() -> None:
     few = peak_in_child(bundled, "staa", Options())
     many = peak_in_child(bundled, "kernel-shap", Options(samples=80))
     assert many - few > 20 * 2**20
-    with pytest.raises(UnavailableError, match="by 3 samples"):
+    with pytest.raises(UnavailableError, match="with 3 samples"):
         peak_in_child(bundled, "kernel-shap", Options(samples=3))
 
 
