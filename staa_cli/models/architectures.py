@@ -2,7 +2,7 @@
 
 An entry point is a function as timm has them: its name is the architecture's, and it makes the
 module from ``pretrained=False`` and the module's own arguments. timm is not imported for that; a
-program that uses it as well has them all in timm's registry::
+program that uses it as well has them all in the registry of timm::
 
     import timm
     from staa_cli.models.architectures import register_with_timm
