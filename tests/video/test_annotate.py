@@ -115,7 +115,7 @@ def test_a_huge_picture_takes_memory_for_a_few(tmp_path: Path) -> None:
     path = write_stamped(tmp_path / "x.mov", pictures, codec="mjpeg", pixels="yuvj420p", b_frames=0)
     code = (
         "import sys; from pathlib import Path; from staa_cli.memory import peak_memory_bytes;"
-        "from staa_cli.video import annotate, probe;"
+        "from staa_cli.video.annotate import annotate;from staa_cli.video.probe import probe;"
         "annotate(probe(sys.argv[1]), Path(sys.argv[2]), lambda n, t, planes: planes);"
         "print(peak_memory_bytes())"
     )
