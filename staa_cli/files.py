@@ -19,6 +19,9 @@ COMPARED_STILL = "compare.png"
 MARK = ".staa-writing"
 """Stands in a folder while results are written there; see `results.folder`."""
 
+APART = "give the folder that contains both, or --from-file with --root, or another --output-dir"
+"""A hint where two sources would share a result folder."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from staa_cli.errors import NothingMatched, UsageError
+from staa_cli.files import APART
 from staa_cli.jobs.folders import ResultFolders
 from staa_cli.video.folders import absolute, walk_videos
 
-APART = "give the folder that contains both, or --from-file with --root, or another --output-dir"
-"""What keeps the results of two videos of one name apart."""
 _DEEPER = "add -r to look into subfolders"
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from staa_cli import __version__
 from staa_cli.errors import InputError, OutputError
 from staa_cli.files import (
+    APART,
     COMPARED,
     COMPARED_STILL,
     COMPARISON,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from staa_cli.results.document import Report
 
 OF_COMPARISON = (COMPARED, COMPARED_STILL, COMPARISON)
-_APART = "give the folder that contains both, or --from-file with --root, or another --output-dir"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,6 @@ class ResultFolder:
 
     def report(self) -> Report | None:
         """The report, None where there is none of staa's."""
-        if self.document() is None:
-            return None
         try:
             return load_report(self.path / self._document)
         except InputError:  # cut short, or changed by hand: to be made anew
@@ -179,7 +177,7 @@ class ResultFolder:
             name = f", {as_text(others[0].file)}" if others[0].file is not None else ""
             raise OutputError(
                 f"{self.path} holds the results of another video{name}",
-                f"{_APART}; --force replaces them" if self._document == REPORT else _APART,
+                f"{APART}; --force replaces them" if self._document == REPORT else APART,
             )
 
     @contextmanager

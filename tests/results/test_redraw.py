@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +61,6 @@ def folder(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path / "out"
 
 
-@pytest.fixture
-def whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is loaded is the very explanation: no number is rounded on the way."""
-    source = replace(explained(asked(OUTPUT)), run={})  # type: ignore[arg-type]
-    monkeypatch.setattr("staa_cli.results.redraw.load_explanation", lambda folder: source)
-
-
 def test_what_is_loaded_is_what_was_saved(folder: Path) -> None:
     source, again = explained(asked(OUTPUT)), load_explanation(folder)
     for one, other in zip(source.attributions, again.attributions, strict=True):
@@ -81,7 +73,6 @@ def test_what_is_loaded_is_what_was_saved(folder: Path) -> None:
     assert again.model.layout == source.model.layout
 
 
-@pytest.mark.usefixtures("whole")
 def test_drawn_again_everything_is_equal(folder: Path) -> None:
     before = content(folder)
     (folder / "curve.png").write_bytes(b"old")
@@ -92,7 +83,6 @@ def test_drawn_again_everything_is_equal(folder: Path) -> None:
         assert after[name] == before[name], name
 
 
-@pytest.mark.usefixtures("whole")
 def test_another_view_is_what_explaining_with_it_draws(folder: Path, tmp_path: Path) -> None:
     render = RenderSettings("contour", opacity=0.5, preset="ultrafast")
     settings = asked(OUTPUT, render=render)

@@ -19,8 +19,6 @@ from torch import Tensor, nn
 
 from staa_cli.errors import CheckpointError
 
-SUFFIXES = (".pyth", ".pth", ".pt", ".bin", ".safetensors")
-
 _WRAPPERS = (
     "model_state",
     "model_ema",

@@ -1,4 +1,4 @@
-"""What the published namings of parameter names have in common, for the families' key maps."""
+"""What the published naming schemes of parameters have in common, for the families' key maps."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Family:
     Args:
         model_types: its names in a Hugging Face config.
         license: what is said where a checkpoint does not state its own.
-        convert: tensors in any published naming to ours; ours stay as they are.
+        convert: tensors in any published naming scheme to ours; ours stay as they are.
         recognize: whether converted tensors are of this family; None where tensors never tell.
         from_config: a Hugging Face config to arguments for `build`.
         from_state: converted tensors to arguments for `build`; raises CheckpointError where the
@@ -35,7 +35,7 @@ class Family:
         build: the module from those arguments; it has ``num_classes``, ``layout()``, and
             ``attention_layers()``.
         input: what a built module expects, as it was published.
-        from_original_names: tensors under their own names to arguments that only the naming tells.
+        from_original_names: tensors under their own names to arguments that only those names tell.
         left_out: beginnings of names that have no part in a decision, such as a decoder's.
         marks: beginnings of converted names that show that nothing stands before them any more.
         processors: classes of Hugging Face's image and video processor of the model, for a file

@@ -1,4 +1,4 @@
-"""TimeSformer checkpoints: Hugging Face's and the authors' naming, and how they were sampled."""
+"""TimeSformer checkpoints: Hugging Face's names and the authors', and how they were sampled."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _SSV2_SPAN_S = 4
 
 
 def convert(state: State) -> dict[str, Tensor]:
-    """Tensors in either naming under our names."""
+    """Tensors in either naming scheme under our names."""
     return {rename(name, _RENAMES): tensor for name, tensor in state.items()}
 
 

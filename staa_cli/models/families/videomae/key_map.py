@@ -1,4 +1,4 @@
-"""VideoMAE checkpoints of both versions: Hugging Face's and the authors' namings."""
+"""VideoMAE checkpoints of both versions: Hugging Face's and the authors' naming schemes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _UMT_FRAMES, _UMT_SPAN_S = 8, 10
 
 
 def convert(state: State) -> dict[str, Tensor]:
-    """Tensors in any naming under our names."""
+    """Tensors in any naming scheme under our names."""
     return fuse_qkv({rename(name, _RENAMES): tensor for name, tensor in state.items()})
 
 

@@ -1,4 +1,4 @@
-"""ViViT checkpoints: Hugging Face's namings, the old one on disk and the new one in memory."""
+"""ViViT checkpoints: Hugging Face's names, the old ones on disk and the new ones in memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _STEM = "patch_embed.proj.weight"
 
 
 def convert(state: State) -> dict[str, Tensor]:
-    """Tensors in either naming under our names; an unread pooler is left out."""
+    """Tensors in either naming scheme under our names; an unread pooler is left out."""
     renamed = {rename(name, _RENAMES): tensor for name, tensor in state.items()}
     renamed = {
         f"blocks.{name.removeprefix('layers.')}" if name.startswith("layers.") else name: tensor

@@ -1,4 +1,4 @@
-"""V-JEPA 2 classifiers: Hugging Face's naming, without the predictor of pre-training."""
+"""V-JEPA 2 classifiers: Hugging Face's naming scheme, without the predictor of pre-training."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _STRIDES = {16: 4, 32: 2, 64: 2}
 
 
 def convert(state: State) -> dict[str, Tensor]:
-    """Tensors in either naming under our names."""
+    """Tensors in either naming scheme under our names."""
     renamed = {rename(name, _RENAMES): tensor for name, tensor in state.items()}
     own = {n: t for n, t in renamed.items() if n.startswith(_READ)}
     fused = fuse_qkv({n: t for n, t in renamed.items() if n not in own})
