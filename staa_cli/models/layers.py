@@ -226,6 +226,28 @@ class ConvStem(nn.Module):
         return x.flatten(2).transpose(1, 2)
 
 
+class TubeletConvStem(ConvStem):
+    """Video [B, T, 3, H, W] to tokens [B, T'*h*w, D], time first, by a `ConvStem`.
+
+    The frames of a tubelet are the channels of its first convolution.
+
+    Args:
+        tubelet_size: frames a token.
+        patch_size: a power of two; height and width of a token in pixels.
+        embed_dim: D.
+    """
+
+    def __init__(self, tubelet_size: int, patch_size: int, embed_dim: int) -> None:
+        super().__init__(patch_size, embed_dim, 3 * tubelet_size)
+        self.tubelet_size = tubelet_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Video [B, T, 3, H, W] to tokens [B, N, D]."""
+        tubelets = x.reshape(-1, 3 * self.tubelet_size, *x.shape[-2:])  # [B*T', 3*tubelet, H, W]
+        tokens = super().forward(tubelets)
+        return tokens.reshape(len(x), -1, tokens.shape[-1])
+
+
 class Block(nn.Module):
     """One pre-norm block: attention over all tokens, then the MLP.
 

@@ -15,11 +15,13 @@ from staa_cli.memory import free_memory_bytes, memory_for
 from staa_cli.models.catalog.hub import Announce
 from staa_cli.models.catalog.manifests import list_models
 from staa_cli.models.catalog.names import MODELS, TIMM, check_name, published, repository
+from staa_cli.models.catalog.zoo import ZOO, zoo_manifest
 from staa_cli.models.checkpoints.labels import read_labels
 from staa_cli.models.checkpoints.sources import (
     Opened,
     architectures,
     files_of,
+    open_bundled,
     open_files,
     open_folder,
     open_hub,
@@ -176,6 +178,7 @@ def load_model(
             ``.bin``, or ``.safetensors`` file, or two with a comma between, an encoder's and its
             probe's; ``hf-hub:ORG/NAME[@REVISION]``; a published name
             from `staa models`; ``timm:NAME``, an image transformer a frame at a time;
+            ``zoo:NAME``, a model of the benchmark's zoo, in a checkout of the repository;
             ``package.module:factory``, which is imported; a model of an installed package; or a
             ``test_`` architecture, with random weights. Bundled names and those of packages come
             first: write ``./name`` for a folder that has one. Or a model in memory: transformers'
@@ -254,10 +257,12 @@ def find_device(name: str) -> torch.device:
 def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Opened:
     check_name(name)
     path = Path(name).expanduser()
-    if arch is not None and (name in MODELS or name.startswith(TIMM) or is_reference(name)):
+    if arch is not None and (name in MODELS or name.startswith((TIMM, ZOO)) or is_reference(name)):
         raise UsageError(f"{name} has its own architecture", "leave out --arch")
     if name in MODELS:
         return open_registered(name)
+    if name.startswith(ZOO):
+        return open_bundled(zoo_manifest(name))
     if path.is_dir():
         return open_folder(path, arch)
     if files := files_of(name):

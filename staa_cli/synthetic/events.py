@@ -77,6 +77,7 @@ def event_clip(
     *,
     label: int | None = None,
     frames: int = FRAMES,
+    interval_s: float = INTERVAL_S,
     size_px: int = SIZE_PX,
     view: float = 1.0,
 ) -> EventClip:
@@ -87,13 +88,14 @@ def event_clip(
         setting: how hard it is.
         label: index into LABELS; drawn evenly where None.
         frames: T.
+        interval_s: between frames, in seconds; together they may last as long as a scene does.
         size_px: height and width of the picture.
         view: side of the view in units; below 1 the objects are as large in pixels as ever, and
             fewer of them fit.
     """
     scene = make_scene(seed, setting, label=label, width=view, height=view)
-    phase = np.random.default_rng([seed, 0xC11B]).uniform(0.0, INTERVAL_S)
-    times_s = phase + INTERVAL_S * np.arange(frames)
+    phase = np.random.default_rng([seed, 0xC11B]).uniform(0.0, interval_s)
+    times_s = phase + interval_s * np.arange(frames)
     pictures, mask = render(scene, times_s, size_px / view)
     start, end = scene.event
     event = (times_s >= start) & (times_s <= end) & (scene.label > 0)

@@ -41,6 +41,10 @@ class Setting:
     """1 leaves colors as they are, 0 would dissolve the objects into the background's mean."""
     noise: float = 0.02
     """Half width of the pixel noise, of 1."""
+    labels: tuple[str, ...] = LABELS
+    """What may happen; the first is that nothing does."""
+    decoys: bool = True
+    """Whether bystanders rest in states that events pass through."""
 
 
 STANDARD = Setting("standard")
@@ -51,6 +55,8 @@ HARD_VARIANTS = (
     Setting("contrast", contrast=0.4),
     Setting("length", event_share=(0.1, 0.6)),
 )
+STATES = Setting("states", labels=("none", "split", "grow", "shrink"), decoys=False)
+"""Events that single frames tell: no bystander looks as they do."""
 SETTINGS = {setting.name: setting for setting in (STANDARD, *HARD_VARIANTS)}
 
 
@@ -132,14 +138,15 @@ def make_scene(
         region: left, top, right, bottom in units that the actor's center starts in.
     """
     rng = np.random.default_rng([seed, 0x57AA])
-    label = int(rng.integers(len(LABELS))) if label is None else label
+    if label is None:
+        label = LABELS.index(setting.labels[int(rng.integers(len(setting.labels)))])
     length = float(rng.uniform(*setting.event_share)) * FRAMES * INTERVAL_S
     start = float(rng.uniform(0.0, max(duration_s - length, 0.0)))
     span = event or (start, start + length)
     kinds = _draw_kinds(rng, setting)
     centers = _scatter(rng, len(kinds), width, height, region)
     things = [
-        _make_bystander(rng, kind, center, duration_s)
+        _make_bystander(rng, kind, center, duration_s, setting.decoys)
         for kind, center in zip(kinds, centers, strict=True)
     ]
     actor = -1
@@ -246,10 +253,14 @@ def _make_actor(rng: np.random.Generator, center: tuple[float, float]) -> Thing:
 
 
 def _make_bystander(
-    rng: np.random.Generator, kind: str, center: tuple[float, float], duration_s: float
+    rng: np.random.Generator,
+    kind: str,
+    center: tuple[float, float],
+    duration_s: float,
+    decoys: bool,
 ) -> Thing:
     thing = _make_actor(rng, center)
-    state = rng.choice(DECOY_STATES)
+    state = rng.choice(DECOY_STATES) if decoys else "normal"
     scale = {"large": rng.uniform(1.3, 1.75), "small": rng.uniform(0.4, 0.7)}.get(str(state), 1.0)
     thing = replace(thing, radius=thing.radius * float(scale))
     if state == "split":

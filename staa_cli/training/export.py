@@ -7,22 +7,24 @@ and how often they are right on clips that training never saw.
 from __future__ import annotations
 
 import json
-import os
-import platform
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
+import msgspec
 import numpy as np
 import torch
 import typer
-from numpy.typing import NDArray
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from staa_cli.formatting import percent
 from staa_cli.models.catalog.manifests import WEIGHTS
 from staa_cli.models.load import load_model
-from staa_cli.synthetic.events import LABELS, SETTINGS, STANDARD, clip_seed
-from staa_cli.training.train import confusion
+from staa_cli.synthetic.events import LABELS, SETTINGS, SIZE_PX, clip_seed
+from staa_cli.training.card import Counts, Run, accuracy, card, lead_paragraphs
+from staa_cli.training.clips import draw_clip
+from staa_cli.training.recipes import Recipe, Stage
+from staa_cli.training.train import normalize
 
 MODELS = {
     "timesformer_tiny_events": (
@@ -35,129 +37,96 @@ MODELS = {
     ),
 }
 """Architecture to the bundled model's name and what it is."""
-SPARKS = "▁▂▃▄▅▆▇█"
+BATCH = 16
 
 
-def export(run: Path, folder: Path) -> dict[str, Any]:
-    """Write a run's averaged weights to `folder`, and return the run's facts.
+def read_run(folder: Path) -> tuple[dict[str, Tensor], Run]:
+    """A training run's averaged weights in half precision, and what it has left behind.
 
     Args:
-        run: holds ``checkpoint.pt``, ``log.jsonl``, and ``recipe.json``.
-        folder: receives the weights.
+        folder: holds ``checkpoint.pt``, ``log.jsonl``, and ``recipe.json``.
     """
-    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    recipe = msgspec.json.decode((folder / "recipe.json").read_bytes(), type=Recipe)
+    state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
     weights = {
         name.removeprefix("module."): value.half().contiguous()
         for name, value in state["average"].items()
         if name.startswith("module.")
     }
-    recipe = json.loads((run / "recipe.json").read_text())
-    name, _ = MODELS[recipe["arch"]]
-    save_file(weights, folder / f"{name}.safetensors", metadata={"format": "pt"})
-    lines = (run / "log.jsonl").read_text().splitlines()
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
     losses = {row["step"]: row["loss"] for row in map(json.loads, lines)}  # the last word counts
-    hours = state["seconds"] / 3600
-    return {"step": state["step"], "hours": hours, "losses": losses, "recipe": recipe}
+    return weights, Run(recipe, state["step"], state["seconds"] / 3600, losses)
 
 
-def measure(name: str, clips: int, seed: int) -> dict[str, NDArray[np.int64]]:
-    """Confusion matrices [true, predicted] of a bundled model on held-out clips, by setting."""
-    model = load_model(name)
+def write_weights(weights: dict[str, Tensor], path: Path) -> None:
+    """Write tensors as a file of safetensors."""
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+def held_out(
+    recipe: Recipe, stages: Iterable[Stage], module: nn.Module, clips: int, seed: int
+) -> dict[str, Counts]:
+    """Confusion matrices on clips of the test split, by the name of the setting.
+
+    Args:
+        recipe: that the model was trained by.
+        stages: what to show it; the first gets all clips, the others a quarter.
+        module: the model.
+        clips: how many.
+        seed: of the clips.
+    """
     return {
-        name: confusion(
-            model.module,
-            setting,
-            (
-                clip_seed("test", seed, index)
-                for index in range(clips if name == "standard" else clips // 4)
-            ),
-            str(model.device),
+        stage.setting.name: confusion(
+            module,
+            recipe,
+            stage,
+            (clip_seed("test", seed, n) for n in range(clips if index == 0 else clips // 4)),
         )
-        for name, setting in SETTINGS.items()
+        for index, stage in enumerate(stages)
     }
 
 
-def manifest(
-    facts: dict[str, Any], counts: dict[str, NDArray[np.int64]], seed: int, remark: str = ""
-) -> str:
-    """The model manifest as Markdown."""
-    recipe, standard = facts["recipe"], counts[STANDARD.name]
-    name, what = MODELS[recipe["arch"]]
-    lines = [
-        f"# {name}",
-        "",
-        what,
-        "in synthetic clips. It knows nothing else: on real footage its answers mean nothing.",
-        "",
-        "In training its patch tokens, too, were asked what happens where and when they are (token",
-        "labels, arXiv 2104.10858). No loss touched attention, but it knows places better than a",
-        "model that was told one label a clip.",
-        *_lead(recipe["lead"][1]),
-        "",
-        "| | |",
-        "|---|---|",
-        f"| made by | `python -m staa_cli.training.train RUN --arch {recipe['arch']}`, "
-        "then `...export RUN` |",
-        f"| steps, batch, seed | {facts['step']}, {recipe['batch_size']}, {recipe['seed']} |",
-        f"| hours | {facts['hours']:.2f} on {os.cpu_count()} cores ({platform.machine()}) |",
-        f"| held-out clips | {standard.sum()} of seed {seed}, standard setting |",
-        f"| top-1 | **{_accuracy(standard):.4f}** |",
-        *([f"| remark | {remark} |"] if remark else []),
-        "",
-        f"Loss every 50 steps: `{_spark(list(facts['losses'].values()))}`",
-        "",
-        "| step | loss |",
-        "|---|---|",
-        *(f"| {step} | {loss:.3f} |" for step, loss in facts["losses"].items() if step % 500 == 0),
-        "",
-        "| setting | clips | top-1 |",
-        "|---|---|---|",
-        *(f"| {name} | {c.sum()} | {_accuracy(c):.3f} |" for name, c in counts.items()),
-        "",
-        "Rows: the truth; columns: the answer; standard setting.",
-        "",
-        "| | " + " | ".join(LABELS) + " |",
-        "|---" * (len(LABELS) + 1) + "|",
-        *(
-            f"| **{label}** | " + " | ".join(map(str, row)) + " |"
-            for label, row in zip(LABELS, standard.tolist(), strict=True)
-        ),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _lead(gone: float) -> list[str]:
-    """What is to be told of training whose heads were led, until that part of the steps."""
-    if not gone:
-        return []
-    return [
-        "",
-        f"In the first {percent(gone)} of the steps a third of the heads was led to a token's own",
-        "place at other times, and a third to its own frame, less and less; from then on none was.",
-    ]
-
-
-def _accuracy(counts: NDArray[np.int64]) -> float:
-    return float(counts.trace() / counts.sum())
-
-
-def _spark(values: list[float]) -> str:
-    top = max(values)
-    return "".join(SPARKS[min(int(value / top * len(SPARKS)), len(SPARKS) - 1)] for value in values)
+@torch.inference_mode()
+def confusion(module: nn.Module, recipe: Recipe, stage: Stage, seeds: Iterable[int]) -> Counts:
+    """Counts [true, predicted] over the clips of the given seeds."""
+    counts = np.zeros((len(recipe.labels), len(recipe.labels)), dtype=np.int64)
+    device = next(iter(module.parameters()), torch.empty(0)).device
+    module.eval()
+    numbers = list(seeds)
+    for first in range(0, len(numbers), BATCH):
+        clips = [draw_clip(recipe, stage, n) for n in numbers[first : first + BATCH]]
+        frames = torch.from_numpy(np.stack([clip.frames for clip in clips])).to(device)
+        predicted = module(normalize(frames)).argmax(dim=1).tolist()
+        truth = [recipe.labels.index(LABELS[clip.label]) for clip in clips]
+        np.add.at(counts, (truth, predicted), 1)
+    return counts
 
 
 def main(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
     clips: Annotated[int, typer.Option(help="Held-out clips of the standard setting.")] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the held-out clips.")] = 0,
-    remark: Annotated[str, typer.Option(help="A line for the manifest.")] = "",
+    remark: Annotated[str, typer.Option(help="A line for the model card.")] = "",
 ) -> None:
-    """Bundle a trained model with its manifest."""
-    facts = export(run, WEIGHTS)
-    name, _ = MODELS[facts["recipe"]["arch"]]
-    counts = measure(name, clips, seed)
-    (WEIGHTS / f"{name}.md").write_text(manifest(facts, counts, seed, remark), encoding="utf-8")
-    typer.echo(f"top-1 {_accuracy(counts[STANDARD.name]):.4f}")
+    """Bundle a trained model with its card."""
+    weights, facts = read_run(run)
+    recipe = facts.recipe
+    name, what = MODELS[recipe.arch]
+    write_weights(weights, WEIGHTS / f"{name}.safetensors")
+    stages = [Stage(0, SIZE_PX, setting) for setting in SETTINGS.values()]
+    counts = held_out(recipe, stages, load_model(name).module, clips, seed)
+    command = f"`python -m staa_cli.training.train RUN --arch {recipe.arch}`, then `...export RUN`"
+    paragraphs = [
+        f"{what}\nin synthetic clips. It knows nothing else: on real footage its answers mean "
+        "nothing.",
+        "In training its patch tokens, too, were asked what happens where and when they are (token"
+        "\nlabels, arXiv 2104.10858). No loss touched attention, but it knows places better than a"
+        "\nmodel that was told one label a clip.",
+        *lead_paragraphs(recipe),
+    ]
+    text = card(name, paragraphs, command, facts, counts, seed, remark)
+    (WEIGHTS / f"{name}.md").write_text(text, encoding="utf-8")
+    typer.echo(f"top-1 {accuracy(counts['standard']):.4f}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from staa_cli.synthetic.events import SIZE_PX, STANDARD, Setting
+from staa_cli.synthetic.events import FRAMES, LABELS, SIZE_PX, STANDARD, Setting
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,13 @@ class Recipe:
     """Parts of the steps until which heads are led, and from which on they are not at all."""
     arch: str = "timesformer_tiny_events"
     model: tuple[tuple[str, Any], ...] = ()
+    """Arguments of the architecture, over its defaults."""
+    frames: int = FRAMES
+    """Of a clip; they are spread over as long as a scene lasts."""
+    labels: tuple[str, ...] = LABELS
+    """Of the head; settings may have others only if they are among these."""
+    uniform: bool = False
+    """Whether attention is held uniform: every query weights all keys alike."""
 
     @property
     def steps(self) -> int:
@@ -85,7 +92,7 @@ def default_recipe(steps: int | None = None, arch: str = "timesformer_tiny_event
 
     Args:
         steps: of all stages together; None for as many as the bundled model had.
-        arch: a name from `train.ARCHITECTURES`.
+        arch: a bundled model's architecture.
     """
     steps = STEPS[arch] if steps is None else steps
     long, easy, crowded = (round(steps * share) for share in SHARES[arch])

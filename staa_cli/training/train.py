@@ -12,123 +12,32 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
-from staa_cli.models.families.timesformer.module import TimeSformer, timesformer_tiny_events
-from staa_cli.models.families.videomae.module import VideoMAE, videomae_tiny_events
-from staa_cli.synthetic.events import (
-    LABELS,
-    SIZE_PX,
-    EventClip,
-    Setting,
-    clip_seed,
-    event_clip,
-)
+from staa_cli.errors import UsageError
+from staa_cli.models.architectures import ARCHITECTURES
+from staa_cli.models.families.timesformer.module import TimeSformer
+from staa_cli.models.families.videomae.module import VideoMAE
+from staa_cli.models.layers import TapAttention
 from staa_cli.training.attention_prior import STRENGTH, PriorAttention, lead
-from staa_cli.training.recipes import Recipe, default_recipe
+from staa_cli.training.clips import PATCH_PX, ClipBatches
+from staa_cli.training.recipes import STEPS, Recipe, default_recipe
 
-ARCHITECTURES: dict[str, Callable[..., TimeSformer | VideoMAE]] = {
-    "timesformer_tiny_events": timesformer_tiny_events,
-    "videomae_tiny_events": partial(videomae_tiny_events, attn_layer=PriorAttention),
-}
 FEW_TOKENS = 600
 MEAN, STD = 0.45, 0.225
-GROUP = 60
-REUSE = 5
-UNCLEAR = -100
-"""Label of a token that the loss leaves out."""
 EVENT_WEIGHT = 20.0
 """Of a token with an event, in its loss; about one token in a hundred has one."""
-
-
-class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    """Batches (frames uint8 [B, T, H, W, 3], labels int64 [B], `token_labels` [B, T, h, w]).
-
-    Steps come in groups. A group draws its own fresh clips and shows each of them `REUSE` times,
-    differently augmented every time: rendering a clip costs as much as learning from it.
-    """
-
-    def __init__(self, recipe: Recipe, first_step: int) -> None:
-        self.recipe = recipe
-        self.first_step = first_step
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        step = self.first_step
-        while step < self.recipe.steps:
-            group, skipped = divmod(step, GROUP)
-            cache: dict[int, EventClip] = {}
-            for indices in self._order(group)[skipped:]:
-                if step < self.recipe.steps:
-                    yield self._batch(step, indices, cache)
-                    step += 1
-
-    def _order(self, group: int) -> np.ndarray:
-        """[GROUP, B] which clips each step of a group shows."""
-        fresh = GROUP * self.recipe.batch_size // REUSE
-        rng = np.random.default_rng([self.recipe.seed, group])
-        rounds = [rng.permutation(fresh) for _ in range(REUSE)]
-        return group * fresh + np.concatenate(rounds).reshape(GROUP, self.recipe.batch_size)
-
-    def _batch(
-        self, step: int, indices: np.ndarray, cache: dict[int, EventClip]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        stage = self.recipe.stage_at(step)
-        rng = np.random.default_rng([self.recipe.seed, step, 0xA06])
-        frames, labels, tokens = [], [], []
-        for index in map(int, indices):
-            if index not in cache or cache[index].frames.shape[1] != stage.size_px:
-                cache[index] = event_clip(
-                    clip_seed("train", self.recipe.seed, index),
-                    stage.setting,
-                    size_px=stage.size_px,
-                    view=stage.size_px / SIZE_PX,
-                )
-            clip = augment(cache[index], rng)
-            frames.append(clip.frames)
-            labels.append(clip.label)
-            tokens.append(token_labels(clip))
-        return (
-            torch.from_numpy(np.stack(frames)),
-            torch.tensor(labels),
-            torch.from_numpy(np.stack(tokens)),
-        )
-
-
-def augment(clip: EventClip, rng: np.random.Generator) -> EventClip:
-    """A variant of a clip that keeps its label: mirrored, reversed, recolored."""
-    backwards, down, left, negative = rng.random(4) < 0.5
-    turn = tuple(slice(None, None, -1 if each else 1) for each in (backwards, down, left))
-    frames = clip.frames[turn][..., rng.permutation(3)]
-    return replace(
-        clip,
-        frames=255 - frames if negative else frames,
-        mask=clip.mask[turn],
-        event=clip.event[turn[0]],
-    )
-
-
-def token_labels(clip: EventClip, patch_px: int = 8) -> np.ndarray:
-    """What each patch token should say, int64 [T, h, w].
-
-    The clip's label where the actor fills a quarter of the patch or more during the event,
-    `UNCLEAR` where it only touches it, and 0 elsewhere and at all other times.
-    """
-    frames, height, width = clip.mask.shape
-    cells = clip.mask.reshape(frames, height // patch_px, patch_px, width // patch_px, patch_px)
-    filled = cells.mean(axis=(2, 4)) * clip.event[:, None, None]  # [T, h, w]
-    return np.where(filled >= 0.25, clip.label, np.where(filled > 0.02, UNCLEAR, 0))
 
 
 def normalize(frames: Tensor) -> Tensor:
@@ -145,14 +54,16 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
         out: folder for ``checkpoint.pt``, ``log.jsonl``, and ``recipe.json``.
         device: cpu or cuda.
         minutes: stop after so long; None for no limit.
+
+    Raises:
+        UsageError: the folder holds a run of another recipe.
     """
     out.mkdir(parents=True, exist_ok=True)
-    facts = json.dumps(asdict(recipe), indent=1)
-    (out / "recipe.json").write_text(facts + "\n", encoding="utf-8")
+    _claim(out, recipe)
     torch.manual_seed(recipe.seed)
     # Gradients that fade out would cost a CPU many times their worth.
     torch.set_flush_denormal(True)
-    model = ARCHITECTURES[recipe.arch](**dict(recipe.model)).to(device)
+    model = build(recipe).to(device)
     ema = get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=ema)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
@@ -165,7 +76,7 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
     with (out / "log.jsonl").open("a") as log:
         for batch in loader:
             batch = tuple(part.to(device) for part in batch)
-            losses.append(_step(model, average, optimizer, batch, recipe, step))
+            losses.append(train_step(model, average, optimizer, batch, recipe, step))
             step += 1
             if step % 50 == 0:
                 spent = seconds + time.monotonic() - began
@@ -182,8 +93,39 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
     return step >= recipe.steps
 
 
-def _step(
-    model: TimeSformer | VideoMAE,
+def _claim(out: Path, recipe: Recipe) -> None:
+    path = out / "recipe.json"
+    if (out / "checkpoint.pt").exists():
+        if msgspec.json.decode(path.read_bytes(), type=Recipe) != recipe:
+            raise UsageError(f"{out} holds a run of another recipe", "use another folder")
+        return
+    path.write_text(json.dumps(asdict(recipe), indent=1) + "\n", encoding="utf-8")
+
+
+def build(recipe: Recipe) -> nn.Module:
+    """The recipe's model with weights drawn at random."""
+    arguments: dict[str, Any] = dict(recipe.model)
+    if recipe.lead[1]:
+        arguments["attn_layer"] = PriorAttention
+    model: nn.Module = ARCHITECTURES.get(recipe.arch).build(
+        num_classes=len(recipe.labels), **arguments
+    )
+    if recipe.uniform:
+        make_uniform(model)
+    return model
+
+
+def make_uniform(model: nn.Module) -> None:
+    """Take queries and keys away, so that every query weights all keys alike."""
+    for layer in model.modules():
+        if isinstance(layer, TapAttention):
+            width = 2 * layer.num_heads * layer.head_dim
+            layer.qkv.weight.data[:width] = 0.0
+            layer.qkv.bias.data[:width] = 0.0
+
+
+def train_step(
+    model: nn.Module,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
     batch: tuple[Tensor, Tensor, Tensor],
@@ -192,34 +134,46 @@ def _step(
 ) -> Tensor:
     """One update; the loss of what the head reads and that of the patch tokens, [2]."""
     frames, labels, tokens = batch
-    _choose_attention(model, tokens)
-    if isinstance(model, VideoMAE):
-        strength = STRENGTH * recipe.lead_at(step)
-        grid = (tokens.shape[1], tokens.shape[2], tokens.shape[3])
-        lead(model.attention_layers().values(), grid, strength)
+    _choose_attention(model, frames)
+    if recipe.lead[1]:
+        grid = model.token_grid(*frames.shape[1:4])  # type: ignore[operator]
+        lead(model.modules(), grid, STRENGTH * recipe.lead_at(step))
     for group in optimizer.param_groups:
         group["lr"] = recipe.rate_at(step)
     with torch.autocast(frames.device.type, torch.bfloat16):
-        logits, places = answers(model, normalize(frames), np.random.default_rng([step, 0xC0]))
-    weight = torch.full((logits.shape[-1],), EVENT_WEIGHT, device=frames.device)
-    weight[0] = 1.0
-    loss = F.cross_entropy(logits.float(), labels)
-    dense = F.cross_entropy(places.float().flatten(0, 3), tokens.flatten(), weight)
+        clips = normalize(frames)
+        if recipe.token_loss:
+            if not isinstance(model, TimeSformer | VideoMAE):
+                raise TypeError(f"the tokens of a {type(model).__name__} are not asked anything")
+            logits, places = answers(model, clips, np.random.default_rng([step, 0xC0]))
+        else:
+            logits, places = model(clips), None
+    loss = total = F.cross_entropy(logits.float(), labels)
+    dense = torch.zeros_like(loss)
+    if places is not None:
+        weight = torch.full((logits.shape[-1],), EVENT_WEIGHT, device=frames.device)
+        weight[0] = 1.0
+        dense = F.cross_entropy(places.float().flatten(0, 3), tokens.flatten(), weight)
+        total = loss + recipe.token_loss * dense
     optimizer.zero_grad()
-    (loss + recipe.token_loss * dense).backward()  # type: ignore[no-untyped-call]
+    total.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
+    if recipe.uniform:
+        make_uniform(model)
     average.update_parameters(model)
     return torch.stack([loss, dense]).detach()
 
 
-def _choose_attention(model: TimeSformer | VideoMAE, tokens: Tensor) -> None:
-    """Fused or explicit, for labels [B, T, h, w] of tokens, whichever trains faster."""
-    together = tokens[0] if isinstance(model, VideoMAE) else tokens[0, 0]
-    layer: Any
-    for layer in model.attention_layers().values():
-        # On few tokens explicit attention trains up to twice as fast on a CPU as fused.
-        layer.fused_attn = tokens.is_cuda or together.numel() > FEW_TOKENS
+def _choose_attention(model: nn.Module, frames: Tensor) -> None:
+    """Fused or explicit, for clips uint8 [B, T, H, W, 3], whichever trains faster."""
+    layout = model.layout()  # type: ignore[operator]
+    places = frames.shape[2] * frames.shape[3] // PATCH_PX**2
+    together = places * frames.shape[1] // layout.tubelet if layout.kind == "joint" else places
+    for layer in model.modules():
+        if isinstance(layer, TapAttention):
+            # On few tokens explicit attention trains up to twice as fast on a CPU as fused.
+            layer.fused_attn = frames.is_cuda or together > FEW_TOKENS
 
 
 def answers(
@@ -246,7 +200,7 @@ def answers(
 
 def _save(
     out: Path,
-    model: TimeSformer | VideoMAE,
+    model: nn.Module,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
     step: int,
@@ -265,7 +219,7 @@ def _save(
 
 def _restore(
     out: Path,
-    model: TimeSformer | VideoMAE,
+    model: nn.Module,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
     device: str,
@@ -281,34 +235,6 @@ def _restore(
     return int(state["step"]), float(state["seconds"])
 
 
-@torch.inference_mode()
-def confusion(
-    model: torch.nn.Module, setting: Setting, seeds: Iterator[int], device: str
-) -> np.ndarray:
-    """Counts [true, predicted] over the clips of the given seeds."""
-    counts = np.zeros((len(LABELS), len(LABELS)), dtype=np.int64)
-    model.eval()
-    batch: list[int] = []
-    for seed in [*seeds]:
-        batch.append(seed)
-        if len(batch) == 16:
-            _count(model, setting, batch, counts, device)
-            batch = []
-    if batch:
-        _count(model, setting, batch, counts, device)
-    model.train()
-    return counts
-
-
-def _count(
-    model: torch.nn.Module, setting: Setting, seeds: list[int], counts: np.ndarray, device: str
-) -> None:
-    clips = [event_clip(seed, setting) for seed in seeds]
-    frames = torch.from_numpy(np.stack([clip.frames for clip in clips])).to(device)
-    predicted = model(normalize(frames)).argmax(dim=1).tolist()
-    np.add.at(counts, ([clip.label for clip in clips], predicted), 1)
-
-
 app = typer.Typer(add_completion=False)
 
 
@@ -319,7 +245,7 @@ def main(
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; go on later.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
     arch: Annotated[
-        str, typer.Option(help=f"One of {', '.join(ARCHITECTURES)}.")
+        str, typer.Option(help=f"One of {', '.join(STEPS)}.")
     ] = "timesformer_tiny_events",
 ) -> None:
     """Train a bundled model; the same line again goes on from the last checkpoint."""

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from staa_cli.models.families.videomae.module import videomae_tiny_events
 from staa_cli.synthetic.events import (
     LABELS,
     STANDARD,
@@ -21,18 +22,10 @@ from staa_cli.synthetic.events import (
     render,
 )
 from staa_cli.training import train as training
-from staa_cli.training.recipes import EASY, LONG, Recipe, Stage, default_recipe
-from staa_cli.training.train import (
-    ARCHITECTURES,
-    GROUP,
-    UNCLEAR,
-    ClipBatches,
-    augment,
-    confusion,
-    normalize,
-    token_labels,
-    train,
-)
+from staa_cli.training.clips import GROUP, UNCLEAR, ClipBatches, augment, token_labels
+from staa_cli.training.export import confusion
+from staa_cli.training.recipes import EASY, LONG, STEPS, Recipe, Stage, default_recipe
+from staa_cli.training.train import build, normalize, train, train_step
 
 TINY = Recipe(
     (Stage(2, 32, EASY), Stage(2, 48, EASY)),
@@ -107,7 +100,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
     straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not run(tmp_path, minutes=0)
-    step = training._step
+    step = train_step
 
     def interrupt(*words: Any) -> torch.Tensor:
         if words[-1] == 2:
@@ -115,7 +108,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
         return step(*words)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_step", interrupt)
+        patch.setattr(training, "train_step", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path)
     assert checkpoint(tmp_path)["step"] == 1
@@ -147,7 +140,7 @@ def test_the_seed_decides(straight: Path, tmp_path: Path) -> None:
 def test_steps_learn_a_batch_by_heart_and_the_average_follows(arch: str) -> None:
     recipe = replace(TINY, learning_rate=3e-3, ema=0.9, arch=arch)
     torch.manual_seed(0)
-    model = ARCHITECTURES[arch](**dict(recipe.model))
+    model: Any = build(recipe)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
     clips = [event_clip(seed, EASY, size_px=48, view=48 / 112) for seed in range(4)]
@@ -155,7 +148,7 @@ def test_steps_learn_a_batch_by_heart_and_the_average_follows(arch: str) -> None
     labels = torch.tensor([clip.label for clip in clips])
     tokens = torch.from_numpy(np.stack([token_labels(clip) for clip in clips]))
     words = (model, average, optimizer, (frames, labels, tokens), recipe, 1)
-    losses = np.array([training._step(*words).tolist() for _ in range(240)])
+    losses = np.array([train_step(*words).tolist() for _ in range(240)])
     assert losses[0].min() > 1.5  # guessing one of nine costs 2.2
     assert losses[-1].max() < 0.1
     with torch.inference_mode():
@@ -180,7 +173,7 @@ def test_batches_go_on_where_they_are_told() -> None:
 
 def test_groups_share_no_clips_and_show_each_of_their_own_equally_often() -> None:
     batches = ClipBatches(TINY, 0)
-    groups = [batches._order(number) for number in range(3)]
+    groups = [batches.order(number) for number in range(3)]
     counts = [np.unique(group, return_counts=True) for group in groups]
     for (clips, times), (later, _) in pairwise(counts):
         assert set(times) == {5}
@@ -271,9 +264,7 @@ def test_tokens_know_what_happens_where_and_when() -> None:
 
 
 def test_small_views_of_joint_attention_lie_anywhere_in_the_whole() -> None:
-    model: Any = ARCHITECTURES["videomae_tiny_events"](
-        embed_dim=12, depth=0, num_heads=2, num_frames=2
-    )
+    model: Any = videomae_tiny_events(embed_dim=12, depth=0, num_heads=2, num_frames=2)
     for parameter in model.patch_embed.parameters():
         parameter.data.zero_()  # so that a token is its position
     whole = model.forward_features(torch.zeros(1, 2, 3, 112, 112)).reshape(2, 14, 14, 12)
@@ -283,10 +274,11 @@ def test_small_views_of_joint_attention_lie_anywhere_in_the_whole() -> None:
         model.forward_features(torch.zeros(1, 2, 3, 64, 64))
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", STEPS)
 def test_every_token_answers_for_its_own_place(arch: str) -> None:
     """Without attention, only the tokens of a patch that differs can answer otherwise."""
-    model = ARCHITECTURES[arch](embed_dim=24, depth=0, num_heads=2, img_size=48, num_frames=4)
+    shape = {"embed_dim": 24, "depth": 0, "num_heads": 2, "img_size": 48, "num_frames": 4}
+    model: Any = build(replace(TINY, arch=arch, model=tuple(shape.items())))
     torch.nn.init.normal_(model.get_parameter("head.weight"))
     clip = torch.zeros(1, 4, 3, 48, 48)
     other = clip.clone()
@@ -351,17 +343,16 @@ class Oracle(torch.nn.Module):
 
 def test_confusion_counts_every_clip_once() -> None:
     seeds = range(100, 119)  # more than one batch, and no whole number of them
-    counts = confusion(Oracle(), STANDARD, iter(seeds), "cpu")
+    counts = confusion(Oracle(), TINY, Stage(0, 112, STANDARD), seeds)
     labels = [event_clip(seed).label for seed in seeds]
     assert counts[:, 4].tolist() == [labels.count(n) for n in range(len(LABELS))]
     assert counts.sum() == len(seeds)
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", STEPS)
 def test_the_bundled_models_take_what_training_makes(arch: str) -> None:
     recipe = replace(default_recipe(3, arch), batch_size=1)
     frames, labels, _ = next(iter(ClipBatches(recipe, 1)))
-    logits, _ = training.answers(
-        ARCHITECTURES[recipe.arch](), normalize(frames), np.random.default_rng(0)
-    )
+    model: Any = build(recipe)
+    logits, _ = training.answers(model, normalize(frames), np.random.default_rng(0))
     assert logits.shape == (len(labels), len(LABELS))

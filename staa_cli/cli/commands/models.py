@@ -10,10 +10,11 @@ import typer
 from staa_cli.cli.completion import complete_models
 from staa_cli.cli.options import command, put, put_json
 from staa_cli.cli.terminal import Console, shown, table, terminal_width
-from staa_cli.errors import ExitCode
+from staa_cli.errors import ExitCode, UnavailableError
 
 _EXAMPLES = """
 staa models
+staa models --zoo
 staa models inspect ./my-checkpoint
 staa explain video.mp4 --model videomae-base-k400
 """
@@ -38,11 +39,22 @@ def add(app: typer.Typer) -> None:
     app.add_typer(group, name="models")
 
 
-def models(*, json: _Json = False, console: Console) -> None:
+def models(
+    *,
+    zoo: Annotated[
+        bool,
+        typer.Option("--zoo", help="List the benchmark's zoo; needs a checkout of the repository."),
+    ] = False,
+    json: _Json = False,
+    console: Console,
+) -> None:
     """List the named models; a path, hf-hub:ORG/NAME, and timm:NAME work as well."""
     from staa_cli.models.catalog.manifests import list_models
+    from staa_cli.models.catalog.zoo import MAKE, list_zoo
 
-    rows = list_models()
+    rows = list_zoo() if zoo else list_models()
+    if zoo and not rows:
+        raise UnavailableError("no model of the zoo is here", f"a checkout makes them: {MAKE}")
     if json:
         put_json(console, rows, indent=2)
         return

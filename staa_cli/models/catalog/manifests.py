@@ -12,6 +12,8 @@
     license  of the weights
     origin   who made them, from what, how
     note     one line that a user should read before believing a result
+    accuracy   share of held-out clips that are classified right (may be absent)
+    dataset    name of the data set of those clips (may be absent)
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ class Manifest:
     kwargs: dict[str, Any] = field(default_factory=dict)
     background: int | None = None
     output: Output = "softmax"
+    accuracy: float | None = None
+    dataset: str = ""
 
 
 def tiny_events() -> Manifest:
@@ -72,7 +76,7 @@ def list_models(folder: Path = WEIGHTS) -> list[dict[str, Any]]:
     Those that come along first, then those that are downloaded when they are asked for, then those
     of installed packages.
     """
-    return [*_bundled(folder), *_published(), *_others()]
+    return [*map(describe, read_manifests(folder).values()), *_published(), *_others()]
 
 
 def _published() -> list[dict[str, Any]]:
@@ -104,25 +108,23 @@ def _others() -> list[dict[str, Any]]:
     return rows
 
 
-def _bundled(folder: Path) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": manifest.name,
-            "family": manifest.family,
-            "input": {
-                "frames": manifest.input.frames,
-                "size": list(manifest.input.size),
-                "stride": manifest.input.stride,
-                "rate": manifest.input.rate,
-            },
-            "classes": len(manifest.labels),
-            "labels": list(manifest.labels),
-            "license": manifest.license,
-            "origin": manifest.origin,
-            "note": manifest.note,
-        }
-        for manifest in read_manifests(folder).values()
-    ]
+def describe(manifest: Manifest) -> dict[str, Any]:
+    """A manifest as a row of `staa models`."""
+    return {
+        "name": manifest.name,
+        "family": manifest.family,
+        "input": {
+            "frames": manifest.input.frames,
+            "size": list(manifest.input.size),
+            "stride": manifest.input.stride,
+            "rate": manifest.input.rate,
+        },
+        "classes": len(manifest.labels),
+        "labels": list(manifest.labels),
+        "license": manifest.license,
+        "origin": manifest.origin,
+        "note": manifest.note,
+    }
 
 
 def read_manifest(path: Path) -> Manifest:

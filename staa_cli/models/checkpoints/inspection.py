@@ -10,6 +10,7 @@ from staa_cli.errors import UnavailableError
 from staa_cli.models.catalog.hub import Announce, fetch
 from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.catalog.names import check_name, published, repository
+from staa_cli.models.catalog.zoo import ZOO, zoo_manifest
 from staa_cli.models.checkpoints.formats import misfits
 from staa_cli.models.checkpoints.sources import (
     examine_bundled,
@@ -41,7 +42,8 @@ def inspect_model(
         UsageError: the name is empty.
     """
     check_name(name)
-    path, files, manifest = Path(name).expanduser(), files_of(name), read_manifests().get(name)
+    path, files = Path(name).expanduser(), files_of(name)
+    manifest = zoo_manifest(name) if name.startswith(ZOO) else read_manifests().get(name)
     if not files and not path.is_dir() and manifest is None:
         repo = repository(name)
         if repo is None:

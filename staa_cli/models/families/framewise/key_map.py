@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from staa_cli.errors import CheckpointError, UsageError
+from staa_cli.models.architectures import create, register_architecture
 from staa_cli.models.catalog.names import TIMM
 from staa_cli.models.checkpoints.key_maps import State
 from staa_cli.models.families.base import Family
@@ -82,6 +83,21 @@ def build(architecture: str, **options: Any) -> FrameWise:
     except RuntimeError as error:
         raise CheckpointError(f"timm has no model {architecture!r}: {error}") from error
     return FrameWise(vit)
+
+
+@register_architecture("framewise")
+def framewise_tiny_events(pretrained: bool = False, **kwargs: Any) -> FrameWise:
+    """For event clips: 8 frames of 64 x 64, one at a time; other arguments are those of timm."""
+    shape = {"img_size": 64, "patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 3}
+    return create(_framewise_vit, pretrained, shape, kwargs)
+
+
+def _framewise_vit(**arguments: Any) -> FrameWise:
+    from timm.models.vision_transformer import VisionTransformer
+
+    from staa_cli.models.families.framewise.module import FrameWise
+
+    return FrameWise(VisionTransformer(**arguments))
 
 
 def timm_name(arch: str) -> str:

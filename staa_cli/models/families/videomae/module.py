@@ -22,10 +22,10 @@ from staa_cli.models.families.transformer import (
 )
 from staa_cli.models.layers import (
     Block,
-    ConvStem,
     TapAttention,
     TapNorm,
     TokenMean,
+    TubeletConvStem,
     TubeletEmbed,
     init_linear,
 )
@@ -47,7 +47,7 @@ class VideoMAE(VideoTransformer):
         mlp_ratio: hidden width of the MLP, of D.
         num_frames: T that it was trained with.
         pooling: ``mean`` of all tokens, then a norm; or ``token`` 0 after the norm.
-        stem: ``patch`` for tubelets by one projection; ``conv`` for `ConvStem` on every frame.
+        stem: ``patch`` for tubelets by one projection; ``conv`` for strided convolutions.
         positions: ``flat`` counts tokens, as published; ``axes`` tells time, row, and column apart.
         eps: of the blocks' LayerNorms, and of the last one where the head reads token 0.
         fc_eps: of the norm after the mean.
@@ -80,13 +80,8 @@ class VideoMAE(VideoTransformer):
     ) -> None:
         super().__init__(img_size, patch_size, tubelet_size, num_frames, num_classes, embed_dim)
         self.pooling, self.positions = pooling, positions
-        if stem == "conv" and tubelet_size != 1:
-            raise ValueError(f"a convolutional stem requires tubelet_size 1, not {tubelet_size}")
-        self.patch_embed = (
-            ConvStem(patch_size, embed_dim)
-            if stem == "conv"
-            else TubeletEmbed(tubelet_size, patch_size, embed_dim)
-        )
+        embed = TubeletConvStem if stem == "conv" else TubeletEmbed
+        self.patch_embed = embed(tubelet_size, patch_size, embed_dim)
         self.blocks = nn.ModuleList(
             Block(
                 embed_dim,
@@ -106,7 +101,7 @@ class VideoMAE(VideoTransformer):
             self.norm = TapNorm(embed_dim, eps=eps)
         self.head = nn.Linear(embed_dim, num_classes)
         init_linear(self)
-        if isinstance(self.patch_embed, ConvStem):
+        if isinstance(self.patch_embed, TubeletConvStem):
             self.patch_embed.init_large()
 
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
@@ -132,17 +127,10 @@ class VideoMAE(VideoTransformer):
         size = self.img_size
         if corner is None and tuple(x.shape[-2:]) != size:
             raise ValueError(f"pictures must be {size[0]} x {size[1]}, not {tuple(x.shape[-2:])}")
-        tokens = self._embed(x) + self._positions(x, corner or (0, 0))  # [B, N, D]
+        tokens: Tensor = self.patch_embed(x) + self._positions(x, corner or (0, 0))  # [B, N, D]
         for block in self.blocks:
             tokens = block(tokens)
         return tokens
-
-    def _embed(self, x: Tensor) -> Tensor:
-        """Clips [B, T, 3, H, W] to tokens [B, N, D] without positions."""
-        if not isinstance(self.patch_embed, ConvStem):
-            return self.patch_embed(x)  # type: ignore[no-any-return]
-        tokens: Tensor = self.patch_embed(x.flatten(0, 1))
-        return tokens.reshape(len(x), -1, self.embed_dim)
 
     def _positions(self, x: Tensor, corner: tuple[int, int]) -> Tensor:
         """[N, D] for clips [B, T, 3, H, W] that begin at a corner of the token grid."""

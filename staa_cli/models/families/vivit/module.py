@@ -7,14 +7,25 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from staa_cli.models.architectures import create, register_architecture
-from staa_cli.models.families.transformer import SMALLEST, VideoTransformer, attention_of
-from staa_cli.models.layers import Block, TapNorm, TubeletEmbed, resample_positions
+from staa_cli.models.families.transformer import (
+    SMALLEST,
+    TINY_EVENTS,
+    VideoTransformer,
+    attention_of,
+)
+from staa_cli.models.layers import (
+    Block,
+    TapNorm,
+    TubeletConvStem,
+    TubeletEmbed,
+    resample_positions,
+)
 
 
 class ViViT(VideoTransformer):
@@ -33,6 +44,7 @@ class ViViT(VideoTransformer):
         num_frames: T that the position table is for.
         eps: of every LayerNorm.
         qkv_bias: whether queries, keys, and values have a bias.
+        stem: ``patch`` for tubelets by one projection; ``conv`` for strided convolutions.
     """
 
     pooling = "cls"
@@ -51,9 +63,11 @@ class ViViT(VideoTransformer):
         num_frames: int = 32,
         eps: float = 1e-6,
         qkv_bias: bool = True,
+        stem: Literal["patch", "conv"] = "patch",
     ) -> None:
         super().__init__(img_size, patch_size, tubelet_size, num_frames, num_classes, embed_dim)
-        self.patch_embed = TubeletEmbed(tubelet_size, patch_size, embed_dim)
+        embed = TubeletConvStem if stem == "conv" else TubeletEmbed
+        self.patch_embed = embed(tubelet_size, patch_size, embed_dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         places = math.prod(self.grid_size)
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + places, embed_dim))
@@ -95,6 +109,12 @@ class ViViT(VideoTransformer):
 def vivit_base_patch16x2_224(pretrained: bool = False, **kwargs: Any) -> ViViT:
     """Base: 32 frames of 224 x 224 in tubelets of two frames."""
     return create(ViViT, pretrained, {}, kwargs)
+
+
+@register_architecture("vivit")
+def vivit_tiny_events(pretrained: bool = False, **kwargs: Any) -> ViViT:
+    """For event clips: 16 frames of 112 x 112 in tubelets of two frames."""
+    return create(ViViT, pretrained, {**TINY_EVENTS, "num_frames": 16}, kwargs)
 
 
 @register_architecture("vivit")

@@ -7,15 +7,20 @@ without positions, then one query that reads all tokens by cross-attention.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from staa_cli.models.architectures import create, register_architecture
-from staa_cli.models.families.transformer import SMALLEST, VideoTransformer, attention_of
-from staa_cli.models.layers import Block, Mlp, Rope, TapNorm, TubeletEmbed
+from staa_cli.models.families.transformer import (
+    SMALLEST,
+    TINY_EVENTS,
+    VideoTransformer,
+    attention_of,
+)
+from staa_cli.models.layers import Block, Mlp, Rope, TapNorm, TubeletConvStem, TubeletEmbed
 from staa_cli.models.taps import record
 
 
@@ -91,6 +96,7 @@ class VJEPA2(VideoTransformer):
         eps: of the encoder's LayerNorms.
         pooler_eps: of the pooler's.
         qkv_bias: whether the encoder's queries, keys, and values have a bias.
+        stem: ``patch`` for tubelets by one projection; ``conv`` for strided convolutions.
     """
 
     pooling = "attentive"
@@ -111,10 +117,12 @@ class VJEPA2(VideoTransformer):
         eps: float = 1e-6,
         pooler_eps: float = 1e-6,
         qkv_bias: bool = True,
+        stem: Literal["patch", "conv"] = "patch",
     ) -> None:
         super().__init__(img_size, patch_size, tubelet_size, num_frames, num_classes, embed_dim)
         self.head_dim, self.pooler_depth = embed_dim // num_heads, pooler_depth
-        self.patch_embed = TubeletEmbed(tubelet_size, patch_size, embed_dim)
+        embed = TubeletConvStem if stem == "conv" else TubeletEmbed
+        self.patch_embed = embed(tubelet_size, patch_size, embed_dim)
         self.blocks = nn.ModuleList(
             Block(embed_dim, num_heads, mlp_ratio, eps, qkv_bias=qkv_bias) for _ in range(depth)
         )
@@ -185,6 +193,13 @@ def vjepa2_giant_patch16_384(pretrained: bool = False, **kwargs: Any) -> VJEPA2:
     """Giant: 64 frames of 384 x 384."""
     shape = {"embed_dim": 1408, "depth": 40, "num_heads": 22, "mlp_ratio": 48 / 11}
     return create(VJEPA2, pretrained, {"img_size": 384, "num_frames": 64, **shape}, kwargs)
+
+
+@register_architecture("vjepa2")
+def vjepa2_tiny_events(pretrained: bool = False, **kwargs: Any) -> VJEPA2:
+    """For event clips: 16 frames of 112 x 112 in tubelets of two frames, a pooler of one block."""
+    shape = {"num_frames": 16, "depth": 3, "pooler_depth": 1}
+    return create(VJEPA2, pretrained, {**TINY_EVENTS, **shape}, kwargs)
 
 
 @register_architecture("vjepa2")

@@ -1,0 +1,111 @@
+"""Model cards: how weights were made, and how often they are right on clips never trained on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staa_cli.formatting import percent
+from staa_cli.training.recipes import Recipe
+
+SPARKS = "▁▂▃▄▅▆▇█"
+
+Counts = NDArray[np.int64]
+"""A confusion matrix [true, predicted]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a training run has left behind."""
+
+    recipe: Recipe
+    steps: int
+    hours: float
+    losses: Mapping[int, float]
+    """Step to the mean loss of the steps before it."""
+
+
+def card(
+    name: str,
+    paragraphs: Sequence[str],
+    command: str,
+    run: Run,
+    counts: Mapping[str, Counts],
+    seed: int,
+    remark: str = "",
+) -> str:
+    """A model card as Markdown.
+
+    Args:
+        name: of the model.
+        paragraphs: what it is, and what is special about it.
+        command: that makes it.
+        run: how it was trained.
+        counts: name of a setting to the answers on held-out clips, the reported setting first.
+        seed: of the held-out clips.
+        remark: a last row of the table.
+    """
+    setting, first = next(iter(counts.items()))
+    labels = run.recipe.labels
+    text = [part for paragraph in paragraphs for part in (paragraph, "")]
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            *text,
+            "| | |",
+            "|---|---|",
+            f"| made by | {command} |",
+            f"| steps, batch, seed | {run.steps}, {run.recipe.batch_size}, {run.recipe.seed} |",
+            f"| hours | {run.hours:.2f} on {os.cpu_count()} cores ({platform.machine()}) |",
+            f"| held-out clips | {first.sum()} of seed {seed}, {setting} setting |",
+            f"| top-1 | **{accuracy(first):.4f}** |",
+            *([f"| remark | {remark} |"] if remark else []),
+            "",
+            f"Loss every 50 steps: `{_sparkline(list(run.losses.values()))}`",
+            "",
+            "| step | loss |",
+            "|---|---|",
+            *(f"| {step} | {loss:.3f} |" for step, loss in run.losses.items() if step % 500 == 0),
+            "",
+            "| setting | clips | top-1 |",
+            "|---|---|---|",
+            *(f"| {name} | {c.sum()} | {accuracy(c):.3f} |" for name, c in counts.items()),
+            "",
+            f"Rows: the truth; columns: the answer; {setting} setting.",
+            "",
+            "| | " + " | ".join(labels) + " |",
+            "|---" * (len(labels) + 1) + "|",
+            *(
+                f"| **{label}** | " + " | ".join(map(str, row)) + " |"
+                for label, row in zip(labels, first.tolist(), strict=True)
+            ),
+            "",
+        ]
+    )
+
+
+def lead_paragraphs(recipe: Recipe) -> list[str]:
+    """What a card says about heads that were led; nothing where none was."""
+    if not recipe.lead[1]:
+        return []
+    return [
+        f"In the first {percent(recipe.lead[1])} of the steps a third of the heads was led to a "
+        "token's own\nplace at other times, and a third to its own frame, less and less; from then "
+        "on none was."
+    ]
+
+
+def accuracy(counts: Counts) -> float:
+    """Share of right answers."""
+    return float(counts.trace() / counts.sum())
+
+
+def _sparkline(values: Sequence[float]) -> str:
+    top = max(values, default=0.0)
+    return "".join(SPARKS[min(int(value / top * len(SPARKS)), len(SPARKS) - 1)] for value in values)

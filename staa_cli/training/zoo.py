@@ -1,0 +1,224 @@
+"""Makes the benchmark's zoo: ``python -m staa_cli.training.zoo RUNS``.
+
+Small models of every layout that were taught by one label a clip and by nothing else, as the models
+of users are. Choices between methods are made over all of them. Of the model whose attention is
+held uniform it is known that attention says nothing.
+
+A finished model goes into the repository's folder ``zoo``: its weights in half precision, its
+manifest, and a card.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from staa_cli.models.catalog.zoo import FOLDER, ZOO, zoo_manifest
+from staa_cli.models.checkpoints.sources import open_bundled
+from staa_cli.schema import ModelInput
+from staa_cli.synthetic.events import FRAMES, INTERVAL_S, STANDARD
+from staa_cli.synthetic.scenes import STATES
+from staa_cli.training.card import accuracy, card
+from staa_cli.training.export import held_out, read_run, write_weights
+from staa_cli.training.recipes import EASY, LONG, Recipe, Stage
+from staa_cli.training.train import MEAN, STD, train
+
+SIZE_PX = 64
+EASY_STATES = replace(STATES, event_share=(0.35, 0.6))
+ENOUGH = 0.85
+"""Accuracy below which a model is left out of the zoo's means."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A model of the zoo.
+
+    Args:
+        what: it is, for its card.
+        family: of its architecture.
+        recipe: that it is trained by.
+        dataset: that it is to be scored on.
+    """
+
+    what: str
+    family: str
+    recipe: Recipe
+    dataset: str = "events"
+
+
+def _events(steps: int) -> tuple[Stage, ...]:
+    """Long events first, then easy ones, then the standard setting, all on the same small view."""
+    long, easy = round(0.3 * steps), round(0.25 * steps)
+    return (
+        Stage(long, SIZE_PX, LONG),
+        Stage(easy, SIZE_PX, EASY),
+        Stage(steps - long - easy, SIZE_PX, STANDARD),
+    )
+
+
+def _states(steps: int) -> tuple[Stage, ...]:
+    return (Stage(steps // 2, SIZE_PX, EASY_STATES), Stage(steps - steps // 2, SIZE_PX, STATES))
+
+
+def _divided(what: str, seed: int = 0, uniform: bool = False, **model: Any) -> Member:
+    arguments = {"img_size": SIZE_PX, "depth": 3, **model}
+    recipe = _label_only("timesformer_tiny_events", _events(6000), arguments, seed=seed)
+    return Member(what, "timesformer", replace(recipe, uniform=uniform))
+
+
+def _joint(what: str, family: str, seed: int = 0, **model: Any) -> Member:
+    """Joint attention over tubelets of two frames, as published models have them."""
+    arguments = {"img_size": SIZE_PX, "num_frames": 2 * FRAMES, "tubelet_size": 2, **model}
+    recipe = _label_only(f"{family}_tiny_events", _events(6000), arguments, seed=seed)
+    return Member(what, family, replace(recipe, frames=2 * FRAMES))
+
+
+def _framewise(what: str, pool: str) -> Member:
+    recipe = _label_only(
+        "framewise_tiny_events", _states(3000), {"global_pool": pool, "fc_norm": False}
+    )
+    return Member(what, "framewise", replace(recipe, labels=STATES.labels), STATES.name)
+
+
+def _label_only(
+    arch: str, stages: tuple[Stage, ...], model: Mapping[str, Any], seed: int = 0
+) -> Recipe:
+    return Recipe(stages, seed=seed, token_loss=0.0, arch=arch, model=tuple(model.items()))
+
+
+MEMBERS: dict[str, Member] = {
+    "divided-cls": _divided("A TimeSformer with divided attention, read by its class token"),
+    "joint-cls": _joint("A ViViT with joint attention, read by its class token", "vivit"),
+    "joint-mean": _joint("A VideoMAE with joint attention, read by the mean of tokens", "videomae"),
+    "joint-token0": _joint(
+        "A VideoMAE with joint attention, read by its token 0", "videomae", pooling="token"
+    ),
+    "pooler": _joint("A V-JEPA 2 with joint attention, read by an attentive pooler", "vjepa2"),
+    "framewise-cls": _framewise("An image ViT frame by frame, read by its class tokens", "token"),
+    "framewise-mean": _framewise("An image ViT frame by frame, read by the mean of tokens", "avg"),
+    "divided-cls-b": _divided(
+        "As divided-cls, from another seed, wider, with two blocks",
+        1,
+        embed_dim=128,
+        num_heads=4,
+        depth=2,
+    ),
+    "joint-mean-b": _joint(
+        "As joint-mean, from another seed, wider, with three blocks",
+        "videomae",
+        1,
+        embed_dim=120,
+        depth=3,
+    ),
+    "divided-uniform": _divided(
+        "As divided-cls, its attention held uniform: it says nothing about what matters",
+        uniform=True,
+    ),
+}
+"""The models of the zoo by name."""
+
+
+def export(name: str, run: Path, folder: Path = FOLDER, clips: int = 1000, seed: int = 0) -> float:
+    """Write a finished run's weights, manifest, and card; returns the held-out accuracy.
+
+    Args:
+        name: of a member.
+        run: its training run.
+        folder: of the zoo.
+        clips: held out, of the setting that it was trained for.
+        seed: of those clips.
+    """
+    member = MEMBERS[name]
+    weights, facts = read_run(run)
+    recipe = facts.recipe
+    folder.mkdir(parents=True, exist_ok=True)
+    write_weights(weights, folder / f"{name}.safetensors")
+    manifest = _manifest(name, member)
+    _write_json(folder / f"{name}.json", manifest)
+    module, _ = open_bundled(zoo_manifest(ZOO + name, folder))
+    *easier, last = recipe.stages
+    counts = held_out(recipe, [last, *easier], module, clips, seed)
+    share = accuracy(counts[last.setting.name])
+    _write_json(folder / f"{name}.json", manifest | {"accuracy": round(share, 4)})
+    text = card(
+        ZOO + name,
+        [
+            f"{member.what}.",
+            "It was taught by one label a clip and by nothing else, on a view of "
+            f"{SIZE_PX} x {SIZE_PX} pixels.",
+            *(
+                []
+                if share >= ENOUGH
+                else [f"It stays below {ENOUGH}: no mean over the zoo has it."]
+            ),
+        ],
+        f"`python -m staa_cli.training.zoo RUNS {name}`",
+        facts,
+        counts,
+        seed,
+    )
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    return share
+
+
+def _manifest(name: str, member: Member) -> dict[str, Any]:
+    recipe = member.recipe
+    given = ModelInput(
+        frames=recipe.frames,
+        size=(SIZE_PX, SIZE_PX),
+        stride=1,
+        rate=recipe.frames / (FRAMES * INTERVAL_S),
+        mean=(MEAN, MEAN, MEAN),
+        std=(STD, STD, STD),
+        resize=SIZE_PX,
+    )
+    return {
+        "family": member.family,
+        "arch": recipe.arch,
+        "kwargs": dict(recipe.model),
+        "labels": recipe.labels,
+        "background": 0,
+        "input": {key: value for key, value in asdict(given).items() if key in _INPUT},
+        "license": "Apache-2.0",
+        "origin": f"python -m staa_cli.training.zoo RUNS {name}",
+        "note": "of the benchmark's zoo: knows synthetic events only",
+        "dataset": member.dataset,
+    }
+
+
+_INPUT = ("frames", "size", "stride", "rate", "mean", "std", "resize")
+
+
+def _write_json(path: Path, facts: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def main(
+    runs: Annotated[Path, typer.Argument(help="Folder for the runs, one folder a model.")],
+    names: Annotated[list[str] | None, typer.Argument(help="Which models; all by default.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop each model after so long; go on later.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
+    threads: Annotated[int, typer.Option(help="Threads of the CPU; one wastes the least.")] = 1,
+) -> None:
+    """Train and export models of the zoo; the same line again goes on from the last checkpoints."""
+    torch.set_num_threads(threads)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    for name in names or MEMBERS:
+        if name not in MEMBERS:
+            raise typer.BadParameter(f"no model {name!r}; there are {', '.join(MEMBERS)}")
+        if train(MEMBERS[name].recipe, runs / name, device=device, minutes=minutes):
+            typer.echo(f"{name}: {export(name, runs / name):.4f} of held-out clips")
+        else:
+            typer.echo(f"{name}: stopped; the same line goes on from here")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,101 @@
+"""The benchmark's zoo: how its models are trained, exported, and loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from staa_cli.errors import UnavailableError, UsageError
+from staa_cli.models.catalog.zoo import list_zoo, zoo_manifest
+from staa_cli.models.checkpoints.sources import open_bundled
+from staa_cli.training import zoo
+from staa_cli.training.clips import ClipBatches
+from staa_cli.training.recipes import Stage
+from staa_cli.training.train import build, normalize, train, train_step
+from staa_cli.training.zoo import MEMBERS, SIZE_PX, Member, export
+
+
+@pytest.fixture(autouse=True)
+def _global_switches() -> Iterator[None]:
+    """Training sets them."""
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_rng_state(state)
+    torch.set_flush_denormal(False)
+
+
+def short(name: str) -> Member:
+    """A member after one step."""
+    member = MEMBERS[name]
+    stage = Stage(1, SIZE_PX, member.recipe.stages[-1].setting)
+    return replace(member, recipe=replace(member.recipe, stages=(stage,), batch_size=2))
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_member_takes_what_training_makes_and_only_labels_teach_it(name: str) -> None:
+    recipe = MEMBERS[name].recipe
+    assert recipe.token_loss == 0
+    frames, labels, tokens = next(iter(ClipBatches(short(name).recipe, 0)))
+    assert tokens.numel() == 0
+    logits = build(recipe)(normalize(frames))
+    assert logits.shape == (len(labels), len(recipe.labels))
+
+
+def test_attention_that_is_held_uniform_stays_uniform() -> None:
+    recipe = short("divided-uniform").recipe
+    torch.manual_seed(0)
+    model = build(recipe)
+    average = torch.optim.swa_utils.AveragedModel(model)
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
+    batch = next(iter(ClipBatches(recipe, 0)))
+    before = model.get_parameter("blocks.0.attn.qkv.weight").detach().clone()
+    for step in range(2):
+        train_step(model, average, optimizer, batch, recipe, step)
+    width = 2 * before.shape[1]
+    after = model.get_parameter("blocks.0.attn.qkv.weight").detach()
+    assert not after[:width].any()
+    assert not torch.equal(after[width:], before[width:])  # values do learn
+
+
+@pytest.mark.parametrize("name", ["divided-cls", "pooler", "framewise-mean"])
+def test_a_finished_run_becomes_a_model_of_the_zoo(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(zoo.MEMBERS, name, short(name))
+    run, folder = tmp_path / "run", tmp_path / "zoo"
+    assert train(MEMBERS[name].recipe, run, device="cpu", minutes=None)
+    share = export(name, run, folder, clips=4)
+    manifest = zoo_manifest(f"zoo:{name}", folder)
+    assert manifest.accuracy == pytest.approx(share, abs=1e-4)
+    module, info = open_bundled(manifest)
+    assert info.labels == MEMBERS[name].recipe.labels
+    assert info.input.interval_s * info.input.frames == pytest.approx(2.0)
+    average = torch.load(run / "checkpoint.pt", weights_only=True)["average"]
+    for key, value in module.state_dict().items():
+        assert torch.equal(value, average[f"module.{key}"].half().float()), key
+    text = (folder / f"{name}.md").read_text()
+    assert f"# zoo:{name}" in text
+    assert "no mean over the zoo has it" in text  # one step teaches nothing
+    (row,) = list_zoo(folder)
+    assert row["name"] == f"zoo:{name}"
+    assert row["accuracy"] == manifest.accuracy
+
+
+def test_a_model_that_is_missing_says_how_it_is_made(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="no model 'pooler'") as caught:
+        zoo_manifest("zoo:pooler", tmp_path)
+    assert caught.value.hint is not None
+    assert "python -m staa_cli.training.zoo RUNS pooler" in caught.value.hint
+
+
+def test_a_run_of_another_recipe_is_not_gone_on_with(tmp_path: Path) -> None:
+    recipe = short("divided-cls").recipe
+    train(recipe, tmp_path, device="cpu", minutes=None)
+    with pytest.raises(UsageError, match="another recipe"):
+        train(replace(recipe, seed=5), tmp_path, device="cpu", minutes=None)
