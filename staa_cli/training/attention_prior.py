@@ -12,19 +12,21 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from staa_cli.models.layers import Rope, TapAttention
+from staa_cli.models.layers import Rope, TapAttention, rotate
 
 STRENGTH = 12.0
 """Taken off the scores of what a head is not to see, while the lead is whole."""
 
 
 @lru_cache(maxsize=2)
-def led_to(grid: tuple[int, int, int], heads: int, device: torch.device) -> Tensor:
+def led_to(grid: tuple[int, int, int], heads: int, device: torch.device, prefix: int = 0) -> Tensor:
     """What each head is to see, bool [heads, N, N] for tokens in the order (t, h, w).
 
     The first heads see their own place, then some see their own frame; the last see everything.
+    All see the `prefix` tokens before those, such as a class token, and these see all.
     """
     frames, places = grid[0], grid[1] * grid[2]
     number = torch.arange(frames * places, device=device)
@@ -33,7 +35,8 @@ def led_to(grid: tuple[int, int, int], heads: int, device: torch.device) -> Tens
     same_place = place[:, None] == place
     same_frame = frame[:, None] == frame
     kinds = [same_place, same_frame, torch.ones_like(same_place)]
-    return torch.stack([kinds[head * len(kinds) // heads] for head in range(heads)])
+    seen = torch.stack([kinds[head * len(kinds) // heads] for head in range(heads)])
+    return F.pad(seen, (prefix, 0, prefix, 0), value=True)
 
 
 class PriorAttention(TapAttention):
@@ -49,20 +52,25 @@ class PriorAttention(TapAttention):
         batch, length, _ = x.shape
         qkv = self.qkv(x).reshape(batch, length, 3, self.num_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        if rope is not None:
+            q, k = rotate(q, rope), rotate(k, rope)
         scores = (q * self.scale) @ k.transpose(-2, -1)
         out = torch.softmax(scores + self.prior.to(scores.dtype), dim=-1) @ v
         return self.project(out.transpose(1, 2).reshape(batch, length, -1))
 
 
-def lead(layers: Iterable[nn.Module], grid: tuple[int, int, int], strength: float) -> None:
+def lead(
+    layers: Iterable[nn.Module], grid: tuple[int, int, int], strength: float, prefix: int = 0
+) -> None:
     """Set the prior of attention layers, or take it back.
 
     Args:
         layers: of a model that was built with `PriorAttention`; others stay as they are.
         grid: (T', h, w) of the clips to come.
         strength: taken off the scores of what a head is not to see; 0 takes the lead back.
+        prefix: tokens before those of the grid.
     """
     for layer in layers:
         if isinstance(layer, PriorAttention):
-            seen = led_to(grid, layer.num_heads, layer.qkv.weight.device)
+            seen = led_to(grid, layer.num_heads, layer.qkv.weight.device, prefix)
             layer.prior = torch.where(seen, 0.0, -strength) if strength else None

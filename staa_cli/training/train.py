@@ -137,7 +137,8 @@ def train_step(
     _choose_attention(model, frames)
     if recipe.lead[1]:
         grid = model.token_grid(*frames.shape[1:4])  # type: ignore[operator]
-        lead(model.modules(), grid, STRENGTH * recipe.lead_at(step))
+        prefix = model.layout().prefix_tokens  # type: ignore[operator]
+        lead(model.modules(), grid, STRENGTH * recipe.lead_at(step), prefix)
     for group in optimizer.param_groups:
         group["lr"] = recipe.rate_at(step)
     with torch.autocast(frames.device.type, torch.bfloat16):

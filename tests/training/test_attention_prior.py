@@ -7,6 +7,7 @@ import torch
 
 from staa_cli.models.families.videomae import module as videomae
 from staa_cli.models.families.videomae.module import VideoMAE
+from staa_cli.models.families.vjepa2 import module as vjepa2
 from staa_cli.training.attention_prior import PriorAttention, lead, led_to
 from staa_cli.training.recipes import default_recipe
 
@@ -28,6 +29,23 @@ def test_the_first_heads_see_their_place_some_their_frame_and_the_last_everythin
     assert everything.all()
     six = led_to(GRID, 6, torch.device("cpu"))
     assert [torch.equal(six[head], six[head + 1]) for head in (0, 2, 4)] == [True] * 3
+
+
+def test_a_class_token_sees_all_and_is_seen_by_all() -> None:
+    seen = led_to(GRID, 3, torch.device("cpu"), prefix=1)
+    assert seen.shape == (3, 9, 9)
+    assert seen[:, 0].all()
+    assert seen[:, :, 0].all()
+    assert torch.equal(seen[:, 1:, 1:], led_to(GRID, 3, torch.device("cpu")))
+
+
+def test_without_a_lead_positions_turn_queries_and_keys_as_ever() -> None:
+    torch.manual_seed(0)
+    module = vjepa2.test_vjepa2(attn_layer=PriorAttention).eval()
+    clip = torch.rand(1, module.num_frames, 3, *module.img_size)
+    plain = module(clip)
+    lead(module.attention_layers().values(), module.grid_size, 1e-9)
+    torch.testing.assert_close(module(clip), plain)
 
 
 def test_a_whole_lead_hides_what_is_not_to_be_seen_and_none_changes_nothing() -> None:

@@ -21,6 +21,7 @@ from staa_cli.models.families.transformer import (
 )
 from staa_cli.models.layers import (
     Block,
+    TapAttention,
     TapNorm,
     TubeletConvStem,
     TubeletEmbed,
@@ -45,6 +46,7 @@ class ViViT(VideoTransformer):
         eps: of every LayerNorm.
         qkv_bias: whether queries, keys, and values have a bias.
         stem: ``patch`` for tubelets by one projection; ``conv`` for strided convolutions.
+        attn_layer: class of the blocks' attention.
     """
 
     pooling = "cls"
@@ -64,6 +66,7 @@ class ViViT(VideoTransformer):
         eps: float = 1e-6,
         qkv_bias: bool = True,
         stem: Literal["patch", "conv"] = "patch",
+        attn_layer: type[TapAttention] = TapAttention,
     ) -> None:
         super().__init__(img_size, patch_size, tubelet_size, num_frames, num_classes, embed_dim)
         embed = TubeletConvStem if stem == "conv" else TubeletEmbed
@@ -74,7 +77,9 @@ class ViViT(VideoTransformer):
         # The published weights were trained with this approximation; the exact one is off by 2e-4.
         gelu = partial(nn.GELU, approximate="tanh")
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, eps, gelu, qkv_bias=qkv_bias)
+            Block(
+                embed_dim, num_heads, mlp_ratio, eps, gelu, qkv_bias=qkv_bias, attn_layer=attn_layer
+            )
             for _ in range(depth)
         )
         self.norm = TapNorm(embed_dim, eps=eps)

@@ -20,7 +20,15 @@ from staa_cli.models.families.transformer import (
     VideoTransformer,
     attention_of,
 )
-from staa_cli.models.layers import Block, Mlp, Rope, TapNorm, TubeletConvStem, TubeletEmbed
+from staa_cli.models.layers import (
+    Block,
+    Mlp,
+    Rope,
+    TapAttention,
+    TapNorm,
+    TubeletConvStem,
+    TubeletEmbed,
+)
 from staa_cli.models.taps import record
 
 
@@ -97,6 +105,7 @@ class VJEPA2(VideoTransformer):
         pooler_eps: of the pooler's.
         qkv_bias: whether the encoder's queries, keys, and values have a bias.
         stem: ``patch`` for tubelets by one projection; ``conv`` for strided convolutions.
+        attn_layer: class of the blocks' attention.
     """
 
     pooling = "attentive"
@@ -118,13 +127,15 @@ class VJEPA2(VideoTransformer):
         pooler_eps: float = 1e-6,
         qkv_bias: bool = True,
         stem: Literal["patch", "conv"] = "patch",
+        attn_layer: type[TapAttention] = TapAttention,
     ) -> None:
         super().__init__(img_size, patch_size, tubelet_size, num_frames, num_classes, embed_dim)
         self.head_dim, self.pooler_depth = embed_dim // num_heads, pooler_depth
         embed = TubeletConvStem if stem == "conv" else TubeletEmbed
         self.patch_embed = embed(tubelet_size, patch_size, embed_dim)
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, eps, qkv_bias=qkv_bias) for _ in range(depth)
+            Block(embed_dim, num_heads, mlp_ratio, eps, qkv_bias=qkv_bias, attn_layer=attn_layer)
+            for _ in range(depth)
         )
         self.norm = TapNorm(embed_dim, eps=eps)
         self.pooler = AttentivePooler(
