@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parents[3] / "zoo"
 MAKE = "python -m staa_cli.training.zoo RUNS"
 
 
-def list_zoo(folder: Path = FOLDER) -> list[dict[str, Any]]:
+def list_zoo(folder: Path | None = None) -> list[dict[str, Any]]:
     """The models of the zoo as plain data for `staa models --zoo`."""
     manifests = zoo_manifests(folder).values()
     return [
@@ -26,24 +26,24 @@ def list_zoo(folder: Path = FOLDER) -> list[dict[str, Any]]:
     ]
 
 
-def zoo_manifests(folder: Path = FOLDER) -> dict[str, Manifest]:
+def zoo_manifests(folder: Path | None = None) -> dict[str, Manifest]:
     """The models of the zoo that are there, by name without prefix.
 
     Raises:
         CheckpointError: a manifest is broken.
     """
-    manifests = read_manifests(folder)
+    manifests = read_manifests(folder or FOLDER)
     return {name: replace(each, name=ZOO + name) for name, each in manifests.items()}
 
 
-def zoo_manifest(name: str, folder: Path = FOLDER) -> Manifest:
+def zoo_manifest(name: str, folder: Path | None = None) -> Manifest:
     """``zoo:NAME`` to the manifest of that model.
 
     Raises:
         UnavailableError: it is not there; the hint says how it is made.
         CheckpointError: its manifest is broken.
     """
-    model = name.removeprefix(ZOO)
+    model, folder = name.removeprefix(ZOO), folder or FOLDER
     known = sorted(path.stem for path in folder.glob("*.json"))
     if model not in known:
         make = f"a checkout of the repository makes it: {MAKE} {model}"
