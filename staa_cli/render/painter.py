@@ -1,4 +1,4 @@
-"""Explanation + frames -> annotated frames: heat, the crop's edge, title, strip, and playhead."""
+"""Draw an explanation on frames: heat, the crop's edge, title, strip, and playhead."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from staa_cli.video.pixels import YuvPlanes
 
 _DIM = np.uint16(184)
-"""Of 256: what stays of the light outside the model's crop."""
+"""Brightness factor outside the model's crop, over 256."""
 _UNKNOWN = 72
-"""Luma of a map that nobody has made."""
+"""Luma where there is no map."""
 _NOT_SEEN = "not seen by the model"
 _FLAT = "flat: no place stands out"
 _HAIRLINE = np.uint16(120), np.uint16(136 * WHITE)
@@ -30,24 +30,24 @@ _HAIRLINE = np.uint16(120), np.uint16(136 * WHITE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Panel:
-    """What a picture among others has of its own, or with them."""
+    """Properties of one panel among several."""
 
     field: HeatField
     axis: tuple[float, float] | None
-    """From the lowest to the highest value of the strip; None for those of its own curve."""
+    """Lowest and highest value of the strip; None for those of the panel's curve."""
     words: dict[str, str]
-    """Texts by name, in place of those of the explanation."""
+    """Texts by field of `Texts` that replace those of the explanation."""
 
 
 class Painter:
-    """Draws one explanation over the frames of its video, in the planes of the picture.
+    """Draws one explanation on the YUV planes of frames.
 
     Args:
-        explanation: what is drawn.
-        settings: how.
-        picture: width and height of the frames that will come, where they are not the video's own
-            (a thumbnail). Odd ones count as the next even one, as the planes of a frame do.
-        panel: where it is one of several.
+        explanation: to draw.
+        settings: of the drawing.
+        picture: width and height of the frames if not the video's (for a thumbnail); odd sides are
+            rounded up to even, as in the planes.
+        panel: properties of a panel, if it is one of several.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Painter:
         self._explanation, self._settings = explanation, settings
         self._whole = Box(0, 0, width + width % 2, height + height % 2)
         self._crop = crop_box(explanation.maps.box, width, height)
-        # What of the crop is not padding around the picture.
+        # The crop without padding around the picture.
         self._seen = Box(
             max(self._crop.left, 0),
             max(self._crop.top, 0),
@@ -81,7 +81,7 @@ class Painter:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of what `draw` gives back, both even: with a strip below, higher."""
+        """Width and height of annotated frames, both even; includes a strip below."""
         return self.layout.size
 
     def draw(self, index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
@@ -97,24 +97,24 @@ class Painter:
         return replace(planes, y=y, u=u, v=v)
 
     def paint(self, time_s: float, picture: Canvas, hd: bool) -> Canvas:
-        """Planes of a frame, its time, and whether they are BT.709 in; the annotated planes out.
+        """Annotated planes of a frame; `hd` says that they are BT.709.
 
         Raises:
-            ValueError: the planes have another size than the picture.
+            ValueError: the planes do not have the size of the picture.
         """
         if picture.y.shape != (self._whole.height, self._whole.width):
             raise ValueError(f"planes of {picture.y.shape[::-1]} for {self._whole[2:]}")
         if hd not in self._brushes:
-            self._brushes[hd] = self._dress(hd)
+            self._brushes[hd] = self._prepare_brushes(hd)
         brushes = self._brushes[hd]
         canvas = self._background(picture)
         width, height = self.size[0], self._whole.height
         shown = canvas.part(width - self._whole.width, 0, width, height)
         levels = self._field.at(time_s)
-        if levels is not None:  # else the model has not looked: the picture stays as it is
+        if levels is not None:  # otherwise the model has not seen it: leave it unchanged
             self._frame_crop(shown)
             self._heat(shown, brushes.heat, levels, time_s)
-        elif self._settings.view == "map":  # which is black where there is no evidence
+        elif self._settings.view == "map":  # black would mean no evidence
             shown.part(*self._seen).y[:] = _UNKNOWN
         for layer in brushes.layers:
             layer.over(canvas)
@@ -123,14 +123,14 @@ class Painter:
         return canvas
 
     def _notes(self) -> list[str]:
-        """All that the strip may have to say of a moment."""
+        """All notes that the strip may show."""
         notes = [_NOT_SEEN] if unseen(self._explanation) else []
         if self._explanation.spatial.flat:
             return [*notes, _FLAT]
         return [*notes, inside_text(0)] if self._settings.view == "contour" else notes
 
     def _note(self, levels: Float32 | None, time_s: float) -> str:
-        """What the strip says of the moment itself."""
+        """The note of the strip for one frame."""
         if levels is None:
             return _NOT_SEEN
         if self._explanation.spatial.flat:
@@ -138,7 +138,7 @@ class Painter:
         return self._field.inside(levels, time_s) if self._settings.view == "contour" else ""
 
     def _heat(self, picture: Canvas, draw: Draw, levels: Float32, time_s: float) -> None:
-        """Levels [h, w] over the crop; what of that is padding has no place in the picture."""
+        """Draw levels [h, w] on the crop, without its padding outside the picture."""
         crop, seen = self._crop, picture.part(*self._seen)
         if self._seen == crop:
             draw(seen, levels, time_s)
@@ -167,7 +167,7 @@ class Painter:
         for line in hairlines(self._whole, self._seen, max(1, self._whole.height // 540)):
             blend(picture.y[line.top : line.bottom, line.left : line.right], *_HAIRLINE)
 
-    def _dress(self, hd: bool) -> _Brushes:
+    def _prepare_brushes(self, hd: bool) -> _Brushes:
         heat = view(self._settings, self._field, (self._crop.width, self._crop.height), hd)
         layers, playhead, layout = [], None, self.layout
         if layout.strip:
@@ -176,7 +176,7 @@ class Painter:
             )
             layers.append(Layer.of(image, layout.strip.plate.left, layout.strip.plate.top, hd))
             playhead = strips.Playhead(layout.strip, layout, self._explanation, hd)
-        if layout.title:  # upon the strip, where that is below
+        if layout.title:  # on the strip if that is below
             image = strips.title_image(layout.title, layout, self._texts)
             layers.append(Layer.of(image, layout.title.plate.left, layout.title.plate.top, hd))
         return _Brushes(heat, tuple(layers), playhead)
@@ -184,7 +184,7 @@ class Painter:
 
 @dataclass(frozen=True, slots=True)
 class _Brushes:
-    """What is drawn with, in the colors of one matrix."""
+    """Prepared drawings in the colors of one matrix."""
 
     heat: Draw
     layers: tuple[Layer, ...]
@@ -192,7 +192,7 @@ class _Brushes:
 
 
 def crop_box(part: tuple[float, float, float, float], width: int, height: int) -> Box:
-    """The box with even edges, in pixels, that is nearest to shares of a picture."""
+    """The nearest box with even edges, in pixels, to fractions of a picture."""
     left, top, right, bottom = part
     edges = (left * width, top * height, right * width, bottom * height)
     x0, y0, x1, y1 = (2 * round(edge / 2) for edge in edges)
@@ -200,7 +200,7 @@ def crop_box(part: tuple[float, float, float, float], width: int, height: int) -
 
 
 def margins(whole: Box, crop: Box) -> list[Box]:
-    """What of the whole lies outside the crop, in up to four boxes."""
+    """The area outside the crop, in up to four boxes."""
     sides = (
         whole._replace(bottom=crop.top),
         whole._replace(top=crop.bottom),
@@ -211,7 +211,7 @@ def margins(whole: Box, crop: Box) -> list[Box]:
 
 
 def hairlines(whole: Box, crop: Box, px: int) -> list[Box]:
-    """Lines just outside the crop's edges, without those that are the picture's own."""
+    """Lines just outside the crop's edges, except at the picture's edges."""
     lines = []
     if crop.left > whole.left:
         lines.append(crop._replace(left=max(crop.left - px, 0), right=crop.left))
