@@ -187,19 +187,19 @@ class ClipReader:
         order = sorted(range(len(frames)), key=lambda number: frames[number][-1])
         last_use = {index: number for number in order for index in frames[number]}
         read = self._frames(sorted(last_use))
-        kept: dict[int, Tensor] = {}  # index to [3, h, w]
+        cached: dict[int, Tensor] = {}  # index to [3, h, w]
         cells: dict[int, Tensor] = {}
         for number in order:
             with self.stopwatch("decode"):
-                while frames[number][-1] not in kept:
-                    index, kept[index] = next(read)  # the left target is assigned first
-                    cells[index] = F.avg_pool2d(kept[index], _CELL, ceil_mode=True) * std
+                while frames[number][-1] not in cached:
+                    index, cached[index] = next(read)  # the left target is assigned first
+                    cells[index] = F.avg_pool2d(cached[index], _CELL, ceil_mode=True) * std
             clip_cells = torch.stack([cells[index] for index in frames[number]])
             self.motion = max(self.motion, float((clip_cells - clip_cells.mean(dim=0)).abs().max()))
-            yield number, torch.stack([kept[index] for index in frames[number]])
+            yield number, torch.stack([cached[index] for index in frames[number]])
             for index in {*frames[number]}:
                 if last_use[index] == number:
-                    del kept[index], cells[index]
+                    del cached[index], cells[index]
 
     def _frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Preprocessed frames, ascending: (position, normalized float [3, h, w])."""

@@ -244,9 +244,9 @@ def _average(times_s: Float64, values: Float32, width_s: float) -> Float32:
 
     def weighted_sums(row: Float64) -> Float64:
         """Sums of a row in every window, with weights 1 - |time difference| / half_s."""
-        sums, moments = (np.concatenate([[0.0], np.cumsum(term)]) for term in (row, row * time))
-        before = (1 - time) * (sums[index] - sums[low]) + (moments[index] - moments[low])
-        after = (1 + time) * (sums[high] - sums[index]) - (moments[high] - moments[index])
+        sums, time_sums = (np.concatenate([[0.0], np.cumsum(term)]) for term in (row, row * time))
+        before = (1 - time) * (sums[index] - sums[low]) + (time_sums[index] - time_sums[low])
+        after = (1 + time) * (sums[high] - sums[index]) - (time_sums[high] - time_sums[index])
         return np.asarray(before + after, np.float64)
 
     total = weighted_sums(np.ones(len(index)))
@@ -336,9 +336,8 @@ def _peaks(frames: FrameScores, flat_below: float) -> list[_Peak]:
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         run = values[start:stop]
         highest = start + np.flatnonzero(run >= (1 - _ROUNDING) * run.max())
-        seen = highest[
-            frames.seen[highest]
-        ]  # prefer seen frames: scores are constant beyond a clip's ends
+        # Prefer seen frames: scores are constant beyond a clip's ends.
+        seen = highest[frames.seen[highest]]
         at = (seen if len(seen) else highest)[0]
         peaks.append(_Peak(int(start), int(stop), int(at), float(values[at])))
     return peaks

@@ -54,8 +54,10 @@ def result_warnings(
     warnings = [*_decode_warnings(info, len(report.missing))]
     shorter_px = min(info.width, info.height)
     if shorter_px < min(model.input.size):
-        done = "padded with black" if model.input.resize is None else "scaled up"
-        text = f"the picture ({shorter_px} px) is smaller than the model's input and was {done}"
+        adjustment = "padded with black" if model.input.resize is None else "scaled up"
+        text = (
+            f"the picture ({shorter_px} px) is smaller than the model's input and was {adjustment}"
+        )
         warnings.append(ReportWarning("upsampled-input", text))
     if prediction.score < LOW_CONFIDENCE.get(prediction.output, -np.inf):
         text = f"{prediction.label} has a probability of only {percent(prediction.score)}"
@@ -106,8 +108,8 @@ def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[ReportWarning]:
         )
         yield ReportWarning("decode-errors", text)
     if info.truncated:
-        known = info.frames_declared > info.frames
-        count = f"{info.frames} of {info.frames_declared}" if known else f"{info.frames}"
+        declares_more = info.frames_declared > info.frames
+        count = f"{info.frames} of {info.frames_declared}" if declares_more else f"{info.frames}"
         yield ReportWarning("truncated", f"the file ends early: it holds {count} frames")
     if info.times_repaired:
         text = "timestamps in the file contradict the frame order and were repaired"

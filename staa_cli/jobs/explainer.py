@@ -36,10 +36,10 @@ class Explainer:
     ) -> Explanation:
         """Explain one video; `on_opened` gets its workload first. See `explain_one`."""
 
-        def forward(stage: str, done: int, total: int) -> None:
+        def report(stage: str, done: int, total: int) -> None:
             if stage == PLANNING:
                 on_opened(self.workload(total))
             else:
                 on_progress(stage, done, total)
 
-        return explain_one(video, self.model, self.settings, forward, measure=measure_faithfulness)
+        return explain_one(video, self.model, self.settings, report, measure=measure_faithfulness)

@@ -89,14 +89,14 @@ class Worker:
             UnavailableError: no such model, device, or package.
         """
         self._on_event(Started(job))
-        began = time.perf_counter()
+        start = time.perf_counter()
         try:
             outcome = self.finished(job) or self._explained(job)
         except _EndOfRun as end:
             raise end.error from end.error.__cause__
         except Exception as error:
             outcome = Outcome(job, "failed", error=failure(error))
-        return replace(outcome, seconds=time.perf_counter() - began)
+        return replace(outcome, seconds=time.perf_counter() - start)
 
     def finished(self, job: Job) -> Outcome | None:
         """The outcome of a job that is already finished, None if there is work to do.

@@ -62,7 +62,7 @@ def workload(
         model: to explain.
         settings: of sampling, target, and method.
         methods: names of the methods.
-        depth: number of steps in which faithfulness is measured, None for not at all.
+        depth: of measuring faithfulness: full, quick, or None for not at all.
         classes: number of classes that each method explains.
 
     Raises:

@@ -4,7 +4,7 @@ The caller's model is not changed. Our module, in evaluation mode, has separate 
 that share the same memory: nothing is copied, later training of the caller's model takes effect,
 and moving or freezing one does not affect the other. The caller's hooks do not run.
 
-A class is recognized by the package it is defined in. Of these packages, only timm is imported.
+A class is recognized by the packages of its base classes, of which only timm is imported.
 """
 
 from __future__ import annotations

@@ -232,7 +232,7 @@ class Block(nn.Module):
     Args:
         dim: D.
         num_heads: attention heads.
-        mlp_ratio: hidden width of the MLP over D.
+        mlp_ratio: hidden width of the MLP divided by D.
         eps: of both LayerNorms.
         act_layer: makes the activation of the MLP.
         init_values: initial value of the layer scale; None for a block without one.

@@ -104,8 +104,8 @@ class HeatField:
             descending = -np.sort(-(rows @ maps @ columns).clip(0, 1), axis=None)
             mass = np.cumsum(descending, dtype=np.float64)
             if mass[-1] > 0:
-                cut = np.searchsorted(mass, _CONTOUR_SHARES * mass[-1])
-                thresholds[knots] = _JUST_BELOW * descending[cut]
+                ranks = np.searchsorted(mass, _CONTOUR_SHARES * mass[-1])
+                thresholds[knots] = _JUST_BELOW * descending[ranks]
         return thresholds
 
     def ends(self, kind: str) -> tuple[str, str]:

@@ -16,9 +16,9 @@ SEPARATOR = " · "
 _LINE = 1.35
 """Height of a line of text, in font sizes."""
 _CURVE_SHARE = 0.14
-"""Maximum height of the curve over the picture's, except for a few pixels."""
+"""Maximum height of the curve as a share of the picture's, except for a few pixels."""
 _BELOW_SHARE = 0.65
-"""Maximum height of a strip below the picture over the picture's."""
+"""Maximum height of a strip below the picture as a share of the picture's."""
 _OVER_SHARE = 0.25
 """Maximum share of the picture's height that a strip over it, or a title, may hide."""
 _TITLE_SHARE = 0.2

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from staa_cli.video.pixels import YuvPlanes
 
 _DIM = np.uint16(184)
-"""Brightness factor outside the model's crop, over 256."""
+"""Brightness outside the model's crop, in 256ths."""
 _UNKNOWN = 72
 """Luma where there is no map."""
 _NOT_SEEN = "not seen by the model"
@@ -59,14 +59,14 @@ class Painter:
     ) -> None:
         width, height = picture or (explanation.video.width, explanation.video.height)
         self._explanation, self._settings = explanation, settings
-        self._whole = Box(0, 0, width + width % 2, height + height % 2)
+        self._frame = Box(0, 0, width + width % 2, height + height % 2)
         self._crop = crop_box(explanation.maps.box, width, height)
         # The crop without padding around the picture.
         self._seen = Box(
             max(self._crop.left, 0),
             max(self._crop.top, 0),
-            min(self._crop.right, self._whole.width),
-            min(self._crop.bottom, self._whole.height),
+            min(self._crop.right, self._frame.width),
+            min(self._crop.bottom, self._frame.height),
         )
         self._field = panel.field if panel else HeatField(explanation, settings.scale)
         self._axis = panel.axis if panel else None
@@ -75,7 +75,7 @@ class Painter:
         if panel:
             self._texts = replace(self._texts, **panel.words)
         copies = 2 if settings.view == "side-by-side" else 1
-        side = copies * self._whole.width, self._whole.height
+        side = copies * self._frame.width, self._frame.height
         self.layout = plan(side, font_size(*side), self._texts, measure, settings.strip)
         self._brushes: dict[bool, _Brushes] = {}
 
@@ -102,20 +102,20 @@ class Painter:
         Raises:
             ValueError: the planes do not have the size of the picture.
         """
-        if picture.y.shape != (self._whole.height, self._whole.width):
-            raise ValueError(f"planes of {picture.y.shape[::-1]} for {self._whole[2:]}")
+        if picture.y.shape != (self._frame.height, self._frame.width):
+            raise ValueError(f"planes of {picture.y.shape[::-1]} for {self._frame[2:]}")
         if hd not in self._brushes:
             self._brushes[hd] = self._prepare_brushes(hd)
         brushes = self._brushes[hd]
         canvas = self._background(picture)
-        width, height = self.size[0], self._whole.height
-        shown = canvas.part(width - self._whole.width, 0, width, height)
+        width, height = self.size[0], self._frame.height
+        frame = canvas.part(width - self._frame.width, 0, width, height)
         levels = self._field.at(time_s)
         if levels is not None:  # otherwise the model has not seen it: leave it unchanged
-            self._frame_crop(shown)
-            self._heat(shown, brushes.heat, levels, time_s)
+            self._frame_crop(frame)
+            self._heat(frame, brushes.heat, levels, time_s)
         elif self._settings.view == "map":  # black would mean no evidence
-            shown.part(*self._seen).y[:] = _UNKNOWN
+            frame.part(*self._seen).y[:] = _UNKNOWN
         for layer in brushes.layers:
             layer.over(canvas)
         if brushes.playhead:
@@ -154,17 +154,17 @@ class Painter:
     def _background(self, picture: Canvas) -> Canvas:
         canvas = Canvas.black(*self.size)
         if self._settings.view != "map":
-            for left in range(0, self.size[0], self._whole.width):
-                right = left + self._whole.width
-                part = canvas.part(left, 0, right, self._whole.height)
+            for left in range(0, self.size[0], self._frame.width):
+                right = left + self._frame.width
+                part = canvas.part(left, 0, right, self._frame.height)
                 for plane, source in zip(part, picture, strict=True):
                     plane[:] = source
         return canvas
 
     def _frame_crop(self, picture: Canvas) -> None:
-        for margin in margins(self._whole, self._seen):
+        for margin in margins(self._frame, self._seen):
             _dim(picture.part(*margin))
-        for line in hairlines(self._whole, self._seen, max(1, self._whole.height // 540)):
+        for line in hairlines(self._frame, self._seen, max(1, self._frame.height // 540)):
             blend(picture.y[line.top : line.bottom, line.left : line.right], *_HAIRLINE)
 
     def _prepare_brushes(self, hd: bool) -> _Brushes:
@@ -199,27 +199,27 @@ def crop_box(part: tuple[float, float, float, float], width: int, height: int) -
     return Box(x0, y0, max(x1, x0 + 2), max(y1, y0 + 2))
 
 
-def margins(whole: Box, crop: Box) -> list[Box]:
+def margins(picture: Box, crop: Box) -> list[Box]:
     """The area outside the crop, in up to four boxes."""
     sides = (
-        whole._replace(bottom=crop.top),
-        whole._replace(top=crop.bottom),
-        Box(whole.left, crop.top, crop.left, crop.bottom),
-        Box(crop.right, crop.top, whole.right, crop.bottom),
+        picture._replace(bottom=crop.top),
+        picture._replace(top=crop.bottom),
+        Box(picture.left, crop.top, crop.left, crop.bottom),
+        Box(crop.right, crop.top, picture.right, crop.bottom),
     )
     return [side for side in sides if side.width > 0 and side.height > 0]
 
 
-def hairlines(whole: Box, crop: Box, px: int) -> list[Box]:
+def hairlines(picture: Box, crop: Box, px: int) -> list[Box]:
     """Lines just outside the crop's edges, except at the picture's edges."""
     lines = []
-    if crop.left > whole.left:
+    if crop.left > picture.left:
         lines.append(crop._replace(left=max(crop.left - px, 0), right=crop.left))
-    if crop.right < whole.right:
+    if crop.right < picture.right:
         lines.append(crop._replace(left=crop.right, right=crop.right + px))
-    if crop.top > whole.top:
+    if crop.top > picture.top:
         lines.append(crop._replace(top=max(crop.top - px, 0), bottom=crop.top))
-    if crop.bottom < whole.bottom:
+    if crop.bottom < picture.bottom:
         lines.append(crop._replace(top=crop.bottom, bottom=crop.bottom + px))
     return lines
 

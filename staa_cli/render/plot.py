@@ -24,7 +24,7 @@ _MOMENT, _HATCH, _NARROW, _BELOW, _RAW = "#ffe9c4", "#b4b4bc", "#e4e4e9", "#6f93
 _NUMBERED = 5
 """Number of moments that are numbered."""
 _HEADROOM = 0.1
-"""Space above the curve for these numbers, over its range."""
+"""Space above the curve for these numbers, as a share of its range."""
 
 
 def plot(explanation: Explanation, path: Path) -> None:

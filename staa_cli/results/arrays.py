@@ -174,9 +174,7 @@ def load_explanation(folder: Path) -> Explanation:
             f"{path} is not an explanation, or it is damaged: {error}", EXPLAIN_AGAIN
         ) from error
     if explanation.fingerprint != report.fingerprint:
-        raise InputError(
-            f"{path} and the {REPORT} beside it belong to different results", EXPLAIN_AGAIN
-        )
+        raise InputError(f"{path} and {REPORT} belong to different results", EXPLAIN_AGAIN)
     return explanation
 
 

@@ -292,7 +292,7 @@ def _faithfulness(faithfulness: Faithfulness) -> document.Faithfulness:
 
 
 def map_entropy(values: Float32 | Float64) -> float:
-    """Entropy of a map over that of a uniform map; 1 for a map without mass."""
+    """Entropy of a map relative to that of a uniform map; 1 for a map without mass."""
     mass = values.astype(np.float64).clip(0).ravel()
     if mass.sum() <= 0 or mass.size == 1:
         return 1.0
@@ -307,31 +307,31 @@ def _builtin(value: Any) -> Any:
     raise OutputError(f"a report cannot hold a {type(value).__name__}")
 
 
-def plain(value: Any, place: str) -> Any:
-    """Convert arrays, tuples, paths, and floats to JSON values; `place` is for errors."""
+def plain(value: Any, field: str) -> Any:
+    """Convert arrays, tuples, paths, and floats to JSON values; `field` is for errors."""
     if value is None or isinstance(value, bool | np.bool_):
         return None if value is None else bool(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(value[key], f"{place}.{key}") for key in sorted(value, key=str)}
+        return {str(key): plain(value[key], f"{field}.{key}") for key in sorted(value, key=str)}
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [plain(item, place) for item in value]
+        return [plain(item, field) for item in value]
     if isinstance(value, float | np.floating):
-        return _rounded(float(value), place)
+        return _rounded(float(value), field)
     if isinstance(value, int | np.integer):
         return int(value)
     if isinstance(value, str | Path):
         return as_text(value)
-    raise OutputError(f"{place} holds a {type(value).__name__}, which a report cannot hold")
+    raise OutputError(f"{field} holds a {type(value).__name__}, which a report cannot hold")
 
 
-def _rounded(value: float, place: str) -> float:
+def _rounded(value: float, field: str) -> float:
     if not math.isfinite(value):
         raise OutputError(
-            f"{place} is {value}, which a report cannot hold",
+            f"{field} is {value}, which a report cannot hold",
             "a half-precision model may have overflowed: try --precision fp32",
         )
-    if place.endswith("_s") and abs(value) >= 1000:
+    if field.endswith("_s") and abs(value) >= 1000:
         return round(value, 3)
     return float(f"{value:.6g}") + 0.0

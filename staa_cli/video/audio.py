@@ -94,7 +94,7 @@ class Sound:
     """Writes one sound track into an MP4.
 
     Args:
-        source: the track of the source.
+        source: track to read from.
         copied: copy packets; otherwise decode them and encode AAC.
         writer: the MP4, before its first frame.
         start_s: time in the source that becomes zero.

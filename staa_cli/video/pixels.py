@@ -105,8 +105,8 @@ class Converter:
 
     def _yuv420p(self, frame: VideoFrame, matrix: int | None) -> VideoFrame:
         width, height = self._size
-        same = (frame.width, frame.height) == self._size and matrix is not None
-        if same and frame.format.name == "yuv420p" and frame.color_range != ColorRange.JPEG:
+        same_size = (frame.width, frame.height) == self._size and matrix is not None
+        if same_size and frame.format.name == "yuv420p" and frame.color_range != ColorRange.JPEG:
             return frame  # FFmpeg 8.0 would damage an odd size
         return self._scaler.reformat(
             frame,

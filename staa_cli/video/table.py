@@ -244,16 +244,16 @@ def _from_decoding(path: str, entries: list[_Entry], clock: _Clock) -> FrameTabl
         stamps = [None if stamp is None else stamp - delay for stamp in dts]
     else:
         stamps = [dts if pts is None else pts for pts, dts in frames]
-    shown = show_times(stamps, clock.step, clock.longest)
+    times = show_times(stamps, clock.step, clock.longest)
     return FrameTable(
-        shown.ticks,
+        times.ticks,
         (),
-        clock.time_base / shown.scale,
-        last=clock.step * shown.scale,
+        clock.time_base / times.scale,
+        last=clock.step * times.scale,
         fit=False,
         packets_bad=report.packets_bad,
-        repaired=shown.repaired,
-        shifts=shown.shifts,
+        repaired=times.repaired,
+        shifts=times.shifts,
     )
 
 

@@ -56,9 +56,11 @@ def unwrapped(tensors: State, family: str | None) -> Unwrapped:
         component = _common_prefix(names)
         if component is None:
             return Unwrapped(dict(tensors), (), _groups(tensors))
-        without = {short: full for short, full in names.items() if not short.startswith(component)}
-        twice |= without.keys() & unprefixed.keys()
-        unprefixed |= without
+        unmatched = {
+            short: full for short, full in names.items() if not short.startswith(component)
+        }
+        twice |= unmatched.keys() & unprefixed.keys()
+        unprefixed |= unmatched
         names = {
             short.removeprefix(component): full
             for short, full in names.items()

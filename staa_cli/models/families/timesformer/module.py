@@ -89,13 +89,10 @@ class Block(nn.Module):
         normed = self.norm1(x)
         patches = normed[:, 1:].reshape(batch, positions, frames, dim).transpose(1, 2)
         cls_token = normed[:, None, :1].expand(batch, frames, 1, dim)
-        rows = torch.cat([cls_token, patches], dim=2).reshape(
-            -1, 1 + positions, dim
-        )  # [B*T, 1+P, D]
+        rows = torch.cat([cls_token, patches], dim=2)  # [B, T, 1+P, D]
+        rows = rows.reshape(-1, 1 + positions, dim)
         out = self.drop_path(self.attn(rows)).reshape(batch, frames, 1 + positions, dim)
-        patch_out = (
-            out[:, :, 1:].transpose(1, 2).reshape(batch, -1, dim)
-        )  # time is the fastest axis again
+        patch_out = out[:, :, 1:].transpose(1, 2).reshape(batch, -1, dim)  # time fastest again
         return x + torch.cat([out[:, :, 0].mean(dim=1, keepdim=True), patch_out], dim=1)
 
 
@@ -109,7 +106,7 @@ class TimeSformer(VideoTransformer):
         embed_dim: D.
         depth: number of blocks.
         num_heads: heads per layer.
-        mlp_ratio: hidden width of the MLP over D.
+        mlp_ratio: hidden width of the MLP divided by D.
         num_frames: T that the time table is for.
         attention_type: divided_space_time, joint_space_time, or space_only.
         stem: ``patch`` for one projection per patch, ``conv`` for strided 3x3 convolutions.

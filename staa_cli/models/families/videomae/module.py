@@ -44,7 +44,7 @@ class VideoMAE(VideoTransformer):
         embed_dim: D.
         depth: number of blocks.
         num_heads: heads per layer.
-        mlp_ratio: hidden width of the MLP over D.
+        mlp_ratio: hidden width of the MLP divided by D.
         num_frames: T that it was trained with.
         pooling: ``mean`` of all tokens, then a norm; or ``token`` 0 after the norm.
         stem: ``patch`` for tubelets by one projection; ``conv`` for `ConvStem` on every frame.

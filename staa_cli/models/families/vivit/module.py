@@ -29,7 +29,7 @@ class ViViT(VideoTransformer):
         embed_dim: D.
         depth: number of blocks.
         num_heads: heads per layer.
-        mlp_ratio: hidden width of the MLP over D.
+        mlp_ratio: hidden width of the MLP divided by D.
         num_frames: T that the position table is for.
         eps: of every LayerNorm.
         qkv_bias: whether queries, keys, and values have a bias.

@@ -84,7 +84,7 @@ class VJEPA2(VideoTransformer):
         embed_dim: D.
         depth: number of blocks of the encoder.
         num_heads: heads per layer of the encoder.
-        mlp_ratio: hidden width of the encoder's MLPs over D.
+        mlp_ratio: hidden width of the encoder's MLPs divided by D.
         num_frames: T that it was trained with.
         pooler_depth: blocks of the pooler before its query.
         pooler_heads: heads per layer of the pooler; by default as in the encoder.
