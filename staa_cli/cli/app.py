@@ -21,7 +21,7 @@ from staa_cli.cli.commands import (
     render,
     schema,
 )
-from staa_cli.cli.help import HelpGroup, what_there_is
+from staa_cli.cli.help import HelpGroup, help_hint
 from staa_cli.cli.options import State
 from staa_cli.cli.terminal import Color, Console, wants_color
 from staa_cli.config.settings import keys
@@ -45,8 +45,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         from staa_cli import __version__
 
         print(__version__)
@@ -67,18 +67,18 @@ for _command in (explain, compare, render, benchmark, models, methods, config, d
 
 
 def main() -> NoReturn:
-    """The console script."""
-    # Before torch is there. Its threads otherwise spin while they wait for each other, and beside
-    # another busy process that takes several times as long as the work.
+    """Entry point of the console script."""
+    # Set before torch is imported. Otherwise its threads spin while they wait for each other, and
+    # next to another busy process that takes several times as long as the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    for name in ("stdout", "stderr"):  # closed by who called: nobody wants to hear that
+    for name in ("stdout", "stderr"):  # closed by the caller: discard output
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; only here do errors become messages."""
+    """Run one command line and return its exit code; errors become messages only here."""
     if "_STAA_COMPLETE" in os.environ:
         return _complete()
     if hasattr(sys.stdout, "reconfigure"):
@@ -104,10 +104,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _check_completion(arguments: Sequence[str]) -> None:
-    """See that nobody names a shell: completion is for the one that asks.
+    """Refuse a shell name: completion is installed for the current shell.
 
     Raises:
-        UsageError: somebody does.
+        UsageError: a shell is named.
     """
     if len(arguments) > 1 and arguments[0] in ("--install-completion", "--show-completion"):
         line = f"staa {arguments[0]}"
@@ -118,7 +118,7 @@ def _check_completion(arguments: Sequence[str]) -> None:
 
 
 def _complete() -> int:
-    """Answer a shell that completes a line: whatever goes wrong must not end up on that line."""
+    """Answer a shell's completion request; errors must not be printed on its line."""
     try:
         app(prog_name="staa")
     except SystemExit as error:
@@ -134,27 +134,27 @@ def _invoke(arguments: Sequence[str], state: State) -> None:
     try:
         with command.make_context("staa", list(arguments), obj=state, color=color) as ctx:
             command.invoke(ctx)
-    except _Misuse as error:
+    except _ParserError as error:
         raise _usage_error(error) from error
 
 
-# Typer does not export what its parser raises; this is the parent of what it does export.
-_Misuse: type[Exception] = typer.BadParameter.__mro__[1]
+# Typer does not export its parser's base exception; this is the parent of one that it exports.
+_ParserError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def _usage_error(error: Any) -> UsageError:
     ctx, option = getattr(error, "ctx", None), getattr(error, "option_name", None)
     if ctx is not None and option is not None and hasattr(error, "possibilities"):
-        near = nearest(option.lstrip("-"), names := _names(ctx))
-        flags = dict.fromkeys(names[name] for name in near)
-        hint = f"did you mean {' or '.join(flags)}?" if flags else what_there_is(ctx)
+        similar = nearest(option.lstrip("-"), names := _names(ctx))
+        flags = dict.fromkeys(names[name] for name in similar)
+        hint = f"did you mean {' or '.join(flags)}?" if flags else help_hint(ctx)
         return UsageError(f"no such option: {option}", hint)
     text = error.format_message().rstrip(".")
-    return UsageError(text[:1].lower() + text[1:], what_there_is(ctx))
+    return UsageError(text[:1].lower() + text[1:], help_hint(ctx))
 
 
 def _names(ctx: typer.Context) -> dict[str, str]:
-    """What an option may be called: its own name, or that of its setting."""
+    """Names that suggest an option: its own, or that of its setting."""
     flags = {
         flag.lstrip("-"): flag
         for param in ctx.command.get_params(ctx)
@@ -170,7 +170,7 @@ def _names(ctx: typer.Context) -> dict[str, str]:
 
 
 def _color_flag(arguments: Sequence[str]) -> Color:
-    """What `--color` says, read ahead: help is printed before options are parsed."""
+    """The value of `--color`, read early: help is printed before options are parsed."""
     line = " ".join(arguments).replace("--color=", "--color ")
     return "always" if "--color always" in line else "never" if "--color never" in line else "auto"
 
@@ -183,5 +183,5 @@ def _failed(error: Exception, console: Console) -> int:
 
 
 def _abandon(stream: TextIO) -> None:
-    """Send the rest of a stream nowhere, so that the interpreter's own last flush is quiet."""
+    """Redirect a stream to null, so that the interpreter's last flush does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

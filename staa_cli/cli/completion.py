@@ -1,4 +1,4 @@
-"""What the shell offers as values of options. Loads nothing that takes long, as torch."""
+"""Shell completion of option values. Imports nothing slow, such as torch."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from staa_cli.entry_points import DATASETS, METHODS, METRICS, declared
 from staa_cli.models.catalog.names import bundled, of_packages, published
 
 Offers = list[tuple[str, str]]
-"""Values, each with a word about it or an empty one."""
+"""Values, each with a short description or an empty one."""
 
 
 def complete_models(incomplete: str) -> Offers:
-    """Models that have a name; where none fits, the shell offers files."""
+    """Named models; if none matches, the shell offers files."""
     offers = [(name, "comes with staa") for name in bundled()]
     offers += [(name, f"from {model.package}") for name, model in of_packages().items()]
     offers += [(name, f"{model.data}, downloads once") for name, model in published().items()]
-    return _fitting(offers, incomplete)
+    return _matching(offers, incomplete)
 
 
 def complete_method(incomplete: str) -> Offers:
     """Attribution methods."""
-    return _fitting(_plain(["auto", *declared(METHODS)]), incomplete)
+    return _matching(_plain(["auto", *declared(METHODS)]), incomplete)
 
 
 def complete_methods(incomplete: str) -> Offers:
-    """Several methods, A,B, or the words for groups of them."""
-    return _listed(["auto", "all", "baselines", *declared(METHODS)], incomplete)
+    """Several methods, A,B, or names of groups."""
+    return _last_of_list(["auto", "all", "baselines", *declared(METHODS)], incomplete)
 
 
 def complete_metrics(incomplete: str) -> Offers:
     """Several metrics, A,B."""
-    return _listed(["all", *declared(METRICS)], incomplete)
+    return _last_of_list(["all", *declared(METRICS)], incomplete)
 
 
 def complete_datasets(incomplete: str) -> Offers:
-    """Data sets that have a name; where none fits, the shell offers files."""
-    return _fitting(_plain(declared(DATASETS)), incomplete)
+    """Named data sets; if none matches, the shell offers files."""
+    return _matching(_plain(declared(DATASETS)), incomplete)
 
 
 def complete_classes(ctx: typer.Context, incomplete: str) -> Offers:
-    """Classes of the model on the line, where it comes with staa or is a folder that names them."""
+    """Classes of the given model if it is bundled or a folder with labels."""
     model = ctx.params.get("model") or os.environ.get("STAA_MODEL") or Settings().model
     try:
         if model in bundled():
@@ -61,21 +61,21 @@ def complete_classes(ctx: typer.Context, incomplete: str) -> Offers:
         LookupError,
         TypeError,
         AttributeError,
-    ):  # the command will say what is wrong
+    ):  # the command will report the error
         return []
-    return _fitting(_plain(map(str, labels)), incomplete)
+    return _matching(_plain(map(str, labels)), incomplete)
 
 
 def complete_presets(incomplete: str) -> Offers:
-    """Presets; where none fits, the shell offers files."""
-    return _fitting(describe_presets().items(), incomplete)
+    """Presets; if none matches, the shell offers files."""
+    return _matching(describe_presets().items(), incomplete)
 
 
 def one_of(*words: str) -> Callable[[str], Offers]:
-    """Completes one of these words."""
+    """A function that completes one of these words."""
 
     def complete(incomplete: str) -> Offers:
-        return _fitting(_plain(words), incomplete)
+        return _matching(_plain(words), incomplete)
 
     return complete
 
@@ -84,12 +84,12 @@ def _plain(words: Iterable[str]) -> Offers:
     return [(word, "") for word in words]
 
 
-def _fitting(offers: Iterable[tuple[str, str]], incomplete: str) -> Offers:
+def _matching(offers: Iterable[tuple[str, str]], incomplete: str) -> Offers:
     return [(value, about) for value, about in offers if value.startswith(incomplete)]
 
 
-def _listed(words: Iterable[str], incomplete: str) -> Offers:
-    """Words for the last part of ``A,B``, none that is there already."""
+def _last_of_list(words: Iterable[str], incomplete: str) -> Offers:
+    """Words for the last part of ``A,B``, without those already in it."""
     before, comma, last = incomplete.rpartition(",")
-    free = [word for word in words if word not in before.split(",")]
-    return [(before + comma + word, "") for word in free if word.startswith(last)]
+    unused = [word for word in words if word not in before.split(",")]
+    return [(before + comma + word, "") for word in unused if word.startswith(last)]

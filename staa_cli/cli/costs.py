@@ -1,4 +1,4 @@
-"""What there is to do, in words, before it is done."""
+"""Descriptions of the workload before a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def in_words(work: Workload) -> str:
 
 
 def long_video_hint(work: Workload, loaded: Loaded) -> str | None:
-    """What costs less for a long video, where nobody has chosen how to go about it."""
+    """A cheaper option for a long video, if the user has not chosen a sampling."""
     chosen = loaded.config is not None or loaded.origins["sampling.strategy"] != "default"
     if chosen or work.dense_s is None or work.dense_s <= _LONG_S:
         return None

@@ -1,4 +1,4 @@
-"""What -v and -vv say about an explained video, from its report."""
+"""Details of an explained video for -v and -vv, from its report."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 def work_in_words(report: Report) -> Iterator[str]:
-    """What was done, and how long each stage took: for -v."""
-    clips, given = report.sampling.clips, report.model.input
+    """Clips and the time of each stage, for -v."""
+    clips, model_input = report.sampling.clips, report.model.input
     yield (
         f"{counted(len(clips), 'clip')} of {counted(len(clips[0].frame_indices), 'frame')}, "
         f"{report.sampling.strategy}, one frame every "
-        f"{raw(given.stride / given.rate)} s, read by {report.method.name}"
+        f"{raw(model_input.stride / model_input.rate)} s, read by {report.method.name}"
     )
     if report.run is not None:
-        yield ", ".join(f"{stage} {spent:.2f} s" for stage, spent in report.run.seconds.items())
+        yield ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in report.run.seconds.items())
 
 
 def facts_in_words(report: Report) -> Iterator[str]:
-    """What video and model are, and what decoding met: for -vv."""
+    """Facts about video, model, and decoding, for -vv."""
     video, model, run = report.video, report.model, report.run
     rate = "variable rate" if video.variable_rate else f"{video.rate:.4g} frames/s"
     yield (
@@ -34,7 +34,7 @@ def facts_in_words(report: Report) -> Iterator[str]:
     )
     yield (
         f"decoding: {video.packets_bad} bad packets, {video.frames_declared} frames declared"
-        + "".join(f", {name.replace('_', ' ')}" for name in _ODD if getattr(video, name))
+        + "".join(f", {name.replace('_', ' ')}" for name in _ANOMALIES if getattr(video, name))
     )
     layout = model.layout
     yield (
@@ -51,4 +51,4 @@ def facts_in_words(report: Report) -> Iterator[str]:
         )
 
 
-_ODD = ("truncated", "times_repaired", "color_guessed", "interlaced", "mirrored")
+_ANOMALIES = ("truncated", "times_repaired", "color_guessed", "interlaced", "mirrored")

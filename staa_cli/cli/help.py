@@ -1,4 +1,4 @@
-"""Help pages: one sentence, examples, then the options in groups with the values in force."""
+"""Help pages: one sentence, examples, then the options in groups with their current values."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from staa_cli.registry import did_you_mean
 
 PANELS = ("Arguments", "Inputs", "Model", "Sampling", "Attribution", "Picture", "Output", "Run")
 _MESSAGES, _WHOLE = "Messages", "staa.whole_help"
-_WIDEST = 100
+_MAX_WIDTH = 100
 _FIRST_COLUMN = 24
 
 
 class HelpCommand(TyperCommand):
-    """A command whose help page is ours."""
+    """A command with our help page."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Note whether the whole page is asked for, and go on as usual."""
+        """Record whether the full page is requested, then parse as usual."""
         ctx.meta[_WHOLE] = "--help" in args
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the page: on -h what matters, on --help all."""
+        """Write the page: the most important options for -h, all for --help."""
         formatter.write(page(self, ctx, whole=ctx.meta[_WHOLE]))
 
 
 class HelpGroup(TyperGroup):
-    """A group of commands whose help page is ours."""
+    """A group of commands with our help page."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the page."""
         formatter.write(page(self, ctx))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the first argument names.
+        """The command named by the first argument.
 
         Raises:
-            UsageError: there is none of that name.
+            UsageError: there is no such command.
         """
         name = args[0]
-        asked = not ctx.resilient_parsing  # by somebody, not by a shell that completes
-        if asked and name not in self.commands and not name.startswith("-"):
-            hint = did_you_mean(name, self.commands) or what_there_is(ctx)
+        running = not ctx.resilient_parsing  # not in shell completion
+        if running and name not in self.commands and not name.startswith("-"):
+            hint = did_you_mean(name, self.commands) or help_hint(ctx)
             raise UsageError(f"no such command: {name}", hint)
         return super().resolve_command(ctx, args)
 
@@ -60,8 +60,8 @@ class HelpGroup(TyperGroup):
         return list(self.commands)
 
 
-def what_there_is(ctx: Any) -> str:
-    """A hint to the help page of a command, or to that of all."""
+def help_hint(ctx: Any) -> str:
+    """A hint at the help page of a command, or at the main one."""
     return f"`{ctx.command_path if ctx is not None else 'staa'} --help` lists what is available"
 
 
@@ -71,10 +71,9 @@ def page(command: Any, ctx: typer.Context, *, whole: bool = True) -> str:
     Args:
         command: a command, or a group of them.
         ctx: where it was called.
-        whole: whether all options of a command that has many are shown, and not only those that
-            matter most.
+        whole: show all options, not only the most important ones.
     """
-    width = max(40, min(shutil.get_terminal_size().columns, _WIDEST))
+    width = max(40, min(shutil.get_terminal_size().columns, _MAX_WIDTH))
     usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
     parts = [
         _wrapped(f"Usage: {usage}", width, hanging=len("Usage: ")),
@@ -84,15 +83,17 @@ def page(command: Any, ctx: typer.Context, *, whole: bool = True) -> str:
         parts.append(_section("Examples", textwrap.indent(command.epilog.strip("\n"), "  ")))
     params = command.get_params(ctx)
     common = [param for param in params if _is_common(param)]
-    short, root = len(params) - len(common) > _FEW, ctx.parent is None
+    short, root = len(params) - len(common) > _MAX_OTHERS, ctx.parent is None
     tables = dict(_panels(params if whole or not short else common, short))
     if isinstance(command, TyperGroup):
-        rows = [(name, each.get_short_help_str(200)) for name, each in command.commands.items()]
+        rows = [(name, sub.get_short_help_str(200)) for name, sub in command.commands.items()]
         tables = {"Commands": rows} | tables
     if whole and short:
         tables["Presets of --config"] = list(describe_presets().items())
     if whole and (short or root):
-        codes = [code for code in ExitCode if code is not ExitCode.GATE_FAILED]  # of no command yet
+        codes = [
+            code for code in ExitCode if code is not ExitCode.GATE_FAILED
+        ]  # not used by a command yet
         tables["Exit codes"] = [(str(int(code)), code.meaning) for code in codes]
     first = min(max(len(name) for rows in tables.values() for name, _ in rows), _FIRST_COLUMN)
     parts += [_section(title, _rows(rows, first + 2, width)) for title, rows in tables.items()]
@@ -121,9 +122,9 @@ _COMMON = frozenset(
         *("dataset", "metrics", "clips", "seed", "into"),
     )
 )
-"""Options that matter to most people; of a command with many others -h shows these alone."""
-_FEW = 5
-"""Others that a page has room for."""
+"""The most important options; if a command has many others, -h shows only these."""
+_MAX_OTHERS = 5
+"""Number of other options that -h also shows."""
 
 
 def _is_common(param: Any) -> bool:
@@ -131,9 +132,9 @@ def _is_common(param: Any) -> bool:
 
 
 def _panels(params: Sequence[Any], short: bool) -> Iterable[tuple[str, list[tuple[str, str]]]]:
-    """Options in groups; `short` says that -h has a page of its own."""
+    """Options in groups; `short` says that -h has a shorter page."""
     panels: dict[str, list[tuple[str, str]]] = {}
-    settings = _in_force()
+    settings = _current_settings()
     for param in params:
         if param.param_type_name == "option":
             panel = getattr(param, "rich_help_panel", None) or _MESSAGES
@@ -149,7 +150,7 @@ def _panels(params: Sequence[Any], short: bool) -> Iterable[tuple[str, list[tupl
             panels.setdefault("Arguments", []).append((_argument(param), param.help))
     if list(panels) == [_MESSAGES]:
         panels = {"Options": panels[_MESSAGES]}
-    order = {title: place for place, title in enumerate(PANELS)}
+    order = {title: position for position, title in enumerate(PANELS)}
     return sorted(panels.items(), key=lambda item: order.get(item[0], len(order)))
 
 
@@ -162,11 +163,11 @@ def _option(param: Any, settings: Loaded) -> tuple[str, str]:
     long = [name for name in param.opts if name.startswith("--")]
     names = ", ".join(short + long) if short else "    " + ", ".join(long)
     value = "" if param.is_flag or param.count else f" {param.metavar or 'TEXT'}"
-    return names + value, f"{param.help or ''}{_worth(param.name, settings)}"
+    return names + value, f"{param.help or ''}{_current_value(param.name, settings)}"
 
 
-def _worth(name: str, settings: Loaded) -> str:
-    """What a setting is when its option is not given: ``  [dense, by STAA_SAMPLING_STRATEGY]``."""
+def _current_value(name: str, settings: Loaded) -> str:
+    """The value of a setting without its option: ``  [dense, by STAA_SAMPLING_STRATEGY]``."""
     key = keys().get(name.replace("__", "."))
     if key is None or isinstance(key.default, bool):
         return ""
@@ -175,10 +176,10 @@ def _worth(name: str, settings: Loaded) -> str:
     return f" [{text}]" if origin == "default" else f" [{text}, by {origin}]"
 
 
-def _in_force() -> Loaded:
+def _current_settings() -> Loaded:
     try:
         return load_settings(None, {}, os.environ)
-    except StaaError:  # the command itself will say what is wrong
+    except StaaError:  # the command itself will report the error
         return load_settings(None, {}, {})
 
 

@@ -1,4 +1,4 @@
-"""What every command shares: its console, its settings as options, and the way to stdout."""
+"""Shared by all commands: console, settings as options, and output to stdout."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     ),
     "Output": tuple(name for name in keys() if name.startswith("output.")),
 }
-"""The settings that have an option, by their group in the help; the others live in files."""
+"""Settings with an option, by group in the help; others are set only in files."""
 
 
 def without(*names: str) -> dict[str, tuple[str, ...]]:
-    """Those settings, some left out."""
+    """The settings with an option, except some."""
     return {
         panel: tuple(name for name in group if name not in names)
         for panel, group in SETTINGS.items()
@@ -72,7 +72,7 @@ _OFFERS: dict[str, Callable[..., Offers]] = {
 
 @dataclass
 class State:
-    """What the boundary in `main` knows of the command that runs."""
+    """State of the running command for the error handling in `run`."""
 
     console: Console
 
@@ -125,29 +125,29 @@ def command(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as a command; its docstring's first paragraph is its help.
 
-    The function receives a `console` and, where `settings` names groups of settings, `loaded`: the
-    settings in force. Every named setting becomes an option, described as the setting is. With
-    `alone`, it is what the group `app` does where no command of it is named.
+    The function receives a `console` and, if `settings` names groups of settings, `loaded`: the
+    current settings. Every named setting becomes an option with the setting's description. With
+    `alone`, the function runs when the group `app` is called without a subcommand.
     """
     names = {name: panel for panel, group in (settings or {}).items() for name in group}
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
-        def run(ctx: typer.Context, **given: Any) -> None:
+        def run(ctx: typer.Context, **values: Any) -> None:
             if alone and ctx.invoked_subcommand is not None:
                 return
             state: State = ctx.obj
-            state.console = extra = _console(given)
-            shared: dict[str, Any] = {"console": extra}
+            state.console = console = _console(values)
+            shared: dict[str, Any] = {"console": console}
             if names:
-                flags = _flags(given, names)
-                shared["loaded"] = load_settings(given.pop("config"), flags, os.environ)
-                _say_settings(shared["loaded"], extra)
-            with extra.logs():
-                function(**given, **shared)
+                flags = _flags(values, names)
+                shared["loaded"] = load_settings(values.pop("config"), flags, os.environ)
+                _print_settings(shared["loaded"], console)
+            with console.logs():
+                function(**values, **shared)
 
         parameters = {"ctx": inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)}
-        parameters |= _setting_parameters(names) | _own(function)
+        parameters |= _setting_parameters(names) | _own_parameters(function)
         if names:
             parameters["config"] = _parameter("config", _CONFIG, None)
         parameters |= {name: _parameter(name, a, _unset(a)) for name, a in _MESSAGES.items()}
@@ -165,25 +165,25 @@ def command(
 
 
 def put(console: Console, line: str) -> None:
-    """One line of result on stdout, at once, unless -q."""
+    """Print a line of results to stdout, flushed, unless -q."""
     if console.verbosity >= 0:
         console.write(line, sys.stdout)
 
 
 def as_argument(path: Path) -> str:
-    """A path that no program takes for an option."""
+    """A path that no program mistakes for an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def answer(row: Mapping[str, Any]) -> str:
-    """A class and its score in a report: `pouring 87 %`, or `output score 1.55` of a raw value."""
+    """A class and its score in a report: `pouring 87 %`, or `output score 1.55` for raw values."""
     if "probability" in row:
         return f"{row['label']} {percent(row['probability'])}"
     return f"{row['label']} score {raw(row['value'])}"
 
 
 def put_json(console: Console, value: Any, *, indent: int | None = None) -> None:
-    """One JSON value on stdout, -q or not: ASCII, valid Unicode, and never NaN."""
+    """Print a JSON value to stdout, even with -q: ASCII, valid Unicode, and never NaN."""
     console.write(json.dumps(textual(value), allow_nan=False, indent=indent), sys.stdout)
 
 
@@ -199,7 +199,7 @@ def _unset(annotation: Any) -> Any:
     return {bool: False, int: 0, str: "auto"}[kind]
 
 
-def _own(function: Callable[..., None]) -> dict[str, inspect.Parameter]:
+def _own_parameters(function: Callable[..., None]) -> dict[str, inspect.Parameter]:
     hints = get_type_hints(function, include_extras=True)
     return {
         name: parameter.replace(annotation=hints[name], kind=_KEYWORD)
@@ -246,28 +246,28 @@ def _metavar(key: Key) -> str:
     return "KIND" if literal else "N" if int in numbers else "X"
 
 
-def _flags(given: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Values of the options by dotted key; an option that two keys share sets both."""
+def _flags(values: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Option values by dotted key; an option shared by two keys sets both."""
     flags: dict[str, Any] = {}
     for name in names:
-        value, key = given.pop(name.replace(".", "__")), keys()[name]
+        value, key = values.pop(name.replace(".", "__")), keys()[name]
         if value is not None and key.turns_off:
             value = not value
         flags |= {other.name: value for other in keys().values() if other.flag == key.flag}
     return flags
 
 
-def _say_settings(loaded: Loaded, console: Console) -> None:
+def _print_settings(loaded: Loaded, console: Console) -> None:
     for name, origin in loaded.origins.items():
         if origin != "default":
             console.detail(f"{name} = {value_of(loaded.settings, name)}, by {origin}")
 
 
-def _console(given: dict[str, Any]) -> Console:
-    quiet, verbose = given.pop("quiet"), given.pop("verbose")
+def _console(values: dict[str, Any]) -> Console:
+    quiet, verbose = values.pop("quiet"), values.pop("verbose")
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other", "give one of them")
-    progress, color = not given.pop("no_progress"), given.pop("color")
+    progress, color = not values.pop("no_progress"), values.pop("color")
     if color not in ("auto", "always", "never"):
         raise UsageError(f"--color: expected auto, always, or never, not {color!r}")
     return Console(-1 if quiet else verbose, color, progress=progress)

@@ -1,4 +1,4 @@
-"""Outcomes as a person and a program are told of them: progress, messages, lines on stdout."""
+"""Report outcomes: progress and messages for people, lines on stdout for programs."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _STATUS_WORDS = {"done": "explained", "skipped": "skipped", "failed": "failed"}
 
 
 class Reporter:
-    """Tells of each outcome as it comes, and of all at the end; keeps no report of any.
+    """Reports each outcome, and a summary at the end; keeps no reports in memory.
 
     Args:
-        console: what a person reads.
-        progress: the bar.
-        loaded: the settings in force.
-        total: how many jobs there are, None where that shows only at the end.
-        json: whether reports go to stdout, in place of paths.
+        console: for messages.
+        progress: the progress bar.
+        loaded: the current settings.
+        total: number of jobs, None if not known.
+        json: print reports to stdout instead of paths.
     """
 
     def __init__(
@@ -44,18 +44,18 @@ class Reporter:
         self._total, self._json = total, json
         self._counts: Counter[str] = Counter()
         self._failures: list[tuple[StaaError, Path]] = []
-        self._failed_last = 0
-        """Failures since the last outcome that was none."""
+        self._trailing_failures = 0
+        """Number of consecutive failures at the end so far."""
         self._codes: set[str] = set()
-        """Of warnings whose text has been shown: a thousand videos may share a few."""
+        """Codes of warnings whose text has been shown, to show each only once."""
 
     @property
     def failed(self) -> bool:
-        """Whether an input has."""
+        """Whether an input failed."""
         return bool(self._failures)
 
     def on_event(self, event: Event) -> None:
-        """Take what happens on the way to an outcome."""
+        """Process an event of a running job."""
         from staa_cli.jobs.outcome import Opened, Opening, Progress, Started
 
         match event:
@@ -72,17 +72,17 @@ class Reporter:
                 self._progress.stage(shown(job.source.name), stage, done, total)
 
     def take(self, outcome: Outcome) -> None:
-        """Tell of one outcome, at once."""
+        """Report one outcome immediately."""
         self._counts[outcome.status] += 1
         self._progress.finished()
         source = outcome.job.source
         if outcome.error is not None:
             self._failures.append((outcome.error, source))
-            self._failed_last += 1
+            self._trailing_failures += 1
             self._console.trace(outcome.error)
             self._console.error(outcome.error, str(source))
         else:
-            self._failed_last = 0
+            self._trailing_failures = 0
             self._console.message(f"{source}: {_in_words(outcome)}")
         if outcome.report is not None:
             self._warn(outcome.report.warnings)
@@ -97,15 +97,15 @@ class Reporter:
             put(self._console, _as_argument(path))
 
     def interrupted(self) -> None:
-        """Say what there is when somebody stops it."""
+        """Report what is finished after an interrupt."""
         finished = self._counts["done"] + self._counts["skipped"]
-        of_all = "" if self._total is None else f" of {self._total}"
+        of_total = "" if self._total is None else f" of {self._total}"
         self._console.message(
-            f"interrupted: {finished}{of_all} finished; run the same command again to continue"
+            f"interrupted: {finished}{of_total} finished; run the same command again to continue"
         )
 
     def conclude(self) -> None:
-        """Count, and tell once more what failed, unless that is what has just been told."""
+        """Print counts, and failures again unless they have just been printed."""
         tried = self._counts.total()
         total = tried if self._total is None else self._total
         if total == 1:
@@ -114,13 +114,13 @@ class Reporter:
         counts["not tried"] = total - tried
         words = [f"{count} {status}" for status, count in counts.items() if count]
         self._console.message(", ".join(words) or "this shard has no inputs")
-        if self._failed_last == len(self._failures) or self._console.verbosity < 0:
+        if self._trailing_failures == len(self._failures) or self._console.verbosity < 0:
             return
         for error, source in self._failures:
             self._console.error(error, str(source))
 
     def _warn(self, warnings: Sequence[WarningRow]) -> None:
-        """What the codes mean: with -v of every video, else where a code comes up first."""
+        """Print warnings: with -v for every video, else only the first one of each code."""
         for warning in warnings:
             if self._console.verbosity >= 1 or warning.code not in self._codes:
                 self._console.warning(f"{warning.code}: {warning.text}")
@@ -128,7 +128,7 @@ class Reporter:
 
 
 def error_fields(error: StaaError | None) -> dict[str, Any]:
-    """What went wrong as plain data: nothing, or an `error`."""
+    """An error as plain data: empty, or with the key `error`."""
     if error is None:
         return {}
     fields = {
@@ -141,7 +141,7 @@ def error_fields(error: StaaError | None) -> dict[str, Any]:
 
 
 def _as_argument(path: Path) -> str:
-    """A path that no program takes for an option."""
+    """A path that no program mistakes for an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
@@ -175,7 +175,7 @@ def _in_words(outcome: Outcome) -> str:
 
 
 def _highest(temporal: Temporal) -> str:
-    """Where the curve is highest, as the annotated video draws it."""
+    """The time of the highest score, as drawn in the annotated video."""
     if temporal.flat or temporal.peak_s is None:
         return "no moment stands out"
     equal = temporal.peaks_equal

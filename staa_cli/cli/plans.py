@@ -1,4 +1,4 @@
-"""A dry run as a person and a program are told of it."""
+"""Report a dry run."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 def show_plans(
     plans: Sequence[Planned], rates: Rates | None, loaded: Loaded, json: bool, console: Console
 ) -> None:
-    """Print what would be done: a line of JSON an input, or one table."""
+    """Print what would be done: one line of JSON per input, or one table."""
     for plan in plans:
         if plan.error is not None:
             console.trace(plan.error)
-            if console.verbosity < 0:  # there is no table to say it
+            if console.verbosity < 0:  # no table is printed
                 console.error(plan.error, str(plan.job.source))
         if json:
             put_json(console, _json(plan))
@@ -53,7 +53,7 @@ def show_plans(
 
 
 def _all_in_words(plans: Sequence[Planned], rates: Rates) -> str:
-    """How long everything may take, and what that rests on."""
+    """The estimated total time, and the measured rates that it is based on."""
     seconds = sum(plan.seconds or 0.0 for plan in plans)
     text = f"{about(seconds)} in all, at {raw(1 / rates.pass_s)} passes/s"
     if rates.pixel_s:

@@ -1,10 +1,10 @@
-"""What belongs to the process, and so to the command alone: never to a function of the package."""
+"""Settings of the whole process, which only commands may change, not functions of the package."""
 
 from __future__ import annotations
 
 
 def use_threads(count: int | None) -> None:
-    """Have torch compute in so many threads; None leaves its own choice, one a core."""
+    """Set the number of torch's threads; None keeps its default, one per core."""
     if count is not None:
         import torch
 

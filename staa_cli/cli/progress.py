@@ -1,4 +1,4 @@
-"""Progress: a bar with rates and the time left on a terminal, and a line a minute elsewhere."""
+"""Progress: a bar with rates and remaining time on a terminal, or one line per minute."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _NAME_CHARACTERS = 28
 
 
 class Progress:
-    """A bar for the video at work and, where there are several, one for all of them.
+    """A bar for the current video and, if there are several, one for all of them.
 
     Args:
-        total: number of videos, None where nobody knows.
-        stream: where to draw.
-        colored: whether colors are wanted.
-        drawn: False draws no bar, and says in lines what a bar would show.
-        say: takes a line.
-        clock: tells seconds.
+        total: number of videos, None if unknown.
+        stream: to draw on.
+        colored: whether to use colors.
+        drawn: False prints lines instead of a bar.
+        say: prints a line.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Progress:
 
     @property
     def drawn(self) -> bool:
-        """Whether there is a bar on the terminal right now."""
+        """Whether a bar is visible now."""
         return self._bars is not None
 
     def __enter__(self) -> Progress:
@@ -64,7 +64,7 @@ class Progress:
         self._bars = None
 
     def stage(self, name: str, stage: str, done: int, total: int) -> None:
-        """How far a stage of the video at work is; a total of 0 means that nobody knows."""
+        """Progress of a stage of the current video; a total of 0 means unknown."""
         self._pace.stage(name, stage, done, total)
         if self._bars is None:
             return
@@ -75,78 +75,83 @@ class Progress:
         self._bars.update(self._one, completed=done, total=total or None)
 
     def plan(self, line: str, passes: int) -> None:
-        """What a video will cost in so many passes: said if they take more than a moment."""
+        """Announce the cost of a video; printed if it is not negligible."""
         self._pace.plan(line, passes)
 
     def finished(self) -> None:
-        """One more video is done."""
+        """Another video is finished."""
         if self._bars is not None:
             self._bars.advance(self._all)
 
     def above(self, line: str, stream: TextIO) -> None:
-        """A line above the bars, to this stream of the same terminal; brackets mean nothing."""
+        """Print a line above the bars to a stream of the same terminal, without markup."""
         from rich.text import Text
 
         if self._bars is not None:
             console = self._bars.console
-            drawn_on, console.file = console.file, stream
+            original, console.file = console.file, stream
             console.print(Text.from_ansi(line), soft_wrap=True)
-            console.file = drawn_on
+            console.file = original
 
 
 _MANY = 100
-"""Passes that take more than a moment on most machines."""
-_LONG_S, _KNOWN_S, _EVERY_S = 10.0, 2.0, 60.0
-"""A stage that takes so long is told of, as soon as it has gone on so long, and then so often."""
+"""Number of passes from which the cost is printed at once."""
+_LONG_S, _SETTLED_S, _EVERY_S = 10.0, 2.0, 60.0
+"""Minimum estimated duration of a reported stage, delay before it is estimated, and interval."""
 
 
 class _Pace:
-    """Says how long a stage will take, as soon as its first steps have shown it.
+    """Prints the remaining time of a stage, estimated from its first steps.
 
     Args:
-        say: takes a line.
-        clock: tells seconds.
-        in_lines: whether to say how far a stage is, and again every minute: where no bar shows it.
+        say: prints a line.
+        clock: returns seconds.
+        in_lines: print progress every minute, as there is no bar.
     """
 
     def __init__(
         self, say: Callable[[str], None], clock: Callable[[], float], in_lines: bool
     ) -> None:
         self._say, self._clock, self._in_lines = say, clock, in_lines
-        self._held = ""
-        self._at = ("", "")
-        self._began, self._first, self._told = 0.0, 0, -_EVERY_S
+        self._pending = ""
+        self._current = ("", "")
+        self._start, self._first, self._last_line = 0.0, 0, -_EVERY_S
 
     def plan(self, line: str, passes: int) -> None:
-        """Say what there is to do if that is much, or else once it has turned out to take long."""
-        self._held = line
+        """Print the cost now if it is large, or else when a stage turns out to take long."""
+        self._pending = line
         if passes >= _MANY:
-            self._say_held()
+            self._say_pending()
 
     def stage(self, name: str, stage: str, done: int, total: int) -> None:
-        """So far is a stage of what has that name."""
+        """Progress of a stage of the video `name`."""
         now = self._clock()
-        if (name, stage) != self._at:
-            self._at, self._began, self._first, self._told = (name, stage), now, done, -_EVERY_S
-        spent, steps = now - self._began, done - self._first
-        if steps <= 0 or spent < _KNOWN_S:
+        if (name, stage) != self._current:
+            self._current, self._start, self._first, self._last_line = (
+                (name, stage),
+                now,
+                done,
+                -_EVERY_S,
+            )
+        spent, steps = now - self._start, done - self._first
+        if steps <= 0 or spent < _SETTLED_S:
             return
-        left = spent / steps * (total - done)
-        if spent + left < _LONG_S:
+        remaining = spent / steps * (total - done)
+        if spent + remaining < _LONG_S:
             return
-        self._say_held()
-        if self._in_lines and now - self._told >= _EVERY_S and done < total:
-            self._told = now
-            self._say(f"{name}: {stage} {done:,} of {total:,}, {about(left)} of it left")
+        self._say_pending()
+        if self._in_lines and now - self._last_line >= _EVERY_S and done < total:
+            self._last_line = now
+            self._say(f"{name}: {stage} {done:,} of {total:,}, {about(remaining)} of it left")
 
-    def _say_held(self) -> None:
-        if self._held:
-            self._say(self._held)
-        self._held = ""
+    def _say_pending(self) -> None:
+        if self._pending:
+            self._say(self._pending)
+        self._pending = ""
 
 
 def _short(name: str) -> str:
-    """A name with its middle left out where it is long: its two ends tell most."""
+    """A long name without its middle part."""
     half = (_NAME_CHARACTERS - 1) // 2
     return name if len(name) <= _NAME_CHARACTERS else f"{name[:half]}…{name[-half:]}"
 
@@ -177,6 +182,6 @@ def _bars(stream: TextIO, colored: bool) -> Bars:
         console=Console(file=stream, force_terminal=True, no_color=not colored, highlight=False),
         transient=True,
         expand=True,
-        redirect_stdout=False,  # stdout belongs to the results, bar or no bar
+        redirect_stdout=False,  # stdout is only for results
         redirect_stderr=False,
     )

@@ -1,6 +1,6 @@
 """The terminal: messages, warnings, errors, and progress on stderr, tables as text.
 
-No other room knows that there is a terminal; what happens is handed to this one by `cli`.
+Only the package `cli` uses a terminal; it passes events on to this module.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class Console:
-    """What a command says to a person; nothing of it goes to stdout.
+    """Messages for people; by default on stderr, never on stdout.
 
     Args:
-        verbosity: -1 errors only, 0 as usual, 1 details, 2 everything and tracebacks.
-        color: what `--color` said.
-        progress: False leaves the progress bar out.
-        stream: where to write, stderr unless told.
-        environ: the environment that colors are chosen by.
+        verbosity: -1 errors only, 0 default, 1 details, 2 everything and tracebacks.
+        color: value of `--color`.
+        progress: whether to show a progress bar.
+        stream: to write to; by default stderr.
+        environ: environment variables that control colors.
     """
 
     def __init__(
@@ -73,50 +73,50 @@ class Console:
         self._bar: Progress | None = None
 
     def colors(self, stream: TextIO) -> bool:
-        """Whether what goes to a stream is colored."""
+        """Whether output to a stream is colored."""
         return wants_color(stream, self._color, self._environ)
 
     @property
     def tracebacks(self) -> bool:
-        """Whether a person asked to see where an error comes from."""
+        """Whether tracebacks are requested."""
         return self.verbosity >= 2 or os.environ.get("STAA_DEBUG", "0") not in ("", "0")
 
     def error(self, error: StaaError, subject: str = "") -> None:
-        """`error: subject: cause`, and the hint on a line of its own."""
-        about = f"{subject}: " if subject and not error.cause.startswith(subject) else ""
-        self._line("error", about + error.cause, "1;31")
+        """Print `error: subject: cause`, and the hint on a separate line."""
+        prefix = f"{subject}: " if subject and not error.cause.startswith(subject) else ""
+        self._line("error", prefix + error.cause, "1;31")
         if error.hint and not (self.tracebacks and isinstance(error, UnexpectedError)):
             self._line("hint", error.hint, "36")
 
     def trace(self, error: BaseException) -> None:
-        """Where an error comes from, to whom asked to see it."""
+        """Print the traceback of an error if requested."""
         if self.tracebacks:
             lines = "".join(traceback.format_exception(error)).splitlines()
             self.write("\n".join(map(shown, lines)))
 
     def warning(self, text: str) -> None:
-        """Something a person should know, unless -q."""
+        """Print a warning, unless -q."""
         if self.verbosity >= 0:
             self._line("warning", text, "33")
 
     def message(self, text: str) -> None:
-        """What has been done, unless -q."""
+        """Print a message, unless -q."""
         if self.verbosity >= 0:
             self.write(shown(text))
 
     def detail(self, text: str) -> None:
-        """What -v shows."""
+        """Print a detail for -v."""
         if self.verbosity >= 1:
             self.write(shown(text))
 
     def fact(self, text: str) -> None:
-        """What -vv shows."""
+        """Print a detail for -vv."""
         if self.verbosity >= 2:
             self.write(shown(text))
 
     @contextmanager
     def logs(self) -> Iterator[None]:
-        """Show what libraries log in the block, from information on; for -vv."""
+        """A context that prints log messages of libraries from level INFO; for -vv."""
         if self.verbosity < 2:
             yield
             return
@@ -131,7 +131,7 @@ class Console:
             root.setLevel(level)
 
     def progress(self, total: int | None) -> Progress:
-        """A bar over so many videos, None of unknown number; off a terminal a line now and then."""
+        """A progress bar for `total` videos, None if unknown; without a terminal, lines."""
         from staa_cli.cli.progress import Progress
 
         drawn = self._live and self.stream.isatty()
@@ -139,13 +139,13 @@ class Console:
         return self._bar
 
     def write(self, text: str, stream: TextIO | None = None) -> None:
-        """One line as it is, to stderr unless told; a progress bar makes room for it."""
-        to = stream if stream is not None else self.stream
-        if self._bar is not None and self._bar.drawn and to.isatty():
-            self._bar.above(text, to)
+        """Write a line unchanged, by default to stderr; above a progress bar if there is one."""
+        target = stream if stream is not None else self.stream
+        if self._bar is not None and self._bar.drawn and target.isatty():
+            self._bar.above(text, target)
             return
-        to.write(text + "\n")
-        to.flush()
+        target.write(text + "\n")
+        target.flush()
 
     def _line(self, label: str, text: str, style: str) -> None:
         head = f"\x1b[{style}m{label}:\x1b[0m" if self.colored else f"{label}:"
@@ -153,14 +153,14 @@ class Console:
 
 
 class _Logs(logging.Handler):
-    """Takes what libraries log to a console."""
+    """Forwards log records of libraries to a console."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One record as lines."""
+        """Print a record as lines."""
         for line in record.getMessage().splitlines():
             self._console.fact(f"{record.name}: {line}")
 
@@ -175,17 +175,17 @@ def table(
     """Align rows in columns under their headers; the last column is wrapped to the width.
 
     Args:
-        headers: one a column.
-        rows: as many cells each as there are headers.
-        width: in characters; None leaves every row on one line.
-        red: (row, column) of cells that are to stand out.
+        headers: one per column.
+        rows: with one cell per header.
+        width: in characters; None does not wrap.
+        red: (row, column) of cells to highlight.
     """
     lines = [[shown(cell) for cell in row] for row in (headers, *rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(headers) - 1)]
     indent = sum(widths) + 2 * len(widths)
     room = max(20, width - indent) if width is not None else sys.maxsize
     out = []
-    for number, line in enumerate(lines, -1):  # the headers are no row
+    for number, line in enumerate(lines, -1):  # the headers have number -1
         *cells, last = [
             f"\x1b[31m{cell}\x1b[0m" if (number, column) in red else cell
             for column, cell in enumerate(line)
@@ -199,21 +199,21 @@ def table(
 
 
 def side_by_side(
-    first: Sequence[str], columns: Sequence[Sequence[str]], width: int | None, most: int
+    first: Sequence[str], columns: Sequence[Sequence[str]], width: int | None, limit: int
 ) -> list[range]:
-    """Columns in groups that fit into the width, behind the first column and two blanks apart.
+    """Group columns to fit into the width, after the first column and separated by two blanks.
 
     Args:
-        first: cells of the column that stands before every group.
-        columns: cells of the others.
-        width: in characters; None for any.
-        most: columns in a group, at most.
+        first: cells of the column that precedes every group.
+        columns: cells of the other columns.
+        width: in characters; None for no limit.
+        limit: maximum number of columns in a group.
     """
     groups: list[range] = []
     used = indent = max(map(len, first))
     for number, column in enumerate(columns):
         room = 2 + max(map(len, column))
-        if not groups or len(groups[-1]) == most or (width and used + room > width):
+        if not groups or len(groups[-1]) == limit or (width and used + room > width):
             groups.append(range(number, number))
             used = indent
         groups[-1] = range(groups[-1].start, number + 1)
@@ -222,7 +222,7 @@ def side_by_side(
 
 
 def terminal_width(stream: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:
-    """Columns of the terminal behind a stream; None where there is none and COLUMNS is not set."""
+    """Columns of the terminal of a stream; None without a terminal and without COLUMNS."""
     if not stream.isatty() and not environ.get("COLUMNS"):
         return None
     return shutil.get_terminal_size().columns

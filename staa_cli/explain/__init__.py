@@ -1,1 +1,1 @@
-"""A video to its explanation: plan, clips, attribution, time axis, warnings, provenance."""
+"""Explain a video: plan, clips, attribution, time axis, warnings, provenance."""

@@ -1,4 +1,4 @@
-"""Clips of a video -> scores, attributions for one class, and what those are worth."""
+"""Scores and attributions of the clips of a video, for one class or several."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from staa_cli.schema import (
 )
 
 TOP = 5
-"""Of how many classes raw attributions are kept: of those that a report names."""
+"""Number of classes of which raw attributions are kept: those that a report names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attributed:
-    """What the clips of a plan gave."""
+    """Scores and attributions of the clips of a plan."""
 
     scores: Float32
     """[C, classes] probabilities, or raw values."""
     pooled: Float32
-    """[classes] of all clips together."""
+    """[classes] for all clips together."""
     target: int
-    """The class that is explained; that of the highest pooled score where none was asked for."""
+    """The explained class; by default that with the highest pooled score."""
     attributions: tuple[Attribution, ...]
     """[C]."""
     by_class: ClassAttributions | None = None
-    """Of the most probable classes, where they were asked for and the passes serve them."""
+    """For the most probable classes, if requested and the passes serve them."""
 
 
 def attend(
@@ -50,7 +50,7 @@ def attend(
     on_perturbed: Callable[[int], None] = lambda count: None,
     keep: bool = False,
 ) -> Explained:
-    """Explain one batch of normalized clips [B, T, 3, h, w] that lies on the CPU."""
+    """Explain one batch of normalized clips [B, T, 3, h, w] on the CPU."""
     return explain_batch(
         model.module,
         model.layout,
@@ -69,7 +69,7 @@ def attend(
 def attributions_of(
     explained: Explained, model: LoadedModel, method: Method, options: Options
 ) -> list[Attribution]:
-    """What was found of each clip, with all that a reader must know of it."""
+    """The attribution of each clip, with its properties."""
     of_class = method.is_class_specific(model.layout, options)
     return [
         Attribution(
@@ -103,16 +103,16 @@ def attribute(
 ) -> list[Attributed]:
     """Explain all clips for one class, or for several.
 
-    Where the method's passes serve every class, no clip is passed twice: what they leave is kept
-    until the most probable class is known, and each class is chosen then.
+    If the method's passes serve every class, no clip is passed twice: their outputs are stored
+    until the most probable class is known, and the classes are selected then.
 
     Args:
         reader: of all clips.
-        model: that is explained.
-        method: how.
+        model: to explain.
+        method: attribution method.
         options: of the method.
         targets: classes to explain; None for the most probable one of all clips.
-        top: also of how many classes, the most probable ones, where the passes serve them.
+        top: number of most probable classes to add, if the passes serve them.
     """
     if not method.serves_all:
         return [_one_by_one(reader, model, method, options, target) for target in targets]
@@ -124,15 +124,15 @@ def attribute(
         explained = _explain(reader, model, method, options, first, "explaining", stored)
         pooled = pool(explained.scores, model.info.background)
         order = [int(index) for index in np.argsort(-pooled, kind="stable")]
-        chosen = [order[0] if target is None else target for target in targets]
+        classes = [order[0] if target is None else target for target in targets]
         best = order[:top]
         with reader.stopwatch("stitch"):
-            maps = kept.maps(method, {*chosen, *best}) if keep else {}
+            maps = kept.maps(method, {*classes, *best}) if keep else {}
     by_class = None
     if keep and best:
         by_class = ClassAttributions(tuple(best), np.stack([maps[index] for index in best]))
     results = []
-    for target in chosen:
+    for target in classes:
         values = maps.get(target, explained.values)
         of_target = replace(explained, values=values, targets=(target,) * len(reader))
         attributions = tuple(attributions_of(of_target, model, method, options))
@@ -147,26 +147,25 @@ def _one_by_one(
     options: Options,
     target: int | None,
 ) -> Attributed:
-    """Explain all clips for one class by a method that has to know it before a pass.
+    """Explain all clips for one class by a method that needs the class before a pass.
 
-    Where no class is asked for, it cannot be known before the last clip has been seen. Each clip is
-    then explained for the class that it and those before it are most probably of, and the few for
-    which that turns out to be another one are explained again. A method that asks about many
-    copies is worth a pass of its own that finds the class.
+    Without a given class, it is known only after the last clip. Each clip is then explained for the
+    most probable class of all clips so far, and the few clips for which that was another class are
+    explained again. For a method with many perturbed copies, a separate pass finds the class first.
     """
     background, copies = model.info.background, method.perturbations(model.layout, options)
     extra = 0.0
     if target is None and copies and len(reader) > 1:
         target, extra = most_probable(reader, model), 1.0
-    wanted: Target = RunningPrediction(background) if target is None else target
-    explained = _explain(reader, model, method, options, wanted, "explaining")
+    running: Target = RunningPrediction(background) if target is None else target
+    explained = _explain(reader, model, method, options, running, "explaining")
     pooled = pool(explained.scores, background)
     target = int(pooled.argmax()) if target is None else target
-    other = [n for n, guess in enumerate(explained.targets) if guess != target]
-    if other:
-        again = _explain(reader.of(other), model, method, options, target, "explaining again")
-        explained.values[other] = again.values
-        extra += again.passes_per_clip * len(other) / len(reader)
+    wrong = [n for n, guess in enumerate(explained.targets) if guess != target]
+    if wrong:
+        again = _explain(reader.of(wrong), model, method, options, target, "explaining again")
+        explained.values[wrong] = again.values
+        extra += again.passes_per_clip * len(wrong) / len(reader)
     passes = explained.passes_per_clip + extra
     of_target = replace(explained, targets=(target,) * len(reader), passes_per_clip=passes)
     attributions = attributions_of(of_target, model, method, options)
@@ -182,7 +181,7 @@ def _explain(
     stage: str,
     kept: StoredOutputs | None = None,
 ) -> Explained:
-    """All clips of a reader, in its order; `kept` receives what serves every class."""
+    """Explain all clips of a reader, in order; `kept` receives outputs that serve every class."""
 
     def work(inputs: Tensor, numbers: Sequence[int]) -> Explained:
         plan = [reader.number(position) for position in numbers]
@@ -197,14 +196,14 @@ def _explain(
 
 
 class RunningPrediction:
-    """The class that all clips so far are most probably of, clip after clip."""
+    """The most probable class of all clips so far, updated clip by clip."""
 
     def __init__(self, background: int | None) -> None:
         self._background = background
         self._sum: Float64 | float = 0.0
 
     def __call__(self, scores: Float32) -> list[int]:
-        """Of the next clips, [B, classes]."""
+        """Update with the scores of the next clips [B, classes]."""
         guesses = []
         for row in scores:
             self._sum = self._sum + row * _weight(row, self._background)
@@ -213,26 +212,25 @@ class RunningPrediction:
 
 
 def most_probable(reader: ClipReader, model: LoadedModel) -> int:
-    """The class that all clips together are most probably of."""
+    """The most probable class of all clips together."""
 
     def predict(inputs: Tensor, numbers: Sequence[int]) -> Float32:
         return predict_batch(model.module, model.place(inputs), model.info.output)
 
     rows = np.empty((len(reader), len(model.labels)), np.float32)
-    for numbers, found in reader.forward("predicting", predict):
-        rows[list(numbers)] = found
+    for numbers, scores in reader.forward("predicting", predict):
+        rows[list(numbers)] = scores
     return int(pool(rows, model.info.background).argmax())
 
 
 def pool(scores: Sequence[Float32] | Float32, background: int | None) -> Float32:
-    """Scores of clips [C, classes] in, of the video [classes] out: their mean.
+    """Mean of the scores of clips [C, classes] as the scores of the video [classes].
 
-    That is what published evaluations do with several clips, and it stays so where several classes
-    may be right: a label that one clip of ten shows is a tenth of the video's. A mean of raw values
-    is one in the same units.
+    Published evaluations do the same with several clips. It also holds for several labels: one that
+    a single clip of ten shows has a tenth of its score in the video. Raw values keep their units.
 
-    Where a class stands for "nothing happens here", a clip counts the less the more it is of that
-    class: otherwise a short event would drown in the time before and after it.
+    If a class means "nothing happens", a clip is weighted by one minus the probability of that
+    class; otherwise a short event would be averaged out.
     """
     rows = np.asarray(scores, dtype=np.float64)
     weights = _weight(rows, background)
@@ -240,7 +238,7 @@ def pool(scores: Sequence[Float32] | Float32, background: int | None) -> Float32
 
 
 def _weight(rows: Float32 | Float64, background: int | None) -> Float64:
-    """What clips count, of probabilities [..., classes]."""
+    """Weights of clips from their probabilities [..., classes]."""
     if background is None:
         return np.ones(rows.shape[:-1])
     return np.asarray(1.0 - rows[..., background] + 1e-6, np.float64)

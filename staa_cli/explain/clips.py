@@ -19,60 +19,60 @@ from staa_cli.video.frame_source import SeekableSource
 from staa_cli.video.table import DecodeReport
 
 STILL = 2 / 255
-"""Motion below which nothing has happened: rounding, or what a codec does to a picture at rest."""
+"""Motion below this is rounding or codec noise in a still picture."""
 _CELL = 16
-"""Pixels that motion is looked for in, together: noise of single ones is none."""
+"""Side in pixels of a cell over which motion is averaged, to suppress noise."""
 _KEPT_BYTES = 1 << 29
-"""Room for the frames of 53 clips of 16 x 224 x 224 that do not overlap."""
+"""Cache size; enough for 53 clips of 16 x 224 x 224 that do not overlap."""
 
 R = TypeVar("R")
 Work = Callable[[Tensor, Sequence[int]], R]
 
 
 class FrameCache:
-    """A video's frames as one model takes them, kept for the passes after the first.
+    """Preprocessed frames of a video, kept for later passes of one model.
 
-    All that were read, or none: where they take more room than there is, every pass reads anew.
+    Keeps all frames or none: if they exceed the limit, every pass reads them again.
 
     Args:
-        limit_bytes: the room.
+        limit_bytes: maximum size.
     """
 
     def __init__(self, limit_bytes: int = _KEPT_BYTES) -> None:
         self.report = DecodeReport()
-        """Of the pass that read the frames."""
+        """Report of the pass that read the frames."""
         self._frames: dict[int, Tensor] = {}
-        self._room = limit_bytes
+        self._free_bytes = limit_bytes
 
     def holds(self, indices: Sequence[int]) -> bool:
-        """Whether the frames at all these positions are kept."""
+        """Whether the frames at all these positions are cached."""
         return all(index in self._frames for index in indices)
 
     def __getitem__(self, index: int) -> Tensor:
-        """A kept frame, float [3, h, w]."""
+        """A cached frame, float [3, h, w]."""
         return self._frames[index]
 
     def add(self, index: int, frame: Tensor) -> None:
-        """Keep a frame, if there is room for it and for all those before."""
-        if index in self._frames or self._room < 0:
+        """Cache a frame; beyond the limit, drop all frames."""
+        if index in self._frames or self._free_bytes < 0:
             return
-        self._room -= frame.nbytes
+        self._free_bytes -= frame.nbytes
         self._frames[index] = frame
-        if self._room < 0:
+        if self._free_bytes < 0:
             self._frames.clear()
 
 
 class ClipReader:
-    """Reads the clips of a plan; each pass reads every wanted frame once.
+    """Reads the clips of a plan; each pass reads every needed frame once.
 
     Args:
         source: of the frames.
-        model: that the clips are for.
+        model: that receives the clips.
         clips: in any order; their frames may overlap.
-        batch_size: clips a batch; auto is by device.
-        on_progress: called with (stage, clips read, clips in all).
-        stopwatch: counts the time that decoding takes.
-        cache: shared by passes, of several readers too, over the same source for the same input.
+        batch_size: clips per batch; auto depends on the device.
+        on_progress: called with (stage, clips read, total clips).
+        stopwatch: measures the time of decoding.
+        cache: shared by passes and readers with the same source and model input.
     """
 
     def __init__(
@@ -87,16 +87,16 @@ class ClipReader:
         cache: FrameCache | None = None,
     ) -> None:
         self.report = DecodeReport()
-        """Of the last pass that read the frames, this reader's or another's of the same cache."""
+        """Report of the last pass that read the frames, also by another reader of the cache."""
         self.motion = 0.0
-        """How far, in the last pass, a cell of 16 x 16 pixels has gone from its mean color over
-        the clip that it belongs to: the most of all cells, of 1."""
+        """Largest deviation, in the last pass, of a cell of 16 x 16 pixels from its mean color over
+        a clip, 0 to 1."""
         self._source, self._model, self._clips, self._cache = source, model, clips, cache
         if batch_size == "auto":
             # A CPU gains nothing from more than one clip at a time.
             batch_size = 1 if model.device.type == "cpu" else 8
         self.batch_size = batch_size
-        """Clips a batch; smaller than it began where memory ran out."""
+        """Clips per batch; reduced when memory runs out."""
         self.backed_off = False
         self._on_progress, self.stopwatch = on_progress, stopwatch
 
@@ -108,7 +108,7 @@ class ClipReader:
         return self._clips[position].index
 
     def of(self, positions: Sequence[int]) -> ClipReader:
-        """A reader of some of the clips, one at a time."""
+        """A reader of some of the clips, with batches of one."""
         return ClipReader(
             self._source,
             self._model,
@@ -122,27 +122,27 @@ class ClipReader:
     def forward(
         self, stage: str, work: Work[R], perturbations: int = 0
     ) -> Iterator[tuple[tuple[int, ...], R]]:
-        """One pass: (positions in `clips` [B], what `work` made of them), batch by batch.
+        """Run one pass; yields (positions in `clips` [B], result of `work`) for each batch.
 
-        A batch that does not fit into memory is halved, and so are those after it.
+        If a batch does not fit into memory, it and all later ones are halved.
 
         Args:
             stage: name for the progress.
-            work: takes normalized clips float [B, T, 3, h, w] and their positions [B].
-            perturbations: copies of each clip that the work asks about; it says so by `asked`,
-                and the progress counts them in place of clips.
+            work: function of normalized clips float [B, T, 3, h, w] and their positions [B].
+            perturbations: perturbed copies that `work` evaluates per clip and reports by `asked`;
+                the progress counts them instead of clips.
 
         Raises:
             UnavailableError: not even one clip fits.
         """
         clips, done = self._read(), 0
-        self._asked, self._tell = 0, partial(self._on_progress, stage)
+        self._asked, self._report_progress = 0, partial(self._on_progress, stage)
         self._perturbations = perturbations * len(self._clips)
         while done < len(self._clips):
             batch = list(islice(clips, self.batch_size))
             done += len(batch)
             if not perturbations:
-                self._tell(done, len(self._clips))
+                self._report_progress(done, len(self._clips))
             while batch:
                 part = batch[: self.batch_size]
                 numbers = tuple(number for number, _ in part)
@@ -158,16 +158,16 @@ class ClipReader:
 
     @property
     def perturbed_in_all(self) -> int:
-        """Perturbed copies that the last pass has asked about."""
+        """Number of perturbed copies that the last pass has evaluated."""
         return self._asked
 
     def asked(self, count: int) -> None:
-        """Tell that so many more perturbed copies have been asked about."""
+        """Report `count` more evaluated perturbed copies."""
         self._asked += count
-        self._tell(min(self._asked, self._perturbations), self._perturbations)
+        self._report_progress(min(self._asked, self._perturbations), self._perturbations)
 
     def _back_off(self, error: Exception, numbers: Sequence[int]) -> None:
-        """Halve the batches if memory ran out; anything else goes on up, and says where it was."""
+        """Halve the batch size if memory ran out; else re-raise with a note on the time span."""
         if self.batch_size == 1 or not ran_out_of_memory(error):
             clips = [self._clips[number] for number in numbers]
             start, end = min(c.start_s for c in clips), max(c.end_s for c in clips)
@@ -180,29 +180,29 @@ class ClipReader:
             torch.cuda.empty_cache()
 
     def _read(self) -> Iterator[tuple[int, Tensor]]:
-        """Clips in order of their last frame; a frame is kept as long as a clip still needs it."""
+        """Clips in order of their last frame; a frame is kept as long as a clip needs it."""
         self.report, self.motion = DecodeReport(), 0.0
         std = torch.tensor(self._model.input.std)[:, None, None]
         frames = [clip.frame_indices for clip in self._clips]
         order = sorted(range(len(frames)), key=lambda number: frames[number][-1])
         last_use = {index: number for number in order for index in frames[number]}
         read = self._frames(sorted(last_use))
-        kept: dict[int, Tensor] = {}  # index to [3, h, w]
+        cached: dict[int, Tensor] = {}  # index to [3, h, w]
         cells: dict[int, Tensor] = {}
         for number in order:
             with self.stopwatch("decode"):
-                while frames[number][-1] not in kept:
-                    index, kept[index] = next(read)  # from left to right
-                    cells[index] = F.avg_pool2d(kept[index], _CELL, ceil_mode=True) * std
-            seen = torch.stack([cells[index] for index in frames[number]])
-            self.motion = max(self.motion, float((seen - seen.mean(dim=0)).abs().max()))
-            yield number, torch.stack([kept[index] for index in frames[number]])
+                while frames[number][-1] not in cached:
+                    index, cached[index] = next(read)  # the left target is assigned first
+                    cells[index] = F.avg_pool2d(cached[index], _CELL, ceil_mode=True) * std
+            clip_cells = torch.stack([cells[index] for index in frames[number]])
+            self.motion = max(self.motion, float((clip_cells - clip_cells.mean(dim=0)).abs().max()))
+            yield number, torch.stack([cached[index] for index in frames[number]])
             for index in {*frames[number]}:
                 if last_use[index] == number:
-                    del kept[index], cells[index]
+                    del cached[index], cells[index]
 
     def _frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """Frames as the model takes them, rising: (position, normalized float [3, h, w])."""
+        """Preprocessed frames, ascending: (position, normalized float [3, h, w])."""
         cache = self._cache
         if cache is not None and cache.holds(indices):
             self.report = cache.report

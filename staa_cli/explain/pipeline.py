@@ -1,6 +1,6 @@
-"""A video's way through the program: probe, plan, read, attend, stitch, and, if asked, measure.
+"""The stages of an explanation: probe, plan, read, attend, stitch, and, if requested, measure.
 
-The one module that knows all stages, and a summary of them.
+This is the only module that knows all stages.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from staa_cli.schema import (
 from staa_cli.video.frame_source import SeekableSource, VideoFile, open_source
 
 PLANNING = "planning"
-"""The stage that is told first, once, as soon as it is known how many clips there are."""
+"""The first stage, reported once when the number of clips is known."""
 
 Reason = Literal["top-1", "named", "index"]
 
@@ -72,11 +72,11 @@ class Measure(Protocol):
         options: Options,
         depth: Depth,
     ) -> Faithfulness:
-        """Of all clips, their predictions, and a row of attributions for every method."""
+        """Measure all clips, given their predictions and one row of attributions per method."""
 
 
 def open_model(settings: Settings, announce: Announce = lambda line: None) -> LoadedModel:
-    """The model that the settings name, where they want it; `announce` is told of a download."""
+    """Load the model of the settings; `announce` is called before a download."""
     return load_model(
         settings.model,
         arch=settings.arch,
@@ -90,11 +90,11 @@ def open_model(settings: Settings, announce: Announce = lambda line: None) -> Lo
 
 
 def check_settings(model: LoadedModel, settings: Settings) -> None:
-    """See that a model can be asked what the settings ask, of whatever video.
+    """Check that the settings fit a model, independently of the video.
 
     Raises:
         UsageError: an unknown class or method, or one that does not fit the model or its clips.
-        UnavailableError: the method needs what is not installed.
+        UnavailableError: a package that the method needs is not installed.
     """
     model = model.fitted(settings.sampling.frames, settings.sampling.size)
     options = method_options(settings.method)
@@ -105,12 +105,12 @@ def check_settings(model: LoadedModel, settings: Settings) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlannedVideo:
-    """A video, and which of its frames a model is to see."""
+    """A video with its planned clips."""
 
     source: SeekableSource
     plan: sampling.Plan
     cache: FrameCache | None = None
-    """Where several explanations of it read the same frames."""
+    """Set if several explanations read the same frames."""
 
     def reader(
         self,
@@ -119,7 +119,7 @@ class PlannedVideo:
         on_progress: OnProgress,
         stopwatch: Stopwatch,
     ) -> ClipReader:
-        """What reads its clips for the model that they were planned for."""
+        """A reader of the clips for the model that they were planned for."""
         return ClipReader(
             self.source,
             model,
@@ -139,11 +139,11 @@ def plan_video(
     stopwatch: Stopwatch,
     cache: FrameCache | None = None,
 ) -> PlannedVideo:
-    """See what a video is, and plan which of its frames the model is to see.
+    """Probe a video and plan its clips.
 
     Raises:
         VideoError: the file does not open.
-        InputError: the video has no frame in the stretch that the settings name.
+        InputError: the video has no frame in the selected time range.
     """
     fitted = model.fitted(settings.sampling.frames, settings.sampling.size)
     with stopwatch("probe"):
@@ -160,14 +160,14 @@ def explain_one(
     on_progress: OnProgress,
     measure: Measure | None = None,
 ) -> Explanation:
-    """A video to an explanation with a score for every frame. Writes nothing.
+    """Explain a video, with a score for every frame. Writes nothing.
 
     Args:
-        video: path of a file, or a source that is open.
-        model: that is explained.
-        settings: how.
-        on_progress: told how far it is; first of all the number of clips, as the stage `planning`.
-        measure: measures faithfulness, where the settings ask for that.
+        video: path of a file, or an open source.
+        model: to explain.
+        settings: of the explanation.
+        on_progress: called with (stage, done, total); first the number of clips, as `planning`.
+        measure: measures faithfulness, if the settings request it.
 
     Raises:
         VideoError: the file does not open or decode.
@@ -192,18 +192,18 @@ def explain_classes(
     measure: Measure | None = None,
     stopwatch: Stopwatch | None = None,
 ) -> list[Explanation]:
-    """A planned video, explained for the class of each of some settings that differ in no more.
+    """Explain a planned video for several classes.
 
-    From the same passes, where those of the method serve every class.
+    Uses the same passes for all classes if the method allows it.
 
     Args:
         planned: from `plan_video`, for this model and these settings.
-        model: that is explained.
+        model: to explain.
         variants: settings of each explanation; only their targets differ.
-        on_progress: told how far it is.
-        probable: the most probable class, where it is known.
-        measure: measures faithfulness, where the settings ask for that.
-        stopwatch: that has counted what went before.
+        on_progress: called with (stage, done, total).
+        probable: the most probable class, if known.
+        measure: measures faithfulness, if the settings request it.
+        stopwatch: of the earlier stages.
 
     Raises:
         VideoError: the file does not decode.
@@ -234,11 +234,11 @@ def explain_classes(
 
 
 class _Shared(NamedTuple):
-    """What explanations of one video for several classes have in common."""
+    """Shared data of explanations of one video for several classes."""
 
     planned: PlannedVideo
     trained: ModelInput
-    """What the model learned from, before it was fitted."""
+    """Input that the model was trained on, before `fitted`."""
     model: LoadedModel
     method: Method
     options: Options
@@ -253,7 +253,7 @@ def _explanation(
     attributed: Attributed,
     measure: Measure | None,
 ) -> Explanation:
-    """All that follows from the attributions of one class."""
+    """The explanation of one class, from its attributions."""
     planned, trained, model, method, options, reader, stopwatch = shared
     source, plan = planned.source, planned.plan
     info = provenance.with_decoding(source.info, reader.report)
@@ -323,33 +323,33 @@ def _explanation(
     )
 
 
-def plan_clips(info: VideoInfo, given: ModelInput, settings: Settings) -> sampling.Plan:
-    """Which frames of a video a model of such an input is to see."""
-    stride = settings.sampling.stride or given.stride
+def plan_clips(info: VideoInfo, model_input: ModelInput, settings: Settings) -> sampling.Plan:
+    """Plan the clips of a video for a model with that input."""
+    stride = settings.sampling.stride or model_input.stride
     return sampling.plan(
         info.times_s,
-        frames=settings.sampling.frames or given.frames,
-        interval_s=stride / given.rate,
+        frames=settings.sampling.frames or model_input.frames,
+        interval_s=stride / model_input.rate,
         settings=settings.sampling,
-        model_interval_s=given.interval_s,
+        model_interval_s=model_input.interval_s,
     )
 
 
-def _dense_clips(info: VideoInfo, given: ModelInput, settings: Settings) -> int:
-    """Clips that would leave nothing out."""
+def _dense_clips(info: VideoInfo, model_input: ModelInput, settings: Settings) -> int:
+    """Number of clips that would cover everything."""
     dense = replace(settings.sampling, strategy="dense", hop=min(settings.sampling.hop, 1.0))
-    return len(plan_clips(info, given, replace(settings, sampling=dense)).clips)
+    return len(plan_clips(info, model_input, replace(settings, sampling=dense)).clips)
 
 
-def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | None, Reason]:
+def find_target(target: str | int | None, labels: Sequence[str]) -> tuple[int | None, Reason]:
     """Look up a class by name or index; returns (index, reason), or (None, top-1) for no name.
 
     Raises:
         UsageError: there is no such class, or several have that name.
     """
-    if wanted is None:
+    if target is None:
         return None, "top-1"
-    text = str(wanted)
+    text = str(target)
     matches = [n for n, label in enumerate(labels) if label == text] or [
         n for n, label in enumerate(labels) if label.casefold() == text.casefold()
     ]
@@ -370,7 +370,7 @@ def find_target(wanted: str | int | None, labels: Sequence[str]) -> tuple[int | 
 
 
 def method_options(settings: MethodSettings) -> Options:
-    """Settings of a method as the method wants them."""
+    """The options of a method from its settings."""
     return Options(
         settings.layers, settings.combine, settings.seed, settings.replacement, settings.samples
     )

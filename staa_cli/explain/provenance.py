@@ -1,4 +1,4 @@
-"""Where a result comes from: the settings that shaped it, its fingerprint, and its run."""
+"""Provenance of a result: relevant settings, fingerprint, and run details."""
 
 from __future__ import annotations
 
@@ -19,12 +19,9 @@ from staa_cli.memory import peak_memory_bytes
 from staa_cli.references import code_sha256, is_reference, load_reference
 from staa_cli.schema import Output, RunDetails, VideoInfo
 
-if TYPE_CHECKING:  # what is finished is told by its fingerprint, without torch
+if TYPE_CHECKING:  # fingerprints must not import torch
     from staa_cli.models.load import LoadedModel
     from staa_cli.video.table import DecodeReport
-
-if TYPE_CHECKING:
-    from staa_cli.models.load import LoadedModel
 
 
 def relevant(settings: Settings) -> dict[str, Any]:
@@ -44,10 +41,10 @@ def fingerprint(
     labels: Sequence[str],
     settings: Settings | Mapping[str, Any],
 ) -> str:
-    """One line for input, weights, what the logits mean, class names, settings, and version.
+    """Hash of input, weights, output function, class names, settings, and version.
 
-    And for the code of a method of somebody's own, or the version of the package that it is of.
-    Settings are all of them, or the relevant ones as a report has them.
+    It includes the code of a user's method, or the version of the package that declares it.
+    `settings` are all settings, or the relevant ones from a report.
     """
     plain = relevant(settings) if isinstance(settings, Settings) else settings
     parts = [video_sha256, weights_sha256, output, list(labels), plain, __version__]
@@ -61,7 +58,7 @@ def fingerprint(
 
 
 def with_decoding(info: VideoInfo, report: DecodeReport) -> VideoInfo:
-    """What decoding met, added to what probing had seen."""
+    """Add the problems found in decoding to those found in probing."""
     return replace(
         info,
         packets_bad=max(info.packets_bad, report.packets_bad),
@@ -70,8 +67,8 @@ def with_decoding(info: VideoInfo, report: DecodeReport) -> VideoInfo:
 
 
 def run_details(model: LoadedModel, stopwatch: Stopwatch) -> RunDetails:
-    """What differs from one run to the next."""
-    import torch  # late: a fingerprint is told without it
+    """Details that differ between runs."""
+    import torch  # deferred: fingerprints do not need it
 
     return RunDetails(
         folder=str(Path.cwd()),

@@ -1,11 +1,11 @@
-"""Sampling: which frames of a video go into which clip; pure arithmetic on time stamps.
+"""Sampling: assign the frames of a video to clips, from timestamps only.
 
-Frames are chosen by time, never by number: a clip wants frames `interval_s` apart and takes, for
-every wanted time, the source frame that starts nearest to it (the earlier one where two are equally
-near). So rates of any size and files of variable rate need no rule of their own.
+Frames are chosen by time, never by number: a clip has target times `interval_s` apart and takes for
+each the source frame that starts nearest to it (the earlier one of two equally near). So any frame
+rate, also a variable one, is handled in the same way.
 
-A video shorter than a clip keeps the interval and repeats its last frame; `Clip.padded` counts the
-repeats and a warning says so.
+For a video shorter than a clip, the interval is kept and the last frame is repeated; `Clip.padded`
+counts the repeats, and there is a warning.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from staa_cli.errors import InputError, UsageError
 from staa_cli.formatting import counted, raw
 from staa_cli.schema import Clip, Float64, ReportWarning
 
-_Row = tuple[NDArray[np.intp], int]  # frame numbers [T], and how many of them only fill up
+_Row = tuple[NDArray[np.intp], int]  # frame numbers [T], and how many of them are padding
 
 DENSE = ("auto", "dense", "range")
-"""Strategies that lay clips over all of the stretch, a step apart."""
+"""Strategies that place clips over the whole time range at equal steps."""
 
-_TOLERANCE_S = 1e-6  # time stamps are rounded to the container's clock
+_TOLERANCE_S = 1e-6  # timestamps are rounded to the container's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +35,28 @@ class Plan:
     """The clips of one video, in order of time."""
 
     strategy: str
-    """The strategy in force; `auto` has been decided."""
+    """The strategy used; `auto` is resolved."""
     clips: tuple[Clip, ...]
     part: range
-    """Positions of the frames that clips were laid over."""
+    """Positions of the frames in the selected time range."""
     warnings: tuple[ReportWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """What a clip should be: T frames, `interval_s` apart."""
+class _ClipShape:
+    """Shape of a clip: T frames, `interval_s` apart."""
 
     frames: int
     interval_s: float
 
     @property
     def span_s(self) -> float:
-        """From the first frame's start to the last one's."""
+        """From the start of the first frame to the start of the last one."""
         return (self.frames - 1) * self.interval_s
 
     @property
     def length_s(self) -> float:
-        """From the first frame's start to the next clip's, were it to follow without a gap."""
+        """From the start of a clip to the start of the next one without a gap."""
         return self.frames * self.interval_s
 
 
@@ -71,32 +71,32 @@ def plan(
     """Place clips over a video, given the start times [N] of its frames.
 
     Args:
-        times_s: rising, in seconds.
+        times_s: increasing, in seconds.
         frames: T, the frames of a clip.
         interval_s: seconds between two frames of a clip: stride / rate.
-        settings: strategy, hop, number of clips, seed, and the stretch to look at.
-        model_interval_s: what the model was trained on, where `interval_s` is somebody's choice.
+        settings: strategy, hop, number of clips, seed, and time range.
+        model_interval_s: interval that the model was trained on; by default `interval_s`.
 
     Raises:
-        UsageError: the stretch's start is not before its end, or the strategy needs one.
-        InputError: the video has no frame in that stretch.
+        UsageError: the start is not before the end, or the strategy needs a time range.
+        InputError: the video has no frame in the time range.
     """
-    first, last = _stretch(times_s, settings)
+    first, last = _time_range(times_s, settings)
     times = times_s[first:last]
     if settings.strategy == "uniform":
-        wish = _Wish(frames, _duration_s(times) / frames)
+        shape = _ClipShape(frames, _duration_s(times) / frames)
         rows = [_uniform(times, frames)]
     else:
-        wish = _Wish(frames, interval_s)
-        wanted = _starts(times, wish, settings)[:, None] + np.arange(frames) * interval_s
-        rows = [_fill(times, row) for row in wanted]
-    clips = _clips(times_s, ((row + first, padded) for row, padded in rows), wish.interval_s)
+        shape = _ClipShape(frames, interval_s)
+        targets = _starts(times, shape, settings)[:, None] + np.arange(frames) * interval_s
+        rows = [_fill(times, row) for row in targets]
+    clips = _clips(times_s, ((row + first, padded) for row, padded in rows), shape.interval_s)
     strategy = "dense" if settings.strategy == "auto" else settings.strategy
-    warnings = _warnings(clips, wish, strategy, model_interval_s or interval_s)
+    warnings = _warnings(clips, shape, strategy, model_interval_s or interval_s)
     return Plan(strategy, clips, range(first, last), tuple(warnings))
 
 
-def _stretch(times_s: Float64, settings: SamplingSettings) -> tuple[int, int]:
+def _time_range(times_s: Float64, settings: SamplingSettings) -> tuple[int, int]:
     start, end = settings.start, settings.end
     if settings.strategy == "range" and start is None and end is None:
         raise UsageError(
@@ -111,39 +111,39 @@ def _stretch(times_s: Float64, settings: SamplingSettings) -> tuple[int, int]:
     high = np.inf if end is None else end - _TOLERANCE_S
     first, last = np.searchsorted(times_s, [low, high])
     if first >= last:
-        asked = f"between {start or 0:g} s and {'the end' if end is None else f'{end:g} s'}"
+        span = f"between {start or 0:g} s and {'the end' if end is None else f'{end:g} s'}"
         raise InputError(
-            f"no frame {asked}",
+            f"no frame {span}",
             f"its frames lie between {times_s[0]:g} s and {times_s[-1]:g} s",
         )
     return int(first), int(last)
 
 
-def _starts(times: Float64, wish: _Wish, settings: SamplingSettings) -> Float64:
-    """Where the clips begin; one clip at the first frame where there is no room for more."""
-    room_s = float(times[-1] - times[0]) - wish.span_s
+def _starts(times: Float64, shape: _ClipShape, settings: SamplingSettings) -> Float64:
+    """Start times of the clips; only the first frame's if there is no room for more."""
+    room_s = float(times[-1] - times[0]) - shape.span_s
     if room_s <= _TOLERANCE_S:
         offsets = np.zeros(1)
     elif settings.strategy == "segments":
-        offsets = _segments(room_s, wish, settings.clips)
+        offsets = _segments(room_s, shape, settings.clips)
     elif settings.strategy == "random":
         random = np.random.default_rng(settings.seed)
         offsets = np.sort(random.uniform(0, room_s, settings.clips))
     else:
         shortest_s = float(np.diff(times).min())  # a smaller step only repeats clips
-        hop_s = max(settings.hop * wish.length_s, shortest_s)
+        hop_s = max(settings.hop * shape.length_s, shortest_s)
         offsets = np.append(np.arange(0, room_s - _TOLERANCE_S, hop_s), room_s)
     return np.asarray(times[0] + offsets, np.float64)
 
 
-def _segments(room_s: float, wish: _Wish, clips: int) -> Float64:
-    """Starts of clips that lie in the middles of equal parts, moved inside where they stick out."""
-    middles = (np.arange(clips) + 0.5) / clips * (room_s + wish.span_s)
-    return np.clip(middles - wish.span_s / 2, 0, room_s)
+def _segments(room_s: float, shape: _ClipShape, clips: int) -> Float64:
+    """Starts of clips centered in equal parts, moved inside at the ends."""
+    middles = (np.arange(clips) + 0.5) / clips * (room_s + shape.span_s)
+    return np.clip(middles - shape.span_s / 2, 0, room_s)
 
 
 def _uniform(times: Float64, frames: int) -> _Row:
-    """The frames at the middles of T equal parts; all of them, then the last, where N < T."""
+    """The frames at the middles of T equal parts; for N < T all frames and repeats of the last."""
     if len(times) <= frames:
         row = np.minimum(np.arange(frames), len(times) - 1)
         return row, frames - len(times)
@@ -151,19 +151,19 @@ def _uniform(times: Float64, frames: int) -> _Row:
     return _nearest(times, middles - _frame_s(times) / 2), 0
 
 
-def _fill(times: Float64, wanted: Float64) -> _Row:
-    """The frames nearest to the wanted times, and how many of them only fill up the end."""
-    row = _nearest(times, wanted)
-    beyond = wanted > times[-1] + _frame_s(times) / 2 + _TOLERANCE_S
+def _fill(times: Float64, targets: Float64) -> _Row:
+    """The frames nearest to the target times, and how many of them are padding at the end."""
+    row = _nearest(times, targets)
+    beyond = targets > times[-1] + _frame_s(times) / 2 + _TOLERANCE_S
     repeated = np.diff(row, prepend=-1) == 0
     return row, int(np.sum(beyond & repeated))
 
 
-def _nearest(times: Float64, wanted: Float64) -> NDArray[np.intp]:
-    right = np.clip(np.searchsorted(times, wanted), 1, max(1, len(times) - 1))
+def _nearest(times: Float64, targets: Float64) -> NDArray[np.intp]:
+    right = np.clip(np.searchsorted(times, targets), 1, max(1, len(times) - 1))
     if len(times) == 1:
-        return np.zeros(len(wanted), np.intp)
-    nearer_right = times[right] - wanted < wanted - times[right - 1] - _TOLERANCE_S
+        return np.zeros(len(targets), np.intp)
+    nearer_right = times[right] - targets < targets - times[right - 1] - _TOLERANCE_S
     return np.where(nearer_right, right, right - 1)
 
 
@@ -172,12 +172,12 @@ def _frame_s(times: Float64) -> float:
 
 
 def _duration_s(times: Float64) -> float:
-    """From the first frame's start to the last one's end."""
+    """From the start of the first frame to the end of the last one."""
     return float(times[-1] - times[0]) + _frame_s(times)
 
 
 def _clips(times_s: Float64, rows: Iterable[_Row], interval_s: float) -> tuple[Clip, ...]:
-    """Clips out of rows of frame numbers; a row that comes twice becomes one clip."""
+    """Clips from rows of frame numbers; duplicates are removed."""
     unique = {tuple(row.tolist()): padded for row, padded in rows}
     return tuple(
         Clip(index, row, tuple(times_s[list(row)].tolist()), padded, interval_s)
@@ -186,33 +186,33 @@ def _clips(times_s: Float64, rows: Iterable[_Row], interval_s: float) -> tuple[C
 
 
 def _warnings(
-    clips: tuple[Clip, ...], wish: _Wish, strategy: str, trained_s: float
+    clips: tuple[Clip, ...], shape: _ClipShape, strategy: str, trained_s: float
 ) -> Iterator[ReportWarning]:
     padded = max(clip.padded for clip in clips)
     if padded:
         yield ReportWarning(
             "short-video",
-            f"the video is shorter than a clip of {counted(wish.frames, 'frame')} "
-            f"({raw(wish.length_s)} s); repeats of the last frame: {padded} of "
-            f"{wish.frames}",
+            f"the video is shorter than a clip of {counted(shape.frames, 'frame')} "
+            f"({raw(shape.length_s)} s); repeats of the last frame: {padded} of "
+            f"{shape.frames}",
         )
     repeats = max(_repeats(clip) for clip in clips)
     if repeats:
         yield ReportWarning(
             "low-frame-rate",
-            f"the source has no frame every {raw(wish.interval_s)} s; repeated frames "
-            f"in a clip: up to {repeats} of {wish.frames}",
+            f"the source has no frame every {raw(shape.interval_s)} s; repeated frames "
+            f"in a clip: up to {repeats} of {shape.frames}",
         )
     uniform = strategy == "uniform"
     slack = 0.5 if uniform else 1e-3
-    if not (uniform and padded) and not math.isclose(wish.interval_s, trained_s, rel_tol=slack):
+    if not (uniform and padded) and not math.isclose(shape.interval_s, trained_s, rel_tol=slack):
         yield ReportWarning(
             "stride-mismatch",
-            f"the model receives a frame every {raw(wish.interval_s)} s but was "
+            f"the model receives a frame every {raw(shape.interval_s)} s but was "
             f"trained on one every {raw(trained_s)} s",
         )
 
 
 def _repeats(clip: Clip) -> int:
-    real = clip.frame_indices[: len(clip.frame_indices) - clip.padded]
-    return len(real) - len(set(real))
+    unpadded = clip.frame_indices[: len(clip.frame_indices) - clip.padded]
+    return len(unpadded) - len(set(unpadded))

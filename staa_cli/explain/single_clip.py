@@ -1,4 +1,4 @@
-"""One clip of frames to its prediction and its raw attribution."""
+"""Explain a single clip: its prediction and its raw attribution."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from staa_cli.schema import Attribution, Prediction, ReportWarning, UInt8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipExplanation:
-    """What one clip gave."""
+    """Explanation of one clip."""
 
     prediction: Prediction
     attribution: Attribution
-    """Raw: `values` [T', h, w], for one class where the method speaks of one."""
+    """Raw `values` [T', h, w], for one class if the method is class-specific."""
     warnings: tuple[ReportWarning, ...] = ()
-    """About the clip's length and size, and what was asked of the method."""
+    """About the clip's length and size, and the options of the method."""
 
 
 def explain_clip(
@@ -38,42 +38,42 @@ def explain_clip(
     Args:
         model: from `load_model`.
         frames: uint8 [T, H, W, 3] RGB, or a float tensor [1, T, 3, h, w] already preprocessed.
-        target: class to explain, by name or index; the most probable where None.
-        method: a name from `list_methods`, or auto: staa-class, or staa where that does not fit.
+        target: class to explain, by name or index; by default the most probable one.
+        method: a name from `list_methods`, or auto: staa-class, or staa if that does not fit.
         options: of the method.
 
     Returns:
-        `prediction`; `attribution`, whose `values` [T', h, w] are raw; and `warnings` as a report
-        has them: that the model learned from clips of another length, that the method is the same
-        for every class, or that it has no use for an option.
+        `prediction`; `attribution`, whose `values` [T', h, w] are raw; and `warnings` as in a
+        report: the model was trained on another clip length, the method is the same for every
+        class, or it does not use an option.
 
     Raises:
         UsageError: an unknown class or method, or a method that does not fit the model.
-        InputError: the frames are something else.
+        InputError: the frames have another type or shape.
     """
     inputs, trained = _as_input(frames, model), model.input
     model = model.fitted(frames=inputs.shape[1])
     options = options or Options()
-    chosen = choose_method(method, model.module, model.layout, options)
-    wanted, reason = find_target(target, model.labels)
-    explained = attend(model, inputs, chosen, options, wanted, (0,))
+    resolved = choose_method(method, model.module, model.layout, options)
+    class_index, reason = find_target(target, model.labels)
+    explained = attend(model, inputs, resolved, options, class_index, (0,))
     prediction = Prediction(
         explained.scores[0], explained.targets[0], reason, model.labels, model.info.output
     )
-    (attribution,) = attributions_of(explained, model, chosen, options)
-    of_class = chosen.is_class_specific(model.layout, options)
+    (attribution,) = attributions_of(explained, model, resolved, options)
+    of_class = resolved.is_class_specific(model.layout, options)
     warnings = (
         *fit_warnings(trained, model.input),
-        *method_warnings(chosen, options, target is not None, of_class),
+        *method_warnings(resolved, options, target is not None, of_class),
     )
     return ClipExplanation(prediction, attribution, warnings)
 
 
 def _as_input(frames: UInt8 | Tensor, model: LoadedModel) -> Tensor:
-    """Pictures, or what is preprocessed already, to normalized float [1, T, 3, h, w].
+    """Frames or a preprocessed tensor to normalized float [1, T, 3, h, w].
 
     Raises:
-        InputError: it is neither.
+        InputError: they have another type or shape.
     """
     if 0 in frames.shape:
         raise InputError("there are no frames to explain")

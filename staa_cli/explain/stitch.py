@@ -1,10 +1,9 @@
-"""From clips to the video: a score a source frame, maps on one time axis, and what they amount to.
+"""Combine clips: a score for every source frame, maps on one time axis, and statistics.
 
-Pure arithmetic on time stamps. Within a clip, scores and maps are interpolated between the moments
-that the model saw. Where clips overlap they are averaged with weights that fall towards a clip's
-ends, so that no seam shows. Beyond its ends a clip speaks for one sampling interval more, where no
-other clip does; two that reach each other there fade into one another. What no clip reaches has no
-score and no map: nobody has looked at it.
+Uses timestamps only. Within a clip, scores and maps are interpolated between the times of the token
+grid. Overlapping clips are averaged with weights that fall towards their ends, to avoid seams.
+Scores of a clip extend one sampling interval beyond its ends where no other clip is; two clips that
+meet there are blended. Frames that no clip reaches have no score and no map.
 """
 
 from __future__ import annotations
@@ -31,46 +30,44 @@ from staa_cli.schema import (
 from staa_cli.statistics import space_variation, variation
 
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in the picture, each 0 to 1."""
+"""Left, top, right, bottom in the frame, each 0 to 1."""
 
 LONGEST_REACH_S = 2.0
-"""So far from a frame that the model saw anything may have happened, however clips are sampled."""
-_LEAST_TRUST = 0.05  # or a frame at the ends of all its clips would count nowhere
+"""Limit of the distance to a seen frame, as anything may happen further away."""
+_MIN_WEIGHT = 0.05  # otherwise a frame at the ends of all its clips would have no weight
 _ROUNDING = 1e-6
 _EQUAL = 0.98
-"""Peaks this near to the highest are as high: the coding of a picture alone moves them by more than
-nothing."""
+"""Peaks above this share of the highest count as equal, as coding noise alone changes them."""
 _SEEN_FRAMES = 3
-"""A moment rests on so many frames that the model saw: on fewer, how long it lasts is made up."""
+"""Minimum number of seen frames of a moment; with fewer, its duration would be arbitrary."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """One clip's part in the video."""
+    """Scores and maps of one clip on the video's time axis."""
 
     times_s: Float64
-    """[K] rising: the moments of the token grid."""
+    """[K] increasing: the times of the token grid."""
     seen_s: Float64
-    """[n] rising: the frames that the model received."""
+    """[n] increasing: the frames that the model received."""
     maps: Float32
     """[K, h, w]."""
     scores: Float32
     """[K] raw temporal scores."""
     weight: float
-    """How much the clip counts: p(target | clip), or one where the answer is a raw value."""
+    """Weight of the clip: p(target | clip), or 1 for raw outputs."""
     reach_s: float = 0.0
-    """How far from a frame that the model saw it speaks at all."""
+    """Distance from a seen frame up to which the clip's scores are used."""
 
     @classmethod
     def of(cls, clip: Clip, attribution: Attribution, maps: Float32, weight: float) -> Piece:
-        """A clip and its attribution, with the maps that are to be drawn [T', h, w].
+        """From a clip and its attribution, with postprocessed maps [T', h, w].
 
-        A padded clip repeats its last frame; what falls on the repeats is left out, since they are
-        no moments of the video.
+        Steps on the repeated last frames of a padded clip are left out.
         """
         frames = np.asarray(clip.times_s)
         steps = len(attribution.values)
-        moments = frames.reshape(steps, -1).mean(axis=1)  # a tubelet stands at its middle
+        moments = frames.reshape(steps, -1).mean(axis=1)  # a tubelet has the time of its middle
         _, first = np.unique(moments, return_index=True)
         return cls(
             times_s=moments[first],
@@ -82,52 +79,52 @@ class Piece:
         )
 
     def spans(self, times_s: Float64) -> Bool:
-        """[N] which times lie between the clip's first and last frame."""
+        """[N] whether times are between the clip's first and last frame."""
         # The mean of a tubelet's times may be rounded past the last frame.
         first, last = self.seen_s[0] - 1e-9, self.seen_s[-1] + 1e-9
         return np.asarray((times_s >= first) & (times_s <= last))
 
     def away_s(self, times_s: Float64) -> Float64:
-        """[N] how far times lie from the nearest frame that the model saw."""
+        """[N] distance of times from the nearest seen frame."""
         after = np.searchsorted(self.seen_s, times_s).clip(0, len(self.seen_s) - 1)
-        both = self.seen_s[np.stack([np.maximum(after - 1, 0), after])]
-        return np.asarray(np.abs(both - times_s).min(axis=0))
+        neighbors = self.seen_s[np.stack([np.maximum(after - 1, 0), after])]
+        return np.asarray(np.abs(neighbors - times_s).min(axis=0))
 
     def blend_weight(self, times_s: Float64) -> Float64:
-        """[N] one in the clip's middle, falling towards its ends."""
+        """[N] weights: 1 in the clip's middle, falling towards its ends."""
         middle = (self.seen_s[0] + self.seen_s[-1]) / 2
         half = (self.seen_s[-1] - self.seen_s[0]) / 2
         if half <= 0:
             return np.ones_like(times_s)
-        return np.asarray(np.maximum(1.0 - np.abs(times_s - middle) / half, 0.0) + _LEAST_TRUST)
+        return np.asarray(np.maximum(1.0 - np.abs(times_s - middle) / half, 0.0) + _MIN_WEIGHT)
 
 
 def stitch_scores(
     pieces: Sequence[Piece], times_s: Float64, part: range, duration_s: float
 ) -> FrameScores:
-    """Scores of every frame of a stretch, out of those of clips.
+    """Combine the scores of clips to scores of every frame of a time range.
 
     Args:
         pieces: of a video.
-        times_s: start of each of its frames, [all of them].
-        part: positions of the N frames that are to have scores; NaN where no clip reaches.
-        duration_s: when its last frame ends.
+        times_s: start of every frame of the video.
+        part: positions of the N frames of the time range; scores are NaN where no clip reaches.
+        duration_s: end of the last frame.
     """
     times = times_s[part.start : part.stop]
-    places = [_Place.of(piece, times) for piece in pieces]
-    within = np.zeros(len(times), np.bool_)
-    for place in places:
-        within[place.frames] |= place.inside
+    reaches = [_Reach.of(piece, times) for piece in pieces]
+    inside_any = np.zeros(len(times), np.bool_)
+    for reach in reaches:
+        inside_any[reach.frames] |= reach.inside
     total, raw, weighted = np.zeros((3, len(times)))
-    for piece, place in zip(pieces, places, strict=True):
-        at = times[place.frames]
-        # Beyond its ends a clip speaks where no other does.
-        beyond = np.where(within[place.frames], 0.0, place.nearness)
-        blend_weight = np.where(place.inside, piece.blend_weight(at), beyond)
+    for piece, reach in zip(pieces, reaches, strict=True):
+        at = times[reach.frames]
+        # Scores extend beyond a clip's ends only where no other clip is.
+        beyond = np.where(inside_any[reach.frames], 0.0, reach.nearness)
+        blend_weight = np.where(reach.inside, piece.blend_weight(at), beyond)
         score = np.interp(at, piece.times_s, piece.scores)
-        total[place.frames] += blend_weight
-        raw[place.frames] += blend_weight * score
-        weighted[place.frames] += blend_weight * score * piece.weight
+        total[reach.frames] += blend_weight
+        raw[reach.frames] += blend_weight * score
+        weighted[reach.frames] += blend_weight * score * piece.weight
     covered = total > 0
     share = np.where(covered, total, np.nan)
     ends_s = np.append(times_s, _end_s(times_s, duration_s))
@@ -143,54 +140,54 @@ def stitch_scores(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Place:
-    """Where a clip may speak, among the frames of a stretch."""
+class _Reach:
+    """The frames of a time range that a clip reaches."""
 
     frames: slice
-    """n of them."""
+    """n frames."""
     nearness: Float64
-    """[n] falls from one at the frames that the model saw to zero beyond the clip's reach."""
+    """[n] falls from 1 at seen frames to 0 beyond the clip's reach."""
     inside: Bool
-    """[n] within reach, and between the clip's first and last frame."""
+    """[n] whether within reach, and between the clip's first and last frame."""
 
     @classmethod
-    def of(cls, piece: Piece, times_s: Float64) -> _Place:
-        """That of a clip; it has no frames where it reaches none."""
+    def of(cls, piece: Piece, times_s: Float64) -> _Reach:
+        """The reach of a clip, possibly without frames."""
         slack_s = piece.reach_s + _ROUNDING
         ends_s = [piece.seen_s[0] - slack_s, piece.seen_s[-1] + slack_s]
         start, stop = np.searchsorted(times_s, ends_s)
         at = times_s[start:stop]
         left = 1.0 - piece.away_s(at) / max(piece.reach_s, _ROUNDING)
-        # What lies exactly as far as it reaches is still within reach.
+        # A distance exactly equal to the reach is included.
         nearness = np.where(left > -_ROUNDING, np.maximum(left, _ROUNDING), 0.0)
         return cls(slice(int(start), int(stop)), nearness, piece.spans(at) & (nearness > 0))
 
 
 def with_rest(frames: FrameScores, times_s: Float64, duration_s: float) -> FrameScores:
-    """The same with all frames of the video, at these times: what lay around was not looked at."""
+    """Extend scores of a time range to all frames of the video; others have no score."""
     before = frames.first
     after = len(times_s) - before - len(frames.times_s)
 
-    def widened(values: Any, rest: float) -> Any:
-        return np.pad(values, (before, after), constant_values=rest)
+    def padded(values: Any, fill: float) -> Any:
+        return np.pad(values, (before, after), constant_values=fill)
 
     return FrameScores(
         times_s,
-        widened(frames.score, np.nan),
-        widened(frames.weighted_score, np.nan),
-        widened(frames.seen, False),
-        widened(frames.covered, False),
+        padded(frames.score, np.nan),
+        padded(frames.weighted_score, np.nan),
+        padded(frames.seen, False),
+        padded(frames.covered, False),
         _end_s(times_s, duration_s),
     )
 
 
 def _end_s(times_s: Float64, duration_s: float) -> float:
-    """When the last of a video's frames ends, even where its file gives it no time at all."""
+    """End of the last frame, at least 1 ms after its start."""
     return max(duration_s, float(times_s[-1]) + 1e-3)
 
 
 def stitch_maps(pieces: Sequence[Piece], box: Box) -> HeatMaps:
-    """Maps of clips in, each multiplied by its clip's weight, one a seen moment out."""
+    """Combine the maps of clips, weighted, to one map per time of the token grids."""
     moments = np.unique(np.concatenate([piece.times_s for piece in pieces]))
     grid = pieces[0].maps.shape[1:]
     values = np.zeros((len(moments), *grid), dtype=np.float32)
@@ -220,8 +217,8 @@ def _between(piece: Piece, times_s: Float64) -> Float32:
 def smooth_scores(scores: FrameScores, kind: str, width_s: float) -> FrameScores:
     """Scores smoothed along the video: centered moving average, or causal exponential.
 
-    The average's weights fall to zero at both ends of its window: were they equal, a frame at the
-    end of a stretch, whose window is cut, would get more of an event beside it than the event does.
+    The average's weights fall to zero at both ends of its window: with equal weights, a frame at
+    the end of a run, whose window is cut, could get a higher score than an event next to it.
 
     Args:
         scores: of a video.
@@ -232,7 +229,7 @@ def smooth_scores(scores: FrameScores, kind: str, width_s: float) -> FrameScores
         return scores
     smooth = _average if kind == "average" else _exponential
     score, weighted = scores.score.copy(), scores.weighted_score.copy()
-    for start, stop in scores.runs():  # what has not been looked at is no part of a mean
+    for start, stop in scores.runs():  # without frames that no clip reaches
         for values in (score, weighted):
             values[start:stop] = smooth(scores.times_s[start:stop], values[start:stop], width_s)
     return replace(scores, score=score, weighted_score=weighted)
@@ -243,16 +240,17 @@ def _average(times_s: Float64, values: Float32, width_s: float) -> Float32:
     time = (times_s - times_s[0]) / half_s
     low = np.searchsorted(times_s, times_s - half_s, side="left")
     high = np.searchsorted(times_s, times_s + half_s, side="right")
-    here = np.arange(len(times_s))
+    index = np.arange(len(times_s))
 
-    def weighed(row: Float64) -> Float64:
-        """Sums of a row, each value times 1 - |its time less the frame's|, in halves of a width."""
-        plain, moved = (np.concatenate([[0.0], np.cumsum(each)]) for each in (row, row * time))
-        before = (1 - time) * (plain[here] - plain[low]) + (moved[here] - moved[low])
-        after = (1 + time) * (plain[high] - plain[here]) - (moved[high] - moved[here])
+    def weighted_sums(row: Float64) -> Float64:
+        """Sums of a row in every window, with weights 1 - |time difference| / half_s."""
+        sums, time_sums = (np.concatenate([[0.0], np.cumsum(term)]) for term in (row, row * time))
+        before = (1 - time) * (sums[index] - sums[low]) + (time_sums[index] - time_sums[low])
+        after = (1 + time) * (sums[high] - sums[index]) - (time_sums[high] - time_sums[index])
         return np.asarray(before + after, np.float64)
 
-    return np.asarray(weighed(values.astype(np.float64)) / weighed(np.ones(len(here))), np.float32)
+    total = weighted_sums(np.ones(len(index)))
+    return np.asarray(weighted_sums(values.astype(np.float64)) / total, np.float32)
 
 
 def _exponential(times_s: Float64, values: Float32, width_s: float) -> Float32:
@@ -266,15 +264,14 @@ def _exponential(times_s: Float64, values: Float32, width_s: float) -> Float32:
 def temporal_stats(
     pieces: Sequence[Piece], frames: FrameScores, flat_below: float, still: bool = False
 ) -> TemporalStats:
-    """What the temporal scores of a video amount to.
+    """Statistics of the temporal scores of a video.
 
     Args:
-        pieces: of the video: whether it is flat is a matter of raw scores, before any smoothing, at
-            the moments that the model saw.
-        frames: the curve that is reported and drawn.
-        flat_below: coefficient of variation below which a curve counts as uniform: it has no peak
-            where the raw scores are, or what is drawn of them is, smoothed or weighted.
-        still: nothing has moved, so that no moment can matter more than another.
+        pieces: of the video; their raw scores, without smoothing, decide whether it is flat.
+        frames: the reported curve.
+        flat_below: coefficient of variation below which a curve counts as uniform; there are no
+            peaks if the raw scores or the smoothed and weighted ones are uniform.
+        still: nothing moves, so that no moment can matter more than another.
     """
     raw = np.concatenate([piece.scores for piece in pieces]).astype(np.float64)
     size, spread = len(raw), variation(raw)
@@ -284,7 +281,7 @@ def temporal_stats(
     curve = frames.score[frames.covered].astype(np.float64)
     flat = still or spread < flat_below
     peaks = [] if flat else _peaks(frames, flat_below)
-    best = max(peaks, key=lambda peak: peak.score, default=None)
+    highest = max(peaks, key=lambda peak: peak.score, default=None)
     return TemporalStats(
         minimum=float(curve.min()),
         maximum=float(curve.max()),
@@ -293,17 +290,19 @@ def temporal_stats(
         entropy=entropy / math.log(size) if size > 1 else 1.0,
         flat=flat,
         still=still,
-        peak_s=float(frames.times_s[best.at]) if best else None,
-        peaks_equal=sum(peak.score >= _EQUAL * best.score for peak in peaks) - 1 if best else 0,
+        peak_s=float(frames.times_s[highest.at]) if highest else None,
+        peaks_equal=sum(peak.score >= _EQUAL * highest.score for peak in peaks) - 1
+        if highest
+        else 0,
     )
 
 
 def spatial_stats(attributions: Sequence[Attribution], flat_below: float) -> SpatialStats:
-    """How far what the model looks at is from uniform.
+    """Spatial variation of attributions, root mean square over clips.
 
     Args:
         attributions: of all clips.
-        flat_below: coefficient of variation below which no place counts as standing out.
+        flat_below: coefficient of variation below which they count as uniform in space.
     """
     variations = [
         space_variation(attribution.values)
@@ -317,12 +316,12 @@ def spatial_stats(attributions: Sequence[Attribution], flat_below: float) -> Spa
 
 @dataclass(frozen=True, slots=True)
 class _Peak:
-    """A run of frames whose weighted scores stand in the upper half of their range."""
+    """A run of frames with weighted scores in the upper half of their range."""
 
     start: int
     stop: int
     at: int
-    """The highest of them."""
+    """Index of the highest one."""
     score: float
 
 
@@ -337,21 +336,22 @@ def _peaks(frames: FrameScores, flat_below: float) -> list[_Peak]:
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         run = values[start:stop]
         highest = start + np.flatnonzero(run >= (1 - _ROUNDING) * run.max())
-        seen = highest[frames.seen[highest]]  # beyond a clip's ends its last value holds
+        # Prefer seen frames: scores are constant beyond a clip's ends.
+        seen = highest[frames.seen[highest]]
         at = (seen if len(seen) else highest)[0]
         peaks.append(_Peak(int(start), int(stop), int(at), float(values[at])))
     return peaks
 
 
-def _rests_on(frames: FrameScores, peak: _Peak) -> int:
-    """How many frames that the model saw its scores come from: those in it, and one a side."""
+def _supporting_frames(frames: FrameScores, peak: _Peak) -> int:
+    """Number of seen frames that a peak is based on: those inside, and one on each side."""
     start, stop = next(span for span in frames.runs() if span[0] <= peak.start < span[1])
     before, after = frames.seen[start : peak.start].any(), frames.seen[peak.stop : stop].any()
     return int(frames.seen[peak.start : peak.stop].sum()) + int(before) + int(after)
 
 
 def _positive(frames: FrameScores) -> Float64:
-    """[N] the weighted score, zero where it is negative or not known."""
+    """[N] the weighted score, 0 where it is negative or missing."""
     values = np.where(frames.covered, frames.weighted_score, 0.0)
     return np.asarray(np.maximum(values, 0.0), np.float64)
 
@@ -359,22 +359,21 @@ def _positive(frames: FrameScores) -> Float64:
 def find_moments(
     frames: FrameScores, maps: HeatMaps, *, flat_below: float = 0.0
 ) -> tuple[Moment, ...]:
-    """Stretches in which the weighted score stands in the upper half of its range.
+    """Runs of frames in which the weighted score is in the upper half of its range.
 
-    That with the highest peak comes first, of equal ones the earlier. It takes three frames that
-    the model saw, those beside the stretch among them: one that is high, between two that are not,
-    say how long it lasts.
+    Sorted by descending peak, equal ones by time. A moment needs three seen frames, including its
+    neighbors: a high one between two low ones determines its duration.
 
     Args:
         frames: scores of a video.
         maps: of the same video.
-        flat_below: coefficient of variation of the weighted score below which there are none.
+        flat_below: coefficient of variation of the weighted score below which there are no moments.
     """
     values = _positive(frames)
     ends_s = np.append(frames.times_s, frames.end_s)
     moments = []
     for peak in _peaks(frames, flat_below):
-        if _rests_on(frames, peak) < _SEEN_FRAMES:
+        if _supporting_frames(frames, peak) < _SEEN_FRAMES:
             continue
         heat = maps.values[int(np.argmin(np.abs(maps.times_s - frames.times_s[peak.at])))]
         moments.append(
@@ -392,7 +391,7 @@ def find_moments(
 
 
 def center_of_mass(values: Float32 | Float64, box: Box) -> tuple[float, float]:
-    """Center of mass (x, y) in the picture of a map [h, w] in its box; negative values count as 0.
+    """Center of mass (x, y) in the frame of a map [h, w] in its box; negative values count as 0.
 
     A map without mass has its center in the middle of the box.
     """
@@ -403,28 +402,28 @@ def center_of_mass(values: Float32 | Float64, box: Box) -> tuple[float, float]:
     x = float((mass.sum(axis=0) * columns).sum() / mass.sum())
     y = float((mass.sum(axis=1) * rows).sum() / mass.sum())
     left, top, right, bottom = box
-    return _share(left + x * (right - left)), _share(top + y * (bottom - top))
+    return _clamped(left + x * (right - left)), _clamped(top + y * (bottom - top))
 
 
-def _share(place: float) -> float:
-    """A place in the picture, or on its edge where it lies in padding around it."""
-    return min(max(place, 0.0), 1.0)
+def _clamped(position: float) -> float:
+    """A position clamped to the frame, as it can be in the padding."""
+    return min(max(position, 0.0), 1.0)
 
 
 def _strongest_half(values: Float32, box: Box) -> Box:
-    """Box in the picture around the fewest tokens of a map [h, w] that hold half of its mass."""
+    """Bounding box in the frame of the fewest tokens of a map [h, w] with half of its mass."""
     heat = values.astype(np.float64).clip(0).ravel()
     order = np.argsort(-heat, kind="stable")
     mass = np.cumsum(heat[order])
     if mass[-1] <= 0:
-        return _share(box[0]), _share(box[1]), _share(box[2]), _share(box[3])
+        return _clamped(box[0]), _clamped(box[1]), _clamped(box[2]), _clamped(box[3])
     strongest = order[: int(np.searchsorted(mass, mass[-1] / 2)) + 1]
     rows, columns = np.unravel_index(strongest, values.shape)
     left, top, right, bottom = box
     height, width = (bottom - top) / values.shape[0], (right - left) / values.shape[1]
     return (
-        _share(left + float(columns.min()) * width),
-        _share(top + float(rows.min()) * height),
-        _share(left + float(columns.max() + 1) * width),
-        _share(top + float(rows.max() + 1) * height),
+        _clamped(left + float(columns.min()) * width),
+        _clamped(top + float(rows.min()) * height),
+        _clamped(left + float(columns.max() + 1) * width),
+        _clamped(top + float(rows.max() + 1) * height),
     )

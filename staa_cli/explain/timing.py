@@ -1,4 +1,4 @@
-"""Seconds of a run, stage by stage."""
+"""Time of a run by stage."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Count the block's time towards a stage."""
-        began = time.perf_counter()
+        """Add the block's time to a stage."""
+        start = time.perf_counter()
         try:
             yield
         finally:
-            spent = time.perf_counter() - began
+            spent = time.perf_counter() - start
             self.seconds[stage] = self.seconds.get(stage, 0.0) + spent

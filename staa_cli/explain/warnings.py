@@ -1,4 +1,4 @@
-"""What the reader of a result should know before believing it: coded warnings."""
+"""Coded warnings for the reader of a result."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from staa_cli.schema import (
 from staa_cli.video.table import DecodeReport
 
 LOW_CONFIDENCE = {"softmax": 0.3, "sigmoid": 0.5}
-"""Probability below which the model hardly says the class: where each class is by itself, the side
-of no. A raw value is as sure as any other."""
+"""Probability below which confidence is low; for independent classes, that of a negative answer.
+Raw outputs have no confidence."""
 
 SPARSE = 0.9
-"""Share of time below which clips leave much out."""
+"""Share of covered time below which sampling counts as sparse."""
 
 
 def result_warnings(
@@ -41,21 +41,23 @@ def result_warnings(
     spatial: SpatialStats,
     report: DecodeReport,
 ) -> tuple[ReportWarning, ...]:
-    """What the reader of a report should know about the video, the prediction, and the curve.
+    """Warnings about the video, the prediction, and the curve.
 
     Args:
-        info: of the video, with what decoding met.
-        model: that was asked.
+        info: of the video, with decoding problems.
+        model: the explained model.
         prediction: for the whole video.
         temporal: of the whole video.
         spatial: of the whole video.
         report: of the pass that was explained.
     """
     warnings = [*_decode_warnings(info, len(report.missing))]
-    short = min(info.width, info.height)
-    if short < min(model.input.size):
-        done = "padded with black" if model.input.resize is None else "scaled up"
-        text = f"the picture ({short} px) is smaller than the model's input and was {done}"
+    shorter_px = min(info.width, info.height)
+    if shorter_px < min(model.input.size):
+        adjustment = "padded with black" if model.input.resize is None else "scaled up"
+        text = (
+            f"the picture ({shorter_px} px) is smaller than the model's input and was {adjustment}"
+        )
         warnings.append(ReportWarning("upsampled-input", text))
     if prediction.score < LOW_CONFIDENCE.get(prediction.output, -np.inf):
         text = f"{prediction.label} has a probability of only {percent(prediction.score)}"
@@ -79,20 +81,20 @@ def result_warnings(
 def coverage_warnings(
     coverage: Coverage, plan: sampling.Plan, dense: Callable[[], int]
 ) -> tuple[ReportWarning, ...]:
-    """That clips reach little of what was to be looked at, and what reaches all of it.
+    """Warn if clips cover little of the time range, and name an option that covers all of it.
 
     Args:
-        coverage: of that stretch.
+        coverage: of the time range.
         plan: its clips.
-        dense: tells how many clips would leave nothing out.
+        dense: returns the number of clips that would cover everything.
     """
     if coverage.covered_share >= SPARSE:
         return ()
-    line = "--hop 1" if plan.strategy in sampling.DENSE else "--sampling dense"
+    option = "--hop 1" if plan.strategy in sampling.DENSE else "--sampling dense"
     text = (
         f"the clips cover {percent(coverage.covered_share)} of the video, and the model saw "
         f"{coverage.frames_seen:,} of its {len(plan.part):,} frames; frames it did "
-        f"not see have no score. {line} covers all of it with {dense():,} clips "
+        f"not see have no score. {option} covers all of it with {dense():,} clips "
         f"instead of {len(plan.clips):,}"
     )
     return (ReportWarning("sparse-sampling", text),)
@@ -106,8 +108,8 @@ def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[ReportWarning]:
         )
         yield ReportWarning("decode-errors", text)
     if info.truncated:
-        known = info.frames_declared > info.frames
-        count = f"{info.frames} of {info.frames_declared}" if known else f"{info.frames}"
+        declares_more = info.frames_declared > info.frames
+        count = f"{info.frames} of {info.frames_declared}" if declares_more else f"{info.frames}"
         yield ReportWarning("truncated", f"the file ends early: it holds {count} frames")
     if info.times_repaired:
         text = "timestamps in the file contradict the frame order and were repaired"
@@ -120,10 +122,10 @@ def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[ReportWarning]:
 def method_warnings(
     method: Method, options: Options, named: bool, of_class: bool, measured: bool = False
 ) -> tuple[ReportWarning, ...]:
-    """What the reader should know about the method, which speaks of one class or of none.
+    """Warnings about a method: class-blind, or options without effect.
 
-    `named` says whether somebody named a class, `measured` whether faithfulness is measured, for
-    which something is replaced by whatever method.
+    `named` says whether the user named a class; `measured` whether faithfulness is measured, which
+    uses the replacement for every method.
     """
     warnings, defaults = [], Options()
     used = method.supported_options | ({"replacement"} if measured else set())
@@ -131,24 +133,24 @@ def method_warnings(
         text = f"{method.name} is class-blind: its maps are the same for every class"
         warnings.append(ReportWarning("class-blind-method", text))
     for name in ("layers", "combine", "replacement", "samples"):
-        asked = getattr(options, name)
-        if asked != getattr(defaults, name) and name not in used:
-            text = f"{method.name} does not use {name}: {asked!r} has no effect"
+        value = getattr(options, name)
+        if value != getattr(defaults, name) and name not in used:
+            text = f"{method.name} does not use {name}: {value!r} has no effect"
             warnings.append(ReportWarning("setting-without-effect", text))
     return tuple(warnings)
 
 
 def setting_warnings(settings: Settings) -> tuple[ReportWarning, ...]:
-    """That somebody has set what another setting gives nothing to do."""
-    given, post = settings.sampling, settings.post
-    idle = {  # setting: whether it is, and what it belongs to
-        "sampling.stride": (given.strategy == "uniform", "every --sampling except uniform"),
-        "sampling.hop": (given.strategy not in sampling.DENSE, "--sampling dense or range"),
+    """Warn about settings that have no effect because of another setting."""
+    sample, post = settings.sampling, settings.post
+    idle = {  # setting: whether it has no effect, and where it applies
+        "sampling.stride": (sample.strategy == "uniform", "every --sampling except uniform"),
+        "sampling.hop": (sample.strategy not in sampling.DENSE, "--sampling dense or range"),
         "sampling.clips": (
-            given.strategy not in ("segments", "random"),
+            sample.strategy not in ("segments", "random"),
             "--sampling segments or random",
         ),
-        "sampling.keep_rest": (given.start is None and given.end is None, "--start and --end"),
+        "sampling.keep_rest": (sample.start is None and sample.end is None, "--start and --end"),
         "post.threshold_value": (
             post.threshold not in ("percentile", "mean_std"),
             "--threshold percentile or mean_std",
@@ -157,15 +159,15 @@ def setting_warnings(settings: Settings) -> tuple[ReportWarning, ...]:
     }
     return tuple(
         ReportWarning(
-            "setting-without-effect", f"{key.flag} has no effect: it applies only to {home}"
+            "setting-without-effect", f"{key.flag} has no effect: it applies only to {scope}"
         )
-        for name, (is_idle, home) in idle.items()
+        for name, (is_idle, scope) in idle.items()
         if is_idle and value_of(settings, name) != (key := keys()[name]).default
     )
 
 
 def threshold_warnings(rule: str, maps: HeatMaps) -> tuple[ReportWarning, ...]:
-    """That a threshold has left nothing of the maps that are drawn."""
+    """Warn if a threshold has removed everything from the maps."""
     if rule == "none" or maps.values.any():
         return ()
     text = f"--threshold {rule} removed everything from the maps: nothing is left to draw"
@@ -173,7 +175,7 @@ def threshold_warnings(rule: str, maps: HeatMaps) -> tuple[ReportWarning, ...]:
 
 
 def fit_warnings(trained: ModelInput, used: ModelInput) -> tuple[ReportWarning, ...]:
-    """That clips have another length or size than those which the model learned from."""
+    """Warn if clips have another length or size than in training."""
     if (trained.frames, trained.size) == (used.frames, used.size):
         return ()
     text = (
@@ -183,18 +185,20 @@ def fit_warnings(trained: ModelInput, used: ModelInput) -> tuple[ReportWarning, 
     return (ReportWarning("untrained-size", text),)
 
 
-def _size(given: ModelInput) -> str:
-    return f"{counted(given.frames, 'frame')} of {given.size[1]} x {given.size[0]}"
+def _size(model_input: ModelInput) -> str:
+    return (
+        f"{counted(model_input.frames, 'frame')} of {model_input.size[1]} x {model_input.size[0]}"
+    )
 
 
 def faithfulness_warnings(
     faithfulness: Faithfulness | None, output: Output
 ) -> tuple[ReportWarning, ...]:
-    """That the model does not need what the explanation points to; None where nobody asked."""
+    """Warn if the explanation is not more faithful than a baseline; None was not measured."""
     if faithfulness is None or not faithfulness.beaten_by:
         return ()
     explained, *others = faithfulness.rows
-    beside = ", ".join(
+    baselines = ", ".join(
         f"{row.method} {figure(row.faithfulness, output)}"
         for row in others
         if row.method in faithfulness.beaten_by
@@ -202,7 +206,7 @@ def faithfulness_warnings(
     text = (
         f"removing what {explained.method} highlights changes the answer no more than "
         "removing what a baseline highlights: faithfulness "
-        f"{figure(explained.faithfulness, output)}, {beside}"
+        f"{figure(explained.faithfulness, output)}, {baselines}"
         + (
             " (a quick check; --faithfulness runs five times as many passes)"
             if faithfulness.quick
@@ -213,7 +217,7 @@ def faithfulness_warnings(
 
 
 def batch_warnings(reduced_to: int | None) -> tuple[ReportWarning, ...]:
-    """What became of the batches; None where they stayed as large as they were."""
+    """Warn about reduced batches; None means that they were not reduced."""
     if reduced_to is None:
         return ()
     text = f"memory ran out; batches were reduced to {reduced_to} clips (--batch-size {reduced_to})"

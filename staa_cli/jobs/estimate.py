@@ -1,4 +1,4 @@
-"""How long a plan may take, from a trial of a few passes and frames, here and now."""
+"""Estimate how long a plan takes from a short trial on this machine."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from staa_cli.jobs.workload import time_frame, time_pass
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a trial has shown of this machine, the model, and a video."""
+    """Results of a trial with the model and a video on this machine."""
 
     device: str
     pass_s: float
-    """Seconds a pass."""
+    """Seconds per pass."""
     pixel_s: float
-    """Seconds a pixel that is drawn."""
+    """Seconds per drawn pixel."""
 
 
 def estimate(plans: Sequence[Planned], worker: Worker) -> tuple[list[Planned], Rates | None]:
-    """How long plans may take.
+    """Estimate how long plans take.
 
-    What is not drawn or checked in pictures of its own (a storyboard, a GIF) is not counted.
+    Storyboards and GIFs are not counted.
 
     Returns:
-        The plans, those that explain with their workload and seconds; and what the trial has shown,
-        None where nothing is to be explained, or it cannot be measured.
+        The plans, with workload and seconds where a video is explained; and the rates, None if
+        nothing is to be explained or the trial failed.
 
     Raises:
         UsageError: a method that does not fit the model.
@@ -39,14 +39,14 @@ def estimate(plans: Sequence[Planned], worker: Worker) -> tuple[list[Planned], R
         return list(plans), None
     settings, model = worker.request.settings, worker.explainer.model
     largest = max(todo, key=_drawn_pixels).video
-    drawn = settings.output.annotated
+    draws = settings.output.annotated
     try:
         rates = Rates(
             str(model.device),
             time_pass(model, settings),
-            time_frame(largest, settings) if drawn and largest else 0.0,
+            time_frame(largest, settings) if draws and largest else 0.0,
         )
-    except Exception as error:  # what is wrong with a video is its own failure, in its turn
+    except Exception as error:  # the job itself will report it
         worker.announce(f"cannot estimate the time: {failure(error).cause}")
         return list(plans), None
     return [_timed(plan, worker, rates) for plan in plans], rates

@@ -1,4 +1,4 @@
-"""A model that is open, with the settings by which it explains one video after the other."""
+"""An opened model with settings, to explain one video after the other."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from staa_cli.schema import Explanation, OnProgress
 
 
 class Explainer:
-    """Opens the model of some settings, and sees that it can be asked what they ask.
+    """Opens the model and checks that the settings fit it.
 
     Raises:
-        UsageError: a method or a class that does not exist, or does not fit the model.
+        UsageError: an unknown method or class, or one that does not fit the model.
         UnavailableError: no such model, device, or package.
     """
 
@@ -27,19 +27,19 @@ class Explainer:
         check_settings(self.model, settings)
 
     def workload(self, clips: int) -> Workload:
-        """What so many clips cost."""
+        """The cost of a number of clips."""
         output, method = self.settings.output, self.settings.method
         return workload(clips, self.model, self.settings, [method.name], output.depth)
 
     def explain(
         self, video: Path, on_opened: Callable[[Workload], None], on_progress: OnProgress
     ) -> Explanation:
-        """Explain one video, of which it is told first what there is to do; see `explain_one`."""
+        """Explain one video; `on_opened` gets its workload first. See `explain_one`."""
 
-        def tell(stage: str, done: int, total: int) -> None:
+        def report(stage: str, done: int, total: int) -> None:
             if stage == PLANNING:
                 on_opened(self.workload(total))
             else:
                 on_progress(stage, done, total)
 
-        return explain_one(video, self.model, self.settings, tell, measure=measure_faithfulness)
+        return explain_one(video, self.model, self.settings, report, measure=measure_faithfulness)

@@ -1,14 +1,14 @@
-r"""Where the results of a video go, from the video and the argument that named it alone.
+r"""The result folder of a video, from its path and the argument that named it.
 
-The folder is `<relative path>/<file name without its ending>`. Which other inputs a call has makes
-no difference, so that single calls and shards find what one call over everything has written. What
-lies beside the video on the disk does:
+The folder is `<relative path>/<file name without its ending>`. It does not depend on the other
+inputs of a call, so that single calls and shards use the same folders as one call over everything.
+It depends on the other files in the video's folder:
 
-- Beside another video of the same name but for the ending, the ending stays: `a.mp4`, `a.avi`.
-- Beside a name that differs in case or in Unicode form only, a mark made from the name is added,
-  because some file systems hold the two to be one.
-- A name with what is no text, such as `a\xff.mp4`, has that mark, too: what is put in the place of
-  such a byte could stand for others.
+- If another video differs only in its ending, the ending is kept: `a.mp4`, `a.avi`.
+- If another name differs only in case or in Unicode form, a hash of the name is appended, because
+  some file systems treat the two as equal.
+- A name with bytes that are not text, such as `a\xff.mp4`, gets the hash, too, because different
+  bytes have the same replacement.
 """
 
 from __future__ import annotations
@@ -22,85 +22,89 @@ from pathlib import Path
 
 from staa_cli.video.folders import VIDEO_ENDINGS, absolute
 
-_NAME_BYTES = 240  # file systems take 255; the rest is room for a mark
+_NAME_BYTES = 240  # file systems allow 255; leaves room for the hash
 
 
 class ResultFolders:
-    """Names the folders of results; a folder of inputs is listed again only when it has changed."""
+    """Names result folders; lists a folder of inputs again only after it has changed."""
 
     def __init__(self) -> None:
         self._listings: dict[Path, tuple[int, _Listing]] = {}
 
     def name(self, video: Path, base: Path) -> Path:
-        """The folder of a video's results, relative to that of all results.
+        """The folder of a video's results, relative to the output folder.
 
         Args:
-            video: its path; a link is a name of its own.
-            base: the folder below which the path is mirrored. What does not lie there is mirrored
-                from the root of the file system.
+            video: its path; links are not resolved.
+            base: the folder below which the path is mirrored. A path outside it is mirrored from
+                the root of the file system.
         """
         video, base = absolute(video), absolute(base)
         if not video.is_relative_to(base):
             base = Path(video.anchor)
-        *above, name = video.relative_to(base).parts
+        *parents, name = video.relative_to(base).parts
         parts = []
-        for part in above:
+        for part in parents:
             parts.append(self._folder_name(base, part))
             base /= part
         return Path(*parts, self._video_name(base, name))
 
     def _folder_name(self, parent: Path, name: str) -> str:
-        return _marked(name, name) if self._listing(parent).is_alike(name) else _plain(name, name)
+        return (
+            _with_hash(name, name)
+            if self._listing(parent).has_equivalent(name)
+            else _plain_or_hashed(name, name)
+        )
 
     def _video_name(self, parent: Path, name: str) -> str:
         stem, listing = Path(name).stem, self._listing(parent)
-        if listing.is_alike(name):
-            return _marked(name, name)
+        if listing.has_equivalent(name):
+            return _with_hash(name, name)
         if set(stem) != {"."} and not listing.is_claimed(stem, name):
-            return _plain(stem, name)
-        # The whole name of a video is left to it by all others, but not that of any other file.
+            return _plain_or_hashed(stem, name)
+        # A video has priority for its full name, but other files do not.
         if _claims(name) or not listing.is_claimed(name, name):
-            return _plain(name, name)
-        return _marked(name, name)
+            return _plain_or_hashed(name, name)
+        return _with_hash(name, name)
 
     def _listing(self, folder: Path) -> _Listing:
         try:
             changed = folder.stat().st_mtime_ns
-        except (OSError, ValueError):  # what is wrong with it is told by the video that it holds
-            return _NOTHING
-        known = self._listings.get(folder)
-        if known is None or known[0] != changed:
-            self._listings[folder] = known = (changed, _Listing.of(folder))
-        return known[1]
+        except (OSError, ValueError):  # the video in it will report the problem
+            return _EMPTY
+        cached = self._listings.get(folder)
+        if cached is None or cached[0] != changed:
+            self._listings[folder] = cached = (changed, _Listing.of(folder))
+        return cached[1]
 
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """Names in a folder, and how many of them come to the same."""
+    """Names in a folder, with counts of equivalent ones."""
 
     names: frozenset[str]
-    alike: Counter[str]
-    """Of all names."""
+    equivalent: Counter[str]
+    """All names, by case-folded key."""
     claims: Counter[str]
-    """Of what videos may go by: their names with and without the ending."""
+    """Folder names that videos may use, with and without the ending, by key."""
 
     @classmethod
     def of(cls, folder: Path) -> _Listing:
         try:
             names = frozenset(os.listdir(folder))  # noqa: PTH208 (names, not paths)
         except OSError:
-            return _NOTHING
+            return _EMPTY
         claims = Counter(key for name in names for key in _claims(name))
         return cls(names, Counter(map(_key, names)), claims)
 
-    def is_alike(self, name: str) -> bool:
+    def has_equivalent(self, name: str) -> bool:
         """Whether another name differs from this one in case or Unicode form only."""
-        return self.alike[_key(name)] > (name in self.names)
+        return self.equivalent[_key(name)] > (name in self.names)
 
     def is_claimed(self, text: str, name: str) -> bool:
-        """Whether another video than the one of that name may go by a text."""
-        own = name in self.names and _key(text) in _claims(name)
-        return self.claims[_key(text)] > own
+        """Whether a video other than `name` may use `text` as its folder name."""
+        claims_itself = name in self.names and _key(text) in _claims(name)
+        return self.claims[_key(text)] > claims_itself
 
 
 def _claims(name: str) -> set[str]:
@@ -112,19 +116,19 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-_NOTHING = _Listing(frozenset(), Counter(), Counter())
+_EMPTY = _Listing(frozenset(), Counter(), Counter())
 
 
-def _plain(text: str, name: str) -> str:
-    """A name, or its stem, as the name of a folder: as it is, or marked where it is no text."""
-    return text if _safe(text) == text else _marked(text, name)
+def _plain_or_hashed(text: str, name: str) -> str:
+    """A name, or its stem, as a folder name: unchanged, or with a hash if it is not text."""
+    return text if _safe(text) == text else _with_hash(text, name)
 
 
-def _marked(text: str, name: str) -> str:
-    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{_safe(text).encode()[:_NAME_BYTES].decode(errors='ignore')}~{mark}"
+def _with_hash(text: str, name: str) -> str:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{_safe(text).encode()[:_NAME_BYTES].decode(errors='ignore')}~{digest}"
 
 
 def _safe(name: str) -> str:
-    """A name without characters that are no text: controls, and bytes that are no UTF-8."""
+    """A name with control characters and invalid UTF-8 bytes replaced by `_`."""
     return "".join("_" if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in name)

@@ -1,4 +1,4 @@
-"""Inputs: what the command line names in; videos, and the folder of each one's results, out."""
+"""Find the videos that the command line names, and the result folder of each."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from staa_cli.files import APART
 from staa_cli.jobs.folders import ResultFolders
 from staa_cli.video.folders import absolute, walk_videos
 
-_DEEPER = "add -r to look into subfolders"
+_RECURSIVE_HINT = "add -r to look into subfolders"
 
 
 class Problem(NamedTuple):
-    """Why an input brings no video that can be worked on."""
+    """Why an input cannot be processed."""
 
     cause: str
     hint: str | None
@@ -28,17 +28,17 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One video, and the folder that its results go to."""
+    """One video and its result folder."""
 
     source: Path
     folder: Path
     problem: Problem | None = None
-    """Of an input that is to fail: without a video, or with the folder of another one."""
+    """Set if the job must fail: no video, or another video has the same result folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Every `count`-th job, from the `index`-th on: what one of `count` machines does."""
+    """Every `count`-th job, starting with the `index`-th: the share of one of `count` machines."""
 
     index: int = 1
     count: int = 1
@@ -48,7 +48,7 @@ class Shard:
         """Parse a shard written as `i/n`.
 
         Raises:
-            UsageError: it is something else, or i is not from 1 to n.
+            UsageError: it has another form, or i is not from 1 to n.
         """
         numbers = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
         index, count = map(int, numbers.groups()) if numbers else (0, 0)
@@ -60,7 +60,7 @@ class Shard:
         return cls(index, count)
 
     def of(self, jobs: Iterable[Job]) -> Iterator[Job]:
-        """Its share of the jobs of a whole call, in their order, as they come."""
+        """The shard's share of all jobs, in order, lazily."""
         return islice(jobs, self.index - 1, None, self.count)
 
 
@@ -91,49 +91,47 @@ def iter_jobs(
 ) -> Iterator[Job]:
     """Yield a job per input video: in the order given, with folders and patterns sorted.
 
-    A listed name is taken when its job is asked for, and not before.
+    A listed name is read only when its job is requested.
 
-    Hidden files, what lies in the output folder, and what staa has written beside a report are left
-    out of folders. A pattern or a folder without a video is a job with a problem: that somebody
-    named it and got nothing must show. So is a video whose results would go where those of another
-    one of the same call go.
+    In folders, hidden files, the output folder, and videos that staa has written are skipped. A
+    pattern or a folder without a video yields a job with a problem, so that it is reported. So does
+    a video whose result folder is already used by another video of the same call.
 
     Args:
-        arguments: as they were typed; one that is no file or folder may be a pattern.
-        output_dir: the folder above all results.
-        recursive: look into subfolders.
-        listed: more inputs, which stand for themselves: no character makes a pattern of them.
-        root: the folder below which the paths of listed inputs are mirrored, the current one where
-            None.
-        repeats: whether a video that is named again is a job again, so that whoever feeds a list
-            line by line has an answer to every line.
+        arguments: as typed; one that is not a file or folder may be a pattern.
+        output_dir: the folder of all results.
+        recursive: also search subfolders.
+        listed: more inputs, which are never patterns.
+        root: folder below which paths of listed inputs are mirrored; by default the current one.
+        repeats: whether a video that is named again is a job again, so that every line of a list
+            has an outcome.
 
     Raises:
-        UsageError: an argument is empty, or all there is is no file: an address, a camera.
-        NothingMatched: nothing matched a video; at the end.
+        UsageError: an argument is empty, or no input is a file (a URL, a camera).
+        NothingMatched: no input matched a video; raised at the end.
     """
     if "" in arguments:
         raise UsageError("an input name is empty", "is a shell variable unset or misspelled?")
     search = _Search(absolute(output_dir), recursive, root or Path())
     folders = ResultFolders()
     owners: dict[Path, Path] = {}
-    for found in search.run(arguments, listed):
-        if found.problem is not None:
-            yield Job(found.path, output_dir, found.problem)
+    for match in search.run(arguments, listed):
+        if match.problem is not None:
+            yield Job(match.path, output_dir, match.problem)
             continue
-        folder = folders.name(found.path, found.base)
-        is_new, source = folder not in owners, absolute(found.path)
+        folder = folders.name(match.path, match.base)
+        is_new, source = folder not in owners, absolute(match.path)
         owner = owners.setdefault(folder, source)
         if owner != source:
             cause = f"its results would go to {output_dir / folder}, which is used for {owner}"
-            yield Job(found.path, output_dir, Problem(cause, APART))
+            yield Job(match.path, output_dir, Problem(cause, APART))
         elif is_new or repeats:
-            yield Job(found.path, output_dir / folder)
+            yield Job(match.path, output_dir / folder)
     if not owners:
         raise search.nothing()
 
 
-_NO_FILES = (
+_NOT_FILES = (
     (
         r"-",
         "- stands for standard input",
@@ -144,15 +142,15 @@ _NO_FILES = (
 )
 
 
-def _no_file(argument: str) -> Problem | None:
-    """What is wrong with an input that cannot be a file; one that is there can."""
-    for pattern, cause, hint in _NO_FILES:
+def _not_a_file(argument: str) -> Problem | None:
+    """The problem of an input that cannot be a file, unless a file has this name."""
+    for pattern, cause, hint in _NOT_FILES:
         if re.fullmatch(pattern, argument, re.DOTALL) and not os.path.lexists(argument):
             return Problem(f"{cause.format(argument)}, but staa reads only files", hint)
     return None
 
 
-class _Found(NamedTuple):
+class _Match(NamedTuple):
     """A video, or an input without one."""
 
     path: Path
@@ -162,77 +160,77 @@ class _Found(NamedTuple):
 
 
 class _Search:
-    """Looks for the videos that inputs name, and remembers what it needs to say that none did."""
+    """Finds the videos that inputs name, and records inputs for an error if there is none."""
 
     def __init__(self, output_dir: Path, recursive: bool, root: Path) -> None:
         self._output_dir, self._recursive, self._root = output_dir, recursive, root
         self._first: list[str] = []
-        """Some of the inputs, for a message."""
-        self._no_file: Problem | None = None
+        """The first inputs, for a message."""
+        self._not_a_file: Problem | None = None
         self._folder = False
 
-    def run(self, arguments: Sequence[str], listed: Iterable[str]) -> Iterator[_Found]:
+    def run(self, arguments: Sequence[str], listed: Iterable[str]) -> Iterator[_Match]:
         for argument in arguments:
-            yield from self._refused(argument) or self._expand(argument)
+            yield from self._rejected(argument) or self._expand(argument)
         for name in listed:
-            for found in self._refused(name) or self._named(Path(name)):
-                yield found._replace(base=self._root)
+            for match in self._rejected(name) or self._named(Path(name)):
+                yield match._replace(base=self._root)
 
     def nothing(self) -> UsageError | NothingMatched:
-        """What to raise where there was no video."""
-        if self._no_file is not None:
-            return UsageError(*self._no_file)
+        """The error if there was no video."""
+        if self._not_a_file is not None:
+            return UsageError(*self._not_a_file)
         if not self._first:
             return NothingMatched(
                 "no input was given", "name a video, a folder, or a quoted pattern"
             )
         names = ", ".join(self._first[:3]) + " …" * (len(self._first) > 3)
-        hint = _DEEPER if self._folder and not self._recursive else None
+        hint = _RECURSIVE_HINT if self._folder and not self._recursive else None
         return NothingMatched(f"no video in {names}", hint)
 
-    def _refused(self, name: str) -> list[_Found]:
-        """What cannot be a file, as the failure that it is, else nothing."""
+    def _rejected(self, name: str) -> list[_Match]:
+        """A match with a problem if `name` cannot be a file, else nothing."""
         if len(self._first) <= 3:
             self._first.append(name)
-        problem = _no_file(name)
-        self._no_file = self._no_file or problem
-        return [] if problem is None else [_Found(Path(name), Path(), problem)]
+        problem = _not_a_file(name)
+        self._not_a_file = self._not_a_file or problem
+        return [] if problem is None else [_Match(Path(name), Path(), problem)]
 
-    def _expand(self, argument: str) -> Iterator[_Found]:
+    def _expand(self, argument: str) -> Iterator[_Match]:
         if not glob.has_magic(argument) or os.path.lexists(argument):
             yield from self._named(Path(argument))
             return
         matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 (it may be absolute)
         files = [Path(match) for match in matches if not _is_folder(match)]
         for path in files:
-            yield _Found(path, path.parent)
+            yield _Match(path, path.parent)
         if not files:
             problem = Problem("no such file, and no file matches this pattern", None)
-            yield _Found(Path(argument), Path(), problem)
+            yield _Match(Path(argument), Path(), problem)
 
-    def _named(self, path: Path) -> Iterator[_Found]:
+    def _named(self, path: Path) -> Iterator[_Match]:
         if not _is_folder(path):
-            yield _Found(path, path.parent)
+            yield _Match(path, path.parent)
             return
         self._folder, empty = True, True
-        for found in self._walk(path):
+        for match in self._walk(path):
             empty = False
-            yield found
+            yield match
         if empty:
-            hint = None if self._recursive else _DEEPER
-            yield _Found(path, path, Problem("no video in this folder", hint))
+            hint = None if self._recursive else _RECURSIVE_HINT
+            yield _Match(path, path, Problem("no video in this folder", hint))
 
-    def _walk(self, folder: Path) -> Iterator[_Found]:
-        unread: list[OSError] = []
+    def _walk(self, folder: Path) -> Iterator[_Match]:
+        errors: list[OSError] = []
         for path in walk_videos(
-            folder, recursive=self._recursive, skip=self._output_dir, on_error=unread.append
+            folder, recursive=self._recursive, skip=self._output_dir, on_error=errors.append
         ):
-            yield _Found(path, folder)
-        for error in unread:
+            yield _Match(path, folder)
+        for error in errors:
             cause = f"cannot read this folder: {(error.strerror or str(error)).lower()}"
-            yield _Found(Path(error.filename), folder, Problem(cause, None))
+            yield _Match(Path(error.filename), folder, Problem(cause, None))
 
 
 def _is_folder(path: str | Path) -> bool:
-    """Whether it is one that can be seen; what cannot fails later, as the input that it is."""
-    return os.path.isdir(path)  # noqa: PTH112 (pathlib's raises where a name is too long)
+    """Whether it is an accessible folder; inaccessible ones fail later."""
+    return os.path.isdir(path)  # noqa: PTH112 (pathlib raises if a name is too long)

@@ -1,4 +1,4 @@
-"""Lists of inputs: a file as a whole, or standard input, name by name as the names arrive."""
+"""Lists of inputs: from a file, or from standard input as names arrive."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ _READ_BYTES = 1 << 16
 
 
 def read_list(source: str) -> list[str]:
-    """A file in; its paths, one a line or NUL-separated, out.
+    """The paths in a file, one per line or NUL-separated.
 
-    A name is taken as it stands, blanks included; lines of blanks alone are passed over, and lines
-    may end as Windows ends them. The bytes are those of the names, as file systems have them; a
-    list in UTF-16, or with a byte-order mark, is understood as well.
+    Names keep leading and trailing blanks; blank lines are skipped, and lines may end in CRLF.
+    Names are bytes, as in file systems; UTF-16 and byte-order marks are supported, too.
 
     Raises:
-        UsageError: the file cannot be read, or breaks off in the middle of a character.
+        UsageError: the file cannot be read or decoded.
     """
     if not source:
         raise UsageError("--from-file: expected a file or -, not ''")
@@ -44,45 +43,46 @@ def read_list(source: str) -> list[str]:
 
 
 def stream_list(stream: BinaryIO) -> Iterator[str]:
-    """A stream in; its paths, one a line or NUL-separated, out, each as soon as it has ended.
+    """Yield the paths in a stream, one per line or NUL-separated, as soon as each is complete.
 
-    Which of both it is shows in the first piece that holds an end: names between NUL bytes may have
-    line feeds in them. Names are bytes as file systems have them, and lines are as in `read_list`.
+    The first chunk with a separator decides which it is: NUL-separated names may contain line
+    feeds. Names and lines are as in `read_list`.
 
     Raises:
         UsageError: it cannot be read, or is in UTF-16.
     """
-    rest, ends = b"", b""
+    remainder, separator = b"", b""
     try:
-        while piece := getattr(stream, "read1", stream.read)(_READ_BYTES):
-            if not rest and not ends:
-                _refuse_utf_16(piece)
-                piece = piece.removeprefix(codecs.BOM_UTF8)
-            if not ends:
-                ends = b"\0" if b"\0" in piece else b"\n" if b"\n" in piece else b""
-            *names, rest = (rest + piece).split(ends) if ends else (rest + piece,)
-            yield from _names(names, ends)
+        while chunk := getattr(stream, "read1", stream.read)(_READ_BYTES):
+            if not remainder and not separator:
+                _refuse_utf_16(chunk)
+                chunk = chunk.removeprefix(codecs.BOM_UTF8)
+            if not separator:
+                separator = b"\0" if b"\0" in chunk else b"\n" if b"\n" in chunk else b""
+            buffer = remainder + chunk
+            *names, remainder = buffer.split(separator) if separator else (buffer,)
+            yield from _names(names, separator)
     except OSError as error:
         cause = (error.strerror or str(error)).lower()
         raise UsageError(f"--from-file -: standard input cannot be read: {cause}") from error
-    yield from _names([rest], ends)
+    yield from _names([remainder], separator)
 
 
-def _names(pieces: list[bytes], ends: bytes) -> Iterator[str]:
+def _names(pieces: list[bytes], separator: bytes) -> Iterator[str]:
     for piece in pieces:
-        # No name holds a NUL: where lines came first, it ends a name as a line feed does.
-        for name in (piece,) if ends == b"\0" else map(_line, piece.split(b"\0")):
+        # No name contains a NUL: in a list of lines, it also ends a name.
+        for name in (piece,) if separator == b"\0" else map(_line, piece.split(b"\0")):
             if name:
                 yield os.fsdecode(name)
 
 
 def _line(line: bytes) -> bytes:
-    """A line without its end, empty where it is blank."""
+    """A line without a trailing CR; empty if blank."""
     return line.removesuffix(b"\r") if line.strip() else b""
 
 
-def _refuse_utf_16(piece: bytes) -> None:
-    if b"\0" in piece and piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+def _refuse_utf_16(chunk: bytes) -> None:
+    if b"\0" in chunk and chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UsageError(
             "--from-file -: the list is in UTF-16", "save it to a file, and use --from-file LIST"
         )
@@ -90,7 +90,7 @@ def _refuse_utf_16(piece: bytes) -> None:
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins as UTF-16's does
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins like that of UTF-16, so it comes first
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -98,28 +98,28 @@ _MARKS = (
 
 
 def _unmarked(data: bytes) -> bytes:
-    """A list as bytes in, the same with its names in UTF-8, without a byte-order mark, out.
+    """Convert a list to UTF-8 without a byte-order mark.
 
     Raises:
-        UnicodeDecodeError: it is not what its mark says.
+        UnicodeDecodeError: the content does not match the mark.
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
-            rest = data.removeprefix(mark)
+            content = data.removeprefix(mark)
             if encoding == "utf-8":
-                return rest  # not decoded: a name in it may still be no UTF-8
-            if not rest or b"\0" in rest:  # else it is a name that begins with such bytes
-                text = rest.decode(encoding, "surrogatepass")
+                return content  # not decoded: names may contain invalid UTF-8
+            if not content or b"\0" in content:  # otherwise a name begins with these bytes
+                text = content.decode(encoding, "surrogatepass")
                 return text.encode("utf-8", "surrogatepass")
     return _utf_16_without_mark(data) if b"\0" in data else data
 
 
 def _utf_16_without_mark(data: bytes) -> bytes:
-    """What holds NUL bytes in; in UTF-8 out if it is UTF-16, else as it is.
+    """Convert data with NUL bytes from UTF-16 to UTF-8; other data is returned unchanged.
 
-    It is where an ASCII character of two bytes stands before a line's end of two bytes, or where
-    all are ASCII: a NUL-separated list would then have a file whose whole name is a line feed, or
-    nothing but names of one byte.
+    It is UTF-16 if a two-byte ASCII character precedes a two-byte line end, or if all characters
+    are ASCII: a NUL-separated list would then contain a file named by a line feed, or only names of
+    one byte.
     """
     for encoding in ("utf-16-le", "utf-16-be"):
         try:

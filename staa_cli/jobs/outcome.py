@@ -1,4 +1,4 @@
-"""What becomes of a job, and what happens on the way."""
+"""Outcomes of jobs, and events during a run."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one video."""
+    """The outcome of one video."""
 
     job: Job
     status: Literal["done", "skipped", "failed"]
     report: Report | None = None
     error: StaaError | None = None
-    """Why it failed; its `__cause__` is what was raised, where that was none of staa's."""
+    """Why it failed; `__cause__` is the original exception if that was not a StaaError."""
     outputs: tuple[Path, ...] = ()
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A video's turn has come."""
+    """A job has started."""
 
     job: Job
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The model is about to be opened, for the first video that needs it."""
+    """The model is going to be opened, for the first video that needs it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A video is open, and what there is to do for it is known."""
+    """A video is open, and its workload is known."""
 
     job: Job
     workload: Workload
@@ -50,7 +50,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a stage of a video is."""
+    """Progress of a stage of a video."""
 
     job: Job
     stage: str

@@ -1,4 +1,4 @@
-"""What would become of jobs, before anything is done: the clips of each, and what it writes."""
+"""Dry runs: what jobs would do, with the clips and files of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from staa_cli.video.probe import probe
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What would become of one video."""
+    """The planned work for one video."""
 
     job: Job
     status: Literal["explain", "skip", "fail"]
@@ -27,19 +27,19 @@ class Planned:
     files: tuple[str, ...] = ()
     error: StaaError | None = None
     workload: Workload | None = None
-    """Where there is something to do, and it was asked how long that takes."""
+    """Set by an estimate if there is something to do."""
     seconds: float | None = None
-    """That it may take here."""
+    """Estimated time on this machine."""
     video: VideoInfo | None = None
     frames: int = 0
-    """That would be drawn."""
+    """Frames that would be drawn."""
 
 
 def plan(jobs: Iterable[Job], worker: Worker) -> list[Planned]:
-    """What a worker would make of jobs, one by one; of a bundled model, without opening it.
+    """Plan jobs without running them; a bundled model is not opened.
 
     Raises:
-        UsageError: a method or a class that does not exist.
+        UsageError: an unknown method or class.
         UnavailableError: no such model.
     """
     settings = worker.request.settings

@@ -1,7 +1,7 @@
-"""One job to its outcome: what is finished is skipped, what fails is a failure of its own.
+"""Run one job: finished ones are skipped, and a failure affects only its own job.
 
-Nothing here imports torch before a job needs the model: a folder in which all is finished is gone
-through in the time that its checksums take.
+torch is imported only when a job needs the model: checking a folder in which everything is finished
+takes only the time of its checksums.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of every job of a call."""
+    """Options of all jobs of a call."""
 
     settings: Settings
     force: bool = False
-    """Explain again what is finished, and replace what is of another video."""
+    """Explain finished videos again, and replace results of other videos."""
     no_clobber: bool = False
-    """Leave a folder that holds a report as it is, whatever settings it was made with."""
+    """Skip a folder that contains a report, regardless of its settings."""
     reproducible: bool = False
-    """Leave out of the report what differs from run to run."""
+    """Omit from the report what differs between runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What must be known of a model to tell what there is to do."""
+    """Properties of a model that determine what has to be done."""
 
     input: ModelInput
     labels: tuple[str, ...]
@@ -59,12 +59,12 @@ class ModelFacts:
 
 
 class Worker:
-    """Does jobs one after the other with one model, which it opens for the first that needs it.
+    """Runs jobs one after the other with one model, which is opened when first needed.
 
     Args:
-        request: what is asked of all jobs.
-        on_event: told what happens, as it happens.
-        announce: told what is about to be downloaded.
+        request: options of all jobs.
+        on_event: called with events as they happen.
+        announce: called with one line about what is going to be downloaded.
     """
 
     def __init__(
@@ -74,35 +74,35 @@ class Worker:
         announce: Announce = lambda line: None,
     ) -> None:
         self.request, self.announce = request, announce
-        wanted_files(request.settings.output)  # a format that is not there is nobody's failure
+        wanted_files(request.settings.output)  # an unknown format ends the run
         self._on_event = on_event
 
     def run(self, job: Job) -> Outcome:
         """Explain one video and write its results, unless that has been done.
 
-        Whatever the video meets, a bug and too little memory included, is its own failure, and the
-        next one starts clean. Only a model that cannot be opened or asked, what `on_event` raises,
-        and an interrupt end the run.
+        Any error of a video, including bugs and too little memory, fails only this video. The run
+        ends only if the model cannot be opened or does not fit, if `on_event` raises, or on an
+        interrupt.
 
         Raises:
-            UsageError: a method or a class that does not exist, or does not fit the model.
+            UsageError: an unknown method or class, or one that does not fit the model.
             UnavailableError: no such model, device, or package.
         """
         self._on_event(Started(job))
-        began = time.perf_counter()
+        start = time.perf_counter()
         try:
             outcome = self.finished(job) or self._explained(job)
         except _EndOfRun as end:
             raise end.error from end.error.__cause__
         except Exception as error:
             outcome = Outcome(job, "failed", error=failure(error))
-        return replace(outcome, seconds=time.perf_counter() - began)
+        return replace(outcome, seconds=time.perf_counter() - start)
 
     def finished(self, job: Job) -> Outcome | None:
-        """The outcome of a job whose results stay as they are, None where there is work to do.
+        """The outcome of a job that is already finished, None if there is work to do.
 
         Raises:
-            InputError: the input brings no video, or its folder holds the results of another one.
+            InputError: the input has no video, or its folder has results of another video.
         """
         if job.problem is not None:
             raise InputError(*job.problem)
@@ -116,22 +116,22 @@ class Worker:
         try:
             video = sha256_of(job.source)
         except OSError:
-            return None  # what is wrong with it is told in its turn
+            return None  # explaining it will report the problem
         with _ending_the_run():
             model = self.model_facts
-        mark = fingerprint(video, model.weights_sha256, model.output, model.labels, settings)
+        expected = fingerprint(video, model.weights_sha256, model.output, model.labels, settings)
         names = wanted_files(settings.output)
-        report = folder.finished(names, mark, reproducible=self.request.reproducible)
+        report = folder.finished(names, expected, reproducible=self.request.reproducible)
         if report is None:
             return None
         outputs = tuple(job.folder / name for name in names)
         return Outcome(job, "skipped", report, outputs=outputs)
 
     def check_folder(self, job: Job) -> None:
-        """See that nothing that staa did not write stands where results would.
+        """Check that results would not overwrite files that staa did not write.
 
         Raises:
-            OutputError: it does.
+            OutputError: they would.
         """
         names = wanted_files(self.request.settings.output)
         source = Source.of_file(job.source)
@@ -142,7 +142,7 @@ class Worker:
 
     @cached_property
     def model_facts(self) -> ModelFacts:
-        """A bundled model's manifest tells them; of a checkpoint, only its weights do.
+        """From the manifest of a bundled model; a checkpoint has to be opened.
 
         Raises:
             UsageError, UnavailableError: as `run`.
@@ -161,7 +161,7 @@ class Worker:
 
     @cached_property
     def explainer(self) -> Explainer:
-        """The model, which is opened here.
+        """The explainer; opens the model on first use.
 
         Raises:
             UsageError, UnavailableError: as `run`.
@@ -172,7 +172,7 @@ class Worker:
         return Explainer(self.request.settings, self.announce)
 
     def _explained(self, job: Job) -> Outcome:
-        self.check_folder(job)  # now: a video may take an hour
+        self.check_folder(job)  # before the work, which may take an hour
         with _ending_the_run():
             explainer = self.explainer
 
@@ -202,7 +202,7 @@ class Worker:
 
 
 class _EndOfRun(BaseException):
-    """Carries an error that is not that of one video past all that would take it for one."""
+    """Carries an error that ends the run past the handlers of a video's errors."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -218,14 +218,14 @@ def _ending_the_run() -> Iterator[None]:
 
 
 def failure(error: Exception) -> StaaError:
-    """What a video met, as its outcome keeps it: without the pictures that its frames hold."""
+    """A video's error for its outcome, without references that keep frames in memory."""
     if isinstance(error, OSError) and not ran_out_of_memory(error):
-        # A disk or a share that went away is no bug.
+        # For example a disk that was removed; not a bug.
         where = f", {error.filename}" if error.filename else ""
         cause = f"{(error.strerror or str(error)).lower()}{where}"
-        known: StaaError = InputError(f"cannot be processed: {cause}")
-        known.__cause__ = error
+        failed: StaaError = InputError(f"cannot be processed: {cause}")
+        failed.__cause__ = error
     else:
-        known = understood(error)
-    let_go(known)
-    return known
+        failed = understood(error)
+    let_go(failed)
+    return failed

@@ -1,4 +1,4 @@
-"""What there is to do for a video, told before it is done: passes, and how long they may take."""
+"""Workload of a video: forward passes, and the time of one."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from staa_cli.video.decode import iter_frames
 from staa_cli.video.encode import write_video
 
 _PASSES, _FRAMES = 3, 16
-"""That a trial times."""
+"""Numbers of passes and frames in a trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is known as soon as a video's clips are."""
+    """Cost of a video, known once its clips are planned."""
 
     clips: int
     passes: int
-    """Forward passes that explain, of one clip each; a backward pass counts as two."""
+    """Forward passes of one clip to explain; a backward pass counts as two."""
     faithfulness_passes: int
-    """Those that measure faithfulness, at most; of a perturbed copy each."""
+    """Maximum number of passes of one perturbed copy to measure faithfulness."""
     dense_s: float | None
-    """Seconds of video that are covered without a gap; None where clips are picked out of it."""
+    """Seconds of video that are covered without a gap; None if clips are sampled sparsely."""
 
     @property
     def total(self) -> int:
@@ -55,47 +55,51 @@ def workload(
     depth: Depth | None,
     classes: int = 1,
 ) -> Workload:
-    """What so many clips will cost.
+    """The cost of a number of clips.
 
     Args:
-        clips: of the video.
-        model: that is asked.
+        clips: number of clips.
+        model: to explain.
         settings: of sampling, target, and method.
-        methods: their names.
-        depth: in how many steps faithfulness is measured, None for not at all.
-        classes: that each of the methods explains.
+        methods: names of the methods.
+        depth: of measuring faithfulness: full, quick, or None for not at all.
+        classes: number of classes that each method explains.
 
     Raises:
         UsageError: a method does not fit the model.
     """
     model = model.fitted(settings.sampling.frames, settings.sampling.size)
     options = method_options(settings.method)
-    chosen = [choose_method(name, model.module, model.layout, options) for name in methods]
-    passes_each = [_passes(method, model.layout, options) for method in chosen]
-    served = all(method.serves_all for method in chosen)
-    # A class that nobody named is found by a pass of its own where no method finds it on its way.
-    finds = settings.target is None and classes == 1 and clips > 1
-    finds = finds and not any(method.serves_all for method in chosen)
-    finds = finds and (len(chosen) > 1 or chosen[0].perturbations(model.layout, options) > 0)
-    measured = 0
+    resolved = [choose_method(name, model.module, model.layout, options) for name in methods]
+    passes_each = [_passes(method, model.layout, options) for method in resolved]
+    serves_all = all(method.serves_all for method in resolved)
+    # Without a named class, an extra pass finds the class unless a method serves all classes.
+    finds_class = settings.target is None and classes == 1 and clips > 1
+    finds_class = finds_class and not any(method.serves_all for method in resolved)
+    finds_class = finds_class and (
+        len(resolved) > 1 or resolved[0].perturbations(model.layout, options) > 0
+    )
+    faithfulness_passes = 0
     if depth is not None:
-        groups, size = (classes, 1) if classes > 1 else (1, len(chosen))
-        measured = min(clips, measure.CLIPS) * groups * measure.perturbations(size, depth)
+        groups, size = (classes, 1) if classes > 1 else (1, len(resolved))
+        faithfulness_passes = (
+            min(clips, measure.CLIPS) * groups * measure.perturbations(size, depth)
+        )
     dense_s = None
     if settings.sampling.strategy in DENSE and settings.sampling.hop <= 1:
         step_s = settings.sampling.hop * model.input.frames * _interval_s(model, settings)
         dense_s = (clips - 1) * step_s
-    passes = clips * (sum(passes_each) * (1 if served else classes) + finds)
-    return Workload(clips, passes, measured, dense_s)
+    passes = clips * (sum(passes_each) * (1 if serves_all else classes) + finds_class)
+    return Workload(clips, passes, faithfulness_passes, dense_s)
 
 
 def _passes(method: Method, layout: AttentionLayout, options: Options) -> int:
-    """Of one clip: one that predicts, and what the method asks beyond it."""
+    """Passes of one clip: the prediction, and those of the method."""
     copies = method.perturbations(layout, options)
-    return 1 + copies * (3 if method.gradients else 1) if copies else _own(method)
+    return 1 + copies * (3 if method.gradients else 1) if copies else _unperturbed_passes(method)
 
 
-def _own(method: Method) -> int:
+def _unperturbed_passes(method: Method) -> int:
     return max(1, round(method.passes_per_clip))
 
 
@@ -104,36 +108,36 @@ def _interval_s(model: LoadedModel, settings: Settings) -> float:
 
 
 def time_pass(model: LoadedModel, settings: Settings) -> float:
-    """Seconds that one pass takes here and now, of a clip of noise."""
+    """Measure the seconds of one pass of a noise clip."""
     model = model.fitted(settings.sampling.frames, settings.sampling.size)
-    given, options = model.input, method_options(settings.method)
+    model_input, options = model.input, method_options(settings.method)
     method = choose_method(settings.method.name, model.module, model.layout, options)
     batch = 1 if model.device.type == "cpu" else 8
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(batch, given.frames, 3, *given.size, generator=generator)
+    noise = torch.randn(batch, model_input.frames, 3, *model_input.size, generator=generator)
     cheap = method.perturbations(model.layout, options) == 0
 
     def once() -> float:
-        began = time.perf_counter()
+        start = time.perf_counter()
         if cheap:
             attend(model, noise, method, options, 0, range(batch))
         else:
             predict_batch(model.module, model.place(noise), model.info.output)
-        return (time.perf_counter() - began) / batch / (_own(method) if cheap else 1)
+        return (time.perf_counter() - start) / batch / (_unperturbed_passes(method) if cheap else 1)
 
-    once()  # the first one also makes ready
+    once()  # warm-up
     return median(once() for _ in range(_PASSES))
 
 
 def time_frame(info: VideoInfo, settings: Settings) -> float:
-    """Seconds a pixel that it takes to decode and to encode a frame of a video.
+    """Measure the seconds per pixel to decode and encode frames of a video.
 
     Raises:
         VideoError: no frame of it can be read.
     """
-    began = time.perf_counter()
+    start = time.perf_counter()
     pictures = [picture for _, picture in iter_frames(info, range(min(_FRAMES, info.frames)))]
     with TemporaryDirectory() as folder:
         write_video(Path(folder) / ANNOTATED, pictures, rate=25, preset=settings.render.preset)
-    spent = time.perf_counter() - began
+    spent = time.perf_counter() - start
     return spent / sum(int(np.prod(picture.shape[:2])) for picture in pictures)

@@ -1,8 +1,8 @@
-"""Architectures by name: what ``--arch`` may say, and, where timm is used, what timm may create.
+"""Architectures by name, for ``--arch`` and, on request, for ``timm.create_model``.
 
-An entry point is a function as timm has them: its name is the architecture's, and it makes the
-module from ``pretrained=False`` and the module's own arguments. timm is not imported for that; a
-program that uses it as well has them all in the registry of timm::
+An entry point follows timm's convention: a function named after the architecture that builds the
+module from ``pretrained=False`` and keyword arguments. This does not import timm; a program that
+uses timm can add all architectures to its registry::
 
     import timm
     from staa_cli.models.architectures import register_with_timm
@@ -40,7 +40,7 @@ def _accept(name: str, declared: Any) -> Architecture:
 
 
 class _Architectures(Registry[Architecture]):
-    """They are registered by their families, which are loaded where somebody asks for all."""
+    """Families register their architectures on import; listing names imports all families."""
 
     def names(self, pattern: str = "*") -> list[str]:
         """The names that match a shell-style pattern."""
@@ -48,17 +48,17 @@ class _Architectures(Registry[Architecture]):
         return super().names(pattern)
 
     def get(self, name: str) -> Architecture:
-        """What stands under `name`; a family that is loaded is not looked beyond.
+        """The architecture `name`; the families are imported only if it is not registered yet.
 
         Raises:
-            UsageError: nothing does; the hint names the nearest names.
+            UsageError: there is none; the hint lists similar names.
         """
         if name not in self:
             self._load_families()
         return super().get(name)
 
     def _load_families(self) -> None:
-        for _ in FAMILIES.items():  # each registers its own
+        for _ in FAMILIES.items():  # importing a family registers its architectures
             pass
 
 
@@ -66,7 +66,7 @@ ARCHITECTURES = _Architectures("architecture", "staa.architectures", _accept)
 
 
 def register_architecture(family: str) -> Callable[[Callable[..., M]], Callable[..., M]]:
-    """A decorator that files an entry point of that family under the function's own name.
+    """A decorator that registers an entry point of that family under the function's own name.
 
     Raises:
         ValueError: the name is taken.
@@ -82,21 +82,22 @@ def register_architecture(family: str) -> Callable[[Callable[..., M]], Callable[
 def create(
     build: Callable[..., M], pretrained: bool, defaults: dict[str, Any], overrides: dict[str, Any]
 ) -> M:
-    """What an entry point gets to a module; what timm adds on its own is left out.
+    """Build a module from an entry point's arguments, without those that timm adds.
 
     Raises:
-        RuntimeError: weights are asked for, which are none of timm's.
+        RuntimeError: pretrained weights are requested; timm has none for these models.
     """
     if pretrained:
         raise RuntimeError("load weights with staa_cli.load_model, not through timm")
-    known = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
-    return build(**{**defaults, **{k: v for k, v in overrides.items() if k not in known}})
+    added_by_timm = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
+    arguments = {k: v for k, v in overrides.items() if k not in added_by_timm}
+    return build(**{**defaults, **arguments})
 
 
 def register_with_timm() -> None:
-    """Import timm and let ``timm.create_model`` know every architecture.
+    """Import timm and register every architecture for ``timm.create_model``.
 
-    Once is enough, more does no harm; loading an image model of timm's does it, too.
+    Safe to call more than once; loading an image model from timm calls it, too.
     """
     from timm.models import is_model, register_model
 

@@ -1,20 +1,20 @@
-"""Models by the function that makes them: ``--model package.module:factory``, or a declared name.
+"""Models built by a user's function: ``--model package.module:factory``, or a declared name.
 
-A factory is a function without arguments that returns a module. What staa needs of it::
+A factory is a function without arguments that returns a module with these members::
 
     forward(x)            normalized float [B, T, 3, H, W] to logits [B, classes]
     layout()              schema.AttentionLayout: how it attends
     attention_layers()    {(role, block): layer}; a layer is a models.layers.TapAttention, or
                           calls models.taps.record(self, q, k, v, out, x) in its forward pass
-    input                 schema.ModelInput: what it expects to be fed
+    input                 schema.ModelInput: the input it expects
     labels                names of its classes
-    problem_type          what its logits mean, as Hugging Face names it; may be absent, and is then
+    problem_type          what its logits mean, in Hugging Face's terms; optional: by default
                           regression for one output, else single_label_classification
 
-Importing a module runs its code. That is why such a name is taken from the command line and from
-Python alone, and an entry point only from a package that is installed: ``[project.entry-points.
-"staa.models"]``, ``my-model = "package.module:factory"``. A declared function may also return a
-`Manifest` of weights that come with the package, as those of staa itself do.
+Importing a module runs its code. Import paths are therefore accepted only on the command line and
+in Python, and entry points only from installed packages: ``[project.entry-points."staa.models"]``,
+``my-model = "package.module:factory"``. A declared function may also return a `Manifest` of weights
+that the package contains, as staa's own do.
 """
 
 from __future__ import annotations
@@ -37,72 +37,73 @@ from staa_cli.schema import AttentionLayout, ModelInfo, ModelInput
 
 
 def open_registered(name: str) -> tuple[nn.Module, ModelInfo]:
-    """Load a model that is declared or registered under a name.
+    """Load a model that is declared or registered under `name`.
 
     Raises:
         UnavailableError: the declared factory cannot be imported, fails, or returns no model.
-        CheckpointError: weights that do not fit, or a problem_type that there is not.
+        CheckpointError: weights that do not fit, or an unknown problem_type.
     """
-    make, package = MODELS.get(name), of_packages().get(name)
+    factory, package = MODELS.get(name), of_packages().get(name)
     source = name if package is None else package.target
-    made = _make(make, source)
-    if not isinstance(made, Manifest):
-        return _module(made, source), describe(made, name, source, f"the model from {source}", make)
-    module, info = open_bundled(replace(made, name=name))
+    result = _call(factory, source)
+    if not isinstance(result, Manifest):
+        return _module(result, source), describe(
+            result, name, source, f"the model from {source}", factory
+        )
+    module, info = open_bundled(replace(result, name=name))
     return module, info if package is None else replace(info, source=source)
 
 
 def open_custom_model(factory: str) -> tuple[nn.Module, ModelInfo]:
-    """Call a factory by its import path; returns its module and what is known about it.
+    """Import and call a factory; returns its module and the module's description.
 
     Args:
-        factory: ``package.module:factory``; found where Python finds modules, and in the current
-            folder.
+        factory: ``package.module:factory``, on Python's module path or in the current folder.
 
     Raises:
-        UnavailableError: there is no such function, it fails, or what it makes is not as described
-            above.
-        CheckpointError: a problem_type that there is not.
+        UnavailableError: there is no such function, it fails, or its module lacks a required
+            member.
+        CheckpointError: an unknown problem_type.
     """
-    make = load_reference(factory, "function")
-    made = _make(make, factory)
-    return _module(made, factory), describe(
-        made, factory, factory, f"the result of {factory}", make
+    function = load_reference(factory, "function")
+    result = _call(function, factory)
+    return _module(result, factory), describe(
+        result, factory, factory, f"the result of {factory}", function
     )
 
 
 def describe(
-    module: Any, name: str, source: str, called: str, *made_by: Callable[[], Any]
+    module: Any, name: str, source: str, subject: str, *factories: Callable[[], Any]
 ) -> ModelInfo:
-    """What is known of a module of somebody's own.
+    """Describe a user-defined module.
 
     Args:
-        module: as described above.
-        name: what the report calls it.
+        module: with the members listed above.
+        name: its name in the report.
         source: where it comes from.
-        called: what a refusal calls it.
-        made_by: what made it, whose code says what it is, too.
+        subject: what error messages call it.
+        factories: functions that built it; their code is part of the digest.
 
     Raises:
-        UnavailableError: it is not as described above.
-        CheckpointError: a problem_type that there is not.
+        UnavailableError: a required member is missing or invalid.
+        CheckpointError: an unknown problem_type.
     """
-    for needed in ("layout", "attention_layers", "input", "labels"):
-        if not hasattr(module, needed):
-            raise _unfit(called, f"has no {needed}")
-    layout, given, labels = module.layout(), module.input, tuple(map(str, module.labels))
-    if not isinstance(layout, AttentionLayout) or not isinstance(given, ModelInput):
-        raise _unfit(called, "it needs a schema.AttentionLayout and a schema.ModelInput")
+    for member in ("layout", "attention_layers", "input", "labels"):
+        if not hasattr(module, member):
+            raise _unfit(subject, f"has no {member}")
+    layout, model_input, labels = module.layout(), module.input, tuple(map(str, module.labels))
+    if not isinstance(layout, AttentionLayout) or not isinstance(model_input, ModelInput):
+        raise _unfit(subject, "it needs a schema.AttentionLayout and a schema.ModelInput")
     if not labels:
-        raise _unfit(called, "has no classes")
+        raise _unfit(subject, "has no classes")
     return ModelInfo(
         name=name,
         family="own",
         source=source,
-        weights_sha256=digest(module, *made_by),
+        weights_sha256=digest(module, *factories),
         license="not stated",
         note="",
-        input=given,
+        input=model_input,
         layout=layout,
         labels=labels,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
@@ -110,33 +111,33 @@ def describe(
     )
 
 
-def _make(make: Callable[[], Any], factory: str) -> Any:
+def _call(factory: Callable[[], Any], source: str) -> Any:
     try:
-        return make()
+        return factory()
     except StaaError:
         raise
-    except Exception as error:  # whatever somebody's own code meets
+    except Exception as error:  # user code may raise anything
         raise UnavailableError(
-            f"{factory} failed: {type(error).__name__}: {error}",
+            f"{source} failed: {type(error).__name__}: {error}",
             "expected a function without arguments; -vv shows where it failed",
         ) from error
 
 
-def _module(made: Any, factory: str) -> nn.Module:
-    if not isinstance(made, nn.Module):
+def _module(result: Any, source: str) -> nn.Module:
+    if not isinstance(result, nn.Module):
         raise _unfit(
-            f"the result of {factory}", f"is a {type(made).__name__}, not a torch.nn.Module"
+            f"the result of {source}", f"is a {type(result).__name__}, not a torch.nn.Module"
         )
-    return made
+    return result
 
 
-def _unfit(called: str, why: str) -> UnavailableError:
-    return UnavailableError(f"{called} {why}", "see 'A model of your own' in docs/models.md")
+def _unfit(subject: str, why: str) -> UnavailableError:
+    return UnavailableError(f"{subject} {why}", "see 'A model of your own' in docs/models.md")
 
 
-def digest(module: nn.Module, *made_by: Callable[[], Any]) -> str:
-    """SHA-256 of all tensors by name, and of code of somebody's own: equal ones, equal results."""
-    codes = (code_sha256(code) for code in (type(module), *made_by))
+def digest(module: nn.Module, *factories: Callable[[], Any]) -> str:
+    """SHA-256 of all named tensors and of user code: equal digests mean equal results."""
+    codes = (code_sha256(code) for code in (type(module), *factories))
     sha256 = hashlib.sha256("".join(codes).encode())
     for name, value in module.state_dict().items():
         sha256.update(name.encode())

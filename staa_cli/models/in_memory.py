@@ -1,10 +1,10 @@
-"""Models that are in memory already: of a training, of a notebook.
+"""Models that are already in memory, for example in a training script or a notebook.
 
-The caller's model is read and left as it is. Ours is a module of its own, in evaluation mode, whose
-parameters are other objects on the same memory: nothing is copied, what the caller's model learns
-is seen, and moving or freezing one does not touch the other. Hooks of the caller's do not run.
+The caller's model is not changed. Our module, in evaluation mode, has separate parameter objects
+that share the same memory: nothing is copied, later training of the caller's model takes effect,
+and moving or freezing one does not affect the other. The caller's hooks do not run.
 
-A class is known by the packages that it comes from. None of them is imported here but timm.
+A class is recognized by the packages of its base classes, of which only timm is imported.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ _SOURCE = "in memory"
 
 
 def open_in_memory(model: object, processor: object = None) -> Opened:
-    """A model that somebody has, to a module of ours with the same weights and what is known of it.
+    """Wrap a model in memory: a module of ours that shares its weights, and its description.
 
-    Wrappers of parallel and compiled training are taken off.
+    Wrappers of parallel and compiled training are removed.
 
     Args:
-        model: a video classifier of transformers, an image transformer of timm, or a module as
-            `models.factories` describes it.
-        processor: transformers' own, of its classifier.
+        model: a video classifier from transformers, an image transformer from timm, or a module as
+            `models.custom` describes it.
+        processor: the transformers processor of the classifier.
 
     Raises:
-        UsageError: it is not a model, or not a processor.
-        CheckpointError: a model that is not supported, or whose weights are not all there.
-        UnavailableError: a module of somebody's own that is not as described.
+        UsageError: not a model, or not a processor.
+        CheckpointError: an unsupported model, or one whose weights are incomplete.
+        UnavailableError: a user-defined module without the required members.
     """
     if not isinstance(model, nn.Module):
         inner = isinstance(getattr(model, "model", None), nn.Module)
@@ -85,7 +85,7 @@ def _open(module: nn.Module, processor: object) -> Opened:
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
-    """What is inside of DataParallel and its like, and of a compiled model."""
+    """The module inside DataParallel and similar wrappers, and inside a compiled model."""
     while True:
         inner = getattr(module, "_orig_mod", None)
         if inner is None and not _is_known(module):
@@ -126,7 +126,7 @@ def _classifies(module: nn.Module) -> bool:
 
 def _open_transformers(model: nn.Module, processor: object) -> Opened:
     transformer: Any = model
-    # As its file would hold it, with every default.
+    # As saved in config.json, with every default.
     config = json.loads(transformer.config.to_json_string(use_diff=False))
     name = type(model).__name__
     try:
@@ -138,19 +138,19 @@ def _open_transformers(model: nn.Module, processor: object) -> Opened:
             )
         tensors = _weights(model, name)
         shapes = {key: torch.empty_like(t, device="meta") for key, t in tensors.items()}
-        found = examine_tensors(Path(name), shapes, family, None, config)
-        found = configured(found, config, partial(_read_processor, processor))
-        parts = _parts(FAMILIES.get(family), tensors, found.left_out)
-        state = _take_apart(found.module, parts, tensors)
-        found.module.to(next(iter(tensors.values())).dtype)
-        module, info = load_examined(replace(found, state=state))
+        examined = examine_tensors(Path(name), shapes, family, None, config)
+        examined = configured(examined, config, partial(_read_processor, processor))
+        parts = _parts(FAMILIES.get(family), tensors, examined.left_out)
+        state = _split_fused(examined.module, parts, tensors)
+        examined.module.to(next(iter(tensors.values())).dtype)
+        module, info = load_examined(replace(examined, state=state))
     except CheckpointError as error:
         cause = error.cause.replace("config.json", "model.config")
         raise CheckpointError(cause, error.hint) from error
-    begun = config.get("_name_or_path")
+    initial = config.get("_name_or_path")
     return module, replace(
         info,
-        source=f"{_SOURCE}, initialized from {begun}" if begun else _SOURCE,
+        source=f"{_SOURCE}, initialized from {initial}" if initial else _SOURCE,
         weights_sha256=digest(module),
         note=info.note.replace("config.json", "model.config"),
     )
@@ -159,12 +159,12 @@ def _open_transformers(model: nn.Module, processor: object) -> Opened:
 def _read_processor(
     processor: Any, families: tuple[str, str], base: ModelInput
 ) -> tuple[ModelInput, str]:
-    """As `read_processor` reads a folder's, of one in memory: it says what its file would."""
+    """Like `read_processor`, for a processor in memory, by the JSON that it would save."""
     if processor is None:
         return base, (
             "no processor was given: pixels are preprocessed as for the family's published models"
         )
-    for part in ("video_processor", "image_processor"):  # of one that holds several
+    for part in ("video_processor", "image_processor"):  # a processor can contain several
         processor = getattr(processor, part, None) or processor
     where = type(processor).__name__
     try:
@@ -179,12 +179,12 @@ def _read_processor(
 
 
 def _weights(model: nn.Module, name: str) -> dict[str, Tensor]:
-    """All tensors by their names, of one kind of numbers, in the memory where they are.
+    """All tensors by name, in one dtype, without a copy where they have it already.
 
     Raises:
-        CheckpointError: they are not all there as plain numbers.
+        CheckpointError: some are offloaded, sharded, or quantized.
     """
-    # Parts of a model may have been compiled by themselves.
+    # Submodules may have been compiled separately.
     tensors = {key.replace("_orig_mod.", ""): t for key, t in model.state_dict().items()}
     for key, tensor in tensors.items():
         kind = type(tensor).__name__
@@ -195,41 +195,41 @@ def _weights(model: nn.Module, name: str) -> dict[str, Tensor]:
                 "load the whole model on one device",
             )
         if not tensor.is_floating_point():
-            told = str(tensor.dtype).removeprefix("torch.")
+            dtype = str(tensor.dtype).removeprefix("torch.")
             raise CheckpointError(
-                f"the weights of this {name} are quantized: {key} is {told}",
+                f"the weights of this {name} are quantized: {key} is {dtype}",
                 "load it in float32, bfloat16, or float16",
             )
     sizes = Counter[torch.dtype]()
     for tensor in tensors.values():
         sizes[tensor.dtype] += tensor.numel()
-    ((most, _),) = sizes.most_common(1)
-    return {key: tensor.to(most) for key, tensor in tensors.items()}
+    ((main_dtype, _),) = sizes.most_common(1)
+    return {key: tensor.to(main_dtype) for key, tensor in tensors.items()}
 
 
 Parts = Mapping[str, list[str | None]]
-"""A tensor's name with us to the names of those that it is made of, rows in order; None: zeros."""
+"""Our name of a tensor to the source tensors of its rows, in order; None stands for zeros."""
 
 
 def _parts(family: Family, tensors: State, left_out: tuple[str, ...]) -> Parts:
-    """What the family's key map makes of these tensors, without making it.
+    """Where the family's key map puts each tensor, without converting the weights.
 
-    The map renames tensors and joins their rows. It is given marks in their place, a number a row,
-    and the numbers tell what went where.
+    The map renames tensors and concatenates their rows. It is run on ids instead of weights: every
+    row holds the number of its tensor, so the result shows where each row comes from.
     """
     names = [name for name in tensors if name not in left_out]
-    marks = {
-        name: torch.full(tensors[name].shape[:1], mark, dtype=torch.int64)
-        for mark, name in enumerate(names, 1)
+    ids = {
+        name: torch.full(tensors[name].shape[:1], number, dtype=torch.int64)
+        for number, name in enumerate(names, 1)
     }
     return {
-        ours: [names[mark - 1] if mark else None for mark, _ in groupby(marked.tolist())]
-        for ours, marked in family.convert(marks).items()
+        ours: [names[number - 1] if number else None for number, _ in groupby(rows.tolist())]
+        for ours, rows in family.convert(ids).items()
     }
 
 
 class SplitLinear(nn.Module):
-    """One projection whose rows lie in several places: queries, keys, and values kept apart."""
+    """One projection whose rows are stored in several layers: queries, keys, and values."""
 
     def __init__(self, parts: list[nn.Linear]) -> None:
         super().__init__()
@@ -240,28 +240,28 @@ class SplitLinear(nn.Module):
         return torch.cat([part(x) for part in self.parts], dim=-1)
 
 
-def _take_apart(module: nn.Module, parts: Parts, tensors: State) -> dict[str, Tensor]:
-    """Put a `SplitLinear` where a projection is joined from several; the tensors by their names.
+def _split_fused(module: nn.Module, parts: Parts, tensors: State) -> dict[str, Tensor]:
+    """Replace each projection with several sources by a `SplitLinear`; returns the state dict.
 
     Args:
-        module: ours, without memory behind its parameters.
-        parts: of all its tensors.
-        tensors: theirs.
+        module: our module, with parameters on the meta device.
+        parts: the sources of all its tensors.
+        tensors: the caller's tensors by name.
     """
     state: dict[str, Tensor] = {}
-    for name, of in parts.items():
+    for name, sources in parts.items():
         layer, _, kind = name.rpartition(".")
         split = len(parts.get(f"{layer}.weight", ())) > 1
         if split and kind == "weight":
-            biases = parts.get(f"{layer}.bias") or [None] * len(of)
-            shapes = [tensors[source].shape for source in of if source]
+            biases = parts.get(f"{layer}.bias") or [None] * len(sources)
+            shapes = [tensors[source].shape for source in sources if source]
             linears = [
                 nn.Linear(width, rows, bias=bias is not None, device="meta")
                 for (rows, width), bias in zip(shapes, biases, strict=True)
             ]
-            owner, _, child = layer.rpartition(".")
-            setattr(module.get_submodule(owner), child, SplitLinear(linears))
-        for index, source in enumerate(of):
+            parent, _, child = layer.rpartition(".")
+            setattr(module.get_submodule(parent), child, SplitLinear(linears))
+        for index, source in enumerate(sources):
             if source is not None:
                 state[f"{layer}.parts.{index}.{kind}" if split else name] = tensors[source]
     return state
@@ -274,7 +274,7 @@ def _open_timm(vit: nn.Module) -> Opened:
     family, name = FAMILIES.get("framewise"), type(vit).__name__
     module = FrameWise(shared_copy(vit))
     facts: Mapping[str, Any] = getattr(vit, "pretrained_cfg", None) or {}
-    known = imagenet_labels(module) or placeholder_labels(module.num_classes)
+    default_labels = imagenet_labels(module) or placeholder_labels(module.num_classes)
     return module, ModelInfo(
         name=facts.get("architecture") or name,
         family="framewise",
@@ -284,17 +284,17 @@ def _open_timm(vit: nn.Module) -> Opened:
         note=family.note,
         input=published_input(module),
         layout=module.layout(),
-        labels=labels_from_config({"label_names": facts.get("label_names")}, known),
+        labels=labels_from_config({"label_names": facts.get("label_names")}, default_labels),
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         output=output_of(None, module.num_classes, name),
     )
 
 
 def shared_copy(module: nn.Module) -> nn.Module:
-    """The same modules once more, on the same memory, without hooks.
+    """A copy of the module that shares the memory of its weights and has no hooks.
 
     Raises:
-        CheckpointError: it holds what cannot be copied.
+        CheckpointError: an attribute cannot be copied.
     """
     memo: dict[int, Any] = {}
     for part in module.modules():
@@ -309,10 +309,10 @@ def shared_copy(module: nn.Module) -> nn.Module:
         copied = copy.deepcopy(module, memo)
     except StaaError:
         raise
-    except Exception as error:  # whatever somebody's own attributes are
+    except Exception as error:  # copying user-defined attributes may raise anything
         raise CheckpointError(
             f"this {type(module).__name__} cannot be copied without its weights: {error}",
             "save it and pass its file, or pass a function that builds it",
         ) from error
-    vars(copied).pop("forward", None)  # mixed precision's own, around that of the caller's model
+    vars(copied).pop("forward", None)  # mixed precision wraps the caller's forward
     return copied

@@ -1,7 +1,7 @@
-"""Layers that every family shares, tapped where it matters.
+"""Layers shared by the families; attention and norms can be tapped.
 
-What timm has as well carries timm's names, of classes, parameters, and arguments, and gives the
-same numbers. It is written anew because importing timm costs as much as importing torch.
+Layers that timm has, too, use timm's names for classes, parameters, and arguments, and give the
+same numbers. They are reimplemented because importing timm takes as long as importing torch.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from staa_cli.models.taps import record
 
 Rope = tuple[Tensor, Tensor]
-"""Sine and cosine [N, d] of a rotary position embedding, for every number of a head."""
+"""Sine and cosine [N, d] of a rotary position embedding, for every channel of a head."""
 
 
 def rotate(x: Tensor, rope: Rope) -> Tensor:
-    """Queries or keys [B, heads, N, d] with neighboring numbers turned as pairs (RoFormer)."""
+    """Queries or keys [B, heads, N, d] with neighboring channels rotated in pairs (RoFormer)."""
     sine, cosine = rope
-    turned = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
-    return x * cosine + turned * sine
+    rotated = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
+    return x * cosine + rotated * sine
 
 
 class TapAttention(nn.Module):
@@ -37,7 +37,7 @@ class TapAttention(nn.Module):
         qkv_bias: whether queries, keys, and values have a bias.
         qk_norm: whether each head's queries and keys go through a norm.
         attn_drop: dropout on attention weights while training.
-        norm_layer: of `qk_norm`, made from d.
+        norm_layer: makes the norm of `qk_norm` from d.
 
     Raises:
         ValueError: the heads do not divide D.
@@ -67,7 +67,7 @@ class TapAttention(nn.Module):
         self.proj = nn.Linear(width, dim)
 
     def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
-        """Tokens [B, N, D] to tokens [B, N, D]; `rope` turns queries and keys by their places."""
+        """Tokens [B, N, D] to tokens [B, N, D]; `rope` rotates queries and keys by position."""
         batch, length, _ = x.shape
         qkv = self.qkv(x).reshape(batch, length, 3, self.num_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, N, d]
@@ -85,7 +85,7 @@ class TapAttention(nn.Module):
         return self.project(out.transpose(1, 2).reshape(batch, length, -1))
 
     def project(self, out: Tensor) -> Tensor:
-        """What the queries receive, heads side by side [B, N, heads * d], to tokens [B, N, D]."""
+        """Attention output, heads concatenated [B, N, heads * d], to tokens [B, N, D]."""
         return self.proj(out)  # type: ignore[no-any-return]
 
 
@@ -127,9 +127,9 @@ class LayerScale(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth (arXiv 1603.09382): while training, a branch is left out of some samples.
+    """Stochastic depth (arXiv 1603.09382): in training, a branch is dropped for some samples.
 
-    What is kept grows by so much that the mean stays.
+    Kept samples are scaled up to preserve the mean.
     """
 
     def __init__(self, drop_prob: float) -> None:
@@ -137,16 +137,16 @@ class DropPath(nn.Module):
         self.drop_prob = drop_prob
 
     def forward(self, x: Tensor) -> Tensor:
-        """A branch [B, ...] to the same with zeros in the place of some samples."""
+        """A branch [B, ...] with some samples set to zero."""
         if not self.training or not self.drop_prob:
             return x
-        kept = 1.0 - self.drop_prob
-        factor = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(kept)
-        return x * factor.div_(kept)
+        keep_prob = 1.0 - self.drop_prob
+        factor = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(keep_prob)
+        return x * factor.div_(keep_prob)
 
 
 class TapNorm(nn.LayerNorm):
-    """A LayerNorm whose input can be read: the one before the head."""
+    """A LayerNorm whose input can be tapped: the one before the head."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens [..., D] to normalized tokens [..., D]."""
@@ -155,7 +155,7 @@ class TapNorm(nn.LayerNorm):
 
 
 class TokenMean(nn.Module):
-    """The mean of all tokens, which can be read before they are one."""
+    """The mean of all tokens; the tokens can be tapped."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens [B, N, D] to [B, D]."""
@@ -164,12 +164,12 @@ class TokenMean(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Frames [B, 3, H, W] to tokens [B, P, D] by one projection a patch, rows first.
+    """Frames [B, 3, H, W] to tokens [B, P, D] by one projection per patch, in row-major order.
 
     Args:
         patch_size: side of a patch in pixels.
         embed_dim: D.
-        in_chans: channels of a picture.
+        in_chans: channels of a frame.
     """
 
     def __init__(self, patch_size: int, embed_dim: int, in_chans: int = 3) -> None:
@@ -181,7 +181,7 @@ class PatchEmbed(nn.Module):
         """Frames [B, 3, H, W] to tokens [B, P, D].
 
         Raises:
-            ValueError: the pictures do not divide into patches.
+            ValueError: the frames do not divide into patches.
         """
         height, width = x.shape[-2:]
         if height % self.patch_size or width % self.patch_size:
@@ -192,13 +192,13 @@ class PatchEmbed(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """Frames [B, 3, H, W] to tokens [B, P, D] by strided 3x3 convolutions, each halving.
+    """Frames [B, 3, H, W] to tokens [B, P, D] by 3x3 convolutions of stride 2.
 
-    Early convolutions learn far faster on small data than one large patch projection
+    Early convolutions learn much faster on small data sets than one large patch projection
     (Xiao et al. 2021, arXiv 2106.14881).
 
     Args:
-        patch_size: a power of two; how much smaller the token grid is than the picture.
+        patch_size: a power of two, the total stride.
         embed_dim: D.
     """
 
@@ -213,14 +213,14 @@ class ConvStem(nn.Module):
         )
 
     def init_large(self) -> None:
-        """Weights of which tokens come out about as large as sines, or positions drown them."""
+        """Initialize so that tokens are about as large as sine positions, which would mask them."""
         conv: Any
         for conv in self.convs:
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             nn.init.zeros_(conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Frames [B, 3, H, W] to tokens [B, P, D], rows first."""
+        """Frames [B, 3, H, W] to tokens [B, P, D], in row-major order."""
         for index, conv in enumerate(self.convs):
             x = conv(x if index == 0 else F.gelu(x))
         return x.flatten(2).transpose(1, 2)
@@ -253,11 +253,11 @@ class Block(nn.Module):
 
     Args:
         dim: D.
-        num_heads: of the attention.
-        mlp_ratio: hidden width of the MLP, of D.
+        num_heads: attention heads.
+        mlp_ratio: hidden width of the MLP divided by D.
         eps: of both LayerNorms.
         act_layer: makes the activation of the MLP.
-        init_values: first value of the layer scale; None for a block without.
+        init_values: initial value of the layer scale; None for a block without one.
         qkv_bias: whether queries, keys, and values have a bias.
         attn_layer: class of the attention.
     """
@@ -291,7 +291,7 @@ class TubeletEmbed(nn.Module):
     """Video [B, T, 3, H, W] to tokens [B, T'*h*w, D], time first, then rows.
 
     Args:
-        tubelet_size: frames a token.
+        tubelet_size: frames per token.
         patch_size: height and width of a token in pixels.
         embed_dim: D.
     """
@@ -304,36 +304,36 @@ class TubeletEmbed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Video [B, T, 3, H, W] to tokens [B, N, D]."""
         tokens: Tensor = self.proj(x.transpose(1, 2)).flatten(2).transpose(1, 2)
-        # Sums keep the order in memory of what they add to; another one slows every block down.
+        # Residual sums keep this memory layout; a non-contiguous one slows down every block.
         return tokens.contiguous()
 
 
 def pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width of what may be square."""
+    """Height and width; one number means a square."""
     return (size, size) if isinstance(size, int) else size
 
 
 def resample_positions(
     table: Tensor, grid: Sequence[int], new_grid: Sequence[int], mode: str
 ) -> Tensor:
-    """A table of positions made for one grid of tokens, for another one.
+    """Interpolate a table of position embeddings from one token grid to another.
 
     Args:
-        table: [1, 1 + N, D]: the class token's, which stays as it is, then those of `grid`.
+        table: [1, 1 + N, D]: the class token's, which is kept, then those of `grid`.
         grid: lengths of the axes, two or three; their product is N.
-        new_grid: the same of the other grid, of N' tokens.
+        new_grid: lengths of the new axes; their product is N'.
         mode: of `torch.nn.functional.interpolate`.
 
     Returns:
         [1, 1 + N', D].
     """
-    places = table[:, 1:].reshape(1, *grid, -1).movedim(-1, 1)  # [1, D, *grid]
-    places = F.interpolate(places, size=tuple(new_grid), mode=mode)  # [1, D, *new_grid]
-    return torch.cat([table[:, :1], places.flatten(2).transpose(1, 2)], dim=1)
+    positions = table[:, 1:].reshape(1, *grid, -1).movedim(-1, 1)  # [1, D, *grid]
+    positions = F.interpolate(positions, size=tuple(new_grid), mode=mode)  # [1, D, *new_grid]
+    return torch.cat([table[:, :1], positions.flatten(2).transpose(1, 2)], dim=1)
 
 
 def init_linear(module: nn.Module) -> None:
-    """Weights of every projection in `module` for training from nothing."""
+    """Initialize every projection in `module` for training from scratch."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight)

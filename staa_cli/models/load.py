@@ -1,4 +1,4 @@
-"""From a name, a folder, or a file to a model that is ready to be explained."""
+"""Load a model by name, from a folder, from a file, or from memory."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.floa
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
-    """A module with all that is known of it.
+    """A module with its description.
 
     Args:
         module: normalized float [B, T, 3, H, W] to logits [B, classes]; frozen, in evaluation mode.
         info: what the report says about it.
-        device: where it is.
+        device: device of the weights.
         precision: fp32, bf16, or fp16; of weights and activations.
-        shared: whether its weights are those of a model in memory, which may change.
+        shared: whether it shares the weights of a model in memory, which may change.
     """
 
     module: nn.Module
@@ -60,7 +60,7 @@ class LoadedModel:
 
     @property
     def input(self) -> ModelInput:
-        """What it expects to be fed."""
+        """The input it expects."""
         return self.info.input
 
     @property
@@ -76,21 +76,21 @@ class LoadedModel:
     def fitted(self, frames: int | None = None, size: int | None = None) -> LoadedModel:
         """The same weights for clips of another length or size; None leaves the model's own.
 
-        Positions are stretched or go on as in the published code; see the model's own file.
+        Positions are interpolated or extended as in the published code; see the family's module.
 
         Raises:
-            UsageError: they do not divide into tokens, or the model takes pictures of one size.
-            UnavailableError: a clip of them cannot fit into this machine's memory.
+            UsageError: they do not divide into tokens, or the model takes only one frame size.
+            UnavailableError: such a clip cannot fit into this machine's memory.
         """
         current, layout = self.input, self.layout
-        frames, wanted = frames or current.frames, current.size if size is None else (size, size)
+        frames, new_size = frames or current.frames, current.size if size is None else (size, size)
         patch = current.size[0] // layout.grid[1]
         if frames % layout.tubelet:
             raise UsageError(
                 f"clips of {frames} frames do not divide into tokens of {layout.tubelet}",
                 f"use {max(frames // layout.tubelet, 1) * layout.tubelet}",
             )
-        if wanted != current.size and not getattr(self.module, "any_size", False):
+        if new_size != current.size and not getattr(self.module, "any_size", False):
             raise UsageError(
                 f"{self.info.name} takes pictures of {current.size[0]} x {current.size[1]} only",
                 "leave out --size",
@@ -100,59 +100,58 @@ class LoadedModel:
                 f"pictures of {size} pixels do not divide into patches of {patch}",
                 f"use {max(size // patch, 1) * patch}",
             )
-        given = replace(resized_input(current, wanted), frames=frames)
-        grid = (frames // layout.tubelet, wanted[0] // patch, wanted[1] // patch)
-        info = replace(self.info, input=given, layout=replace(layout, grid=grid))
+        model_input = replace(resized_input(current, new_size), frames=frames)
+        grid = (frames // layout.tubelet, new_size[0] // patch, new_size[1] // patch)
+        info = replace(self.info, input=model_input, layout=replace(layout, grid=grid))
         _check_memory(info, getattr(self.module, "embed_dim", 0), self.device)
         return replace(self, info=info)
 
     def of_this_moment(self) -> LoadedModel:
-        """Itself; where its weights are shared, with the digest of what they are now."""
+        """The same model; shared weights get the digest of their current values."""
         if not self.shared:
             return self
         return replace(self, info=replace(self.info, weights_sha256=digest(self.module)))
 
     def preprocess_frame(self, frame: UInt8) -> Tensor:
-        """A picture uint8 [H, W, 3] RGB, upright, to normalized float [3, h, w] on the CPU."""
+        """A frame uint8 [H, W, 3] RGB, upright, to normalized float [3, h, w] on the CPU."""
         return preprocess_frame(frame, self.input)
 
     def preprocess(self, frames: UInt8) -> Tensor:
-        """Pictures uint8 [T, H, W, 3] RGB to normalized float [1, T, 3, h, w] on the CPU."""
+        """Frames uint8 [T, H, W, 3] RGB to normalized float [1, T, 3, h, w] on the CPU."""
         return torch.stack([self.preprocess_frame(frame) for frame in frames])[None]
 
     def view_box(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """Part of a picture [H, W] that it sees: left, top, right, bottom, as shares of it.
+        """Part of a frame [H, W] that the model sees: left, top, right, bottom, as fractions.
 
-        Where it sees padding around the picture, they lie below 0 and above 1.
+        With padding around the frame, they are below 0 and above 1.
         """
         return view_box(height, width, self.input)
 
     def place(self, batch: Tensor) -> Tensor:
-        """A batch on the model's device and in its precision."""
+        """Move a batch to the model's device and precision."""
         return batch.to(self.device, _PRECISIONS[self.precision])
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Normalized float [B, T, 3, h, w], wherever it is, to logits float32 [B, classes].
+        """Normalized float [B, T, 3, h, w], on any device, to logits float32 [B, classes].
 
         Gradients flow if the batch asks for them; the weights never do.
         """
         return self.module(self.place(batch)).float()  # type: ignore[no-any-return]
 
 
-def _check_memory(info: ModelInfo, width: int, device: torch.device) -> None:
-    """Refuse clips for which a machine would stop: systems end a process that takes all memory.
+def _check_memory(info: ModelInfo, embed_dim: int, device: torch.device) -> None:
+    """Refuse clips that need more than the free memory: the system would kill the process.
 
-    Counted is what there is at least: the pixels, and, of a forward pass on the CPU, ten numbers a
-    token and channel.
+    A lower bound: the pixels and, on the CPU, ten numbers per token and channel of a forward pass.
     """
-    height, across = info.input.size
-    numbers = info.input.frames * 3 * height * across
+    height, width = info.input.size
+    numbers = info.input.frames * 3 * height * width
     if device.type == "cpu":
-        numbers += 10 * width * math.prod(info.layout.grid)
+        numbers += 10 * embed_dim * math.prod(info.layout.grid)
     free = free_memory_bytes()
     if free is not None and 4 * numbers > free:
         raise UnavailableError(
-            f"a clip of {info.input.frames} frames of {across} x {height} needs at "
+            f"a clip of {info.input.frames} frames of {width} x {height} needs at "
             f"least {4 * numbers / 1e9:,.0f} GB, but only {free / 1e9:,.1f} GB are "
             "free",
             "use fewer frames, or a smaller --size",
@@ -175,35 +174,35 @@ def load_model(
 
     Args:
         name: a bundled model; a folder with ``config.json``; a ``.pyth``, ``.pth``, ``.pt``,
-            ``.bin``, or ``.safetensors`` file, or two with a comma between, an encoder's and its
-            probe's; ``hf-hub:ORG/NAME[@REVISION]``; a published name
-            from `staa models`; ``timm:NAME``, an image transformer a frame at a time;
+            ``.bin``, or ``.safetensors`` file, or an encoder's and its probe's, separated by a
+            comma; ``hf-hub:ORG/NAME[@REVISION]``; a published name
+            from `staa models`; ``timm:NAME``, an image transformer applied frame by frame;
             ``zoo:NAME``, a model of the benchmark's zoo, in a checkout of the repository;
             ``package.module:factory``, which is imported; a model of an installed package; or a
-            ``test_`` architecture, with random weights. Bundled names and those of packages come
-            first: write ``./name`` for a folder that has one. Or a model in memory: transformers'
-            video classifiers, image transformers of timm, and modules as `models.custom` describes
-            them. It stays as it is, and its weights are shared, not copied: what it learns later is
-            seen.
-        processor: transformers' processor of a model in memory; without one, pixels are made as its
-            family's published were.
-        arch: architecture of a checkpoint that does not say its own.
-        labels: file with the names of the classes, or the names, over those of the checkpoint.
-        device: auto (CUDA where there is one, else the CPU), cpu, cuda, cuda:N, or mps. Of a model
-            in memory, auto is where it is; elsewhere, weights are copied.
-        precision: auto (fp32 everywhere), fp32, bf16, or fp16. Of a model in memory, auto is its
-            own; in another one, weights are copied.
+            ``test_`` architecture, with random weights. Names of bundled models and of packages
+            take precedence: write ``./name`` for a folder of the same name. Or a model in memory: a
+            video classifier from transformers, an image transformer from timm, or a module as
+            `models.custom` describes it. It is not changed, and its weights are shared, not copied:
+            later training takes effect.
+        processor: transformers' processor of a model in memory; without one, pixels are
+            preprocessed as for the family's published models.
+        arch: architecture of a checkpoint that does not state it.
+        labels: file with the names of the classes, or the names; they replace the checkpoint's.
+        device: auto (CUDA if available, else the CPU), cpu, cuda, cuda:N, or mps. For a model in
+            memory, auto is its current device; for any other, weights are copied.
+        precision: auto (fp32 everywhere), fp32, bf16, or fp16. For a model in memory, auto is its
+            current precision; for any other, weights are copied.
         compile: have torch compile the module; the first clip takes a minute or more, and the
             numbers change by rounding.
-        offline: never download: what is not cached is not there.
-        announce: told, in one line, what is about to be downloaded.
+        offline: never download; use only what is cached.
+        announce: called with one line about what is going to be downloaded.
 
     Raises:
-        UsageError: a name that cannot be one.
-        UnavailableError: no such model or device here, or too little memory of it.
-        CheckpointError: weights that do not fit, or that are not weights.
+        UsageError: an invalid name.
+        UnavailableError: no such model or device, or too little memory.
+        CheckpointError: weights that do not fit, or a file that contains no weights.
     """
-    target, shared = find_device(device), not isinstance(name, str | Path)
+    torch_device, shared = find_device(device), not isinstance(name, str | Path)
     if precision not in ("auto", *_PRECISIONS):
         raise UsageError(
             f"unknown precision {precision!r}", f"available: auto, {', '.join(_PRECISIONS)}"
@@ -217,36 +216,36 @@ def load_model(
     else:
         module, info = open_in_memory(name, processor)
         weight = next(module.parameters(), torch.empty(0))
-        target = weight.device if device == "auto" else target
-        precisions = [name_of for name_of, kind in _PRECISIONS.items() if kind == weight.dtype]
+        torch_device = weight.device if device == "auto" else torch_device
+        precisions = [key for key, dtype in _PRECISIONS.items() if dtype == weight.dtype]
         precision = precisions[0] if precisions and precision == "auto" else precision
     precision = "fp32" if precision == "auto" else precision
     if labels is not None:
         labels = Path(labels) if isinstance(labels, str) else labels
         info = replace(info, labels=read_labels(labels, len(info.labels)))
-    with memory_for(info.name, target):
-        module = module.to(target, _PRECISIONS[precision])
+    with memory_for(info.name, torch_device):
+        module = module.to(torch_device, _PRECISIONS[precision])
     module.eval().requires_grad_(False)
     if compile:
         module.compile()
-    return LoadedModel(module, info, target, precision, shared)
+    return LoadedModel(module, info, torch_device, precision, shared)
 
 
 def find_device(name: str) -> torch.device:
-    """auto, cpu, cuda, cuda:N, or mps to a device that is there.
+    """auto, cpu, cuda, cuda:N, or mps to an available device.
 
     Raises:
-        UnavailableError: it is not there.
-        UsageError: it is no device.
+        UnavailableError: it is not available.
+        UsageError: it is not a device.
     """
     kind, _, index = name.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (index and not index.isdecimal()):
         raise UsageError(f"unknown device {name!r}", "auto, cpu, cuda, cuda:N, or mps")
-    cards = torch.cuda.device_count() if kind in ("auto", "cuda") else 0
+    gpus = torch.cuda.device_count() if kind in ("auto", "cuda") else 0
     if kind == "auto":
-        return torch.device("cuda" if cards else "cpu")
-    if kind == "cuda" and int(index or 0) >= cards:
-        raise UnavailableError(f"no device {name}: this machine has {cards} CUDA devices")
+        return torch.device("cuda" if gpus else "cpu")
+    if kind == "cuda" and int(index or 0) >= gpus:
+        raise UnavailableError(f"no device {name}: this machine has {gpus} CUDA devices")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise UnavailableError(
             "no device mps: this machine or this torch build does not support it"
@@ -283,5 +282,5 @@ def _not_found(name: str, known: list[str]) -> UnavailableError:
         return UnavailableError(
             f"{name} is an architecture without weights", f"give a checkpoint and --arch {name}"
         )
-    near = did_you_mean(name, known) or "`staa models` lists the named models"
-    return UnavailableError(f"no model, file, or folder is named {name!r}", near)
+    hint = did_you_mean(name, known) or "`staa models` lists the named models"
+    return UnavailableError(f"no model, file, or folder is named {name!r}", hint)

@@ -1,8 +1,9 @@
-"""From a picture to what the model takes: resize, center crop, rescale, normalize.
+"""From a frame to the model's input: resize, center crop, rescale, normalize.
 
-The pixels are those of Hugging Face's back ends, torchvision's unless a checkpoint's processor is
-of the other: resized as uint8, with antialias, cropped at the floor of the half, padded with black
-where the crop is larger. Always on the CPU, so that every device sees the same numbers.
+Pixels match those of Hugging Face's back ends: torchvision, or Pillow if the checkpoint's processor
+uses it. Frames are resized as uint8, with antialiasing, cropped at the rounded-down center, and
+padded with black where the crop is larger. Always on the CPU, so that every device gets the same
+numbers.
 """
 
 from __future__ import annotations
@@ -19,89 +20,95 @@ from staa_cli.errors import InputError
 from staa_cli.schema import ModelInput, UInt8
 
 
-def preprocess_frame(frame: UInt8, wanted: ModelInput) -> Tensor:
-    """A picture uint8 [H, W, 3] RGB to normalized float [3, h, w].
+def preprocess_frame(frame: UInt8, model_input: ModelInput) -> Tensor:
+    """A frame uint8 [H, W, 3] RGB to normalized float [3, h, w].
 
     Raises:
-        InputError: it is something else than such a picture.
+        InputError: the frame has another dtype or shape.
     """
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise InputError(f"frames must be uint8 [H, W, 3], not {frame.dtype} {list(frame.shape)}")
     writable = np.require(frame, requirements=["C", "W"])
     picture = torch.from_numpy(writable).permute(2, 0, 1)[None]  # [1, 3, H, W], channels last
-    picture = _crop(_resize(picture, wanted), wanted)[0].float()
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (wanted.mean, wanted.std))
-    return picture.mul_(wanted.rescale).add_(wanted.offset).sub_(mean).div_(std).contiguous()
+    picture = _crop(_resize(picture, model_input), model_input)[0].float()
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model_input.mean, model_input.std))
+    return (
+        picture.mul_(model_input.rescale).add_(model_input.offset).sub_(mean).div_(std).contiguous()
+    )
 
 
-def view_box(height: int, width: int, wanted: ModelInput) -> tuple[float, float, float, float]:
-    """Part of a picture [H, W] that the model sees: left, top, right, bottom.
+def view_box(height: int, width: int, model_input: ModelInput) -> tuple[float, float, float, float]:
+    """Part of a frame [H, W] that the model sees: left, top, right, bottom.
 
-    Each is a share of the picture, 0 to 1; where the model sees padding, it lies beyond that.
+    Each is a fraction of the frame, 0 to 1; with padding, it is outside this range.
     """
-    rows, columns = resized(height, width, wanted)
-    top, left = _corner((rows, columns), wanted)
-    bottom, right = top + wanted.size[0], left + wanted.size[1]
+    rows, columns = resized(height, width, model_input)
+    top, left = _corner((rows, columns), model_input)
+    bottom, right = top + model_input.size[0], left + model_input.size[1]
     return left / columns, top / rows, right / columns, bottom / rows
 
 
-def resized(height: int, width: int, wanted: ModelInput) -> tuple[int, int]:
-    """Height and width before the crop."""
-    if wanted.resize is None:
+def resized(height: int, width: int, model_input: ModelInput) -> tuple[int, int]:
+    """Height and width of a resized frame, before the crop."""
+    if model_input.resize is None:
         return height, width
-    if isinstance(wanted.resize, tuple):
-        return wanted.resize
+    if isinstance(model_input.resize, tuple):
+        return model_input.resize
     short, long = sorted((height, width))
-    side, exact = wanted.resize, float(wanted.resize)
-    if wanted.longest is not None and long / short * side > wanted.longest:
-        exact = wanted.longest * short / long
-        side = round(exact)
+    side, exact_side = model_input.resize, float(model_input.resize)
+    if model_input.longest is not None and long / short * side > model_input.longest:
+        exact_side = model_input.longest * short / long
+        side = round(exact_side)
     if short == side:
         return height, width
-    other = int(exact * long / short)
-    return (side, other) if height <= width else (other, side)
+    long_side = int(exact_side * long / short)
+    return (side, long_side) if height <= width else (long_side, side)
 
 
-def resized_input(own: ModelInput, size: tuple[int, int]) -> ModelInput:
-    """The same part of the picture at another size; what is not scaled is cropped otherwise."""
-    if size == own.size:
-        return own
-    rows, columns = (new / old for new, old in zip(size, own.size, strict=True))
-    resize, longest, grown = own.resize, own.longest, max(rows, columns)
+def resized_input(model_input: ModelInput, size: tuple[int, int]) -> ModelInput:
+    """The same part of the frame at another size; without a resize, only the crop changes."""
+    if size == model_input.size:
+        return model_input
+    rows, columns = (new / old for new, old in zip(size, model_input.size, strict=True))
+    resize, longest, scale = model_input.resize, model_input.longest, max(rows, columns)
     if isinstance(resize, tuple):
         resize = round(resize[0] * rows), round(resize[1] * columns)
     elif resize is not None:
-        resize = round(resize * grown)
+        resize = round(resize * scale)
     if longest is not None:
-        longest = round(longest * grown)
-    return replace(own, size=size, resize=resize, longest=longest)
+        longest = round(longest * scale)
+    return replace(model_input, size=size, resize=resize, longest=longest)
 
 
-def _resize(picture: Tensor, wanted: ModelInput) -> Tensor:
+def _resize(picture: Tensor, model_input: ModelInput) -> Tensor:
     height, width = picture.shape[-2:]
-    size = resized(height, width, wanted)
+    size = resized(height, width, model_input)
     if size == (height, width):
         return picture
-    if wanted.backend == "pillow":
+    if model_input.backend == "pillow":
         pixels = Image.fromarray(picture[0].permute(1, 2, 0).numpy())
-        pixels = pixels.resize((size[1], size[0]), Image.Resampling[wanted.interpolation.upper()])
+        pixels = pixels.resize(
+            (size[1], size[0]), Image.Resampling[model_input.interpolation.upper()]
+        )
         return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None]
-    if wanted.interpolation == "nearest":  # which has no antialias
+    if model_input.interpolation == "nearest":  # it has no antialiasing
         return F.interpolate(picture, size, mode="nearest-exact")
-    return F.interpolate(picture, size, mode=wanted.interpolation, antialias=wanted.antialias)
+    return F.interpolate(
+        picture, size, mode=model_input.interpolation, antialias=model_input.antialias
+    )
 
 
-def _corner(size: tuple[int, int], wanted: ModelInput) -> tuple[int, int]:
-    """Row and column of a picture at which the crop begins; negative where it is padded."""
-    spare = (size[0] - wanted.size[0], size[1] - wanted.size[1])
-    if wanted.backend == "pillow":
+def _corner(size: tuple[int, int], model_input: ModelInput) -> tuple[int, int]:
+    """Row and column of a frame at which the crop begins; negative with padding."""
+    spare = (size[0] - model_input.size[0], size[1] - model_input.size[1])
+    if model_input.backend == "pillow":
         return spare[0] // 2, spare[1] // 2
     return int(spare[0] / 2), int(spare[1] / 2)  # towards zero
 
 
-def _crop(picture: Tensor, wanted: ModelInput) -> Tensor:
+def _crop(picture: Tensor, model_input: ModelInput) -> Tensor:
     height, width = picture.shape[-2:]
-    top, left = _corner((height, width), wanted)
-    # Negative padding cuts off.
-    right, bottom = wanted.size[1] - width + left, wanted.size[0] - height + top
+    top, left = _corner((height, width), model_input)
+    # Negative padding crops.
+    right, bottom = model_input.size[1] - width + left, model_input.size[0] - height + top
     return F.pad(picture, (-left, right, -top, bottom))

@@ -1,9 +1,9 @@
-"""Reading q, k, and v where they are, while the layer runs, and keeping only what was asked for.
+"""Read q, k, and v inside an attention layer while it runs, and keep only what is requested.
 
-A tap is a reader that runs inside an attention layer's forward pass. The layer's own output comes
-from the same fused kernel in the same order whether or not anybody reads, so logits do not change,
-and no N x N matrix outlives the reader. Taps live in a context variable, never on the module:
-nothing can be left behind, and threads do not see each other's taps.
+A tap is a reader that runs inside an attention layer's forward pass. The layer's output comes from
+the same fused kernel in the same order with and without a reader, so logits do not change, and no
+N x N matrix outlives the reader. Taps are kept in a context variable, never on the module: nothing
+is left behind, and threads do not see each other's taps.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from torch import Tensor, nn
 
 
 class AttentionTensors(NamedTuple):
-    """What an attention layer shows: all [..., heads, N, d] but `x`."""
+    """What an attention layer records: all [..., heads, N, d] except `x`."""
 
     q: Tensor
     """Not yet scaled."""
     k: Tensor
     v: Tensor
     out: Tensor | None = None
-    """What the queries receive, before the output projection; gradient methods need it."""
+    """Attention output before the output projection; gradient methods need it."""
     x: Tensor | None = None
     """The layer's input [..., N, D]."""
 
 
 Reader = Callable[[Any, nn.Module], Tensor]
-"""(shown, layer) -> what to keep. Attention shows `AttentionTensors`, the norm before the head its
-input [B, N, D] or [B, D]; a mean of tokens, those [B, N, D]."""
+"""(recorded, layer) -> tensor to keep. Attention records `AttentionTensors`; the norm before the
+head, its input [B, N, D] or [B, D]; the token mean, its tokens [B, N, D]."""
 
 _READERS: ContextVar[Mapping[int, Callable[..., None]] | None] = ContextVar(
     "staa_taps", default=None
@@ -45,10 +45,10 @@ class Tap:
     """A request to read one attention layer.
 
     Args:
-        role: ``spatial``, ``temporal``, or ``joint`` attention; of a pooler, ``pooler`` for the
-            query and ``pooler_self`` for the blocks before it; ``read_out``, the norm before the
-            head; or ``tokens``, the mean that the head reads.
-        block: index of the block, from 0; 0 where there is one alone.
+        role: ``spatial``, ``temporal``, or ``joint`` attention; in a pooler, ``pooler`` for the
+            cross-attention and ``pooler_self`` for the blocks before it; ``read_out``, the norm
+            before the head; or ``tokens``, the tokens whose mean the head reads.
+        block: index of the block, from 0; 0 if there is only one.
         name: the key under which the reading is returned.
         read: what to keep.
     """
@@ -60,12 +60,12 @@ class Tap:
 
 
 @contextmanager
-def taps(model: nn.Module, wanted: Sequence[Tap]) -> Iterator[dict[tuple[str, int], Tensor]]:
+def taps(model: nn.Module, requested: Sequence[Tap]) -> Iterator[dict[tuple[str, int], Tensor]]:
     """Within the block, every forward pass of `model` fills a dict: (name, block) -> reading.
 
     Args:
         model: has ``attention_layers() -> dict[(role, block), layer]``.
-        wanted: what to read.
+        requested: the taps.
 
     Raises:
         KeyError: the model has no such layer.
@@ -74,14 +74,14 @@ def taps(model: nn.Module, wanted: Sequence[Tap]) -> Iterator[dict[tuple[str, in
     layers: Mapping[tuple[str, int], nn.Module] = model.attention_layers()  # type: ignore[operator]
     captured: dict[tuple[str, int], Tensor] = {}
     by_layer: dict[int, list[tuple[Tap, nn.Module]]] = {}
-    for tap in wanted:
+    for tap in requested:
         layer = layers[tap.role, tap.block]
         by_layer.setdefault(id(layer), []).append((tap, layer))
 
     def reader(entries: list[tuple[Tap, nn.Module]]) -> Callable[..., None]:
-        def read(shown: AttentionTensors | Tensor) -> None:
+        def read(recorded: AttentionTensors | Tensor) -> None:
             for tap, layer in entries:
-                captured[tap.name, tap.block] = tap.read(shown, layer)
+                captured[tap.name, tap.block] = tap.read(recorded, layer)
 
         return read
 
@@ -92,37 +92,37 @@ def taps(model: nn.Module, wanted: Sequence[Tap]) -> Iterator[dict[tuple[str, in
         _READERS.reset(token)
     missing = [
         f"{t.role} attention of block {t.block}"
-        for t in wanted
+        for t in requested
         if (t.name, t.block) not in captured
     ]
     if missing:
         raise RuntimeError(f"no activations were captured from {', '.join(missing)}")
 
 
-def record(layer: nn.Module, *shown: Tensor) -> None:
-    """Show tensors of `layer` to whoever taps it; called by the layers themselves.
+def record(layer: nn.Module, *tensors: Tensor) -> None:
+    """Pass tensors of `layer` to its taps; called in the layer's forward pass.
 
-    Attention shows the fields of `AttentionTensors`, in their order; other layers show one tensor.
+    Attention passes the fields of `AttentionTensors`, in order; other layers pass one tensor.
     """
     readers = _READERS.get()
     if readers is not None and id(layer) in readers:
-        readers[id(layer)](AttentionTensors(*shown) if len(shown) > 1 else shown[0])
+        readers[id(layer)](AttentionTensors(*tensors) if len(tensors) > 1 else tensors[0])
 
 
 def attention_rows(q: Tensor, k: Tensor, scale: float, out: Tensor | None = None) -> Tensor:
-    """Attention [..., heads, n, N] of the n queries given, in float32: softmax(q k^T * scale).
+    """Attention [..., heads, n, N] of n queries, in float32: softmax(q k^T * scale).
 
-    In the memory of `out`, where that is given; not for gradients.
+    Written to `out` if given, which does not support gradients.
     """
     scores = torch.matmul(q.float() * scale, k.float().transpose(-2, -1), out=out)
     return torch.softmax(scores, dim=-1, out=out)
 
 
 def rows_at_once(q: Tensor, k: Tensor) -> int:
-    """How many rows of the attention of q and k [..., heads, N, d] are worth computing together.
+    """How many attention rows of q and k [..., heads, N, d] to compute together.
 
-    On a CPU, some 4 MB stay in a core's cache; more is slower (measured on VideoMAE-B). A GPU
-    wants few large kernels: up to 256 MB, all clips of a batch together.
+    On a CPU, about 4 MB stay in a core's cache; more is slower (measured on VideoMAE-B). A GPU
+    prefers few large kernels: up to 256 MB for all clips of a batch.
     """
     heads, columns = q.shape[-3], k.shape[-2]
     if q.device.type == "cpu":
@@ -130,76 +130,79 @@ def rows_at_once(q: Tensor, k: Tensor) -> int:
     return max(1, (1 << 26) // (q.shape[:-2].numel() * columns))
 
 
-def cls_row(seen: AttentionTensors, layer: nn.Module) -> Tensor:
+def cls_row(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
     """Row of query 0, mean over heads: [..., N]. Costs O(N d)."""
-    return attention_rows(seen.q[..., :1, :], seen.k, layer.scale)[..., 0, :].mean(dim=-2)  # type: ignore[arg-type]
+    return attention_rows(recorded.q[..., :1, :], recorded.k, layer.scale)[..., 0, :].mean(dim=-2)  # type: ignore[arg-type]
 
 
-def full_map(seen: AttentionTensors, layer: nn.Module) -> Tensor:
+def full_map(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
     """The whole matrix, mean over heads: [..., N, N]. For short sequences only."""
-    return attention_rows(seen.q, seen.k, layer.scale).mean(dim=-3)  # type: ignore[arg-type]
+    return attention_rows(recorded.q, recorded.k, layer.scale).mean(dim=-3)  # type: ignore[arg-type]
 
 
-def mean_row(seen: AttentionTensors, layer: nn.Module, first: int = 0) -> Tensor:
+def mean_row(recorded: AttentionTensors, layer: nn.Module, first: int = 0) -> Tensor:
     """Mean over heads and all query rows from `first` on: [..., N]. Memory is O(chunk * N)."""
-    return row_product(_even(seen.q, first))(seen, layer)
+    return row_product(_mean_weights(recorded.q, first))(recorded, layer)
 
 
 def row_product(row: Tensor) -> Reader:
     """A reader of `row` [..., N] times the head-mean attention matrix: [..., N], in chunks."""
 
-    def read(seen: AttentionTensors, layer: nn.Module) -> Tensor:
-        return _row_by_head(row, seen, layer).mean(dim=-2)
+    def read(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
+        return _row_by_head(row, recorded, layer).mean(dim=-2)
 
     return read
 
 
-def _row_by_head(row: Tensor, seen: AttentionTensors, layer: nn.Module) -> Tensor:
+def _row_by_head(row: Tensor, recorded: AttentionTensors, layer: nn.Module) -> Tensor:
     """`row` [..., N] times every head's attention matrix: [..., heads, N], in chunks."""
-    q, k = seen.q, seen.k
+    q, k = recorded.q, recorded.k
     heads, length = q.shape[-3:-1]
     chunk = min(length, rows_at_once(q, k))
     total = row.new_zeros(*row.shape[:-1], heads, k.shape[-2])
-    # New memory for every chunk would cost as much as the arithmetic.
+    # Allocating memory for every chunk would cost as much as the arithmetic.
     memory = total.new_empty(*q.shape[:-2], chunk, k.shape[-2])
     for start in range(0, length, chunk):
-        some = q[..., start : start + chunk, :]
-        rows = attention_rows(some, k, layer.scale, out=memory[..., : some.shape[-2], :])  # type: ignore[arg-type]
+        queries = q[..., start : start + chunk, :]
+        rows = attention_rows(queries, k, layer.scale, out=memory[..., : queries.shape[-2], :])  # type: ignore[arg-type]
         total += (row[..., None, None, start : start + chunk] @ rows)[..., 0, :]
     return total
 
 
-def cls_values(seen: AttentionTensors, layer: nn.Module) -> Tensor:
-    """What query 0 takes from every token, before the output projection: [..., N, heads * d].
+def cls_values(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
+    """Contribution of every token to query 0, before the output projection: [..., N, heads * d].
 
-    The attention-weighted value alpha_h[n] * v_h[n], heads side by side as the projection wants
-    them. As large as one activation of the layer.
+    The attention-weighted value alpha_h[n] * v_h[n], heads concatenated as the projection expects.
+    As large as one activation of the layer.
     """
-    return _moved(attention_rows(seen.q[..., :1, :], seen.k, layer.scale)[..., 0, :], seen.v)  # type: ignore[arg-type]
+    rows = attention_rows(recorded.q[..., :1, :], recorded.k, layer.scale)  # type: ignore[arg-type]
+    return _weighted_values(rows[..., 0, :], recorded.v)
 
 
-def mean_values(seen: AttentionTensors, layer: nn.Module, first: int = 0) -> Tensor:
-    """What the queries from `first` on take from every token, their mean: as `cls_values`."""
-    return _moved(_row_by_head(_even(seen.q, first), seen, layer), seen.v)
+def mean_values(recorded: AttentionTensors, layer: nn.Module, first: int = 0) -> Tensor:
+    """Like `cls_values`, but the mean over the queries from `first` on."""
+    return _weighted_values(
+        _row_by_head(_mean_weights(recorded.q, first), recorded, layer), recorded.v
+    )
 
 
-def _even(q: Tensor, first: int) -> Tensor:
+def _mean_weights(q: Tensor, first: int) -> Tensor:
     """The weights [..., N] of a mean over the queries from `first` on."""
     weights = q.new_zeros((*q.shape[:-3], q.shape[-2]), dtype=torch.float32)
     weights[..., first:] = 1.0 / (q.shape[-2] - first)
     return weights
 
 
-def _moved(row: Tensor, v: Tensor) -> Tensor:
-    """Weights [..., heads, N] times values, heads side by side: [..., N, heads * d]."""
+def _weighted_values(row: Tensor, v: Tensor) -> Tensor:
+    """Weights [..., heads, N] times values, heads concatenated: [..., N, heads * d]."""
     return (row[..., None] * v.float()).transpose(-3, -2).flatten(-2)
 
 
-def queries_and_keys(seen: AttentionTensors, layer: nn.Module) -> Tensor:
-    """Queries over keys: [2, ..., heads, N, d]; a copy, so that v's memory is let go."""
-    return torch.stack([seen.q, seen.k])
+def queries_and_keys(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
+    """Queries over keys: [2, ..., heads, N, d]; a copy, so that v's memory can be freed."""
+    return torch.stack([recorded.q, recorded.k])
 
 
 def shown(x: Tensor, layer: nn.Module) -> Tensor:
-    """The tensor as it was shown: the input of the norm before the head, or of the mean."""
+    """The recorded tensor: the input of the norm before the head, or of the token mean."""
     return x

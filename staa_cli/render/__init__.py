@@ -1,1 +1,1 @@
-"""Pictures: frames with heat and a strip, stills, charts. Knows no torch."""
+"""Pictures: frames with heat and a strip, stills, charts. Does not import torch."""

@@ -1,4 +1,4 @@
-"""Explanation + some frames -> a short GIF around its main moments."""
+"""Draw a short GIF of an explanation around its main moments."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 _LONGEST_S = 8.0
 _STEP_S = 0.1
-_LEAP_S = 1.5
+_JUMP_S = 1.5
 _MOMENTS = 3
 _FIT = (480, 480)
 
 
 def gif_indices(explanation: Explanation) -> list[int]:
-    """Positions in the video of a GIF's frames: about ten a second, eight seconds at most."""
+    """Positions in the video of a GIF's frames: about ten per second, at most eight seconds."""
     part = explanation.part
-    wanted = np.concatenate([np.arange(a, b, _STEP_S) for a, b in windows(explanation)])
-    after = np.searchsorted(explanation.video.times_s, wanted + 1e-6, side="right") - 1
-    return sorted({int(index) for index in after.clip(part.start, part.stop - 1)})
+    sample_s = np.concatenate([np.arange(a, b, _STEP_S) for a, b in windows(explanation)])
+    indices = np.searchsorted(explanation.video.times_s, sample_s + 1e-6, side="right") - 1
+    return sorted({int(index) for index in indices.clip(part.start, part.stop - 1)})
 
 
 def windows(explanation: Explanation) -> list[tuple[float, float]]:
-    """The stretches of time that a GIF shows: all of a short video, else what is highest in it."""
+    """The time spans of a GIF: all of a short video, else its highest moments."""
     start_s, end_s = axis_s(explanation)
     if end_s - start_s <= _LONGEST_S:
         return [(start_s, end_s)]
@@ -54,8 +54,8 @@ class Animation:
     """A GIF of the annotated frames around the main moments, of at most 480 pixels a side.
 
     Args:
-        explanation: what is shown.
-        settings: how the frames are drawn.
+        explanation: of the video.
+        settings: how frames are drawn.
     """
 
     def __init__(self, explanation: Explanation, settings: RenderSettings) -> None:
@@ -65,7 +65,7 @@ class Animation:
         self._pictures: dict[int, Image.Image] = {}
 
     def add(self, index: int, frame: UInt8) -> None:
-        """Draw on one of the frames of `gif_indices`, upright RGB [H, W, 3]; they come rising."""
+        """Draw on a frame of `gif_indices`, upright RGB [H, W, 3]; call in ascending order."""
         width, height = shown_size(self._explanation, frame)
         size = fitted((width, height), (min(width, _FIT[0]), min(height, _FIT[1])))
         if self._painter is None:
@@ -79,21 +79,23 @@ class Animation:
         Raises:
             OutputError: the file cannot be written.
         """
-        import imageio.v3 as iio  # late: only a GIF needs it
+        import imageio.v3 as iio  # deferred: only a GIF needs it
 
         pictures = list(self._pictures.values())
         palette = _palette(pictures, legend(self._settings))
-        numbers = (each.quantize(palette=palette, dither=Image.Dither.NONE) for each in pictures)
-        # In memory first: closing a file on a full disk, imageio would fail a second time.
+        quantized = (
+            picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures
+        )
+        # In memory first: on a full disk, imageio would fail again when it closes the file.
         data = iio.imwrite(
             "<bytes>",
-            np.stack([np.asarray(each) for each in numbers]),  # [n, H, W], of colors
+            np.stack([np.asarray(picture) for picture in quantized]),  # [n, H, W] palette indices
             extension=".gif",
             plugin="pillow",
             is_batch=True,
             palette=bytes(palette.getpalette() or ()),
-            optimize=True,  # of a picture only what has changed
-            duration=_shown_ms(self._explanation, list(self._pictures)),
+            optimize=True,  # store only the changed part of each picture
+            duration=_durations_ms(self._explanation, list(self._pictures)),
             loop=0,
         )
         with atomic_path(path) as part:
@@ -101,14 +103,14 @@ class Animation:
 
 
 def _palette(pictures: list[Image.Image], colors: UInt8) -> Image.Image:
-    """One palette for all pictures, so that nothing flickers, with room for the colors of heat."""
+    """One palette for all pictures, to avoid flicker, including the colors of the heat map."""
     width, height = pictures[0].size
-    chosen = pictures[:: -(-len(pictures) // 8)]
-    sheet = Image.new("RGB", (width, height * len(chosen) + height * len(chosen) // 3))
-    for place, picture in enumerate(chosen):
-        sheet.paste(picture, (0, place * height))
-    heat = color_bar(width, sheet.height - height * len(chosen), colors)
-    sheet.paste(heat, (0, height * len(chosen)))
+    samples = pictures[:: -(-len(pictures) // 8)]
+    sheet = Image.new("RGB", (width, height * len(samples) + height * len(samples) // 3))
+    for row, picture in enumerate(samples):
+        sheet.paste(picture, (0, row * height))
+    heat = color_bar(width, sheet.height - height * len(samples), colors)
+    sheet.paste(heat, (0, height * len(samples)))
     return sheet.quantize(256, method=Image.Quantize.MEDIANCUT)
 
 
@@ -116,10 +118,10 @@ def _resized(frame: UInt8, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
 
 
-def _shown_ms(explanation: Explanation, indices: list[int]) -> list[int]:
-    """How long each picture stands: its true time, but 0.3 s before a leap."""
+def _durations_ms(explanation: Explanation, indices: list[int]) -> list[int]:
+    """Duration of each picture in ms: its true one, but 0.3 s before a jump."""
     times = explanation.video.times_s[indices]
     gaps = np.diff(times, append=windows(explanation)[-1][1]).clip(0.02)
-    shown = np.cumsum(np.where(gaps < _LEAP_S, gaps, 0.3))
-    # A GIF counts hundredths: rounded one by one, they would add up to another length.
-    return [int(10 * step) for step in np.diff(np.rint(100 * shown), prepend=0)]
+    ends_s = np.cumsum(np.where(gaps < _JUMP_S, gaps, 0.3))
+    # A GIF counts hundredths of a second; rounding the sum avoids accumulated errors.
+    return [int(10 * step) for step in np.diff(np.rint(100 * ends_s), prepend=0)]

@@ -1,7 +1,7 @@
-"""Explanation -> what a notebook shows of it: one piece of HTML that needs nothing around it.
+"""The self-contained HTML that a notebook shows for an explanation.
 
-It has no script, no style sheet, and no names, so that many of them stand on one page. Letters and
-paper are those of the notebook, light or dark; every color of its own is seen on either.
+It has no script, style sheet, or ids, so that one page can contain many of them. Font and
+background are the notebook's, light or dark; all other colors are visible on both.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from staa_cli.errors import InputError
 
 POSTER_PX = 480
-"""Of the poster's longer side: noise alone makes 180 kB of that, in base64."""
+"""Longer side of the poster: even noise takes only 180 kB in base64."""
 _QUALITY = 75
 _WIDTH, _HEIGHT = 640, 120
-"""Of the curve, in its own units: it is as wide as the notebook lets it be."""
+"""Size of the curve in SVG units; it scales to the notebook's width."""
 _MOMENT, _UNSEEN = "#c07a1a", "#808080"
 _WARNINGS, _WARNING_CHARACTERS, _NAME_CHARACTERS = 12, 600, 160
 _SOFT = "opacity:.75"
@@ -41,14 +41,14 @@ def card(explanation: Explanation, poster: UInt8 | InputError) -> str:
     """HTML of at most 300 kB: prediction, poster, curve, and warnings.
 
     Args:
-        explanation: what is shown.
+        explanation: of the video.
         poster: RGB [H, W, 3] of the highest moment, `POSTER_PX` at most; or why there is none.
     """
     prediction = explanation.prediction
     answer = text.answer(prediction.score, prediction.output)
     parts = (
-        f'<div style="font-size:1.4em"><b>{_said(prediction.label)}</b> {escape(answer)}</div>',
-        f'<div style="{_SOFT}">{_said(facts_line(explanation), 2 * _NAME_CHARACTERS)}</div>',
+        f'<div style="font-size:1.4em"><b>{_escaped(prediction.label)}</b> {escape(answer)}</div>',
+        f'<div style="{_SOFT}">{_escaped(facts_line(explanation), 2 * _NAME_CHARACTERS)}</div>',
         '<div style="display:flex;flex-wrap:wrap;gap:1em;margin:.6em 0">',
         f'<div style="max-width:{POSTER_PX}px">{_poster(explanation, poster)}</div>',
         f'<div style="flex:1;min-width:14em;max-width:28em">{"".join(_top(explanation))}</div>',
@@ -60,19 +60,19 @@ def card(explanation: Explanation, poster: UInt8 | InputError) -> str:
     return f'<div style="{style}">{"".join(parts)}</div>'
 
 
-def _said(words: str, most: int = _NAME_CHARACTERS) -> str:
-    """Somebody's words on one line, cut where they are long; none of them is read as HTML.
+def _escaped(words: str, limit: int = _NAME_CHARACTERS) -> str:
+    """Escape user text for HTML, on one line and cut if long.
 
-    Nor do they turn around what stands beside them, as a name in Arabic would.
+    ``bdi`` keeps right-to-left text, such as an Arabic name, from reordering its surroundings.
     """
     line = " ".join(as_text(words).split())
-    cut = line if len(line) <= most else line[: most - 1] + ELLIPSIS
+    cut = line if len(line) <= limit else line[: limit - 1] + ELLIPSIS
     return f"<bdi>{escape(cut)}</bdi>"
 
 
 def _poster(explanation: Explanation, poster: UInt8 | InputError) -> str:
     if isinstance(poster, Exception):
-        return f"No picture: {_said(str(poster), _WARNING_CHARACTERS)}."
+        return f"No picture: {_escaped(str(poster), _WARNING_CHARACTERS)}."
     content = BytesIO()
     Image.fromarray(poster).save(content, "JPEG", quality=_QUALITY)
     data = base64.b64encode(content.getvalue()).decode()
@@ -86,10 +86,10 @@ def _poster(explanation: Explanation, poster: UInt8 | InputError) -> str:
 
 
 def _top(explanation: Explanation) -> Iterator[str]:
-    """The classes of the highest scores, a line each; of probabilities with a bar."""
+    """The classes with the highest scores, one per line; probabilities with a bar."""
     prediction = explanation.prediction
     for index, label, score in prediction.top():
-        name = f"<b>{_said(label)}</b>" if index == prediction.target else _said(label)
+        name = f"<b>{_escaped(label)}</b>" if index == prediction.target else _escaped(label)
         answer = escape(text.answer(score, prediction.output))
         yield (
             '<div style="display:flex;justify-content:space-between;gap:1em">'
@@ -112,7 +112,7 @@ def _curve(explanation: Explanation) -> str:
         f"M{line[0][0]:.1f} {zero:.1f}L{step}L{line[-1][0]:.1f} {zero:.1f}Z"
         for line, step in zip(lines, steps, strict=True)
     )
-    drawn = "".join(f"M{step}h0" for step in steps)  # which makes a dot of a single point
+    points = "".join(f"M{step}h0" for step in steps)  # h0 draws a single point as a dot
     unit = "s" if end_s < 60 else "min:s" if end_s < 3600 else "h:min:s"
     words = f"Score over time ({unit}), {text.number(curve.low)} to {text.number(curve.high)}"
     words += "; moments are shaded" if moments else ""
@@ -123,7 +123,7 @@ def _curve(explanation: Explanation) -> str:
         f'<path d="{gaps}" fill="{_UNSEEN}" fill-opacity=".3"/>'
         f'<path d="{moments}" fill="{_MOMENT}" fill-opacity=".3"/>'
         f'<path d="{areas}" fill="{OWN}" fill-opacity=".35"/>'
-        f'<path d="{drawn}" fill="none" stroke="{OWN}" stroke-width="1.6" stroke-linecap="round"/>'
+        f'<path d="{points}" fill="none" stroke="{OWN}" stroke-width="1.6" stroke-linecap="round"/>'
         f'<path d="M0 {zero:.1f}H{_WIDTH}" stroke="{_UNSEEN}"/></svg>'
         f'<div style="position:relative;height:1.5em">{"".join(_times(curve))}</div>'
         f'<div style="{_SOFT}">{words}</div>'
@@ -131,29 +131,28 @@ def _curve(explanation: Explanation) -> str:
 
 
 def _times(curve: Curve) -> Iterator[str]:
-    """Round times below the curve: outside the drawing they are as large as all other letters."""
+    """Round times below the curve, as HTML rather than SVG to keep the font size."""
     ticks = time_ticks(curve.start_s, curve.end_s, 6)
     for tick, words in zip(ticks, time_words(ticks, curve.end_s), strict=True):
         share = 100 * curve.x(tick, _WIDTH) / _WIDTH
-        back = 0 if share < 2 else 100 if share > 98 else 50
-        place = (
-            f"position:absolute;white-space:nowrap;left:{share:.1f}%;transform:translateX(-{back}%)"
-        )
-        yield f'<span style="{place}">{escape(words)}</span>'
+        shift = 0 if share < 2 else 100 if share > 98 else 50
+        style = f"position:absolute;white-space:nowrap;left:{share:.1f}%;"
+        style += f"transform:translateX(-{shift}%)"
+        yield f'<span style="{style}">{escape(words)}</span>'
 
 
-def _spans(curve: Curve, spans: list[tuple[float, float]], least_px: int) -> str:
-    """Stretches of time over the whole height, to the pixel: as many as there are, a few kB."""
+def _spans(curve: Curve, spans: list[tuple[float, float]], min_px: int) -> str:
+    """Time spans as full-height boxes, rounded to pixels, which limits their number."""
     edges = {(round(curve.x(start, _WIDTH)), round(curve.x(stop, _WIDTH))) for start, stop in spans}
     return "".join(
-        f"M{left} 0h{max(right - left, least_px)}v{_HEIGHT}H{left}Z"
+        f"M{left} 0h{max(right - left, min_px)}v{_HEIGHT}H{left}Z"
         for left, right in sorted(edges)
-        if right - left + least_px > 0
+        if right - left + min_px > 0
     )
 
 
 def _lines(curve: Curve) -> list[list[Point]]:
-    """The curve's lines; a gap narrower than a pixel ends none, or there could be thousands."""
+    """The curve's lines, joined across gaps below one pixel, which limits their number."""
     zero = curve.y(0, _HEIGHT)
     lines: list[list[Point]] = []
     for line in curve.points(_WIDTH, _HEIGHT):
@@ -166,13 +165,13 @@ def _lines(curve: Curve) -> list[list[Point]]:
 
 
 def _warnings(explanation: Explanation) -> Iterator[str]:
-    """What a reader should know first; how many more there are, where there are many."""
+    """The first warnings, and the number of further ones."""
     warnings = explanation.warnings
     for warning in warnings[:_WARNINGS]:
-        words = _said(warning.text, _WARNING_CHARACTERS)
+        words = _escaped(warning.text, _WARNING_CHARACTERS)
         yield (
             f'<div style="border-left:3px solid {OWN};padding-left:.6em;margin-top:.6em">'
-            f"<b>{_said(warning.code)}</b>: {words}</div>"
+            f"<b>{_escaped(warning.code)}</b>: {words}</div>"
         )
-    if more := len(warnings[_WARNINGS:]):
-        yield f"<div>and {counted(more, 'more warning')}, in <code>.warnings</code></div>"
+    if remaining := len(warnings[_WARNINGS:]):
+        yield f"<div>and {counted(remaining, 'more warning')}, in <code>.warnings</code></div>"

@@ -1,7 +1,7 @@
-"""What all charts have in common: paper, ink, one font, and a file whose bytes repeat.
+"""Shared parts of all charts: colors, one font, and reproducible files.
 
-Drawn with matplotlib's objects alone. Whatever its settings could change is said here, so that
-nothing global is read, and no chart of the caller's looks different afterwards.
+Uses matplotlib's object interface only. All properties that its global settings could change are
+set explicitly, so that these settings are neither read nor changed.
 """
 
 from __future__ import annotations
@@ -34,36 +34,36 @@ FONT_PX, TITLE_PX = 22, 32
 _DPI = 100
 _LEFT_PX = 40
 _NUMBER_PX = 80
-"""Room for a number beside an axis."""
-_UNDATED: dict[str, dict[str, str | None]] = {
+"""Room for a number next to an axis."""
+_METADATA: dict[str, dict[str, str | None]] = {
     "png": {"Software": None},
     "svg": {"Creator": None, "Date": None},
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
 }
-"""Kinds of files, and what would differ in them from day to day or version to version."""
-_LETTERS_AND_NAMES: dict[Any, Any] = {
+"""Formats, and the metadata to omit because it changes with the date or version."""
+_VECTOR_SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "staa",
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
     "pdf.use14corefonts": False,
     "pdf.compression": 6,
 }
-_VECTORS = Lock()
-"""matplotlib's settings belong to all threads."""
+_SETTINGS_LOCK = Lock()
+"""matplotlib's settings are shared by all threads."""
 
 
 class Chart:
-    """A sheet of paper with two lines at its head, on which axes and words are put by pixels.
+    """A page with a title and a subtitle, on which axes and text are placed in pixels.
 
     Args:
         size: width and height in pixels.
-        title: the first line, cut where it is too long.
-        about: the second one, smaller.
-        answer: stands behind the title and is never cut.
+        title: the first line, cut if too long.
+        about: the second line, smaller.
+        answer: follows the title and is never cut.
     """
 
     def __init__(self, size: tuple[int, int], title: str, about: str, answer: str = "") -> None:
-        # Late: most runs draw no chart. Its remarks on caches of fonts are for its own developers.
+        # Deferred: most runs draw no chart. The handler silences messages about font caches.
         logging.getLogger("matplotlib").addHandler(logging.NullHandler())
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -80,7 +80,7 @@ class Chart:
         self.write(_LEFT_PX, 92, self.shortened(about, room), color=SOFT)
 
     def axes(self, box: Box, x_title: str, y_title: str, gap_px: int = 110) -> Axes:
-        """Axes in a box of the sheet, a grid behind them; `gap_px` from their left to the title."""
+        """Axes with a grid in a box of the page; the y title is `gap_px` to their left."""
         width, height = self.size
         part = (
             box.left / width,
@@ -105,9 +105,9 @@ class Chart:
         return axes
 
     def set_height(self, axes: Axes, low: float, high: float) -> None:
-        """From low to high, with round numbers and as many decimals as tell them apart.
+        """Set the y range, with round ticks and as many decimals as distinguish them.
 
-        In short where there is no room for those.
+        Numbers are abbreviated if they do not fit.
         """
         from matplotlib.ticker import MaxNLocator
 
@@ -117,8 +117,8 @@ class Chart:
             for value in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
             if low <= value <= high
         ]
-        apart = min((b - a for a, b in pairwise(ticks)), default=1.0)
-        decimals = max(0, -math.floor(math.log10(apart) + 1e-6))
+        step = min((b - a for a, b in pairwise(ticks)), default=1.0)
+        decimals = max(0, -math.floor(math.log10(step) + 1e-6))
         words = [f"{value:z.{decimals}f}" for value in ticks]
         if max(map(self.measure, words), default=0) > _NUMBER_PX:
             words = [text.number(value) for value in ticks]
@@ -135,7 +135,7 @@ class Chart:
         align: str = "left",
         rotation: float = 0,
     ) -> None:
-        """Words at a place of the sheet, in pixels from its upper left corner to their middle."""
+        """Text at a point of the page, in pixels from its upper left corner; y is the middle."""
         width, height = self.size
         self.figure.text(
             x / width,
@@ -149,8 +149,8 @@ class Chart:
         )
 
     def legend(self, handles: Sequence[Artist], words: Sequence[str], y: float, x: float) -> None:
-        """What lines and fillings mean, in one row that begins at a place of the sheet."""
-        found = self.figure.legend(
+        """A legend in one row that begins at a point of the page."""
+        legend = self.figure.legend(
             handles,
             words,
             loc="center left",
@@ -165,55 +165,55 @@ class Chart:
             handletextpad=0.5,
             columnspacing=1.6,
         )
-        for label in found.get_texts():
+        for label in legend.get_texts():
             label.set(parse_math=False, usetex=False)
 
     def measure(self, words: str, px: int = FONT_PX) -> float:
         """Width in pixels."""
-        pen: Any = self._canvas  # its types are not told
+        pen: Any = self._canvas  # not fully typed
         width, _, _ = pen.get_renderer().get_text_width_height_descent(
             words or " ", _font(px), ismath=False
         )
         return float(width)
 
     def shortened(self, words: str, room_px: float, px: int = FONT_PX) -> str:
-        """Words as the font has them, cut with an ellipsis where they are wider."""
+        """Text in characters of the font, cut with an ellipsis if too wide."""
         return shorten(drawable(words), room_px, px, self.measure)
 
     def save(self, path: Path) -> None:
-        """Write a PNG, SVG, or PDF, by the path's ending; a PNG where it has none.
+        """Write a PNG, SVG, or PDF, by the path's ending; a PNG if there is none.
 
         Raises:
-            OutputError: another ending, or the file cannot be written.
+            OutputError: an unknown ending, or the file cannot be written.
         """
         from matplotlib import rc_context
 
         kind = path.suffix.lower().removeprefix(".") or "png"
-        if kind not in _UNDATED:
+        if kind not in _METADATA:
             raise OutputError(
                 f"{path} is not a PNG, SVG, or PDF file",
                 "use a name that ends in .png, .svg, or .pdf",
             )
-        # What makes letters and names in vector files can be said in no other way.
-        with atomic_path(path) as part, _VECTORS, rc_context(_LETTERS_AND_NAMES):
-            self.figure.savefig(part, format=kind, dpi=_DPI, metadata=_UNDATED[kind])
+        # Fonts and ids in vector files can only be controlled by global settings.
+        with atomic_path(path) as part, _SETTINGS_LOCK, rc_context(_VECTOR_SETTINGS):
+            self.figure.savefig(part, format=kind, dpi=_DPI, metadata=_METADATA[kind])
 
 
 def letters(px: int = FONT_PX, color: str = INK) -> dict[str, Any]:
-    """How words are set: a `$` is one, and nothing is looked up."""
+    """Text properties: the bundled font, and no markup for `$`."""
     return {"fontproperties": _font(px), "color": color, "parse_math": False, "usetex": False}
 
 
 def drawable(words: str) -> str:
-    """Words on one line in characters that the font has; the others as pictures spell them.
+    """Text on one line in characters of the font; others are replaced as in pictures.
 
-    What is read from right to left would stand the wrong way round.
+    Right-to-left characters are replaced, too, as they would be drawn in the wrong order.
     """
-    known = _known()
+    glyphs = _glyphs()
     line = " ".join(unicodedata.normalize("NFC", as_text(words)).split())
     return "".join(
         char
-        if ord(char) in known
+        if ord(char) in glyphs
         and char.isprintable()
         and not unicodedata.combining(char)
         and unicodedata.bidirectional(char) not in ("R", "AL")
@@ -224,21 +224,21 @@ def drawable(words: str) -> str:
 
 @cache
 def _font(px: int) -> FontProperties:
-    """The font that matplotlib brings along, from its file: others are not searched for."""
+    """The font that matplotlib includes, from its file, without a font search."""
     from matplotlib.font_manager import FontProperties
 
-    return FontProperties(fname=_file(), size=px * 72 / _DPI)
+    return FontProperties(fname=_font_file(), size=px * 72 / _DPI)
 
 
-def _file() -> str:
+def _font_file() -> str:
     import matplotlib
 
     return str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
 
 
 @cache
-def _known() -> frozenset[int]:
+def _glyphs() -> frozenset[int]:
     """Code points that the font has."""
     from matplotlib.font_manager import get_font
 
-    return frozenset(get_font(_file()).get_charmap())
+    return frozenset(get_font(_font_file()).get_charmap())

@@ -1,4 +1,4 @@
-"""Color maps, and the way from RGB to the planes of a video frame and back."""
+"""Color maps, and conversion between RGB and the planes of a video frame."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ _KNOTS = {
 }
 COLORMAPS = tuple(_KNOTS)
 DIFFERENCE = "difference"
-"""Dark in the middle, through red to yellow upwards, through blue to cyan downwards."""
+"""Dark in the middle; up through red to yellow, down through blue to cyan."""
 _WARM = "050100 5a1606 9c2a08 cf4a0d ee7a1a fbab34 ffdc6e"
 _COLD = "000206 06305a 0a549e 0f86d8 1fb8f2 4fdcfd a0f3ff"
-"""Of a difference: no hue is on both sides."""
+"""Knots of the difference map; the two sides share no hue."""
 _ZERO = np.array([16, 128, 128], np.float32)
 """Y, U, V of black."""
 
 
 @lru_cache
 def colormap(name: str) -> UInt8:
-    """A color map's name in, its table of RGB colors [256, 3] out.
+    """The RGB colors [256, 3] of a color map.
 
     Raises:
-        UsageError: there is no map of that name.
+        UsageError: an unknown name.
     """
     if name == DIFFERENCE:
         cold, warm = (_table(knots, 128) for knots in (_COLD, _WARM))
@@ -62,7 +62,7 @@ def colormap(name: str) -> UInt8:
 
 
 def _table(codes: str, size: int) -> UInt8:
-    """[size, 3] through equidistant RGB colors, in hexadecimal."""
+    """[size, 3], interpolated between equidistant hexadecimal RGB colors."""
     knots = np.array([list(bytes.fromhex(code)) for code in codes.split()])  # [n, 3]
     at = np.linspace(0, size - 1, len(knots))
     channels = [np.interp(np.arange(size), at, knots[:, i]) for i in range(3)]
@@ -71,7 +71,7 @@ def _table(codes: str, size: int) -> UInt8:
 
 @lru_cache
 def yuv_matrix(hd: bool) -> Float32:
-    """[3, 3] full-scale RGB to limited-range Y, U, V about 0: BT.709 where `hd`, else BT.601."""
+    """[3, 3] full-range RGB to limited-range Y, U, V around 0: BT.709 if `hd`, else BT.601."""
     red, blue = (0.2126, 0.0722) if hd else (0.299, 0.114)
     luma = np.array([red, 1 - red - blue, blue])
     u = (np.array([0, 0, 1]) - luma) / (2 * (1 - blue))
@@ -80,17 +80,17 @@ def yuv_matrix(hd: bool) -> Float32:
 
 
 def rgb_to_yuv(rgb: UInt8, hd: bool) -> Float32:
-    """Colors [..., 3] in, limited-range Y, U, V as float [..., 3] out."""
+    """RGB [..., 3] to limited-range Y, U, V as float [..., 3]."""
     return np.asarray(rgb.astype(np.float32) @ yuv_matrix(hd).T + _ZERO)
 
 
 def yuv_to_rgb(yuv: Float32, hd: bool) -> UInt8:
-    """Limited-range Y, U, V as float [..., 3] in, the nearest colors [..., 3] out."""
+    """Limited-range Y, U, V as float [..., 3] to the nearest RGB [..., 3]."""
     return _bytes((yuv - _ZERO) @ np.linalg.inv(yuv_matrix(hd)).T)
 
 
 def rgb_to_planes(rgb: UInt8, hd: bool) -> tuple[UInt8, UInt8, UInt8]:
-    """A picture [H, W, 3] in, planes y [H, W], u and v [H/2, W/2] out; odd edges are repeated."""
+    """RGB [H, W, 3] to planes y [H, W], u and v [H/2, W/2]; odd edges are repeated."""
     height, width = rgb.shape[:2]
     even = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     yuv = rgb_to_yuv(even, hd)
@@ -99,13 +99,13 @@ def rgb_to_planes(rgb: UInt8, hd: bool) -> tuple[UInt8, UInt8, UInt8]:
 
 
 def planes_to_rgb(y: UInt8, u: UInt8, v: UInt8, hd: bool) -> UInt8:
-    """Planes y [H, W], u and v [H/2, W/2] in, a picture [H, W, 3] out."""
+    """Planes y [H, W], u and v [H/2, W/2] to RGB [H, W, 3]."""
     chroma = [plane.repeat(2, axis=0).repeat(2, axis=1) for plane in (u, v)]
     return yuv_to_rgb(np.stack([y, *chroma], axis=-1).astype(np.float32), hd)
 
 
 def halve(plane: Float32) -> Float32:
-    """The means of a plane's 2 x 2 blocks: [H, W] in, [H/2, W/2] out."""
+    """Means of 2 x 2 blocks: [H, W] to [H/2, W/2]."""
     rows = plane[0::2] + plane[1::2]
     return np.asarray((rows[:, 0::2] + rows[:, 1::2]) / 4, dtype=np.float32)
 

@@ -1,4 +1,4 @@
-"""The temporal score as a line: its range, its points in pixels, and what the model did not see."""
+"""The temporal score as a line: its range, its points in pixels, and its gaps."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """Values over time on an axis that always holds zero; a flat one is a level line."""
+    """Values over time on an axis that includes zero; a flat curve is a horizontal line."""
 
     times_s: Float64
     values: Float64
-    """NaN where nothing is known."""
+    """NaN where no clip reaches."""
     start_s: float
     end_s: float
     low: float
@@ -29,8 +29,8 @@ class Curve:
     def of(cls, explanation: Explanation, weighted: bool = True) -> Curve:
         """The weighted or the raw score of an explanation."""
         scores = explanation.frames
-        chosen = scores.weighted_score if weighted else scores.score
-        values = chosen.astype(np.float64)
+        selected = scores.weighted_score if weighted else scores.score
+        values = selected.astype(np.float64)
         known = values[scores.covered]
         if explanation.temporal.flat:
             values = np.where(scores.covered, known.mean(), np.nan)
@@ -43,18 +43,18 @@ class Curve:
         return cls(scores.times_s, values, start_s, end_s, low, high, tuple(scores.runs()))
 
     def x(self, time_s: float, width: float) -> float:
-        """Where a time stands on an axis of that width, 0 at its left end."""
+        """Position of a time on an axis of that width, from its left end."""
         share = (time_s - self.start_s) / (self.end_s - self.start_s)
         return min(max(share, 0.0), 1.0) * (width - 1)
 
     def y(self, value: float, height: float) -> float:
-        """Where a value stands on an axis of that height, 0 at its top."""
+        """Position of a value on an axis of that height, from its top."""
         return (self.high - value) / (self.high - self.low) * (height - 1)
 
     def points(self, width: float, height: float) -> list[list[Point]]:
-        """A line from left to right for every run; of many frames at one place the strongest.
+        """One line for every run; of several frames in one pixel column, the strongest value.
 
-        A frame lasts until the next one begins, so a line ends where the first unknown frame does.
+        A frame lasts until the next one begins, so a line ends where the next unknown frame begins.
         """
         return [self._line(start, stop, width, height) for start, stop in self.runs]
 
@@ -83,11 +83,11 @@ def axis_s(explanation: Explanation) -> tuple[float, float]:
 
 
 def unseen(explanation: Explanation) -> list[tuple[float, float]]:
-    """Stretches of the time axis that no clip reaches, in seconds."""
+    """Spans of the time axis that no clip reaches, in seconds."""
     start_s, end_s = axis_s(explanation)
-    gaps, reached = [], start_s
+    gaps, covered_until = [], start_s
     for start, stop in [*explanation.frames.spans(), (end_s, end_s)]:
-        if start > reached:
-            gaps.append((reached, start))
-        reached = stop
+        if start > covered_until:
+            gaps.append((covered_until, start))
+        covered_until = stop
     return gaps

@@ -1,4 +1,4 @@
-"""Explanation -> picture of its deletion and insertion curves beside those of baselines."""
+"""Chart of an explanation's deletion and insertion curves, compared with baselines."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from staa_cli.schema import Explanation, Faithfulness, Output
 _WIDTH = 1600
 _PANELS = (Box(150, 190, 780, 580), Box(920, 190, 1550, 580))
 _TABLE, _ROW = 690, 42
-"""Where the table begins, and from row to row."""
+"""Top of the table, and height of a row."""
 _COLUMNS = ((880, "insertion ↑"), (1120, "deletion ↓"), (1550, "insertion - deletion ↑"))
-"""Where its figures end, and of what they are."""
+"""Right edges and titles of its columns."""
 _COLORS = (OWN, *OTHERS)
 
 
 def faithfulness_plot(explanation: Explanation, path: Path) -> None:
-    """Writes both curves: on the left what is lost, on the right what comes back.
+    """Write the deletion curves (left) and the insertion curves (right).
 
     As a PNG, SVG, or PDF, by the path's ending.
 
     Raises:
-        OutputError: nothing was measured, another ending, or the file cannot be written.
+        OutputError: nothing was measured, an unknown ending, or the file cannot be written.
     """
     if explanation.faithfulness is None:
         raise OutputError(
@@ -39,24 +39,28 @@ def faithfulness_plot(explanation: Explanation, path: Path) -> None:
     faithfulness_chart(explanation, explanation.faithfulness).save(path)
 
 
-def faithfulness_chart(explanation: Explanation, found: Faithfulness) -> Chart:
-    """The chart of what was measured: 1600 pixels wide, as high as its rows need."""
+def faithfulness_chart(explanation: Explanation, measured: Faithfulness) -> Chart:
+    """The chart of measured faithfulness, 1600 pixels wide; the height depends on its rows."""
     prediction = explanation.prediction
-    beside = f"not above {', '.join(found.beaten_by)}" if found.beaten_by else "above all baselines"
-    head = f"faithfulness {text.figure(found.rows[0].faithfulness, prediction.output)}, {beside}"
-    count = len(found.clips)
+    versus = (
+        f"not above {', '.join(measured.beaten_by)}"
+        if measured.beaten_by
+        else "above all baselines"
+    )
+    head = f"faithfulness {text.figure(measured.rows[0].faithfulness, prediction.output)}, {versus}"
+    count = len(measured.clips)
     clips = f"mean of {count} clips" if count > 1 else "one clip"
     about = f"{prediction.label} · {facts_line(explanation)} · {clips}"
-    about += " · quick check" if found.quick else ""
-    chart = Chart((_WIDTH, _TABLE + _ROW * (len(found.rows) + 1)), head, about)
+    about += " · quick check" if measured.quick else ""
+    chart = Chart((_WIDTH, _TABLE + _ROW * (len(measured.rows) + 1)), head, about)
     label = chart.shortened(prediction.label, 300)
     score = f"p({label})" if prediction.is_probability else f"score of {label}"
-    low, high = _range(explanation, found)
+    low, high = _range(explanation, measured)
     for box, title, x_title, curves in zip(
         _PANELS,
         ("deletion: lower is better", "insertion: higher is better"),
-        (f"tokens replaced by {found.replacement} (%)", "tokens brought back (%)"),
-        ([row.deletion for row in found.rows], [row.insertion for row in found.rows]),
+        (f"tokens replaced by {measured.replacement} (%)", "tokens brought back (%)"),
+        ([row.deletion for row in measured.rows], [row.insertion for row in measured.rows]),
         strict=True,
     ):
         chart.write(box.left, 160, title)
@@ -75,30 +79,30 @@ def faithfulness_chart(explanation: Explanation, found: Faithfulness) -> Chart:
                 zorder=4 - 0.1 * number,
                 clip_on=False,
             )
-    _write_table(chart, found, prediction.output)
+    _write_table(chart, measured, prediction.output)
     return chart
 
 
-def _range(explanation: Explanation, found: Faithfulness) -> tuple[float, float]:
-    """From 0 to 1 for probabilities; for raw values as far as they go, and a little beyond."""
+def _range(explanation: Explanation, measured: Faithfulness) -> tuple[float, float]:
+    """The y range: 0 to 1 for probabilities; for raw values their range with a margin."""
     if explanation.prediction.is_probability:
         return 0.0, 1.0
     values = np.concatenate(
-        [curve for row in found.rows for curve in (row.deletion, row.insertion)]
+        [curve for row in measured.rows for curve in (row.deletion, row.insertion)]
     )
     low, high = float(values.min()), float(values.max())
-    room = 0.05 * (high - low) or 0.5 * abs(high) or 0.5
-    return low - room, high + room
+    margin = 0.05 * (high - low) or 0.5 * abs(high) or 0.5
+    return low - margin, high + margin
 
 
-def _write_table(chart: Chart, found: Faithfulness, output: Output) -> None:
-    """Below the curves: the areas under them by name, a row a method."""
+def _write_table(chart: Chart, measured: Faithfulness, output: Output) -> None:
+    """Below the curves, a table of the areas under them, one row per method."""
     chart.write(_PANELS[0].left, _TABLE, "area under the curve", color=SOFT)
     for right, name in _COLUMNS:
         chart.write(right, _TABLE, name, color=SOFT, align="right")
-    most = max(abs(row.faithfulness) for row in found.rows)
-    decimals = _decimals(most, 2) if output == "identity" else 2
-    for index, (row, color) in enumerate(zip(found.rows, _COLORS, strict=False)):
+    largest = max(abs(row.faithfulness) for row in measured.rows)
+    decimals = _decimals(largest, 2) if output == "identity" else 2
+    for index, (row, color) in enumerate(zip(measured.rows, _COLORS, strict=False)):
         y = _TABLE + _ROW * (index + 1)
         chart.write(_PANELS[0].left, y, "\N{BLACK SQUARE}", color=color, px=TITLE_PX)
         name = chart.shortened(row.method, 450)
@@ -111,5 +115,5 @@ def _write_table(chart: Chart, found: Faithfulness, output: Output) -> None:
 
 
 def _decimals(value: float, digits: int) -> int:
-    """How many show so many digits of a value."""
+    """Number of decimals that show `digits` digits of a value."""
     return min(max(digits - 1 - math.floor(math.log10(abs(value) or 1.0)), 0), 6)

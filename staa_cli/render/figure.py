@@ -1,4 +1,4 @@
-"""A figure that a notebook shows as it is; imported late, since it brings matplotlib."""
+"""A figure that notebooks show as an image; import it late, as it imports matplotlib."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 
 
 class ChartFigure(Figure):
-    """A figure of matplotlib's, apart from pyplot: nobody has to close it.
+    """A matplotlib figure outside pyplot, which does not have to be closed.
 
-    A notebook knows the figures of pyplot alone, and shows others as one line of text.
+    By default, notebooks show only pyplot figures as images.
     """
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
+        """PNG for notebooks."""
         content = BytesIO()
         self.savefig(content, format="png", dpi=self.dpi)
         return content.getvalue()

@@ -1,4 +1,4 @@
-"""Maps on a time axis, their scale, and the ways to draw one over a picture."""
+"""Maps on a time axis, their scale, and how they are drawn on a frame."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
     from staa_cli.config.settings import RenderSettings
 
 _CEILING_QUANTILE = 0.99
-"""Of the hottest map: one stray token does not turn all others cold."""
+"""Quantile of the hottest map at level 1; ignores single outlier tokens."""
 _FULL_OPACITY = 0.45
-"""Level from which on the heat has its full opacity."""
+"""Level from which the heat has full opacity."""
 _CHROMA_LEAD = 4
-"""Chroma goes to the map's by this power: a hue mixed with the picture's is another level's."""
+"""Power for chroma: a hue mixed with the picture's would look like another level."""
 _BAND_ROWS = 24
-"""So many chroma rows at a time stay in the processor's cache."""
-_HELD = np.array([0.75, 0.5, 0.25])
-"""Shares of the evidence that the contours hold, the outermost first."""
+"""Chroma rows per band; they fit into the processor's cache."""
+_CONTOUR_SHARES = np.array([0.75, 0.5, 0.25])
+"""Shares of the evidence inside the contours, the outermost first."""
 _FINER = 4
-"""Shares are taken on maps of so many times the cells a side: a hot cell is a hill, not a step."""
-_SAMPLED = 256
-"""Maps that the lines of one scope are taken from, at most."""
+"""Shares are computed on maps upsampled by this factor, as they are drawn."""
+_MAX_SAMPLES = 256
+"""Maximum number of maps from which the contours of a scope are computed."""
 _JUST_BELOW = 0.99
-"""A line runs around a plateau of its level, not through the rounding errors on it."""
+"""Keeps a contour around a plateau of its level instead of in its rounding errors."""
 _EDGE = 0.6
-"""Opacity of the dark edge of such a line."""
+"""Opacity of the dark edge of a contour."""
 
 Indices = NDArray[np.intp]
 
 
 class HeatField:
-    """Maps as levels 0 to 1 at any time: interpolated between knots, one scale over a stated scope.
+    """Maps as levels 0 to 1 at any time, interpolated between knots, on one scale per scope.
 
-    Zero evidence is level 0 and negative evidence too; level 1 is the ceiling of the scope. Where
-    no clip reaches there is none at all. Maps that are flat are drawn flat: one level over the
-    whole crop, the half of what a peak would have, so that time still shows.
+    Zero and negative evidence is level 0; level 1 is the ceiling of the scope. There are no levels
+    where no clip reaches. Flat maps are drawn as one level over the whole crop, half that of a
+    peak, so that changes over time are still visible.
     """
 
     def __init__(self, explanation: Explanation, scale: str, ceiling: float | None = None) -> None:
@@ -57,24 +57,24 @@ class HeatField:
             values = np.broadcast_to(values.mean(axis=(1, 2), keepdims=True) / 2, values.shape)
         self._scopes = _scopes(maps.times_s, explanation.clips, scale)  # [K]
         self.ceilings = _ceilings(maps.values, self._scopes)  # [K]
-        if ceiling is not None:  # of more than this explanation
+        if ceiling is not None:  # shared by several explanations
             self.ceilings = np.full_like(self.ceilings, ceiling)
         divisor = np.where(self.ceilings > 0, self.ceilings, 1)[:, None, None]
         self.cut = bool((values > self.ceilings[:, None, None] * (1 + 1e-6)).any())
-        """Some of the strongest values are beyond the scale."""
+        """Some values are above the scale."""
         self.levels = np.clip(values / divisor, 0, 1).astype(np.float32)  # [K, h, w]
 
     def at(self, time_s: float) -> Float32 | None:
         """The levels [h, w] at a time, None where no clip reaches.
 
-        Before the first and after the last knot of a stretch that clips reach they stay.
+        They are constant before the first and after the last knot of a covered span.
         """
         span = next((s for s in self._spans if s[0] <= time_s < s[1]), None)
         if span is None:
             return None
         first, last = np.searchsorted(self.times_s, span)
         after = int(np.searchsorted(self.times_s, time_s))
-        if after in (first, last):  # what is nearest of its own clips, or at all
+        if after in (first, last):  # the nearest knot in the span, or else of all
             nearest = int(np.abs(self.times_s - time_s).argmin())
             return np.asarray(self.levels[min(after, last - 1) if first < last else nearest])
         start, end = self.times_s[after - 1], self.times_s[after]
@@ -82,49 +82,50 @@ class HeatField:
         return np.asarray((1 - part) * self.levels[after - 1] + part * self.levels[after])
 
     def lines(self, time_s: float) -> Float32:
-        """The rising levels [lines] of the contours at a time."""
-        held = self._held
-        return np.array([np.interp(time_s, self.times_s, column) for column in held.T], np.float32)
+        """The levels [lines] of the contours at a time, ascending."""
+        columns = self._contour_levels.T
+        return np.array([np.interp(time_s, self.times_s, column) for column in columns], np.float32)
 
     def inside(self, levels: Float32, time_s: float) -> str:
-        """Names the innermost contour that all levels [h, w] of a time lie inside of, if any."""
-        around = int((self.lines(time_s) <= levels.min()).sum())
-        return inside_text(around - 1) if around else ""
+        """Text that names the innermost contour around all levels [h, w], if any."""
+        count = int((self.lines(time_s) <= levels.min()).sum())
+        return inside_text(count - 1) if count else ""
 
     @cached_property
-    def _held(self) -> Float64:
-        """Above these levels [K, lines] lie stated shares of the evidence of a knot's scope."""
-        held = np.full((len(self.levels), len(_HELD)), 2.0)  # higher than any level
+    def _contour_levels(self) -> Float64:
+        """Levels [K, lines] above which the contours' shares of the evidence of a scope lie."""
+        thresholds = np.full((len(self.levels), len(_CONTOUR_SHARES)), 2.0)  # higher than any level
         height, width = self.levels.shape[1:]
         rows = cubic_weights(_FINER * height, height)
         columns = cubic_weights(_FINER * width, width).T
         for scope in np.unique(self._scopes):
-            mine = np.flatnonzero(self._scopes == scope)
-            some = self.levels[mine[:: -(-len(mine) // _SAMPLED)]]
-            falling = -np.sort(-(rows @ some @ columns).clip(0, 1), axis=None)
-            mass = np.cumsum(falling, dtype=np.float64)
+            knots = np.flatnonzero(self._scopes == scope)
+            maps = self.levels[knots[:: -(-len(knots) // _MAX_SAMPLES)]]
+            descending = -np.sort(-(rows @ maps @ columns).clip(0, 1), axis=None)
+            mass = np.cumsum(descending, dtype=np.float64)
             if mass[-1] > 0:
-                held[mine] = _JUST_BELOW * falling[np.searchsorted(mass, _HELD * mass[-1])]
-        return held
+                ranks = np.searchsorted(mass, _CONTOUR_SHARES * mass[-1])
+                thresholds[knots] = _JUST_BELOW * descending[ranks]
+        return thresholds
 
     def ends(self, kind: str) -> tuple[str, str]:
-        """What the two ends of the bar say in a kind of view."""
+        """Texts at the two ends of the color bar, by kind of view."""
         if kind == "contour":
-            return f"evidence inside {percent(_HELD[0])}", percent(_HELD[-1])
+            return f"evidence inside {percent(_CONTOUR_SHARES[0])}", percent(_CONTOUR_SHARES[-1])
         top = number(self.ceilings.max()) if self.scale == "video" else f"{self.scale} top"
         return "0", f"{top}{'+' if self.cut else ''}"
 
 
 def _ceilings(values: Float32, scopes: Indices) -> Float64:
-    """The value that becomes level 1, for every knot: [K, h, w] in, [K] out."""
-    each = np.quantile(values.astype(np.float64), _CEILING_QUANTILE, axis=(1, 2)).clip(0)
+    """The value of level 1 at every knot: [K, h, w] to [K]."""
+    ceilings = np.quantile(values.astype(np.float64), _CEILING_QUANTILE, axis=(1, 2)).clip(0)
     tops = np.zeros(scopes.max() + 1)
-    np.maximum.at(tops, scopes, each)
+    np.maximum.at(tops, scopes, ceilings)
     return np.asarray(tops[scopes])
 
 
 def _scopes(times_s: Float64, clips: tuple[Clip, ...], scale: str) -> Indices:
-    """Which knots [K] share a scale: those of equal numbers."""
+    """Scope numbers of the knots [K]; knots with equal numbers share a scale."""
     if scale != "clip":
         return np.arange(len(times_s)) * (scale == "frame")
     middles = np.array([(clip.start_s + clip.end_s) / 2 for clip in clips])
@@ -132,9 +133,9 @@ def _scopes(times_s: Float64, clips: tuple[Clip, ...], scale: str) -> Indices:
 
 
 def cubic_weights(size: int, cells: int) -> Float32:
-    """[size, cells] that takes values at cell centers to pixels by a cubic through the values.
+    """Weights [size, cells] of cubic interpolation from cell centers to pixels.
 
-    Catmull and Rom 1974. Beyond the outermost centers the edge cell is repeated. Rows sum to one.
+    Catmull and Rom 1974. Edge cells are repeated beyond the outermost centers. Rows sum to one.
     """
     position = (np.arange(size) + 0.5) * cells / size - 0.5
     first = np.floor(position).astype(int)
@@ -152,9 +153,9 @@ def cubic_weights(size: int, cells: int) -> Float32:
 
 
 class Tint:
-    """The map's color in the place of the picture's, with a share of its light and dark.
+    """Draws the map's color, and keeps part of the picture's contrast.
 
-    Levels are taken at the resolution of the chroma planes; a luma pixel shares its neighbor's.
+    Levels have the resolution of the chroma planes; a luma pixel uses its neighbor's.
     """
 
     def __init__(self, size: tuple[int, int], grid: tuple[int, int], table: Tables) -> None:
@@ -164,7 +165,7 @@ class Tint:
         self._table = table
 
     def draw(self, canvas: Canvas, levels: Float32) -> None:
-        """Blends levels [h, w] into the part of a frame that they cover, some rows at a time."""
+        """Blend levels [h, w] into the part of a frame that they cover, in bands of rows."""
         across = levels @ self._columns  # [h, W/2]
         for top in range(0, len(self._rows), _BAND_ROWS):
             rows = slice(top, top + _BAND_ROWS)
@@ -185,7 +186,7 @@ class Tint:
 
 
 class Tables(NamedTuple):
-    """By level, [256] each: what stays of a frame's planes and what is added, in fixed point."""
+    """Factors for a frame's planes and values to add, by level, [256] each, in fixed point."""
 
     keep_y: UInt16
     add_y: UInt16
@@ -194,7 +195,7 @@ class Tables(NamedTuple):
     add_v: UInt16
 
     def over(self, gray: int, hd: bool) -> UInt8:
-        """The colors [256, 3] that the levels have over a gray of that luma."""
+        """The colors [256, 3] of the levels over a gray of that luma."""
         y = self.keep_y * np.float32(gray) + self.add_y
         chroma = (self.keep_c * np.float32(GREY) + add for add in (self.add_u, self.add_v))
         yuv = np.stack([y, *chroma], axis=-1) / 256
@@ -202,11 +203,11 @@ class Tables(NamedTuple):
 
 
 def tint_tables(name: str, opacity: float | None, hd: bool) -> Tables:
-    """How a level is drawn: opacity rises with it; None paints the map's own colors alone.
+    """Tables to draw levels with; opacity grows with the level, None draws the map alone.
 
-    Luma keeps `1 - opacity` of the picture's contrast, around a luma as near to the map's as leaves
-    black and white within range: what is dark stays darker than what is light, but yellow over
-    black is yellow, not olive. Chroma keeps a power of that, next to nothing.
+    Luma keeps `1 - opacity` of the picture's contrast, around a luma as near to the map's as black
+    and white allow: dark parts stay darker than light ones, but yellow over black is yellow, not
+    olive. Chroma keeps a power of that, which is nearly nothing.
     """
     keep, lead = np.zeros(256, np.float32), 1
     if opacity is not None:
@@ -216,22 +217,22 @@ def tint_tables(name: str, opacity: float | None, hd: bool) -> Tables:
         ramp = np.clip(level / (255 * _FULL_OPACITY), 0, 1)
         keep, lead = 1 - opacity * ramp * ramp * (3 - 2 * ramp), _CHROMA_LEAD
     y, u, v = rgb_to_yuv(colormap(name), hd).T
-    reach = keep * ((WHITE - BLACK) / 2)  # of luma to both sides
-    middle = np.clip(y, BLACK + reach, WHITE - reach)
+    half_range = keep * ((WHITE - BLACK) / 2)  # half the remaining luma range
+    middle = np.clip(y, BLACK + half_range, WHITE - half_range)
     add_y = middle - keep * ((WHITE + BLACK) / 2)
     keep_c = keep**lead
     return Tables(*map(fixed, (keep, add_y, keep_c, (1 - keep_c) * u, (1 - keep_c) * v)))
 
 
 def _doubled(values: UInt16) -> UInt16:
-    """Every column twice: [H, W] in, [H, 2 W] out."""
+    """Repeat every column: [H, W] to [H, 2 W]."""
     return (values.astype(np.uint32) * 0x10001).view(np.uint16)
 
 
 class Contour:
-    """Lines that hold shares of the evidence, with a dark edge, smooth in the picture's pixels.
+    """Draws contours around shares of the evidence, with a dark edge, antialiased.
 
-    They close along the picture's edge: where all of it lies above a line, that line frames it.
+    They close along the picture's edge: if all of it is above a level, the line frames the picture.
     """
 
     def __init__(self, size: tuple[int, int], grid: tuple[int, int], name: str, hd: bool) -> None:
@@ -245,7 +246,7 @@ class Contour:
         self._frame = _frame(width, height, self._width_px)
 
     def draw(self, canvas: Canvas, levels: Float32, lines: Float32) -> None:
-        """Draws levels [h, w] at the rising `lines` into the part of a frame that they cover."""
+        """Draw contours of levels [h, w] at the ascending `lines` into a part of a frame."""
         field = self._rows @ levels @ self._columns  # [H, W]
         down = self._row_slope @ levels @ self._columns
         across = self._rows @ levels @ self._column_slope
@@ -265,33 +266,33 @@ class Contour:
     def _stroke(
         self, canvas: Canvas, rows: Indices, columns: Indices, away_px: Float32, which: Indices
     ) -> None:
-        """Draws the pixels [n] that lie on a line, by how far off its middle they are."""
+        """Draw the pixels [n] of lines, by their distance from the middle of the line."""
         line = np.clip(self._width_px / 2 + 0.5 - away_px, 0, 1)
         edge = _EDGE * np.clip(self._width_px + 0.5 - away_px, 0, 1) * (1 - line)
         shade = self._shades[which]  # [n, 3]
         luma = canvas.y[rows, columns] * (1 - line - edge) + line * shade[:, 0] + edge * BLACK
         canvas.y[rows, columns] = luma.astype(np.uint8)
-        own = (rows % 2 == 0) & (columns % 2 == 0)
-        rows, columns, part = rows[own] // 2, columns[own] // 2, (line + edge)[own]
+        chroma = (rows % 2 == 0) & (columns % 2 == 0)
+        rows, columns, part = rows[chroma] // 2, columns[chroma] // 2, (line + edge)[chroma]
         for plane, channel in ((canvas.u, 1), (canvas.v, 2)):
-            color = line[own] * shade[own, channel] + edge[own] * GREY
+            color = line[chroma] * shade[chroma, channel] + edge[chroma] * GREY
             plane[rows, columns] = (plane[rows, columns] * (1 - part) + color).astype(np.uint8)
 
 
 def inside_text(line: int) -> str:
-    """What stands beside the clock where all of a map lies inside a contour."""
-    return f"all inside {percent(_HELD[line])}"
+    """Text next to the clock if the whole map is inside a contour."""
+    return f"all inside {percent(_CONTOUR_SHARES[line])}"
 
 
 def line_colors(name: str) -> UInt8:
     """The colors [lines, 3] of the contours, the outermost first."""
-    return np.asarray(colormap(name)[np.linspace(110, 250, len(_HELD)).astype(int)])
+    return np.asarray(colormap(name)[np.linspace(110, 250, len(_CONTOUR_SHARES)).astype(int)])
 
 
 def _frame(width: int, height: int, line_px: float) -> tuple[Indices, Indices, Float32]:
-    """A line of twice the width just inside a picture's edge: rows, columns, and distances [n].
+    """A line of double width just inside a picture's edge: rows, columns, and distances [n].
 
-    The distances are those that pixels of such opacity have from a plain line's middle.
+    Distances are converted to those from the middle of a contour with the same opacity.
     """
     row, column = np.arange(height)[:, None] + 0.5, np.arange(width) + 0.5
     inset = np.minimum(np.minimum(row, height - row), np.minimum(column, width - column))
@@ -301,11 +302,11 @@ def _frame(width: int, height: int, line_px: float) -> tuple[Indices, Indices, F
 
 
 Draw = Callable[[Canvas, Float32, float], None]
-"""Draws levels [h, w] of a time in seconds into the part of a frame that they cover."""
+"""(canvas, levels [h, w], seconds): draws the levels into the part of a frame that they cover."""
 
 
 def view(settings: RenderSettings, field: HeatField, size: tuple[int, int], hd: bool) -> Draw:
-    """What draws a field over a part of width and height `size`, as the settings say."""
+    """The function that draws a field on a part of width and height `size`."""
     grid = field.levels.shape[1], field.levels.shape[2]
     if settings.view == "contour":
         contour = Contour(size, grid, settings.colormap, hd)
@@ -315,7 +316,7 @@ def view(settings: RenderSettings, field: HeatField, size: tuple[int, int], hd: 
 
 
 def legend(settings: RenderSettings) -> UInt8:
-    """The colors [rows, columns, 3] of the bar, as they are drawn: from over light to over dark."""
+    """The drawn colors [rows, columns, 3] of the bar, from a light to a dark background."""
     if settings.view == "contour":
         return line_colors(settings.colormap)[None]
     return np.stack([_tables(settings, True).over(gray, True) for gray in range(WHITE, 0, -27)])

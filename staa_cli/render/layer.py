@@ -1,4 +1,4 @@
-"""Blending into the planes of a video frame: fixed-point, without a way through RGB."""
+"""Blending into the planes of a video frame in fixed point, without conversion to RGB."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class Canvas(NamedTuple):
 
     @classmethod
     def black(cls, width: int, height: int) -> Canvas:
-        """A dark picture of an even size."""
+        """A black canvas of an even size."""
         chroma = np.full((2, height // 2, width // 2), GREY, np.uint8)
         return cls(np.full((height, width), BLACK, np.uint8), chroma[0], chroma[1])
 
     def part(self, left: int, top: int, right: int, bottom: int) -> Canvas:
-        """The view of a rectangle with even edges."""
+        """A view of a rectangle with even edges."""
         rows, columns = slice(top // 2, bottom // 2), slice(left // 2, right // 2)
         return Canvas(self.y[top:bottom, left:right], self.u[rows, columns], self.v[rows, columns])
 
 
 def blend(plane: UInt8, keep: UInt16 | np.uint16, add: UInt16 | np.uint16) -> None:
-    """`plane` becomes (plane * keep + add) / 256, [H, W] or one number each, in place."""
+    """Set `plane` to (plane * keep + add) / 256; `keep` and `add` are [H, W] or numbers."""
     mixed = np.multiply(plane, keep, dtype=np.uint16)
     mixed += add
     mixed >>= 8
@@ -51,7 +51,7 @@ def fixed(values: Float32) -> UInt16:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """A translucent picture, ready to be blended at an even place."""
+    """A translucent picture, ready to be blended at an even position."""
 
     left: int
     top: int
@@ -63,7 +63,7 @@ class Layer:
 
     @classmethod
     def of(cls, image: Image.Image, left: int, top: int, hd: bool) -> Layer:
-        """Make a layer of an RGBA image; odd edges and odd places are padded transparently."""
+        """Make a layer from an RGBA image; odd sizes and positions are padded transparently."""
         dx, dy = left % 2, top % 2
         width, height = image.width + dx, image.height + dy
         padded = Image.new("RGBA", (width + width % 2, height + height % 2))
@@ -71,19 +71,19 @@ class Layer:
         rgba = np.asarray(padded)
         alpha = np.asarray(rgba[..., 3] / np.float32(255), dtype=np.float32)
         yuv = rgb_to_yuv(rgba[..., :3], hd) * alpha[..., None]
-        soft = halve(alpha)
+        chroma_alpha = halve(alpha)
         return cls(
             left - dx,
             top - dy,
             fixed(1 - alpha),
             fixed(yuv[..., 0]),
-            fixed(1 - soft),
+            fixed(1 - chroma_alpha),
             fixed(halve(yuv[..., 1])),
             fixed(halve(yuv[..., 2])),
         )
 
     def over(self, canvas: Canvas) -> None:
-        """Blends this layer into a frame."""
+        """Blend this layer into a frame."""
         height, width = self.keep_y.shape
         part = canvas.part(self.left, self.top, self.left + width, self.top + height)
         blend(part.y, self.keep_y, self.add_y)

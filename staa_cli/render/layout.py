@@ -1,4 +1,4 @@
-"""Where everything stands on an annotated picture: pure arithmetic on sizes and text widths."""
+"""Layout of an annotated picture, computed from sizes and text widths only."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Measure = Callable[[str, int], float]
-"""Measures a text: (text, font size in pixels) -> width in pixels."""
+"""(text, font size in pixels) -> width in pixels."""
 
 ELLIPSIS = "…"
 SEPARATOR = " · "
-"""Between items of a text that stand or fall as a whole."""
+"""Between items of a text that are kept or dropped as a whole."""
 _LINE = 1.35
 """Height of a line of text, in font sizes."""
 _CURVE_SHARE = 0.14
-"""The curve is no higher than this share of the picture's height, but for a few pixels."""
+"""Maximum height of the curve as a share of the picture's, except for a few pixels."""
 _BELOW_SHARE = 0.65
-"""A strip below the picture may add this much of its height at most."""
+"""Maximum height of a strip below the picture as a share of the picture's."""
 _OVER_SHARE = 0.25
-"""A strip over the picture may hide this much of its height at most, and so may a title."""
+"""Maximum share of the picture's height that a strip over it, or a title, may hide."""
 _TITLE_SHARE = 0.2
-"""The title takes a second line only where both hide no more than this of the picture's height."""
+"""Maximum share of the picture's height that a title with two lines may hide."""
 _METHOD_SHARE = 0.4
-"""A long label leaves this much of a row to the method."""
+"""Share of a row that a long label leaves to the method."""
 _SMALL_PX = 200
-"""Pictures of a shorter side than this have the small layout: narrow margins, no method."""
-_TALLEST_PX = 16_384
-"""H.264 encodes no picture that is higher; there the strip goes over it."""
+"""Pictures with a shorter side below this use the small layout: narrow margins, no method."""
+_MAX_HEIGHT_PX = 16_384
+"""Maximum height in H.264; a picture that would exceed it gets the strip over it."""
 
 Place = Literal["below", "over", "none"]
 
 
 class Box(NamedTuple):
-    """A rectangle in pixels; right and bottom stand just outside."""
+    """A rectangle in pixels; right and bottom are exclusive."""
 
     left: int
     top: int
@@ -54,22 +54,22 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What is to be written; `label` may be cut, the rest is written whole or left out."""
+    """Texts of a picture; `label` may be cut, others are written completely or left out."""
 
     label: str
     answer: str
     method: str
     clock: str
-    """The longest text that the clock will show."""
+    """The longest text of the clock."""
     low: str
     high: str
     note: str = ""
-    """The longest remark that will stand beside the clock."""
+    """The longest note next to the clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Title:
-    """Plate with the label and the method, over the picture's corner or on the strip."""
+    """Plate with the label and the method, on the picture's corner or on the strip."""
 
     plate: Box
     label: Box
@@ -103,43 +103,43 @@ class Layout:
     """All parts of an annotated picture; None where there is no room."""
 
     size: tuple[int, int]
-    """Width and height of the picture and what stands below it."""
+    """Width and height of the picture with the strip below it."""
     font_px: int
     title_px: int
     title: Title | None
     strip: Strip | None
     place: Place
-    """Where the strip really went."""
+    """Where the strip was placed."""
 
     def boxes(self) -> dict[str, Box]:
-        """Everything that must not touch anything else, by name; plates are left out."""
-        found: dict[str, Box | None] = {}
+        """All boxes that must not overlap, by name, without plates."""
+        boxes: dict[str, Box | None] = {}
         if self.title:
-            found |= {"label": self.title.label, "method": self.title.method}
+            boxes |= {"label": self.title.label, "method": self.title.method}
         if self.strip:
-            found |= {"curve": self.strip.curve, "clock": self.strip.clock, "note": self.strip.note}
+            boxes |= {"curve": self.strip.curve, "clock": self.strip.clock, "note": self.strip.note}
             legend = self.strip.legend
-            found |= {"low": legend.low, "bar": legend.bar, "high": legend.high} if legend else {}
-        return {name: box for name, box in found.items() if box is not None}
+            boxes |= {"low": legend.low, "bar": legend.bar, "high": legend.high} if legend else {}
+        return {name: box for name, box in boxes.items() if box is not None}
 
 
 def font_size(width: int, height: int) -> int:
-    """Pixels of a font that can be read on a picture of this size."""
+    """Size in pixels of a font that is readable on a picture of this size."""
     return max(10, round(0.032 * min(width, height)))
 
 
 def plan(
     size: tuple[int, int], font_px: int, texts: Texts, measure: Measure, place: Place
 ) -> Layout:
-    """The place of every part, for a picture of that (even) width and height.
+    """Lay out all parts for a picture of that (even) width and height.
 
-    What does not fit is left out, the least important first.
+    Parts that do not fit are left out, the least important first.
     """
     pen = _Pen(font_px, round(1.2 * font_px), 3 if min(size) < _SMALL_PX else font_px // 2, measure)
     title, strip = None, None
     if place == "below":
         title, strip = _below(size, pen, texts)
-        if strip and strip.plate.bottom > _TALLEST_PX:
+        if strip and strip.plate.bottom > _MAX_HEIGHT_PX:
             place = "over"
     if place == "over":
         strip = _over(size, pen, texts)
@@ -149,14 +149,14 @@ def plan(
 
 
 def shorten(text: str, width_px: float, font_px: int, measure: Measure) -> str:
-    """The text, or as much of its start as fits with an ellipsis; empty where nothing fits."""
+    """The text, cut with an ellipsis if too wide; empty if nothing fits."""
     if measure(text, font_px) <= width_px:
         return text
 
     def cut(end: int) -> str:
         return text[:end].rstrip() + ELLIPSIS
 
-    # By halves: a label of a thousand letters is measured ten times, not a thousand.
+    # Bisection: a label of a thousand letters is measured ten times, not a thousand.
     ends = range(1, len(text))
     fitting = bisect_right(ends, width_px, key=lambda end: measure(cut(end), font_px))
     return cut(ends[fitting - 1]) if fitting else ""
@@ -164,7 +164,7 @@ def shorten(text: str, width_px: float, font_px: int, measure: Measure) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Pen:
-    """Sizes in pixels that a layout is made of."""
+    """Sizes in pixels of a layout."""
 
     font_px: int
     title_px: int
@@ -182,11 +182,11 @@ class _Pen:
         return round(_LINE * self.title_px)
 
     def width(self, text: str) -> int:
-        """Of a text, in whole pixels."""
+        """Width of a text in whole pixels."""
         return _ceil(self.measure(text, self.font_px))
 
     def title_width(self, text: str) -> int:
-        """Of a title, in whole pixels."""
+        """Width of a title in whole pixels."""
         return _ceil(self.measure(text, self.title_px))
 
     def curve(self, height: int) -> int:
@@ -195,25 +195,27 @@ class _Pen:
 
 
 def _below(size: tuple[int, int], pen: _Pen, texts: Texts) -> tuple[Title | None, Strip | None]:
-    """The strip under a picture, with the title on it: in one row with the rest, or above that."""
+    """The strip below a picture with the title: in one row with the clock, or above it."""
     width, height = size
     margin, gap = pen.margin, max(2, pen.margin // 2)
     left, right, top = margin, width - margin, height + margin
-    curve_px, most = pen.curve(height), _BELOW_SHARE * height
+    curve_px, limit = pen.curve(height), _BELOW_SHARE * height
     used = 2 * margin + curve_px
-    if used > most or right - left < 2 * margin:
+    if used > limit or right - left < 2 * margin:
         return None, None
     title, data = None, None
     row = Box(left, top, right, top + pen.title_line)
-    if used + row.height + gap <= most:
+    if used + row.height + gap <= limit:
         title = _title_row(row, pen, texts)
     if title:
         used, top = used + row.height + gap, row.bottom + gap
-        free = row._replace(left=title.plate.right + 3 * pen.font_px)
-        data = _data(free, pen, texts)
-        if not (title.method and title.method_text == texts.method and _whole(data, pen, texts)):
-            data = None  # in a row of its own
-    if data is None and used + pen.line + gap <= most:
+        rest_of_row = row._replace(left=title.plate.right + 3 * pen.font_px)
+        data = _data(rest_of_row, pen, texts)
+        if not (
+            title.method and title.method_text == texts.method and _is_complete(data, pen, texts)
+        ):
+            data = None  # use a separate row
+    if data is None and used + pen.line + gap <= limit:
         data = _data(Box(left, top, right, top + pen.line), pen, texts)
         if any(data):
             used += pen.line + gap
@@ -224,14 +226,14 @@ def _below(size: tuple[int, int], pen: _Pen, texts: Texts) -> tuple[Title | None
 
 
 def _over(size: tuple[int, int], pen: _Pen, texts: Texts) -> Strip | None:
-    """The strip over the lower edge of a picture."""
+    """The strip over the bottom of a picture."""
     width, height = size
     margin, gap = pen.margin, max(2, pen.margin // 2)
-    curve_px, most = pen.curve(height), _OVER_SHARE * height
+    curve_px, limit = pen.curve(height), _OVER_SHARE * height
     bare, row = 2 * margin + curve_px, pen.line + gap
-    if bare > most or width < 4 * margin:
+    if bare > limit or width < 4 * margin:
         return None
-    if bare + row > most:
+    if bare + row > limit:
         row = 0
     top = (height - bare - row) // 2 * 2
     plate = Box(0, top, width, height)
@@ -246,7 +248,7 @@ _Data = tuple[Box | None, Box | None, Legend | None]
 
 
 def _data(row: Box, pen: _Pen, texts: Texts) -> _Data:
-    """Clock and remark from a row's left end, the legend at its right end."""
+    """Clock and note at a row's left end, the legend at its right end."""
     clock, note, free = None, None, row
     right = row.left + pen.width(texts.clock)
     if right <= row.right:
@@ -260,8 +262,8 @@ def _data(row: Box, pen: _Pen, texts: Texts) -> _Data:
     return clock, note, legend
 
 
-def _whole(data: _Data, pen: _Pen, texts: Texts) -> bool:
-    """Whether nothing had to be left out or squeezed."""
+def _is_complete(data: _Data, pen: _Pen, texts: Texts) -> bool:
+    """Whether nothing was left out or shrunk."""
     clock, note, legend = data
     bar_px = legend.bar.width if legend else 0
     return bool(clock and (note or not texts.note)) and bar_px > 6 * pen.font_px
@@ -282,15 +284,15 @@ def _legend(free: Box, pen: _Pen, texts: Texts) -> Legend | None:
 
 
 def _title_row(row: Box, pen: _Pen, texts: Texts) -> Title | None:
-    """The label with the method beside it, as much of both as fits."""
+    """The label and, next to it, the method, as far as they fit."""
     tail = f"  {texts.answer}"
     gap = pen.font_px
-    least = min(pen.width(texts.method) + gap, _METHOD_SHARE * row.width)
+    method_px = min(pen.width(texts.method) + gap, _METHOD_SHARE * row.width)
     if row.width < _SMALL_PX:
-        least = 0
+        method_px = 0
     label = shorten(
         texts.label,
-        row.width - least - pen.measure(tail, pen.title_px),
+        row.width - method_px - pen.measure(tail, pen.title_px),
         pen.title_px,
         pen.measure,
     )
@@ -298,15 +300,15 @@ def _title_row(row: Box, pen: _Pen, texts: Texts) -> Title | None:
         return None
     text = label + tail
     box = row._replace(right=row.left + pen.title_width(text))
-    beside = row._replace(left=box.right + gap)
-    words = _items(texts.method, beside.width, pen) if least else ""
-    method = beside._replace(right=beside.left + pen.width(words)) if words else None
+    remaining = row._replace(left=box.right + gap)
+    words = _items(texts.method, remaining.width, pen) if method_px else ""
+    method = remaining._replace(right=remaining.left + pen.width(words)) if words else None
     plate = row._replace(right=(method or box).right)
     return Title(plate, box, text, method, words)
 
 
 def _title(size: tuple[int, int], floor: int, pen: _Pen, texts: Texts) -> Title | None:
-    """A plate in the upper left corner of a picture: the label and, below it, the method."""
+    """A plate in the upper left corner of a picture with the label and, below it, the method."""
     width, height = size
     margin = pen.margin
     left = top = 2 * margin
@@ -328,12 +330,12 @@ def _title(size: tuple[int, int], floor: int, pen: _Pen, texts: Texts) -> Title 
 
 
 def _items(text: str, width_px: float, pen: _Pen) -> str:
-    """As much as fits of the first two items, method and model; of others those that fit whole."""
+    """The first two items (method and model), cut to fit, and the others that fit completely."""
     items = text.split(SEPARATOR)
     for count in range(len(items), 2, -1):
-        some = SEPARATOR.join(items[:count])
-        if pen.width(some) <= width_px:
-            return some
+        joined = SEPARATOR.join(items[:count])
+        if pen.width(joined) <= width_px:
+            return joined
     return shorten(SEPARATOR.join(items[:2]), width_px, pen.font_px, pen.measure)
 
 

@@ -1,4 +1,4 @@
-"""Explanation + frames -> annotated frames: heat, the crop's edge, title, strip, and playhead."""
+"""Draw an explanation on frames: heat, the crop's edge, title, strip, and playhead."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from staa_cli.video.pixels import YuvPlanes
 
 _DIM = np.uint16(184)
-"""Of 256: what stays of the light outside the model's crop."""
+"""Brightness outside the model's crop, in 256ths."""
 _UNKNOWN = 72
-"""Luma of a map that nobody has made."""
+"""Luma where there is no map."""
 _NOT_SEEN = "not seen by the model"
 _FLAT = "flat: no place stands out"
 _HAIRLINE = np.uint16(120), np.uint16(136 * WHITE)
@@ -30,24 +30,24 @@ _HAIRLINE = np.uint16(120), np.uint16(136 * WHITE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Panel:
-    """What a picture among others has of its own, or with them."""
+    """Properties of one panel among several."""
 
     field: HeatField
     axis: tuple[float, float] | None
-    """From the lowest to the highest value of the strip; None for those of its own curve."""
+    """Lowest and highest value of the strip; None for those of the panel's curve."""
     words: dict[str, str]
-    """Texts by name, in place of those of the explanation."""
+    """Texts by field of `Texts` that replace those of the explanation."""
 
 
 class Painter:
-    """Draws one explanation over the frames of its video, in the planes of the picture.
+    """Draws one explanation on the YUV planes of frames.
 
     Args:
-        explanation: what is drawn.
-        settings: how.
-        picture: width and height of the frames that will come, where they are not the video's own
-            (a thumbnail). Odd ones count as the next even one, as the planes of a frame do.
-        panel: where it is one of several.
+        explanation: to draw.
+        settings: of the drawing.
+        picture: width and height of the frames if not the video's (for a thumbnail); odd sides are
+            rounded up to even, as in the planes.
+        panel: properties of a panel, if it is one of several.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class Painter:
     ) -> None:
         width, height = picture or (explanation.video.width, explanation.video.height)
         self._explanation, self._settings = explanation, settings
-        self._whole = Box(0, 0, width + width % 2, height + height % 2)
+        self._frame = Box(0, 0, width + width % 2, height + height % 2)
         self._crop = crop_box(explanation.maps.box, width, height)
-        # What of the crop is not padding around the picture.
+        # The crop without padding around the picture.
         self._seen = Box(
             max(self._crop.left, 0),
             max(self._crop.top, 0),
-            min(self._crop.right, self._whole.width),
-            min(self._crop.bottom, self._whole.height),
+            min(self._crop.right, self._frame.width),
+            min(self._crop.bottom, self._frame.height),
         )
         self._field = panel.field if panel else HeatField(explanation, settings.scale)
         self._axis = panel.axis if panel else None
@@ -75,13 +75,13 @@ class Painter:
         if panel:
             self._texts = replace(self._texts, **panel.words)
         copies = 2 if settings.view == "side-by-side" else 1
-        side = copies * self._whole.width, self._whole.height
+        side = copies * self._frame.width, self._frame.height
         self.layout = plan(side, font_size(*side), self._texts, measure, settings.strip)
         self._brushes: dict[bool, _Brushes] = {}
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of what `draw` gives back, both even: with a strip below, higher."""
+        """Width and height of annotated frames, both even; includes a strip below."""
         return self.layout.size
 
     def draw(self, index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
@@ -97,25 +97,25 @@ class Painter:
         return replace(planes, y=y, u=u, v=v)
 
     def paint(self, time_s: float, picture: Canvas, hd: bool) -> Canvas:
-        """Planes of a frame, its time, and whether they are BT.709 in; the annotated planes out.
+        """Annotated planes of a frame; `hd` says that they are BT.709.
 
         Raises:
-            ValueError: the planes have another size than the picture.
+            ValueError: the planes do not have the size of the picture.
         """
-        if picture.y.shape != (self._whole.height, self._whole.width):
-            raise ValueError(f"planes of {picture.y.shape[::-1]} for {self._whole[2:]}")
+        if picture.y.shape != (self._frame.height, self._frame.width):
+            raise ValueError(f"planes of {picture.y.shape[::-1]} for {self._frame[2:]}")
         if hd not in self._brushes:
-            self._brushes[hd] = self._dress(hd)
+            self._brushes[hd] = self._prepare_brushes(hd)
         brushes = self._brushes[hd]
         canvas = self._background(picture)
-        width, height = self.size[0], self._whole.height
-        shown = canvas.part(width - self._whole.width, 0, width, height)
+        width, height = self.size[0], self._frame.height
+        frame = canvas.part(width - self._frame.width, 0, width, height)
         levels = self._field.at(time_s)
-        if levels is not None:  # else the model has not looked: the picture stays as it is
-            self._frame_crop(shown)
-            self._heat(shown, brushes.heat, levels, time_s)
-        elif self._settings.view == "map":  # which is black where there is no evidence
-            shown.part(*self._seen).y[:] = _UNKNOWN
+        if levels is not None:  # otherwise the model has not seen it: leave it unchanged
+            self._frame_crop(frame)
+            self._heat(frame, brushes.heat, levels, time_s)
+        elif self._settings.view == "map":  # black would mean no evidence
+            frame.part(*self._seen).y[:] = _UNKNOWN
         for layer in brushes.layers:
             layer.over(canvas)
         if brushes.playhead:
@@ -123,14 +123,14 @@ class Painter:
         return canvas
 
     def _notes(self) -> list[str]:
-        """All that the strip may have to say of a moment."""
+        """All notes that the strip may show."""
         notes = [_NOT_SEEN] if unseen(self._explanation) else []
         if self._explanation.spatial.flat:
             return [*notes, _FLAT]
         return [*notes, inside_text(0)] if self._settings.view == "contour" else notes
 
     def _note(self, levels: Float32 | None, time_s: float) -> str:
-        """What the strip says of the moment itself."""
+        """The note of the strip for one frame."""
         if levels is None:
             return _NOT_SEEN
         if self._explanation.spatial.flat:
@@ -138,7 +138,7 @@ class Painter:
         return self._field.inside(levels, time_s) if self._settings.view == "contour" else ""
 
     def _heat(self, picture: Canvas, draw: Draw, levels: Float32, time_s: float) -> None:
-        """Levels [h, w] over the crop; what of that is padding has no place in the picture."""
+        """Draw levels [h, w] on the crop, without its padding outside the picture."""
         crop, seen = self._crop, picture.part(*self._seen)
         if self._seen == crop:
             draw(seen, levels, time_s)
@@ -154,20 +154,20 @@ class Painter:
     def _background(self, picture: Canvas) -> Canvas:
         canvas = Canvas.black(*self.size)
         if self._settings.view != "map":
-            for left in range(0, self.size[0], self._whole.width):
-                right = left + self._whole.width
-                part = canvas.part(left, 0, right, self._whole.height)
+            for left in range(0, self.size[0], self._frame.width):
+                right = left + self._frame.width
+                part = canvas.part(left, 0, right, self._frame.height)
                 for plane, source in zip(part, picture, strict=True):
                     plane[:] = source
         return canvas
 
     def _frame_crop(self, picture: Canvas) -> None:
-        for margin in margins(self._whole, self._seen):
+        for margin in margins(self._frame, self._seen):
             _dim(picture.part(*margin))
-        for line in hairlines(self._whole, self._seen, max(1, self._whole.height // 540)):
+        for line in hairlines(self._frame, self._seen, max(1, self._frame.height // 540)):
             blend(picture.y[line.top : line.bottom, line.left : line.right], *_HAIRLINE)
 
-    def _dress(self, hd: bool) -> _Brushes:
+    def _prepare_brushes(self, hd: bool) -> _Brushes:
         heat = view(self._settings, self._field, (self._crop.width, self._crop.height), hd)
         layers, playhead, layout = [], None, self.layout
         if layout.strip:
@@ -176,7 +176,7 @@ class Painter:
             )
             layers.append(Layer.of(image, layout.strip.plate.left, layout.strip.plate.top, hd))
             playhead = strips.Playhead(layout.strip, layout, self._explanation, hd)
-        if layout.title:  # upon the strip, where that is below
+        if layout.title:  # on the strip if that is below
             image = strips.title_image(layout.title, layout, self._texts)
             layers.append(Layer.of(image, layout.title.plate.left, layout.title.plate.top, hd))
         return _Brushes(heat, tuple(layers), playhead)
@@ -184,7 +184,7 @@ class Painter:
 
 @dataclass(frozen=True, slots=True)
 class _Brushes:
-    """What is drawn with, in the colors of one matrix."""
+    """Prepared drawings in the colors of one matrix."""
 
     heat: Draw
     layers: tuple[Layer, ...]
@@ -192,34 +192,34 @@ class _Brushes:
 
 
 def crop_box(part: tuple[float, float, float, float], width: int, height: int) -> Box:
-    """The box with even edges, in pixels, that is nearest to shares of a picture."""
+    """The nearest box with even edges, in pixels, to fractions of a picture."""
     left, top, right, bottom = part
     edges = (left * width, top * height, right * width, bottom * height)
     x0, y0, x1, y1 = (2 * round(edge / 2) for edge in edges)
     return Box(x0, y0, max(x1, x0 + 2), max(y1, y0 + 2))
 
 
-def margins(whole: Box, crop: Box) -> list[Box]:
-    """What of the whole lies outside the crop, in up to four boxes."""
+def margins(picture: Box, crop: Box) -> list[Box]:
+    """The area outside the crop, in up to four boxes."""
     sides = (
-        whole._replace(bottom=crop.top),
-        whole._replace(top=crop.bottom),
-        Box(whole.left, crop.top, crop.left, crop.bottom),
-        Box(crop.right, crop.top, whole.right, crop.bottom),
+        picture._replace(bottom=crop.top),
+        picture._replace(top=crop.bottom),
+        Box(picture.left, crop.top, crop.left, crop.bottom),
+        Box(crop.right, crop.top, picture.right, crop.bottom),
     )
     return [side for side in sides if side.width > 0 and side.height > 0]
 
 
-def hairlines(whole: Box, crop: Box, px: int) -> list[Box]:
-    """Lines just outside the crop's edges, without those that are the picture's own."""
+def hairlines(picture: Box, crop: Box, px: int) -> list[Box]:
+    """Lines just outside the crop's edges, except at the picture's edges."""
     lines = []
-    if crop.left > whole.left:
+    if crop.left > picture.left:
         lines.append(crop._replace(left=max(crop.left - px, 0), right=crop.left))
-    if crop.right < whole.right:
+    if crop.right < picture.right:
         lines.append(crop._replace(left=crop.right, right=crop.right + px))
-    if crop.top > whole.top:
+    if crop.top > picture.top:
         lines.append(crop._replace(top=max(crop.top - px, 0), bottom=crop.top))
-    if crop.bottom < whole.bottom:
+    if crop.bottom < picture.bottom:
         lines.append(crop._replace(top=crop.bottom, bottom=crop.bottom + px))
     return lines
 

@@ -1,10 +1,10 @@
 """Several explanations of one video in one picture: the source, a panel each, and a difference.
 
-By default all panels are on one scale, or what hardly speaks for a class would glow like what
-decides it. Maps of one method have the same units, and are compared as they are: each clip's is
-weighted by the probability of the class. Those of several methods have not; there the scale counts
-in multiples of the mean that a method has over the video, so that what is compared is where its
-evidence lies, not how much that amounts to.
+By default all panels share one scale; otherwise weak evidence would look as strong as decisive
+evidence. Maps of one method have the same units and are compared directly: each clip's map is
+weighted by the probability of the class. Maps of several methods have different units; their scale
+is in multiples of each method's mean over the video, so that the comparison shows where the
+evidence is, not how much there is.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
     from staa_cli.config.settings import RenderSettings
     from staa_cli.video.pixels import YuvPlanes
 
-_WIDEST, _HIGHEST = 1920, 1080
+_MAX_WIDTH, _MAX_HEIGHT = 1920, 1080
 _SHAPE = 16 / 9
 _EMPTY = 0.15
-"""How much an empty place counts against a grid, beside the log of how far its shape is off."""
+"""Penalty of an empty cell of a grid, added to the log of its deviation in shape."""
 _ORIGINAL = "original"
 _LABEL_SHARE = 0.1
-"""Of the source, what its name may hide."""
+"""Maximum share of the source that its name may hide."""
 
 
 class Panels:
-    """Draws the source and its explanations; of two on one scale, what the first has more, too.
+    """Draws the source and its explanations; for two on one scale, also their difference.
 
     Args:
         explanations: of one video.
         settings: how each panel is drawn; a panel is never larger than the source.
-        shared: whether all panels are on one scale; or each on its own, as the settings say.
+        shared: one scale for all panels; otherwise each has the scale of the settings.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class Panels:
         self._columns, self._rows = grid(count, video.width / video.height)
         scale = min(
             1.0,
-            _WIDEST / (self._columns * video.width),
-            _HIGHEST / (self._rows * video.height),
+            _MAX_WIDTH / (self._columns * video.width),
+            _MAX_HEIGHT / (self._rows * video.height),
         )
         width, height = (max(2, 2 * round(scale * n / 2)) for n in (video.width, video.height))
-        if settings.view == "side-by-side":  # the source has a panel of its own
+        if settings.view == "side-by-side":  # the source has a separate panel
             settings = replace(settings, view="heat")
         self._picture = width, height
         panels, top = _panels(explanations, settings, shared)
         self._painters = [
-            Painter(each, settings, self._picture, panel)
-            for each, panel in zip(explanations, panels, strict=True)
+            Painter(explanation, settings, self._picture, panel)
+            for explanation, panel in zip(explanations, panels, strict=True)
         ]
         if differs:
             self._painters.append(_difference(explanations, panels, top, settings, self._picture))
@@ -77,7 +77,7 @@ class Panels:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of what `draw` gives back, both even."""
+        """Width and height of all panels together, both even."""
         return self._columns * self._panel[0], self._rows * self._panel[1]
 
     def draw(self, index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
@@ -87,7 +87,7 @@ class Panels:
         return replace(planes, y=y, u=u, v=v)
 
     def paint(self, time_s: float, picture: Canvas, hd: bool) -> Canvas:
-        """Planes of a frame, its time, and whether they are BT.709 in; all panels out."""
+        """All panels of a frame; `hd` says that its planes are BT.709."""
         source = self._shrunk(picture)
         canvas = Canvas.black(*self.size)
         for number, painter in enumerate([None, *self._painters]):
@@ -105,7 +105,7 @@ class Panels:
         return canvas
 
     def _label(self, hd: bool) -> Layer | None:
-        """What the source is called: below it where others have a strip there, else upon it."""
+        """The name of the source: below it if the other panels have a strip there, else on it."""
         width, height = self._picture
         px = self._painters[0].layout.title_px
         inset = px // 2
@@ -129,59 +129,59 @@ class Panels:
 def _panels(
     explanations: Sequence[Explanation], settings: RenderSettings, shared: bool
 ) -> tuple[list[Panel], str]:
-    """The scale and the axis of each, and what it is called; and the top of a shared scale."""
-    alike = len({each.attributions[0].method for each in explanations}) == 1
-    names = [{"label": _name(each, alike)} for each in explanations]
+    """The panels with their scales, axes, and names; and the top of a shared scale as text."""
+    one_method = len({one.attributions[0].method for one in explanations}) == 1
+    names = [{"label": _name(one, one_method)} for one in explanations]
     if not shared:
-        fields = [HeatField(each, settings.scale) for each in explanations]
+        fields = [HeatField(one, settings.scale) for one in explanations]
         return [Panel(field, None, name) for field, name in zip(fields, names, strict=True)], ""
-    tops = [float(HeatField(each, "video").ceilings.max()) for each in explanations]
-    curves = [Curve.of(each) for each in explanations]
-    heat_units = [1.0 if alike else _mean(each.maps.values) for each in explanations]
-    units = [1.0 if alike else _mean(curve.values) for curve in curves]
+    tops = [float(HeatField(one, "video").ceilings.max()) for one in explanations]
+    curves = [Curve.of(one) for one in explanations]
+    heat_units = [1.0 if one_method else _mean(one.maps.values) for one in explanations]
+    units = [1.0 if one_method else _mean(curve.values) for curve in curves]
     top = max(top / unit for top, unit in zip(tops, heat_units, strict=True))
     low = min(curve.low / unit for curve, unit in zip(curves, units, strict=True))
     high = max(curve.high / unit for curve, unit in zip(curves, units, strict=True))
-    words = text.number(top) if alike else f"{text.raw(float(text.number(top)))} x mean"
+    top_text = text.number(top) if one_method else f"{text.raw(float(text.number(top)))} x mean"
     fields = [
-        HeatField(each, "video", top * unit)
-        for each, unit in zip(explanations, heat_units, strict=True)
+        HeatField(one, "video", top * unit)
+        for one, unit in zip(explanations, heat_units, strict=True)
     ]
-    high_words = words + "+" * any(field.cut for field in fields)
-    # Lines have words of their own.
-    told = {} if settings.view == "contour" else {"high": high_words}
+    high_text = top_text + "+" * any(field.cut for field in fields)
+    # The bar of contours has other texts.
+    high_end = {} if settings.view == "contour" else {"high": high_text}
     panels = [
-        Panel(field, (low * unit, high * unit), name | told)
+        Panel(field, (low * unit, high * unit), name | high_end)
         for field, unit, name in zip(fields, units, names, strict=True)
     ]
-    return panels, words
+    return panels, top_text
 
 
-def _name(explanation: Explanation, alike: bool) -> str:
-    """A class, or a method and its class."""
+def _name(explanation: Explanation, one_method: bool) -> str:
+    """The class, or the method and the class."""
     label = explanation.prediction.label
-    words = label if alike else f"{explanation.attributions[0].method}: {label}"
+    words = label if one_method else f"{explanation.attributions[0].method}: {label}"
     return text.drawable(words)
 
 
 def _mean(values: Float32 | Float64) -> float:
-    """Of what speaks for the class; one where nothing does."""
+    """Mean of the positive evidence; 1 if there is none."""
     return float(np.nanmean(np.maximum(values, 0))) or 1.0
 
 
 class _Difference(HeatField):
-    """Levels of one field less those of another: 0.5 where they are equal."""
+    """Difference of the levels of two fields; 0.5 means equal."""
 
-    def __init__(self, explanation: Explanation, one: HeatField, other: HeatField) -> None:
+    def __init__(self, explanation: Explanation, first: HeatField, second: HeatField) -> None:
         super().__init__(explanation, "video")
-        self._fields = one, other
+        self._fields = first, second
 
     def at(self, time_s: float) -> Float32 | None:
         """The levels [h, w] at a time, None where no clip reaches."""
-        one, other = (field.at(time_s) for field in self._fields)
-        if one is None or other is None:
+        first, second = (field.at(time_s) for field in self._fields)
+        if first is None or second is None:
             return None
-        return np.asarray((1 + one - other) / 2, np.float32)
+        return np.asarray((1 + first - second) / 2, np.float32)
 
 
 def _difference(
@@ -191,9 +191,9 @@ def _difference(
     settings: RenderSettings,
     picture: tuple[int, int],
 ) -> Painter:
-    """What the first panel has more, warm, and what the second has more, cold."""
-    reaches = [max(map(abs, panel.axis or (1.0,))) for panel in panels]
-    scores = [Curve.of(each).values / reach for each, reach in zip(pair, reaches, strict=True)]
+    """The panel of the difference: warm where the first has more, cold where the second has."""
+    extents = [max(map(abs, panel.axis or (1.0,))) for panel in panels]
+    scores = [Curve.of(one).values / extent for one, extent in zip(pair, extents, strict=True)]
     values = np.asarray(scores[0] - scores[1], np.float32)
     explanation = replace(
         pair[0],
@@ -201,8 +201,8 @@ def _difference(
         temporal=replace(pair[0].temporal, flat=False),
         spatial=replace(pair[0].spatial, flat=False),
     )
-    methods = [each.attributions[0].method for each in pair]
-    names = methods if methods[0] != methods[1] else [each.prediction.label for each in pair]
+    methods = [one.attributions[0].method for one in pair]
+    names = methods if methods[0] != methods[1] else [one.prediction.label for one in pair]
     words = {
         "label": text.drawable(" - ".join(names)),
         "answer": "",
@@ -213,22 +213,22 @@ def _difference(
     field = _Difference(pair[0], panels[0].field, panels[1].field)
     settings = replace(
         settings,
-        view="map" if settings.view == "map" else "heat",  # a contour has no sides
-        colormap=cast("Any", DIFFERENCE),  # nobody can ask for it: it needs a middle
+        view="map" if settings.view == "map" else "heat",  # contours cannot show a sign
+        colormap=cast("Any", DIFFERENCE),  # not a user setting: it is a diverging map
     )
     panel = Panel(field, (-1.0, 1.0), words)
     return Painter(explanation, settings, picture, panel)
 
 
 def grid(count: int, aspect: float) -> tuple[int, int]:
-    """Columns and rows for so many pictures of a shape that come nearest to a wide screen's."""
+    """Columns and rows for `count` pictures that come nearest to a wide screen."""
 
-    def miss(columns: int) -> float:
+    def cost(columns: int) -> float:
         rows = math.ceil(count / columns)
         empty = columns * rows - count
         return abs(math.log(columns * aspect / rows / _SHAPE)) + _EMPTY * empty
 
-    columns = min(range(1, count + 1), key=miss)
+    columns = min(range(1, count + 1), key=cost)
     return columns, math.ceil(count / columns)
 
 

@@ -1,4 +1,4 @@
-"""Explanation + some frames -> annotated pictures in one array, for whatever logs or shows them."""
+"""Annotated frames of an explanation as one array, for loggers and notebooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Pictures(NamedTuple):
-    """Annotated frames, and when they are shown."""
+    """Annotated frames with their times."""
 
     pictures: UInt8
     """[n, H, W, 3] RGB."""
@@ -35,33 +35,33 @@ def annotated_pictures(
     settings: RenderSettings,
     longest: int,
 ) -> Pictures:
-    """Draws on frames, with no more of them in memory than one and what is given back.
+    """Draw on frames; holds only one source frame and the result in memory.
 
     Args:
-        explanation: what is drawn.
-        frames: positions and upright RGB [H, W, 3] of at least those of `indices`.
-        indices: n positions in the video, in the order in which the pictures come back.
-        settings: how the frames are drawn.
-        longest: pixels that the longer side of a frame has at most; a strip below it, or a second
-            picture beside it, comes on top.
+        explanation: to draw.
+        frames: positions and upright RGB [H, W, 3], including those of `indices`.
+        indices: n positions in the video, in the order of the result.
+        settings: how frames are drawn.
+        longest: maximum pixels of the longer side of a frame, without a strip below it or a second
+            picture next to it.
 
     Raises:
-        InputError: not all frames came.
+        InputError: a frame of `indices` is missing.
     """
     times_s = explanation.video.times_s[list(indices)]
-    wanted, missing = np.array(indices), set(indices)
+    positions, missing = np.array(indices), set(indices)
     painter: Painter | None = None
     for index, frame in frames:
         if painter is None:
             shown = shown_size(explanation, frame)
-            most = min(longest, max(shown))
-            size = fitted(shown, (most, most))
+            side = min(longest, max(shown))
+            size = fitted(shown, (side, side))
             painter = Painter(explanation, settings, size)
             width, height = painter.size
-            pictures = np.empty((len(wanted), height, width, 3), np.uint8)
+            pictures = np.empty((len(positions), height, width, 3), np.uint8)
         plain = Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
         drawn = painted(painter, plain, float(explanation.video.times_s[index]))
-        pictures[wanted == index] = np.asarray(drawn)
+        pictures[positions == index] = np.asarray(drawn)
         missing.discard(index)
     if missing:
         raise InputError(f"frame {min(missing)} cannot be read any more")

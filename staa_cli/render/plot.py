@@ -1,4 +1,4 @@
-"""Explanation -> picture of its temporal curve, to be put into a paper or a message."""
+"""Chart of the temporal curve of an explanation."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _SIZE = (1600, 720)
 _AREA = Box(160, 140, 1540, 550)
 _MOMENT, _HATCH, _NARROW, _BELOW, _RAW = "#ffe9c4", "#b4b4bc", "#e4e4e9", "#6f93c8", OTHERS[0]
 _NUMBERED = 5
-"""Moments that have a number."""
+"""Number of moments that are numbered."""
 _HEADROOM = 0.1
-"""Of the curve's range, above it, for those numbers."""
+"""Space above the curve for these numbers, as a share of its range."""
 
 
 def plot(explanation: Explanation, path: Path) -> None:
-    """Writes the curve: score and weighted score over time, moments shaded.
+    """Write the curve: score and weighted score over time, moments shaded.
 
-    As a PNG, SVG, or PDF, by the path's ending. Where a model answers with a raw value, both curves
-    are the same, and one line is drawn.
+    As a PNG, SVG, or PDF, by the path's ending. For a model with raw outputs, both curves are equal
+    and only one is drawn.
 
     Raises:
-        OutputError: another ending, or the file cannot be written.
+        OutputError: an unknown ending, or the file cannot be written.
     """
     curve_chart(explanation).save(path)
 
@@ -59,7 +59,7 @@ def curve_chart(explanation: Explanation) -> Chart:
 
 
 def draw_curve(axes: Axes, explanation: Explanation) -> None:
-    """Draws the curve on axes that are there already, in the letters that they have."""
+    """Draw the curve on existing axes, with their font."""
     prediction, units = explanation.prediction, explanation.attributions[0].units
     answer = text.answer(prediction.score, prediction.output)
     label = shorten(drawable(prediction.label), 40, 1, lambda words, _: len(words))
@@ -68,7 +68,7 @@ def draw_curve(axes: Axes, explanation: Explanation) -> None:
     ticks = time_ticks(start_s, end_s, 5)
     axes.set_xticks(ticks, time_words(ticks, end_s))
     axes.set_xlabel(time_title(end_s))
-    # A `$` is one.
+    # Without parse_math, a `$` is drawn as it is.
     axes.set_ylabel(drawable(f"score ({units})"), parse_math=False)
     axes.set_title(f"{label}  {answer}", parse_math=False)
     for words in axes.legend(list(key.values()), list(key)).get_texts():
@@ -92,36 +92,36 @@ def _flat_words(explanation: Explanation) -> str:
 
 
 def _draw(axes: Axes, explanation: Explanation, label: str) -> dict[str, Artist]:
-    """All that has a place in time, from the lowest to the highest of both curves and zero.
+    """Draw moments, gaps, curves, and seen frames, and set the limits.
 
     Returns:
-        What lines and fillings mean.
+        Handles of the legend by text.
     """
     raw, weighted = Curve.of(explanation, weighted=False), Curve.of(explanation)
     low, high = min(raw.low, weighted.low), max(raw.high, weighted.high)
-    room = _HEADROOM * (high - low)
+    headroom = _HEADROOM * (high - low)
     axes.set_xlim(weighted.start_s, weighted.end_s)
-    axes.set_ylim(low - room * (low < 0), high + room)
+    axes.set_ylim(low - headroom * (low < 0), high + headroom)
     if low < 0:
         axes.axhline(0, color=INK, linewidth=1.6, linestyle="-", zorder=2.5)
     key: dict[str, Artist] = {}
-    _draw_ground(axes, explanation, key)
+    _draw_spans(axes, explanation, key)
     differs = explanation.prediction.is_probability
     _draw_curves(axes, raw if differs else None, weighted, label, key)
-    _draw_seen(axes, explanation, key)
+    _draw_seen_frames(axes, explanation, key)
     return key
 
 
-def _draw_ground(axes: Axes, explanation: Explanation, key: dict[str, Artist]) -> None:
-    """Moments shaded, and what no clip reaches hatched."""
+def _draw_spans(axes: Axes, explanation: Explanation, key: dict[str, Artist]) -> None:
+    """Draw moments shaded and gaps hatched."""
     second_px = _AREA.width / (axes.get_xlim()[1] - axes.get_xlim()[0])
     for moment in explanation.moments:
-        # The edge keeps a short one visible.
+        # The edge keeps a short moment visible.
         key["moment"] = axes.axvspan(
             moment.start_s, moment.end_s, color=_MOMENT, linewidth=2, zorder=0.2
         )
     for start, stop in unseen(explanation):
-        # Lines do not fit into a narrow one.
+        # A narrow gap has no room for hatching.
         wide = (stop - start) * second_px > 12
         key["not seen"] = axes.axvspan(
             start,
@@ -137,25 +137,25 @@ def _draw_ground(axes: Axes, explanation: Explanation, key: dict[str, Artist]) -
 def _draw_curves(
     axes: Axes, raw: Curve | None, weighted: Curve, label: str, key: dict[str, Artist]
 ) -> None:
-    """The weighted curve filled to zero, other colors below it; and the raw one, where it differs.
+    """Draw the weighted curve, filled, with another color below zero, and the raw one if given.
 
-    Gaps stay gaps: a score that is no number breaks the line.
+    NaN breaks the line.
     """
-    times, values = _thinned(*_whole(weighted))
+    times, values = _thinned(*_polyline(weighted))
     thick, thin = (2.4, 1.4) if len(times) <= 2 * _AREA.width else (1.4, 1.0)
     axes.fill_between(times, values.clip(min=0), color=OWN, alpha=0.35, linewidth=0, zorder=2)
     axes.fill_between(times, values.clip(max=0), color=_BELOW, alpha=0.5, linewidth=0, zorder=2)
     words = f"score x p({label})" if raw is not None else "score"
     (key[words],) = axes.plot(times, values, color=OWN, linewidth=thick, linestyle="-", zorder=4)
     if raw is not None:
-        times, values = _thinned(*_whole(raw))
+        times, values = _thinned(*_polyline(raw))
         (key["score"],) = axes.plot(
             times, values, color=_RAW, linewidth=thin, linestyle="-", zorder=3
         )
 
 
-def _whole(curve: Curve) -> tuple[Float64, Float64]:
-    """Times and values of every run, its last frame up to its end, and a gap after each."""
+def _polyline(curve: Curve) -> tuple[Float64, Float64]:
+    """Times and values of every run up to the end of its last frame, with NaN after each run."""
     ends_s = np.append(curve.times_s, curve.end_s)
     times = [np.append(ends_s[start : stop + 1], ends_s[stop]) for start, stop in curve.runs]
     values = [
@@ -166,7 +166,7 @@ def _whole(curve: Curve) -> tuple[Float64, Float64]:
 
 
 def _thinned(times_s: Float64, values: Float64) -> tuple[Float64, Float64]:
-    """Of many frames at one place the lowest, the highest, and one that is no number."""
+    """Of many frames in one pixel column, keep the lowest, the highest, and one NaN."""
     column = np.floor((times_s - times_s[0]) * (_AREA.width / max(np.ptp(times_s), 1e-9)))
     if len(times_s) <= 4 * _AREA.width:
         return times_s, values
@@ -177,18 +177,18 @@ def _thinned(times_s: Float64, values: Float64) -> tuple[Float64, Float64]:
         kept |= {first + int(i) for i in np.flatnonzero(np.isnan(part))[:1]}
         if not np.isnan(part).all():
             kept |= {first + int(np.nanargmin(part)), first + int(np.nanargmax(part))}
-    chosen = sorted(kept)
-    return times_s[chosen], values[chosen]
+    indices = sorted(kept)
+    return times_s[indices], values[indices]
 
 
-def _draw_seen(axes: Axes, explanation: Explanation, key: dict[str, Artist]) -> None:
-    """A tick for every frame that the model saw, where they do not run together."""
+def _draw_seen_frames(axes: Axes, explanation: Explanation, key: dict[str, Artist]) -> None:
+    """Draw a tick for every frame that the model saw, unless they would overlap."""
     seen = explanation.frames.times_s[explanation.frames.seen]
     low, high = axes.get_xlim()
     if len(seen) > 1 and np.diff(seen).min() * _AREA.width / (high - low) < 5:
         return
-    place = axes.get_xaxis_transform()
-    axes.vlines(seen, 0, 0.035, color=INK, linewidth=1.2, transform=place, zorder=5)
+    transform = axes.get_xaxis_transform()
+    axes.vlines(seen, 0, 0.035, color=INK, linewidth=1.2, transform=transform, zorder=5)
     from matplotlib.lines import Line2D
 
     key["seen frame"] = Line2D(
@@ -197,19 +197,20 @@ def _draw_seen(axes: Axes, explanation: Explanation, key: dict[str, Artist]) -> 
 
 
 def _write_moments(axes: Axes, explanation: Explanation) -> None:
-    """Ranks the first moments at their peaks; a number that would touch another is left out."""
+    """Write the ranks of the first moments at their peaks, except where they would overlap."""
     low, high = axes.get_xlim()
-    taken: list[float] = []
-    place = axes.transAxes
+    drawn: list[float] = []
     for rank, moment in enumerate(explanation.moments[:_NUMBERED], start=1):
         x = float(np.clip((moment.peak_s - low) / (high - low), 0.008, 0.992))
-        if all(abs(x - other) * _AREA.width > 1.2 * FONT_PX for other in taken):
-            taken.append(x)
-            axes.text(x, 0.98, f"{rank}", ha="center", va="top", transform=place, **letters())
+        if all(abs(x - other) * _AREA.width > 1.2 * FONT_PX for other in drawn):
+            drawn.append(x)
+            axes.text(
+                x, 0.98, f"{rank}", ha="center", va="top", transform=axes.transAxes, **letters()
+            )
 
 
 def time_title(end_s: float) -> str:
-    """What the time axis counts in."""
+    """Title of the time axis."""
     return "time (s)" if end_s < 60 else "time (min:s)" if end_s < 3600 else "time (h:min:s)"
 
 
@@ -228,7 +229,7 @@ def _round_step(rough: float) -> float:
 
 
 def time_words(ticks: list[float], end_s: float) -> list[str]:
-    """The times with as many decimals as tell them apart, without a unit."""
-    apart = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
-    decimals = max(0, -int(np.floor(np.log10(apart) + 1e-9)))
+    """The times with as many decimals as distinguish them, without a unit."""
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
+    decimals = max(0, -int(np.floor(np.log10(step) + 1e-9)))
     return [text.clock(tick, end_s, decimals).removesuffix(" s") for tick in ticks]

@@ -1,4 +1,4 @@
-"""A benchmark's result -> picture: how good each method is, against what it costs."""
+"""Chart of a benchmark: the quality of each method against its cost."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ if TYPE_CHECKING:
 _SIZE = (1600, 960)
 _AREA = Box(150, 140, 1560, 850)
 _DOT, _LINE = 6, 30
-"""Radius of a mark, and from name to name, in pixels."""
+"""Radius of a mark, and height of a name, in pixels."""
 _BASELINE = OTHERS[-1]
 _COLORS = (OWN, *OTHERS[:-1], "#a8871c", "#1c7f94")
-"""In turn for methods of one cost, whose intervals lie over each other."""
+"""Used in turn for methods of equal cost, whose intervals overlap."""
 
 
 class Mark(NamedTuple):
-    """A method in the picture; x and y in its pixels, from the upper left corner."""
+    """A method in the chart; x and y in pixels from the upper left corner."""
 
     method: str
     x: int
     y: int
     width: int
-    """Of its name."""
+    """Width of its name."""
     interval: tuple[int, int]
-    """From the upper end down to the lower."""
+    """Upper and lower end."""
     color: str
 
 
 def scatter(result: Mapping[str, Any], metric: str, better: str, path: Path) -> None:
-    """Writes the picture of a metric.
+    """Write the chart of a metric.
 
     Args:
         result: of `measure_quality`.
-        metric: one that was measured.
-        better: which way of it is: ``higher`` or ``lower``.
+        metric: a measured one.
+        better: ``higher`` or ``lower``.
         path: of a PNG, SVG, or PDF, by its ending.
 
     Raises:
-        OutputError: another ending, or the file cannot be written.
+        OutputError: an unknown ending, or the file cannot be written.
     """
     scatter_chart(result, metric, better).save(path)
 
 
 def scatter_chart(result: Mapping[str, Any], metric: str, better: str) -> Chart:
-    """The chart of a metric against what methods cost, 1600 x 960."""
+    """The chart of a metric against the cost of methods, 1600 x 960."""
     costs = result["forwards"]
     rows = [row for row in result["results"] if row["metric"] == metric]
     head = f"{metric} against cost: {result['model']} on {result['dataset']}"
@@ -69,16 +69,16 @@ def scatter_chart(result: Mapping[str, Any], metric: str, better: str) -> Chart:
 def _set_limits(
     chart: Chart, axes: Axes, rows: Sequence[Mapping[str, Any]], costs: Mapping[str, float]
 ) -> None:
-    """Cost from nothing over one pass on a logarithmic axis; of the metric all, with zero."""
-    most = max([10.0, *(costs[row["method"]] for row in rows)])
+    """Set a logarithmic cost axis that includes 0, and a metric axis that includes 0."""
+    max_cost = max([10.0, *(costs[row["method"]] for row in rows)])
     axes.set_xscale("symlog", linthresh=1, linscale=0.9)
-    axes.set_xlim(-0.2, 3.5 * most)
-    ticks = [0, *(10**power for power in range(7) if 10**power <= 3 * most)]
+    axes.set_xlim(-0.2, 3.5 * max_cost)
+    ticks = [0, *(10**power for power in range(7) if 10**power <= 3 * max_cost)]
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks], **letters(color=SOFT))
     axes.xaxis.set_ticks([], minor=True)
     low = min([0.0, *(row["low"] for row in rows)])
     high = max([0.0, *(row["high"] for row in rows)])
-    margin = 0.06 * (high - low) or 1.0  # all of them may be 0
+    margin = 0.06 * (high - low) or 1.0  # all values may be 0
     chart.set_height(axes, low - margin, high + margin)
     axes.axhline(0, color=INK, linewidth=1.2, linestyle="-", zorder=1)
 
@@ -86,7 +86,7 @@ def _set_limits(
 def _marks(
     chart: Chart, axes: Axes, rows: Sequence[Mapping[str, Any]], costs: Mapping[str, float]
 ) -> list[Mark]:
-    """Where each method stands: at its cost, those of one cost below each other."""
+    """The marks of the methods, by cost, then by the metric."""
     ranked = sorted(rows, key=lambda row: (costs[row["method"]], -row["mean"]))
     marks = []
     for cost, column in groupby(ranked, lambda row: costs[row["method"]]):
@@ -102,48 +102,48 @@ def _marks(
 
 
 def _places(marks: Sequence[Mark], zero: int) -> list[Box]:
-    """Where the names stand: as near to their marks as there is room, touching nothing.
+    """Boxes of the names: as near to their marks as possible without overlaps.
 
-    Where that cannot be, lines to names may meet. `zero` is the height of the line at zero.
+    If that is impossible, lines to names may cross. `zero` is the y of the line at zero.
     """
     taken = [Box(m.x - _DOT, m.interval[0], m.x + _DOT, m.interval[1]) for m in marks]
     taken += [Box(m.x - _DOT, m.y - _DOT, m.x + _DOT, m.y + _DOT) for m in marks]
     taken.append(Box(_AREA.left, zero - 2, _AREA.right, zero + 2))
     places: dict[Mark, Box] = {}
-    # From the nearer edge on, where room ends first.
+    # Begin near the edges, where there is the least space.
     for mark in sorted(marks, key=lambda m: (m.x, -m.y if m.y > _middle(_AREA)[1] else m.y)):
-        room = _rooms(mark)
-        free = [box for box in room if not any(_touch(box, other) for other in taken)]
+        candidates = _candidates(mark)
+        free = [box for box in candidates if not any(_touch(box, other) for other in taken)]
         clear = (
             box
             for box in free
             if not any(_passes(mark, box, other) for other in marks)
             and not any(_meet(mark, box, *line) for line in places.items())
         )
-        places[mark] = next(clear, (free or room)[0])
+        places[mark] = next(clear, (free or candidates)[0])
         taken.append(places[mark])
     return [places[mark] for mark in marks]
 
 
-def _rooms(mark: Mark) -> list[Box]:
-    """Where a name may stand, inside the area, the nearest first."""
+def _candidates(mark: Mark) -> list[Box]:
+    """Possible boxes of a name inside the area, the nearest first."""
     half = _LINE // 2
-    found = []
+    boxes = []
     for line in range(40):
         for y in dict.fromkeys((mark.y - line * half, mark.y + line * half)):
             for across in (_DOT + 8, _DOT + 32, _DOT + 64, _DOT + 128):
                 for left in (mark.x + across, mark.x - across - mark.width):
                     distance = across + 1.5 * line * half
-                    found.append((distance, Box(left, y - half, left + mark.width, y + half)))
+                    boxes.append((distance, Box(left, y - half, left + mark.width, y + half)))
     inside = [
         (distance, box)
-        for distance, box in found
+        for distance, box in boxes
         if _AREA.left + 6 <= box.left
         and box.right <= _AREA.right - 6
         and _AREA.top + 4 <= box.top
         and box.bottom <= _AREA.bottom - 4
     ]
-    return [box for _, box in sorted(inside, key=lambda each: each[0])]
+    return [box for _, box in sorted(inside, key=lambda pair: pair[0])]
 
 
 def _touch(one: Box, other: Box) -> bool:
@@ -152,13 +152,13 @@ def _touch(one: Box, other: Box) -> bool:
 
 
 def _end(mark: Mark, place: Box) -> tuple[float, float]:
-    """Where the line from a mark to its name ends."""
+    """End of the line from a mark to its name."""
     x = place.left - 4 if place.left > mark.x else place.right + 4
     return x, (place.top + place.bottom) / 2
 
 
 def _passes(mark: Mark, place: Box, other: Mark) -> bool:
-    """Whether the line from a mark to its name runs through another mark that it is clear of."""
+    """Whether the line from a mark to its name runs through another mark not overlapping it."""
     if (mark.x - other.x) ** 2 + (mark.y - other.y) ** 2 < (2 * _DOT + 3) ** 2:
         return False
     end_x, end_y = _end(mark, place)
@@ -181,15 +181,15 @@ def _middle(box: Box) -> tuple[float, float]:
     return (box.left + box.right) / 2, (box.top + box.bottom) / 2
 
 
-def _meet(mark: Mark, place: Box, other: Mark, there: Box) -> bool:
+def _meet(mark: Mark, place: Box, other: Mark, other_place: Box) -> bool:
     """Whether the line to one name runs through the other name, or the lines to both cross.
 
-    Whose is which could not be told then; nor where those that are drawn end just before.
+    Lines are extended to the middle of the names, so that near misses count, too.
     """
-    if _strikes(mark, place, there) or _strikes(other, there, place):
+    if _strikes(mark, place, other_place) or _strikes(other, other_place, place):
         return True
     a, b = (mark.x, mark.y), _middle(place)
-    c, d = (other.x, other.y), _middle(there)
+    c, d = (other.x, other.y), _middle(other_place)
 
     def side(p: tuple[float, float], q: tuple[float, float], r: tuple[float, float]) -> float:
         return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
@@ -198,7 +198,7 @@ def _meet(mark: Mark, place: Box, other: Mark, there: Box) -> bool:
 
 
 def _draw(chart: Chart, axes: Axes, mark: Mark, place: Box) -> None:
-    """A mark with its interval and its name, and a line between them where they stand apart."""
+    """Draw a mark with its interval and its name, and a line between them if they are apart."""
 
     def line(*points: tuple[float, float], **style: Any) -> None:
         upright = [(x, _SIZE[1] - y) for x, y in points]

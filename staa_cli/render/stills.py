@@ -1,4 +1,4 @@
-"""Writing pictures."""
+"""Write pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from staa_cli.files import atomic_path
 
 
 def write_png(image: Image.Image, path: Path) -> None:
-    """An RGB picture in, a PNG at `path` out.
+    """Write an RGB picture as a PNG.
 
     Raises:
         OutputError: the file cannot be written.

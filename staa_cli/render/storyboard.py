@@ -1,4 +1,4 @@
-"""Explanation + some frames -> one PNG of its top moments."""
+"""Draw the top moments of an explanation as one PNG."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ _FIT = (480, 360)
 _GAP, _HEAD_PX = 28, 120
 _FONT_PX, _TITLE_PX = 22, 34
 _CAPTION_PX = 250
-"""Least width for the words beside the small picture."""
+"""Minimum width of the text next to the small picture."""
 _CLOSE_S = 0.15
-"""Pictures so close to each other need a digit more."""
+"""Times closer than this are written with one more digit."""
 _PAPER = (255, 255, 255, 255)
 _INK = (25, 25, 30, 255)
 _SOFT = (105, 105, 115, 255)
 
 
 def storyboard_indices(explanation: Explanation, count: int = _TILES) -> list[int]:
-    """Positions in the video of the frames that a storyboard shows, rising, `count` at most.
+    """Positions in the video of the frames of a storyboard, ascending, at most `count`.
 
-    Those of the highest moments, or, without any, some that are evenly spread over what clips
-    reach, and the highest.
+    The peaks of the highest moments or, without moments, evenly spread covered frames and the
+    highest one.
     """
     if explanation.moments:
         return sorted({_position(explanation, m.peak_s) for m in explanation.moments[:count]})
     known = np.flatnonzero(explanation.frames.covered) + explanation.frames.first
     count = min(count, len(known))
     spread = {int(known[int((i + 0.5) * len(known) / count)]) for i in range(count)}
-    if explanation.temporal.peak_s is not None:  # a peak that is no moment is still the highest
+    if explanation.temporal.peak_s is not None:  # a peak that is not a moment
         peak = highest(explanation)
         far = sorted(spread - {peak}, key=lambda other: abs(other - peak), reverse=True)
         spread = {peak, *far[: count - 1]}
@@ -54,7 +54,7 @@ def storyboard_indices(explanation: Explanation, count: int = _TILES) -> list[in
 
 
 def highest(explanation: Explanation) -> int:
-    """Position in the video of the frame with the highest score, be the curve flat or not."""
+    """Position in the video of the frame with the highest score, also for a flat curve."""
     peak_s = explanation.temporal.peak_s
     if peak_s is None:
         return explanation.frames.first + int(np.nanargmax(explanation.frames.weighted_score))
@@ -69,12 +69,12 @@ def _position(explanation: Explanation, time_s: float) -> int:
 def storyboard(
     explanation: Explanation, frames: Mapping[int, UInt8], path: Path, settings: RenderSettings
 ) -> None:
-    """Writes the top moments as a PNG: with heat, without, their times, and their share.
+    """Write the top moments as a PNG: with and without heat, times, and shares.
 
     Args:
-        explanation: what is shown.
-        frames: upright RGB [H, W, 3] of at least `storyboard_indices`, by position.
-        path: where the PNG goes.
+        explanation: of the video.
+        frames: upright RGB [H, W, 3] by position, including `storyboard_indices`.
+        path: of the PNG.
         settings: color map, opacity, and scale of the heat.
 
     Raises:
@@ -87,7 +87,7 @@ def storyboard(
 def storyboard_image(
     explanation: Explanation, frames: Mapping[int, UInt8], settings: RenderSettings
 ) -> Image.Image:
-    """An explanation and its frames in, the RGB picture of its moments out."""
+    """The RGB picture of an explanation's moments."""
     indices = storyboard_indices(explanation)
     first = frames[indices[0]]
     size = fitted(shown_size(explanation, first), _FIT)
@@ -97,26 +97,26 @@ def storyboard_image(
     tiles = [_tile(explanation, i, frames[i], painter, size, decimals) for i in indices]
     columns, (width, height) = min(_COLUMNS, len(tiles)), tiles[0].size
     rows = -(-len(tiles) // columns)
-    whole = (
+    sheet_size = (
         max(_GAP + columns * (width + _GAP), 640),
         _HEAD_PX + rows * (height + _GAP),
     )
-    image = Image.new("RGBA", whole, _PAPER)
+    image = Image.new("RGBA", sheet_size, _PAPER)
     _write_head(image, explanation)
-    for place, tile in enumerate(tiles):
-        row, column = divmod(place, columns)
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
         image.paste(tile, (_GAP + column * (width + _GAP), _HEAD_PX + row * (height + _GAP)))
     return image.convert("RGB")
 
 
 def shown_size(explanation: Explanation, frame: UInt8) -> tuple[int, int]:
-    """Width and height of a frame [H, W, 3] as a player shows it: with square pixels."""
+    """Width and height of a frame [H, W, 3] with square pixels, as a player shows it."""
     across, down = explanation.video.sample_aspect_ratio
     return max(1, round(frame.shape[1] * across / down)), frame.shape[0]
 
 
 def fitted(size: tuple[int, int], limit: tuple[int, int]) -> tuple[int, int]:
-    """Width and height scaled into a limit, the same shape, both even."""
+    """Width and height scaled to fit a limit, both even."""
     scale = min(limit[0] / size[0], limit[1] / size[1])
     width, height = (max(2, 2 * round(edge * scale / 2)) for edge in size)
     return width, height

@@ -1,4 +1,4 @@
-"""The strip and the title as translucent pictures, drawn once; the playhead moves over them."""
+"""The strip and the title as translucent pictures, drawn once, and the moving playhead."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _FAINT: RGBA = (205, 205, 210, 255)
 _HATCH: RGBA = (205, 205, 210, 120)
 _TICK: RGBA = (235, 235, 235, 200)
 _SMOOTH = 3
-"""Shapes are drawn this many times larger and scaled down."""
+"""Shapes are drawn larger by this factor and scaled down."""
 
 
 def texts_of(explanation: Explanation, low: str, high: str, note: str) -> Texts:
-    """The words of an explanation, spelled so that the font has them; the rest as it is."""
+    """The texts of an explanation in characters of the font; `low`, `high`, `note` are kept."""
     prediction = explanation.prediction
     methods = {attribution.method for attribution in explanation.attributions}
     coverage = explanation.coverage
@@ -50,7 +50,7 @@ def texts_of(explanation: Explanation, low: str, high: str, note: str) -> Texts:
 
 
 def clock_text(time_s: float, total: float) -> str:
-    """The time of the frame and of the whole."""
+    """The time of the frame and the duration."""
     return f"{text.clock(time_s, total)} / {text.clock(total, total)}"
 
 
@@ -71,7 +71,7 @@ def strip_image(
     settings: RenderSettings,
     axis: tuple[float, float] | None = None,
 ) -> Image.Image:
-    """The plate with curve and legend, without what moves; `axis` in place of the curve's own."""
+    """The plate with curve and legend, without the playhead; `axis` replaces the curve's range."""
     plate, colors = _plate(layout), settings.colormap
     image = Image.new("RGBA", (strip.plate.width, strip.plate.height), plate)
     area = within(strip.curve, strip.plate)
@@ -88,18 +88,18 @@ def strip_image(
 
 
 def _plate(layout: Layout) -> RGBA:
-    """What words and curve stand on: the picture shines through where it lies below."""
+    """Background of text and curve; translucent if it is over the picture."""
     return (*_PLATE[:3], 255) if layout.place == "below" else _PLATE
 
 
 def within(box: Box, plate: Box) -> Box:
-    """A box seen from the corner of the plate that it stands on."""
+    """A box relative to the corner of its plate."""
     x, y = plate.left, plate.top
     return Box(box.left - x, box.top - y, box.right - x, box.bottom - y)
 
 
 def hatch(draw: ImageDraw.ImageDraw, box: Box, step_px: int, color: RGBA, width: int) -> None:
-    """Diagonal lines through a box, cut at its edges."""
+    """Draw diagonal lines in a box, cut at its edges."""
     height = box.height
     for foot in range(box.left - box.left % step_px - height, box.right, step_px):
         start, stop = max(foot, box.left), min(foot + height, box.right)
@@ -124,16 +124,16 @@ def _draw_legend(
 
 
 def color_bar(width: int, height: int, colors: UInt8) -> Image.Image:
-    """Colors [rows, columns, 3] over a picture of that size: smooth, in steps if they are few."""
+    """Colors [rows, columns, 3] resized to a picture: smooth, or in steps if there are few."""
     smooth = colors.shape[1] > 16
-    way = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
-    return Image.fromarray(colors).resize((width, height), way)
+    resampling = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
+    return Image.fromarray(colors).resize((width, height), resampling)
 
 
 def _curve_image(
     area: Box, font_px: int, explanation: Explanation, colors: str, curve: Curve, plate: RGBA
 ) -> Image.Image:
-    """The curve filled to zero over hatched gaps, with ticks of seen frames where there is room."""
+    """The curve, filled, with hatched gaps, and ticks of seen frames if there is room."""
     width, height = area.width * _SMOOTH, area.height * _SMOOTH
     stroke = max(1, round(font_px / 9)) * _SMOOTH
     image = Image.new("RGBA", (width, height), plate)
@@ -161,21 +161,21 @@ def _curve_image(
 
 
 def shade(colors: str, level: int) -> tuple[int, int, int]:
-    """The RGB color of a level 0 to 255; one below zero has the dark end, or a side of its own."""
+    """The RGB color of a level -255 to 255; negative ones are dark, or have the other hue."""
     index = (255 + level) // 2 if colors == DIFFERENCE else max(level, 80)
     red, green, blue = (int(channel) for channel in colormap(colors)[index])
     return red, green, blue
 
 
 def unseen_boxes(
-    explanation: Explanation, curve: Curve, width: int, height: int, least_px: int
+    explanation: Explanation, curve: Curve, width: int, height: int, min_px: int
 ) -> list[Box]:
-    """The stretches that no clip covers, wider than a few pixels, on an area of that size."""
+    """Boxes of the spans that no clip covers if wider than `min_px`, on an area of that size."""
     spans = [
         (round(curve.x(start, width)), round(curve.x(stop, width)))
         for start, stop in unseen(explanation)
     ]
-    return [Box(left, 0, right, height) for left, right in spans if right - left > least_px]
+    return [Box(left, 0, right, height) for left, right in spans if right - left > min_px]
 
 
 def fill_mask(size: tuple[int, int], outline: list[Point]) -> Image.Image:
@@ -186,13 +186,13 @@ def fill_mask(size: tuple[int, int], outline: list[Point]) -> Image.Image:
 
 
 def _inner(curve: Curve, width: int, height: int, stroke: int) -> list[list[Point]]:
-    """The curve's lines, kept half a stroke off the upper and lower edge."""
+    """The curve's lines, inset by a stroke at the upper and lower edge."""
     lines = curve.points(width, height - 2 * stroke)
     return [[(x, y + stroke) for x, y in line] for line in lines]
 
 
 def _ticks(curve: Curve, explanation: Explanation, width: int) -> list[int]:
-    """Columns of the frames that the model saw; none where they would run together."""
+    """Columns of the frames that the model saw; none if they would overlap."""
     seen = curve.times_s[explanation.frames.seen]
     columns = sorted({round(curve.x(time, width)) for time in seen})
     if len(columns) < len(seen) or 4 * len(columns) > width:
@@ -207,15 +207,15 @@ class Playhead:
         self._strip, self._font_px, self._hd = strip, layout.font_px, hd
         self._curve = Curve.of(explanation)
         self._width = max(1, round(layout.font_px / 12))
-        self._written: dict[Box, tuple[str, Layer]] = {}
+        self._text_layers: dict[Box, tuple[str, Layer]] = {}
 
     def x(self, time_s: float) -> int:
-        """The line's left column in the picture."""
+        """Left column of the line in the picture."""
         area = self._strip.curve
         return area.left + round(self._curve.x(time_s, area.width))
 
     def draw(self, canvas: Canvas, time_s: float, note: str) -> None:
-        """Draws line, and clock and remark where there is room for them, into a frame."""
+        """Draw the line and, where there is room, clock and note into a frame."""
         area, left = self._strip.curve, self.x(time_s)
         right, edge = left + self._width, max(1, self._width // 2)
         top, bottom = area.top - 1, area.bottom + 1
@@ -229,9 +229,9 @@ class Playhead:
                 self._text(box, words).over(canvas)
 
     def _text(self, box: Box, words: str) -> Layer:
-        """What a box says, drawn anew only when it changes."""
-        if box not in self._written or self._written[box][0] != words:
+        """The text of a box as a layer, cached until it changes."""
+        if box not in self._text_layers or self._text_layers[box][0] != words:
             image = Image.new("RGBA", (box.width, box.height), (*_TEXT[:3], 0))
             write(image, Box(0, 0, *image.size), words, self._font_px, _TEXT)
-            self._written[box] = words, Layer.of(image, box.left, box.top, self._hd)
-        return self._written[box][1]
+            self._text_layers[box] = words, Layer.of(image, box.left, box.top, self._hd)
+        return self._text_layers[box][1]

@@ -1,4 +1,4 @@
-"""Text for pictures: the one font, its widths, and what it can spell."""
+"""Text for pictures: the font, widths, and supported characters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 RGBA = tuple[int, int, int, int]
 
-_SPELLED = {"ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O"} | {
+_REPLACED = {"ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O"} | {
     "\u2013": "-",  # dashes
     "\u2014": "-",
     "\u2018": "'",  # quotation marks
@@ -37,20 +37,20 @@ _SPELLED = {"ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O"} | {
     "\u201c": '"',
     "\u201d": '"',
 }
-_DRAWN = {chr(code) for code in range(0x20, 0x7F)} | {ELLIPSIS, "·"}
+_SUPPORTED = {chr(code) for code in range(0x20, 0x7F)} | {ELLIPSIS, "·"}
 
 
 @lru_cache
 def font(size_px: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own scalable font at a height in pixels.
+    """Pillow's built-in scalable font at a height in pixels.
 
     Raises:
         UnavailableError: this Pillow was built without FreeType.
     """
-    found = ImageFont.load_default(size_px)
-    if not isinstance(found, ImageFont.FreeTypeFont):
+    default = ImageFont.load_default(size_px)
+    if not isinstance(default, ImageFont.FreeTypeFont):
         raise UnavailableError("this Pillow cannot scale fonts", "install a Pillow with FreeType")
-    return found
+    return default
 
 
 def measure(text: str, size_px: int) -> float:
@@ -60,7 +60,7 @@ def measure(text: str, size_px: int) -> float:
 
 
 def write(image: Image.Image, box: Box, words: str, size_px: int, color: RGBA) -> None:
-    """Text into an RGBA image: from a box's left edge, in the middle of its height."""
+    """Write text into an RGBA image, at a box's left edge and vertically centered."""
     times = _oversampling(size_px)
     width = min(box.width + size_px, image.width - box.left)
     mask = Image.new("L", (width * times, box.height * times))
@@ -69,19 +69,19 @@ def write(image: Image.Image, box: Box, words: str, size_px: int, color: RGBA) -
 
 
 def _oversampling(size_px: int) -> int:
-    """Small letters are drawn large and scaled down: hinting would push them out of step."""
+    """Scale at which text is drawn: hinting would distort the spacing of small text."""
     return 4 if size_px < 26 else 1
 
 
 def drawable(text: str) -> str:
-    """The text on one line in characters that the font has: accents dropped, the rest as `?`."""
-    spelled = "".join(_SPELLED.get(char, char) for char in as_text(text))
+    """The text on one line in supported characters: without accents, others as `?`."""
+    spelled = "".join(_REPLACED.get(char, char) for char in as_text(text))
     plain = unicodedata.normalize("NFKD", " ".join(spelled.split()))
     kept = (char for char in plain if char.isprintable() and not unicodedata.combining(char))
-    return "".join(char if char in _DRAWN else "?" for char in kept)
+    return "".join(char if char in _SUPPORTED else "?" for char in kept)
 
 
 def doubts(explanation: Explanation) -> list[str]:
-    """What a picture says where the model hardly says the class that it is about."""
+    """Notes for a picture whose class has a low confidence."""
     codes = {warning.code for warning in explanation.warnings}
     return ["low confidence"] if "low-confidence" in codes else []

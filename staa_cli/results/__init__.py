@@ -1,1 +1,1 @@
-"""Result folders: what is written there, whose it is, and how it is read back. Knows no torch."""
+"""Result folders: writing, ownership, and reading back. Does not import torch."""

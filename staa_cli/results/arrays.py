@@ -1,8 +1,8 @@
-"""An explanation as maps.npz holds it, in full precision, and back again without video or model.
+"""Convert an explanation to the content of maps.npz, in full precision, and back.
 
-What report.json has is rounded, for people and for programs that compare; what is drawn anew, or
-saved again, needs the numbers themselves. So arrays go to maps.npz by name, and everything of an
-explanation that is no array goes there with them as one text of JSON.
+report.json has rounded numbers, for people and for comparisons; redrawing and saving again need
+exact ones. So maps.npz contains all arrays by name, and everything else of an explanation as one
+JSON text. Reading it back needs neither the video nor the model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from staa_cli.errors import InputError
 from staa_cli.files import MAPS, REPORT
 from staa_cli.paths import path_from
 from staa_cli.results.document import Report
-from staa_cli.results.report import ANEW, error_in_words, load_report
+from staa_cli.results.report import EXPLAIN_AGAIN, error_in_words, load_report
 from staa_cli.schema import Explanation, ReportWarning, RunDetails
 
 Arrays = dict[str, NDArray[Any]]
@@ -46,35 +46,35 @@ AXES: dict[str, tuple[str, ...]] = {
     "video_times_s": ("float64", "video_frame"),
     "explanation_json": ("uint8", "byte"),
 }
-"""Name -> kind of number and axes of every array that is always there. `scores` are those of the
-whole video, `score` and `weighted_score` those of the frames of the stretch that is explained, NaN
-where no clip reaches; the first of these frames is `explanation_json`'s `frames.first`."""
+"""Name -> dtype and axes of every array that is always present. `scores` are those of the whole
+video; `score` and `weighted_score` those of the explained frames, NaN where no clip reaches. The
+first of these frames is `frames.first` in `explanation_json`."""
 BY_CLASS: dict[str, tuple[str, ...]] = {
     "classes": ("int64", "top"),
     "class_attributions": ("float32", "top", "clip", "step", "row", "column"),
 }
-"""Where passes served every class: those of the top five, the most probable first, beside
-`class_labels`. What a clip gives them is `clip_scores[:, classes]`."""
+"""Present if the passes serve every class: the top five classes, the most probable first, together
+with `class_labels`. Their scores in a clip are `clip_scores[:, classes]`."""
 FAITHFULNESS: dict[str, tuple[str, ...]] = {
     "deletion": ("float32", "method", "point"),
     "insertion": ("float32", "method", "point"),
 }
-"""Where faithfulness was measured: the curves of the explanation's own method and of baselines."""
+"""Present if faithfulness was measured: the curves of the explanation's method and of baselines."""
 _BROKEN = (
     *(ValueError, TypeError, KeyError, EOFError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, struct.error),
 )
-"""What numpy and zipfile raise for an archive that is none, or not whole."""
+"""Errors of numpy and zipfile for an invalid or incomplete archive."""
 
 
 def arrays_of(explanation: Explanation) -> Arrays:
     """Collect the content of maps.npz: `AXES`, and the optional arrays that the explanation has."""
     clips, frames, maps = explanation.clips, explanation.frames, explanation.maps
     arrays: Arrays = {
-        "attributions": np.stack([each.values for each in explanation.attributions]),
+        "attributions": np.stack([attribution.values for attribution in explanation.attributions]),
         "clip_frame_indices": np.array([clip.frame_indices for clip in clips], np.int64),
         "clip_times_s": np.array([clip.times_s for clip in clips], np.float64),
-        "clip_scores": np.stack([each.scores for each in explanation.clip_predictions]),
+        "clip_scores": np.stack([prediction.scores for prediction in explanation.clip_predictions]),
         "scores": explanation.prediction.scores,
         "frame_times_s": frames.times_s,
         "score": frames.score,
@@ -94,18 +94,17 @@ def arrays_of(explanation: Explanation) -> Arrays:
     if explanation.faithfulness is not None:
         arrays["deletion"] = np.stack([row.deletion for row in explanation.faithfulness.rows])
         arrays["insertion"] = np.stack([row.insertion for row in explanation.faithfulness.rows])
-    text = json.dumps(_without_arrays(explanation))  # ASCII: a path need not be Unicode
+    text = json.dumps(_without_arrays(explanation))  # ASCII, as a path may be invalid Unicode
     return arrays | {"explanation_json": np.frombuffer(text.encode(), np.uint8)}
 
 
 def explanation_of(arrays: Mapping[str, NDArray[Any]], report: Report) -> Explanation:
-    """Restore an explanation from the arrays of `arrays_of` and the report beside them.
+    """Restore an explanation from the arrays of `arrays_of` and the report of the same result.
 
-    What drawing met is known only after the arrays are written, and the run is left out where
-    results are to be reproducible; those the report has, which comes last.
+    Warnings from drawing and the run details come from the report, which is written last.
 
     Raises:
-        ValueError: an array is missing or of another shape, or what they say makes no explanation.
+        ValueError: an array is missing or has another shape, or the content is not valid.
     """
     _check(arrays)
     plain: dict[str, Any] = json.loads(arrays["explanation_json"].tobytes())
@@ -145,10 +144,10 @@ def explanation_of(arrays: Mapping[str, NDArray[Any]], report: Report) -> Explan
 
 
 def load_explanation(folder: Path) -> Explanation:
-    """The explanation whose report and maps are in a folder; its video is not opened.
+    """Load the explanation from the report and maps in a folder, without its video.
 
     Raises:
-        InputError: one of the two files is missing, broken, not staa's, or of another result.
+        InputError: a file is missing, broken, or not from staa, or they belong to two results.
     """
     report, path = load_report(folder / REPORT), folder / MAPS
     if not path.is_file():
@@ -167,23 +166,25 @@ def load_explanation(folder: Path) -> Explanation:
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is not an explanation: {error_in_words(error)}", ANEW) from error
+        raise InputError(
+            f"{path} is not an explanation: {error_in_words(error)}", EXPLAIN_AGAIN
+        ) from error
     except _BROKEN as error:
         raise InputError(
-            f"{path} is not an explanation, or it is damaged: {error}", ANEW
+            f"{path} is not an explanation, or it is damaged: {error}", EXPLAIN_AGAIN
         ) from error
     if explanation.fingerprint != report.fingerprint:
-        raise InputError(f"{path} and the {REPORT} beside it belong to different results", ANEW)
+        raise InputError(f"{path} and {REPORT} belong to different results", EXPLAIN_AGAIN)
     return explanation
 
 
 def _without_arrays(explanation: Explanation) -> dict[str, Any]:
-    """The explanation as values of JSON, but for what an array or the report has."""
-    elsewhere = {"clip_predictions", "maps", "by_class", "warnings", "run", "source"}
+    """The explanation as JSON values, without what the arrays or the report contain."""
+    excluded = {"clip_predictions", "maps", "by_class", "warnings", "run", "source"}
     plain: dict[str, Any] = {
         field.name: msgspec.to_builtins(getattr(explanation, field.name), enc_hook=_number)
         for field in fields(Explanation)
-        if field.name not in elsewhere
+        if field.name not in excluded
     }
     for clip in plain["clips"]:
         del clip["frame_indices"], clip["times_s"]
@@ -191,7 +192,7 @@ def _without_arrays(explanation: Explanation) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """Of numpy's, a number as Python's, and an array as nothing."""
+    """A numpy number as a Python number; an array as None."""
     return value.item() if isinstance(value, np.generic) else None
 
 
@@ -202,21 +203,21 @@ def _array(kind: type, value: Any) -> Any:
 
 
 def _tuples(value: Any) -> Any:
-    """Settings as their dataclasses have them: what JSON tells as a list is a tuple there."""
+    """Settings with tuples instead of JSON's lists, as in their dataclasses."""
     if isinstance(value, dict):
         return {name: _tuples(item) for name, item in value.items()}
     return tuple(value) if isinstance(value, list) else value
 
 
 def _check(arrays: Mapping[str, NDArray[Any]]) -> None:
-    """See that arrays are there, and agree on the length of every axis.
+    """Check that all arrays are present and agree in the length of every axis.
 
     Raises:
-        ValueError: one does not.
+        ValueError: they do not.
     """
     lengths: dict[str, int] = {}
     groups = [group for group in (BY_CLASS, FAITHFULNESS) if group.keys() & arrays.keys()]
-    for name, (kind, *axes) in {
+    for name, (dtype, *axes) in {
         k: v for group in (AXES, *groups) for k, v in group.items()
     }.items():
         if name not in arrays:
@@ -226,5 +227,5 @@ def _check(arrays: Mapping[str, NDArray[Any]]) -> None:
             lengths.setdefault(axis, length) == length
             for axis, length in zip(axes, array.shape, strict=True)
         )
-        if array.dtype != kind or not agree:
+        if array.dtype != dtype or not agree:
             raise ValueError(f"{name!r} is {array.dtype} {list(array.shape)}")

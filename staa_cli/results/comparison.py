@@ -1,4 +1,4 @@
-"""A comparison as files: the panels as a video and as a still, and its numbers."""
+"""Write a comparison: the panels as a video and as a still, and the numbers."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def document(comparison: Comparison) -> dict[str, Any]:
-    """A comparison as the plain data of compare.json."""
+    """The content of compare.json as plain data."""
     first, names = comparison.explanations[0], comparison.names
-    measured = next(iter(comparison.faithfulness), None)
+    faithfulness = next(iter(comparison.faithfulness), None)
     warnings = dict.fromkeys(
         warning for explanation in comparison.explanations for warning in explanation.warnings
     )
@@ -44,18 +44,18 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "options": {
             name: value for name, value in first.settings["method"].items() if name != "name"
         },
-        "replacement": measured.replacement if measured else None,
-        "clips": list(measured.clips) if measured else [],
-        "steps": measured.steps if measured else None,
-        "quick": measured.quick if measured else None,
+        "replacement": faithfulness.replacement if faithfulness else None,
+        "clips": list(faithfulness.clips) if faithfulness else [],
+        "steps": faithfulness.steps if faithfulness else None,
+        "quick": faithfulness.quick if faithfulness else None,
         "passes": comparison.passes,
         "rows": [_row(row) for row in comparison.rows],
         "agreement": {
             one: {
                 other: None if np.isnan(value) else value
-                for other, value in zip(names, line, strict=True)
+                for other, value in zip(names, row, strict=True)
             }
-            for one, line in zip(names, comparison.agreement, strict=True)
+            for one, row in zip(names, comparison.agreement, strict=True)
         },
         "warnings": [asdict(warning) for warning in warnings],
     }
@@ -84,11 +84,10 @@ def _row(row: ComparisonRow) -> dict[str, Any]:
 
 
 def check_writable(folder: Path, settings: Settings, video: Path) -> None:
-    """See that nothing of somebody else's stands where a comparison of a video would be written.
+    """Check that a comparison would not overwrite foreign files or another video's result.
 
     Raises:
-        OutputError: a file of such a name is there that staa did not write, or the folder holds the
-            result of another video.
+        OutputError: it would.
     """
     ResultFolder(folder, COMPARISON).check(_wanted_files(settings), Source.of_file(video))
 
@@ -105,30 +104,30 @@ def save(
     *,
     shared: bool = True,
 ) -> tuple[Path, ...]:
-    """Write the panels, where the settings want an annotated video, and the numbers.
+    """Write the numbers and, if the settings request an annotated video, the panels.
 
-    Panels come as a video and as a still of the first one's highest peak; on one scale where it is
-    `shared`, else each on that of the settings.
+    The panels are written as a video and as a still at the first one's highest peak; on one scale
+    if `shared`, otherwise each on the scale of the settings.
 
     Raises:
-        OutputError: a file cannot be written, one that is not staa's is in the way, or the folder
-            holds the result of another video.
+        OutputError: a file cannot be written, a foreign file is in the way, or the folder holds the
+            result of another video.
     """
     names, result = _wanted_files(settings), ResultFolder(folder, COMPARISON)
     before, content = result.document(), document(comparison)
     source = Source.of_video(comparison.explanations[0].video)
-    # So that the video never stands without the numbers.
-    with result.writing(names, source), ExitStack() as both:
+    # All files appear together, so that there is never a video without its numbers.
+    with result.writing(names, source), ExitStack() as files:
         if COMPARED in names:
             _draw(
                 comparison,
-                both.enter_context(atomic_path(folder / COMPARED)),
-                both.enter_context(atomic_path(folder / COMPARED_STILL)),
+                files.enter_context(atomic_path(folder / COMPARED)),
+                files.enter_context(atomic_path(folder / COMPARED_STILL)),
                 settings,
                 on_progress,
                 shared,
             )
-        numbers = both.enter_context(atomic_path(folder / COMPARISON))
+        numbers = files.enter_context(atomic_path(folder / COMPARISON))
         numbers.write_text(json_text(content) + "\n", encoding="utf-8")
     if before is not None and _content(before) != _content(content):
         result.drop(set(OF_COMPARISON) - set(names))
@@ -136,7 +135,7 @@ def save(
 
 
 def _content(content: dict[str, Any]) -> list[Any]:
-    """What a comparison is of, whether it was drawn and checked or not."""
+    """What a comparison is about, independent of drawing and faithfulness."""
     panels = [
         [row["name"], row["method"], row["label"]] for row in content["rows"] if "label" in row
     ]
@@ -151,7 +150,7 @@ def _draw(
     on_progress: OnProgress,
     shared: bool,
 ) -> None:
-    """The panels as a video, and as a picture of the most telling moment."""
+    """Draw the panels as a video, and as a still at the highest peak."""
     from PIL import Image
 
     from staa_cli.render.color import planes_to_rgb, rgb_to_planes

@@ -1,7 +1,7 @@
-"""The document behind report.json, as types: `report` fills them, `generate_schema` tells them.
+"""The content of report.json as types; `report` fills them, `generate_schema` describes them.
 
-The fields are those of the file. The text of a type, or under a field, stands in the JSON Schema
-that ships with staa, and so do the bounds of its type: this module is where to change them.
+The fields are those of the file. Docstrings of types and fields, and the bounds of types, become
+the JSON Schema that is part of the package: change them here.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class ModelInput(Part, frozen=True):
     resize: Positive | Annotated[list[Positive], Meta(min_length=2, max_length=2)] | None
     """Length in pixels that the picture's shorter side is scaled to before the crop, or the height
     and width that every picture is scaled to; null: not scaled."""
-    # No tuple: beside a bounded number in a union, msgspec 0.22 crashes with one (a test watches).
+    # Not a tuple: msgspec 0.22 crashes on a union of a tuple and a bounded number (tested).
     longest: Positive | None
     """Maximum length of the longer side after scaling, in pixels; null: no limit."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
@@ -402,7 +402,7 @@ class Spatial(Part, frozen=True):
     """Part of the picture that the maps cover (the model's crop): left, top, right, and bottom as
     shares of the picture; outside 0 to 1 where the model saw padding."""
     maps: str | None
-    """Name of the file beside the report that holds all maps; null if it was not requested."""
+    """Name of the file in the same folder with all maps; null if it was not requested."""
     mean_map: list[list[float]]
     """Mean of all maps, row by row."""
     center: Point
@@ -521,10 +521,10 @@ class Report(Document, frozen=True):
 
 
 def _one_of(probability: float | None, value: float | None) -> float:
-    """The one of two scores that is there.
+    """The score that is present.
 
     Raises:
-        ValueError: both are, or none.
+        ValueError: both or none are present.
     """
     score = probability if value is None else value
     if score is None or (probability is not None and value is not None):

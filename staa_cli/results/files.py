@@ -1,4 +1,4 @@
-"""JSON as staa writes it, and the schema of its report."""
+"""JSON formatting of staa's files, and the schema of the report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write_json(
     *,
     reproducible: bool = False,
 ) -> Report:
-    """Writes report.json, indented, but an array of numbers on one line; returns its content.
+    """Write report.json, indented, with arrays of numbers on one line; returns its content.
 
     Raises:
         OutputError: the file cannot be written, or a number in it is not finite.
@@ -32,7 +32,7 @@ def write_json(
 
 
 def json_text(value: Any, depth: int = 0) -> str:
-    """Format JSON values: maps and lists of maps are spread over lines, the rest is not."""
+    """Format JSON values: only objects and lists of objects are spread over lines."""
     if isinstance(value, dict) and value and depth < 3:
         rows = [f"{_compact(key)}: {json_text(item, depth + 1)}" for key, item in value.items()]
         return _spread("{", rows, "}", depth)
@@ -51,6 +51,6 @@ def _compact(value: Any) -> str:
 
 
 def load_schema() -> dict[str, Any]:
-    """The JSON Schema of report.json, as it ships with the package."""
+    """The JSON Schema of report.json, from the package."""
     source = package_files("staa_cli.results") / f"schema_v{SCHEMA_VERSION}.json"
     return dict(json.loads(source.read_text(encoding="utf-8")))

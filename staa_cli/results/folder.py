@@ -1,8 +1,8 @@
-"""A folder with the result of one source: whose it is, whether it is finished, what may go there.
+"""A folder with the result of one source: ownership, completeness, and safe writing.
 
-`report.json`, or another document of staa's, comes last and says that the rest is there. While work
-is under way, `.staa-writing` lists the names that are staa's own and the source that they are made
-from, so that the next run may replace them, and nothing else.
+`report.json`, or another document of staa, is written last and shows that the result is complete.
+During writing, the marker file `.staa-writing` lists the files that belong to staa and their
+source, so that the next run may replace these, and nothing else.
 """
 
 from __future__ import annotations
@@ -45,62 +45,65 @@ class Source:
     """The file that a result is made from."""
 
     file: Path | None
-    """From the root; None of a result that does not say from which folder its path led."""
+    """Absolute; None if a result does not state the folder that its path is relative to."""
     sha256: str | None = None
-    """None where nobody has read the file yet."""
+    """None if the file has not been read yet."""
 
     @classmethod
     def of_file(cls, path: Path) -> Source:
-        """A file that is to be explained."""
+        """The source of a file that has not been read."""
         return cls(absolute(path))
 
     @classmethod
     def of_video(cls, video: VideoInfo) -> Source:
-        """A file that has been probed; what is no file is known by its content alone."""
+        """The source of a probed video; one that is not a file has only a hash."""
         file = absolute(Path(video.path))
         return cls(file if file.is_file() else None, video.sha256)
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> Source | None:
-        """What a report, a comparison, or a mark is of; None where it is of no single video.
+        """The source in a report, a comparison, or a marker; None if it has no single video.
 
-        A relative path leads on from the folder that the run was in. Reproducible reports do not
-        say which that was.
+        A relative path starts at the folder of the run, which reproducible reports do not state.
         """
         video = document.get("video")
         if not isinstance(video, Mapping):
             return None
         run = document.get("run") or {}
         try:
-            above = path_from(run, "folder") if "folder" in run else Path()
-            path = above / path_from(video) if "path" in video else Path()
-        except (TypeError, ValueError, AttributeError):  # somebody has changed it
+            base = path_from(run, "folder") if "folder" in run else Path()
+            path = base / path_from(video) if "path" in video else Path()
+        except (TypeError, ValueError, AttributeError):  # the document was edited
             path = Path()
         return cls(absolute(path) if path.is_absolute() else None, video.get("sha256"))
 
     def is_same(self, other: Source) -> bool:
-        """Whether a result that was made from the other one is of this.
+        """Whether `other`, the source of a result, is the same as this one.
 
-        Both are one file, whatever is in it by now, or have the same content: an edited or newly
-        encoded file is the source that it was, and so is one that was moved.
+        They are the same file, even if it has been edited or re-encoded since, or have the same
+        content, as after a move.
         """
-        if self.file is not None and other.file is not None and _is_one_file(self.file, other.file):
+        if (
+            self.file is not None
+            and other.file is not None
+            and _is_same_file(self.file, other.file)
+        ):
             return True
         if self.file is None:
             return self.sha256 == other.sha256
         try:
             return (self.sha256 or sha256_of(self.file)) == other.sha256
-        except OSError:  # whoever opens it tells what is wrong
+        except OSError:  # opening it will report the problem
             return True
 
 
 class ResultFolder:
-    """A folder that holds what is made from one source, for good, beside files of other people.
+    """A folder for the result of one source, possibly with foreign files in it.
 
     Args:
-        path: of the folder, which need not be there.
-        document: the JSON file that comes last; where staa wrote it, it wrote the others.
-        option: by which another folder is chosen.
+        path: of the folder, which may not exist yet.
+        document: the JSON file that is written last; if staa wrote it, it also wrote the others.
+        option: command-line option that selects another folder, for errors.
     """
 
     def __init__(self, path: Path, document: str = REPORT, option: str = "--output-dir") -> None:
@@ -108,28 +111,28 @@ class ResultFolder:
         self._document, self._option = document, option
 
     def document(self) -> dict[str, Any] | None:
-        """What the document says, None where there is none of staa's."""
+        """The content of the document, None if there is none from staa."""
         return self._read(self._document)
 
     def report(self) -> Report | None:
-        """The report, None where there is none of staa's."""
+        """The report, None if there is no valid one from staa."""
         try:
             return load_report(self.path / self._document)
-        except InputError:  # cut short, or changed by hand: to be made anew
+        except InputError:  # truncated or edited: it will be replaced
             return None
 
     def source(self) -> Source | None:
-        """What the document is made from, None where there is no document of a single source."""
+        """The source of the document, None if there is no document with a single source."""
         return Source.of_document(self.document() or {})
 
     def finished(
         self, names: Sequence[str], fingerprint: str, *, reproducible: bool = False
     ) -> Report | None:
-        """The report of a finished run with that fingerprint, None where there is work to do.
+        """The report of a finished run with that fingerprint, None if there is work to do.
 
-        A reproducible report stands for any, but one with volatile facts for no reproducible one.
+        If `reproducible`, a report with run details does not count as finished.
         """
-        # What stands beside the document may be of a later run that broke off.
+        # With a marker, files may be from a later, interrupted run.
         if (self.path / MARK).exists():
             return None
         report, written = self.report(), [self.path / name for name in names]
@@ -141,16 +144,16 @@ class ResultFolder:
     def check(
         self, names: Sequence[str], source: Source | None = None, *, force: bool = False
     ) -> None:
-        """See that these names may be written there; makes and changes nothing.
+        """Check that files may be written; changes nothing.
 
         Args:
-            names: of files.
-            source: what they are made from, None where that is no single file.
+            names: of the files.
+            source: of the result, None if there is no single one.
             force: whether the result of another source may be replaced.
 
         Raises:
-            OutputError: a file of such a name is there that staa did not write, or the folder holds
-                the result of another source.
+            OutputError: a foreign file is in the way, or the folder holds the result of another
+                source.
         """
         with output_errors(self.path):
             own_files = self._own_names(names)
@@ -166,10 +169,10 @@ class ResultFolder:
             self.check_source(source)
 
     def check_source(self, source: Source) -> None:
-        """See that what the folder holds, if anything, is of this source.
+        """Check that the folder has no result of another source.
 
         Raises:
-            OutputError: it is of another one.
+            OutputError: it has.
         """
         with output_errors(self.path):
             others = [other for other in self._sources() if not source.is_same(other)]
@@ -184,17 +187,17 @@ class ResultFolder:
     def writing(
         self, names: Sequence[str], source: Source | None = None, *, force: bool = False
     ) -> Iterator[None]:
-        """The time in which names are written: marked, and free of what a killed run has left.
+        """A context in which files are written, with a marker and without temporary leftovers.
 
-        Where the block ends well, what the folder held of another source goes. Where it breaks off
-        before any file was there, all is as it was.
+        On success, files of another source are removed. On an error before any file was written,
+        the folder is restored.
 
         Raises:
-            OutputError: as `check`, or the folder cannot be made or written.
+            OutputError: as `check`, or the folder cannot be created or written.
         """
         self.check(names, source, force=force)
-        given_up = self._files_of_others(source) - set(names)
-        made = not self.path.exists()
+        obsolete = self._files_of_others(source) - set(names)
+        is_new = not self.path.exists()
         with output_errors(self.path):
             own_files = self._own_names(names)
             self.path.mkdir(parents=True, exist_ok=True)
@@ -202,16 +205,16 @@ class ResultFolder:
                 part.unlink(missing_ok=True)
             mark, before = self._bytes(MARK), self._stamps(names)
         try:
-            self._put_mark(own_files | set(names), source)
+            self._write_mark(own_files | set(names), source)
             yield
         except BaseException:
             if self._stamps(names) == before:
-                self._restore(mark, made)
+                self._restore(mark, is_new)
             raise
-        self.drop([*given_up, MARK])
+        self.drop([*obsolete, MARK])
 
     def drop(self, names: Iterable[str]) -> None:
-        """Remove what staa wrote there for another result: beside this it would pass for its own.
+        """Remove files of another result, which would look like a part of this one.
 
         Raises:
             OutputError: a file cannot be removed.
@@ -221,32 +224,32 @@ class ResultFolder:
                 (self.path / name).unlink(missing_ok=True)
 
     def _files_of_others(self, source: Source | None) -> set[str]:
-        """Names of what may stand there beside a document of another source."""
+        """Names of possible files of documents of another source."""
         names: set[str] = set()
         of_report = [writer.file for _, writer in WRITERS.items()]
         for document, files in ((REPORT, of_report), (COMPARISON, OF_COMPARISON)):
-            held = Source.of_document(self._read(document) or {})
-            if source is not None and held is not None and not source.is_same(held):
+            other = Source.of_document(self._read(document) or {})
+            if source is not None and other is not None and not source.is_same(other):
                 names |= set(files)
         return names
 
     def _sources(self) -> list[Source]:
-        """What the folder's documents and its mark are made from."""
+        """Sources of the folder's documents and its marker."""
         documents = (self._read(REPORT), self._read(COMPARISON), self._mark())
         sources = (Source.of_document(document) for document in documents if document)
         return [source for source in sources if source is not None]
 
     def _own_names(self, names: Sequence[str]) -> set[str]:
-        """Names in the folder that are staa's to replace."""
-        own = {str(name) for name in self._mark().get("files", [])}
-        return own | set(names) if self.document() is not None else own
+        """Names of files in the folder that staa may replace."""
+        marked = {str(name) for name in self._mark().get("files", [])}
+        return marked | set(names) if self.document() is not None else marked
 
     def _read(self, name: str) -> dict[str, Any] | None:
         if not (self.path / name).is_file():
             return None
         try:
             document: dict[str, Any] = load_document(self.path / name, dict)
-        except InputError:  # somebody else's, or of another version
+        except InputError:  # foreign, or of another version
             return None
         return document if "staa_version" in document else None
 
@@ -257,7 +260,7 @@ class ResultFolder:
             return {}
         return mark if isinstance(mark, dict) else {}
 
-    def _put_mark(self, names: Iterable[str], source: Source | None) -> None:
+    def _write_mark(self, names: Iterable[str], source: Source | None) -> None:
         mark: dict[str, Any] = {"staa_version": __version__, "files": sorted(names)}
         if source is not None:
             path = path_fields(source.file) if source.file is not None else {}
@@ -265,15 +268,15 @@ class ResultFolder:
         with atomic_path(self.path / MARK) as part:
             part.write_text(json.dumps(mark) + "\n", encoding="utf-8")
 
-    def _restore(self, mark: bytes | None, made: bool) -> None:
-        """Put the mark back as it was; gives way to what broke off the writing."""
+    def _restore(self, mark: bytes | None, is_new: bool) -> None:
+        """Restore the marker and the folder; errors are suppressed in favor of the original one."""
         with suppress(OSError, OutputError):
             if mark is None:
                 (self.path / MARK).unlink(missing_ok=True)
             else:
                 with atomic_path(self.path / MARK) as part:
                     part.write_bytes(mark)
-            if made:
+            if is_new:
                 self.path.rmdir()
 
     def _bytes(self, name: str) -> bytes | None:
@@ -281,7 +284,7 @@ class ResultFolder:
         return path.read_bytes() if path.is_file() else None
 
     def _stamps(self, names: Sequence[str]) -> list[tuple[int, int] | None]:
-        """What tells a file from the one that replaces it."""
+        """Inode and modification time of files, to detect replaced ones; None if missing."""
         stamps: list[tuple[int, int] | None] = []
         for name in names:
             try:
@@ -293,8 +296,8 @@ class ResultFolder:
         return stamps
 
 
-def _is_one_file(one: Path, other: Path) -> bool:
-    """Whether two absolute paths are equal, or lead to one file."""
+def _is_same_file(one: Path, other: Path) -> bool:
+    """Whether two absolute paths are equal or refer to the same file."""
     if one == other:
         return True
     with suppress(OSError):

@@ -1,7 +1,7 @@
-"""The types of `document` -> the JSON Schema that ships with staa.
+"""Generate the JSON Schema of the package from the types of `document`.
 
-After a change of those types, or of the settings, `python -m staa_cli.results.generate_schema`
-writes it anew; a test compares the two.
+Run `python -m staa_cli.results.generate_schema` after a change of these types or of the settings; a
+test compares the two.
 """
 
 from __future__ import annotations
@@ -41,41 +41,41 @@ def report_schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The same as it stands in the file."""
+    """The schema as the text of the file."""
     return json.dumps(report_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _describe(part: dict[str, Any], kind: type[document.Part]) -> None:
-    """Add what the source says of a type and of its fields, and what a missing field means."""
+    """Add docstrings of a type and of its fields; a field with a default may be absent."""
     part["description"] = inspect.cleandoc(kind.__doc__ or "")
     fields: dict[str, dict[str, Any]] = part["properties"]
     texts = _field_docs(kind)
     for name, field in fields.items():
-        if "default" in field:  # it may be missing, but not null
+        if "default" in field:  # may be absent, but not null
             del field["default"]
             (present,) = (option for option in field.pop("anyOf") if option != {"type": "null"})
             field |= present
-        if name in texts:  # else the type says it all
+        if name in texts:  # otherwise the type is enough
             field["description"] = texts[name]
 
 
 def _field_docs(kind: type) -> dict[str, str]:
-    """The string under each field of a class, one line each; those of its bases too."""
+    """The docstring of each field of a class and its bases, as one line each."""
     texts: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
         if base.__module__ != document.__name__:
             continue
         (definition,) = ast.parse(inspect.getsource(base)).body
         assert isinstance(definition, ast.ClassDef)
-        for field, below in pairwise(definition.body):
-            match field, below:
+        for field, following in pairwise(definition.body):
+            match field, following:
                 case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
                     texts[name] = " ".join(text.split())
     return texts
 
 
 def _settings() -> dict[str, Any]:
-    """The schema of the settings that shape a result, a map of maps."""
+    """The schema of the settings that a result depends on."""
     sections: dict[str, Any] = {}
     root = {
         "type": "object",
@@ -95,8 +95,8 @@ def _settings() -> dict[str, Any]:
 
 def _setting(key: Key) -> dict[str, Any]:
     bounds = {"exclusiveMinimum": key.above, "minimum": key.at_least, "maximum": key.at_most}
-    known = {name: bound for name, bound in bounds.items() if bound is not None}
-    return {**msgspec.json.schema(key.type), **known, "description": key.line}
+    given = {name: bound for name, bound in bounds.items() if bound is not None}
+    return {**msgspec.json.schema(key.type), **given, "description": key.line}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A result folder and its video -> the same explanation drawn again, without the model."""
+"""Draw an explanation again from its result folder and its video, without the model."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ def redraw(
     force: bool = False,
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> Saved:
-    """Draw a result again, where and as somebody says; what nobody says is as it was.
+    """Draw a result again with changed settings; other settings are kept.
 
     Args:
         folder: with a report and its maps.
-        loaded: settings, of which those of pictures and output count where they were set.
-        video: where the video is now; where the report says it is, if None.
-        into: the folder that is written; `folder` itself where None.
-        force: replace what `into` holds of another video.
+        loaded: settings, of which explicitly set ones of pictures and output are used.
+        video: current path of the video; by default that in the report.
+        into: the folder to write to; by default `folder`.
+        force: replace the result of another video in `into`.
         on_progress: called with (stage, done, total).
 
     Raises:
-        InputError: the report, the maps, or the video is not there, or the video is another one.
+        InputError: the report, the maps, or the video is missing, or it is another video.
         OutputError: a file cannot be written, or is in the way.
     """
     explanation = load_explanation(folder)
     info = _video(explanation, folder, video)
-    look = _changed(RenderSettings, "render", explanation, loaded)
+    render = _changed(RenderSettings, "render", explanation, loaded)
     output = _changed(OutputSettings, "output", explanation, loaded)
     output = replace(output, annotated=loaded.settings.output.annotated, npz=True)
     if explanation.faithfulness is None:
         output = replace(output, faithfulness=False, quick_faithfulness=False)
     written = {name: value for name, value in asdict(output).items() if name != "dir"}
-    settings = explanation.settings | {"render": asdict(look), "output": written}
+    settings = explanation.settings | {"render": asdict(render), "output": written}
     drawn = replace(
         explanation,
         video=info,
         settings=settings,
         fingerprint=_fingerprint(explanation, settings),
     )
-    asked = Settings(render=look, output=output)
+    new_settings = Settings(render=render, output=output)
     return save(
         drawn,
         into or folder,
-        asked,
+        new_settings,
         reproducible=not explanation.run,
         force=force,
         on_progress=on_progress,
@@ -72,16 +72,16 @@ def redraw(
 
 
 def _changed(kind: type[S], section: str, explanation: Explanation, loaded: Loaded) -> S:
-    """A section of settings: what somebody has set now, else what the report says."""
-    before, now = explanation.settings.get(section, {}), getattr(loaded.settings, section)
+    """A section of settings: explicitly set values, otherwise those of the report."""
+    stored, current = explanation.settings.get(section, {}), getattr(loaded.settings, section)
     names = [field.name for field in fields(kind)]
-    was: dict[str, Any] = {name: before[name] for name in names if name in before}
-    given = [name for name in names if loaded.origins[f"{section}.{name}"] != "default"]
-    return kind(**was | {name: getattr(now, name) for name in given})
+    values: dict[str, Any] = {name: stored[name] for name in names if name in stored}
+    explicit = [name for name in names if loaded.origins[f"{section}.{name}"] != "default"]
+    return kind(**values | {name: getattr(current, name) for name in explicit})
 
 
 def _fingerprint(explanation: Explanation, settings: Mapping[str, Any]) -> str:
-    """That of explaining with the new settings; one of its own where not all is known for that."""
+    """The fingerprint with the new settings; a distinct one if it cannot be computed."""
     if settings == explanation.settings:
         return explanation.fingerprint
     model, sha256 = explanation.model, explanation.video.sha256
@@ -93,35 +93,35 @@ def _fingerprint(explanation: Explanation, settings: Mapping[str, Any]) -> str:
 
 
 def _video(explanation: Explanation, folder: Path, named: Path | None) -> VideoInfo:
-    """The video that was explained, opened.
+    """Find and probe the explained video.
 
     Raises:
-        InputError: it is gone, or what is there is another one.
+        InputError: it is missing, or is another video.
     """
     from staa_cli.video.probe import probe
 
-    before = explanation.video
+    explained = explanation.video
     source = ResultFolder(folder).source()
-    places = [Path(before.path), *([source.file] if source and source.file else [])]
-    there = [place for place in ([named] if named else places) if place.is_file()]
-    if not there:
-        gone = absolute(named or places[-1])
-        raise InputError(f"its video is missing: {gone}", "give its new place with --video PATH")
-    same = [place for place in there if _content(place) == before.sha256]
-    if not same:
+    candidates = [Path(explained.path), *([source.file] if source and source.file else [])]
+    existing = [path for path in ([named] if named else candidates) if path.is_file()]
+    if not existing:
+        missing = absolute(named or candidates[-1])
+        raise InputError(f"its video is missing: {missing}", "give its new place with --video PATH")
+    matching = [path for path in existing if _sha256(path) == explained.sha256]
+    if not matching:
         raise InputError(
-            f"{absolute(there[0])} is not the video that was explained",
+            f"{absolute(existing[0])} is not the video that was explained",
             "explain this one, or give the original with --video PATH",
         )
-    info = probe(same[0])
+    info = probe(matching[0])
     return replace(
         info,
-        packets_bad=max(info.packets_bad, before.packets_bad),
-        truncated=info.truncated or before.truncated,
+        packets_bad=max(info.packets_bad, explained.packets_bad),
+        truncated=info.truncated or explained.truncated,
     )
 
 
-def _content(path: Path) -> str:
+def _sha256(path: Path) -> str:
     try:
         return sha256_of(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Explanation -> the document behind report.json, and that document read back."""
+"""Create the content of report.json from an explanation, and read it back."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from staa_cli.schema import (
 )
 
 _TOP_K = 5
-ANEW = "explain its video again, with --force"
+EXPLAIN_AGAIN = "explain its video again, with --force"
 D = TypeVar("D")
 P = TypeVar("P", bound=document.Part)
 
 
 def from_explanation(explanation: Explanation, *, reproducible: bool = False) -> Report:
-    """What report.json says of an explanation, with the digits that it has there.
+    """The report of an explanation, rounded as in report.json.
 
     Args:
-        explanation: what is reported.
-        reproducible: leave out what differs from one run to the next.
+        explanation: to report.
+        reproducible: omit what differs between runs.
 
     Raises:
-        OutputError: a number is not finite, or a value cannot be told in JSON.
+        OutputError: a number is not finite, or a value cannot be represented in JSON.
     """
-    checked, details = explanation.faithfulness, explanation.run
+    faithfulness, details = explanation.faithfulness, explanation.run
     exact = Report(
         schema_version=SCHEMA_VERSION,
         staa_version=__version__,
@@ -55,34 +55,34 @@ def from_explanation(explanation: Explanation, *, reproducible: bool = False) ->
         settings=explanation.settings,
         sampling=document.Sampling(
             strategy=explanation.strategy,
-            clips=[_same(document.Clip, clip) for clip in explanation.clips],
+            clips=[_part(document.Clip, clip) for clip in explanation.clips],
         ),
         prediction=_prediction(explanation),
         method=_method(explanation),
         frames=_frames(explanation),
-        coverage=_same(document.Coverage, explanation.coverage),
-        moments=[_same(document.Moment, moment) for moment in explanation.moments],
-        temporal=_same(document.Temporal, explanation.temporal),
+        coverage=_part(document.Coverage, explanation.coverage),
+        moments=[_part(document.Moment, moment) for moment in explanation.moments],
+        temporal=_part(document.Temporal, explanation.temporal),
         spatial=_spatial(explanation),
-        warnings=[_same(document.WarningRow, warning) for warning in explanation.warnings],
-        faithfulness=None if checked is None else _faithfulness(checked),
+        warnings=[_part(document.WarningRow, warning) for warning in explanation.warnings],
+        faithfulness=None if faithfulness is None else _faithfulness(faithfulness),
         run=None if reproducible or not details else _run(details),
     )
     return msgspec.convert(plain_document(exact), Report)
 
 
 def plain_document(value: Document) -> dict[str, Any]:
-    """A document in, JSON values out, as it is written: sections in order, keys in them sorted.
+    """A document as JSON values, as written: sections in order, keys in them sorted.
 
     Raises:
-        OutputError: a number is not finite, or a value cannot be told in JSON.
+        OutputError: a number is not finite, or a value cannot be represented in JSON.
     """
     sections = msgspec.to_builtins(value, enc_hook=_builtin)
     return {name: plain(section, name) for name, section in sections.items()}
 
 
 def load_report(path: Path) -> Report:
-    """A report.json, read back.
+    """Read a report.json.
 
     Raises:
         InputError: it cannot be read, is not a report, or has another schema version.
@@ -91,10 +91,10 @@ def load_report(path: Path) -> Report:
 
 
 def load_document(path: Path, kind: type[D]) -> D:
-    """A JSON file that staa wrote, as the type that is given: `Document` to know it for staa's own.
+    """Read a JSON file of staa as type `kind`; `Document` checks only that it is from staa.
 
     Raises:
-        InputError: it cannot be read, is no such document, or has a schema of another version.
+        InputError: it cannot be read, is not such a document, or has another schema version.
     """
     try:
         content = path.read_bytes()
@@ -105,19 +105,23 @@ def load_document(path: Path, kind: type[D]) -> D:
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is not a staa report: it has no schema_version", ANEW) from error
+        raise InputError(
+            f"{path} is not a staa report: it has no schema_version", EXPLAIN_AGAIN
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}", ANEW) from error
+        raise InputError(f"{path} is not JSON: {error}", EXPLAIN_AGAIN) from error
     if head.schema_version != SCHEMA_VERSION:
         raise InputError(
             f"{path} has schema version {head.schema_version}, but this version of "
             f"staa reads {SCHEMA_VERSION}",
-            f"use the version of staa that wrote it, or {ANEW}",
+            f"use the version of staa that wrote it, or {EXPLAIN_AGAIN}",
         )
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is not a staa report: {error_in_words(error)}", ANEW) from error
+        raise InputError(
+            f"{path} is not a staa report: {error_in_words(error)}", EXPLAIN_AGAIN
+        ) from error
 
 
 class _Version(msgspec.Struct):
@@ -132,55 +136,58 @@ def error_in_words(error: msgspec.ValidationError) -> str:
 
 
 def typed_settings(settings: Mapping[str, Any]) -> Settings:
-    """The settings that a report has, with the defaults for what shapes no result.
+    """The settings of a report, with defaults for those that it does not contain.
 
     Raises:
-        InputError: a value is none that the setting may have.
+        InputError: a value is not valid.
     """
     try:
         return msgspec.convert(settings, Settings)
     except msgspec.ValidationError as error:
         raise InputError(
-            f"unknown settings in the report: {error_in_words(error)}", ANEW
+            f"unknown settings in the report: {error_in_words(error)}", EXPLAIN_AGAIN
         ) from error
 
 
-def _same(kind: type[P], noun: Any, **others: Any) -> P:
-    """A part of the document whose fields a noun of the schema has as well, beside others."""
-    shared = {name: getattr(noun, name) for name in kind.__struct_fields__ if name not in others}
-    return kind(**shared, **others)
+def _part(kind: type[P], source: Any, **fields: Any) -> P:
+    """A part of the document; fields that are not given are attributes of `source`."""
+    copied = {name: getattr(source, name) for name in kind.__struct_fields__ if name not in fields}
+    return kind(**copied, **fields)
 
 
 def _run(details: RunDetails) -> document.Run:
     paths: dict[str, Any] = {"folder_bytes": None, **path_fields(details.folder, "folder")}
-    return _same(document.Run, details, **paths)
+    return _part(document.Run, details, **paths)
 
 
 def _video(explanation: Explanation) -> document.Video:
     paths: dict[str, Any] = {"path_bytes": None, **path_fields(explanation.video.path)}
-    return _same(document.Video, explanation.video, **paths)
+    return _part(document.Video, explanation.video, **paths)
 
 
 def _model(explanation: Explanation) -> document.Model:
     model = explanation.model
-    return _same(
+    return _part(
         document.Model,
         model,
         classes=len(model.labels),
-        input=_same(document.ModelInput, model.input),
-        layout=_same(document.Layout, model.layout),
+        input=_part(document.ModelInput, model.input),
+        layout=_part(document.Layout, model.layout),
     )
 
 
 def _prediction(explanation: Explanation) -> document.Prediction:
-    whole = explanation.prediction
-    key = score_key(whole)
-    target: dict[str, Any] = {key: whole.score}
+    video_prediction = explanation.prediction
+    key = score_key(video_prediction)
+    target: dict[str, Any] = {key: video_prediction.score}
     return document.Prediction(
         target=document.Target(
-            index=whole.target, label=whole.label, reason=whole.reason, **target
+            index=video_prediction.target,
+            label=video_prediction.label,
+            reason=video_prediction.reason,
+            **target,
         ),
-        top_k=_top(whole),
+        top_k=_top(video_prediction),
         clips=[
             document.ClipPrediction(
                 clip=clip.index,
@@ -195,7 +202,7 @@ def _prediction(explanation: Explanation) -> document.Prediction:
 
 
 def score_key(prediction: Prediction) -> str:
-    """Under which name a report has the scores: what is no probability is not called one."""
+    """Name of the scores in a report: only probabilities are called so."""
     return "probability" if prediction.is_probability else "value"
 
 
@@ -236,21 +243,21 @@ def _frames(explanation: Explanation) -> document.Frames:
 
 
 def _where(known: Bool, values: Float32) -> list[float | None]:
-    """Numbers, and None for those that nothing is known of."""
+    """Values, None where they are not known."""
     pairs = zip(values.tolist(), known.tolist(), strict=True)
-    return [value if there else None for value, there in pairs]
+    return [value if is_known else None for value, is_known in pairs]
 
 
 def _spatial(explanation: Explanation) -> document.Spatial:
     maps = explanation.maps
     mean = maps.values.mean(axis=0, dtype=np.float64)
-    centers = np.array([center_of_mass(each, maps.box) for each in maps.values])  # [K, 2]
-    kept = explanation.settings.get("output", {}).get("npz", False)
+    centers = np.array([center_of_mass(heat, maps.box) for heat in maps.values])  # [K, 2]
+    has_maps = explanation.settings.get("output", {}).get("npz", False)
     rows, columns = mean.shape
     return document.Spatial(
         grid=(rows, columns),
         box=maps.box,
-        maps=MAPS if kept else None,
+        maps=MAPS if has_maps else None,
         mean_map=mean.tolist(),
         center=center_of_mass(mean, maps.box),
         entropy=map_entropy(mean),
@@ -261,15 +268,15 @@ def _spatial(explanation: Explanation) -> document.Spatial:
             x=centers[:, 0].tolist(),
             y=centers[:, 1].tolist(),
             mass=maps.values.sum(axis=(1, 2), dtype=np.float64).tolist(),
-            entropy=[map_entropy(each) for each in maps.values],
+            entropy=[map_entropy(heat) for heat in maps.values],
         ),
     )
 
 
-def _faithfulness(checked: Faithfulness) -> document.Faithfulness:
-    return _same(
+def _faithfulness(faithfulness: Faithfulness) -> document.Faithfulness:
+    return _part(
         document.Faithfulness,
-        checked,
+        faithfulness,
         rows=[
             document.FaithfulnessRow(
                 method=row.method,
@@ -279,13 +286,13 @@ def _faithfulness(checked: Faithfulness) -> document.Faithfulness:
                 deletion_curve=row.deletion.tolist(),
                 insertion_curve=row.insertion.tolist(),
             )
-            for row in checked.rows
+            for row in faithfulness.rows
         ],
     )
 
 
 def map_entropy(values: Float32 | Float64) -> float:
-    """A map in, its entropy as a share of the uniform map's out; 1 for a map without mass."""
+    """Entropy of a map relative to that of a uniform map; 1 for a map without mass."""
     mass = values.astype(np.float64).clip(0).ravel()
     if mass.sum() <= 0 or mass.size == 1:
         return 1.0
@@ -294,37 +301,37 @@ def map_entropy(values: Float32 | Float64) -> float:
 
 
 def _builtin(value: Any) -> Any:
-    """Of numpy's numbers and lists, Python's own."""
+    """Numpy numbers and arrays as Python numbers and lists."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise OutputError(f"a report cannot hold a {type(value).__name__}")
 
 
-def plain(value: Any, place: str) -> Any:
-    """Arrays, tuples, paths, and floats in, what JSON has for them out; `place` is for errors."""
+def plain(value: Any, field: str) -> Any:
+    """Convert arrays, tuples, paths, and floats to JSON values; `field` is for errors."""
     if value is None or isinstance(value, bool | np.bool_):
         return None if value is None else bool(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(value[key], f"{place}.{key}") for key in sorted(value, key=str)}
+        return {str(key): plain(value[key], f"{field}.{key}") for key in sorted(value, key=str)}
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [plain(item, place) for item in value]
+        return [plain(item, field) for item in value]
     if isinstance(value, float | np.floating):
-        return _rounded(float(value), place)
+        return _rounded(float(value), field)
     if isinstance(value, int | np.integer):
         return int(value)
     if isinstance(value, str | Path):
         return as_text(value)
-    raise OutputError(f"{place} holds a {type(value).__name__}, which a report cannot hold")
+    raise OutputError(f"{field} holds a {type(value).__name__}, which a report cannot hold")
 
 
-def _rounded(value: float, place: str) -> float:
+def _rounded(value: float, field: str) -> float:
     if not math.isfinite(value):
         raise OutputError(
-            f"{place} is {value}, which a report cannot hold",
+            f"{field} is {value}, which a report cannot hold",
             "a half-precision model may have overflowed: try --precision fp32",
         )
-    if place.endswith("_s") and abs(value) >= 1000:
+    if field.endswith("_s") and abs(value) >= 1000:
         return round(value, 3)
     return float(f"{value:.6g}") + 0.0

@@ -1,4 +1,4 @@
-"""Everything that is written for one video, in an order that survives a kill at any moment."""
+"""Write all files of one video, in an order that is safe if the process is killed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Saved(NamedTuple):
-    """What has been written for one video."""
+    """Files written for one video."""
 
     paths: tuple[Path, ...]
-    """The report's last."""
+    """The report is last."""
     report: Report
 
 
@@ -37,43 +37,45 @@ def save(
     force: bool = False,
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> Saved:
-    """Write all that the settings ask for into `folder`.
+    """Write all requested files to `folder`.
 
     Args:
-        explanation: what is written.
-        folder: made where it is missing.
-        settings: what to write and how it looks.
-        reproducible: leave out what differs from one run to the next.
-        force: replace what the folder holds of another source.
+        explanation: to write.
+        folder: created if missing.
+        settings: of output and rendering.
+        reproducible: omit what differs between runs.
+        force: replace the result of another source.
         on_progress: called with (stage, done, total) while a video is drawn.
 
     Raises:
-        OutputError: a file cannot be written, one that is not staa's is in the way, or the folder
-            holds the result of another source.
+        OutputError: a file cannot be written, a foreign file is in the way, or the folder holds the
+            result of another source.
     """
     writers, names = wanted_writers(settings.output), wanted_files(settings.output)
-    drawn = [writer for writer in writers if writer.frames(explanation)]
+    with_frames = [writer for writer in writers if writer.frames(explanation)]
     result = ResultFolder(folder)
     before = result.report()
     with result.writing(names, Source.of_video(explanation.video), force=force):
-        fed = [writer(explanation, settings, reproducible=reproducible) for writer in drawn]
-        explanation = _feed(fed, explanation, folder, on_progress)
+        active = [
+            writer(explanation, settings, reproducible=reproducible) for writer in with_frames
+        ]
+        explanation = _feed(active, explanation, folder, on_progress)
         for kind in writers:
-            if kind not in drawn and kind is not ReportJson:
+            if kind not in with_frames and kind is not ReportJson:
                 kind(explanation, settings, reproducible=reproducible).write(folder / kind.file)
         last = ReportJson(explanation, settings, reproducible=reproducible)
         last.write(folder / last.file)
         if before is not None:
-            others = {writer for _, writer in WRITERS.items() if writer.file not in names}
+            stale = {writer for _, writer in WRITERS.items() if writer.file not in names}
             if _content(before) == _content(last.report):
-                looks = before.settings.get("render") != last.report.settings.get("render")
-                others = {writer for writer in others if looks and writer.frames(explanation)}
-            result.drop({writer.file for writer in others})
+                restyled = before.settings.get("render") != last.report.settings.get("render")
+                stale = {writer for writer in stale if restyled and writer.frames(explanation)}
+            result.drop({writer.file for writer in stale})
     return Saved(tuple(folder / name for name in names), last.report)
 
 
 def _content(report: Report) -> list[Any]:
-    """What a report is of, however much of it was written, and drawn in whatever way."""
+    """What a report is about, independent of its files and their rendering."""
     settings = {
         name: value for name, value in report.settings.items() if name not in ("output", "render")
     }
@@ -84,21 +86,21 @@ def _content(report: Report) -> list[Any]:
 def _feed(
     writers: Sequence[Writer], explanation: Explanation, folder: Path, on_progress: OnProgress
 ) -> Explanation:
-    """Decode once, feed the frames to the writers that want some, and let those write.
+    """Decode once, pass frames to the writers that need them, and let these write.
 
     Returns:
-        The explanation, and what decoding all of it has met.
+        The explanation with problems found in decoding.
     """
     from staa_cli.video.frame_source import source_of
 
     videos = [writer for writer in writers if isinstance(writer, AnnotatedMp4)]
     stills = [writer for writer in writers if not isinstance(writer, AnnotatedMp4)]
-    wanted = {writer.name: set(writer.frames(explanation)) for writer in stills}
-    watched = set[int]().union(*wanted.values())
+    positions = {writer.name: set(writer.frames(explanation)) for writer in stills}
+    watched = set[int]().union(*positions.values())
 
     def feed(index: int, picture: UInt8) -> None:
         for writer in stills:
-            if index in wanted[writer.name]:
+            if index in positions[writer.name]:
                 writer.add(index, picture)
 
     steps, frames = count(1), len(explanation.part)
@@ -119,7 +121,7 @@ def _feed(
 
 
 def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanation:
-    """Drawing decodes every frame; what it met beyond what sampling met belongs in the report."""
+    """Add problems that decoding of every frame found and sampling did not."""
     warnings = (*explanation.warnings, *_sound_warnings(report))
     explanation = replace(explanation, warnings=warnings)
     bad, missing = report.packets_bad, len(report.missing)
@@ -137,7 +139,7 @@ def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanati
 
 
 def _sound_warnings(report: DecodeReport) -> Iterator[ReportWarning]:
-    """What became of the sound."""
+    """Warnings about missing sound."""
     if report.sound_left_out is not None:
         text = f"the sound track ({report.sound_left_out}) cannot be decoded here and was left out"
         yield ReportWarning("sound-left-out", text)

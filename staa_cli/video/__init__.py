@@ -1,1 +1,1 @@
-"""Video files: what is in them, frames with exact times, and annotated copies. Knows no torch."""
+"""Video files: metadata, frames with exact times, and annotated copies. Does not import torch."""

@@ -1,4 +1,4 @@
-"""A video and a way to draw on it in, an annotated MP4 with its times and its sound out."""
+"""Write an annotated MP4 of a video, with the video's times and sound."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from av.video.stream import VideoStream
 
 from staa_cli.errors import VideoError
 from staa_cli.schema import UInt8, VideoInfo
-from staa_cli.video.audio import Sound, way_of_sound
+from staa_cli.video.audio import Sound, sound_handling
 from staa_cli.video.container import open_video, packets, sound_of
-from staa_cli.video.decode import Wanted, all_frames, file_of, seek_point, table_of
+from staa_cli.video.decode import RequestedFrames, all_frames, file_of, seek_point, table_of
 from staa_cli.video.encode import BT709, CLOCK, LONGEST_STEP, Color, Shape, VideoWriter
 from staa_cli.video.frame_source import SeekableSource, VideoFile
-from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix, make_computable
+from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix, use_supported_matrix
 from staa_cli.video.table import DecodeReport, FrameTable, first_frame
 
 Draw = Callable[[int, float, YuvPlanes], YuvPlanes]
@@ -45,46 +45,48 @@ def annotate(
     on_picture: Callable[[int, UInt8], object] = lambda index, picture: None,
     report: DecodeReport | None = None,
 ) -> None:
-    """A video in, an H.264 MP4 at `destination` out with every frame drawn on.
+    """Draw on every frame of a video and write an H.264 MP4 to `destination`.
 
-    Times, pixel shape, color, and sound are the source's; the first frame is at zero. Of a part of
-    a video, the sound is cut as well, and little is decoded that stands before it. A frame that
-    does not decode is left out: the one before stays until the next. So is sound that neither fits
-    into an MP4 nor decodes; the report names it.
+    Times, pixel aspect ratio, color, and sound are the source's; the first frame is at zero. For a
+    part of a video, the sound is cut as well, and few frames before the part are decoded. A frame
+    that does not decode is left out: the previous one is shown longer. Sound that neither fits into
+    an MP4 nor decodes is left out, too; the report names it.
 
     Args:
-        video: a probed file, or a source; one that is no file has pictures alone, and no sound.
-        destination: written to as it is, and removed on failure.
-        draw: takes (position, seconds, planes [H, W]) and gives planes of `size`.
-        size: (width, height) that `draw` gives, even; the video's own, made even, by default.
+        video: a probed file, or a source; a source that is not a file has no sound.
+        destination: path of the MP4; removed on failure.
+        draw: maps (position, seconds, planes [H, W]) to planes of `size`.
+        size: (width, height) of drawn frames, even; by default the video's, rounded up to even.
         audio: keep the sound track.
         preset: of x264.
         crf: quality of x264, lower is better.
-        repeatable: equal pictures become equal bytes; the file grows a little.
-        frames: positions of the frames that are wanted, all of them where None.
-        on_frame: called with the position of every frame that is done.
-        watched: positions among `frames` of pictures that somebody else wants.
-        on_picture: called with those, before anything is drawn on them: (position, upright sRGB
-            uint8 [H, W, 3]), rising, with stand-ins as `iter_frames` has them.
-        report: filled in with what decoding met.
+        repeatable: encode equal frames to equal bytes; the file grows a little.
+        frames: positions of the frames to write; None for all.
+        on_frame: called with the position of every written frame.
+        watched: positions among `frames` for which `on_picture` is called.
+        on_picture: called before drawing with (position, upright sRGB uint8 [H, W, 3]), in
+            ascending order, with substitutes as in `iter_frames`.
+        report: filled in while decoding.
 
     Raises:
-        VideoError: nothing decodes any more.
+        VideoError: no frame decodes.
         OutputError: the file cannot be written.
     """
     report = report if report is not None else DecodeReport()
     if isinstance(video, SeekableSource) and not isinstance(video, VideoFile):
-        coding: dict[str, Any] = {"preset": preset, "crf": crf, "repeatable": repeatable}
+        encoding: dict[str, Any] = {"preset": preset, "crf": crf, "repeatable": repeatable}
 
-        def shown(index: int, picture: UInt8) -> None:
+        def pass_watched(index: int, picture: UInt8) -> None:
             if index in watched:
                 on_picture(index, picture)
 
-        _annotate_pictures(video, destination, draw, size, frames, on_frame, shown, report, coding)
+        _annotate_source(
+            video, destination, draw, size, frames, on_frame, pass_watched, report, encoding
+        )
         return
     info = video if isinstance(video, VideoInfo) else video.info
     table, convert = table_of(info), Converter(info)
-    wanted, rgb = Wanted(watched), Converter(info).rgb
+    requested, rgb = RequestedFrames(watched), Converter(info).rgb
     report.truncated = table.truncated
     part = range(info.frames) if frames is None else frames
     time_base, starts = _starts(table, part)
@@ -95,40 +97,40 @@ def annotate(
         VideoWriter(destination, shape, preset=preset, crf=crf, repeatable=repeatable) as writer,
     ):
         sound = _sound(info, container, writer, table, part, report) if audio else None
-        done = set()
+        written = set()
         if key is not None:
             container.seek(key.seek, stream=stream)
-        found = _pictures(container, stream, sound)
-        for index, frame in all_frames(table, found, report):
+        video_packets = _split_packets(container, stream, sound)
+        for index, frame in all_frames(table, video_packets, report):
             if index >= part.stop:
                 break
-            for position, picture in wanted.among(index, frame):
+            for position, picture in requested.take(index, frame):
                 on_picture(position, rgb(picture))
             if index < part.start:
-                report.packets_bad = 0  # what leads a key frame refers to what was sought past
+                report.packets_bad = 0  # leading frames after a seek refer to skipped ones
                 continue
             planes = draw(index, float(info.times_s[index]), convert.planes(frame))
             start, stop = starts[index - part.start : index - part.start + 2]
             writer.write(frame_of(planes), start, stop - start)
-            done.add(index)
+            written.add(index)
             if on_frame is not None:
                 on_frame(index)
             if index == part.stop - 1 and part.stop < info.frames:
                 break
         if sound is not None:
-            while not sound.ended and next(found, None) is not None:
+            while not sound.ended and next(video_packets, None) is not None:
                 pass
             sound.finish()
             report.sound_packets_bad = sound.packets_bad
-        if not done:
+        if not written:
             raise VideoError("no frame can be decoded")
-        for position, picture in wanted.rest():
+        for position, picture in requested.take_rest():
             on_picture(position, rgb(picture))
-    report.frames_decoded += len(done)
-    report.missing.extend(sorted(set(part) - done))
+    report.frames_decoded += len(written)
+    report.missing.extend(sorted(set(part) - written))
 
 
-def _annotate_pictures(
+def _annotate_source(
     source: SeekableSource,
     destination: Path,
     draw: Draw,
@@ -137,13 +139,13 @@ def _annotate_pictures(
     on_frame: Callable[[int], None] | None,
     on_picture: Callable[[int, UInt8], object],
     report: DecodeReport,
-    coding: Mapping[str, Any],
+    encoding: Mapping[str, Any],
 ) -> None:
-    """The same for a source that is no file: its pictures are upright and sRGB already."""
+    """Annotate a source that is not a file; its frames are upright sRGB already."""
     info = replace(source.info, rotation=0, mirrored=False, transfer="sdr")
     convert, part = Converter(info), range(info.frames) if frames is None else frames
     time_base, starts = _starts(_table_of_times(info), part)
-    with VideoWriter(destination, _shape(info, size, time_base, BT709), **coding) as writer:
+    with VideoWriter(destination, _shape(info, size, time_base, BT709), **encoding) as writer:
         for index, picture in source.read(part, report):
             on_picture(index, picture)
             frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
@@ -155,19 +157,19 @@ def _annotate_pictures(
 
 
 def _table_of_times(info: VideoInfo) -> FrameTable:
-    """When the frames of a source that is no file are shown, in microseconds."""
+    """The frame table of a source that is not a file, in microseconds."""
     ticks = np.rint(np.append(info.times_s, info.duration_s) * _FINEST).astype(np.int64)
     last = max(1, int(ticks[-1] - ticks[-2]))
     return FrameTable(ticks[:-1], (), Fraction(1, _FINEST), last, fit=True)
 
 
 def _starts(table: FrameTable, part: range) -> tuple[Fraction, list[int]]:
-    """The output's clock, and on it the starts of N frames and the end of the last: [N + 1]."""
+    """The output's time base, and in it the start of N frames and the end of the last: [N + 1]."""
     ticks = np.append(table.ticks, table.ticks[-1] + table.last)[part.start : part.stop + 1]
     ends: list[int] = (ticks - ticks[0]).tolist()
     clock = table.time_base if table.time_base.denominator <= _FINEST else CLOCK
     longest_s = max(after - before for before, after in pairwise(ends)) * table.time_base
-    if longest_s * clock.denominator > LONGEST_STEP:  # a camera slept for hours
+    if longest_s * clock.denominator > LONGEST_STEP:  # a recording that paused for hours
         clock = Fraction(1, int(LONGEST_STEP / longest_s))
     if clock == table.time_base:
         return clock, ends
@@ -196,7 +198,7 @@ def _color(info: VideoInfo) -> Color:
     if info.transfer != "sdr":
         return BT709
     frame = first_frame(file_of(info))
-    make_computable(frame)
+    use_supported_matrix(frame)
     return Color(kept_matrix(frame) or BT709.matrix, frame.color_trc, frame.color_primaries)
 
 
@@ -211,26 +213,26 @@ def _sound(
     source = sound_of(container)
     if source is None:
         return None
-    way = way_of_sound(file_of(info))
-    if way == "left out":
+    handling = sound_handling(file_of(info))
+    if handling == "left out":
         report.sound_left_out = info.audio
         return None
     start_s = int(table.ticks[part.start]) * table.time_base
-    whole = part.stop == len(table.ticks)
-    length_s = None if whole else int(table.ticks[part.stop]) * table.time_base - start_s
+    to_end = part.stop == len(table.ticks)
+    length_s = None if to_end else int(table.ticks[part.stop]) * table.time_base - start_s
     shifts_s = [shift * table.time_base for shift in table.shifts]
-    return Sound(source, way == "copied", writer, start_s, shifts_s, length_s)
+    return Sound(source, handling == "copied", writer, start_s, shifts_s, length_s)
 
 
-def _pictures(
+def _split_packets(
     container: InputContainer, stream: VideoStream, sound: Sound | None
 ) -> Iterator[Packet[Any]]:
-    """All packets in file order; those of the sound go their own way."""
+    """The video packets in file order; sound packets are passed to `sound`."""
     if sound is None:
         yield from packets(container, stream)
         return
     for packet in packets(container, stream, sound.source):
-        # By the stream itself: the empty packets at the end all have the number of the first one.
+        # Compare streams, not indices: the empty packets at the end all have the first one's index.
         if packet.stream is sound.source:
             sound.add(packet)
         else:

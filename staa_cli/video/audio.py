@@ -1,4 +1,4 @@
-"""A sound track in, the same one in an MP4 out: copied where MP4 holds it, else as AAC."""
+"""Copy a sound track into an MP4, or encode it as AAC if MP4 does not support it."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from av.packet import Packet
 from staa_cli.video.container import fraction, open_video, packets, sound_of
 from staa_cli.video.encode import VideoWriter
 
-_PLAYED = {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}
-"""What players expect in an MP4; the format itself holds some more."""
-_HEADED = {"aac", "mp3"}
-"""What may tell its rate and channels in every packet, and so change them."""
+_MP4_CODECS = {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}
+"""Codecs that players support in an MP4; the format allows a few more."""
+_SELF_DESCRIBING = {"aac", "mp3"}
+"""Codecs that can state rate and channels in every packet, and so change them."""
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}
-_EARLY = Fraction(-1, 10)  # an encoder's run-in stands before zero and is wanted
+_EARLY = Fraction(-1, 10)  # an encoder's priming samples are before zero and are kept
 _SET_BACK_S = Fraction(1, 2)
-"""How far a clock steps back that is set anew; less is its inaccuracy."""
-_TRIED = 64
-"""Packets after which sound that does not decode counts as sound that cannot be decoded."""
+"""A step back of at least this much is a clock reset; less is inaccuracy."""
+_PROBED_PACKETS = 64
+"""Sound of which none of this many packets decodes counts as undecodable."""
 
-Way = Literal["copied", "encoded", "left out"]
+Handling = Literal["copied", "encoded", "left out"]
 
 
-def way_of_sound(path: str) -> Way:
-    """An absolute path in, what can become of its sound in an MP4 out; tried on its first packets.
+def sound_handling(path: str) -> Handling:
+    """How to write the sound of the file at an absolute path to an MP4, from its first packets.
 
     Raises:
         VideoError: the file does not open.
@@ -42,21 +42,23 @@ def way_of_sound(path: str) -> Way:
         source = sound_of(container)
         if source is None or source.codec_context is None or not source.codec_context.sample_rate:
             return "left out"
-        found = (packet for packet in packets(container, source) if packet.size)
-        head = list(islice(found, _TRIED))
-        if head and source.codec.canonical_name in _PLAYED and _is_held(source, head[0]):
-            # An MP4 says once and for all how its sound is to be decoded.
-            headed = source.codec.canonical_name in _HEADED and _described(head[0]) is not None
-            kinds = map(_described, chain(head, found)) if headed else ()
-            if all(one == another for one, another in pairwise(kinds)):
+        sound_packets = (packet for packet in packets(container, source) if packet.size)
+        head = list(islice(sound_packets, _PROBED_PACKETS))
+        if head and source.codec.canonical_name in _MP4_CODECS and _fits_mp4(source, head[0]):
+            # An MP4 stores the parameters of its sound only once: they must not change.
+            headed = (
+                source.codec.canonical_name in _SELF_DESCRIBING and _header(head[0]) is not None
+            )
+            headers = map(_header, chain(head, sound_packets)) if headed else ()
+            if all(one == another for one, another in pairwise(headers)):
                 return "copied"
         return "encoded" if any(_decoded(packet) for packet in head) else "left out"
 
 
-def _described(packet: Packet[Any]) -> tuple[int, ...] | None:
-    """What the head of AAC (ADTS) or MP3 says of rate and channels; None where there is no head.
+def _header(packet: Packet[Any]) -> tuple[int, ...] | None:
+    """Rate and channels in an AAC (ADTS) or MP3 header; None without a header.
 
-    ISO/IEC 13818-7, 6.2, and 11172-3, 2.4.1.3: joint stereo comes and goes, and says nothing.
+    ISO/IEC 13818-7, 6.2, and 11172-3, 2.4.1.3. Joint stereo may alternate, so it is ignored.
     """
     head = bytes(memoryview(packet)[:4])
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
@@ -66,8 +68,8 @@ def _described(packet: Packet[Any]) -> tuple[int, ...] | None:
     return head[1] & 0x1E, head[2] & 0x0C, head[3] & 0xC0 == 0xC0
 
 
-def _is_held(source: AudioStream, packet: Packet[Any]) -> bool:
-    """Whether an MP4 takes such a track: its codec's name alone does not tell."""
+def _fits_mp4(source: AudioStream, packet: Packet[Any]) -> bool:
+    """Whether an MP4 accepts such a track; the codec's name alone does not show it."""
     pts, dts = packet.pts, packet.dts
     try:
         with av.open(BytesIO(), "w", format="mp4") as trial:
@@ -89,15 +91,15 @@ def _decoded(packet: Packet[Any]) -> list[AudioFrame]:
 
 
 class Sound:
-    """One sound track under way into an MP4.
+    """Writes one sound track into an MP4.
 
     Args:
-        source: the track that packets come from.
-        copied: as they are; otherwise decoded, and encoded as AAC.
-        writer: the file that it goes to, before its first frame.
-        start_s: time of the source that becomes zero.
-        shifts_s: for every time that the source's clock is set anew, what is added from then on.
-        length_s: what begins later than this is left out; None for no end.
+        source: track to read from.
+        copied: copy packets; otherwise decode them and encode AAC.
+        writer: the MP4, before its first frame.
+        start_s: time in the source that becomes zero.
+        shifts_s: for each clock reset of the source, the shift of all later times.
+        length_s: sound that begins later is left out; None for no limit.
     """
 
     def __init__(
@@ -113,11 +115,11 @@ class Sound:
         self._first_s = self._start_s = start_s
         self._length_s = length_s
         self.ended = length_s is None
-        """What comes from here on begins too late."""
+        """All further sound begins too late."""
         self._shifts_s = iter(shifts_s)
-        self._clock_s: Fraction | None = None  # of the source, where the last sound ended
+        self._clock_s: Fraction | None = None  # end of the last sound on the source's clock
         self.packets_bad = 0
-        """Packets that decode to nothing, or that an MP4 does not take."""
+        """Packets that do not decode, or that an MP4 does not accept."""
         self._copied = copied
         self._last: int | None = None
         self._begun_s = self._heard_s = self._end_s = Fraction(-1 << 32)
@@ -131,7 +133,7 @@ class Sound:
             )
 
     def add(self, packet: Packet[Any]) -> None:
-        """A packet of the source in; what it gives goes to the file."""
+        """Write the sound of a packet to the file."""
         if self._copied:
             self._copy(packet)
             return
@@ -144,7 +146,7 @@ class Sound:
             self._encode(frame)
 
     def finish(self) -> None:
-        """Write what the encoder still holds."""
+        """Flush the encoder."""
         if not self._copied:
             self._flush()
             self._writer.encode(self._stream, None)
@@ -152,8 +154,8 @@ class Sound:
     def _placed(self, time_s: Fraction, length_s: Fraction) -> Fraction:
         """Map a time of the source to a time of the written file.
 
-        Where the source's clock is set back, sound moves as the picture does; where the picture's
-        does not move, it goes on where it was.
+        After a clock reset, sound is shifted like the video; if the video has no reset, it
+        continues without a gap.
         """
         if self._clock_s is not None and time_s < self._clock_s - _SET_BACK_S:
             shift_s = next(self._shifts_s, None)
@@ -165,7 +167,7 @@ class Sound:
         return time_s - self._start_s
 
     def _ends(self, start_s: Fraction) -> bool:
-        """Whether sound that begins then is too late for the file."""
+        """Whether sound that begins at `start_s` is too late for the file."""
         late = self._length_s is not None and start_s >= self._length_s
         self.ended |= late
         return late
@@ -188,7 +190,7 @@ class Sound:
             try:
                 self._writer.container.mux(packet)
             except FFmpegError as error:
-                if isinstance(error, OSError):  # the disk's
+                if isinstance(error, OSError):  # a disk error
                     raise
                 self.packets_bad += 1
 
@@ -200,13 +202,13 @@ class Sound:
             start_s = self._placed(time_s, length_s)
         if self._ends(start_s):
             return
-        if start_s < self._begun_s:  # what was heard is not heard again
+        if start_s < self._begun_s:  # skip what was written already
             self._heard_s = self._end_s
         self._begun_s = start_s
         late = start_s < max(self._heard_s, self._end_s - _SET_BACK_S)
         if late or start_s + length_s < _EARLY:
             return
-        # The encoder takes no time twice, and clocks of containers are off by a little.
+        # The encoder requires increasing times, and container clocks are slightly inaccurate.
         start_s = max(start_s, self._end_s)
         self._end_s = start_s + length_s
         frame.time_base = Fraction(1, frame.sample_rate)
@@ -215,7 +217,7 @@ class Sound:
             self._writer.encode(self._stream, part)
 
     def _resampled(self, frame: AudioFrame) -> list[AudioFrame]:
-        """The frame as the encoder wants it; tracks change their rate and channels under way."""
+        """The frame in the encoder's format; a track may change its rate and channels."""
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != self._shape:
             self._flush()
@@ -225,7 +227,7 @@ class Sound:
         return self._resampler.resample(frame)
 
     def _flush(self) -> None:
-        """Write what the resampler still holds; one that had nothing to do hands None through."""
+        """Flush the resampler; an unused one returns None."""
         for part in self._resampler.resample(None):
             if part is not None:
                 self._writer.encode(self._stream, part)

@@ -1,4 +1,4 @@
-"""Opens a file on disk as a container with its video stream, or gives one clear reason why not."""
+"""Opens a file as a container with its video stream, or reports why it cannot be opened."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _FORMATS = (
     "h261,h263,h264,hevc,vvc,m4v,av1,obu,vc1,mjpeg,yuv4mpegpipe"
 )
 _SAFE = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
-# Tags in an old code page; from PyAV 19 on they are never an error.
+# Accept tags in a legacy encoding; since PyAV 19 they are never an error.
 _LENIENT: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )
-_MOST_PIXELS = 100_000_000
+_MAX_PIXELS = 100_000_000
 
 _NOT_FOLLOWED = "a playlist or script that refers to other files, which are not followed"
 _NO_VIDEOS: tuple[tuple[bytes, str, str | None], ...] = (
@@ -47,18 +47,18 @@ _NO_VIDEOS: tuple[tuple[bytes, str, str | None], ...] = (
 
 
 def fraction(value: Any) -> Fraction | None:
-    """A rational of any PyAV in, a `Fraction` out; None where nothing is set (None or 0/1)."""
+    """A rational from any version of PyAV as a `Fraction`; None if not set (None or 0/1)."""
     return Fraction(value.numerator, value.denominator) if value else None
 
 
 def check_file(path: str | Path) -> Path:
-    """Return a path as an absolute one, once it is known to be a readable, non-empty file.
+    """Check that a path is a readable, non-empty file; returns the absolute path.
 
     Raises:
-        VideoError: it is missing, empty, a folder, a pipe, a device, or may not be read.
+        VideoError: it is missing, empty, a folder, a pipe, a device, or not readable.
     """
     try:
-        status = Path(path).stat()  # before opening: a pipe without a writer blocks for ever
+        status = Path(path).stat()  # before opening, as a pipe without a writer blocks forever
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket, or device"
             raise VideoError(f"{kind}, not a video file")
@@ -77,25 +77,25 @@ def check_file(path: str | Path) -> Path:
 
 @contextmanager
 def open_video(path: str, *, sound: bool = False) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """An absolute path in; inside, the open container and the stream that a player shows.
+    """A context with the open container and the video stream that a player shows.
 
     Args:
-        path: as `check_file` returns it.
-        sound: read the sound track too; otherwise every other stream is passed over.
+        path: absolute, from `check_file`.
+        sound: also read the sound track; all other streams are discarded.
 
     Raises:
-        VideoError: it does not open, has no picture that can be decoded, or reading it fails.
+        VideoError: it does not open, has no decodable video stream, or reading it fails.
     """
     # Another library may have routed FFmpeg's log to Python, which deadlocks with threads.
     av.logging.set_level(None)
     with video_errors(), _open(path) as container:
-        stream = _picture(container, path)
+        stream = _video_stream(container, path)
         if stream.codec_context.name == stream.codec.canonical_name:
-            # FFmpeg's own decoders lose their errors among slice threads.
+            # FFmpeg's native decoders lose errors with slice threads.
             stream.codec_context.thread_count = 1
-        heard = sound_of(container) if sound else None
+        sound_track = sound_of(container) if sound else None
         for other in container.streams:
-            if other not in (stream, heard):
+            if other not in (stream, sound_track):
                 other.discard = Discard.all
         yield container, stream
 
@@ -110,9 +110,9 @@ def _is_default(stream: Stream) -> bool:
 
 
 def packets(container: InputContainer, *streams: Any) -> Iterator[Packet[Any]]:
-    """Yield packets of streams in file order, then an empty one each that flushes decoders.
+    """Yield packets of streams in file order, then an empty one per stream to flush its decoder.
 
-    A file that cannot be read on counts as ended.
+    A read error ends the file.
     """
     try:
         yield from container.demux(*streams)
@@ -125,7 +125,7 @@ def packets(container: InputContainer, *streams: Any) -> Iterator[Packet[Any]]:
 
 @contextmanager
 def video_errors() -> Iterator[None]:
-    """Inside, an error of FFmpeg about the input becomes a `VideoError`."""
+    """A context that turns FFmpeg's input errors into `VideoError`."""
     try:
         yield
     except FFmpegError as error:
@@ -159,16 +159,16 @@ def _reason(path: str) -> VideoError:
     return VideoError("not a readable video, or too badly damaged")
 
 
-def _picture(container: InputContainer, path: str) -> VideoStream:
-    """The stream that a player shows: the default one, and among those the one of most frames."""
+def _video_stream(container: InputContainer, path: str) -> VideoStream:
+    """The video stream that a player shows: the default one, or that with the most frames."""
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    known = [stream for stream in streams if stream.codec_context is not None]
-    if known:
-        best = [s for s in known if _is_default(s)] or known
+    decodable = [stream for stream in streams if stream.codec_context is not None]
+    if decodable:
+        best = [s for s in decodable if _is_default(s)] or decodable
         if len(best) > 1:
             counts = [stream.frames for stream in best]
-            if not all(counts):  # the container does not count
-                counts = [_packets_of(path, signature(path)).get(s.index, 0) for s in best]
+            if not all(counts):  # the container does not store counts
+                counts = [_count_packets(path, signature(path)).get(s.index, 0) for s in best]
             best = [best[counts.index(max(counts))]]
         _check_size(best[0])
         return best[0]
@@ -180,20 +180,20 @@ def _picture(container: InputContainer, path: str) -> VideoStream:
 
 
 @lru_cache(maxsize=16)
-def _packets_of(path: str, _signature: tuple[int, int, int]) -> Counter[int]:
-    """Stream number to packets, of the video streams; reads the whole file."""
+def _count_packets(path: str, _signature: tuple[int, int, int]) -> Counter[int]:
+    """Number of packets per video stream index; reads the whole file."""
     with _open(path) as container:
-        found = packets(container, *container.streams.video)
-        return Counter(packet.stream_index for packet in found if packet.size)
+        video_packets = packets(container, *container.streams.video)
+        return Counter(packet.stream_index for packet in video_packets if packet.size)
 
 
 def _check_size(stream: VideoStream) -> None:
     width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > _MOST_PIXELS:
+    if width * height > _MAX_PIXELS:
         raise VideoError(f"frames of {width}x{height} pixels are larger than staa supports")
 
 
 def signature(path: str) -> tuple[int, int, int]:
-    """A stamp that changes when the file does: inode, size in bytes, time of change in ns."""
+    """Changes when the file does: inode, size in bytes, modification time in ns."""
     status = Path(path).stat()
     return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,4 +1,4 @@
-"""Decodes exactly the frames asked for, with as little decoding as possible."""
+"""Decodes requested frames with as little decoding as possible."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from staa_cli.video.table import DecodeReport, FrameTable, Key, decode, frame_ta
 def iter_frames(
     info: VideoInfo, indices: Sequence[int], report: DecodeReport | None = None
 ) -> Iterator[tuple[int, UInt8]]:
-    """Positions in the video in, (position, upright sRGB uint8 [H, W, 3]) out, rising, each once.
+    """Yield (position, upright sRGB uint8 [H, W, 3]) for positions, in ascending order, each once.
 
-    Where a listed frame does not decode, the nearest one before it stands in (the first one, where
-    nothing stands before), and `report.missing` says so.
+    A frame that does not decode is substituted by the nearest one before it, or by the first one,
+    and listed in `report.missing`.
 
     Raises:
-        IndexError: a position that the video does not have.
-        VideoError: the file changed since it was probed, or nothing decodes any more.
+        IndexError: a position is outside the video.
+        VideoError: the file changed since it was probed, or no frame decodes.
     """
     report = report if report is not None else DecodeReport()
     table = table_of(info)
     report.truncated = table.truncated
-    wanted = sorted(set(indices))
-    if wanted and not 0 <= wanted[0] <= wanted[-1] < info.frames:
-        raise IndexError(f"frames {wanted[0]} to {wanted[-1]} of a video of {info.frames}")
+    positions = sorted(set(indices))
+    if positions and not 0 <= positions[0] <= positions[-1] < info.frames:
+        raise IndexError(f"frames {positions[0]} to {positions[-1]} of a video of {info.frames}")
     convert = Converter(info).rgb
-    for index, frame in _wanted(file_of(info), table, wanted, report):
+    for index, frame in _requested(file_of(info), table, positions, report):
         yield index, convert(frame)
 
 
 def file_of(info: VideoInfo) -> str:
-    """The absolute path of a video: no colon or dash is taken for a protocol or an option."""
+    """The absolute path of a video, so that FFmpeg sees no protocol or option in it."""
     return str(Path(info.path).absolute())
 
 
@@ -53,7 +53,7 @@ def table_of(info: VideoInfo) -> FrameTable:
     """Return the frame table of a probed video.
 
     Raises:
-        VideoError: the file is another one than was probed.
+        VideoError: the file changed since it was probed.
     """
     try:
         table = frame_table(file_of(info))
@@ -77,10 +77,10 @@ def all_frames(
 
 
 def seek_point(path: str, table: FrameTable, index: int) -> Key | None:
-    """A key frame well before a position, from which decoding goes on as it would from the start.
+    """A key frame before a position from which decoding gives the same frames as from the start.
 
-    The last but one before it, so that the sound which belongs to the position comes after it, too.
-    None where only the start will do.
+    The last but one before it, so that the sound at the position also comes after it. None if
+    decoding must begin at the start.
     """
     at = bisect_right(table.keys, int(table.ticks[index]), key=lambda key: key.ticks) - 2
     if not table.fit or at < 1:
@@ -95,77 +95,77 @@ def seek_point(path: str, table: FrameTable, index: int) -> Key | None:
     return key if first is not None and first.pts == key.ticks else None
 
 
-def _wanted(
-    path: str, table: FrameTable, wanted: list[int], report: DecodeReport
+def _requested(
+    path: str, table: FrameTable, positions: list[int], report: DecodeReport
 ) -> Iterator[tuple[int, VideoFrame]]:
-    waiting = deque(wanted)
+    remaining = deque(positions)
     if table.fit:
-        for index, frame in _sought(path, table, wanted):
-            waiting.popleft()
+        for index, frame in _by_seeking(path, table, positions):
+            remaining.popleft()
             report.frames_decoded += 1
             yield index, frame
-    if waiting:
-        yield from _in_line(path, table, waiting, report)
+    if remaining:
+        yield from _from_start(path, table, remaining, report)
 
 
-def _in_line(
-    path: str, table: FrameTable, waiting: deque[int], report: DecodeReport
+def _from_start(
+    path: str, table: FrameTable, positions: Iterable[int], report: DecodeReport
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """Wanted frames by decoding from the start, with stand-ins for those that are not there."""
-    wanted = Wanted(waiting)
+    """Requested frames by decoding from the start, with substitutes for missing ones."""
+    requested = RequestedFrames(positions)
     with open_video(path) as (container, stream):
         for index, frame in all_frames(table, packets(container, stream), report):
-            for position, picture in wanted.among(index, frame):
+            for position, picture in requested.take(index, frame):
                 if position == index:
                     report.frames_decoded += 1
                 else:
                     report.missing.append(position)
                 yield position, picture
-            if not wanted.waiting:
+            if not requested.remaining:
                 return
-    report.missing.extend(wanted.waiting)
-    yield from wanted.rest()
+    report.missing.extend(requested.remaining)
+    yield from requested.take_rest()
 
 
-class Wanted:
-    """Wanted positions, while frames go by; a frame that does not decode has a stand-in.
+class RequestedFrames:
+    """Picks requested positions from a sequence of decoded frames.
 
-    That is the nearest one before it, or the first one, where nothing stands before.
+    A missing frame is substituted by the nearest one before it, or by the first one.
     """
 
     def __init__(self, indices: Iterable[int]) -> None:
-        self.waiting = deque(sorted(set(indices)))
+        self.remaining = deque(sorted(set(indices)))
         self._before: VideoFrame | None = None
 
-    def among(self, index: int, frame: VideoFrame) -> Iterator[tuple[int, VideoFrame]]:
-        """Take the next decoded frame, and yield the wanted positions that it settles."""
-        while self.waiting and self.waiting[0] < index:
-            yield self.waiting.popleft(), self._before or frame
-        if self.waiting and self.waiting[0] == index:
-            yield self.waiting.popleft(), frame
+    def take(self, index: int, frame: VideoFrame) -> Iterator[tuple[int, VideoFrame]]:
+        """Process the next decoded frame; yields the requested positions up to it."""
+        while self.remaining and self.remaining[0] < index:
+            yield self.remaining.popleft(), self._before or frame
+        if self.remaining and self.remaining[0] == index:
+            yield self.remaining.popleft(), frame
         self._before = frame
 
-    def rest(self) -> Iterator[tuple[int, VideoFrame]]:
-        """What still waits where no frame is left.
+    def take_rest(self) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield substitutes for the remaining positions after the last frame.
 
         Raises:
-            VideoError: no frame has come at all.
+            VideoError: there was no frame at all.
         """
         if self._before is None:
             raise VideoError("no frame can be decoded")
-        while self.waiting:
-            yield self.waiting.popleft(), self._before
+        while self.remaining:
+            yield self.remaining.popleft(), self._before
 
 
-def _sought(
-    path: str, table: FrameTable, wanted: Iterable[int]
+def _by_seeking(
+    path: str, table: FrameTable, positions: Iterable[int]
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """Wanted frames by seeking; ends early at the first doubt that one is the right one."""
+    """Requested frames by seeking; stops if a frame is not certain to be the right one."""
     with open_video(path) as (container, stream):
-        # Damage fails here: how it is painted over depends on what was skipped.
+        # Fail on damage: error concealment depends on the frames that were skipped.
         stream.codec_context.options = {"err_detect": "explode"}
         cursor = _Cursor(container, stream, table)
-        for index in wanted:
+        for index in positions:
             frame = cursor.find(index)
             if frame is None:
                 return
@@ -173,7 +173,7 @@ def _sought(
 
 
 class _Cursor:
-    """A place in an open video that moves to wanted frames, by decoding on or by a seek."""
+    """Finds frames in an open video in ascending order, by decoding on or by a seek."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, table: FrameTable) -> None:
         self._container, self._stream = container, stream
@@ -183,12 +183,12 @@ class _Cursor:
         self._frames = self._decoded(None)
 
     def find(self, index: int) -> VideoFrame | None:
-        """Decode the frame at a listed position; None where decoding did not give it."""
-        target, following = int(self._ticks[index]), int(self._ticks[self._next])
+        """Decode the frame at a position of the table; None if decoding does not yield it."""
+        target, next_ticks = int(self._ticks[index]), int(self._ticks[self._next])
         last = bisect_right(self._keys, target, key=lambda key: key.ticks) - 1
         try:
             for attempt, at in enumerate((last, last - 1)):
-                if at > 0 and (attempt or self._keys[at].ticks > following):
+                if at > 0 and (attempt or self._keys[at].ticks > next_ticks):
                     self._container.seek(self._keys[at].seek, stream=self._stream)
                     self._frames = self._decoded(self._keys[at])
                 frame = self._advance(target)
@@ -214,28 +214,28 @@ def _decoded(
     container: InputContainer,
     stream: VideoStream,
     start: Key | None,
-    wanted: Callable[[], int] = lambda: 0,
+    target: Callable[[], int] = lambda: 0,
 ) -> Iterator[VideoFrame]:
-    """Frames from a key frame on, or from here; none where the seek missed it.
+    """Frames from a key frame on, or from the current position; none if the seek missed it.
 
-    Whether it is one is for the decoder to say: containers flag others too. What no other frame
-    needs is skipped before the ticks that are wanted at the time.
+    The decoder has to confirm the key frame, as containers also flag other frames. Non-reference
+    frames before the current target ticks are skipped.
     """
-    arrived = proven = start is None
+    reached = confirmed = start is None
     for packet in packets(container, stream):
-        if start is not None and not arrived:
+        if start is not None and not reached:
             if packet.pts is not None and packet.pts < start.ticks:
                 continue
             if (packet.pts, packet.size) != (start.ticks, start.size):
                 return
-            arrived = True
-        skip = packet.pts is not None and packet.pts < wanted()
+            reached = True
+        skip = packet.pts is not None and packet.pts < target()
         stream.codec_context.skip_frame = "NONREF" if skip else "DEFAULT"
         for frame in packet.decode():
-            if start is not None and not proven and frame.pts is not None:
+            if start is not None and not confirmed and frame.pts is not None:
                 if frame.pts < start.ticks:
-                    continue  # it leads the key frame, and refers to what was not decoded
+                    continue  # a leading frame; it refers to frames that were not decoded
                 if frame.pts > start.ticks or not frame.key_frame:
                     return
-                proven = True
+                confirmed = True
             yield frame

@@ -1,4 +1,4 @@
-"""Pictures with their times in, an H.264 MP4 that every player shows out."""
+"""Encode frames with their times as an H.264 MP4 that common players support."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from staa_cli.schema import Float32, UInt8
 
 CLOCK = Fraction(1, 90_000)
 LONGEST_STEP = 1 << 30
-"""Ticks from frame to frame that an MP4 can say, a bit to spare for what shifts them."""
-_MOST_SIDE = 16_384
-"""Pixels a side that H.264 has levels for."""
-_FRUGAL = 1 << 24
-"""Pixels above which the encoder looks at one picture at a time: each takes 50 MB and more."""
+"""Ticks from frame to frame that an MP4 can store, with one bit of reserve for shifts."""
+_MAX_SIDE = 16_384
+"""Pixels per side that H.264 levels allow."""
+_SAVE_MEMORY_PIXELS = 1 << 24
+"""Above this, the encoder holds one frame at a time: each takes at least 50 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,13 @@ BT709 = Color(int(Colorspace.ITU709), int(ColorTrc.BT709), int(ColorPrimaries.BT
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What must be known of a video before its first frame is written."""
+    """Properties of a video that must be known before its first frame is written."""
 
     width: int
     height: int
     time_base: Fraction
     rate: Fraction
-    """Mean frames a second: a hint for the encoder, the times decide."""
+    """Mean frames per second; a hint for the encoder, which uses the frames' times."""
     variable_rate: bool
     color: Color = BT709
     aspect: Fraction = Fraction(1)
@@ -59,18 +59,18 @@ class Shape:
 
 
 class VideoWriter:
-    """An MP4 under way; leaving its block with an exception removes the file.
+    """Writes an MP4; a context manager that removes the file on an exception.
 
     Args:
-        path: written to as it is; its ending does not matter.
-        shape: see there.
+        path: of the MP4, with any ending.
+        shape: properties of the video.
         preset: of x264.
         crf: quality of x264, lower is better.
-        gop: most frames from key frame to key frame.
-        repeatable: equal pictures become equal bytes on one machine.
+        gop: maximum number of frames between key frames.
+        repeatable: encode equal frames to equal bytes on the same machine.
 
     Raises:
-        OutputError: the file cannot be written, or the encoder refuses.
+        OutputError: the file cannot be written, or the encoder fails.
     """
 
     def __init__(
@@ -86,15 +86,15 @@ class VideoWriter:
         self._path = path
         self._durations: dict[int, int] = {}
         self._size = shape.width, shape.height
-        if max(self._size) > _MOST_SIDE:
+        if max(self._size) > _MAX_SIDE:
             size = f"{shape.width}x{shape.height}"
             raise OutputError(
-                f"{size} pixels are too many for H.264, which allows {_MOST_SIDE} per side",
+                f"{size} pixels are too many for H.264, which allows {_MAX_SIDE} per side",
                 "use --no-annotated to skip the annotated video",
             )
-        # x264's macroblock tree gives other bytes from run to run at some widths (with AVX-512).
+        # x264's macroblock tree is not deterministic at some widths (with AVX-512).
         params = ["mbtree=0"] if repeatable else []
-        if shape.width * shape.height > _FRUGAL:
+        if shape.width * shape.height > _SAVE_MEMORY_PIXELS:
             params += ["rc-lookahead=0", "bframes=0", "ref=1", "subme=0", "threads=1"]
         av.logging.set_level(None)
         self._time_base = shape.time_base
@@ -105,7 +105,7 @@ class VideoWriter:
                 format="mp4",
                 options={
                     "movflags": "+faststart",
-                    # A finer one of the muxer's choice could count a long step in too many bits.
+                    # A finer timescale, chosen by the muxer, could overflow at a long step.
                     "video_track_timescale": str(shape.time_base.denominator),
                 },
             )
@@ -135,27 +135,27 @@ class VideoWriter:
         self._discard()
 
     def write(self, frame: VideoFrame, ticks: int, duration: int) -> None:
-        """A yuv420p frame in, with its start and length in units of the shape's time base."""
+        """Write a yuv420p frame; its start and duration are in units of the shape's time base."""
         if (frame.width, frame.height) != self._size:
             raise ValueError(f"a picture of {frame.width}x{frame.height} for {self._size}")
         frame.pts, frame.time_base = ticks, self._time_base
-        frame.pict_type = 0  # or the encoder repeats the source's pattern of key frames
+        frame.pict_type = 0  # otherwise the encoder copies the source's key frames
         self._durations[ticks] = duration
         self._encode(frame)
 
     def encode(self, stream: Any, frame: Any) -> None:
-        """A stream of this file and a frame for it in (None: the last); packets are written."""
+        """Encode a frame of a stream of this file and write its packets; None flushes."""
         with self.errors():
             self.mux(stream.encode(frame))
 
     def mux(self, packets: Any) -> None:
-        """Encoded packets of any stream of this file in; they are written."""
+        """Write encoded packets of any stream of this file."""
         with self.errors():
             self.container.mux(packets)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Inside, an error of FFmpeg becomes an `OutputError` about this file."""
+        """A context that turns FFmpeg's errors into `OutputError` for this file."""
         with output_errors(self._path):
             try:
                 yield
@@ -168,7 +168,7 @@ class VideoWriter:
         with self.errors():
             packets = self._stream.encode(frame)
         for packet in packets:
-            # The encoder guesses from the mean rate; the last guess would end the file.
+            # The encoder guesses durations from the mean rate; the last one sets the file's length.
             if packet.pts in self._durations:
                 packet.duration = self._durations.pop(packet.pts)
             self.mux(packet)
@@ -199,18 +199,18 @@ def write_video(
     preset: str = "medium",
     gop: int | None = None,
 ) -> None:
-    """RGB uint8 [H, W, 3] pictures in, an MP4 at `path` out; odd sizes grow by one.
+    """Write RGB uint8 [H, W, 3] frames as an MP4; odd sides grow by one pixel.
 
     Args:
-        path: written to as it is, and removed on failure.
+        path: of the MP4; removed on failure.
         frames: at least one, all of one size.
-        times_s: start of each in seconds, rising; without them `rate` decides.
-        rate: frames a second.
-        rotation: degrees counter-clockwise that a player is told to turn the pictures.
-        audio: mono samples from -1 to 1, and how many make a second.
+        times_s: start of each in seconds, increasing; by default from `rate`.
+        rate: frames per second.
+        rotation: display rotation in degrees counter-clockwise.
+        audio: mono samples from -1 to 1, and the sample rate.
         crf: quality, lower is better.
         preset: of x264.
-        gop: most frames from key frame to key frame.
+        gop: maximum number of frames between key frames.
 
     Raises:
         OutputError: the file cannot be written.
@@ -238,15 +238,15 @@ def write_video(
 def _timed(
     ticks: Iterable[int], pictures: Iterable[UInt8], length: int
 ) -> Iterator[tuple[int, int, UInt8]]:
-    """Yield (start, length, picture) for starts and pictures; the last repeats a length."""
-    held = None
+    """Yield (start, length, picture); the last length is that of the one before."""
+    pending = None
     for start, picture in zip(ticks, pictures, strict=False):
-        if held is not None:
-            length = start - held[0]
-            yield held[0], length, held[1]
-        held = start, picture
-    if held is not None:
-        yield held[0], length, held[1]
+        if pending is not None:
+            length = start - pending[0]
+            yield pending[0], length, pending[1]
+        pending = start, picture
+    if pending is not None:
+        yield pending[0], length, pending[1]
 
 
 def _frame(picture: UInt8) -> VideoFrame:
@@ -258,7 +258,7 @@ def _frame(picture: UInt8) -> VideoFrame:
 
 
 class _Samples:
-    """Mono samples under way into a file, as AAC."""
+    """Writes mono samples to a file as AAC."""
 
     def __init__(self, writer: VideoWriter, samples: Float32, rate: int) -> None:
         self._writer, self._rate, self._done = writer, rate, 0
@@ -267,7 +267,7 @@ class _Samples:
             self._stream = writer.container.add_stream("aac", rate=rate, layout="mono")
 
     def add_until(self, time_s: float) -> None:
-        """A time in; the samples up to it are written."""
+        """Write the samples up to a time."""
         end = min(len(self._samples), round(time_s * self._rate))
         if end > self._done:
             part = self._samples[None, self._done : end]
@@ -278,7 +278,7 @@ class _Samples:
             self._done = end
 
     def finish(self) -> None:
-        """Write what the encoder still holds."""
+        """Flush the encoder."""
         self._writer.encode(self._stream, None)
 
 
@@ -294,7 +294,7 @@ def _set_up(stream: VideoStream, shape: Shape, gop: int | None) -> None:
     if gop is not None:
         context.gop_size = gop
     if shape.variable_rate:
-        # With B frames the muxer states a duration that ends before the last frame.
+        # With B-frames, the duration written by the muxer ends before the last frame.
         context.max_b_frames = 0
     if shape.rotation:
         stream.set_display_rotation(shape.rotation)

@@ -1,4 +1,4 @@
-"""Videos below a folder."""
+"""Find videos in a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ENDINGS = """
 .mxf .ogg .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m
 """
 VIDEO_ENDINGS = frozenset(_ENDINGS.split())
-"""What counts as a video in a folder; a file that is named itself is taken whatever its ending."""
+"""Endings of videos in a folder; a file given by its name can have any ending."""
 
 
 def walk_videos(
@@ -23,26 +23,28 @@ def walk_videos(
     skip: Path | None = None,
     on_error: Callable[[OSError], object] | None = None,
 ) -> Iterator[Path]:
-    """The videos in a folder, sorted; hidden ones and what staa wrote beside a report left out.
+    """The videos in a folder, sorted, without hidden files and videos written by staa.
 
     Args:
-        folder: to look into.
-        recursive: whether in its subfolders, too.
-        skip: absolute path of a subfolder that is left out.
-        on_error: told of a folder that cannot be read.
+        folder: to search.
+        recursive: also search subfolders.
+        skip: absolute path of a subfolder to leave out.
+        on_error: called with the error of a folder that cannot be read.
     """
     for here, subfolders, names in os.walk(folder, onerror=on_error):
-        inner = (name for name in subfolders if not name.startswith("."))
-        subfolders[:] = sorted(name for name in inner if absolute(Path(here, name)) != skip)
-        own = any(is_own(Path(here, name)) for name in (REPORT, COMPARISON, MARK) if name in names)
+        visible = (name for name in subfolders if not name.startswith("."))
+        subfolders[:] = sorted(name for name in visible if absolute(Path(here, name)) != skip)
+        has_results = any(
+            is_own(Path(here, name)) for name in (REPORT, COMPARISON, MARK) if name in names
+        )
         for name in sorted(names):
-            video = Path(name).suffix.lower() in VIDEO_ENDINGS and not name.startswith(".")
-            if video and not (own and name in WRITTEN_VIDEOS):
+            is_video = Path(name).suffix.lower() in VIDEO_ENDINGS and not name.startswith(".")
+            if is_video and not (has_results and name in WRITTEN_VIDEOS):
                 yield Path(here, name)
         if not recursive:
             return
 
 
 def absolute(path: Path) -> Path:
-    """The path from the root, links left as they are: a link is a name of its own."""
+    """The absolute path, without resolving links."""
     return Path(os.path.abspath(path))  # noqa: PTH100

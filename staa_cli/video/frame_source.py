@@ -1,8 +1,7 @@
-"""Where frames come from: a video file, memory, or whatever else yields pictures with their times.
+"""Sources of frames with their times: a video file, memory, or a custom source.
 
-A camera, a URL, or a pipe is one more file beside this one, with a subclass of `FrameSource` that
-has a size and yields frames. What ends and can be read again is a `SeekableSource`: that is all
-that explaining and drawing a whole video ask of it.
+To support a camera, a URL, or a pipe, add a module with a subclass of `FrameSource`. A finite
+source that can be read again is a `SeekableSource`, which is all that explaining and drawing need.
 """
 
 from __future__ import annotations
@@ -22,72 +21,72 @@ from staa_cli.video.probe import probe
 from staa_cli.video.table import DecodeReport
 
 IN_MEMORY = "<frames>"
-"""The path of a video that is no file."""
+"""Path in the report of frames in memory."""
 _MEMORY = "memory"
-"""Its container."""
+"""Container in the report of frames in memory."""
 _LEAST_STEP_S = 1e-6
-"""What is drawn on such frames keeps their times to a microsecond."""
+"""Annotated videos of frames in memory keep times to a microsecond."""
 _ONE_FRAME_S = 0.04
-"""A single frame, of which nothing tells how long it stays, stays as long as one of 25 a second."""
+"""Duration of a single frame without a rate: that of 25 frames per second."""
 
 
 class FrameSource(ABC):
-    """Pictures and when each is shown, as they come."""
+    """A sequence of frames with their times."""
 
     @property
     @abstractmethod
     def size(self) -> tuple[int, int]:
-        """Width and height of the upright picture, in pixels."""
+        """Width and height of upright frames, in pixels."""
 
     @property
     def seekable(self) -> bool:
-        """Whether its frames can be read in any order, and again: it is a `SeekableSource` then."""
+        """Whether frames can be read repeatedly in any order, as in a `SeekableSource`."""
         return False
 
     @property
     def duration_s(self) -> float | None:
-        """Seconds from the first frame's start to the last one's end; None where none is known."""
+        """Seconds from the first frame's start to the last one's end; None if unknown."""
         return None
 
     @abstractmethod
     def frames(self) -> Iterator[tuple[float, UInt8]]:
-        """Seconds since the first frame, rising, and the upright sRGB picture uint8 [H, W, 3].
+        """Yield (seconds since the first frame, upright sRGB uint8 [H, W, 3]), times increasing.
 
-        Closing the iterator lets go of what the frames are read from.
+        Closing the iterator releases the underlying resource.
         """
 
 
 class SeekableSource(FrameSource):
-    """A video that ends, of which any frame can be read at any time."""
+    """A finite video of which any frame can be read at any time."""
 
     @property
     @abstractmethod
     def info(self) -> VideoInfo:
-        """What the video is; the same object every time."""
+        """Metadata of the video; the same object every time."""
 
     @abstractmethod
     def read(
         self, indices: Sequence[int], report: DecodeReport | None = None
     ) -> Iterator[tuple[int, UInt8]]:
-        """Frames by position: (position, upright sRGB uint8 [H, W, 3]), rising, each once.
+        """Frames by position: (position, upright sRGB uint8 [H, W, 3]), ascending, each once.
 
         Args:
             indices: positions in the video, in any order.
-            report: filled in with what reading met.
+            report: filled in while reading.
 
         Raises:
-            IndexError: a position that the video does not have.
-            VideoError: nothing can be read any more.
+            IndexError: a position is outside the video.
+            VideoError: no frame can be read.
         """
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the upright picture, in pixels."""
+        """Width and height of upright frames, in pixels."""
         return self.info.width, self.info.height
 
     @property
     def seekable(self) -> bool:
-        """Whether its frames can be read in any order, and again."""
+        """Whether frames can be read repeatedly in any order."""
         return True
 
     @property
@@ -105,10 +104,10 @@ class VideoFile(SeekableSource):
     """A video file.
 
     Args:
-        video: its path, or what `probe` has said of it.
+        video: its path, or the result of `probe`.
 
     Raises:
-        VideoError: not a readable file, not a video, or nothing in it decodes.
+        VideoError: not a readable file, not a video, or no frame decodes.
     """
 
     def __init__(self, video: str | Path | VideoInfo) -> None:
@@ -116,13 +115,13 @@ class VideoFile(SeekableSource):
 
     @property
     def info(self) -> VideoInfo:
-        """What the file is, as it was probed once."""
+        """Metadata of the file."""
         return self._info
 
     def read(
         self, indices: Sequence[int], report: DecodeReport | None = None
     ) -> Iterator[tuple[int, UInt8]]:
-        """Decode some frames, with as little decoding as that takes; see `iter_frames`."""
+        """Decode some frames with as little decoding as possible; see `iter_frames`."""
         return iter_frames(self._info, indices, report)
 
 
@@ -131,12 +130,12 @@ class FrameArray(SeekableSource):
 
     Args:
         frames: uint8 [N, H, W, 3] RGB, or N arrays uint8 [H, W, 3] of one size.
-        rate: frames a second.
-        times_s: start of each frame in place of that, rising; what they are counted from is free.
+        rate: frames per second.
+        times_s: start of each frame, increasing, from any origin; instead of `rate`.
 
     Raises:
-        InputError: the frames are something else, of several sizes, or none.
-        UsageError: not exactly one of `rate` and `times_s`, or one that cannot be.
+        InputError: frames have a wrong type or shape, different sizes, or there are none.
+        UsageError: not exactly one of `rate` and `times_s`, or an invalid value.
     """
 
     def __init__(
@@ -163,36 +162,36 @@ class FrameArray(SeekableSource):
 
     @property
     def info(self) -> VideoInfo:
-        """What the frames are as a video: raw RGB in memory, without sound."""
+        """Metadata of the frames: raw RGB in memory, without sound."""
         return self._info
 
     def read(
         self, indices: Sequence[int], report: DecodeReport | None = None
     ) -> Iterator[tuple[int, UInt8]]:
-        """The frames at some positions, as views of what was given."""
-        wanted = sorted(set(indices))
-        if wanted and not 0 <= wanted[0] <= wanted[-1] < len(self._frames):
-            raise IndexError(f"frames {wanted[0]} to {wanted[-1]} of {len(self._frames)}")
-        for index in wanted:
+        """The frames at some positions, without a copy."""
+        positions = sorted(set(indices))
+        if positions and not 0 <= positions[0] <= positions[-1] < len(self._frames):
+            raise IndexError(f"frames {positions[0]} to {positions[-1]} of {len(self._frames)}")
+        for index in positions:
             if report is not None:
                 report.frames_decoded += 1
             yield index, self._frames[index]
 
 
 def open_source(video: str | Path | SeekableSource) -> SeekableSource:
-    """The source that a path names; one that is open already stays as it is.
+    """Open the file at a path; a source is returned as is.
 
     Raises:
-        VideoError: not a readable file, not a video, or nothing in it decodes.
+        VideoError: not a readable file, not a video, or no frame decodes.
     """
     return video if isinstance(video, SeekableSource) else VideoFile(video)
 
 
 def source_of(explanation: Explanation) -> SeekableSource:
-    """What the frames of an explained video can be read from again, to draw on them.
+    """The source of an explained video, to read its frames again.
 
     Raises:
-        InputError: they were in memory, and the explanation has them no more.
+        InputError: the frames were in memory and are no longer available.
     """
     source: SeekableSource | None = explanation.source
     if source is not None:
@@ -206,7 +205,7 @@ def source_of(explanation: Explanation) -> SeekableSource:
 
 
 def _checked(frames: UInt8 | Iterable[UInt8]) -> Sequence[UInt8]:
-    """Frames [H, W, 3] of one size, none of them copied."""
+    """Check that frames are [H, W, 3] of one size; none is copied."""
     if not isinstance(frames, np.ndarray):
         if not isinstance(frames, Iterable) or isinstance(frames, str | bytes):
             raise InputError(f"frames must be uint8 [N, H, W, 3], not {type(frames).__name__}")
@@ -245,7 +244,7 @@ def _checked_times(times_s: Sequence[float] | Float64, frames: int) -> Float64:
 
 
 def _info(frames: Sequence[UInt8], times: Float64, frame_s: float | None) -> VideoInfo:
-    """What frames in memory are as a video; `frame_s` is how long each stays, where all do so."""
+    """Metadata of frames in memory; `frame_s` is the duration of each if constant."""
     gaps = np.diff(times)
     last_s = frame_s or (float(np.median(gaps)) if len(gaps) else _ONE_FRAME_S)
     times_s = times - times[0]
@@ -277,9 +276,9 @@ def _info(frames: Sequence[UInt8], times: Float64, frame_s: float | None) -> Vid
 
 
 def _sha256(frames: Sequence[UInt8], times_s: Float64) -> str:
-    """Of all that a file of them would say: their shape, when they are shown, and their pixels."""
-    total = hashlib.sha256(repr((len(frames), frames[0].shape)).encode())
-    total.update(times_s.tobytes())
+    """SHA-256 of the frames' shape, times, and pixels."""
+    digest = hashlib.sha256(repr((len(frames), frames[0].shape)).encode())
+    digest.update(times_s.tobytes())
     for frame in frames:
-        total.update(np.ascontiguousarray(frame).data)
-    return total.hexdigest()
+        digest.update(np.ascontiguousarray(frame).data)
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Makes upright 8-bit arrays of decoded pictures: all of rotation, color, and odd sizes."""
+"""Converts decoded frames to upright 8-bit arrays: rotation, color, and odd sizes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from staa_cli.schema import Float32, UInt8, VideoInfo
 
 Matrix = Literal["bt601", "bt709"]
-# ITU-T H.273: BT.709, not said (which FFmpeg takes for BT.601), and the two names of BT.601.
+# ITU-T H.273: BT.709, unspecified (which FFmpeg treats as BT.601), and the two codes of BT.601.
 _PLAIN = (1, 2, 5, 6)
-# RGB itself, those, FCC, SMPTE 240M, and BT.2020: the matrices that FFmpeg's scaler computes.
-_COMPUTED = (0, *_PLAIN, 4, 7, 9)
-_NOT_SAID = 2
-_BT2020 = {10: 9}  # constant luminance is nearest to BT.2020 without it
+# RGB, the above, FCC, SMPTE 240M, and BT.2020: the matrices that FFmpeg's scaler supports.
+_SUPPORTED = (0, *_PLAIN, 4, 7, 9)
+_UNSPECIFIED = 2
+_BT2020 = {10: 9}  # constant luminance, approximated by non-constant luminance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class YuvPlanes:
-    """An upright picture in 8-bit limited-range YUV 4:2:0; H and W are even."""
+    """An upright frame in 8-bit limited-range YUV 4:2:0; H and W are even."""
 
     y: UInt8
     """[H, W]."""
@@ -35,19 +35,19 @@ class YuvPlanes:
     v: UInt8
     """[H/2, W/2]."""
     matrix: Matrix = "bt601"
-    """Which coefficients turn the planes into RGB."""
+    """Coefficients of the conversion to RGB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """Quarter turns counter-clockwise that set a stored picture upright, then a mirror."""
+    """Quarter turns counter-clockwise, then a mirror, that make a stored frame upright."""
 
     turns: int
     mirrored: bool
 
     @classmethod
     def of_frame(cls, frame: VideoFrame) -> Orientation:
-        """Orientation given by a decoded frame's display matrix, to the nearest quarter turn."""
+        """Orientation from a decoded frame's display matrix, to the nearest quarter turn."""
         data = _side_data(frame).get(Type.DISPLAYMATRIX)
         return cls.of_matrix(np.frombuffer(data, np.int32).tolist()) if data else cls(0, False)
 
@@ -69,7 +69,7 @@ class Orientation:
         return cls(info.rotation // 90, info.mirrored)
 
     def turn(self, picture: UInt8) -> UInt8:
-        """[h, w, ...] as stored in, a contiguous copy [H, W, ...] upright out."""
+        """A stored frame [h, w, ...] to an upright, contiguous copy [H, W, ...]."""
         upright = np.rot90(picture, self.turns)
         return np.array(upright[:, ::-1] if self.mirrored else upright, order="C")
 
@@ -79,7 +79,7 @@ class Orientation:
 
 
 class Converter:
-    """Converts frames of one video to upright pictures; holds the scaler, so use one per thread."""
+    """Converts frames of one video to upright arrays; not thread-safe, as it holds the scaler."""
 
     def __init__(self, info: VideoInfo) -> None:
         self._orientation = Orientation.of_info(info)
@@ -88,13 +88,13 @@ class Converter:
         self._scaler = VideoReformatter()
 
     def rgb(self, frame: VideoFrame) -> UInt8:
-        """A decoded frame in, sRGB uint8 [H, W, 3] out."""
-        make_computable(frame)
+        """A decoded frame to upright sRGB uint8 [H, W, 3]."""
+        use_supported_matrix(frame)
         return self._orientation.turn(self._stored_rgb(frame))
 
     def planes(self, frame: VideoFrame) -> YuvPlanes:
         """Return a decoded frame's planes, padded to even sizes by repeating the edge."""
-        make_computable(frame)
+        use_supported_matrix(frame)
         if self._transfer != "sdr":
             frame = VideoFrame.from_ndarray(self._stored_rgb(frame), format="rgb24")
         matrix = kept_matrix(frame)
@@ -105,9 +105,9 @@ class Converter:
 
     def _yuv420p(self, frame: VideoFrame, matrix: int | None) -> VideoFrame:
         width, height = self._size
-        same = (frame.width, frame.height) == self._size and matrix is not None
-        if same and frame.format.name == "yuv420p" and frame.color_range != ColorRange.JPEG:
-            return frame  # an odd size would come back damaged from FFmpeg 8.0
+        same_size = (frame.width, frame.height) == self._size and matrix is not None
+        if same_size and frame.format.name == "yuv420p" and frame.color_range != ColorRange.JPEG:
+            return frame  # FFmpeg 8.0 would damage an odd size
         return self._scaler.reformat(
             frame,
             width,
@@ -121,40 +121,40 @@ class Converter:
         width, height = self._size
         if self._transfer == "sdr":
             return _array(self._scaler.reformat(frame, width, height, "rgb24"))
-        deep = _array(self._scaler.reformat(frame, width, height, "rgb48le"))
-        return _tone_mapped(deep, self._transfer)
+        rgb48 = _array(self._scaler.reformat(frame, width, height, "rgb48le"))
+        return _tone_mapped(rgb48, self._transfer)
 
 
 def has_unknown_color(frame: VideoFrame) -> bool:
-    """Whether a frame is tagged with a color matrix that cannot be computed here."""
-    return frame.colorspace not in _COMPUTED
+    """Whether a frame is tagged with an unsupported color matrix."""
+    return frame.colorspace not in _SUPPORTED
 
 
-def make_computable(frame: VideoFrame) -> None:
-    """Replace the tag of a matrix that cannot be computed: by its nearest, or by "not said"."""
+def use_supported_matrix(frame: VideoFrame) -> None:
+    """Replace the tag of an unsupported matrix by the nearest one, or by "unspecified"."""
     if has_unknown_color(frame):
-        frame.colorspace = _BT2020.get(frame.colorspace, _NOT_SAID)
+        frame.colorspace = _BT2020.get(frame.colorspace, _UNSPECIFIED)
 
 
 def _side_data(frame: VideoFrame) -> Any:
-    """What comes with a frame, by kind; kinds that PyAV has no name for go by their number."""
+    """A frame's side data by type; types unknown to PyAV are named by their number."""
     try:
         return frame.side_data
     except ValueError:
-        # FFmpeg learns kinds faster (29 is a view of spatial video, 31 is EXIF), and one of them
-        # hides all others. Once is enough: from then on PyAV's own class knows what to say.
-        cast(Any, Type)._missing_ = classmethod(_unnamed)
+        # FFmpeg has newer types (29: a view of spatial video, 31: EXIF), and PyAV fails on one of
+        # them for all side data. This patches PyAV's enum once for the process.
+        cast(Any, Type)._missing_ = classmethod(_unknown_type)
         return frame.side_data
 
 
-def _unnamed(kinds: Any, number: int) -> Any:
-    kind = object.__new__(kinds)
-    kind._name_, kind._value_ = f"UNKNOWN_{number}", number
-    return kind
+def _unknown_type(enum: Any, number: int) -> Any:
+    member = object.__new__(enum)
+    member._name_, member._value_ = f"UNKNOWN_{number}", number
+    return member
 
 
 def plane_array(plane: VideoPlane) -> UInt8:
-    """A plane of 8-bit samples in, a view [h, w] of its memory out."""
+    """A view [h, w] of the memory of a plane of 8-bit samples."""
     rows: UInt8 = np.frombuffer(cast(Any, plane), np.uint8).reshape(-1, plane.line_size)
     return rows[: plane.height, : plane.width]
 
@@ -173,13 +173,13 @@ def frame_of(planes: YuvPlanes) -> VideoFrame:
 
 
 def kept_matrix(frame: VideoFrame) -> int | None:
-    """Color matrix that a frame's planes keep; None where they are converted to BT.709."""
+    """The color matrix to keep for a frame's planes; None if they are converted to BT.709."""
     if frame.format.is_rgb or frame.format.name.startswith(("gray", "mono", "pal")):
         return None
     return frame.colorspace if frame.colorspace in _PLAIN else None
 
 
-# HDR. FFmpeg's scaler maps tones in some versions only, and takes seconds for it.
+# HDR. FFmpeg's scaler supports tone mapping only in some versions, and takes seconds for it.
 _WHITE = 203.0  # nits of diffuse white, ITU-R BT.2408
 _PEAK = 1000.0  # nits of the display that HLG is graded on, ITU-R BT.2100
 _BT2020_TO_709 = np.array(  # ITU-R BT.2087
@@ -189,9 +189,9 @@ _STEPS = 4096
 _BRIGHTEST = 10_000 / _WHITE
 
 
-def _tone_mapped(deep: NDArray[np.uint16], transfer: str) -> UInt8:
-    """BT.2020 uint16 [h, w, 3] in PQ or HLG in, sRGB uint8 [h, w, 3] out."""
-    light = _linear(transfer)[deep >> 6] @ _BT2020_TO_709.T
+def _tone_mapped(rgb48: NDArray[np.uint16], transfer: str) -> UInt8:
+    """BT.2020 uint16 [h, w, 3] in PQ or HLG to sRGB uint8 [h, w, 3]."""
+    light = _linear(transfer)[rgb48 >> 6] @ _BT2020_TO_709.T
     if transfer == "hlg":  # the display's gamma, on luminance: BT.2100
         luminance = light @ np.array([0.2126, 0.7152, 0.0722], np.float32)
         light *= (np.maximum(luminance, 0) ** 0.2)[..., None] * (_PEAK / _WHITE)
@@ -202,7 +202,7 @@ def _tone_mapped(deep: NDArray[np.uint16], transfer: str) -> UInt8:
 
 @cache
 def _linear(transfer: str) -> Float32:
-    """[1024] light of a 10-bit code: in units of diffuse white for PQ, of the scene for HLG."""
+    """[1024] light of a 10-bit code: relative to diffuse white for PQ, scene light for HLG."""
     e = np.arange(1024) / 1023
     if transfer == "pq":  # SMPTE ST 2084
         q = e ** (32 / 2523)
@@ -216,7 +216,7 @@ def _linear(transfer: str) -> Float32:
 
 @cache
 def _srgb_codes() -> UInt8:
-    """[steps] sRGB of light on a cubic scale: straight below the knee, rolled off above it."""
+    """[steps] sRGB of light on a cubic scale: linear below the knee, compressed above it."""
     light = (np.arange(_STEPS) / (_STEPS - 1)) ** 3 * _BRIGHTEST
     knee = 0.3
     over = np.maximum(light - knee, 0) / (1 - knee)

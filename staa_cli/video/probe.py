@@ -1,4 +1,4 @@
-"""Finds out what a video file contains."""
+"""Reads the metadata of a video file."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from staa_cli.video.table import FrameTable, first_frame, frame_table
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Probe the video at a path: all its packets are read, its first frames are decoded.
+    """Probe the video at a path: reads all packets and decodes the first frames.
 
-    Where packets do not tell the frames (AVI, raw streams), all of it is decoded once.
+    If the packets do not determine the frames (AVI, raw streams), the whole file is decoded once.
 
     Raises:
-        VideoError: not a readable file, not a video, or nothing in it decodes.
+        VideoError: not a readable file, not a video, or no frame decodes.
     """
     file = check_file(path)
     table = frame_table(str(file))
@@ -35,7 +35,7 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 def _info(
-    given: str,
+    path: str,
     file: Path,
     table: FrameTable,
     container: InputContainer,
@@ -47,7 +47,7 @@ def _info(
     times_s = table.times_s
     duration_s = float(times_s[-1] + table.last * table.time_base)
     return VideoInfo(
-        path=given,
+        path=path,
         sha256=sha256_of(file),
         size_bytes=file.stat().st_size,
         container=container.format.name.partition(",")[0],
@@ -93,7 +93,7 @@ def _audio(container: InputContainer) -> str | None:
 
 
 def _varies(table: FrameTable) -> bool:
-    """Whether gaps differ by more than a clock of milliseconds, or this one, rounds off."""
+    """Whether gaps differ by more than the rounding of milliseconds or of the time base."""
     gaps = np.diff(table.ticks)
     rounding = max(2, min(0.0011 / table.time_base, 0.1 * gaps.mean())) if len(gaps) else 0
     return len(gaps) > 1 and bool(np.ptp(gaps) > rounding)

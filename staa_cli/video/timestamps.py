@@ -1,4 +1,4 @@
-"""Computes when each picture is shown from the timestamps that files carry."""
+"""Computes the time of each frame from the timestamps in a file."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ from numpy.typing import NDArray
 from staa_cli.schema import Float64
 
 _REORDER = 16
-"""Most pictures that a decoder holds back to show them later (H.264, HEVC, and AV1 alike)."""
+"""Maximum reordering depth of a decoder in frames (H.264, HEVC, and AV1)."""
 _FINEST = 1000
-"""Parts that a tick is divided into, where pictures share one."""
+"""Maximum subdivision of a tick that several frames share."""
 
 
 class ShowTimes(NamedTuple):
-    """When pictures are shown."""
+    """Times of frames."""
 
     ticks: NDArray[np.int64]
-    """[N] rising."""
+    """[N] increasing."""
     scale: int
-    """How many of these ticks are one of the stamps': more than 1 where stamps are shared."""
+    """Ticks per unit of the timestamps; more than 1 if frames share a timestamp."""
     repaired: bool
-    """Stamps contradicted the order in which the decoder shows the pictures."""
+    """Timestamps contradicted the decoder's output order."""
     shifts: tuple[int, ...] = ()
-    """For every time that the clock was set anew, ticks that were added to stamps from then on."""
+    """For each clock reset, the ticks added to later timestamps."""
 
 
 def show_times(stamps: Sequence[int | None], step: int, longest: int) -> ShowTimes:
-    """Turn timestamps of pictures [N], in display order, into times that rise in that order.
+    """Turn timestamps of frames [N], in display order, into increasing times.
 
-    A stamp that is missing lies between its neighbors. Stamps that step back within the reach of a
-    decoder's reordering are the right ones in the wrong order (a tool wrote times of decoding for
-    times of showing), so they are sorted; a longer step back is a clock that was set anew, and
-    what follows it goes on a frame later. Pictures that share a stamp share the time up to the
-    next one. Where stamps lie absurdly far apart, none is believed.
+    Missing timestamps are interpolated. Timestamps that step back within a decoder's reordering
+    depth are correct but in the wrong order (a tool wrote decoding times as presentation times), so
+    they are sorted; a longer step back is a clock reset, and later frames continue one frame on.
+    Frames that share a timestamp divide the time up to the next one. If timestamps are implausibly
+    far apart, all are ignored.
 
     Args:
-        stamps: one a picture, None where the file says nothing.
-        step: ticks from picture to picture, where no two stamps tell.
-        longest: ticks between two stamps above which a clock is damaged.
+        stamps: one per frame, None if the file has none.
+        step: ticks from frame to frame if fewer than two timestamps exist.
+        longest: ticks between two timestamps above which they count as damaged.
     """
-    told = [stamp for stamp in stamps if stamp is not None]
-    absurd = bool(told) and max(told) - min(told) > longest
-    if not told or absurd:
-        return ShowTimes(np.arange(len(stamps), dtype=np.int64) * step, 1, absurd)
-    # From the first one on: a double tells ticks apart near zero, not near a clock's epoch.
-    first = told[0]
+    present = [stamp for stamp in stamps if stamp is not None]
+    damaged = bool(present) and max(present) - min(present) > longest
+    if not present or damaged:
+        return ShowTimes(np.arange(len(stamps), dtype=np.int64) * step, 1, damaged)
+    # Relative to the first one: a double is exact near zero, but not near a clock's epoch.
+    first = present[0]
     times = np.array([np.nan if stamp is None else stamp - first for stamp in stamps], np.float64)
     known = np.flatnonzero(~np.isnan(times))
     values, usual = times[known], _usual_gap(times[known], step)
     falls, shifts = np.diff(values) <= 0, list[float]()
     if falls.any():
         values, shifts = _sorted(values, usual)
-        values[1:][np.diff(values) <= 0] = np.nan  # shared: told by those around it
+        values[1:][np.diff(values) <= 0] = np.nan  # shared: interpolated below
         times[known] = values
     times = _filled(times, usual)
     scale = 1
     while scale < _FINEST and (np.diff(np.rint(times * scale)) <= 0).any():
         scale *= 10
-    order = np.arange(len(times))  # what is closer still is a tick apart
+    order = np.arange(len(times))  # frames that are still closer get one tick each
     ticks = np.maximum.accumulate(np.rint(times * scale).astype(np.int64) - order) + order
-    if abs(first * scale) < 1 << 62:  # else it is no time that anything else keeps to
+    if abs(first * scale) < 1 << 62:  # otherwise the origin would overflow; it is dropped
         ticks += first * scale
     return ShowTimes(ticks, scale, bool(falls.any()), tuple(round(s * scale) for s in shifts))
 
@@ -75,7 +75,7 @@ def _usual_gap(values: Float64, step: int) -> float:
 
 
 def _sorted(values: Float64, usual: float) -> tuple[Float64, list[float]]:
-    """Sorted between the places where the clock was set back, and joined there; by how much."""
+    """Sort each part between clock resets and join the parts; also returns the shifts."""
     cuts = np.flatnonzero(np.diff(values) < -_REORDER * usual) + 1
     parts = [np.sort(part) for part in np.split(values, cuts)]
     shifts = []
@@ -86,9 +86,9 @@ def _sorted(values: Float64, usual: float) -> tuple[Float64, list[float]]:
 
 
 def _filled(times: Float64, usual: float) -> Float64:
-    """NaN become times between their neighbors, or a usual gap apart at either end."""
-    places = np.arange(len(times))
+    """Interpolate NaN between neighbors; at either end, continue by the usual gap."""
+    positions = np.arange(len(times))
     known = np.flatnonzero(~np.isnan(times))
-    filled = np.interp(places, known, times[known])
-    beyond = places - places.clip(known[0], known[-1])
+    filled = np.interp(positions, known, times[known])
+    beyond = positions - positions.clip(known[0], known[-1])
     return np.asarray(filled + beyond * usual, np.float64)

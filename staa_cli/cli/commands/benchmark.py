@@ -1,4 +1,4 @@
-"""`staa benchmark`: which method can be trusted, measured beside trivial baselines."""
+"""`staa benchmark`: score methods against ground truth and trivial baselines."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ staa benchmark quality --dataset events-hard --clips 512 --seed 1 --json
 staa benchmark quality --methods all --metrics all --clips 64 --into benchmark/
 staa benchmark quality --dataset clips/ --model ./my-checkpoint
 """
-_OF_COST = """
+_COST_EXAMPLES = """
 staa benchmark cost
 staa benchmark cost --methods all --no-memory
 staa benchmark cost --model ./my-checkpoint --methods staa,integrated-gradients --json
 """
-_OF_ALL = """
+_GROUP_EXAMPLES = """
 staa benchmark quality --methods all --metrics all --clips 64 --into benchmark/
 staa benchmark quality --dataset clips/ --model ./my-checkpoint
 staa benchmark cost --methods all
 staa benchmark metrics
 """
-_OF_METRICS = """
+_METRICS_EXAMPLES = """
 staa benchmark metrics
 staa benchmark metrics --json
 """
@@ -64,19 +64,19 @@ _OFFERS: dict[str, Callable[..., Offers]] = {
     "--split": one_of("test", "development"),
 }
 CLIPS = 256
-"""Unless told otherwise, of a data set that makes as many as one wants."""
+"""Default number of clips of a generated data set."""
 _COLUMNS = 4
-"""Metrics side by side, at most."""
+"""Maximum number of metrics side by side."""
 
 
 def add(app: typer.Typer) -> None:
-    """Register the command and its parts."""
+    """Register the command and its subcommands."""
     group = typer.Typer(cls=HelpGroup, no_args_is_help=False)
-    group.callback(epilog=_OF_ALL)(_group)
+    group.callback(epilog=_GROUP_EXAMPLES)(_group)
     scored = _SETTINGS | {"Attribution": (*_SETTINGS["Attribution"], *_POST)}
     command(group, _EXAMPLES, settings=scored)(quality)
-    command(group, _OF_COST, settings=_SETTINGS)(cost)
-    command(group, _OF_METRICS)(metrics)
+    command(group, _COST_EXAMPLES, settings=_SETTINGS)(cost)
+    command(group, _METRICS_EXAMPLES)(metrics)
     app.add_typer(group, name="benchmark")
 
 
@@ -169,7 +169,7 @@ def quality(
     model = open_model(loaded.settings, console.message)
     data = open_dataset(dataset, model, seed, split)  # type: ignore[arg-type]
     scores = _metrics(metrics, data.truth)
-    _check_drawn(plot, scores, into)
+    _check_plot(plot, scores, into)
     benchmark = Benchmark(
         model,
         data,
@@ -182,21 +182,21 @@ def quality(
     if into is not None:
         ResultFolder(into, JSON, "--into").check((JSON, MARKDOWN, PICTURE))
         benchmark = replace(benchmark, store=Store(into / SCORES, store_header(benchmark)))
-    result, problems = _measured(benchmark, clips or data.count or CLIPS, into, console)
+    result, problems = _measure(benchmark, clips or data.count or CLIPS, into, console)
     for name, error in problems:
         console.trace(error)
         console.error(error, name)
     if not result["scored"] and not data.truth:
         raise InputError(f"no video of {dataset} can be read")
-    _tell(result, scores, plot, into, json, console)
+    _report(result, scores, plot, into, json, console)
     if problems:
         raise typer.Exit(ExitCode.INPUT_FAILED)
 
 
-def _measured(
+def _measure(
     benchmark: Benchmark, clips: int, into: Path | None, console: Console
 ) -> tuple[dict[str, Any], list[tuple[str, StaaError]]]:
-    """The result, and which videos cannot be read; an interrupt is told what it leaves."""
+    """The result, and the errors of unreadable videos; on an interrupt, say what was saved."""
     from staa_cli.benchmark.quality import measure_quality
 
     problems: list[tuple[str, StaaError]] = []
@@ -210,18 +210,18 @@ def _measured(
                 on_problem=lambda name, error: problems.append((name, error)),
             )
     except KeyboardInterrupt:
-        console.message(_kept(into))
+        console.message(_interrupted(into))
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     return result, problems
 
 
-def _kept(into: Path | None) -> str:
+def _interrupted(into: Path | None) -> str:
     if into is None:
         return "interrupted; nothing was saved (use --into DIR to keep scores)"
     return f"interrupted; finished scores are in {into}, and the same command continues from there"
 
 
-def _tell(
+def _report(
     result: dict[str, Any],
     metrics: Sequence[str],
     plot: str | None,
@@ -229,7 +229,7 @@ def _tell(
     as_json: bool,
     console: Console,
 ) -> None:
-    """Write the results where a folder is named, and print them."""
+    """Write the results to the folder, if given, and print them."""
     from staa_cli.benchmark.tables import JSON, MARKDOWN, PICTURE, write_results
     from staa_cli.results.folder import ResultFolder
 
@@ -248,12 +248,12 @@ def _metrics(names: str | None, truth: bool) -> list[str]:
     from staa_cli.benchmark.quality import default_metrics, fitting_metrics
     from staa_cli.methods import listed
 
-    known = {"all": fitting_metrics(truth)}
-    return listed(names, known) if names else default_metrics(truth)
+    groups = {"all": fitting_metrics(truth)}
+    return listed(names, groups) if names else default_metrics(truth)
 
 
-def _check_drawn(plot: str | None, metrics: Sequence[str], into: Path | None) -> None:
-    """See that the metric of the picture is measured, and that there is a folder for it."""
+def _check_plot(plot: str | None, metrics: Sequence[str], into: Path | None) -> None:
+    """Check that the metric of the plot is measured, and that there is a folder for it."""
     if plot is None:
         return
     if into is None:
@@ -343,7 +343,7 @@ def metrics(
 
 
 def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) -> str:
-    """Tables of as many metrics each as fit: a line that wraps cannot be read."""
+    """Several tables if not all metrics fit: wrapped lines would be unreadable."""
     from staa_cli.benchmark.tables import LOSES, arrow, beats_baselines, cell, headline, undefined
 
     methods = list(dict.fromkeys(row["method"] for row in result["results"]))
@@ -358,14 +358,14 @@ def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) 
         for column, metric in enumerate(metrics)
         if beats_baselines(result, method, metric) is False
     }
-    width, parts = terminal_width(sys.stdout), []
+    width, tables = terminal_width(sys.stdout), []
     for group in side_by_side(first, columns, width, _COLUMNS):
         head, *rows = zip(first, *(columns[column] for column in group), strict=True)
         red = {(row, column - group.start + 1) for row, column in losers if column in group}
-        parts.append(table(head, rows, width, red=red if colored else ()))
-    text = "\n\n".join(parts)
+        tables.append(table(head, rows, width, red=red if colored else ()))
+    text = "\n\n".join(tables)
     if losers:
         text += f"\n\n{LOSES} does not beat every baseline"
-    if fewer := undefined(result, metrics):
-        text += f"\n\n{fewer}"
+    if note := undefined(result, metrics):
+        text += f"\n\n{note}"
     return f"{shown(headline(result))}\n\n{text}"

@@ -30,7 +30,7 @@ staa compare video.mp4 --methods auto,rollout,grad-attention,integrated-gradient
 staa compare video.mp4 --model ./my-checkpoint --class pouring --class stirring
 staa compare video.mp4 --methods staa,staa-class --no-annotated --full-faithfulness --json
 """
-_BESIDE = "staa,grad-attention"
+_REFERENCES = "staa,grad-attention"
 _PANEL = "Comparison"
 _AREAS = ("faithfulness", "insertion", "deletion")
 _SETTINGS = without("target", "render.scale") | {"Output": ("output.dir", "output.annotated")}
@@ -50,7 +50,7 @@ def compare(
         typer.Option(
             "--methods",
             metavar="A,B",
-            help=f"Methods to compare, or all. [the one from --method,{_BESIDE}]",
+            help=f"Methods to compare, or all. [the one from --method,{_REFERENCES}]",
             autocompletion=complete_methods,
             rich_help_panel=_PANEL,
         ),
@@ -113,7 +113,7 @@ def compare(
     from staa_cli.methods import named
     from staa_cli.results import comparison
 
-    _check_asked(methods, classes, loaded)
+    _check_selection(methods, classes, loaded)
     settings, shared = _scaled(settings, scale)
     if classes and len(classes) == 1:
         settings, classes = replace(settings, target=classes[0]), None
@@ -122,12 +122,12 @@ def compare(
     model = open_model(settings, console.message)
     options = method_options(settings.method)
     names = named(
-        methods or f"{settings.method.name},{_BESIDE}", model.module, model.layout, options
+        methods or f"{settings.method.name},{_REFERENCES}", model.module, model.layout, options
     )
     with console.progress(1) as progress:
         name = shown(job.source.name)
 
-        def tell(stage: str, done: int, total: int) -> None:
+        def on_progress(stage: str, done: int, total: int) -> None:
             if stage == PLANNING:
                 compared = [settings.method.name] if classes else names
                 work = workload(total, model, settings, compared, depth, len(classes or "1"))
@@ -145,13 +145,13 @@ def compare(
                 classes=classes or (),
                 settings=settings,
                 depth=depth,
-                on_progress=tell,
+                on_progress=on_progress,
             )
         except VideoError as error:
             console.trace(error)
             console.error(error, str(job.source))
             raise typer.Exit(error.exit_code) from None
-        paths = comparison.save(result, job.folder, settings, tell, shared=shared)
+        paths = comparison.save(result, job.folder, settings, on_progress, shared=shared)
     if console.verbosity >= 1:
         _details(result, console)
     facts = comparison.document(result)
@@ -165,20 +165,20 @@ def compare(
         console.message(str(path))
 
 
-def _details(found: Comparison, console: Console) -> None:
-    """What was done for each panel, and what video and model are."""
+def _details(compared: Comparison, console: Console) -> None:
+    """Print the work for each panel, and facts about video and model."""
     from staa_cli.results.report import from_explanation
 
-    reports = [from_explanation(explanation) for explanation in found.explanations]
-    for name, report in zip(found.names, reports, strict=True):
+    reports = [from_explanation(explanation) for explanation in compared.explanations]
+    for name, report in zip(compared.names, reports, strict=True):
         for line in work_in_words(report):
             console.detail(f"  {name}: {line}")
     for line in facts_in_words(reports[0]):
         console.fact(f"  {line}")
 
 
-def _check_asked(methods: str | None, classes: Sequence[str] | None, loaded: Loaded) -> None:
-    """See that what is to be compared is said in one way only."""
+def _check_selection(methods: str | None, classes: Sequence[str] | None, loaded: Loaded) -> None:
+    """Check that methods or classes are selected in one way only."""
     if methods and loaded.origins["method.name"] == "--method":
         raise UsageError("--methods already says which", "leave out --method")
     if methods and classes and len(classes) > 1:
@@ -189,13 +189,13 @@ def _check_asked(methods: str | None, classes: Sequence[str] | None, loaded: Loa
 
 
 def _scaled(settings: Settings, scale: str | None) -> tuple[Settings, bool]:
-    """Settings with the scale of a panel by itself, and whether all panels share one instead."""
+    """Settings with the scale of a single panel, and whether all panels share one scale."""
     if scale is None:
         return settings, settings.render.scale == "video"
     if scale not in _SCALES:
         raise UsageError(f"--scale: expected {', '.join(_SCALES)}, not {scale!r}")
-    own: Any = scale if scale in ("clip", "frame") else "video"
-    return replace(settings, render=replace(settings.render, scale=own)), scale == "shared"
+    panel_scale: Any = scale if scale in ("clip", "frame") else "video"
+    return replace(settings, render=replace(settings.render, scale=panel_scale)), scale == "shared"
 
 
 def _only_job(video: str, output_dir: str) -> Job:
@@ -222,18 +222,18 @@ def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
     ]
     agreement = [
         (
-            one,
-            *("-" if facts["agreement"][one][other] is None
-              else f"{facts['agreement'][one][other]:.2f}" for other in names),
+            name,
+            *("-" if facts["agreement"][name][other] is None
+              else f"{facts['agreement'][name][other]:.2f}" for other in names),
         )
-        for one in names
+        for name in names
     ]  # fmt: skip
-    first = table(head, rows, width)
+    text = table(head, rows, width)
     if facts["replacement"] is not None:
         count = len(facts["clips"])
-        first += f"\n\nfaithfulness on {counted(count, 'clip')}, removed by {facts['replacement']}"
+        text += f"\n\nfaithfulness on {counted(count, 'clip')}, removed by {facts['replacement']}"
         if facts["quick"]:
-            first += ", a quick check: a fifth of the passes of --full-faithfulness"
+            text += ", a quick check: a fifth of the passes of --full-faithfulness"
     if len(names) < 2:
-        return first
-    return first + "\n\n" + table(("AGREEMENT", *names), agreement, width)
+        return text
+    return text + "\n\n" + table(("AGREEMENT", *names), agreement, width)

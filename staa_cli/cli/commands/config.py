@@ -1,4 +1,4 @@
-"""`staa config`: every setting, where it comes from, and files to start from."""
+"""`staa config`: show, check, and create configuration."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _Config = Annotated[
 
 
 def add(app: typer.Typer) -> None:
-    """Register the command and its three parts."""
+    """Register the command and its subcommands."""
     group = typer.Typer(cls=HelpGroup, no_args_is_help=False)
     group.callback(epilog="\nstaa config show --config fast\nstaa config init staa.yaml\n")(_group)
     command(group, "\nstaa config show\nstaa config show --config fast --json\n")(show)
@@ -86,13 +86,13 @@ def validate(
 
 
 def _name_errors(file: str) -> list[UsageError]:
-    """Errors for a method or a format that does not exist, which settings alone do not know."""
+    """Errors for unknown methods or formats, which settings alone cannot check."""
     from staa_cli.config.files import read_config
 
-    others: list[UsageError] = []  # told already
-    for name, origin, value in read_config(file, keys(), others.append):
+    ignored: list[UsageError] = []  # reported already
+    for name, origin, value in read_config(file, keys(), ignored.append):
         try:
-            if name == "method.name" and not is_reference(value):  # whose code is not to be run
+            if name == "method.name" and not is_reference(value):  # does not run user code
                 from staa_cli.methods import candidates
 
                 candidates(value)

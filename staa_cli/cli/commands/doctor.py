@@ -1,4 +1,4 @@
-"""`staa doctor`: what this machine has, for bug reports."""
+"""`staa doctor`: facts about the installation and the machine, for bug reports."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def doctor(
 
 
 def _examine() -> tuple[dict[str, Any], list[str]]:
-    """What is there by section, and what is not as it should be; a broken part stops no other."""
+    """Facts by section, and problems; an error in one section does not stop the others."""
     facts: dict[str, Any] = {}
     problems: list[str] = []
     for name, examine in _SECTIONS.items():
         try:
-            facts[name], faults = examine()
-            problems += faults
+            facts[name], section_problems = examine()
+            problems += section_problems
         except Exception as error:  # a broken package may raise anything when it is imported
             problems.append(f"{name}: {type(error).__name__}: {error}")
     return facts, problems
@@ -103,27 +103,27 @@ def _system() -> _Section:
 def _packages() -> _Section:
     from importlib.metadata import PackageNotFoundError, version
 
-    found: dict[str, Any] = {}
+    versions: dict[str, Any] = {}
     problems = []
     for name in _PACKAGES:
         try:
             importlib.import_module(name)
-            found[name] = version(_DISTRIBUTIONS.get(name, name))
+            versions[name] = version(_DISTRIBUTIONS.get(name, name))
         except PackageNotFoundError:
-            found[name] = "unknown version"
+            versions[name] = "unknown version"
         except Exception as error:  # a broken package may raise anything when it is imported
-            found[name] = None
+            versions[name] = None
             problems.append(f"{name} cannot be imported: {type(error).__name__}: {error}")
-    return found, problems
+    return versions, problems
 
 
 def _codecs() -> _Section:
     import av
 
-    found: dict[str, Any] = {name: _has_codec(name, mode) for name, mode in _CODECS.items()}
-    needed = [name for name in ("libx264", "aac", "h264") if not found[name]]
+    codecs: dict[str, Any] = {name: _has_codec(name, mode) for name, mode in _CODECS.items()}
+    missing = [name for name in ("libx264", "aac", "h264") if not codecs[name]]
     libraries = {name: ".".join(map(str, number)) for name, number in av.library_versions.items()}
-    return found | libraries, [f"this build of FFmpeg lacks {name}" for name in needed]
+    return codecs | libraries, [f"this build of FFmpeg lacks {name}" for name in missing]
 
 
 def _has_codec(name: str, mode: Any) -> bool:
@@ -155,7 +155,7 @@ def _models() -> _Section:
 
 
 def _plugins() -> _Section:
-    """What installed packages add, by kind, and what of it does not load."""
+    """Additions by installed packages, by kind, and those that do not load."""
     from staa_cli.benchmark.datasets import DATASETS
     from staa_cli.evaluation.base import METRICS
     from staa_cli.methods import METHODS
@@ -163,15 +163,15 @@ def _plugins() -> _Section:
     from staa_cli.models.families.base import FAMILIES
     from staa_cli.results.writers.base import WRITERS
 
-    found: dict[str, Any] = {}
+    plugins: dict[str, Any] = {}
     problems: list[str] = []
     registries: tuple[Registry[Any], ...] = (METHODS, METRICS, WRITERS, MODELS, FAMILIES, DATASETS)
     for registry in registries:
         packages = {name: registry.package_of(name) for name in registry.names()}
-        if told := [f"{name} ({package})" for name, package in packages.items() if package]:
-            found[registry.kind] = told
+        if listed := [f"{name} ({package})" for name, package in packages.items() if package]:
+            plugins[registry.kind] = listed
         problems += [problem.cause for problem in registry.problems()]
-    return found, problems
+    return plugins, problems
 
 
 _SECTIONS: dict[str, Callable[[], _Section]] = {

@@ -1,4 +1,4 @@
-"""`staa explain`: writes annotated videos and reports."""
+"""`staa explain`: write annotated videos and reports."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _jobs(
     root: str | None,
     shard: Shard,
 ) -> Iterable[Job]:
-    """A sequence, or of a list on standard input an iterator over what has come so far."""
+    """A tuple of jobs, or, for a list on standard input, an iterator that reads as needed."""
     if root is not None and from_file is None:
         raise UsageError("--root applies only to --from-file", "add --from-file LIST")
     if root is not None and not Path(root).is_dir():
@@ -138,14 +138,14 @@ def _jobs(
             f"--root: expected a folder, not {root!r}",
             "give the folder that contains the listed files",
         )
-    below = None if root is None else Path(root)
+    root_path = None if root is None else Path(root)
     if from_file == "-":
         names = stream_list(sys.stdin.buffer)
         return shard.of(
-            iter_jobs(inputs, output_dir, recursive=recursive, listed=names, root=below)
+            iter_jobs(inputs, output_dir, recursive=recursive, listed=names, root=root_path)
         )
     names_read = [] if from_file is None else read_list(from_file)
-    jobs = find_jobs(inputs, output_dir, recursive=recursive, listed=names_read, root=below)
+    jobs = find_jobs(inputs, output_dir, recursive=recursive, listed=names_read, root=root_path)
     return tuple(shard.of(jobs))
 
 
@@ -157,7 +157,7 @@ def _run(
     fail_fast: bool,
     console: Console,
 ) -> None:
-    """Explain, and tell of each outcome before the next job is asked for."""
+    """Explain, and report each outcome before the next job is started."""
     from staa_cli.jobs.engines.local import run_local
 
     total = len(jobs) if isinstance(jobs, tuple) else None
@@ -179,7 +179,7 @@ def _run(
 def _plan(
     jobs: Iterable[Job], request: Request, loaded: Loaded, json: bool, console: Console
 ) -> None:
-    """Say what would be done, once all inputs are known."""
+    """Print what would be done, once all inputs are known."""
     from staa_cli.jobs.estimate import estimate
     from staa_cli.jobs.plan import plan
     from staa_cli.jobs.run import Worker

@@ -30,11 +30,11 @@ def methods(
     """List the attribution methods: whether they are class-specific, and what they cost."""
     from staa_cli.methods import AUTO, METHODS, list_methods
 
-    found = list_methods()
+    listed = list_methods()
     for problem in METHODS.problems():
         console.warning(problem.cause)
     if json:
-        put_json(console, found, indent=2)
+        put_json(console, listed, indent=2)
         return
     rows = [
         (
@@ -43,10 +43,10 @@ def methods(
             f"{method['passes_per_clip']:g}",
             method["summary"],
         )
-        for method in found
+        for method in listed
     ]
     put(console, table(("NAME", "CLASS", "PASSES", "ABOUT"), rows, terminal_width(sys.stdout)))
-    # Not among the rows: scripts cut names from them, and this is no method.
+    # Not a row: scripts take method names from the table.
     console.message(
         "passes: forward passes per clip with the bundled model; a backward pass counts as two"
     )

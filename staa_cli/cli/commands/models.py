@@ -1,4 +1,4 @@
-"""`staa models`: the models that have a name, and what a checkpoint is."""
+"""`staa models`: list named models, and inspect a checkpoint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def add(app: typer.Typer) -> None:
-    """Register the command and its part."""
+    """Register the command and its subcommand."""
     group = typer.Typer(no_args_is_help=False)
     command(group, _EXAMPLES, alone=True)(models)
     command(group, _INSPECT_EXAMPLES)(inspect)
@@ -93,61 +93,64 @@ def inspect(
     """Show what a checkpoint contains and which of its weights fit, without executing it."""
     from staa_cli.models.checkpoints.inspection import inspect_model
 
-    found = inspect_model(path, arch=arch, offline=offline, announce=console.message)
+    facts = inspect_model(path, arch=arch, offline=offline, announce=console.message)
     if json:
-        put_json(console, found, indent=2)
+        put_json(console, facts, indent=2)
     else:
-        width = max(len(name) for name, _ in _facts(found)) + 2
-        for name, value in _facts(found):
+        width = max(len(name) for name, _ in _facts(facts)) + 2
+        for name, value in _facts(facts):
             put(console, f"{name:<{width}}{shown(value)}")
-    if not found["fits"]:
+    if not facts["fits"]:
         raise typer.Exit(ExitCode.UNAVAILABLE)
 
 
 def _row(model: dict[str, Any]) -> tuple[str, ...]:
     if "input" not in model:
         return model["name"], "-", f"{model['origin']}; {model['note']}"
-    given = model["input"]
-    height, width = given["size"]
+    model_input = model["input"]
+    height, width = model_input["size"]
     side = f"{height}" if height == width else f"{height}x{width}"
-    shape = f"{given['frames']}x{side} {given['rate'] / given['stride']:.3g}/s"
+    shape = f"{model_input['frames']}x{side} {model_input['rate'] / model_input['stride']:.3g}/s"
     about = f"{model['family']}, {model['classes']} classes, {model['license']}; {model['note']}"
     return model["name"], shape, about.rstrip("; ")
 
 
-def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
-    given, attention = found["input"], found["attention"]
-    height, width = given["size"]
-    size = sum(file["bytes"] for file in found["files"])
-    built = (f"{name} {value}" for name, value in found["configuration"].items())
+def _facts(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    model_input, attention = facts["input"], facts["attention"]
+    height, width = model_input["size"]
+    size = sum(file["bytes"] for file in facts["files"])
+    built = (f"{name} {value}" for name, value in facts["configuration"].items())
     rows = [
-        ("path", found["path"]),
-        ("files", f"{_first([f['name'] for f in found['files']])} ({size / 1e6:,.1f} MB)"),
-        ("family", found["family"]),
+        ("path", facts["path"]),
+        ("files", f"{_first([f['name'] for f in facts['files']])} ({size / 1e6:,.1f} MB)"),
+        ("family", facts["family"]),
         ("configuration", ", ".join(built)),
-        ("input", f"{given['frames']} frames of {height} x {width}, every {_every(given)}"),
+        (
+            "input",
+            f"{model_input['frames']} frames of {height} x {width}, every {_interval(model_input)}",
+        ),
         (
             "attention",
             "{kind}, reads {pooling}, {depth} blocks of {grid} tokens".format(
                 **attention | {"grid": " x ".join(map(str, attention["grid"]))}
             ),
         ),
-        ("classes", f"{found['classes']}: {_first(found['labels'])}"),
-        ("output", f"{found['output']}: {_OUTPUTS[found['output']]}"),
-        ("parameters", f"{found['parameters']:,}"),
-        ("license", found["license"]),
-        ("note", found["note"]),
-        ("left out", _first(found["left_out"])),
-        ("missing", _first(found["missing"])),
-        ("unexpected", _first(found["unexpected"])),
-        ("misshapen", _first(found["misshapen"])),
-        ("weights", "all fit" if found["fits"] else "do not fit"),
+        ("classes", f"{facts['classes']}: {_first(facts['labels'])}"),
+        ("output", f"{facts['output']}: {_OUTPUTS[facts['output']]}"),
+        ("parameters", f"{facts['parameters']:,}"),
+        ("license", facts["license"]),
+        ("note", facts["note"]),
+        ("left out", _first(facts["left_out"])),
+        ("missing", _first(facts["missing"])),
+        ("unexpected", _first(facts["unexpected"])),
+        ("misshapen", _first(facts["misshapen"])),
+        ("weights", "all fit" if facts["fits"] else "do not fit"),
     ]
     return [(name, value) for name, value in rows if value]
 
 
-def _every(given: dict[str, Any]) -> str:
-    return f"{given['stride'] / given['rate']:.3g} s"
+def _interval(model_input: dict[str, Any]) -> str:
+    return f"{model_input['stride'] / model_input['rate']:.3g} s"
 
 
 def _first(names: list[str], count: int = 5) -> str:

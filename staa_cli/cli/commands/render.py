@@ -1,4 +1,4 @@
-"""`staa render`: results drawn again, without the model."""
+"""`staa render`: draw results again, without the model."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def render(
 
     failed = False
     with console.progress(len(folders)) as progress:
-        for folder, into in _places(folders, output_dir):
+        for folder, into in _targets(folders, output_dir):
             name = shown(folder.name or str(folder))
             try:
                 if isinstance(into, InputError):
@@ -100,19 +100,19 @@ def render(
         raise typer.Exit(ExitCode.INPUT_FAILED)
 
 
-def _places(
+def _targets(
     folders: list[Path], output_dir: Path | None
 ) -> Iterator[tuple[Path, Path | InputError]]:
-    """Each folder once, and where what is drawn from it goes; an error for a name that is taken."""
-    taken: dict[Path, Path] = {}
-    once: dict[Path, Path] = {}
+    """Each folder once with its target folder, or an error if that is used already."""
+    owners: dict[Path, Path] = {}
+    unique: dict[Path, Path] = {}
     for folder in folders:
-        once.setdefault(folder.resolve(), folder)
-    for folder in once.values():
+        unique.setdefault(folder.resolve(), folder)
+    for folder in unique.values():
         into = folder if output_dir is None else output_dir / folder.resolve().name
-        other = taken.setdefault(into, folder)
-        if other is folder:
+        owner = owners.setdefault(into, folder)
+        if owner is folder:
             yield folder, into
         else:
             hint = "render it in a separate call with another --output-dir"
-            yield folder, InputError(f"{into} is already used for {other}", hint)
+            yield folder, InputError(f"{into} is already used for {owner}", hint)

@@ -23,4 +23,4 @@ def add(app: typer.Typer) -> None:
 def schema(*, console: Console) -> None:
     """Print the JSON Schema of report.json."""
     text = files("staa_cli.results").joinpath("schema_v1.json").read_text(encoding="utf-8")
-    console.write(text.rstrip("\n"), sys.stdout)  # -q or not: it is JSON
+    console.write(text.rstrip("\n"), sys.stdout)  # JSON is printed even with -q

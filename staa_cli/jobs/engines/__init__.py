@@ -1,10 +1,9 @@
-"""Engines: each maps `run` over jobs, in a place of its own.
+"""Engines: each maps `run` over jobs, in this process or elsewhere.
 
-An engine is one file here with one function of the type `Engine`. All that it needs can be sent to
-another process: a `Job`, a `Request`, and an `Outcome` are plain data. It makes one `Worker` of the
-request in every process, which opens the model once, and maps `Worker.run` over its share of the
-jobs. What a job meets is in its outcome; what a worker raises ends the run, and the engine raises
-it.
+An engine is a module here with one function of the type `Engine`. Everything that it needs can be
+sent to another process: `Job`, `Request`, and `Outcome` are plain data. Each process creates one
+`Worker` from the request, which opens the model once, and maps `Worker.run` over its share of the
+jobs. Failures of a job are in its outcome; an exception from a worker ends the run.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ class Engine(Protocol):
     def __call__(
         self, jobs: Iterable[Job], request: Request, on_event: OnEvent, announce: Announce
     ) -> Iterator[Outcome]:
-        """The outcomes of jobs, each as soon as it is there, in any order.
+        """Yield the outcomes of jobs as they are completed, in any order.
 
         Args:
-            jobs: taken one by one as there is somebody to do them, as they may come from a stream.
-            request: what is asked of all of them.
-            on_event: told what happens on the way, where that can be heard of.
-            announce: told what is about to be downloaded.
+            jobs: consumed one by one when a worker is free, as they may come from a stream.
+            request: options of all jobs.
+            on_event: called with events, if the engine can report them.
+            announce: called with one line about what is going to be downloaded.
 
         Raises:
-            UsageError: a method or a class that does not exist, or does not fit the model.
+            UsageError: an unknown method or class, or one that does not fit the model.
             UnavailableError: no such model, device, or package.
         """

@@ -1,4 +1,4 @@
-"""The engine of this process: one job after the other, the next when its outcome is asked for."""
+"""The engine that runs jobs one after the other in this process, lazily."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def run_local(
     on_event: OnEvent = lambda event: None,
     announce: Announce = lambda line: None,
 ) -> Iterator[Outcome]:
-    """See `Engine`. Neither a job nor the model is looked at before somebody wants an outcome."""
+    """See `Engine`. Nothing is done before the first outcome is requested."""
     return map(Worker(request, on_event, announce).run, jobs)

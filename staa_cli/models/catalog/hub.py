@@ -1,7 +1,6 @@
-"""Checkpoints by their name on the Hugging Face hub, kept in its own cache.
+"""Checkpoints from the Hugging Face hub, in its cache.
 
-What the cache holds is never fetched again, and nothing is looked up: a name opens without a
-network once its files are there. A download that was broken off goes on where it stopped.
+Cached files are used without any network access. An interrupted download is resumed.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from staa_cli.errors import CheckpointError, StaaError, UnavailableError, UsageE
 from staa_cli.models.checkpoints.formats import find_weights, refuse_adapter
 
 Announce = Callable[[str], None]
-"""Told, in one line, what is about to be downloaded."""
+"""Called with one line about what is going to be downloaded."""
 
 _OFFLINE = ("STAA_OFFLINE", "HF_HUB_OFFLINE")
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
@@ -33,19 +32,19 @@ _WEIGHTS = (
     r"pytorch_model\.bin",
     r"pytorch_model-\d+-of-\d+\.bin|pytorch_model\.bin\.index\.json",
 )
-"""Files of which one kind is enough, the best first."""
+"""Patterns of weights files in order of preference; one of them is enough."""
 
 
 def fetch(name: str, *, offline: bool = False, announce: Announce = lambda line: None) -> Path:
     """Return the folder with config and weights of ``org/name`` or ``org/name@revision``.
 
     Args:
-        name: of a repository, with a branch, a tag, or a commit where it is to be pinned.
-        offline: use what is cached, or fail.
-        announce: told what, from where, and how much, before anything large is downloaded.
+        name: of a repository, optionally with a branch, a tag, or a commit.
+        offline: use only what is cached, or fail.
+        announce: called with what is downloaded, from where, and its size, before a download.
 
     Raises:
-        UsageError: the name is none.
+        UsageError: the name is not valid.
         UnavailableError: it is neither cached nor downloadable.
     """
     match = _NAME.fullmatch(name)
@@ -64,7 +63,7 @@ def fetch(name: str, *, offline: bool = False, announce: Announce = lambda line:
 
 
 def revision_of(folder: Path) -> str:
-    """The commit that a folder from `fetch` is of."""
+    """The commit of a folder from `fetch`."""
     return folder.name
 
 
@@ -76,7 +75,7 @@ def _cached(repo: str, revision: str | None) -> Path | None:
         return None
     try:
         find_weights(Path(config).parent)
-    except CheckpointError:  # not all of its weights
+    except CheckpointError:  # weights are incomplete
         return None
     return Path(config).parent
 
@@ -90,19 +89,19 @@ def _download(repo: str, revision: str | None, announce: Announce) -> Path:
     )
 
     api = HfApi()
-    asked = repo if revision is None else f"{repo}@{revision}"
+    full_name = repo if revision is None else f"{repo}@{revision}"
     try:
         facts = api.model_info(repo, revision=revision, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in facts.siblings or ()}
-        wanted = _wanted(sizes, asked)
-        size = sum(sizes[file] for file in wanted)
-        announce(f"downloading {asked} ({_megabytes(size)}) from {api.endpoint}")
+        files = _needed_files(sizes, full_name)
+        size = sum(sizes[file] for file in files)
+        announce(f"downloading {full_name} ({_megabytes(size)}) from {api.endpoint}")
         return Path(
             snapshot_download(
                 repo,
                 revision=revision,
-                allow_patterns=wanted,
-                tqdm_class=_quiet_bar(),
+                allow_patterns=files,
+                tqdm_class=_progress_bar_class(),
             )
         )
     except GatedRepoError as error:
@@ -118,35 +117,35 @@ def _download(repo: str, revision: str | None, announce: Announce) -> Path:
         ) from error
     except StaaError:
         raise
-    except Exception as error:  # the library underneath, and its errors, differ by release
+    except Exception as error:  # the HTTP library and its errors differ by release
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise UnavailableError(
-            f"cannot download {asked}: {reason}",
+            f"cannot download {full_name}: {reason}",
             "run the same command again to resume; a local folder needs no network",
         ) from error
 
 
-def _wanted(sizes: dict[str, int], asked: str) -> list[str]:
-    refuse_adapter(asked, sorted(sizes))
+def _needed_files(sizes: dict[str, int], full_name: str) -> list[str]:
+    refuse_adapter(full_name, sorted(sizes))
     facts = [file for file in _FACTS if file in sizes]
     for kind in _WEIGHTS:
         weights = [file for file in sizes if re.fullmatch(kind, file)]
         if weights and "config.json" in facts:
             return [*facts, *sorted(weights)]
     raise CheckpointError(
-        f"{asked} has no {'weights' if 'config.json' in facts else 'config.json'}",
+        f"{full_name} has no {'weights' if 'config.json' in facts else 'config.json'}",
         f"it has {', '.join(sorted(sizes)[:5]) or 'no files'}",
     )
 
 
-def _quiet_bar() -> Any:
-    """A progress bar on a terminal, and nothing anywhere else."""
+def _progress_bar_class() -> Any:
+    """A tqdm class that shows a progress bar only on a terminal."""
     base: Any = importlib.import_module("tqdm.auto").tqdm
 
-    def begin(self: Any, *words: Any, **options: Any) -> None:
-        base.__init__(self, *words, **{**options, "disable": None})
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        base.__init__(self, *args, **{**kwargs, "disable": None})
 
-    return type("Bar", (base,), {"__init__": begin})
+    return type("Bar", (base,), {"__init__": init})
 
 
 def _arguments(repo: str, revision: str | None) -> str:

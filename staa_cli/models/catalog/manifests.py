@@ -1,18 +1,18 @@
-"""Manifests of bundled models: a JSON file beside each file of weights. Knows no torch.
+"""Manifests of bundled models: a JSON file next to each weights file. Does not import torch.
 
-`weights/NAME.json` belongs to `weights/NAME.safetensors`, whose tensors carry our own names::
+`weights/NAME.json` describes `weights/NAME.safetensors`, whose tensors have our names::
 
     family   timesformer
     arch     a registered architecture, for example timesformer_tiny_events
-    background  index of the class that means "nothing happens" (may be absent)
-    output   schema.Output, what the logits mean (softmax where absent)
-    kwargs   arguments for it, where its defaults are not the ones of the weights (may be absent)
+    background  index of the class that means "nothing happens" (optional)
+    output   schema.Output, what the logits mean (default: softmax)
+    kwargs   arguments of the architecture that differ from its defaults (optional)
     labels   names of the classes, in the order of the head
-    input    fields of schema.ModelInput; those with a default there may be absent
+    input    fields of schema.ModelInput; those with a default are optional
     license  of the weights
-    origin   who made them, from what, how
-    note     one line that a user should read before believing a result
-    accuracy   share of held-out clips that are classified right (may be absent)
+    origin   who trained them, on what, and how
+    note     one line of caution about results
+    accuracy   share of held-out clips that are classified correctly (may be absent)
     dataset    name of the data set of those clips (may be absent)
 """
 
@@ -32,7 +32,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What is known of bundled weights; the fields stand at the top of this file."""
+    """Description of bundled weights; the module docstring lists the fields."""
 
     name: str
     weights: Path
@@ -51,12 +51,12 @@ class Manifest:
 
 
 def tiny_events() -> Manifest:
-    """Of the bundled model whose attention goes over space and over time in turn."""
+    """Manifest of the bundled model with divided space-time attention."""
     return read_manifest(WEIGHTS / "tiny-events.json")
 
 
 def tiny_events_joint() -> Manifest:
-    """Of the bundled model whose attention goes over space and time together."""
+    """Manifest of the bundled model with joint space-time attention."""
     return read_manifest(WEIGHTS / "tiny-events-joint.json")
 
 
@@ -71,12 +71,12 @@ def read_manifests(folder: Path = WEIGHTS) -> dict[str, Manifest]:
 
 
 def list_models(folder: Path = WEIGHTS) -> list[dict[str, Any]]:
-    """The models that have a name, as plain data for `staa models`.
+    """All named models, as plain data for `staa models`.
 
-    Those that come along first, then those that are downloaded when they are asked for, then those
-    of installed packages.
+    First the bundled ones, then those that are downloaded on first use, then those of installed
+    packages.
     """
-    return [*map(describe, read_manifests(folder).values()), *_published(), *_others()]
+    return [*map(describe, read_manifests(folder).values()), *_published(), *_from_packages()]
 
 
 def _published() -> list[dict[str, Any]]:
@@ -94,8 +94,8 @@ def _published() -> list[dict[str, Any]]:
     ]
 
 
-def _others() -> list[dict[str, Any]]:
-    """Of packages, which are not imported for that, and of the program itself."""
+def _from_packages() -> list[dict[str, Any]]:
+    """Models of installed packages, which are not imported, and of the running program."""
     rows = []
     for name in MODELS.names():
         if name in of_packages():
@@ -128,7 +128,7 @@ def describe(manifest: Manifest) -> dict[str, Any]:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """``NAME.json`` to a manifest of the weights in ``NAME.safetensors`` beside it.
+    """Read ``NAME.json``, the manifest of ``NAME.safetensors`` in the same folder.
 
     Raises:
         CheckpointError: it is broken, which means a broken installation.
@@ -136,10 +136,10 @@ def read_manifest(path: Path) -> Manifest:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         facts["labels"] = tuple(facts["labels"])
-        given: dict[str, Any] = facts["input"]
-        for name, value in given.items():
-            given[name] = tuple(value) if isinstance(value, list) else value
-        facts["input"] = ModelInput(**given)
+        input_fields: dict[str, Any] = facts["input"]
+        for name, value in input_fields.items():
+            input_fields[name] = tuple(value) if isinstance(value, list) else value
+        facts["input"] = ModelInput(**input_fields)
         return Manifest(name=path.stem, weights=path.with_suffix(".safetensors"), **facts)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""What the name of a model can be, told from the name alone. Knows no torch."""
+"""The kinds of model names, recognized from the name alone. Does not import torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WEIGHTS = Path(__file__).with_name("weights")
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A fine-tuned checkpoint that people use, on the Hugging Face hub."""
+    """A widely used fine-tuned checkpoint on the Hugging Face hub."""
 
     name: str
     repo: str
@@ -33,12 +33,12 @@ class Published:
     data: str
     """What it was fine-tuned on."""
     license: str
-    """Of the weights, as their page states it."""
+    """License of the weights, as stated on their page."""
     parameters: int
 
     @property
     def megabytes(self) -> int:
-        """Size of the weights in float32, as all of them are stored."""
+        """Size of the weights, which are stored in float32."""
         return round(self.parameters * 4 / 1e6)
 
 
@@ -49,23 +49,23 @@ def bundled() -> dict[str, Path]:
 
 @functools.cache
 def published() -> dict[str, Published]:
-    """The published checkpoints that have a short name here."""
+    """Published checkpoints by their short names."""
     rows = json.loads(_PUBLISHED.read_text(encoding="utf-8"))
     return {name: Published(name, **row) for name, row in rows.items()}
 
 
 def check_name(name: str) -> None:
-    """See that there is a name at all: an empty one is, to the system, the current folder.
+    """Refuse an empty name, which as a path would be the current folder.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the name is empty.
     """
     if name.strip() in ("", HUB, TIMM):
         raise UsageError("the model name is empty", "is a shell variable unset or misspelled?")
 
 
 def repository(name: str) -> str | None:
-    """``org/name``, and ``@revision`` where it is pinned, that a name stands for on the hub."""
+    """The hub repository of a name, ``org/name`` or ``org/name@revision``; None for other names."""
     if name in published():
         return published()[name].repo
     return name.removeprefix(HUB) if name.startswith(HUB) else None
@@ -79,16 +79,16 @@ def _accept(name: str, declared: Any) -> Callable[[], Any]:
 
 
 MODELS: Registry[Callable[[], Any]] = Registry("model", entry_points.MODELS, _accept)
-"""Functions without arguments, of which each makes a module, as `models.custom` describes it, or a
-`Manifest` of weights that come with the package."""
+"""Functions without arguments that return a module, as `models.custom` describes it, or a
+`Manifest` of weights that the package contains."""
 register_model = MODELS.register
-"""A decorator that files such a function under a name, for as long as the program runs."""
+"""A decorator that registers such a function under a name in the running program."""
 
 
 def of_packages() -> dict[str, Declaration]:
-    """Models of installed packages; a name that several declare stands for none of them."""
+    """Models of installed packages, without names that several packages declare."""
     return {
-        name: found[0]
-        for name, found in entry_points.declared(entry_points.MODELS).items()
-        if found[0].package is not None
+        name: declarations[0]
+        for name, declarations in entry_points.declared(entry_points.MODELS).items()
+        if declarations[0].package is not None
     }

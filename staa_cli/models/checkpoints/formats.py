@@ -1,4 +1,4 @@
-"""Weights on disk, in whatever wrapping, to plain tensors; nothing in a file is ever executed."""
+"""Read weights in any supported format as plain tensors; no code in a file is ever executed."""
 
 from __future__ import annotations
 
@@ -32,16 +32,18 @@ _WRAPPERS = (
 )
 _IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
-_ADAPTED = re.compile(r"\.(lora_|ia3_|base_layer\.)")
-_MERGE = "merge it into its base: model.merge_and_unload().save_pretrained('merged')"
-_BARE = "save only the weights: safetensors.torch.save_file(model.state_dict(), 'w.safetensors')"
+_ADAPTER_KEY = re.compile(r"\.(lora_|ia3_|base_layer\.)")
+_MERGE_HINT = "merge it into its base: model.merge_and_unload().save_pretrained('merged')"
+_SAVE_WEIGHTS = (
+    "save only the weights: safetensors.torch.save_file(model.state_dict(), 'w.safetensors')"
+)
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a checkpoint's folder.
 
     Raises:
-        CheckpointError: it cannot be read, or is something else.
+        CheckpointError: it cannot be read, or is not a JSON object.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -53,18 +55,20 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def refuse_adapter(where: object, names: Iterable[str]) -> None:
-    """Nothing where a folder's files, by name, are a model's own.
+    """Refuse a folder whose file names show a PEFT adapter.
 
     Raises:
-        CheckpointError: they are those of a PEFT adapter, which changes a base model.
+        CheckpointError: it is an adapter, which only changes a base model.
     """
     for name in names:
         if name in _ADAPTER:
-            raise CheckpointError(f"{where} is a PEFT adapter ({name}), not a whole model", _MERGE)
+            raise CheckpointError(
+                f"{where} is a PEFT adapter ({name}), not a whole model", _MERGE_HINT
+            )
 
 
 def find_weights(folder: Path) -> tuple[Path, ...]:
-    """A Hugging Face folder to its weights files: safetensors first, whole before sharded.
+    """The weights files of a Hugging Face folder: safetensors first, one file before shards.
 
     Raises:
         CheckpointError: there are none, or a shard is missing.
@@ -78,11 +82,10 @@ def find_weights(folder: Path) -> tuple[Path, ...]:
 
 
 def read_weights(files: Iterable[Path]) -> dict[str, Tensor]:
-    """Files to tensors by name: wrappers opened, floats as float32.
+    """Read tensors by name from files: wrappers removed, floats as float32.
 
     Raises:
-        CheckpointError: a file is broken, holds no weights but an adapter's, or would have to be
-            executed.
+        CheckpointError: a file is broken, contains an adapter or no weights, or would run code.
     """
     tensors: dict[str, Tensor] = {}
     for path in files:
@@ -90,10 +93,10 @@ def read_weights(files: Iterable[Path]) -> dict[str, Tensor]:
             tensors |= _read_safetensors(path)
         else:
             tensors |= _read_pickle(path)
-        adapter = next(filter(_ADAPTED.search, tensors), None)
+        adapter = next(filter(_ADAPTER_KEY.search, tensors), None)
         if adapter is not None:
             raise CheckpointError(
-                f"{path} contains a PEFT adapter ({adapter}), not a model", _MERGE
+                f"{path} contains a PEFT adapter ({adapter}), not a model", _MERGE_HINT
             )
     tensors = {
         name: _as_float32(value) if value.is_floating_point() else value
@@ -103,35 +106,35 @@ def read_weights(files: Iterable[Path]) -> dict[str, Tensor]:
     return tensors
 
 
-def fit(module: nn.Module, tensors: Mapping[str, Tensor], where: str, beside: str = "") -> None:
-    """Put `tensors` into `module`, all of them, in place of what it has.
+def fit(module: nn.Module, tensors: Mapping[str, Tensor], where: str, detail: str = "") -> None:
+    """Load all `tensors` into `module`, strictly.
 
     Args:
-        module: what has parameters of these names and shapes.
+        module: has parameters of these names and shapes.
         tensors: its weights.
-        where: where they come from, for people.
-        beside: what else a refusal should say.
+        where: where they come from, for errors.
+        detail: appended to the error message.
 
     Raises:
-        CheckpointError: a name is missing, left over, or of another shape.
+        CheckpointError: a name is missing or unexpected, or a shape or dtype differs.
     """
     faults = misfits(module, tensors)
     if any(faults.values()):
-        told = "; ".join(f"{len(v)} {kind} ({_first(v)})" for kind, v in faults.items() if v)
-        raise CheckpointError(f"the weights in {where} do not fit: {told}{beside}")
+        listed = "; ".join(f"{len(v)} {kind} ({_first(v)})" for kind, v in faults.items() if v)
+        raise CheckpointError(f"the weights in {where} do not fit: {listed}{detail}")
     module.load_state_dict(tensors, strict=True, assign=True)
 
 
 def misfits(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, list[str]]:
     """Names of tensors that are missing, unexpected, or misshapen for `module`."""
-    wanted = module.state_dict()
+    expected = module.state_dict()
     return {
-        "missing": [name for name in wanted if name not in tensors],
-        "unexpected": [name for name in tensors if name not in wanted],
+        "missing": [name for name in expected if name not in tensors],
+        "unexpected": [name for name in tensors if name not in expected],
         "misshapen": [
-            f"{name} {_kind(tensors[name])} for {_kind(wanted[name])}"
-            for name in wanted
-            if name in tensors and _kind(tensors[name]) != _kind(wanted[name])
+            f"{name} {_kind(tensors[name])} for {_kind(expected[name])}"
+            for name in expected
+            if name in tensors and _kind(tensors[name]) != _kind(expected[name])
         ],
     }
 
@@ -167,15 +170,15 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
-        # Published fine-tunes keep their command line beside the weights; a Namespace is harmless.
+        # Published fine-tunes store their command line with the weights; a Namespace is harmless.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about protocols; what it cannot read raises
+            warnings.simplefilter("ignore")  # warnings about pickle protocols; real failures raise
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # an unpickler can fail on broken bytes with anything
-        called = re.search(r"GLOBAL (\S+)", str(error))
-        if called:
+    except Exception as error:  # an unpickler can raise anything on broken bytes
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        if code:
             raise CheckpointError(
-                f"{path} contains more than weights: loading it would run {called[1]}", _BARE
+                f"{path} contains more than weights: loading it would run {code[1]}", _SAVE_WEIGHTS
             ) from error
         raise _unreadable(path, error) from error
     return _unwrap(loaded, path)
@@ -189,32 +192,32 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     if head.startswith(b"version https://git-lfs"):
         return CheckpointError(f"{path} is a Git LFS pointer, not the weights", "run: git lfs pull")
     reason = str(error).strip().split("\n")[0]
-    # Of errors while unpickling, advice is long and unsafe, and numbers say nothing.
-    told = isinstance(error, OSError | RuntimeError | SafetensorError)
-    if not reason or not told or isinstance(error, pickle.UnpicklingError):
+    # Unpickling errors give long and unsafe advice, or meaningless numbers.
+    readable = isinstance(error, OSError | RuntimeError | SafetensorError)
+    if not reason or not readable or isinstance(error, pickle.UnpicklingError):
         reason = "the file is empty" if not head else "it is not a checkpoint, or it is damaged"
     return CheckpointError(f"cannot read weights from {path}: {reason}", "is the file complete?")
 
 
 def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
-    """The tensors inside the wrappers that training code puts around them."""
+    """The tensors inside the dicts that training code wraps around them."""
     if not isinstance(loaded, Mapping):
         raise CheckpointError(
-            f"{path} contains a {type(loaded).__name__}, not named weights", _BARE
+            f"{path} contains a {type(loaded).__name__}, not named weights", _SAVE_WEIGHTS
         )
     for wrapper in _WRAPPERS:
         inner = loaded.get(wrapper)
-        if isinstance(inner, list) and inner:  # probes that were trained side by side
+        if isinstance(inner, list) and inner:  # several probes trained together; use the first
             inner = inner[0]
         if isinstance(inner, Mapping):
             return _unwrap(inner, path)
     tensors = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
     if not tensors:
-        inner = [value for value in loaded.values() if _holds_tensors(value)]
-        if len(inner) == 1:  # under a name of their own
-            return _unwrap(inner[0], path)
-        but = f" but {_first([*map(str, loaded)])}" if loaded else ""
-        raise CheckpointError(f"{path} contains no weights{but}", _BARE)
+        candidates = [value for value in loaded.values() if _holds_tensors(value)]
+        if len(candidates) == 1:  # a wrapper with an unknown name
+            return _unwrap(candidates[0], path)
+        keys = f" but {_first([*map(str, loaded)])}" if loaded else ""
+        raise CheckpointError(f"{path} contains no weights{keys}", _SAVE_WEIGHTS)
     return tensors
 
 
@@ -223,12 +226,12 @@ def _holds_tensors(value: Any) -> bool:
 
 
 def _as_float32(value: Tensor) -> Tensor:
-    """A copy, because numbers depend on how memory is aligned, and that of a mapped file varies."""
+    """A copy: results depend on memory alignment, which varies for a memory-mapped file."""
     value = value.detach()
     if value.dtype not in (torch.float16, torch.float32) or value.layout is not torch.strided:
         return value.to(torch.float32, copy=True)
-    # By numpy, in this thread: those of torch, once awake, spin for longer than a small model takes
-    # to load, and on a busy machine a hundred times as long.
+    # numpy runs in this thread. torch's threads, once started, spin for longer than a small model
+    # takes to load, and on a busy machine a hundred times as long.
     copy = torch.empty_like(value, dtype=torch.float32)
     copy.numpy()[...] = value.numpy()
     return copy
@@ -241,10 +244,10 @@ def _all_finite(value: Tensor) -> bool:
 
 
 def refuse_broken_numbers(tensors: Mapping[str, Tensor]) -> None:
-    """Nothing where all numbers are finite.
+    """Refuse weights that contain infinities or NaNs.
 
     Raises:
-        CheckpointError: some are not.
+        CheckpointError: some weights are not finite.
     """
     broken = [
         name

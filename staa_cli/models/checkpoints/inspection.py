@@ -1,4 +1,4 @@
-"""What a checkpoint is, and which of its tensors fit, without a forward pass."""
+"""Describe a checkpoint and check whether its tensors fit, without a forward pass."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def inspect_model(
 
     Args:
         name: as `load_model` takes it.
-        arch: architecture of a checkpoint that does not say its own.
+        arch: architecture of a checkpoint that does not state it.
         offline: never download.
-        announce: told what is about to be downloaded.
+        announce: called with one line about what is going to be downloaded.
 
     Raises:
         CheckpointError: it is not a checkpoint, or its family is not supported.
-        UnavailableError: there is nothing of that name.
+        UnavailableError: there is nothing with that name.
         UsageError: the name is empty.
     """
     check_name(name)
@@ -54,26 +54,26 @@ def inspect_model(
             )
         path = fetch(repo, offline=offline, announce=announce)
     if files:
-        found = examine_files(files, arch)
+        examined = examine_files(files, arch)
     elif path.is_dir() or manifest is None:
-        found = examine_folder(path, arch)
+        examined = examine_folder(path, arch)
     else:
-        path, found = manifest.weights, examine_bundled(manifest)
-    faults = misfits(found.module, found.state)
+        path, examined = manifest.weights, examine_bundled(manifest)
+    faults = misfits(examined.module, examined.state)
     return {
         "path": name if files else str(path),
-        "files": [{"name": file.name, "bytes": file.stat().st_size} for file in found.files],
-        "family": found.family,
-        "configuration": found.arguments,
-        "input": asdict(found.input),
-        "attention": asdict(found.layout),
-        "classes": len(found.labels),
-        "labels": list(found.labels),
-        "output": found.output,
-        "parameters": sum(value.numel() for value in found.module.parameters()),
-        "license": found.license,
-        "note": found.note,
-        "left_out": list(found.left_out),
+        "files": [{"name": file.name, "bytes": file.stat().st_size} for file in examined.files],
+        "family": examined.family,
+        "configuration": examined.arguments,
+        "input": asdict(examined.input),
+        "attention": asdict(examined.layout),
+        "classes": len(examined.labels),
+        "labels": list(examined.labels),
+        "output": examined.output,
+        "parameters": sum(value.numel() for value in examined.module.parameters()),
+        "license": examined.license,
+        "note": examined.note,
+        "left_out": list(examined.left_out),
         **faults,
         "fits": not any(faults.values()),
     }

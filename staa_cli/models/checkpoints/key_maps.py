@@ -1,4 +1,4 @@
-"""What the published naming schemes of parameters have in common, for the families' key maps."""
+"""Shared parts of the families' key maps: published parameter names and config values."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ State = Mapping[str, Tensor]
 Renames = Sequence[tuple[str, str]]
 
 HEADS = {384: 6, 768: 12, 1024: 16, 1280: 16}
-"""Width of a published model to its number of attention heads, which no tensor tells."""
+"""Width of a published model to its number of attention heads, which no tensor shape shows."""
 
-# Names of a Hugging Face encoder's parts, the same in every family of its time.
+# Parameter names of a Hugging Face encoder, the same in several families.
 HUGGING_FACE = (
     ("encoder.layer.", "blocks."),
     ("embeddings.patch_embeddings.projection", "patch_embed.proj"),
@@ -40,17 +40,17 @@ _PART = re.compile(r"(.*)\.([qkv])(?:_bias|\.(weight|bias))")
 
 
 def rename(name: str, renames: Renames) -> str:
-    """A parameter's name after all replacements, in their order."""
-    for theirs, ours in renames:
-        name = name.replace(theirs, ours)
+    """A parameter's name after all replacements, in order."""
+    for published, ours in renames:
+        name = name.replace(published, ours)
     return name
 
 
 def fuse_qkv(state: State) -> dict[str, Tensor]:
     """Query, key, and value of a layer as one matrix, rows in that order, as timm has them.
 
-    Takes ``attn.{q,k,v}.{weight,bias}``, ``attn.{q,v}_bias`` beside a fused weight, or a mixture.
-    A bias that is not there is zero: VideoMAE has none for the keys, where softmax sees none.
+    Accepts ``attn.{q,k,v}.{weight,bias}``, ``attn.{q,v}_bias`` with a fused weight, or a mixture.
+    A missing bias is zero: VideoMAE has none for the keys, where softmax cancels it.
     """
     fused: dict[str, Tensor] = {}
     parts: dict[str, dict[tuple[str, str], Tensor]] = {}
@@ -60,32 +60,32 @@ def fuse_qkv(state: State) -> dict[str, Tensor]:
             fused[name] = tensor
         else:
             parts.setdefault(match[1], {})[match[2], match[3] or "bias"] = tensor
-    for layer, found in parts.items():
-        weights = [found[key, "weight"] for key in "qkv" if (key, "weight") in found]
+    for layer, tensors in parts.items():
+        weights = [tensors[key, "weight"] for key in "qkv" if (key, "weight") in tensors]
         if len(weights) == 3:
             fused[f"{layer}.qkv.weight"] = torch.cat(weights)
-        elif weights:  # one is missing: let the loader name it
-            fused |= {f"{layer}.{key}.{kind}": tensor for (key, kind), tensor in found.items()}
+        elif weights:  # incomplete: the loader reports what is missing
+            fused |= {f"{layer}.{key}.{kind}": tensor for (key, kind), tensor in tensors.items()}
             continue
-        biases = [found.get((key, "bias")) for key in "qkv"]
-        some = next((bias for bias in biases if bias is not None), None)
-        if some is not None:
-            zero = torch.zeros_like(some)
+        biases = [tensors.get((key, "bias")) for key in "qkv"]
+        present = next((bias for bias in biases if bias is not None), None)
+        if present is not None:
+            zero = torch.zeros_like(present)
             fused[f"{layer}.qkv.bias"] = torch.cat([zero if b is None else b for b in biases])
     return fused
 
 
 def count_blocks(state: State) -> int:
     """Number of blocks."""
-    found = (re.match(r"blocks\.(\d+)\.", name) for name in state)
-    return 1 + max((int(match[1]) for match in found if match), default=-1)
+    matches = (re.match(r"blocks\.(\d+)\.", name) for name in state)
+    return 1 + max((int(match[1]) for match in matches if match), default=-1)
 
 
 def heads_of(width: int, known: Mapping[int, int] = HEADS) -> int:
     """Number of attention heads of a published model of that width.
 
     Raises:
-        CheckpointError: none is so wide.
+        CheckpointError: no published model has this width.
     """
     if width not in known:
         raise CheckpointError(
@@ -99,7 +99,7 @@ def count_classes(state: State) -> int:
     """Width of the classification head.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is no head.
     """
     if "head.weight" not in state:
         raise CheckpointError(
@@ -113,7 +113,7 @@ def whole(config: Mapping[str, Any], key: str, default: int) -> int:
     """A count from a config.
 
     Raises:
-        CheckpointError: it is none.
+        CheckpointError: it is not a positive whole number.
     """
     value = config.get(key, default)
     if not isinstance(value, int) or value < 1:
@@ -122,10 +122,10 @@ def whole(config: Mapping[str, Any], key: str, default: int) -> int:
 
 
 def sides(config: Mapping[str, Any], key: str, default: int) -> int | tuple[int, int]:
-    """Height and width from a config, one number where they are the same.
+    """Height and width from a config, one number for a square.
 
     Raises:
-        CheckpointError: it is neither.
+        CheckpointError: it is not a size.
     """
     value = config.get(key, default)
     values = value if isinstance(value, list) else [value, value]
@@ -135,10 +135,10 @@ def sides(config: Mapping[str, Any], key: str, default: int) -> int | tuple[int,
 
 
 def one_side(config: Mapping[str, Any], key: str, default: int) -> int:
-    """Side of a square from a config: one number, or twice the same.
+    """Side of a square from a config: one number, or two equal ones.
 
     Raises:
-        CheckpointError: it is neither.
+        CheckpointError: it is not a square.
     """
     side = sides(config, key, default)
     if not isinstance(side, int):
@@ -152,10 +152,10 @@ def biased(state: State) -> bool:
 
 
 def one_of(config: Mapping[str, Any], key: str, known: Sequence[Any]) -> Any:
-    """A value from a config, the first of those known where it says nothing.
+    """A value from a config; the first of `known` is the default.
 
     Raises:
-        CheckpointError: it is none of them.
+        CheckpointError: it is not in `known`.
     """
     value = config.get(key, known[0])
     if value not in known:

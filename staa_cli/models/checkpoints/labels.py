@@ -1,4 +1,4 @@
-"""Names of classes, from a checkpoint's config or from a file of the user's."""
+"""Class names, from a checkpoint's config or from a user's file."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ _PLACEHOLDER = re.compile(r"LABEL_\d+")
 
 
 def placeholder_labels(classes: int, output: Output = "softmax") -> tuple[str, ...]:
-    """Names for classes of which only the number is known; values are no classes."""
+    """Names for outputs of which only the number is known."""
     kind = "output" if output == "identity" else "class"
     return (kind,) if classes == 1 else tuple(f"{kind}_{index}" for index in range(classes))
 
 
-def labels_from_config(config: Mapping[str, Any], known: tuple[str, ...]) -> tuple[str, ...]:
-    """Read class names from a Hugging Face or timm config; `LABEL_0` and such count as missing.
+def labels_from_config(config: Mapping[str, Any], default: tuple[str, ...]) -> tuple[str, ...]:
+    """Read class names from a Hugging Face or timm config; names like `LABEL_0` are ignored.
 
     Args:
-        config: what config.json holds.
-        known: names to keep where it has none.
+        config: the content of config.json.
+        default: names to use if it has none.
 
     Raises:
-        CheckpointError: the config names another number of classes than the head has.
+        CheckpointError: the number of names differs from the width of the head.
     """
     names = config.get("id2label") or dict(enumerate(config.get("label_names") or ()))
     if not names or all(_PLACEHOLDER.fullmatch(str(name)) for name in names.values()):
-        return known
-    return _in_order(names, len(known), "config.json")
+        return default
+    return _in_order(names, len(default), "config.json")
 
 
 def read_labels(path: Path | Sequence[str], classes: int) -> tuple[str, ...]:
     """Read one name per class from a file.
 
     Args:
-        path: JSON, ``["name", ...]`` or ``{"0": "name", ...}``, or text with one name a line; or
+        path: JSON, ``["name", ...]`` or ``{"0": "name", ...}``, or text with one name per line; or
             the names themselves.
         classes: width of the head.
 
     Raises:
         UsageError: the file cannot be read as names.
-        CheckpointError: it holds another number of names.
+        CheckpointError: the number of names differs from the width of the head.
     """
     if not isinstance(path, Path):
         return _in_order(dict(enumerate(path)), classes, "labels")

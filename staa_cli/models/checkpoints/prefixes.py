@@ -1,7 +1,7 @@
-"""Names of tensors without what training code puts before them, and what it adds beside them.
+"""Remove name prefixes and extra tensors that training code adds.
 
-A prefix is taken off only where a model is recognized behind it and not before: what begins all
-names may as well be a part of the model.
+A prefix is removed only if a model is recognized after the removal and not before: a prefix that
+all names share may also be a part of the model.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from staa_cli.errors import CheckpointError
 from staa_cli.models.checkpoints.key_maps import State
 from staa_cli.models.families.base import FAMILIES, Family
 
-# What training keeps beside a model, and no model computes with: the weights of a loss, and how
-# often an average was taken.
+# Tensors that only training uses: the weights of a loss, and the step count of an average.
 _TRAINING = re.compile(
     r"((\w+_)?(criterion|loss(es|_fn|_func|_function)?|metrics?)|n_averaged)(\.|$)"
 )
@@ -27,63 +26,65 @@ _TRAINING = re.compile(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unwrapped:
-    """A checkpoint's tensors under the names that the model itself gives them."""
+    """A checkpoint's tensors without prefixes in their names."""
 
     tensors: dict[str, Tensor]
     left_out: tuple[str, ...]
-    """Full names of what only training needs."""
-    told: str
-    """For a refusal: the prefix that was taken off, or is in the way, and the names beside it."""
+    """Full names of tensors that only training uses."""
+    detail: str
+    """For an error message: the removed or unknown prefix, and the names without it."""
 
 
 def unwrapped(tensors: State, family: str | None) -> Unwrapped:
-    """Take off whatever stands before the names of all tensors, or of all but a few.
+    """Remove the prefixes that most tensor names share.
 
-    Those few stay under their own names, for whoever needs them to find, or to name as left over.
+    Names without the prefix are kept; loading uses them or reports them as unexpected.
 
     Args:
         tensors: of a file, or of a folder.
-        family: that they are known to be of; None where they have to tell.
+        family: name of their family; None to try all families.
 
     Raises:
-        CheckpointError: a tensor is there twice, with the prefix and without.
+        CheckpointError: a tensor is present both with and without the prefix.
     """
-    known = [one for _, one in FAMILIES.items() if one.recognize is not None]
-    families = [FAMILIES.get(family)] if family else known
+    recognizable = [one for _, one in FAMILIES.items() if one.recognize is not None]
+    families = [FAMILIES.get(family)] if family else recognizable
     names = {name: name for name in tensors if not _TRAINING.match(name)}  # short to full
-    beside: dict[str, str] = {}
+    unprefixed: dict[str, str] = {}
     prefix, twice = "", set[str]()
-    while not _shown(names, tensors, families):
-        common = _common(names)
-        if common is None:
+    while not _recognized(names, tensors, families):
+        component = _common_prefix(names)
+        if component is None:
             return Unwrapped(dict(tensors), (), _groups(tensors))
-        others = {short: full for short, full in names.items() if not short.startswith(common)}
-        twice |= others.keys() & beside.keys()
-        beside |= others
-        names = {
-            short.removeprefix(common): full
-            for short, full in names.items()
-            if short.startswith(common) and not _TRAINING.match(short.removeprefix(common))
+        unmatched = {
+            short: full for short, full in names.items() if not short.startswith(component)
         }
-        prefix += common
-    twice |= names.keys() & beside.keys()
+        twice |= unmatched.keys() & unprefixed.keys()
+        unprefixed |= unmatched
+        names = {
+            short.removeprefix(component): full
+            for short, full in names.items()
+            if short.startswith(component) and not _TRAINING.match(short.removeprefix(component))
+        }
+        prefix += component
+    twice |= names.keys() & unprefixed.keys()
     if twice:
         raise CheckpointError(
             f"{len(twice)} tensors are present twice, with and without the prefix "
             f"{prefix!r}: {_some(twice)}",
             "save the weights of one model only",
         )
-    kept = names | beside
+    kept = names | unprefixed
     full_names = set(kept.values())
     left_out = tuple(name for name in tensors if name not in full_names)
-    told = f"; the prefix {prefix!r} was removed from the names" if prefix else ""
-    if prefix and beside:
-        told += f" of all except {_some(beside)}"
-    return Unwrapped({short: tensors[full] for short, full in kept.items()}, left_out, told)
+    detail = f"; the prefix {prefix!r} was removed from the names" if prefix else ""
+    if prefix and unprefixed:
+        detail += f" of all except {_some(unprefixed)}"
+    return Unwrapped({short: tensors[full] for short, full in kept.items()}, left_out, detail)
 
 
-def _shown(names: dict[str, str], tensors: State, families: Iterable[Family]) -> bool:
-    """Whether a family's parts stand under these names."""
+def _recognized(names: dict[str, str], tensors: State, families: Iterable[Family]) -> bool:
+    """Whether a family's parameters have these names."""
     shapes = {
         short: torch.empty_like(tensors[full], device="meta") for short, full in names.items()
     }
@@ -92,8 +93,8 @@ def _shown(names: dict[str, str], tensors: State, families: Iterable[Family]) ->
     )
 
 
-def _common(names: Iterable[str]) -> str | None:
-    """What more than half of the names begin with, up to and with their first dot."""
+def _common_prefix(names: Iterable[str]) -> str | None:
+    """The first component, with its dot, that more than half of the names share."""
     names = list(names)
     heads = Counter(name.partition(".")[0] for name in names if "." in name)
     for head, count in heads.most_common(1):
@@ -103,10 +104,10 @@ def _common(names: Iterable[str]) -> str | None:
 
 
 def _groups(names: Iterable[str]) -> str:
-    """What the names begin with, most often first; empty where most stand alone."""
+    """The most common first components of the names, for an error message."""
     heads = Counter(f"{name.partition('.')[0]}." for name in names if "." in name)
-    told = ", ".join(f"{head!r} ({count})" for head, count in heads.most_common(4))
-    return f"; their names begin with {told}" if told else ""
+    listed = ", ".join(f"{head!r} ({count})" for head, count in heads.most_common(4))
+    return f"; their names begin with {listed}" if listed else ""
 
 
 def _some(names: Iterable[str], count: int = 4) -> str:

@@ -1,8 +1,8 @@
-"""A Hugging Face processor's file to what the model is fed, as the class that it names does it.
+"""Read a Hugging Face processor's file as the processor class that it names would.
 
-Each class has defaults of its own, heeds some keys, and ignores others; `CLASSES` says which. Keys
-about anything else than pixels and time (data_format, device, return_metadata, do_convert_rgb,
-do_pad, ...) change nothing in RGB frames, there or here.
+Each class has its own defaults, uses some keys, and ignores others; `CLASSES` says which. Keys that
+concern neither pixels nor time (data_format, device, return_metadata, do_convert_rgb, do_pad, ...)
+do not change RGB frames, neither there nor here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Triple = tuple[float, float, float]
 _HALF: Triple = (0.5, 0.5, 0.5)
 _IMAGENET: tuple[Triple, Triple] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
-# As Pillow numbers them.
+# In the order of Pillow's numbers.
 _INTERPOLATION: tuple[Interpolation, ...] = (
     "nearest",
     "lanczos",
@@ -32,8 +32,8 @@ _INTERPOLATION: tuple[Interpolation, ...] = (
     "hamming",
 )
 _OF_TORCH = ("nearest", "bilinear", "bicubic")
-# In the order in which they are looked for, and whether they are a video processor's; in
-# processor_config.json each has a key of its own.
+# File, key in it, and whether it is a video processor's, in search order; processor_config.json
+# can contain both kinds.
 _FILES = (
     ("processor_config.json", "video_processor", True),
     ("video_preprocessor_config.json", None, True),
@@ -47,20 +47,20 @@ _STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """What a class of processors has where its file says nothing, and what it does otherwise.
+    """Defaults and behavior of a processor class.
 
     Args:
-        mean: of ``image_mean``.
-        std: of ``image_std``.
-        size: shorter side, of ``size``.
-        crop: side, of ``crop_size``.
-        rescale: of ``rescale_factor``.
-        offset: whether colors are shifted by -1 after the rescaling; ``asked``: where ``offset``
-            is not false.
-        size_of_crop: ``size`` is without effect; it follows from ``crop_size``.
-        legacy: the old image processor: Pillow resizes, null may be a default, and the longer side
-            has no limit.
-        samples: supported_options ``do_sample_frames``, ``num_frames``, and ``fps``.
+        mean: default of ``image_mean``.
+        std: default of ``image_std``.
+        size: shorter side, default of ``size``.
+        crop: side, default of ``crop_size``.
+        rescale: default of ``rescale_factor``.
+        offset: whether colors are shifted by -1 after rescaling; ``optional``: unless the file's
+            ``offset`` is false.
+        size_of_crop: ``size`` is ignored; it is computed from ``crop_size``.
+        legacy: the old image processor: Pillow resizes, some null values mean the default, and the
+            longer side has no limit.
+        samples: supports ``do_sample_frames``, ``num_frames``, and ``fps``.
     """
 
     mean: Triple = _HALF
@@ -68,7 +68,7 @@ class Processor:
     size: int = 224
     crop: int = 224
     rescale: float = 1 / 255
-    offset: Literal["never", "always", "asked"] = "never"
+    offset: Literal["never", "always", "optional"] = "never"
     size_of_crop: bool = False
     legacy: bool = False
     samples: bool = True
@@ -79,7 +79,7 @@ CLASSES: dict[str, Processor] = {
     "VideoMAEVideoProcessor": Processor(),
     "TimesformerVideoProcessor": Processor(*_IMAGENET),
     "VivitImageProcessor": Processor(
-        size=256, rescale=1 / 127.5, offset="asked", legacy=True, samples=False
+        size=256, rescale=1 / 127.5, offset="optional", legacy=True, samples=False
     ),
     "VivitVideoProcessor": Processor(size=256, rescale=1 / 127.5, offset="always"),
     "VJEPA2VideoProcessor": Processor(*_IMAGENET, crop=256, size_of_crop=True),
@@ -87,17 +87,17 @@ CLASSES: dict[str, Processor] = {
 
 
 def read_processor(
-    folder: Path, families: tuple[str, str], base: ModelInput
+    folder: Path, defaults: tuple[str, str], base: ModelInput
 ) -> tuple[ModelInput, str]:
-    """The processor's file of a folder over what is known already, and a note for the user.
+    """Apply the processor file of a folder to `base`; also returns a note for the user.
 
     Args:
         folder: of a checkpoint.
-        families: classes of the model's image and video processor, for a file that names none.
-        base: what the weights were made for; its frames stay.
+        defaults: the model's image and video processor class, for a file that names none.
+        base: the input that the weights were trained for; its number of frames is kept.
 
     Raises:
-        CheckpointError: the file asks for something that cannot be done here, or by anyone.
+        CheckpointError: the file has an invalid or unsupported value.
     """
     for name, key, video in _FILES:
         if (folder / name).is_file():
@@ -105,7 +105,7 @@ def read_processor(
             if key is not None:
                 facts = facts.get(key)  # type: ignore[assignment]
             if isinstance(facts, dict):
-                return processor_input(facts, base, name, class_of(facts, name, video, families))
+                return processor_input(facts, base, name, class_of(facts, name, video, defaults))
     return (
         base,
         "the folder has no processor file: pixels are preprocessed as for the "
@@ -113,54 +113,54 @@ def read_processor(
     )
 
 
-def class_of(facts: Facts, where: str, video: bool, families: tuple[str, str]) -> str:
-    """Name of the class in `CLASSES` that a file is read by.
+def class_of(facts: Facts, where: str, video: bool, defaults: tuple[str, str]) -> str:
+    """Name of the class in `CLASSES` that reads a file.
 
     Args:
         facts: the file's content.
         where: the file's name.
         video: whether it is a video processor's file.
-        families: the model's own image and video processor.
+        defaults: the model's image and video processor class.
 
     Raises:
-        CheckpointError: it names one that is not known here.
+        CheckpointError: it names an unsupported class.
     """
     key = next((key for key in _NAMES if facts.get(key)), None)
     if key is None:
-        return families[video]
+        return defaults[video]
     named = str(facts[key]).removesuffix("Fast").removesuffix("Pil")
-    found = named.replace("FeatureExtractor", "ImageProcessor")
+    class_name = named.replace("FeatureExtractor", "ImageProcessor")
     if video and key != "video_processor_type":
-        # A file from before there were video processors: the video processor of the same model.
-        found = found.replace("ImageProcessor", "VideoProcessor")
-        found = found if found in CLASSES else families[video]
-    if found not in CLASSES:
+        # An image processor in a video processor's file: use the same model's video processor.
+        class_name = class_name.replace("ImageProcessor", "VideoProcessor")
+        class_name = class_name if class_name in CLASSES else defaults[video]
+    if class_name not in CLASSES:
         raise CheckpointError(
             f"{where}: {key} {facts[key]!r} is not supported", f"supported: {', '.join(CLASSES)}"
         )
-    return found
+    return class_name
 
 
 def processor_input(
     facts: Facts, base: ModelInput, where: str, class_name: str
 ) -> tuple[ModelInput, str]:
-    """A processor's JSON, read as that class reads it, over `base`; and a note for the user.
+    """Apply a processor's JSON to `base`, as its class does; also returns a note for the user.
 
     Args:
         facts: the file's content.
-        base: what the weights were made for; its frames stay.
+        base: the input that the weights were trained for; its number of frames is kept.
         where: the file's name.
         class_name: in `CLASSES`.
 
     Raises:
-        CheckpointError: it asks for something that cannot be done here, or by anyone.
+        CheckpointError: it has an invalid or unsupported value.
     """
     return _Reader(facts, where, CLASSES[class_name]).read(base)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """One file, as one class reads it."""
+    """Reads one file as one class does."""
 
     facts: Facts
     where: str
@@ -176,11 +176,11 @@ class _Reader:
                 "do_center_crop", "without it, every video would have a different size"
             )
         shifts = self.kind.offset == "always" and rescales
-        if self.kind.offset == "asked" and self.flag("offset", True):
+        if self.kind.offset == "optional" and self.flag("offset", True):
             if not rescales:
                 raise self.refused("do_rescale", "offset requires it")
             shifts = True
-        given = replace(
+        model_input = replace(
             base,
             size=size,
             resize=resize if resizes else None,
@@ -192,31 +192,31 @@ class _Reader:
             mean=self.triple("image_mean", self.kind.mean) if normalizes else (0.0, 0.0, 0.0),
             std=self.triple("image_std", self.kind.std) if normalizes else (1.0, 1.0, 1.0),
         )
-        if 0.0 in given.std:
+        if 0.0 in model_input.std:
             raise self.refused("image_std", "it contains a zero")
-        return self.sampled(given)
+        return self.sampled(model_input)
 
-    def sampled(self, given: ModelInput) -> tuple[ModelInput, str]:
-        """Frames as far apart as the file says, or a note that they are spread otherwise."""
+    def sampled(self, model_input: ModelInput) -> tuple[ModelInput, str]:
+        """The frame rate of the file, or a note that its frames are sampled differently here."""
         if not self.kind.samples or not self.flag("do_sample_frames", False):
-            return given, ""
+            return model_input, ""
         fps = self.get("fps")
         if fps is None:
-            return given, (
+            return model_input, (
                 f"{self.where} spreads frames over a whole video (do_sample_frames, num_frames "
                 f"{self.get('num_frames')}); clips here take one frame in "
-                f"{given.stride} at {given.rate:g} frames a second"
+                f"{model_input.stride} at {model_input.rate:g} frames a second"
             )
         if self.get("num_frames") is not None:
             raise self.refused("fps", "num_frames is also given, and only one of them can apply")
         if not _is_number(fps) or fps <= 0:
             raise self.refused("fps", "it is not a frame rate")
-        return replace(given, stride=1, rate=float(fps)), ""
+        return replace(model_input, stride=1, rate=float(fps)), ""
 
     def scaling(
         self, crop: tuple[int, int] | None
     ) -> tuple[int | tuple[int, int] | None, int | None]:
-        """What the picture is scaled to, and its longer side at most; None where it never is."""
+        """The size to resize to, and the limit of the longer side; None if there is none."""
         if self.kind.size_of_crop:
             assert crop is not None
             return int(crop[0] * 256 / 224), None
@@ -224,8 +224,8 @@ class _Reader:
         if isinstance(size, list) and len(size) == 2:
             size = {"height": size[0], "width": size[1]}
         if _is_length(size):
-            squares = not self.kind.legacy and self.flag("default_to_square", False)
-            size = {"height": size, "width": size} if squares else {"shortest_edge": size}
+            square = not self.kind.legacy and self.flag("default_to_square", False)
+            size = {"height": size, "width": size} if square else {"shortest_edge": size}
         if not isinstance(size, Mapping) or not all(map(_is_length, size.values())):
             raise self.refused("size", "it is not a size")
         if set(size) == {"height", "width"}:
@@ -239,7 +239,7 @@ class _Reader:
         return None, None
 
     def crop(self) -> tuple[int, int] | None:
-        """Height and width; None where there is no crop and the file's need not make sense."""
+        """Height and width; None if the value is invalid but not used."""
         size = self.get("crop_size", self.kind.crop)
         if self.kind.size_of_crop and isinstance(size, list):
             raise self.refused("crop_size", "expected one number, or height and width by name")
@@ -256,12 +256,12 @@ class _Reader:
 
     def interpolation(self) -> Interpolation:
         resample = self.get("resample", 2)
-        known = [n for n in _INTERPOLATION if self.kind.legacy or n in _OF_TORCH]
+        supported = [n for n in _INTERPOLATION if self.kind.legacy or n in _OF_TORCH]
         if isinstance(resample, int) and 0 <= resample < len(_INTERPOLATION):
             name = _INTERPOLATION[resample]
-            if name in known:
+            if name in supported:
                 return name
-        numbers = ", ".join(f"{_INTERPOLATION.index(name)} ({name})" for name in known)
+        numbers = ", ".join(f"{_INTERPOLATION.index(name)} ({name})" for name in supported)
         raise self.refused("resample", f"supported: {numbers}")
 
     def factor(self) -> float:
@@ -284,14 +284,14 @@ class _Reader:
         return bool(value)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A key's value; null is one too, but where the old image processor takes its default."""
+        """A key's value; null is a value, except where the old image processor uses its default."""
         value = self.facts.get(key, default)
         null_is_default = self.kind.legacy and key in _LEGACY_NULLS
         return default if value is None and null_is_default else value
 
     def refused(self, key: str, why: str) -> CheckpointError:
-        told = self.facts.get(key, "is not given")
-        return CheckpointError(f"{self.where}: {key} {told!r} is not supported: {why}")
+        value = self.facts.get(key, "is not given")
+        return CheckpointError(f"{self.where}: {key} {value!r} is not supported: {why}")
 
 
 def _is_length(value: Any) -> bool:

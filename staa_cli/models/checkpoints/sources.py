@@ -1,4 +1,4 @@
-"""The places that weights come from, each opened to a module and what is known of it."""
+"""Open weights from every supported source as a module and its description."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def family_of_arch(arch: str) -> str:
 def open_bundled(manifest: Manifest) -> Opened:
     """Build the model that a manifest describes, with its weights."""
     arguments = {"num_classes": len(manifest.labels), **manifest.kwargs}
-    FAMILIES.get(manifest.family)  # which registers its architectures
+    FAMILIES.get(manifest.family)  # this registers its architectures
     module = _build(ARCHITECTURES.get(manifest.arch).build, arguments)
     fit(module, read_weights([manifest.weights]), manifest.weights.name)
     return module, ModelInfo(
@@ -83,7 +83,7 @@ def open_bundled(manifest: Manifest) -> Opened:
 
 
 def open_random(arch: str) -> Opened:
-    """Build an architecture with random weights from seed 0; none of them is zero."""
+    """Build an architecture with random nonzero weights from seed 0."""
     family = family_of_arch(arch)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -113,7 +113,7 @@ def open_folder(folder: Path, arch: str | None) -> Opened:
 
 
 def open_files(paths: tuple[Path, ...], arch: str | None) -> Opened:
-    """A checkpoint in one file or several, its model out, as far as the tensors' shapes tell."""
+    """Load a checkpoint from its files, with a configuration from the tensors' shapes."""
     return load_examined(examine_files(paths, arch))
 
 
@@ -128,7 +128,7 @@ def open_hub(name: str, arch: str | None, offline: bool, announce: Announce) -> 
 
 
 def open_timm(name: str, offline: bool, announce: Announce) -> Opened:
-    """Load the image model ``timm:NAME``, applied to a frame at a time, with timm's weights.
+    """Load the image model ``timm:NAME``, applied frame by frame, with timm's weights.
 
     Raises:
         UnavailableError: timm has no such model, no weights for it, or cannot download them.
@@ -151,22 +151,22 @@ def open_timm(name: str, offline: bool, announce: Announce) -> Opened:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examined:
-    """A checkpoint as it was found, before its weights are put into the module."""
+    """A checkpoint before its weights are loaded into the module."""
 
     path: Path
     files: tuple[Path, ...]
     family: str
     license: str
     arguments: dict[str, Any]
-    """What the module was built from."""
+    """Arguments that the module was built with."""
     module: Any
-    """Without memory behind its parameters."""
+    """With parameters on the meta device."""
     state: State
     """All tensors under our names."""
     left_out: tuple[str, ...]
-    """Names of tensors that have no part in a decision."""
+    """Names of tensors that do not affect the prediction."""
     unwrapping: str
-    """What was done to the tensors' names, for a refusal; empty where nothing was."""
+    """How the tensors were renamed, for an error message; empty if they were not."""
     input: ModelInput
     layout: AttentionLayout
     labels: tuple[str, ...]
@@ -175,9 +175,9 @@ class Examined:
 
 
 def examine_bundled(manifest: Manifest) -> Examined:
-    """A manifest's weights to what is in them."""
+    """Examine the weights of a manifest."""
     arguments = {"num_classes": len(manifest.labels), **manifest.kwargs}
-    FAMILIES.get(manifest.family)  # which registers its architectures
+    FAMILIES.get(manifest.family)  # this registers its architectures
     module = _build(ARCHITECTURES.get(manifest.arch).build, arguments)
     return Examined(
         path=manifest.weights,
@@ -198,10 +198,10 @@ def examine_bundled(manifest: Manifest) -> Examined:
 
 
 def examine_folder(folder: Path, arch: str | None) -> Examined:
-    """A Hugging Face or timm folder to what is in it.
+    """Examine a Hugging Face or timm folder.
 
     Raises:
-        CheckpointError: it is none, or of no supported family.
+        CheckpointError: it is no such folder, or its family is not supported.
     """
     refuse_adapter(folder, sorted(file.name for file in folder.iterdir()))
     if not (folder / "config.json").is_file():
@@ -210,72 +210,75 @@ def examine_folder(folder: Path, arch: str | None) -> Examined:
         )
     config = read_json(folder / "config.json")
     family = family_of_config(config) if arch is None else family_of_arch(arch)
-    found = _examine(folder, find_weights(folder), family, arch, config)
-    return configured(found, config, partial(read_processor, folder))
+    examined = _examine(folder, find_weights(folder), family, arch, config)
+    return configured(examined, config, partial(read_processor, folder))
 
 
 def configured(
-    found: Examined, config: Mapping[str, Any], read: Callable[..., tuple[ModelInput, str]]
+    examined: Examined, config: Mapping[str, Any], read: Callable[..., tuple[ModelInput, str]]
 ) -> Examined:
-    """A checkpoint with what its config and its processor say of frames, pixels, and classes.
+    """Apply the config and the processor to a checkpoint: frames, pixels, and classes.
 
     Args:
-        found: as its weights tell it.
+        examined: the checkpoint, described from its weights.
         config: Hugging Face's or timm's.
-        read: what reads the processor: given the family's classes of processors, and the input that
-            holds where it says nothing, it returns its input and a note for the user.
+        read: reads the processor: takes the family's default processor classes and the default
+            input, returns the model's input and a note for the user.
 
     Raises:
         CheckpointError: they contradict the weights.
     """
-    notes, declared = [found.note], config.get("num_frames", found.input.frames)
-    if declared != found.input.frames:
-        frames = found.input.frames
+    frames, notes = examined.input.frames, [examined.note]
+    declared = config.get("num_frames", frames)
+    if declared != frames:
         notes = [
             f"config.json says {declared} frames, but the weights are for {frames}; the "
             "weights are used"
         ]
-    processors = FAMILIES.get(found.family).processors
+    processors = FAMILIES.get(examined.family).processors
     if processors is not None:
-        given, note = read(processors, found.input)
-        found, stretched = _cropped(found, given)
-        notes += [note, stretched]
-    labels = labels_from_config(config, found.labels)
-    return replace(found, labels=labels, note="; ".join(filter(None, notes)))
+        model_input, note = read(processors, examined.input)
+        examined, size_note = _cropped(examined, model_input)
+        notes += [note, size_note]
+    labels = labels_from_config(config, examined.labels)
+    return replace(examined, labels=labels, note="; ".join(filter(None, notes)))
 
 
-def _cropped(found: Examined, given: ModelInput) -> tuple[Examined, str]:
-    """A checkpoint whose pictures come as its processor makes them, and what to say of that.
+def _cropped(examined: Examined, model_input: ModelInput) -> tuple[Examined, str]:
+    """A checkpoint with the frame size of its processor, and a note if that changes it.
 
     Raises:
-        CheckpointError: the model does not take pictures of that size.
+        CheckpointError: the model does not support that frame size.
     """
-    own, wanted, layout = found.input.size, given.size, found.layout
-    if own == wanted:
-        return replace(found, input=given), ""
-    made = (
-        f"the processor's crop_size (or size, without a crop) produces pictures of {_told(wanted)}"
+    trained, cropped, layout = examined.input.size, model_input.size, examined.layout
+    if trained == cropped:
+        return replace(examined, input=model_input), ""
+    produces = (
+        "the processor's crop_size (or size, without a crop) produces pictures of "
+        f"{_width_by_height(cropped)}"
     )
-    sizes = f"{made}, but the weights are for {_told(own)}"
-    patch = own[0] // layout.grid[1]
-    if not FAMILIES.get(found.family).any_crop:
+    sizes = f"{produces}, but the weights are for {_width_by_height(trained)}"
+    patch = trained[0] // layout.grid[1]
+    if not FAMILIES.get(examined.family).any_crop:
         raise CheckpointError(
-            f"{found.path}: {sizes}, and {found.family} models accept no other size",
+            f"{examined.path}: {sizes}, and {examined.family} models accept no other size",
             "set it to the image_size in config.json",
         )
-    if any(side % patch for side in wanted):
-        raise CheckpointError(f"{found.path}: {made}, which do not divide into patches of {patch}")
-    layout = replace(layout, grid=(layout.grid[0], wanted[0] // patch, wanted[1] // patch))
+    if any(side % patch for side in cropped):
+        raise CheckpointError(
+            f"{examined.path}: {produces}, which do not divide into patches of {patch}"
+        )
+    layout = replace(layout, grid=(layout.grid[0], cropped[0] // patch, cropped[1] // patch))
     note = f"{sizes}: position embeddings are interpolated or extended"
-    return replace(found, input=given, layout=layout), note
+    return replace(examined, input=model_input, layout=layout), note
 
 
-def _told(size: tuple[int, int]) -> str:
+def _width_by_height(size: tuple[int, int]) -> str:
     return f"{size[1]} x {size[0]}"
 
 
 def files_of(name: str) -> tuple[Path, ...]:
-    """``a.pt`` or ``encoder.pt,probe.pt`` to the files, () where one of them is none."""
+    """The files of ``a.pt`` or ``encoder.pt,probe.pt``; () if one does not exist."""
     paths = tuple(Path(part).expanduser() for part in name.split(","))
     if Path(name).expanduser().is_file():
         return (Path(name).expanduser(),)
@@ -283,10 +286,10 @@ def files_of(name: str) -> tuple[Path, ...]:
 
 
 def examine_files(paths: tuple[Path, ...], arch: str | None) -> Examined:
-    """A checkpoint's file, or an encoder's and its probe's, to what is in it.
+    """Examine a checkpoint's file, or an encoder's and its probe's.
 
     Raises:
-        CheckpointError: it is none, or of no supported family.
+        CheckpointError: it is no checkpoint, or its family is not supported.
     """
     family = None if arch is None else family_of_arch(arch)
     return _examine(paths[0], paths, family, arch, None)
@@ -299,15 +302,15 @@ def _examine(
     arch: str | None,
     config: Mapping[str, Any] | None,
 ) -> Examined:
-    # Shards are one model; an encoder and its probe were saved apart, each in its own wrapping.
+    # Shards are one model; an encoder and its probe were saved separately, with their own prefixes.
     parts = [files] if config is not None else [(file,) for file in files]
     opened = [unwrapped(read_weights(part), family_name) for part in parts]
     tensors = {name: tensor for part in opened for name, tensor in part.tensors.items()}
-    unwrapping = "".join(part.told for part in opened)
+    unwrapping = "".join(part.detail for part in opened)
     family_name = family_name or family_of_state(tensors, str(path), unwrapping)
-    found = examine_tensors(path, tensors, family_name, arch, config, unwrapping)
-    beside = (name for part in opened for name in part.left_out)
-    return replace(found, files=files, left_out=(*found.left_out, *beside))
+    examined = examine_tensors(path, tensors, family_name, arch, config, unwrapping)
+    training_only = (name for part in opened for name in part.left_out)
+    return replace(examined, files=files, left_out=(*examined.left_out, *training_only))
 
 
 def examine_tensors(
@@ -318,18 +321,18 @@ def examine_tensors(
     config: Mapping[str, Any] | None,
     unwrapping: str = "",
 ) -> Examined:
-    """Tensors under the names of any dialect to what is in them.
+    """Examine tensors in any of the family's naming schemes.
 
     Args:
-        path: where they come from, for people.
+        path: where they come from, for errors.
         tensors: of one model of that family.
         family_name: in `FAMILIES`.
-        arch: architecture, where somebody has said it.
-        config: Hugging Face's or timm's, where there is one.
-        unwrapping: what was done to their names, for a refusal.
+        arch: architecture, if the user gave one.
+        config: Hugging Face's or timm's, if there is one.
+        unwrapping: how they were renamed, for an error message.
 
     Raises:
-        CheckpointError: they are of no model that is supported.
+        CheckpointError: the model is not supported.
     """
     family = FAMILIES.get(family_name)
     left_out = tuple(name for name in tensors if name.startswith(family.left_out or ("\0",)))
@@ -360,32 +363,32 @@ def examine_tensors(
     )
 
 
-def load_examined(found: Examined) -> Opened:
-    """The module with its weights in it, and what is known of it.
+def load_examined(examined: Examined) -> Opened:
+    """Load the weights into the module; returns it with its description.
 
     Raises:
         CheckpointError: they do not fit.
     """
-    fit(found.module, found.state, str(found.path), found.unwrapping)
-    return found.module, ModelInfo(
-        name=found.path.resolve().name,
-        family=found.family,
-        source=str(found.path),
-        weights_sha256=sha256_of(*found.files),
-        license=found.license,
-        note=found.note,
-        input=found.input,
-        layout=found.layout,
-        labels=found.labels,
-        parameters=_parameters(found.module),
-        output=found.output,
+    fit(examined.module, examined.state, str(examined.path), examined.unwrapping)
+    return examined.module, ModelInfo(
+        name=examined.path.resolve().name,
+        family=examined.family,
+        source=str(examined.path),
+        weights_sha256=sha256_of(*examined.files),
+        license=examined.license,
+        note=examined.note,
+        input=examined.input,
+        layout=examined.layout,
+        labels=examined.labels,
+        parameters=_parameters(examined.module),
+        output=examined.output,
     )
 
 
 def _recipe(
     family: Family, state: State, arch: str | None, config: Mapping[str, Any] | None
 ) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
-    """What builds the module, and from what."""
+    """The function that builds the module, and its arguments."""
     if arch is not None and arch.startswith(TIMM):
         from staa_cli.models.families.framewise.key_map import timm_name
 
@@ -398,7 +401,7 @@ def _recipe(
 
 
 def _build(build: Callable[..., nn.Module], arguments: dict[str, Any]) -> Any:
-    """A module without memory behind its parameters: the checkpoint brings that."""
+    """A module with parameters on the meta device; the checkpoint replaces them."""
     patch = arguments.get("patch_size", 1)
     if any(side % patch for side in pair(arguments.get("img_size", patch))):
         raise CheckpointError(
@@ -408,8 +411,8 @@ def _build(build: Callable[..., nn.Module], arguments: dict[str, Any]) -> Any:
         with torch.device("meta"):
             return build(**arguments)
     except (TypeError, ValueError, ArithmeticError, AssertionError, RuntimeError) as error:
-        told = ", ".join(f"{name}={value}" for name, value in arguments.items())
-        raise CheckpointError(f"cannot build a model from {told}: {error}") from error
+        listed = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        raise CheckpointError(f"cannot build a model from {listed}: {error}") from error
 
 
 def _parameters(module: nn.Module) -> int:

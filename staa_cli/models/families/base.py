@@ -1,7 +1,7 @@
-"""What a model family is, as data: how its checkpoints are recognized, renamed, and built.
+"""A model family as data: how its checkpoints are recognized, renamed, and built.
 
-A new family is a folder with its module, and a key map with its `Family`, which is declared under
-a name, as an entry point of the group ``staa.families``; the loader asks for nothing else.
+A new family is a folder with its module and a key map with its `Family`, declared as an entry point
+of the group ``staa.families``; the loader needs nothing else.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ class Family:
 
     Args:
         model_types: its names in a Hugging Face config.
-        license: what is said where a checkpoint does not state its own.
+        license: reported for a checkpoint that does not state its own.
         convert: tensors in any published naming scheme to ours; ours stay as they are.
-        recognize: whether converted tensors are of this family; None where tensors never tell.
+        recognize: whether converted tensors are of this family; None if tensors cannot show it.
         from_config: a Hugging Face config to arguments for `build`.
-        from_state: converted tensors to arguments for `build`; raises CheckpointError where the
-            tensors alone do not tell.
-        measured: the arguments that the tensors tell better than a config.
+        from_state: converted tensors to arguments for `build`; raises CheckpointError if the
+            tensors alone are not enough.
+        measured: arguments that the tensors show more reliably than a config.
         build: the module from those arguments; it has ``num_classes``, ``layout()``, and
             ``attention_layers()``.
-        input: what a built module expects, as it was published.
-        from_original_names: tensors under their own names to arguments that only those names tell.
-        left_out: beginnings of names that have no part in a decision, such as a decoder's.
-        marks: beginnings of converted names that show that nothing stands before them any more.
+        input: the input that a built module expects, as published.
+        from_original_names: unconverted tensors to arguments that only their original names show.
+        left_out: prefixes of tensors that do not affect the prediction, such as a decoder's.
+        marks: prefixes of converted names that show that all wrapper prefixes are removed.
         processors: classes of Hugging Face's image and video processor of the model, for a file
-            that names none; None where no such file counts.
-        any_crop: whether Hugging Face's model takes pictures of another size than its config's.
-        labels: names of a built module's classes where no checkpoint tells them, or None.
-        note: what a user should know before believing a result.
+            that names none; None if processor files are not used.
+        any_crop: whether Hugging Face's model accepts other frame sizes than its config's.
+        labels: default class names of a built module, or None.
+        note: a caution for the user about results.
     """
 
     model_types: tuple[str, ...]
@@ -71,42 +71,43 @@ def _accept(name: str, declared: Any) -> Family:
 
 FAMILIES: Registry[Family] = Registry("model family", entry_points.FAMILIES, _accept)
 register_family = FAMILIES.register
-"""A decorator that files a `Family` under a name, for as long as the program runs."""
+"""A decorator that registers a `Family` under a name in the running program."""
 
 
 def family_of_config(config: Mapping[str, Any]) -> str:
-    """Name of the family that a Hugging Face config is of; timm's names an architecture.
+    """Name of the family of a Hugging Face or timm config.
 
     Raises:
-        CheckpointError: it is of none that is known here.
+        CheckpointError: the family is not supported.
     """
-    found = config.get("model_type", "timm" if "architecture" in config else None)
+    # timm's config has no model_type.
+    model_type = config.get("model_type", "timm" if "architecture" in config else None)
     for name, family in FAMILIES.items():
-        if found in family.model_types:
+        if model_type in family.model_types:
             return name
     raise CheckpointError(
-        f"config.json says model_type {found!r}, which is not supported", _supported()
+        f"config.json says model_type {model_type!r}, which is not supported", _supported()
     )
 
 
-def family_of_state(tensors: State, where: str, beside: str = "") -> str:
+def family_of_state(tensors: State, where: str, detail: str = "") -> str:
     """Name of the family whose weights these are.
 
     Args:
-        tensors: under their own names.
-        where: where they come from, for people.
-        beside: what else a refusal should say.
+        tensors: under their original names.
+        where: where they come from, for errors.
+        detail: appended to the error message.
 
     Raises:
-        CheckpointError: they are of none that is known here.
+        CheckpointError: the family is not supported.
     """
     for name, family in FAMILIES.items():
         if family.recognize is not None and family.recognize(family.convert(tensors)):
             return name
-    some = ", ".join(f"{name} {list(value.shape)}" for name, value in list(tensors.items())[:3])
+    examples = ", ".join(f"{name} {list(value.shape)}" for name, value in list(tensors.items())[:3])
     raise CheckpointError(
         f"{where} does not match any supported model: {len(tensors)} tensors such as "
-        f"{some}{beside}",
+        f"{examples}{detail}",
         _supported(),
     )
 
@@ -114,5 +115,8 @@ def family_of_state(tensors: State, where: str, beside: str = "") -> str:
 def _supported() -> str:
     families = ", ".join(name for name, _ in FAMILIES.items())
     return "; ".join(
-        [f"supported model families: {families}", *(each.cause for each in FAMILIES.problems())]
+        [
+            f"supported model families: {families}",
+            *(problem.cause for problem in FAMILIES.problems()),
+        ]
     )

@@ -1,4 +1,4 @@
-"""What the families' modules have in common: sizes, what they say of themselves, small shapes."""
+"""Base class of the families' modules, and the arguments of small models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALLEST = {
     "num_heads": 2,
     "num_frames": 4,
 }
-"""Arguments of a model that is as small as one can be and still has every part; for tests."""
+"""Arguments of a minimal model that has every part; for tests."""
 
 TINY_EVENTS = {
     "img_size": 112,
@@ -35,16 +35,16 @@ TINY_EVENTS = {
 
 
 class VideoTransformer(nn.Module):
-    """Normalized float [B, T, 3, H, W] to logits [B, classes], by blocks that attend.
+    """Normalized float [B, T, 3, H, W] to logits [B, classes], by attention blocks.
 
-    A family makes its parts, and says how clips become tokens (`forward_features`), tokens logits
-    (`forward_head`), and which layers can be tapped (`attention_layers`). How it attends it
-    declares by the attributes below, of which `AttentionLayout` says what they mean.
+    A family builds its layers and implements `forward_features` (clips to tokens), `forward_head`
+    (tokens to logits), and `attention_layers` (layers that can be tapped). The class attributes
+    below declare how it attends; `AttentionLayout` documents them.
 
     Args:
-        img_size: height and width in pixels, one number where they are the same.
+        img_size: height and width in pixels; one number means a square.
         patch_size: side of a patch in pixels.
-        tubelet_size: frames a token.
+        tubelet_size: frames per token.
         num_frames: T that it was trained with.
         num_classes: width of the head.
         embed_dim: D.
@@ -56,11 +56,11 @@ class VideoTransformer(nn.Module):
     order: Literal["thw", "hwt"] = "thw"
     pooler_depth: int = 0
     any_size: bool = True
-    """Whether it takes other pictures than those that it was trained with."""
+    """Whether it accepts other frame sizes than it was trained with."""
 
     blocks: nn.ModuleList
     grid_size: tuple[int, int, int]
-    """(T', h, w) of tokens that it was trained with."""
+    """(T', h, w) of the tokens that it was trained with."""
 
     def __init__(
         self,

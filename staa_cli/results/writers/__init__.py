@@ -1,1 +1,1 @@
-"""What is written for an explanation: one file a format, fed by one decode."""
+"""Writers of result files: one module per format; all share one decode."""

@@ -24,17 +24,17 @@ class AnnotatedGif(Writer):
 
     @classmethod
     def frames(cls, explanation: Explanation) -> Sequence[int]:
-        """About ten a second."""
+        """About ten per second."""
         from staa_cli.render.animation import gif_indices
 
         return gif_indices(explanation)
 
     def add(self, index: int, picture: UInt8) -> None:
-        """Draw on one of them; what is kept is as small as the GIF."""
+        """Draw on a frame; only the small picture is kept."""
         self._animation.add(index, picture)
 
     def write(self, path: Path) -> None:
-        """Put them together.
+        """Write the GIF.
 
         Raises:
             OutputError: the file cannot be written.

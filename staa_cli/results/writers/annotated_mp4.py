@@ -1,4 +1,4 @@
-"""annotated.mp4: every frame drawn on, with its time and the source's sound."""
+"""annotated.mp4: all frames annotated, with their times and the source's sound."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 class AnnotatedMp4(Writer):
     """The annotated video.
 
-    It wants every frame, and packets of sound between them: so it decodes by itself, and others may
-    watch.
+    It needs every frame and the sound packets between them, so it decodes the video itself and
+    passes frames on to other writers.
     """
 
     file = ANNOTATED
 
     @classmethod
     def frames(cls, explanation: Explanation) -> Sequence[int]:
-        """All that are explained."""
+        """All explained frames."""
         return explanation.part
 
     def write(self, path: Path) -> None:
-        """Draw the video, unwatched.
+        """Draw the video.
 
         Raises:
-            VideoError: nothing decodes any more.
+            VideoError: no frame decodes.
             OutputError: the file cannot be written.
         """
         self.decode(path)
@@ -44,19 +44,19 @@ class AnnotatedMp4(Writer):
         on_picture: Callable[[int, UInt8], object] = lambda index, picture: None,
         on_frame: Callable[[int], None] | None = None,
     ) -> DecodeReport:
-        """Draw the video, and show what is decoded on the way.
+        """Draw the video, and pass on decoded frames.
 
         Args:
             path: of the video.
-            watched: positions of frames that others want.
-            on_picture: called with each of those, as `Writer.add` is.
-            on_frame: called with the position of every frame that is done.
+            watched: positions of frames that other writers need.
+            on_picture: called with each of these, like `Writer.add`.
+            on_frame: called with the position of every written frame.
 
         Returns:
-            What decoding met.
+            Statistics and problems of decoding.
 
         Raises:
-            VideoError: nothing decodes any more.
+            VideoError: no frame decodes.
             OutputError: the file cannot be written.
         """
         from staa_cli.render.painter import Painter
@@ -64,16 +64,16 @@ class AnnotatedMp4(Writer):
         from staa_cli.video.frame_source import source_of
         from staa_cli.video.table import DecodeReport
 
-        look, report = self.settings.render, DecodeReport()
-        painter = Painter(self.explanation, look)
+        style, report = self.settings.render, DecodeReport()
+        painter = Painter(self.explanation, style)
         with atomic_path(path) as part:
             annotate(
                 source_of(self.explanation),
                 part,
                 painter.draw,
                 size=painter.size,
-                preset=look.preset,
-                crf=look.crf,
+                preset=style.preset,
+                crf=style.crf,
                 repeatable=self.reproducible,
                 frames=self.explanation.part,
                 on_frame=on_frame,

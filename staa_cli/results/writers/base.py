@@ -1,4 +1,4 @@
-"""What a writer of a format is, and all of them."""
+"""Base class of writers, and their registry."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ if TYPE_CHECKING:
 class Writer(ABC):
     """Writes one file for one explanation.
 
-    Of each format there is one class, in a file of its own, which imports what is heavy when it is
-    needed. It is fed the frames that it asks for, and then told to write.
+    Each format has one class in a separate module, which imports heavy packages only when needed.
+    It first receives the frames that it requests, then `write` is called.
 
     Args:
-        explanation: what is written.
-        settings: what to write and how it looks.
-        reproducible: leave out what differs from one run to the next.
+        explanation: to write.
+        settings: of output and rendering.
+        reproducible: omit what differs between runs.
     """
 
     name: ClassVar[str]
-    """Of the format, under which it is filed; the setting `output.NAME` asks for it, or else
-    `output.formats` does."""
+    """Name of the format; requested by the setting `output.NAME`, or else by `output.formats`."""
     file: ClassVar[str]
-    """Name of what is written."""
+    """Name of the file."""
 
     def __init__(
         self, explanation: Explanation, settings: Settings, *, reproducible: bool = False
@@ -42,24 +41,24 @@ class Writer(ABC):
 
     @classmethod
     def is_wanted(cls, output: OutputSettings) -> bool:
-        """Whether the settings ask for it."""
+        """Whether the settings request it."""
         return bool(getattr(output, cls.name, False)) or cls.name in output.others
 
     @classmethod
     def frames(cls, explanation: Explanation) -> Sequence[int]:
-        """Positions in the video of the frames that it wants to be fed: none, some, or all."""
+        """Positions in the video of the frames that it needs: none, some, or all."""
         return ()
 
     def add(self, index: int, picture: UInt8) -> None:
-        """Take one of those frames, upright RGB [H, W, 3]; they come rising, each once.
+        """Receive a requested frame, upright RGB [H, W, 3]; in ascending order, each once.
 
-        A frame that does not decode has a stand-in.
+        A frame that does not decode is substituted.
         """
         raise NotImplementedError(f"{self.name} does not request frames")
 
     @abstractmethod
     def write(self, path: Path) -> None:
-        """Write the file, whole or not at all.
+        """Write the file, completely or not at all.
 
         Raises:
             OutputError: it cannot be written.
@@ -74,16 +73,16 @@ def _accept(name: str, declared: Any) -> type[Writer]:
 
 
 WRITERS: Registry[type[Writer]] = Registry("format", entry_points.WRITERS, _accept)
-"""By name, in the order in which they are told."""
+"""Writers by name, in order of declaration."""
 register_writer = WRITERS.register
-"""A decorator that files a `Writer` under a name, for as long as the program runs."""
+"""A decorator that registers a `Writer` under a name in the running program."""
 
 
 def wanted_writers(output: OutputSettings) -> list[type[Writer]]:
-    """The formats that the settings ask for, the report last.
+    """The requested formats, the report last.
 
     Raises:
-        UsageError: there is no such format.
+        UsageError: an unknown format.
     """
     for name in output.others:
         WRITERS.get(name)
@@ -92,5 +91,5 @@ def wanted_writers(output: OutputSettings) -> list[type[Writer]]:
 
 
 def wanted_files(output: OutputSettings) -> list[str]:
-    """Names of the files that the settings ask for, the report last."""
+    """Names of the requested files, the report last."""
     return [writer.file for writer in wanted_writers(output)]

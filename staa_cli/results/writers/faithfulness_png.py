@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class FaithfulnessPng(Writer):
-    """The chart of what was measured."""
+    """The chart of measured faithfulness."""
 
     file = "faithfulness.png"
 
     @classmethod
     def is_wanted(cls, output: OutputSettings) -> bool:
-        """Where faithfulness is measured, in full or quickly."""
+        """If faithfulness is measured, in full or quickly."""
         return output.depth is not None
 
     def write(self, path: Path) -> None:

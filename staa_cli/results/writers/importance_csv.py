@@ -1,4 +1,4 @@
-"""importance.csv: one row a source frame."""
+"""importance.csv: one row per source frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""maps.npz: raw attributions and the stitched maps, for other programs and for drawing again."""
+"""maps.npz: raw attributions and the stitched maps, for other programs and for redrawing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from staa_cli.results.writers.base import Writer
 
 
 class MapsNpz(Writer):
-    """The arrays of an explanation; no pickle inside."""
+    """The arrays of an explanation, without pickle."""
 
     file = MAPS
 

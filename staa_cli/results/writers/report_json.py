@@ -1,4 +1,4 @@
-"""report.json: all that is known of an explanation, and the mark that the rest is there."""
+"""report.json: the data of an explanation; written last, it shows that the result is complete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ReportJson(Writer):
     file = REPORT
 
     report: Report
-    """What has been written."""
+    """The written report."""
 
     @classmethod
     def is_wanted(cls, output: OutputSettings) -> bool:

@@ -21,17 +21,17 @@ class StoryboardPng(Writer):
 
     @classmethod
     def frames(cls, explanation: Explanation) -> Sequence[int]:
-        """Those of the moments."""
+        """Frames of the top moments."""
         from staa_cli.render.storyboard import storyboard_indices
 
         return storyboard_indices(explanation)
 
     def add(self, index: int, picture: UInt8) -> None:
-        """Keep one of them."""
+        """Keep a frame."""
         self._pictures[index] = picture
 
     def write(self, path: Path) -> None:
-        """Draw all of them.
+        """Draw the storyboard.
 
         Raises:
             OutputError: the file cannot be written.

@@ -1,1 +1,1 @@
-"""Image transformers of timm, a frame at a time."""
+"""Image transformers from timm, applied frame by frame."""

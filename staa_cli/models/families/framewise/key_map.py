@@ -1,4 +1,4 @@
-"""timm's own checkpoints of image transformers, as frame-wise video models."""
+"""timm's checkpoints of image transformers, as frame-wise video models."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from staa_cli.models.families.base import Family
 from staa_cli.registry import did_you_mean
 from staa_cli.schema import ModelInput
 
-if TYPE_CHECKING:  # timm is imported where one of its models is asked for, and not before
+if TYPE_CHECKING:  # timm is imported only when one of its models is used
     from staa_cli.models.families.framewise.module import FrameWise
 
 _STRIDE, _RATE = 8, 30.0
 
 
 def convert(state: State) -> dict[str, Tensor]:
-    """Tensors under the names that they have in the video model."""
+    """Tensors under their names in the video model."""
     return {n if n.startswith("vit.") else f"vit.{n}": tensor for n, tensor in state.items()}
 
 
@@ -38,16 +38,16 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
     cfg = config.get("pretrained_cfg") or {}
     if not isinstance(cfg, Mapping):
         raise CheckpointError("config.json: pretrained_cfg is not an object")
-    known = ("mean", "std", "input_size", "interpolation", "crop_pct", "crop_mode")
+    used = ("mean", "std", "input_size", "interpolation", "crop_pct", "crop_mode")
     return {
         "architecture": str(config["architecture"]),
-        "pretrained_cfg": {name: cfg[name] for name in known if name in cfg},
+        "pretrained_cfg": {name: cfg[name] for name in used if name in cfg},
         **options,
     }
 
 
 def from_state(state: State) -> dict[str, Any]:
-    """Nothing: tensors alone do not tell which image transformer they are of.
+    """Not possible: tensors alone do not show which timm architecture they belong to.
 
     Raises:
         CheckpointError: always.
@@ -56,7 +56,7 @@ def from_state(state: State) -> dict[str, Any]:
 
 
 def measured(state: State) -> dict[str, Any]:
-    """Classes, as the weights have them.
+    """The number of classes of the weights.
 
     Raises:
         CheckpointError: there is no classification head.
@@ -67,10 +67,10 @@ def measured(state: State) -> dict[str, Any]:
 
 
 def build(architecture: str, **options: Any) -> FrameWise:
-    """A timm architecture without weights, a frame at a time.
+    """A timm architecture without weights, applied frame by frame.
 
     Raises:
-        CheckpointError: timm has none of that name, or not one that can be read.
+        CheckpointError: timm has no such architecture, or it is not supported.
     """
     from timm.models import create_model
 
@@ -78,7 +78,7 @@ def build(architecture: str, **options: Any) -> FrameWise:
 
     cfg = options.pop("pretrained_cfg", None) or None
     try:
-        # What is left out of the config is the architecture's own.
+        # The architecture provides defaults for everything else.
         vit = create_model(architecture, pretrained=False, pretrained_cfg_overlay=cfg, **options)
     except RuntimeError as error:
         raise CheckpointError(f"timm has no model {architecture!r}: {error}") from error
@@ -118,7 +118,7 @@ def timm_name(arch: str) -> str:
 
 
 def published_input(model: FrameWise) -> ModelInput:
-    """What a model expects, by timm's own record; frames some quarter of a second apart."""
+    """The input of timm's pretrained_cfg, with frames about a quarter of a second apart."""
     from timm.data.config import resolve_data_config
 
     resolve: Callable[..., dict[str, Any]] = resolve_data_config
@@ -143,7 +143,7 @@ def published_input(model: FrameWise) -> ModelInput:
 
 
 def imagenet_labels(model: FrameWise) -> tuple[str, ...] | None:
-    """ImageNet's names where the classes are ImageNet's, by their number."""
+    """ImageNet's class names if the number of classes is that of an ImageNet subset."""
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     subset = infer_imagenet_subset(model.vit)
@@ -157,7 +157,7 @@ FAMILY = Family(
     model_types=("timm",),
     license="not stated; see the model page",
     convert=convert,
-    recognize=None,  # by its tensors alone, it is a space-only TimeSformer
+    recognize=None,  # its tensors look like those of a space-only TimeSformer
     from_config=from_config,
     from_state=from_state,
     measured=measured,

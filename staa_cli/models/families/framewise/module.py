@@ -1,6 +1,6 @@
-"""Image transformers of timm, a frame at a time: the logits of a clip are the mean of its frames'.
+"""Image transformers from timm, applied frame by frame; a clip's logits are the mean over frames.
 
-Such a model cannot see motion. It shows what each frame contributes, and where in it.
+Such a model cannot see motion. It shows which frames and which regions in them contribute.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from staa_cli.models.layers import Rope, TapAttention, TapNorm, TokenMean
 from staa_cli.schema import AttentionLayout
 
 FRAMES = 8
-"""Frames that are looked at, where nobody says how many."""
+"""Default number of frames."""
 
 
 class FrameAttention(TapAttention):
-    """What stands in the place of an attention layer of timm's: its parameters, and all its parts.
+    """Replaces an attention layer of timm; it takes over the layer's submodules.
 
     Args:
-        layer: as timm builds it, without a gate.
+        layer: timm's layer, without a gate.
     """
 
     def __init__(self, layer: Attention) -> None:
-        with torch.device("meta"):  # every part with parameters is the layer's own
+        with torch.device("meta"):  # the layer's submodules replace these below
             super().__init__(layer.qkv.in_features, layer.num_heads, layer.head_dim)
         self.scale, self.fused_attn = layer.scale, layer.fused_attn
         for name, part in layer.named_children():
@@ -48,12 +48,12 @@ class FrameAttention(TapAttention):
     ) -> Tensor:
         """Tokens [B, N, D] to tokens [B, N, D].
 
-        timm's blocks pass `attn_mask` and `is_causal`; an image model attends to all of a frame.
+        timm's blocks pass `attn_mask` and `is_causal`; an image model uses neither.
         """
         return super().forward(x, rope)
 
     def project(self, out: Tensor) -> Tensor:
-        """As `TapAttention`, through timm's norm and dropout as well."""
+        """As in `TapAttention`, with timm's norm and dropout."""
         return self.proj_drop(super().project(self.norm(out)))  # type: ignore[operator,no-any-return]
 
 
@@ -61,11 +61,11 @@ class FrameWise(nn.Module):
     """Normalized float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
-        vit: float [B, 3, H, W] to logits [B, classes]; tapped layers take the place of its own.
-        num_frames: T that is looked at unless told otherwise.
+        vit: float [B, 3, H, W] to logits [B, classes]; its attention layers are replaced.
+        num_frames: default T.
 
     Raises:
-        CheckpointError: it attends, or pools, in a way that is not read here.
+        CheckpointError: its kind of attention or pooling is not supported.
     """
 
     def __init__(self, vit: nn.Module, num_frames: int = FRAMES) -> None:
@@ -77,12 +77,12 @@ class FrameWise(nn.Module):
 
     @property
     def head(self) -> nn.Module:
-        """The image model's own."""
+        """The image model's head."""
         return cast(nn.Module, self.vit.head)
 
     @property
     def blocks(self) -> nn.ModuleList:
-        """The image model's own."""
+        """The image model's blocks."""
         return cast(nn.ModuleList, self.vit.blocks)
 
     def layout(self) -> AttentionLayout:
@@ -111,7 +111,7 @@ class FrameWise(nn.Module):
 
 
 def _tapped(vit: nn.Module) -> Any:
-    """The same model with layers that can be read in the place of its attention and last norm."""
+    """Replace the model's attention layers and last norm by layers that can be tapped."""
     name = type(vit).__name__
     if not isinstance(vit, VisionTransformer):
         raise CheckpointError(f"{name} is not a plain vision transformer", "use a timm ViT: vit_*")

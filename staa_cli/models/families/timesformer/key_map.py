@@ -1,4 +1,4 @@
-"""TimeSformer checkpoints: Hugging Face's names and the authors', and how they were sampled."""
+"""TimeSformer checkpoints: Hugging Face's and the authors' names, and the published sampling."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ _TYPES = ("divided_space_time", "joint_space_time", "space_only")
 _STEM = "patch_embed.proj.weight"
 _CONV_STEM = "patch_embed.convs.{}.weight"
 
-# Published sampling at 30 frames a second: frames to stride. Others see as much time as the base.
+# Published sampling at 30 frames per second: frames to stride. Others span as much time as the
+# base model.
 _RATE = 30.0
 _STRIDES = {8: 32, 16: 16, 96: 4}
 _BASE_SPAN = 256
 
-# Something-Something V2 models saw frames spread evenly over a whole clip, some 4 s long, at
-# whatever rate; here that is T frames in 4 s.
+# Something-Something V2 models were trained on frames spread evenly over clips of about 4 s, so
+# their rate is T frames in 4 s.
 _SSV2_CLASSES = 174
 _SSV2_SPAN_S = 4
 
@@ -55,9 +56,9 @@ def convert(state: State) -> dict[str, Tensor]:
 
 def recognize(state: State) -> bool:
     """Whether converted tensors are a TimeSformer's: 2D patches and learned positions."""
-    needed = ("cls_token", "pos_embed", "blocks.0.attn.qkv.weight", "blocks.0.mlp.fc1.weight")
+    required = ("cls_token", "pos_embed", "blocks.0.attn.qkv.weight", "blocks.0.mlp.fc1.weight")
     stem = state.get(_STEM, state.get(_CONV_STEM.format(0)))
-    return all(name in state for name in needed) and stem is not None and stem.ndim == 4
+    return all(name in state for name in required) and stem is not None and stem.ndim == 4
 
 
 def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def from_state(state: State) -> dict[str, Any]:
     """Converted tensors to TimeSformer's arguments.
 
     Raises:
-        CheckpointError: the picture is not square, or the number of heads cannot be known.
+        CheckpointError: frames are not square, or the number of heads cannot be inferred.
     """
     width = state["cls_token"].shape[-1]
     return {
@@ -102,7 +103,7 @@ def from_state(state: State) -> dict[str, Any]:
 
 
 def measured(state: State) -> dict[str, Any]:
-    """Frames and classes, as the weights have them.
+    """The numbers of frames and classes of the weights.
 
     Raises:
         CheckpointError: there is no classification head.
@@ -114,7 +115,7 @@ def measured(state: State) -> dict[str, Any]:
 
 
 def published_input(model: TimeSformer) -> ModelInput:
-    """What a model expects, by the published recipes; its frames and classes tell which."""
+    """The input of the published recipe for the model's frames and classes."""
     frames, (side, _) = model.num_frames, model.img_size
     stride, rate = _STRIDES.get(frames, max(1, round(_BASE_SPAN / frames))), _RATE
     if model.num_classes == _SSV2_CLASSES:
@@ -137,11 +138,11 @@ def _attention_type(state: State) -> str:
 
 
 def _patches(state: State) -> dict[str, Any]:
-    places = state["pos_embed"].shape[1] - 1
-    side = math.isqrt(places)
-    if side * side != places:
+    patches = state["pos_embed"].shape[1] - 1
+    side = math.isqrt(patches)
+    if side * side != patches:
         raise CheckpointError(
-            f"a position table of {places} entries does not match a square picture"
+            f"a position table of {patches} entries does not match a square picture"
         )
     if _STEM in state:
         patch = state[_STEM].shape[-1]

@@ -1,7 +1,7 @@
 """TimeSformer: "Is Space-Time Attention All You Need for Video Understanding?", arXiv 2102.05095.
 
-Three attention types. Tokens are [B, 1 + P*T, D]: the class token, then patches, patch by patch
-with time running fastest, as in every published checkpoint.
+Three attention types. Tokens are [B, 1 + P*T, D]: the class token, then patch tokens in row-major
+order with time as the fastest axis, as in every published checkpoint.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _KINDS: dict[AttentionType, Literal["divided", "joint", "space"]] = {
     "joint_space_time": "joint",
     "space_only": "space",
 }
-"""The published names of the attention types to ours."""
+"""Published names of the attention types to ours."""
 
 
 class Block(nn.Module):
@@ -69,7 +69,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Tokens [B, N, D] to tokens [B, N, D]; `frames` is T where attention is divided."""
+        """Tokens [B, N, D] to tokens [B, N, D]; `frames` is T, for divided attention."""
         if self.divided:
             x = self._attend_over_space(self._attend_over_time(x, frames), frames)
         else:
@@ -85,14 +85,15 @@ class Block(nn.Module):
 
     def _attend_over_space(self, x: Tensor, frames: int) -> Tensor:
         batch, length, dim = x.shape
-        places = (length - 1) // frames
+        positions = (length - 1) // frames
         normed = self.norm1(x)
-        patches = normed[:, 1:].reshape(batch, places, frames, dim).transpose(1, 2)
+        patches = normed[:, 1:].reshape(batch, positions, frames, dim).transpose(1, 2)
         cls_token = normed[:, None, :1].expand(batch, frames, 1, dim)
-        rows = torch.cat([cls_token, patches], dim=2).reshape(-1, 1 + places, dim)  # [B*T, 1+P, D]
-        out = self.drop_path(self.attn(rows)).reshape(batch, frames, 1 + places, dim)
-        back = out[:, :, 1:].transpose(1, 2).reshape(batch, -1, dim)  # time fastest again
-        return x + torch.cat([out[:, :, 0].mean(dim=1, keepdim=True), back], dim=1)
+        rows = torch.cat([cls_token, patches], dim=2)  # [B, T, 1+P, D]
+        rows = rows.reshape(-1, 1 + positions, dim)
+        out = self.drop_path(self.attn(rows)).reshape(batch, frames, 1 + positions, dim)
+        patch_out = out[:, :, 1:].transpose(1, 2).reshape(batch, -1, dim)  # time fastest again
+        return x + torch.cat([out[:, :, 0].mean(dim=1, keepdim=True), patch_out], dim=1)
 
 
 class TimeSformer(VideoTransformer):
@@ -101,17 +102,17 @@ class TimeSformer(VideoTransformer):
     Args:
         img_size: height and width in pixels that the position table is for.
         patch_size: side of a patch in pixels.
-        num_classes: width of the head; 0 leaves it out.
+        num_classes: width of the head; 0 for no head.
         embed_dim: D.
         depth: number of blocks.
-        num_heads: heads a layer.
-        mlp_ratio: hidden width of the MLP, of D.
+        num_heads: heads per layer.
+        mlp_ratio: hidden width of the MLP divided by D.
         num_frames: T that the time table is for.
         attention_type: divided_space_time, joint_space_time, or space_only.
-        stem: ``patch`` for one projection a patch, ``conv`` for strided 3x3 convolutions.
+        stem: ``patch`` for one projection per patch, ``conv`` for strided 3x3 convolutions.
         eps: of every LayerNorm.
-        attn_drop: dropout on attention weights while training.
-        drop_path: stochastic depth of the last block while training.
+        attn_drop: dropout on attention weights in training.
+        drop_path: stochastic depth of the last block in training.
         qkv_bias: whether queries, keys, and values have a bias.
     """
 
@@ -141,9 +142,9 @@ class TimeSformer(VideoTransformer):
         self.patch_embed = (
             ConvStem(patch_size, embed_dim) if stem == "conv" else PatchEmbed(patch_size, embed_dim)
         )
-        places = self.grid_size[1] * self.grid_size[2]
+        positions = self.grid_size[1] * self.grid_size[2]
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + places, embed_dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + positions, embed_dim))
         if self.kind != "space":
             self.time_embed = nn.Parameter(torch.zeros(1, num_frames, embed_dim))
         divided = self.kind == "divided"
@@ -157,8 +158,8 @@ class TimeSformer(VideoTransformer):
         self._init_weights()
 
     def _init_weights(self) -> None:
-        # For training from nothing. The published models start from image weights and a temporal
-        # attention that is switched off; a small model that has to find motion learns from neither.
+        # For training from scratch. The published models start from image weights with temporal
+        # attention zeroed; a small model that has to detect motion does not learn from that.
         tables = [self.cls_token, self.pos_embed]
         if self.kind != "space":
             tables.append(self.time_embed)
@@ -199,14 +200,14 @@ class TimeSformer(VideoTransformer):
         return torch.cat([cls_token, patches], dim=1) + self._positions((height, width))
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
-        """[1, 1+P, D] for the tokens of frames of that grid."""
+        """[1, 1+P, D] for frames with that token grid."""
         if 1 + grid[0] * grid[1] == self.pos_embed.shape[1]:
-            return self.pos_embed  # the published code counts places, whatever their shape
-        # Nearest, as the published code does it.
+            return self.pos_embed  # the published code compares only the number of tokens
+        # Nearest, as in the published code.
         return resample_positions(self.pos_embed, self.grid_size[1:], grid, "nearest")
 
     def _add_time(self, tokens: Tensor, batch: int, frames: int) -> Tensor:
-        """[B*T, 1+P, D] to [B, 1+P*T, D]: one class token, patches with time fastest."""
+        """[B*T, 1+P, D] to [B, 1+P*T, D]: class token, then patches with time fastest."""
         cls_token = tokens.reshape(batch, frames, *tokens.shape[1:])[:, 0, :1]
         patches = tokens[:, 1:].reshape(batch, frames, -1, self.embed_dim).transpose(1, 2)
         time: Tensor = self.time_embed
@@ -242,5 +243,5 @@ def timesformer_tiny_events(pretrained: bool = False, **kwargs: Any) -> TimeSfor
 
 @register_architecture("timesformer")
 def test_timesformer(pretrained: bool = False, **kwargs: Any) -> TimeSformer:  # noqa: PT028
-    """As small as one can be and still have every part; for tests."""
+    """A minimal model that has every part; for tests."""
     return create(TimeSformer, pretrained, SMALLEST, kwargs)

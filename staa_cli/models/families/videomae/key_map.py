@@ -33,7 +33,7 @@ _RENAMES = (
     ("gamma_1", "ls1.gamma"),
     ("gamma_2", "ls2.gamma"),
 )
-# The decoder of pre-training has no part in a decision.
+# The decoder of pre-training does not affect the prediction.
 _DECODER = ("decoder.", "encoder_to_decoder.", "mask_token")
 _HEADS = {**HEADS, 1408: 16}
 _STEM = "patch_embed.proj.weight"
@@ -41,9 +41,9 @@ _EITHER = (True, False)
 _QKV, _BIAS = "blocks.0.attn.qkv.weight", "blocks.0.attn.qkv.bias"
 
 _STRIDE, _RATE = 4, 30.0
-# Something-Something V2 models saw frames spread evenly over a whole clip, some 4 s long.
+# Something-Something V2 models were trained on frames spread evenly over clips of about 4 s.
 _SSV2_CLASSES, _SSV2_SPAN_S = 174, 4
-# UMT (arXiv 2303.16058) is this module with a frame a token; it sees 8 of them, evenly spread.
+# UMT (arXiv 2303.16058) is this module with one frame per token and 8 frames spread evenly.
 _UMT_FRAMES, _UMT_SPAN_S = 8, 10
 
 
@@ -55,8 +55,8 @@ def convert(state: State) -> dict[str, Tensor]:
 def recognize(state: State) -> bool:
     """Whether converted tensors are a VideoMAE's: tubelets, and no class token or positions.
 
-    Its keys have no bias. Those that transformers 5.6 to 5.17 wrote have one, which a softmax does
-    not see; without a config, they are known only by the norm of the mean.
+    Its keys have no bias. Files from transformers 5.6 to 5.17 have one, which softmax cancels;
+    without a config, these are recognized only by the norm after the mean.
     """
     learned = ("cls_token", "pos_embed", "time_embed", "pooler.query_tokens")
     tubelets = _STEM in state and state[_STEM].ndim == 5
@@ -70,13 +70,13 @@ def recognize(state: State) -> bool:
 
 
 def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A Hugging Face VideoMAEConfig, or that of a VideoMAE v2 repository, to VideoMAE's arguments.
+    """A Hugging Face VideoMAEConfig, or a VideoMAE v2 config, to VideoMAE's arguments.
 
     Raises:
         CheckpointError: it asks for something that VideoMAE does not have.
     """
     if "model_config" in config:
-        return _from_second_version(config["model_config"])
+        return _from_v2_config(config["model_config"])
     one_of(config, "hidden_act", ["gelu"])
     width = whole(config, "hidden_size", 768)
     return {
@@ -90,12 +90,12 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "num_frames": whole(config, "num_frames", 16),
         "eps": config.get("layer_norm_eps", 1e-12),
         "fc_eps": 1e-5,
-        # Its name at first, which transformers still reads.
+        # qv_bias is its old name, which transformers still reads.
         "qkv_bias": one_of(config, "qkv_bias" if "qkv_bias" in config else "qv_bias", _EITHER),
     }
 
 
-def _from_second_version(config: Mapping[str, Any]) -> dict[str, Any]:
+def _from_v2_config(config: Mapping[str, Any]) -> dict[str, Any]:
     one_of(config, "cos_attn", [False])
     one_of(config, "use_learnable_pos_emb", [False])
     eps = config.get("layer_norm_eps", 1e-6)
@@ -115,10 +115,10 @@ def _from_second_version(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_state(state: State) -> dict[str, Any]:
-    """Converted tensors to VideoMAE's arguments; frames and picture size are the published ones.
+    """Converted tensors to VideoMAE's arguments; frames and frame size are the published ones.
 
     Raises:
-        CheckpointError: the number of heads cannot be known.
+        CheckpointError: the number of heads cannot be inferred.
     """
     width, _, tubelet, patch, _ = state[_STEM].shape
     return {
@@ -135,25 +135,25 @@ def from_state(state: State) -> dict[str, Any]:
 
 
 def measured(state: State) -> dict[str, Any]:
-    """What the head reads, its classes, and whether blocks are scaled, as the weights have them.
+    """Pooling, number of classes, and layer scale of the weights.
 
     Raises:
         CheckpointError: there is no classification head, or no norm before it.
     """
-    found = {name for name in ("fc_norm.weight", "norm.weight") if name in state}
-    if not found:
+    norms = {name for name in ("fc_norm.weight", "norm.weight") if name in state}
+    if not norms:
         raise CheckpointError(
             "the weights have no norm before the head: neither fc_norm.weight nor norm.weight"
         )
     return {
         "num_classes": count_classes(state),
-        "pooling": "mean" if "fc_norm.weight" in found else "token",
+        "pooling": "mean" if "fc_norm.weight" in norms else "token",
         "init_values": 1.0 if "blocks.0.ls1.gamma" in state else None,
     }
 
 
 def published_input(model: VideoMAE) -> ModelInput:
-    """What a model expects, by the published recipes; its classes tell which."""
+    """The input of the published recipe for the model's tubelets and classes."""
     stride, rate = _STRIDE, _RATE
     if model.tubelet_size == 1:
         stride, rate = 1, model.num_frames / _UMT_SPAN_S

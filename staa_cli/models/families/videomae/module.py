@@ -1,8 +1,8 @@
 """VideoMAE (arXiv 2203.12602) and VideoMAE v2 (arXiv 2303.16727), as classifiers.
 
 Joint attention over tubelets, no class token, positions from a fixed table. The head reads the mean
-of all tokens, or, in what most fine-tunes inherit from the pre-trained models, token 0: the first
-tubelet's upper left patch.
+of all tokens or, in most fine-tunes, as inherited from the pre-trained models, token 0: the first
+tubelet at the upper left.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ class VideoMAE(VideoTransformer):
     """Normalized float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
-        img_size: height and width in pixels, one number where they are the same.
+        img_size: height and width in pixels; one number means a square.
         patch_size: side of a patch in pixels.
-        tubelet_size: frames a token.
+        tubelet_size: frames per token.
         num_classes: width of the head.
         embed_dim: D.
         depth: number of blocks.
-        num_heads: heads a layer.
-        mlp_ratio: hidden width of the MLP, of D.
+        num_heads: heads per layer.
+        mlp_ratio: hidden width of the MLP divided by D.
         num_frames: T that it was trained with.
         pooling: ``mean`` of all tokens, then a norm; or ``token`` 0 after the norm.
         stem: ``patch`` for tubelets by one projection; ``conv`` for strided convolutions.
-        positions: ``flat`` counts tokens, as published; ``axes`` tells time, row, and column apart.
-        eps: of the blocks' LayerNorms, and of the last one where the head reads token 0.
+        positions: ``flat`` numbers the tokens, as published; ``axes`` encodes each axis.
+        eps: of the blocks' LayerNorms, and of the last one if the head reads token 0.
         fc_eps: of the norm after the mean.
-        init_values: first value of the layer scale; None for none.
+        init_values: initial value of the layer scale; None for no layer scale.
         qkv_bias: whether queries, keys, and values have a bias.
         attn_layer: class of the blocks' attention.
     """
@@ -114,15 +114,15 @@ class VideoMAE(VideoTransformer):
         return {**read_out, **attention_of(self.blocks, "joint")}
 
     def forward_features(self, x: Tensor, corner: tuple[int, int] | None = None) -> Tensor:
-        """Normalized float [B, T, 3, H, W] to tokens [B, N, D], before any last norm.
+        """Normalized float [B, T, 3, H, W] to tokens [B, N, D], before the last norm.
 
         Args:
             x: the clips.
-            corner: row and column of the token grid at which the upper left of smaller pictures
-                lies; training on parts of the view needs it.
+            corner: row and column of the token grid at which smaller frames begin; for training on
+                crops.
 
         Raises:
-            ValueError: the picture has another size than the table of positions.
+            ValueError: the frame size does not match the table of positions.
         """
         size = self.img_size
         if corner is None and tuple(x.shape[-2:]) != size:
@@ -137,13 +137,13 @@ class VideoMAE(VideoTransformer):
         frames, height, width = self.token_grid(x.shape[1], *x.shape[-2:])
         rows, columns = self.grid_size[1:]
         if self.positions == "axes":
-            places = axes_table((frames, rows, columns), self.embed_dim, x.device, x.dtype)
+            positions = axes_table((frames, rows, columns), self.embed_dim, x.device, x.dtype)
         else:
-            # It counts tokens, not places: a longer clip goes on where a shorter one ends.
+            # It numbers tokens in order: a longer clip continues the table.
             table = sinusoid_table(frames * rows * columns, self.embed_dim, x.device, x.dtype)
-            places = table.reshape(frames, rows, columns, -1)
+            positions = table.reshape(frames, rows, columns, -1)
         top, left = corner
-        return places[:, top : top + height, left : left + width].reshape(-1, self.embed_dim)
+        return positions[:, top : top + height, left : left + width].reshape(-1, self.embed_dim)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Tokens [B, N, D] to logits [B, classes], or to what the head reads [B, D]."""
@@ -154,7 +154,7 @@ class VideoMAE(VideoTransformer):
 @lru_cache(maxsize=4)
 def sinusoid_table(length: int, dim: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Positions [length, D] of Vaswani et al. 2017 (arXiv 1706.03762), in no checkpoint."""
-    with torch.inference_mode(False):  # or a table made there could not be used elsewhere
+    with torch.inference_mode(False):  # inference tensors could not be used elsewhere
         rate = 10000 ** (-2 * (torch.arange(dim, dtype=torch.float64) // 2) / dim)
         angle = torch.arange(length, dtype=torch.float64)[:, None] * rate
         table = torch.where(torch.arange(dim) % 2 == 0, angle.sin(), angle.cos())
@@ -167,14 +167,14 @@ def axes_table(
 ) -> Tensor:
     """Positions [T', h, w, D], a third of D each for time, row, and column; in no checkpoint.
 
-    Wavelengths go from 6 to 600 tokens: longer ones would tell nothing apart on a small grid.
+    Wavelengths go from 6 to 600 tokens: longer ones hardly vary on a small grid.
 
     Raises:
         ValueError: D does not divide into sines and cosines of three axes.
     """
     if dim % 6:
         raise ValueError(f"embed_dim must be a multiple of 6 for three axes, not {dim}")
-    with torch.inference_mode(False):  # or a table made there could not be used elsewhere
+    with torch.inference_mode(False):  # inference tensors could not be used elsewhere
         rate = 100.0 ** (-torch.arange(dim // 6, dtype=torch.float64) / (dim // 6))
         axes = []
         for axis, length in enumerate(grid):
@@ -219,12 +219,12 @@ def videomae_huge_patch16_224(pretrained: bool = False, **kwargs: Any) -> VideoM
 
 @register_architecture("videomae")
 def videomae_giant_patch14_224(pretrained: bool = False, **kwargs: Any) -> VideoMAE:
-    """Giant, of the second version: 16 frames of 224 x 224 in patches of 14."""
+    """Giant, of version 2: 16 frames of 224 x 224 in patches of 14."""
     shape = {"embed_dim": 1408, "depth": 40, "num_heads": 16, "mlp_ratio": 48 / 11}
     return create(VideoMAE, pretrained, {"patch_size": 14, **shape}, kwargs)
 
 
 @register_architecture("videomae")
 def test_videomae(pretrained: bool = False, **kwargs: Any) -> VideoMAE:  # noqa: PT028
-    """As small as one can be and still have every part; for tests."""
+    """A minimal model that has every part; for tests."""
     return create(VideoMAE, pretrained, SMALLEST, kwargs)

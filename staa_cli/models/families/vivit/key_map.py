@@ -1,4 +1,4 @@
-"""ViViT checkpoints: Hugging Face's names, the old ones on disk and the new ones in memory."""
+"""ViViT checkpoints: Hugging Face's old names on disk and its new names in memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _STEM = "patch_embed.proj.weight"
 
 
 def convert(state: State) -> dict[str, Tensor]:
-    """Tensors in either naming scheme under our names; an unread pooler is left out."""
+    """Tensors in either naming scheme under our names, without the unused pooler."""
     renamed = {rename(name, _RENAMES): tensor for name, tensor in state.items()}
     renamed = {
         f"blocks.{name.removeprefix('layers.')}" if name.startswith("layers.") else name: tensor
@@ -49,8 +49,8 @@ def convert(state: State) -> dict[str, Tensor]:
 
 def recognize(state: State) -> bool:
     """Whether converted tensors are a ViViT's: tubelets, a class token, and learned positions."""
-    needed = (_STEM, "cls_token", "pos_embed", "blocks.0.attn.qkv.weight")
-    return all(name in state for name in needed) and state[_STEM].ndim == 5
+    required = (_STEM, "cls_token", "pos_embed", "blocks.0.attn.qkv.weight")
+    return all(name in state for name in required) and state[_STEM].ndim == 5
 
 
 def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,14 +84,14 @@ def _tubelet(size: Any) -> tuple[int, int]:
 
 
 def from_state(state: State) -> dict[str, Any]:
-    """Converted tensors to ViViT's arguments; the picture's size is the published one.
+    """Converted tensors to ViViT's arguments; the frame size is the published one.
 
     Raises:
-        CheckpointError: the number of heads cannot be known, or the table fits no such picture.
+        CheckpointError: the number of heads cannot be inferred, or the position table does not fit.
     """
     width, _, tubelet, patch, _ = state[_STEM].shape
-    steps, rest = divmod(state["pos_embed"].shape[1] - 1, (224 // patch) ** 2)
-    if rest or not steps:
+    steps, remainder = divmod(state["pos_embed"].shape[1] - 1, (224 // patch) ** 2)
+    if remainder or not steps:
         raise CheckpointError(
             f"a position table {list(state['pos_embed'].shape)} does not match a "
             "video of 224 pixels",
@@ -111,7 +111,7 @@ def from_state(state: State) -> dict[str, Any]:
 
 
 def measured(state: State) -> dict[str, Any]:
-    """Classes, as the weights have them.
+    """The number of classes of the weights.
 
     Raises:
         CheckpointError: there is no classification head.
@@ -120,7 +120,7 @@ def measured(state: State) -> dict[str, Any]:
 
 
 def published_input(model: ViViT) -> ModelInput:
-    """What a model expects, by the paper: every second frame, colors from -1 to 1."""
+    """The paper's input: every second frame, colors from -1 to 1."""
     return ModelInput(
         frames=model.num_frames,
         size=model.img_size,

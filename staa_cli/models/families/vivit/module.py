@@ -1,6 +1,6 @@
 """ViViT: "A Video Vision Transformer", arXiv 2103.15691: the unfactorized model.
 
-Joint attention over tubelets behind a class token, with one learned table of positions.
+Joint attention over a class token and tubelets, with one learned table of positions.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class ViViT(VideoTransformer):
     """Normalized float [B, T, 3, H, W] to logits [B, classes].
 
     Args:
-        img_size: height and width in pixels that the position table is for, one number where
-            they are the same.
+        img_size: height and width in pixels that the position table is for; one number
+            means a square.
         patch_size: side of a patch in pixels.
-        tubelet_size: frames a token.
+        tubelet_size: frames per token.
         num_classes: width of the head.
         embed_dim: D.
         depth: number of blocks.
-        num_heads: heads a layer.
-        mlp_ratio: hidden width of the MLP, of D.
+        num_heads: heads per layer.
+        mlp_ratio: hidden width of the MLP divided by D.
         num_frames: T that the position table is for.
         eps: of every LayerNorm.
         qkv_bias: whether queries, keys, and values have a bias.
@@ -72,9 +72,9 @@ class ViViT(VideoTransformer):
         embed = TubeletConvStem if stem == "conv" else TubeletEmbed
         self.patch_embed = embed(tubelet_size, patch_size, embed_dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
-        places = math.prod(self.grid_size)
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + places, embed_dim))
-        # The published weights were trained with this approximation; the exact one is off by 2e-4.
+        positions = math.prod(self.grid_size)
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + positions, embed_dim))
+        # The published weights were trained with this approximation, which differs by 2e-4.
         gelu = partial(nn.GELU, approximate="tanh")
         self.blocks = nn.ModuleList(
             Block(
@@ -103,10 +103,10 @@ class ViViT(VideoTransformer):
         return x[:, 0] if pre_logits else self.head(x[:, 0])
 
     def _positions(self, grid: tuple[int, int, int]) -> Tensor:
-        """[1, 1 + N, D] for the tokens of that grid."""
+        """[1, 1 + N, D] for that token grid."""
         if grid == self.grid_size:
             return self.pos_embed
-        # No reference does this: linear between the entries that were learned.
+        # There is no reference for this: linear interpolation of the learned entries.
         return resample_positions(self.pos_embed, self.grid_size, grid, "trilinear")
 
 
@@ -124,5 +124,5 @@ def vivit_tiny_events(pretrained: bool = False, **kwargs: Any) -> ViViT:
 
 @register_architecture("vivit")
 def test_vivit(pretrained: bool = False, **kwargs: Any) -> ViViT:  # noqa: PT028
-    """As small as one can be and still have every part; for tests."""
+    """A minimal model that has every part; for tests."""
     return create(ViViT, pretrained, SMALLEST, kwargs)

@@ -52,12 +52,12 @@ _PROBE = {"pooler_heads": 16, "pooler_eps": 1e-5}
 _STEM = "patch_embed.proj.weight"
 _QKV = "blocks.0.attn.qkv.bias"
 _QUERY = "pooler.query_tokens"
-_READ = "pooler.cross_attention_block.xattn"
-# Tensors that the next version has and this one has not.
-_NEXT = ("norms_block.", "video_mod_embed", "img_mod_embed")
+_CROSS_ATTENTION = "pooler.cross_attention_block.xattn"
+# Tensors of V-JEPA 2.1 that V-JEPA 2 does not have.
+_V2_1 = ("norms_block.", "video_mod_embed", "img_mod_embed")
 _LEARNED = ("cls_token", "pos_embed", "time_embed")
 
-# Published: frames to stride at 30 frames a second; others see as much time as 16 frames do.
+# Published: frames to stride at 30 frames per second; others span as much time as 16 frames.
 _RATE = 30.0
 _STRIDES = {16: 4, 32: 2, 64: 2}
 
@@ -65,34 +65,34 @@ _STRIDES = {16: 4, 32: 2, 64: 2}
 def convert(state: State) -> dict[str, Tensor]:
     """Tensors in either naming scheme under our names."""
     renamed = {rename(name, _RENAMES): tensor for name, tensor in state.items()}
-    own = {n: t for n, t in renamed.items() if n.startswith(_READ)}
-    fused = fuse_qkv({n: t for n, t in renamed.items() if n not in own})
-    return {**fused, **_fuse_kv(own)}
+    cross = {n: t for n, t in renamed.items() if n.startswith(_CROSS_ATTENTION)}
+    fused = fuse_qkv({n: t for n, t in renamed.items() if n not in cross})
+    return {**fused, **_fuse_kv(cross)}
 
 
 def _fuse_kv(state: State) -> dict[str, Tensor]:
-    """Key and value of the pooler's reading as one matrix."""
+    """Key and value of the pooler's cross-attention as one matrix."""
     fused = dict(state)
     for kind in ("weight", "bias"):
-        key, value = f"{_READ}.k.{kind}", f"{_READ}.v.{kind}"
+        key, value = f"{_CROSS_ATTENTION}.k.{kind}", f"{_CROSS_ATTENTION}.v.{kind}"
         if key in fused and value in fused:
-            fused[f"{_READ}.kv.{kind}"] = torch.cat([fused.pop(key), fused.pop(value)])
+            fused[f"{_CROSS_ATTENTION}.kv.{kind}"] = torch.cat([fused.pop(key), fused.pop(value)])
     return fused
 
 
 def recognize(state: State) -> bool:
-    """Whether converted tensors are a V-JEPA 2's: tubelets, and no positions learned or added.
+    """Whether converted tensors are a V-JEPA 2's: tubelets, and no position embeddings.
 
-    An encoder alone is one too, so that `measured` can say what is missing. What tells it from a
-    VideoMAE that reads one token is the bias of its keys.
+    An encoder alone is recognized, too, so that `measured` can report what is missing. The bias of
+    its keys distinguishes it from a VideoMAE whose head reads token 0.
     """
     if _STEM not in state or state[_STEM].ndim != 5 or any(name in state for name in _LEARNED):
         return False
-    return _QUERY in state or _is_next(state) or ("fc_norm.weight" not in state and _QKV in state)
+    return _QUERY in state or _is_v2_1(state) or ("fc_norm.weight" not in state and _QKV in state)
 
 
-def _is_next(state: State) -> bool:
-    return any(part in name for name in state for part in _NEXT)
+def _is_v2_1(state: State) -> bool:
+    return any(part in name for name in state for part in _V2_1)
 
 
 def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,14 +120,14 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_state(state: State) -> dict[str, Any]:
-    """Converted tensors to VJEPA2's arguments; frames and picture size are the large model's.
+    """Converted tensors to VJEPA2's arguments; frames and frame size are the large model's.
 
     Raises:
-        CheckpointError: the number of heads cannot be known.
+        CheckpointError: the number of heads cannot be inferred.
     """
     width, _, tubelet, patch, _ = state[_STEM].shape
     facts = measured(state)
-    found = (re.match(r"pooler\.blocks\.(\d+)\.", name) for name in state)
+    matches = (re.match(r"pooler\.blocks\.(\d+)\.", name) for name in state)
     return {
         "patch_size": patch,
         "tubelet_size": tubelet,
@@ -136,24 +136,24 @@ def from_state(state: State) -> dict[str, Any]:
         "qkv_bias": biased(state),
         "num_heads": heads_of(width, _HEADS),
         "mlp_ratio": state["blocks.0.mlp.fc1.weight"].shape[0] / width,
-        "pooler_depth": 1 + max((int(m[1]) for m in found if m), default=-1),
+        "pooler_depth": 1 + max((int(m[1]) for m in matches if m), default=-1),
         **facts,
     }
 
 
 def from_original_names(tensors: State) -> dict[str, Any]:
-    """What the authors' own probes have otherwise than Hugging Face's: heads, and an eps."""
+    """Heads and eps of the authors' probes, which differ from Hugging Face's."""
     return _PROBE if "linear.weight" in tensors else {}
 
 
 def measured(state: State) -> dict[str, Any]:
-    """Classes, as the weights have them.
+    """The number of classes of the weights.
 
     Raises:
         CheckpointError: there is no classification head, or no pooler before it, or the weights
             are of another version.
     """
-    if _is_next(state):
+    if _is_v2_1(state):
         raise CheckpointError(
             "the weights belong to V-JEPA 2.1, whose blocks and positions differ "
             "from those of V-JEPA 2",
@@ -170,7 +170,7 @@ def measured(state: State) -> dict[str, Any]:
 
 
 def published_input(model: VJEPA2) -> ModelInput:
-    """What a model expects, by the published evaluations; its frames tell which."""
+    """The input of the published evaluation for the model's number of frames."""
     side, _ = model.img_size
     return ModelInput(
         frames=model.num_frames,

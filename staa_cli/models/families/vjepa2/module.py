@@ -1,7 +1,7 @@
 """V-JEPA 2 (arXiv 2506.09985) with its attentive pooler, as a classifier.
 
-Joint attention over tubelets with rotary positions, no class token. A pooler follows: some blocks
-without positions, then one query that reads all tokens by cross-attention.
+Joint attention over tubelets with rotary positions, no class token. A pooler follows: blocks
+without positions, then one query that attends to all tokens by cross-attention.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from staa_cli.models.taps import record
 
 
 class CrossAttention(nn.Module):
-    """One query that reads all tokens; there is no projection after it."""
+    """One query that attends to all tokens, without an output projection."""
 
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class CrossAttention(nn.Module):
         self.kv = nn.Linear(dim, 2 * dim)
 
     def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
-        """Query [B, 1, D] and tokens [B, N, D] to what is read [B, 1, D]."""
+        """Query [B, 1, D] and tokens [B, N, D] to the attention output [B, 1, D]."""
         batch, length, _ = tokens.shape
         heads = (self.num_heads, self.head_dim)
         q = self.q(query).reshape(batch, 1, *heads).transpose(1, 2)
@@ -54,7 +54,7 @@ class CrossAttention(nn.Module):
 
 
 class CrossAttentionBlock(nn.Module):
-    """The query reads the normalized tokens, and goes through an MLP; residuals are the query's."""
+    """Cross-attention of the query to the normalized tokens, then an MLP, both with residuals."""
 
     def __init__(self, dim: int, num_heads: int, mlp_ratio: float, eps: float) -> None:
         super().__init__()
@@ -92,15 +92,15 @@ class VJEPA2(VideoTransformer):
     Args:
         img_size: height and width in pixels that it was trained with.
         patch_size: side of a patch in pixels.
-        tubelet_size: frames a token.
+        tubelet_size: frames per token.
         num_classes: width of the head.
         embed_dim: D.
         depth: number of blocks of the encoder.
-        num_heads: heads a layer of the encoder.
-        mlp_ratio: hidden width of the encoder's MLPs, of D.
+        num_heads: heads per layer of the encoder.
+        mlp_ratio: hidden width of the encoder's MLPs divided by D.
         num_frames: T that it was trained with.
         pooler_depth: blocks of the pooler before its query.
-        pooler_heads: heads a layer of the pooler; those of the encoder where None.
+        pooler_heads: heads per layer of the pooler; by default as in the encoder.
         eps: of the encoder's LayerNorms.
         pooler_eps: of the pooler's.
         qkv_bias: whether the encoder's queries, keys, and values have a bias.
@@ -172,17 +172,17 @@ def rope_table(
 ) -> Rope:
     """Sine and cosine [T'*h*w, head_dim] for a token's time, row, and column.
 
-    Each axis turns a third of a head's numbers, rounded down to an even count; the rest stay. The
-    published models hold the angles f0, f1, ... twice in a row although neighboring numbers are
-    turned as pairs; weights were trained with that, so it has to be so.
+    Each axis rotates a third of a head's channels, rounded down to an even count; the others are
+    not rotated. The published models concatenate the angles f0, f1, ... twice although neighboring
+    channels are rotated in pairs; the weights were trained that way.
     """
-    with torch.inference_mode(False):  # or a table made there could not be used elsewhere
+    with torch.inference_mode(False):  # inference tensors could not be used elsewhere
         size = 2 * (head_dim // 3 // 2)
         rate = 10000 ** -(torch.arange(size // 2, dtype=torch.float32) / (size / 2))
         axes = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in grid), indexing="ij")
         angles = [(axis.flatten()[:, None] * rate).repeat(1, 2) for axis in axes]
-        still = torch.zeros(len(angles[0]), head_dim - 3 * size)
-        angle = torch.cat([*angles, still], dim=1)
+        unrotated = torch.zeros(len(angles[0]), head_dim - 3 * size)
+        angle = torch.cat([*angles, unrotated], dim=1)
         return angle.sin().to(device, dtype), angle.cos().to(device, dtype)
 
 
@@ -215,5 +215,5 @@ def vjepa2_tiny_events(pretrained: bool = False, **kwargs: Any) -> VJEPA2:
 
 @register_architecture("vjepa2")
 def test_vjepa2(pretrained: bool = False, **kwargs: Any) -> VJEPA2:  # noqa: PT028
-    """As small as one can be and still have every part; for tests."""
+    """A minimal model that has every part; for tests."""
     return create(VJEPA2, pretrained, {**SMALLEST, "pooler_depth": 1}, kwargs)
