@@ -69,12 +69,12 @@ class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         while step < self.recipe.steps:
             group, skipped = divmod(step, GROUP)
             cache: dict[int, EventClip] = {}
-            for indices in self._order(group)[skipped:]:
+            for indices in self.order(group)[skipped:]:
                 if step < self.recipe.steps:
                     yield self._batch(step, indices, cache)
                     step += 1
 
-    def _order(self, group: int) -> np.ndarray:
+    def order(self, group: int) -> np.ndarray:
         """[GROUP, B] which clips each step of a group shows."""
         fresh = GROUP * self.recipe.batch_size // REUSE
         rng = np.random.default_rng([self.recipe.seed, group])
@@ -165,7 +165,7 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
     with (out / "log.jsonl").open("a") as log:
         for batch in loader:
             batch = tuple(part.to(device) for part in batch)
-            losses.append(_step(model, average, optimizer, batch, recipe, step))
+            losses.append(train_step(model, average, optimizer, batch, recipe, step))
             step += 1
             if step % 50 == 0:
                 spent = seconds + time.monotonic() - began
@@ -182,7 +182,7 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
     return step >= recipe.steps
 
 
-def _step(
+def train_step(
     model: TimeSformer | VideoMAE,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,

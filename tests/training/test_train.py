@@ -107,7 +107,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
     straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not run(tmp_path, minutes=0)
-    step = training._step
+    step = training.train_step
 
     def interrupt(*words: Any) -> torch.Tensor:
         if words[-1] == 2:
@@ -115,7 +115,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
         return step(*words)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_step", interrupt)
+        patch.setattr(training, "train_step", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path)
     assert checkpoint(tmp_path)["step"] == 1
@@ -155,7 +155,7 @@ def test_steps_learn_a_batch_by_heart_and_the_average_follows(arch: str) -> None
     labels = torch.tensor([clip.label for clip in clips])
     tokens = torch.from_numpy(np.stack([token_labels(clip) for clip in clips]))
     words = (model, average, optimizer, (frames, labels, tokens), recipe, 1)
-    losses = np.array([training._step(*words).tolist() for _ in range(240)])
+    losses = np.array([training.train_step(*words).tolist() for _ in range(240)])
     assert losses[0].min() > 1.5  # guessing one of nine costs 2.2
     assert losses[-1].max() < 0.1
     with torch.inference_mode():
@@ -180,7 +180,7 @@ def test_batches_go_on_where_they_are_told() -> None:
 
 def test_groups_share_no_clips_and_show_each_of_their_own_equally_often() -> None:
     batches = ClipBatches(TINY, 0)
-    groups = [batches._order(number) for number in range(3)]
+    groups = [batches.order(number) for number in range(3)]
     counts = [np.unique(group, return_counts=True) for group in groups]
     for (clips, times), (later, _) in pairwise(counts):
         assert set(times) == {5}
