@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; before torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One a core (`None`: as xdist counts them) for the default suite, and none for the rest.
+
+    Measurements want the machine to themselves, the slow tests its memory and all its threads, and
+    the tests of a file or two are done before workers would have started.
+    """
+    alone = config.option.markexpr != "not slow and not perf"
+    return 0 if alone or all(".py" in name for name in config.args) else None
+
+
+def pytest_collection_finish() -> None:
+    """What was imported until here stays: garbage is looked for in what the tests make."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

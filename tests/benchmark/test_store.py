@@ -94,36 +94,36 @@ def test_a_stopped_benchmark_goes_on_and_ends_the_same(
         explained.append(words)
         return real(*words)
 
-    whole = measure_quality(benchmark("pointing", "iou", kept=False), 8)
+    whole = measure_quality(benchmark("pointing", "iou", kept=False), 4)
     monkeypatch.setattr(quality, "explain_one", stop)
     with pytest.raises(KeyboardInterrupt):
-        measure_quality(benchmark("pointing", "iou"), 8)
+        measure_quality(benchmark("pointing", "iou"), 4)
 
     def go_on(*words: Any) -> object:
         explained.append(words)
         return real(*words)
 
     monkeypatch.setattr(quality, "explain_one", go_on)
-    assert measure_quality(benchmark("pointing", "iou"), 8) == whole
+    assert measure_quality(benchmark("pointing", "iou"), 4) == whole
     assert len(explained) == 2 * whole["correct"]  # none of them twice
     # A finished one asks nothing more, and a longer one only about what is new.
     asked: list[None] = []
     handle = model.module.register_forward_hook(lambda *_: asked.append(None))
-    assert measure_quality(benchmark("pointing", "iou"), 8) == whole
+    assert measure_quality(benchmark("pointing", "iou"), 4) == whole
     assert not asked
-    longer = measure_quality(benchmark("pointing", "iou"), 12)
+    longer = measure_quality(benchmark("pointing", "iou"), 6)
     handle.remove()
-    assert longer["per_clip"][:8] == whole["per_clip"]
+    assert longer["per_clip"][:4] == whole["per_clip"]
     # Another metric is measured beside those that are there, not in their place.
-    measure_quality(benchmark("energy"), 8)
+    measure_quality(benchmark("energy"), 4)
     count = len(explained)
-    assert measure_quality(benchmark("pointing", "iou"), 8) == whole
+    assert measure_quality(benchmark("pointing", "iou"), 4) == whole
     assert len(explained) == count
 
 
 def test_differences_are_clip_by_clip(model: LoadedModel) -> None:
     data = open_dataset("events", model, 0)
-    found = measure_quality(Benchmark(model, data, ("staa", "center"), ("energy",), Options()), 16)
+    found = measure_quality(Benchmark(model, data, ("staa", "center"), ("energy",), Options()), 8)
     staa, center = found["results"]
     assert "difference" not in staa
     gap = center["difference"]
