@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from staa_cli import __version__
+from staa_cli.benchmark.agreement import replacement_agreement
 from staa_cli.benchmark.datasets import DATASETS, Dataset, Question, Sample
 from staa_cli.benchmark.store import Store
 from staa_cli.config.settings import PostSettings
@@ -146,7 +147,7 @@ def fitting_metrics(truth: bool) -> list[str]:
 
 def default_metrics(truth: bool) -> list[str]:
     """Names of the metrics that are measured where nobody names one."""
-    return ["pointing", "energy", "temporal_auc", "iou"] if truth else ["faithfulness"]
+    return ["pointing", "energy", "temporal_auc", "iou"] if truth else ["srg"]
 
 
 def store_header(benchmark: Benchmark) -> dict[str, Any]:
@@ -180,6 +181,7 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         for name in benchmark.metrics
     }
     shares = [(store.get(n) or {})["share"] for n in scored]
+    rows = result_rows(scores, benchmark.methods[0], benchmark.seed) if scored else []
     return {
         "schema_version": SCHEMA_VERSION,
         "staa_version": __version__,
@@ -204,7 +206,8 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "forwards": _means(
             {m: [benchmark.known(n, m).get(COST) for n in scored] for m in benchmark.methods}
         ),
-        "results": result_rows(scores, benchmark.methods[0], benchmark.seed) if scored else [],
+        "results": rows,
+        "replacement_agreement": replacement_agreement(rows),
         "per_clip": [
             {"clip": n, **path_fields(benchmark.dataset.describe(n), "name"), "scored": n in scored}
             | {m: _told(benchmark.known(n, m), benchmark.metrics) for m in benchmark.methods}
@@ -255,7 +258,8 @@ def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
     benchmark.store.put(facts, number)
     if not right:
         return
-    replacement = replacement_for(inputs, benchmark.options.replacement, model.input)[0]
+    seeds = [draw_seed(benchmark.seed, number)]
+    replacement = replacement_for(inputs, benchmark.options.replacement, model.input, seeds)[0]
     asked = [
         _ask(benchmark, inputs, replacement, question, int(answer[0]), number)
         for question in clip.questions

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from staa_cli.benchmark.agreement import agreement_line
 from staa_cli.evaluation.base import BASELINES, METRICS
 from staa_cli.files import atomic_path, output_errors
 from staa_cli.formatting import figure, percent
@@ -63,6 +64,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         parts.append(f"`{LOSES}` does not beat every baseline.")
     if fewer := undefined(result, _metrics(result)):
         parts.append(f"{fewer[0].upper()}{fewer[1:]}.")
+    if agreement := agreement_line(result):
+        parts.append(f"{agreement}.")
     if len(methods) > 1:
         first = f"Difference to `{methods[0]}`, clip by clip"
         parts.append(f"{first}; `{SURE}` where the 95 % interval excludes zero:")
@@ -196,7 +199,7 @@ def write_results(
     Args:
         result: of a benchmark.
         folder: made where it is missing.
-        plot: the metric of the picture; faithfulness, pointing, or the first one where None. A
+        plot: the metric of the picture; srg, pointing, or the first one where None. A
             metric without a score has none.
 
     Raises:
@@ -206,7 +209,7 @@ def write_results(
 
     written = _write(folder, {JSON: _json(result), MARKDOWN: as_text(markdown(result))})
     metrics = _metrics(result)
-    told = next((name for name in ("faithfulness", "pointing") if name in metrics), None)
+    told = next((name for name in ("srg", "pointing") if name in metrics), None)
     drawn = plot or told or next(iter(metrics), None)
     if drawn not in metrics:
         return written

@@ -75,6 +75,13 @@ class Trial:
         """Token by token, in `STEPS` steps."""
         return perturbation_curves(self.perturbed, self.values, STEPS)
 
+    def curves_under(self, replacement: str) -> Curves:
+        """The same with a replacement of that name; those of `curves` where it is the clip's."""
+        perturbed = self.perturbed.under(replacement)
+        if perturbed is self.perturbed:
+            return self.curves
+        return perturbation_curves(perturbed, self.values, STEPS)
+
     @cached_property
     def frame_curves(self) -> Curves:
         """Frame by frame, by the temporal score; a frame comes and goes as a whole."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from staa_cli.evaluation.base import Trial, falling, metric
+from staa_cli.evaluation.base import Curves, Trial, falling, metric
 from staa_cli.schema import Float64
 from staa_cli.statistics import kendall_tau
 
+SRG = "Bluecher et al. 2024 (arXiv 2401.06654)"
 SUBSETS, SUBSET_SHARE = 100, 0.1
 KEPT = 0.7
 
@@ -35,10 +36,32 @@ def insertion(trial: Trial) -> float:
     return area(trial.curves.insertion)
 
 
-@metric(source="insertion minus deletion, arXiv 1806.07421")
-def faithfulness(trial: Trial) -> float:
-    """Insertion minus deletion: 0 where the order says nothing."""
-    return insertion(trial) - deletion(trial)
+@metric(source=SRG)
+def srg(trial: Trial) -> float:
+    """Symmetric relevance gain, insertion minus deletion: 0 where the order says nothing."""
+    return _gain(trial.curves)
+
+
+@metric(source=SRG)
+def srg_blur(trial: Trial) -> float:
+    """Symmetric relevance gain where what is removed is blurred."""
+    return _gain(trial.curves_under("blur"))
+
+
+@metric(source=SRG)
+def srg_mean(trial: Trial) -> float:
+    """Symmetric relevance gain where the clip's mean color replaces what is removed."""
+    return _gain(trial.curves_under("mean"))
+
+
+@metric(source=SRG)
+def srg_noise(trial: Trial) -> float:
+    """Symmetric relevance gain where noise of the clip's colors replaces what is removed."""
+    return _gain(trial.curves_under("noise"))
+
+
+def _gain(curves: Curves) -> float:
+    return area(curves.insertion) - area(curves.deletion)
 
 
 @metric(better="lower", source="deletion of whole frames")

@@ -63,8 +63,8 @@ def clip_curves(
         on_perturbed: told how many more perturbed copies have been asked about.
     """
     inputs = model.place(clip)
-    replacement = replacement_for(inputs, options.replacement, model.input)[0]
     seed = draw_seed(options.seed, number)
+    replacement = replacement_for(inputs, options.replacement, model.input, [seed])[0]
     asked = PerturbedClip(
         model.module,
         inputs[0],

@@ -446,7 +446,7 @@ class FaithfulnessRow(Part, frozen=True):
 class Faithfulness(Part, frozen=True):
     """Whether the model relies on what the explanation highlights; present only if requested."""
 
-    replacement: Literal["blur", "mean", "black"]
+    replacement: Literal["blur", "mean", "black", "noise"]
     """What replaced removed parts of a clip."""
     quick: bool
     """Whether this is a quick check with a fifth of the steps, and therefore of the passes."""

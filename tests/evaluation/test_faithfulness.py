@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from staa_cli.evaluation.base import METRICS, STEPS, Trial, perturbation_curves
 from staa_cli.evaluation.measure import chosen
-from staa_cli.methods.perturbation.base import PerturbedClip, over_tokens
+from staa_cli.methods.perturbation.base import PerturbedClip, over_tokens, replacement_for
 from staa_cli.schema import Prediction
 from staa_cli.statistics import kendall_tau
 
@@ -75,10 +75,50 @@ def test_areas_by_hand() -> None:
     one_step = 0.5 / TOKENS
     assert score("deletion", spot, total(spot)) == pytest.approx(one_step, abs=1e-6)
     assert score("insertion", spot, total(spot)) == pytest.approx(1 - one_step, abs=1e-6)
-    assert score("faithfulness", spot, total(spot)) == pytest.approx(1 - 2 * one_step, abs=1e-6)
-    assert score("faithfulness", -spot, total(spot)) < -0.9
+    assert score("srg", spot, total(spot)) == pytest.approx(1 - 2 * one_step, abs=1e-6)
+    assert score("srg", -spot, total(spot)) < -0.9
     assert score("polarity_violations", spot, total(spot)) == 0
     assert score("polarity_violations", spot, lambda t: 1 - total(spot)(t)) == 1
+
+
+class OneToken(nn.Module):
+    """Probability of class 1: a half, and a tenth of what the one token shows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        p = 0.5 + 0.1 * over_tokens(x[:, :, 0], GRID)[:, 1, 2, 3] / (1 * 2 * 2)
+        return torch.stack([torch.log1p(-p), torch.log(p)], dim=1)
+
+
+def test_gains_under_replacements_are_what_the_token_loses_by_each_of_them() -> None:
+    """It goes, or comes, as a whole at the first of 30 steps."""
+    spot = np.zeros(GRID, np.float32)
+    spot[1, 2, 3] = 1.0
+    clip = torch.rand(2, 3, 6, 10, generator=torch.Generator().manual_seed(0))
+    clip[1, :, 4:6, 6:8] += 3.0
+    black = torch.zeros_like(clip)
+    found = Trial(spot, PerturbedClip(OneToken(), clip, black, GRID, target=1, seed=3))
+    gains = {}
+    for name in ("blur", "mean", "noise"):
+        there = replacement_for(clip[None], name, seeds=[3])
+        whole, gone = OneToken()(torch.cat([clip[None], there])).softmax(dim=1)[:, 1].tolist()
+        gains[name] = METRICS.get(f"srg_{name}").score(found)
+        assert gains[name] == pytest.approx((whole - gone) * (1 - 1 / TOKENS), abs=1e-5)
+    assert len({round(gain, 4) for gain in gains.values()}) == 3
+    lost = 0.1 * float(clip[1, 0, 4:6, 6:8].mean())
+    assert METRICS.get("srg").score(found) == pytest.approx(lost * (1 - 1 / TOKENS), abs=1e-5)
+
+
+def test_what_several_metrics_read_is_asked_once() -> None:
+    asked: list[int] = []
+    clip = torch.rand(2, 3, 6, 10, generator=torch.Generator().manual_seed(0))
+    blurred = replacement_for(clip[None], "blur")[0]
+    perturbed = PerturbedClip(OneToken(), clip, blurred, GRID, 1, on_perturbed=asked.append)
+    found = Trial(np.random.default_rng(0).random(GRID, np.float32), perturbed)
+    for name in ("deletion", "insertion", "srg", "srg_blur", "monotonicity"):
+        METRICS.get(name).score(found)
+    assert sum(asked) == 2 * (TOKENS + 1)
+    METRICS.get("srg_mean").score(found)
+    assert sum(asked) == 4 * (TOKENS + 1)
 
 
 class Value(nn.Module):
@@ -118,10 +158,10 @@ def test_areas_of_a_raw_value_are_in_its_units() -> None:
     for name, area in wanted.items():
         assert METRICS.get(name).score(found) == pytest.approx(area, abs=1e-5)
     gap = wanted["insertion"] - wanted["deletion"]
-    assert METRICS.get("faithfulness").score(found) == pytest.approx(gap, abs=1e-5)
+    assert METRICS.get("srg").score(found) == pytest.approx(gap, abs=1e-5)
     moved = value_trial(weights, 96.0)  # another zero
     assert METRICS.get("deletion").score(moved) == pytest.approx(wanted["deletion"] + 100, abs=1e-4)
-    assert METRICS.get("faithfulness").score(moved) == pytest.approx(gap, abs=1e-4)
+    assert METRICS.get("srg").score(moved) == pytest.approx(gap, abs=1e-4)
     assert METRICS.get("correlation").score(found) == pytest.approx(1, abs=1e-4)
 
 
@@ -147,10 +187,9 @@ def test_checked_are_the_clips_of_the_highest_scores(
     assert chosen(told) == wanted
 
 
-def test_an_order_that_says_nothing_has_no_faithfulness() -> None:
+def test_an_order_that_says_nothing_has_no_relevance_gain() -> None:
     found = [
-        score("faithfulness", np.random.default_rng(n).random(GRID), total(falling()))
-        for n in range(200)
+        score("srg", np.random.default_rng(n).random(GRID), total(falling())) for n in range(200)
     ]
     assert abs(np.mean(found)) < 0.02
 

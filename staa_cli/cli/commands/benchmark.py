@@ -118,7 +118,7 @@ def quality(
         _option(
             "--metrics",
             "A,B",
-            "Metrics; all adds every other metric. [localization; for a folder, faithfulness]",
+            "Metrics; all adds every other metric. [localization; for a folder, srg]",
         ),
     ] = None,
     clips: Annotated[
@@ -142,7 +142,7 @@ def quality(
         _option(
             "--plot",
             "METRIC",
-            "Metric shown by the plot in --into. [faithfulness, pointing, or the first]",
+            "Metric shown by the plot in --into. [srg, pointing, or the first]",
         ),
     ] = None,
     json: Annotated[bool, _option("--json", None, "Print JSON.")] = False,
@@ -344,6 +344,7 @@ def metrics(
 
 def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) -> str:
     """Tables of as many metrics each as fit: a line that wraps cannot be read."""
+    from staa_cli.benchmark.agreement import agreement_line
     from staa_cli.benchmark.tables import LOSES, arrow, beats_baselines, cell, headline, undefined
 
     methods = list(dict.fromkeys(row["method"] for row in result["results"]))
@@ -368,4 +369,6 @@ def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) 
         text += f"\n\n{LOSES} does not beat every baseline"
     if fewer := undefined(result, metrics):
         text += f"\n\n{fewer}"
+    if agreement := agreement_line(result):
+        text += f"\n\n{agreement}"
     return f"{shown(headline(result))}\n\n{text}"
