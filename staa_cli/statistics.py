@@ -57,6 +57,15 @@ def space_variation(maps: Float32) -> float:
     return float(np.sqrt((off**2).mean())) / scale if scale > 0 else 0.0
 
 
+def entropy_share(values: Float32 | Float64) -> float:
+    """Entropy of a map's positive part, as a share of the uniform map's; 1 where there is none."""
+    mass = values.astype(np.float64).clip(0).ravel()
+    if mass.sum() <= 0 or mass.size == 1:
+        return 1.0
+    share = mass[mass > 0] / mass.sum()
+    return float(-(share * np.log(share)).sum() / np.log(mass.size))
+
+
 def rank_correlation(one: Float32 | Float64, other: Float32 | Float64) -> float:
     """Spearman's rank correlation of two maps of one shape; ties share their mean rank.
 

@@ -17,6 +17,8 @@ from staa_cli.statistics import kendall_tau
 SRG = "Bluecher et al. 2024 (arXiv 2401.06654)"
 SUBSETS, SUBSET_SHARE = 100, 0.1
 KEPT = 0.7
+GROUPS = 10
+"""Of tokens, whose attribution and effect `saco` compares."""
 
 
 def area(curve: Float64) -> float:
@@ -104,6 +106,31 @@ def monotonicity(trial: Trial) -> float:
 def monotonic(trial: Trial) -> float:
     """1 where adding tokens in rising order of relevance never lowers the score, else 0."""
     return float((np.diff(trial.curves.deletion[::-1]) >= 0).all())
+
+
+@metric(source="Wu et al. 2024 (arXiv 2404.01415), algorithm 1")
+def saco(trial: Trial) -> float:
+    """Salience-guided coefficient: do groups of tokens with more attribution matter more.
+
+    Tokens fall, the most relevant first, into `GROUPS` groups as equal as they can be. Of every two
+    groups, the gap between their sums of attribution counts for the map where the first costs at
+    least as much as the second when it is removed, and against it otherwise; over the sum of all
+    gaps that is 1 where every pair is in order, -1 where none is. NaN of a map without an order.
+    """
+    if np.ptp(trial.values) == 0:
+        return float("nan")
+    ranks = falling(trial.values, trial.perturbed.seed)
+    count = min(GROUPS, ranks.size)
+    group_of = ranks * count // ranks.size  # [T', h, w], 0 for the most relevant
+    kept = torch.from_numpy(group_of)[None] != torch.arange(-1, count)[:, None, None, None]
+    whole, *without = trial.perturbed.keep(kept.float()).double().tolist()
+    values = trial.values.astype(np.float64)
+    salience = np.array([values[group_of == group].sum() for group in range(count)])
+    cost = whole - np.array(without)
+    first, second = np.triu_indices(count, 1)
+    gaps = salience[first] - salience[second]
+    signs = np.where(cost[first] >= cost[second], 1.0, -1.0)
+    return float(signs @ gaps / np.abs(gaps).sum())
 
 
 @metric(better="lower", source="Liu et al. 2022 (arXiv 2201.12114)")

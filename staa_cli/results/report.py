@@ -24,10 +24,10 @@ from staa_cli.schema import (
     Explanation,
     Faithfulness,
     Float32,
-    Float64,
     Prediction,
     RunDetails,
 )
+from staa_cli.statistics import entropy_share
 
 _TOP_K = 5
 ANEW = "explain its video again, with --force"
@@ -253,7 +253,7 @@ def _spatial(explanation: Explanation) -> document.Spatial:
         maps=MAPS if kept else None,
         mean_map=mean.tolist(),
         center=center_of_mass(mean, maps.box),
-        entropy=map_entropy(mean),
+        entropy=entropy_share(mean),
         coefficient_of_variation=explanation.spatial.coefficient_of_variation,
         flat=explanation.spatial.flat,
         knots=document.Knots(
@@ -261,7 +261,7 @@ def _spatial(explanation: Explanation) -> document.Spatial:
             x=centers[:, 0].tolist(),
             y=centers[:, 1].tolist(),
             mass=maps.values.sum(axis=(1, 2), dtype=np.float64).tolist(),
-            entropy=[map_entropy(each) for each in maps.values],
+            entropy=[entropy_share(each) for each in maps.values],
         ),
     )
 
@@ -282,15 +282,6 @@ def _faithfulness(checked: Faithfulness) -> document.Faithfulness:
             for row in checked.rows
         ],
     )
-
-
-def map_entropy(values: Float32 | Float64) -> float:
-    """A map in, its entropy as a share of the uniform map's out; 1 for a map without mass."""
-    mass = values.astype(np.float64).clip(0).ravel()
-    if mass.sum() <= 0 or mass.size == 1:
-        return 1.0
-    share = mass[mass > 0] / mass.sum()
-    return float(-(share * np.log(share)).sum() / np.log(mass.size))
 
 
 def _builtin(value: Any) -> Any:

@@ -251,6 +251,44 @@ def test_correlation_of_an_additive_model_with_its_own_weights_is_one() -> None:
     assert np.isnan(score("correlation", np.ones(GRID), total(weights)))
 
 
+def test_saco_weighs_pairs_of_groups_by_their_gap() -> None:
+    """Thirty tokens of ten groups; what each of them costs is told, not found."""
+    order = np.random.default_rng(5).permutation(TOKENS).reshape(GRID)  # the token's place from top
+    group = order // 3
+    salience = np.array([20.0, 18, 15, 11, 8, 6, 5, 3, 2, 1])
+    values = salience[group] / 3 + 1e-3 * (1 - order % 3)  # so that no two tokens are equal
+    worth = np.array([0.2, 0.3, 0.1, 0.055, 0.05, 0.06, 0.04, 0.03, 0.01, 0.02])
+    found = score("saco", values, total((worth[group] / 3).astype(np.float64)))
+    # Out of order are 20 and 18, 11 and 6, 8 and 6, and 2 and 1.
+    gaps = [a - b for n, a in enumerate(salience) for b in salience[n + 1 :]]
+    wrong = 2 + 5 + 2 + 1
+    assert found == pytest.approx((sum(gaps) - 2 * wrong) / sum(gaps), abs=1e-4)
+
+
+def test_saco_is_one_of_a_map_in_order_and_minus_one_of_its_opposite() -> None:
+    weights = falling()
+    assert score("saco", weights, total(weights)) == pytest.approx(1)
+    assert score("saco", 1e3 * weights, total(weights)) == pytest.approx(1)
+    assert score("saco", -weights, total(weights)) == pytest.approx(-1)
+    assert np.isnan(score("saco", np.ones(GRID), total(weights)))
+
+
+def test_saco_of_fewer_tokens_than_groups_compares_tokens() -> None:
+    class First(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            p = 0.5 + 0.4 * x[:, 0, 0, 0, 0]
+            return torch.stack([torch.log1p(-p), torch.log(p)], dim=1)
+
+    clip = torch.ones(1, 3, 2, 2)
+    perturbed = PerturbedClip(First(), clip, torch.zeros_like(clip), (1, 2, 2), target=1)
+    values = np.array([[[4.0, 1.0], [6.0, 3.0]]], np.float32)
+    # Of 6, 4, 3, 1 the second alone costs: 6 and 4 are out of order, of six pairs.
+    gaps = 2 + 3 + 5 + 1 + 3 + 2
+    assert METRICS.get("saco").score(Trial(values, perturbed)) == pytest.approx(
+        (gaps - 2 * 2) / gaps
+    )
+
+
 def test_monotonicity_is_kendalls_tau_of_steps() -> None:
     weights = falling()
     assert score("monotonicity", weights, total(weights)) == pytest.approx(1.0)
@@ -298,6 +336,6 @@ def test_every_metric_says_where_it_is_from_and_which_way_is_better() -> None:
 
 
 LOWER = {
-    "frozen",
+    "frozen", "max_sensitivity", "entropy",
     "deletion", "frame_deletion", "polarity_violations", "randomization", "class_sensitivity"
 }  # fmt: skip
