@@ -74,6 +74,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "monotonicity": f"{_EVALUATION}.faithfulness:monotonicity",
         "monotonic": f"{_EVALUATION}.faithfulness:monotonic",
         "saco": f"{_EVALUATION}.faithfulness:saco",
+        "f_fidelity": f"{_EVALUATION}.faithfulness:f_fidelity",
         "polarity_violations": f"{_EVALUATION}.faithfulness:polarity_violations",
         "published_faithfulness": f"{_EVALUATION}.faithfulness:published_faithfulness",
         "published_tau": f"{_EVALUATION}.faithfulness:published_tau",

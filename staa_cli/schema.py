@@ -163,6 +163,20 @@ class AttentionLayout:
     """Blocks of attentive pooling before its query."""
 
 
+@dataclass(frozen=True, slots=True)
+class RandomMasks:
+    """What a model was taught to answer in spite of: tokens of a clip removed at random."""
+
+    share: float
+    """Of a clip's tokens that were removed, at most; above 0, at most 1."""
+    replacement: Literal["blur", "mean", "noise"]
+    """What stood in their place, as `--replacement` calls it."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"a share of random masks is above 0, at most 1, not {self.share}")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelInfo:
     """What the report says about a model."""
@@ -183,6 +197,8 @@ class ModelInfo:
     """The class that stands for "nothing happens here", where there is one."""
     output: Output = "softmax"
     """What its logits mean."""
+    random_masks: RandomMasks | None = None
+    """With which it was trained, where that is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

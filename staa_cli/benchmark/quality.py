@@ -53,7 +53,7 @@ class Benchmark:
 
     Raises:
         UsageError: an unknown name, a method that does not fit the model, or a metric that needs
-            ground truth where there is none.
+            ground truth, or a model trained with random masks, where there is none.
     """
 
     model: LoadedModel
@@ -68,12 +68,20 @@ class Benchmark:
     def __post_init__(self) -> None:
         for name in self.methods:
             get_method(name).check(self.model.module, self.model.layout, self.options)
-        untold = [name for name in self.metrics if METRICS.get(name).truth]
+        metrics = {name: METRICS.get(name) for name in self.metrics}
+        fit = ", ".join(fitting_metrics(self.dataset, self.model))
+        untold = [name for name, metric in metrics.items() if metric.truth]
         if untold and not self.dataset.truth:
-            fit = [name for name in METRICS.names() if not METRICS.get(name).truth]
             raise UsageError(
                 f"{self.dataset.name} has no ground truth, which {', '.join(untold)} requires",
-                f"--metrics supports {', '.join(fit)} for this data set",
+                f"--metrics supports {fit} for this data set",
+            )
+        masked = [name for name, metric in metrics.items() if metric.random_masks]
+        if masked and self.model.info.random_masks is None:
+            raise UsageError(
+                f"{', '.join(masked)} requires a model that was trained with random masks; the "
+                f"manifest of {self.model.info.name} does not say so",
+                f"--metrics supports {fit} for this model",
             )
 
     def is_scored(self, number: int) -> bool:
@@ -140,9 +148,14 @@ def measure_quality(
     return _result(benchmark, clips)
 
 
-def fitting_metrics(truth: bool) -> list[str]:
-    """Names of the metrics that can be measured, with ground truth or without it."""
-    return [name for name, metric in METRICS.items() if truth or not metric.truth]
+def fitting_metrics(dataset: Dataset, model: LoadedModel) -> list[str]:
+    """Names of the metrics that can be measured, since what they need is there."""
+    masked = model.info.random_masks is not None
+    return [
+        name
+        for name, metric in METRICS.items()
+        if (dataset.truth or not metric.truth) and (masked or not metric.random_masks)
+    ]
 
 
 def default_metrics(truth: bool) -> list[str]:
@@ -300,6 +313,7 @@ def _score_method(benchmark: Benchmark, name: str, number: int, asked: Sequence[
             each.question.event,
             partial(_explain_again, benchmark, name, each, number),
             distractor=each.question.distractor,
+            random_masks=benchmark.model.info.random_masks,
         )
         wanted = benchmark.missing(number, name)
         scores = {metric: METRICS.get(metric).score(trial) for metric in wanted}

@@ -19,6 +19,9 @@ SUBSETS, SUBSET_SHARE = 100, 0.1
 KEPT = 0.7
 GROUPS = 10
 """Of tokens, whose attribution and effect `saco` compares."""
+SIZES, REMOVED, MASKS = (0.1, 0.3, 0.5, 0.7, 0.9), 0.5, 20
+"""Of `f_fidelity`: shares of the tokens that an explanation has, the share of it that is removed
+where no bound is in the way (alpha), and masks that are drawn for each."""
 
 
 def area(curve: Float64) -> float:
@@ -131,6 +134,34 @@ def saco(trial: Trial) -> float:
     gaps = salience[first] - salience[second]
     signs = np.where(cost[first] >= cost[second], 1.0, -1.0)
     return float(signs @ gaps / np.abs(gaps).sum())
+
+
+@metric(random_masks=True, source="Zheng et al. 2025 (arXiv 2410.02970), section 4")
+def f_fidelity(trial: Trial) -> float:
+    """F-Fidelity: what losing some of the most relevant tokens costs, less losing some of the rest.
+
+    FFid+ less FFid-, mean over explanations of several sizes. For FFid+ every token of the
+    explanation, for FFid- every other, is removed with probability `REMOVED`, or with so much less
+    that no more is missing in the mean than what the model was trained with: it is asked about
+    nothing that it has never seen. 0 where the order says nothing; NaN of a model that was trained
+    without random masks.
+    """
+    masks = trial.random_masks
+    if masks is None:
+        return float("nan")
+    rng = np.random.default_rng([trial.perturbed.seed, 0xFF1D])
+    ranks = falling(trial.values, trial.perturbed.seed)
+    kept, signs = [], []
+    for size in SIZES:
+        explanation = ranks < round(size * ranks.size)
+        for part, sign in ((explanation, 1.0), (~explanation, -1.0)):
+            chance = min(REMOVED, masks.share * part.size / max(1, part.sum()))
+            kept.append(~((rng.random((MASKS, *part.shape)) < chance) & part))
+            signs.append(sign)
+    perturbed = trial.perturbed.under(masks.replacement)
+    scores = perturbed.keep(torch.from_numpy(np.concatenate(kept)).float()).double().cpu().numpy()
+    means = scores.reshape(len(signs), MASKS).mean(axis=1)
+    return float(-(np.array(signs) @ means) / len(SIZES))
 
 
 @metric(better="lower", source="Liu et al. 2022 (arXiv 2201.12114)")

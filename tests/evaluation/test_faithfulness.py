@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from staa_cli.evaluation.base import METRICS, STEPS, Trial, perturbation_curves
 from staa_cli.evaluation.measure import chosen
 from staa_cli.methods.perturbation.base import PerturbedClip, over_tokens, replacement_for
-from staa_cli.schema import Prediction
+from staa_cli.schema import Prediction, RandomMasks
 from staa_cli.statistics import kendall_tau
 
 GRID = (2, 3, 5)
@@ -249,6 +249,55 @@ def test_correlation_of_an_additive_model_with_its_own_weights_is_one() -> None:
     assert score("correlation", weights, total(weights)) == pytest.approx(1, abs=1e-4)
     assert score("correlation", -weights, total(weights)) == pytest.approx(-1, abs=1e-4)
     assert np.isnan(score("correlation", np.ones(GRID), total(weights)))
+
+
+def test_f_fidelity_of_an_additive_model_is_what_is_removed_on_average() -> None:
+    """Beyond a share of 0.15 tokens go less often; all that is left is the draw of the masks."""
+    weights = falling()
+    ordered = np.sort(weights.ravel())[::-1]
+    sure = 0.0
+    for size in (3, 9, 15, 21, 27):
+        for part, sign in ((ordered[:size], 1), (ordered[size:], -1)):
+            sure += sign * part.sum() * min(0.5, 0.15 * TOKENS / len(part)) / 5
+    assert sure > 0.02
+    found = [masked_score(weights, total(weights), 0.15, seed=n) for n in range(40)]
+    assert np.mean(found) == pytest.approx(sure, abs=3 * np.std(found) / 40**0.5)
+    assert np.std(found) < sure / 3
+    turned = [masked_score(-weights, total(weights), 0.15, seed=n) for n in range(40)]
+    assert np.mean(turned) == pytest.approx(-sure, abs=3 * np.std(turned) / 40**0.5)
+
+
+def masked_score(
+    values: np.ndarray, answer: Callable[[Tensor], Tensor], share: float, seed: int
+) -> float:
+    """Of a model that was trained with black, which is what the mean of its clip is."""
+    clip = torch.ones(2, 3, 6, 10) - 1e-6
+    known = Known(answer)
+    perturbed = PerturbedClip(known, clip, torch.ones_like(clip), GRID, target=1, seed=seed)
+    perturbed.known["under mean"] = replace(perturbed, replacement=torch.zeros_like(clip))
+    masks = RandomMasks(share, "mean")
+    return METRICS.get("f_fidelity").score(
+        Trial(values.astype(np.float32), perturbed, random_masks=masks)
+    )
+
+
+def test_f_fidelity_asks_about_no_clip_that_has_lost_much_more_than_in_training() -> None:
+    lost: list[np.ndarray] = []
+
+    def answer(there: Tensor) -> Tensor:
+        lost.append(1 - there.mean(dim=(1, 2, 3)).numpy())
+        return there.mean(dim=(1, 2, 3))
+
+    for seed in range(10):
+        masked_score(falling(), answer, 0.1, seed)
+    shares = np.concatenate(lost)
+    assert len(shares) == 10 * 200
+    assert 0.05 < shares.mean() <= 0.1
+    assert np.quantile(shares, 0.99) < 0.3
+
+
+def test_a_model_that_was_trained_without_masks_has_no_f_fidelity() -> None:
+    assert np.isnan(score("f_fidelity", falling(), total(falling())))
 
 
 def test_saco_weighs_pairs_of_groups_by_their_gap() -> None:

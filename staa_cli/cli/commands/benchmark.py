@@ -25,7 +25,9 @@ from staa_cli.config.settings import Loaded
 from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
 
 if TYPE_CHECKING:
+    from staa_cli.benchmark.datasets import Dataset
     from staa_cli.benchmark.quality import Benchmark
+    from staa_cli.models.load import LoadedModel
 
 _EXAMPLES = """
 staa benchmark quality
@@ -168,7 +170,7 @@ def quality(
     use_threads(loaded.settings.threads)
     model = open_model(loaded.settings, console.message)
     data = open_dataset(dataset, model, seed, split)  # type: ignore[arg-type]
-    scores = _metrics(metrics, data.truth)
+    scores = _metrics(metrics, data, model)
     _check_drawn(plot, scores, into)
     benchmark = Benchmark(
         model,
@@ -244,12 +246,12 @@ def _tell(
         put(console, _as_table(result, metrics, colored=console.colors(sys.stdout)))
 
 
-def _metrics(names: str | None, truth: bool) -> list[str]:
+def _metrics(names: str | None, data: Dataset, model: LoadedModel) -> list[str]:
     from staa_cli.benchmark.quality import default_metrics, fitting_metrics
     from staa_cli.methods import listed
 
-    known = {"all": fitting_metrics(truth)}
-    return listed(names, known) if names else default_metrics(truth)
+    known = {"all": fitting_metrics(data, model)}
+    return listed(names, known) if names else default_metrics(data.truth)
 
 
 def _check_drawn(plot: str | None, metrics: Sequence[str], into: Path | None) -> None:

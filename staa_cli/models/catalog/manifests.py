@@ -7,6 +7,7 @@
     background  index of the class that means "nothing happens" (may be absent)
     output   schema.Output, what the logits mean (softmax where absent)
     kwargs   arguments for it, where its defaults are not the ones of the weights (may be absent)
+    random_masks  fields of schema.RandomMasks, where it was trained with such (may be absent)
     labels   names of the classes, in the order of the head
     input    fields of schema.ModelInput; those with a default there may be absent
     license  of the weights
@@ -23,7 +24,7 @@ from typing import Any
 
 from staa_cli.errors import CheckpointError
 from staa_cli.models.catalog.names import HUB, MODELS, bundled, of_packages, published
-from staa_cli.schema import ModelInput, Output
+from staa_cli.schema import ModelInput, Output, RandomMasks
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -44,6 +45,7 @@ class Manifest:
     kwargs: dict[str, Any] = field(default_factory=dict)
     background: int | None = None
     output: Output = "softmax"
+    random_masks: RandomMasks | None = None
 
 
 def tiny_events() -> Manifest:
@@ -138,6 +140,8 @@ def read_manifest(path: Path) -> Manifest:
         for name, value in given.items():
             given[name] = tuple(value) if isinstance(value, list) else value
         facts["input"] = ModelInput(**given)
+        if "random_masks" in facts:
+            facts["random_masks"] = RandomMasks(**facts["random_masks"])
         return Manifest(name=path.stem, weights=path.with_suffix(".safetensors"), **facts)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
