@@ -419,10 +419,14 @@ class FaithfulnessRow:
     """Area under `deletion` over [0, 1]; the lower, the better."""
     insertion_area: float
     """Area under `insertion`; the higher, the better."""
+    srg_low: float | None = None
+    """Lower end of the 95 % bootstrap interval of `srg` over clips; None of one clip."""
+    srg_high: float | None = None
+    """Its upper end."""
 
     @property
-    def faithfulness(self) -> float:
-        """Insertion minus deletion."""
+    def srg(self) -> float:
+        """Symmetric relevance gain: insertion minus deletion."""
         return self.insertion_area - self.deletion_area
 
 
@@ -450,7 +454,7 @@ class Faithfulness:
     def beaten_by(self) -> tuple[str, ...]:
         """Baselines that are at least as faithful."""
         own, *others = self.rows
-        return tuple(row.method for row in others if row.faithfulness >= own.faithfulness)
+        return tuple(row.method for row in others if row.srg >= own.srg)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from staa_cli.benchmark.agreement import agreement_line
 from staa_cli.evaluation.base import BASELINES, METRICS
 from staa_cli.files import atomic_path, output_errors
-from staa_cli.formatting import figure, percent
+from staa_cli.formatting import percent, with_interval
 from staa_cli.paths import as_text
 from staa_cli.results.files import json_text
 from staa_cli.schema import Output
@@ -121,8 +121,7 @@ def cell(result: Mapping[str, Any], method: str, metric: str) -> str:
     row = _row(result, method, metric)
     if row is None:
         return "-"
-    mean, low, high = (figure(row[name], output_of(result)) for name in ("mean", "low", "high"))
-    text = f"{mean} ({low} to {high})"
+    text = with_interval(row["mean"], row["low"], row["high"], output_of(result))
     return f"{text} {LOSES}" if beats_baselines(result, method, metric) is False else text
 
 

@@ -29,6 +29,11 @@ def area(curve: Float64) -> float:
     return float(((curve[1:] + curve[:-1]) / 2).mean())
 
 
+def gain(curves: Curves) -> float:
+    """Symmetric relevance gain: area under insertion less area under deletion."""
+    return area(curves.insertion) - area(curves.deletion)
+
+
 @metric(better="lower", source="Petsiuk et al. 2018 (arXiv 1806.07421), section 4.1")
 def deletion(trial: Trial) -> float:
     """Area under the class's score while tokens go, the most relevant first."""
@@ -44,29 +49,25 @@ def insertion(trial: Trial) -> float:
 @metric(source=SRG)
 def srg(trial: Trial) -> float:
     """Symmetric relevance gain, insertion minus deletion: 0 where the order says nothing."""
-    return _gain(trial.curves)
+    return gain(trial.curves)
 
 
 @metric(source=SRG)
 def srg_blur(trial: Trial) -> float:
     """Symmetric relevance gain where what is removed is blurred."""
-    return _gain(trial.curves_under("blur"))
+    return gain(trial.curves_under("blur"))
 
 
 @metric(source=SRG)
 def srg_mean(trial: Trial) -> float:
     """Symmetric relevance gain where the clip's mean color replaces what is removed."""
-    return _gain(trial.curves_under("mean"))
+    return gain(trial.curves_under("mean"))
 
 
 @metric(source=SRG)
 def srg_noise(trial: Trial) -> float:
     """Symmetric relevance gain where noise of the clip's colors replaces what is removed."""
-    return _gain(trial.curves_under("noise"))
-
-
-def _gain(curves: Curves) -> float:
-    return area(curves.insertion) - area(curves.deletion)
+    return gain(trial.curves_under("noise"))
 
 
 @metric(better="lower", source="deletion of whole frames")

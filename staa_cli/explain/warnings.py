@@ -8,7 +8,7 @@ import numpy as np
 
 from staa_cli.config.settings import Settings, keys, value_of
 from staa_cli.explain import sampling
-from staa_cli.formatting import counted, figure, percent
+from staa_cli.formatting import counted, percent, with_interval
 from staa_cli.methods import Method, Options
 from staa_cli.schema import (
     Coverage,
@@ -195,14 +195,14 @@ def faithfulness_warnings(
         return ()
     explained, *others = faithfulness.rows
     beside = ", ".join(
-        f"{row.method} {figure(row.faithfulness, output)}"
+        f"{row.method} {with_interval(row.srg, row.srg_low, row.srg_high, output)}"
         for row in others
         if row.method in faithfulness.beaten_by
     )
     text = (
         f"removing what {explained.method} highlights changes the answer no more than "
-        "removing what a baseline highlights: faithfulness "
-        f"{figure(explained.faithfulness, output)}, {beside}"
+        "removing what a baseline highlights: symmetric relevance gain "
+        f"{with_interval(explained.srg, explained.srg_low, explained.srg_high, output)}, {beside}"
         + (
             " (a quick check; --faithfulness runs five times as many passes)"
             if faithfulness.quick

@@ -435,12 +435,16 @@ class FaithfulnessRow(Part, frozen=True):
     """Area under deletion_curve; lower is better."""
     insertion: float
     """Area under insertion_curve; higher is better."""
-    faithfulness: float
-    """Insertion minus deletion."""
+    srg: float
+    """Symmetric relevance gain: insertion minus deletion."""
     deletion_curve: list[float]
     """Probability or value of the class while the clip is removed step by step."""
     insertion_curve: list[float]
     """Probability or value of the class while the clip is restored step by step."""
+    srg_low: float | None = None
+    """Lower end of the 95 % bootstrap interval of srg over clips; absent for a single clip."""
+    srg_high: float | None = None
+    """Upper end of that interval; absent for a single clip."""
 
 
 class Faithfulness(Part, frozen=True):

@@ -275,9 +275,11 @@ def _faithfulness(checked: Faithfulness) -> document.Faithfulness:
                 method=row.method,
                 deletion=row.deletion_area,
                 insertion=row.insertion_area,
-                faithfulness=row.faithfulness,
+                srg=row.srg,
                 deletion_curve=row.deletion.tolist(),
                 insertion_curve=row.insertion.tolist(),
+                srg_low=row.srg_low,
+                srg_high=row.srg_high,
             )
             for row in checked.rows
         ],

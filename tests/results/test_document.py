@@ -246,8 +246,17 @@ def test_faithfulness_is_told_only_when_it_was_measured() -> None:
         ["center"],
     )
     assert [row["method"] for row in found["rows"]] == ["staa", "random", "center"]
-    assert found["rows"][0]["faithfulness"] == 0.5
+    gains = [found["rows"][0][name] for name in ("srg", "srg_low", "srg_high")]
+    assert gains == pytest.approx([0.5, 0.4, 0.7])
     assert found["rows"][0]["deletion_curve"] == [1.0, 0.5, 0.0]
+    jsonschema.validate(told, load_schema())
+
+
+def test_the_gain_of_one_clip_has_no_interval() -> None:
+    told = report_dict(dataclasses.replace(explanation(), faithfulness=measured(interval=False)))
+    row = told["faithfulness"]["rows"][0]
+    assert row["srg"] == 0.5
+    assert not {"srg_low", "srg_high"} & row.keys()
     jsonschema.validate(told, load_schema())
 
 
