@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from staa_cli.benchmark.agreement import agreement_line, replacement_agreement
-from staa_cli.benchmark.tables import markdown
+from staa_cli.benchmark.tables import markdown, quality_parts
 
 MEANS = {
     "srg_blur": {"a": 0.9, "b": 0.5, "c": 0.4, "random": 0.0},
@@ -59,4 +59,4 @@ def test_one_line_below_the_table_tells_them() -> None:
         "0.67 blur and mean, -1.00 blur and noise, -0.67 mean and noise"
     )
     assert agreement_line(found) == line
-    assert f"\n\n{line}.\n\n" in markdown(found)
+    assert f"\n\n{line}.\n\n" in markdown(quality_parts(found))
