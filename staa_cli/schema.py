@@ -168,7 +168,7 @@ class RandomMasks:
     """What a model was taught to answer in spite of: tokens of a clip removed at random."""
 
     share: float
-    """Of a clip's tokens that were removed, at most; above 0, at most 1."""
+    """How likely each token was removed; the highest where that varied. Above 0, at most 1."""
     replacement: Literal["blur", "mean", "noise"]
     """What stood in their place, as `--replacement` calls it."""
 
