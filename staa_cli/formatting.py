@@ -33,6 +33,14 @@ def figure(value: float, output: Output) -> str:
     return raw(value) if output == "identity" else f"{value:z.2f}"
 
 
+def with_interval(value: float, low: float | None, high: float | None, output: Output) -> str:
+    """A mean of scores with its interval, `0.91 (0.87 to 0.94)`; alone where it has none."""
+    mean = figure(value, output)
+    if low is None or high is None:
+        return mean
+    return f"{mean} ({figure(low, output)} to {figure(high, output)})"
+
+
 def raw(value: float) -> str:
     """A value of any size: three digits, and up to a million all before the point."""
     return f"{value:z.0f}" if 999.5 <= abs(value) < 1e6 else f"{value:z.3g}"

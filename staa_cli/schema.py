@@ -163,6 +163,20 @@ class AttentionLayout:
     """Blocks of attentive pooling before its query."""
 
 
+@dataclass(frozen=True, slots=True)
+class RandomMasks:
+    """What a model was taught to answer in spite of: tokens of a clip removed at random."""
+
+    share: float
+    """How likely each token was removed; the highest where that varied. Above 0, at most 1."""
+    replacement: Literal["blur", "mean", "noise"]
+    """What stood in their place, as `--replacement` calls it."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"a share of random masks is above 0, at most 1, not {self.share}")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelInfo:
     """What the report says about a model."""
@@ -183,6 +197,8 @@ class ModelInfo:
     """The class that stands for "nothing happens here", where there is one."""
     output: Output = "softmax"
     """What its logits mean."""
+    random_masks: RandomMasks | None = None
+    """With which it was trained, where that is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -403,10 +419,14 @@ class FaithfulnessRow:
     """Area under `deletion` over [0, 1]; the lower, the better."""
     insertion_area: float
     """Area under `insertion`; the higher, the better."""
+    srg_low: float | None = None
+    """Lower end of the 95 % bootstrap interval of `srg` over clips; None of one clip."""
+    srg_high: float | None = None
+    """Its upper end."""
 
     @property
-    def faithfulness(self) -> float:
-        """Insertion minus deletion."""
+    def srg(self) -> float:
+        """Symmetric relevance gain: insertion minus deletion."""
         return self.insertion_area - self.deletion_area
 
 
@@ -434,7 +454,7 @@ class Faithfulness:
     def beaten_by(self) -> tuple[str, ...]:
         """Baselines that are at least as faithful."""
         own, *others = self.rows
-        return tuple(row.method for row in others if row.faithfulness >= own.faithfulness)
+        return tuple(row.method for row in others if row.srg >= own.srg)
 
 
 @dataclass(frozen=True, slots=True)

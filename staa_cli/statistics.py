@@ -57,21 +57,30 @@ def space_variation(maps: Float32) -> float:
     return float(np.sqrt((off**2).mean())) / scale if scale > 0 else 0.0
 
 
-def rank_correlation(one: Float32, other: Float32) -> float:
+def entropy_share(values: Float32 | Float64) -> float:
+    """Entropy of a map's positive part, as a share of the uniform map's; 1 where there is none."""
+    mass = values.astype(np.float64).clip(0).ravel()
+    if mass.sum() <= 0 or mass.size == 1:
+        return 1.0
+    share = mass[mass > 0] / mass.sum()
+    return float(-(share * np.log(share)).sum() / np.log(mass.size))
+
+
+def rank_correlation(one: Float32 | Float64, other: Float32 | Float64) -> float:
     """Spearman's rank correlation of two maps of one shape; ties share their mean rank.
 
     NaN where a map is constant, which has no order.
     """
-    ranks = [_ranks(np.ravel(values)) for values in (one, other)]
+    ranks = [_ranks(values.astype(np.float64).ravel()) for values in (one, other)]
     a, b = (each - each.mean() for each in ranks)
     scale = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / scale) if scale else float("nan")
 
 
-def _ranks(values: Float32) -> NDArray[np.float64]:
+def _ranks(values: Float64) -> NDArray[np.float64]:
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[places.ravel()], np.float64)
+    return np.asarray((last - (counts - 1) / 2)[places], np.float64)
 
 
 def kendall_tau(one: Float64, other: Float64) -> float:

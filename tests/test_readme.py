@@ -173,7 +173,7 @@ def test_the_benchmark_is_of_the_bundled_weights_and_follows_from_the_scores(mod
         values = [value for value in found if not isnan(value)]  # no energy where all is negative
         assert row["n"] == len(values)
         assert row["mean"] == pytest.approx(sum(values) / len(values), abs=1e-12)
-        if row["metric"] == "faithfulness":
+        if row["metric"] == "srg":
             cell = f"{row['mean']:z.2f} ({row['low']:z.2f} to {row['high']:z.2f})"
             assert re.search(rf"^{row['method']} +{re.escape(cell)} ", shown, re.MULTILINE)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from staa_cli.statistics import bootstrap, rank_correlation
+from staa_cli.statistics import bootstrap, entropy_share, rank_correlation
 
 
 def test_the_interval_of_a_proportion_is_near_the_normal_one() -> None:
@@ -40,3 +40,12 @@ def test_a_constant_map_has_no_order() -> None:
     assert np.isnan(
         rank_correlation(np.ones((2, 3, 4), np.float32), np.eye(4, 6, dtype=np.float32)[None])
     )
+
+
+def test_entropy_is_one_for_a_uniform_and_nought_for_a_single_cell() -> None:
+    assert entropy_share(np.ones((3, 5), np.float32)) == pytest.approx(1)
+    assert entropy_share(np.eye(3, dtype=np.float32)) == pytest.approx(0.5)
+    single = np.zeros((3, 5), np.float32)
+    single[1, 1] = 2
+    assert entropy_share(single) == 0
+    assert entropy_share(-single) == 1

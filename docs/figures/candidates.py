@@ -32,7 +32,7 @@ from staa_cli.models.taps import AttentionTensors, Tap, attention_rows
 from staa_cli.schema import AttentionLayout, Float32
 from staa_cli.statistics import bootstrap
 
-SCORED = ("faithfulness", "pointing", "energy", "temporal_auc", "iou")
+SCORED = ("srg", "pointing", "energy", "temporal_auc", "iou")
 
 
 def main(

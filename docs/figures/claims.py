@@ -43,7 +43,7 @@ POSTS = {
     "focus (sigma 0.7 tokens, gamma 1.5)": replace(PostSettings(), **FOCUS),
     "both (80th percentile, then focus)": replace(PERCENTILE, **FOCUS),
 }
-FIT = ("published_faithfulness", "pointing", "energy", "insertion", "faithfulness")
+FIT = ("published_faithfulness", "pointing", "energy", "insertion", "srg")
 
 Row = tuple[str, str, str]
 """(what is claimed, what was measured here, the figures)."""

@@ -12,7 +12,7 @@ METHODS = (
     *("staa-class", "staa", "rollout", "grad-attention"),
     *("integrated-gradients", "occlusion", "kernel-shap"),
 )
-METRICS = ("faithfulness", "pointing", "temporal_auc")
+METRICS = ("srg", "pointing", "temporal_auc")
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from staa_cli import __version__
+from staa_cli.benchmark.agreement import replacement_agreement
 from staa_cli.benchmark.datasets import DATASETS, Dataset, Question, Sample
 from staa_cli.benchmark.store import Store
 from staa_cli.config.settings import PostSettings
@@ -52,7 +53,7 @@ class Benchmark:
 
     Raises:
         UsageError: an unknown name, a method that does not fit the model, or a metric that needs
-            ground truth where there is none.
+            ground truth, or a model trained with random masks, where there is none.
     """
 
     model: LoadedModel
@@ -67,12 +68,20 @@ class Benchmark:
     def __post_init__(self) -> None:
         for name in self.methods:
             get_method(name).check(self.model.module, self.model.layout, self.options)
-        untold = [name for name in self.metrics if METRICS.get(name).truth]
+        metrics = {name: METRICS.get(name) for name in self.metrics}
+        fit = ", ".join(fitting_metrics(self.dataset, self.model))
+        untold = [name for name, metric in metrics.items() if metric.truth]
         if untold and not self.dataset.truth:
-            fit = [name for name in METRICS.names() if not METRICS.get(name).truth]
             raise UsageError(
                 f"{self.dataset.name} has no ground truth, which {', '.join(untold)} requires",
-                f"--metrics supports {', '.join(fit)} for this data set",
+                f"--metrics supports {fit} for this data set",
+            )
+        masked = [name for name, metric in metrics.items() if metric.random_masks]
+        if masked and self.model.info.random_masks is None:
+            raise UsageError(
+                f"{', '.join(masked)} requires a model that was trained with random masks; the "
+                f"manifest of {self.model.info.name} does not say so",
+                f"--metrics supports {fit} for this model",
             )
 
     def is_scored(self, number: int) -> bool:
@@ -139,14 +148,19 @@ def measure_quality(
     return _result(benchmark, clips)
 
 
-def fitting_metrics(truth: bool) -> list[str]:
-    """Names of the metrics that can be measured, with ground truth or without it."""
-    return [name for name, metric in METRICS.items() if truth or not metric.truth]
+def fitting_metrics(dataset: Dataset, model: LoadedModel) -> list[str]:
+    """Names of the metrics that can be measured, since what they need is there."""
+    masked = model.info.random_masks is not None
+    return [
+        name
+        for name, metric in METRICS.items()
+        if (dataset.truth or not metric.truth) and (masked or not metric.random_masks)
+    ]
 
 
 def default_metrics(truth: bool) -> list[str]:
     """Names of the metrics that are measured where nobody names one."""
-    return ["pointing", "energy", "temporal_auc", "iou"] if truth else ["faithfulness"]
+    return ["pointing", "energy", "temporal_auc", "iou"] if truth else ["srg"]
 
 
 def store_header(benchmark: Benchmark) -> dict[str, Any]:
@@ -180,6 +194,7 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         for name in benchmark.metrics
     }
     shares = [(store.get(n) or {})["share"] for n in scored]
+    rows = result_rows(scores, benchmark.methods[0], benchmark.seed) if scored else []
     return {
         "schema_version": SCHEMA_VERSION,
         "staa_version": __version__,
@@ -204,7 +219,8 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "forwards": _means(
             {m: [benchmark.known(n, m).get(COST) for n in scored] for m in benchmark.methods}
         ),
-        "results": result_rows(scores, benchmark.methods[0], benchmark.seed) if scored else [],
+        "results": rows,
+        "replacement_agreement": replacement_agreement(rows),
         "per_clip": [
             {"clip": n, **path_fields(benchmark.dataset.describe(n), "name"), "scored": n in scored}
             | {m: _told(benchmark.known(n, m), benchmark.metrics) for m in benchmark.methods}
@@ -255,7 +271,8 @@ def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
     benchmark.store.put(facts, number)
     if not right:
         return
-    replacement = replacement_for(inputs, benchmark.options.replacement, model.input)[0]
+    seeds = [draw_seed(benchmark.seed, number)]
+    replacement = replacement_for(inputs, benchmark.options.replacement, model.input, seeds)[0]
     asked = [
         _ask(benchmark, inputs, replacement, question, int(answer[0]), number)
         for question in clip.questions
@@ -296,6 +313,7 @@ def _score_method(benchmark: Benchmark, name: str, number: int, asked: Sequence[
             each.question.event,
             partial(_explain_again, benchmark, name, each, number),
             distractor=each.question.distractor,
+            random_masks=benchmark.model.info.random_masks,
         )
         wanted = benchmark.missing(number, name)
         scores = {metric: METRICS.get(metric).score(trial) for metric in wanted}

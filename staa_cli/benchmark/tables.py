@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from staa_cli.benchmark.agreement import agreement_line
 from staa_cli.evaluation.base import BASELINES, METRICS
 from staa_cli.files import atomic_path, output_errors
-from staa_cli.formatting import figure, percent
+from staa_cli.formatting import percent, with_interval
 from staa_cli.paths import as_text
 from staa_cli.results.files import json_text
 from staa_cli.schema import Output
 
 SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.md", "quality.png"
 COST_JSON, COST_MARKDOWN = "cost.json", "cost.md"
+Part = str | list[list[str]]
+"""Prose, or the cells of a table, the first line of which is its head."""
 LOSES = "!"
 """Stands beside a figure that does not beat every baseline's."""
 SURE = "*"
@@ -55,19 +58,27 @@ def headline(result: Mapping[str, Any]) -> str:
     return f"{line}; removed by {result['options']['replacement']}" if removed else line
 
 
-def markdown(result: Mapping[str, Any]) -> str:
-    """A result as two Markdown tables: means, and differences to the first method, clip by clip."""
+def quality_parts(result: Mapping[str, Any]) -> list[Part]:
+    """A result as prose and two tables: means, and differences to the first method by clip."""
     methods = list(dict.fromkeys(row["method"] for row in result["results"]))
-    parts = [f"{headline(result)}.", _grid(result, methods, cell, costs=True)]
-    if LOSES in parts[1]:  # not in the name of a folder
+    means = _grid(result, methods, cell, costs=True)
+    parts: list[Part] = [f"{headline(result)}.", means]
+    if any(text.endswith(f" {LOSES}") for line in means for text in line):
         parts.append(f"`{LOSES}` does not beat every baseline.")
     if fewer := undefined(result, _metrics(result)):
         parts.append(f"{fewer[0].upper()}{fewer[1:]}.")
+    if agreement := agreement_line(result):
+        parts.append(f"{agreement}.")
     if len(methods) > 1:
         first = f"Difference to `{methods[0]}`, clip by clip"
         parts.append(f"{first}; `{SURE}` where the 95 % interval excludes zero:")
         parts.append(_grid(result, methods[1:], difference))
-    return "\n\n".join(parts) + "\n"
+    return parts
+
+
+def markdown(parts: Sequence[Part]) -> str:
+    """Prose and tables in their order, as Markdown."""
+    return "\n\n".join(part if isinstance(part, str) else _table(part) for part in parts)
 
 
 def undefined(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
@@ -91,7 +102,7 @@ def _grid(
     text: Callable[[Mapping[str, Any], str, str], str],
     *,
     costs: bool = False,
-) -> str:
+) -> list[list[str]]:
     metrics = _metrics(result)
     lines = [["method", *(name + arrow(name) for name in metrics)]]
     lines += [[name, *(text(result, name, metric) for metric in metrics)] for name in methods]
@@ -100,7 +111,7 @@ def _grid(
         lines = [
             [line[0], cost, *line[1:]] for line, cost in zip(lines, ["passes", *told], strict=True)
         ]
-    return _table(lines)
+    return lines
 
 
 def _metrics(result: Mapping[str, Any]) -> list[str]:
@@ -118,8 +129,7 @@ def cell(result: Mapping[str, Any], method: str, metric: str) -> str:
     row = _row(result, method, metric)
     if row is None:
         return "-"
-    mean, low, high = (figure(row[name], output_of(result)) for name in ("mean", "low", "high"))
-    text = f"{mean} ({low} to {high})"
+    text = with_interval(row["mean"], row["low"], row["high"], output_of(result))
     return f"{text} {LOSES}" if beats_baselines(result, method, metric) is False else text
 
 
@@ -175,17 +185,20 @@ def _memory(row: Mapping[str, Any]) -> tuple[str, str]:
     return f"{row['memory_ratio']:.2f}", f"{row['memory_above_bytes'] / 2**20:,.0f} MiB"
 
 
+def cost_parts(result: Mapping[str, Any]) -> list[Part]:
+    """A cost result as prose and a table."""
+    head, columns, rows = cost_table(result)
+    return [f"{head}.", [[name.lower() for name in columns], *(list(row) for row in rows)]]
+
+
 def write_cost(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
     """Write what methods cost as numbers and as a table.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    head, columns, rows = cost_table(result)
-    lines = [[name.lower() for name in columns], *rows]
-    return _write(
-        folder, {COST_JSON: _json(result), COST_MARKDOWN: f"{head}.\n\n{_table(lines)}\n"}
-    )
+    text = f"{markdown(cost_parts(result))}\n"
+    return _write(folder, {COST_JSON: _json(result), COST_MARKDOWN: text})
 
 
 def write_results(
@@ -196,7 +209,7 @@ def write_results(
     Args:
         result: of a benchmark.
         folder: made where it is missing.
-        plot: the metric of the picture; faithfulness, pointing, or the first one where None. A
+        plot: the metric of the picture; srg, pointing, or the first one where None. A
             metric without a score has none.
 
     Raises:
@@ -204,9 +217,10 @@ def write_results(
     """
     from staa_cli.render.scatter import scatter
 
-    written = _write(folder, {JSON: _json(result), MARKDOWN: as_text(markdown(result))})
+    text = as_text(f"{markdown(quality_parts(result))}\n")
+    written = _write(folder, {JSON: _json(result), MARKDOWN: text})
     metrics = _metrics(result)
-    told = next((name for name in ("faithfulness", "pointing") if name in metrics), None)
+    told = next((name for name in ("srg", "pointing") if name in metrics), None)
     drawn = plot or told or next(iter(metrics), None)
     if drawn not in metrics:
         return written

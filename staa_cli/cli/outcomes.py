@@ -13,7 +13,7 @@ from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown
 from staa_cli.config.settings import Loaded
 from staa_cli.errors import StaaError
-from staa_cli.formatting import answer, counted, percent
+from staa_cli.formatting import answer, counted, percent, with_interval
 from staa_cli.paths import path_fields
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from staa_cli.cli.progress import Progress
     from staa_cli.jobs.outcome import Event, Outcome
-    from staa_cli.results.document import Temporal, WarningRow
+    from staa_cli.results.document import Report, Temporal, WarningRow
 
 _STATUS_WORDS = {"done": "explained", "skipped": "skipped", "failed": "failed"}
 
@@ -166,12 +166,22 @@ def _in_words(outcome: Outcome) -> str:
         f"{target.label} {answer(target.score, report.model.output)}",
         _highest(report.temporal),
         f"{coverage.frames_seen:,} of {counted(frames, 'frame')} seen, {reached} covered",
+        *_faithfulness(report),
         *dict.fromkeys(f"warning: {warning.code}" for warning in report.warnings),
     ]
     words.append(
         "skipped, already finished" if outcome.status == "skipped" else f"{outcome.seconds:.1f} s"
     )
     return ", ".join(words)
+
+
+def _faithfulness(report: Report) -> list[str]:
+    """What was measured of the explanation's own method; nothing where nobody asked."""
+    if (checked := report.faithfulness) is None:
+        return []
+    row, count = checked.rows[0], len(checked.clips)
+    gain = with_interval(row.srg, row.srg_low, row.srg_high, report.model.output)
+    return [f"SRG {gain} on {count} clips" if count > 1 else f"SRG {gain} on one clip, no interval"]
 
 
 def _highest(temporal: Temporal) -> str:

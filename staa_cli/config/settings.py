@@ -83,7 +83,7 @@ class MethodSettings:
         "default", "how the maps of several blocks are combined"
     )
     seed: int = setting(0, "seed of randomized methods", at_least=0)
-    replacement: Literal["blur", "mean", "black"] = setting(
+    replacement: Literal["blur", "mean", "black", "noise"] = setting(
         "blur", "what replaces removed parts of a clip"
     )
     samples: int | None = setting(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from staa_cli import entry_points
 from staa_cli.methods.perturbation.base import PerturbedClip
 from staa_cli.registry import Registry
-from staa_cli.schema import Bool, Float32, Float64
+from staa_cli.schema import Bool, Float32, Float64, RandomMasks
 
 BASELINES = ("random", "center", "frame-difference")
 """Methods that ask no model anything; what does not beat them says nothing."""
@@ -61,6 +61,7 @@ class Trial:
         again: the same method's map [T', h, w] once more: for another `target`, of another `module`
             in the model's place, or of other `inputs` [1, T, 3, h, w].
         distractor: where the actor of another class is, [T, H, W]; None where there is none.
+        random_masks: what the model was trained with; None where that was without.
     """
 
     values: Float32
@@ -69,11 +70,19 @@ class Trial:
     event: Bool | None = None
     again: Again | None = None
     distractor: Bool | None = None
+    random_masks: RandomMasks | None = None
 
     @cached_property
     def curves(self) -> Curves:
         """Token by token, in `STEPS` steps."""
         return perturbation_curves(self.perturbed, self.values, STEPS)
+
+    def curves_under(self, replacement: str) -> Curves:
+        """The same with a replacement of that name; those of `curves` where it is the clip's."""
+        perturbed = self.perturbed.under(replacement)
+        if perturbed is self.perturbed:
+            return self.curves
+        return perturbation_curves(perturbed, self.values, STEPS)
 
     @cached_property
     def frame_curves(self) -> Curves:
@@ -92,6 +101,8 @@ class Metric:
     truth: bool
     """Whether it needs to be known where and when the thing happened."""
     source: str
+    random_masks: bool = False
+    """Whether it asks only a model that was trained with random masks."""
     beatable: bool = True
     """Whether a baseline's score is something to beat; a map that asks no model may be perfect at
     not depending on something."""
@@ -106,13 +117,14 @@ def metric(
     source: str,
     better: Literal["higher", "lower"] = "higher",
     truth: bool = False,
+    random_masks: bool = False,
     beatable: bool = True,
 ) -> Callable[[Callable[[Trial], float]], Metric]:
     """A decorator that makes a metric of a function of a trial; the fields are those of `Metric`.
 
     It has a name where one is declared: as an entry point of the group ``staa.metrics``.
     """
-    return lambda score: Metric(score, better, truth, source, beatable)
+    return lambda score: Metric(score, better, truth, source, random_masks, beatable)
 
 
 def _accept(name: str, declared: Any) -> Metric:
@@ -134,6 +146,7 @@ def list_metrics() -> list[dict[str, Any]]:
             "summary": inspect.cleandoc(metric.score.__doc__ or "").partition("\n")[0].rstrip("."),
             "better": metric.better,
             "truth": metric.truth,
+            "random_masks": metric.random_masks,
             "source": metric.source,
         }
         for name, metric in METRICS.items()

@@ -10,17 +10,28 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from staa_cli.evaluation.base import Trial, falling, metric
+from staa_cli.evaluation.base import Curves, Trial, falling, metric
 from staa_cli.schema import Float64
 from staa_cli.statistics import kendall_tau
 
+SRG = "Bluecher et al. 2024 (arXiv 2401.06654)"
 SUBSETS, SUBSET_SHARE = 100, 0.1
 KEPT = 0.7
+GROUPS = 10
+"""Of tokens, whose attribution and effect `saco` compares."""
+SIZES, REMOVED, MASKS = (0.1, 0.3, 0.5, 0.7, 0.9), 0.5, 20
+"""Of `f_fidelity`: shares of the tokens that an explanation has, the share of it that is removed
+where no bound is in the way (alpha), and masks that are drawn for each."""
 
 
 def area(curve: Float64) -> float:
     """Area under a curve over [0, 1], by the trapezoid rule."""
     return float(((curve[1:] + curve[:-1]) / 2).mean())
+
+
+def gain(curves: Curves) -> float:
+    """Symmetric relevance gain: area under insertion less area under deletion."""
+    return area(curves.insertion) - area(curves.deletion)
 
 
 @metric(better="lower", source="Petsiuk et al. 2018 (arXiv 1806.07421), section 4.1")
@@ -35,10 +46,28 @@ def insertion(trial: Trial) -> float:
     return area(trial.curves.insertion)
 
 
-@metric(source="insertion minus deletion, arXiv 1806.07421")
-def faithfulness(trial: Trial) -> float:
-    """Insertion minus deletion: 0 where the order says nothing."""
-    return insertion(trial) - deletion(trial)
+@metric(source=SRG)
+def srg(trial: Trial) -> float:
+    """Symmetric relevance gain, insertion minus deletion: 0 where the order says nothing."""
+    return gain(trial.curves)
+
+
+@metric(source=SRG)
+def srg_blur(trial: Trial) -> float:
+    """Symmetric relevance gain where what is removed is blurred."""
+    return gain(trial.curves_under("blur"))
+
+
+@metric(source=SRG)
+def srg_mean(trial: Trial) -> float:
+    """Symmetric relevance gain where the clip's mean color replaces what is removed."""
+    return gain(trial.curves_under("mean"))
+
+
+@metric(source=SRG)
+def srg_noise(trial: Trial) -> float:
+    """Symmetric relevance gain where noise of the clip's colors replaces what is removed."""
+    return gain(trial.curves_under("noise"))
 
 
 @metric(better="lower", source="deletion of whole frames")
@@ -81,6 +110,59 @@ def monotonicity(trial: Trial) -> float:
 def monotonic(trial: Trial) -> float:
     """1 where adding tokens in rising order of relevance never lowers the score, else 0."""
     return float((np.diff(trial.curves.deletion[::-1]) >= 0).all())
+
+
+@metric(source="Wu et al. 2024 (arXiv 2404.01415), algorithm 1")
+def saco(trial: Trial) -> float:
+    """Salience-guided coefficient: do groups of tokens with more attribution matter more.
+
+    Tokens fall, the most relevant first, into `GROUPS` groups as equal as they can be. Of every two
+    groups, the gap between their sums of attribution counts for the map where the first costs at
+    least as much as the second when it is removed, and against it otherwise; over the sum of all
+    gaps that is 1 where every pair is in order, -1 where none is. NaN of a map without an order.
+    """
+    if np.ptp(trial.values) == 0:
+        return float("nan")
+    ranks = falling(trial.values, trial.perturbed.seed)
+    count = min(GROUPS, ranks.size)
+    group_of = ranks * count // ranks.size  # [T', h, w], 0 for the most relevant
+    kept = torch.from_numpy(group_of)[None] != torch.arange(-1, count)[:, None, None, None]
+    whole, *without = trial.perturbed.keep(kept.float()).double().tolist()
+    values = trial.values.astype(np.float64)
+    salience = np.array([values[group_of == group].sum() for group in range(count)])
+    cost = whole - np.array(without)
+    first, second = np.triu_indices(count, 1)
+    gaps = salience[first] - salience[second]
+    signs = np.where(cost[first] >= cost[second], 1.0, -1.0)
+    return float(signs @ gaps / np.abs(gaps).sum())
+
+
+@metric(random_masks=True, source="Zheng et al. 2025 (arXiv 2410.02970), section 4")
+def f_fidelity(trial: Trial) -> float:
+    """F-Fidelity: what losing some of the most relevant tokens costs, less losing some of the rest.
+
+    FFid+ less FFid-, mean over explanations of several sizes. For FFid+ every token of the
+    explanation, for FFid- every other, is removed with probability `REMOVED`, or with so much less
+    that no more is missing in the mean than what the model was trained with: it is asked about
+    nothing that it has never seen. 0 where the order says nothing; NaN of a model that was trained
+    without random masks.
+    """
+    masks = trial.random_masks
+    if masks is None:
+        return float("nan")
+    rng = np.random.default_rng([trial.perturbed.seed, 0xFF1D])
+    ranks = falling(trial.values, trial.perturbed.seed)
+    kept, signs = [], []
+    for size in SIZES:
+        explanation = ranks < round(size * ranks.size)
+        for part, sign in ((explanation, 1.0), (~explanation, -1.0)):
+            chance = min(REMOVED, masks.share * part.size / max(1, part.sum()))
+            kept.append(~((rng.random((MASKS, *part.shape)) < chance) & part))
+            signs.append(sign)
+    perturbed = trial.perturbed.under(masks.replacement)
+    scores = perturbed.keep(torch.from_numpy(np.concatenate(kept)).float()).double().cpu().numpy()
+    means = scores.reshape(len(signs), MASKS).mean(axis=1)
+    return float(-(np.array(signs) @ means) / len(SIZES))
 
 
 @metric(better="lower", source="Liu et al. 2022 (arXiv 2201.12114)")

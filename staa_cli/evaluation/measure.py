@@ -9,13 +9,14 @@ from torch import Tensor
 
 from staa_cli.config.settings import Depth
 from staa_cli.evaluation.base import BASELINES, STEPS, Curves, perturbation_curves
-from staa_cli.evaluation.faithfulness import area
+from staa_cli.evaluation.faithfulness import area, gain
 from staa_cli.explain.clips import ClipReader
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.perturbation.base import PerturbedClip, draw_seed, replacement_for
 from staa_cli.methods.run import explain_batch
 from staa_cli.models.load import LoadedModel
 from staa_cli.schema import Attribution, Faithfulness, FaithfulnessRow, Prediction
+from staa_cli.statistics import bootstrap
 
 CLIPS = 4
 """Clips that are asked about, at most."""
@@ -63,8 +64,8 @@ def clip_curves(
         on_perturbed: told how many more perturbed copies have been asked about.
     """
     inputs = model.place(clip)
-    replacement = replacement_for(inputs, options.replacement, model.input)[0]
     seed = draw_seed(options.seed, number)
+    replacement = replacement_for(inputs, options.replacement, model.input, [seed])[0]
     asked = PerturbedClip(
         model.module,
         inputs[0],
@@ -96,11 +97,13 @@ def summarize(
     depth: Depth,
     passes: int,
 ) -> Faithfulness:
-    """Curves of clips to their means, and those to areas."""
+    """Curves of clips to their means, those to areas, and gains of clips to an interval."""
     rows = []
     for name in found[0]:
         deletion = np.mean([curves[name].deletion for curves in found], axis=0)
         insertion = np.mean([curves[name].insertion for curves in found], axis=0)
+        gains = bootstrap([gain(curves[name]) for curves in found])
+        several = gains.n > 1
         rows.append(
             FaithfulnessRow(
                 name,
@@ -108,6 +111,8 @@ def summarize(
                 insertion.astype(np.float32),
                 area(deletion),
                 area(insertion),
+                gains.low if several else None,
+                gains.high if several else None,
             )
         )
     return Faithfulness(replacement, tuple(clips), tuple(rows), depth == "quick", passes)

@@ -8,7 +8,7 @@ import numpy as np
 
 from staa_cli.config.settings import Settings, keys, value_of
 from staa_cli.explain import sampling
-from staa_cli.formatting import counted, figure, percent
+from staa_cli.formatting import counted, percent, with_interval
 from staa_cli.methods import Method, Options
 from staa_cli.schema import (
     Coverage,
@@ -197,16 +197,16 @@ def faithfulness_warnings(
     """Warn if the explanation is not more faithful than a baseline; None was not measured."""
     if faithfulness is None or not faithfulness.beaten_by:
         return ()
-    explained, *others = faithfulness.rows
+    row, *others = faithfulness.rows
+    gain = with_interval(row.srg, row.srg_low, row.srg_high, output)
     baselines = ", ".join(
-        f"{row.method} {figure(row.faithfulness, output)}"
-        for row in others
-        if row.method in faithfulness.beaten_by
+        f"{other.method} {with_interval(other.srg, other.srg_low, other.srg_high, output)}"
+        for other in others
+        if other.method in faithfulness.beaten_by
     )
     text = (
-        f"removing what {explained.method} highlights changes the answer no more than "
-        "removing what a baseline highlights: faithfulness "
-        f"{figure(explained.faithfulness, output)}, {baselines}"
+        f"removing what {row.method} highlights changes the answer no more than "
+        f"removing what a baseline highlights: symmetric relevance gain {gain}, {baselines}"
         + (
             " (a quick check; --faithfulness runs five times as many passes)"
             if faithfulness.quick

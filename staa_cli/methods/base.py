@@ -29,7 +29,7 @@ class Options:
     """How factors read from several blocks become one; each method names its own ways."""
     seed: int = 0
     replacement: str = "blur"
-    """What stands where something is removed: ``blur``, ``mean``, or ``black``."""
+    """What stands where something is removed: ``blur``, ``mean``, ``black``, or ``noise``."""
     samples: int | None = None
     """Perturbed copies that a sampling method asks about, or steps of a path; None for its own."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from staa_cli.errors import OutputError
+from staa_cli.formatting import with_interval
 from staa_cli.render import text
 from staa_cli.render.chart import INK, OTHERS, OWN, SOFT, TITLE_PX, Chart, letters
 from staa_cli.render.layout import Box
@@ -18,7 +19,7 @@ _WIDTH = 1600
 _PANELS = (Box(150, 190, 780, 580), Box(920, 190, 1550, 580))
 _TABLE, _ROW = 690, 42
 """Top of the table, and height of a row."""
-_COLUMNS = ((880, "insertion ↑"), (1120, "deletion ↓"), (1550, "insertion - deletion ↑"))
+_COLUMNS = ((880, "insertion ↑"), (1120, "deletion ↓"), (1550, "SRG, insertion - deletion ↑"))
 """Right edges and titles of its columns."""
 _COLORS = (OWN, *OTHERS)
 
@@ -47,9 +48,10 @@ def faithfulness_chart(explanation: Explanation, measured: Faithfulness) -> Char
         if measured.beaten_by
         else "above all baselines"
     )
-    head = f"faithfulness {text.figure(measured.rows[0].faithfulness, prediction.output)}, {versus}"
-    count = len(measured.clips)
-    clips = f"mean of {count} clips" if count > 1 else "one clip"
+    row, count = measured.rows[0], len(measured.clips)
+    gain = with_interval(row.srg, row.srg_low, row.srg_high, prediction.output)
+    head = f"symmetric relevance gain {gain}, {versus}"
+    clips = f"mean of {count} clips, 95 % interval" if count > 1 else "one clip, no interval"
     about = f"{prediction.label} · {facts_line(explanation)} · {clips}"
     about += " · quick check" if measured.quick else ""
     chart = Chart((_WIDTH, _TABLE + _ROW * (len(measured.rows) + 1)), head, about)
@@ -100,18 +102,21 @@ def _write_table(chart: Chart, measured: Faithfulness, output: Output) -> None:
     chart.write(_PANELS[0].left, _TABLE, "area under the curve", color=SOFT)
     for right, name in _COLUMNS:
         chart.write(right, _TABLE, name, color=SOFT, align="right")
-    largest = max(abs(row.faithfulness) for row in measured.rows)
+    largest = max(abs(row.srg) for row in measured.rows)
     decimals = _decimals(largest, 2) if output == "identity" else 2
     for index, (row, color) in enumerate(zip(measured.rows, _COLORS, strict=False)):
         y = _TABLE + _ROW * (index + 1)
         chart.write(_PANELS[0].left, y, "\N{BLACK SQUARE}", color=color, px=TITLE_PX)
         name = chart.shortened(row.method, 450)
         chart.write(_PANELS[0].left + 44, y, name, color=INK)
-        areas = (row.insertion_area, row.deletion_area, row.faithfulness)
-        for (right, _), area in zip(_COLUMNS, areas, strict=True):
-            figure = f"{area:z.{decimals}f}"
-            figure = figure if chart.measure(figure) < 210 else text.raw(area)
-            chart.write(right, y, figure, align="right")
+        ends = () if row.srg_low is None or row.srg_high is None else (row.srg_low, row.srg_high)
+        areas = ((row.insertion_area,), (row.deletion_area,), (row.srg, *ends))
+        for (right, _), (area, *interval) in zip(_COLUMNS, areas, strict=True):
+            figures = [f"{value:z.{decimals}f}" for value in (area, *interval)]
+            if max(map(chart.measure, figures)) >= (100 if interval else 210):
+                figures = [text.raw(value) for value in (area, *interval)]
+            brackets = f" ({' to '.join(figures[1:])})" if interval else ""
+            chart.write(right, y, figures[0] + brackets, align="right")
 
 
 def _decimals(value: float, digits: int) -> int:

@@ -78,7 +78,9 @@ def _row(row: ComparisonRow) -> dict[str, Any]:
         fields |= {
             "insertion": row.faithfulness.insertion_area,
             "deletion": row.faithfulness.deletion_area,
-            "faithfulness": row.faithfulness.faithfulness,
+            "srg": row.faithfulness.srg,
+            "srg_low": row.faithfulness.srg_low,
+            "srg_high": row.faithfulness.srg_high,
         }
     return fields
 

@@ -435,18 +435,22 @@ class FaithfulnessRow(Part, frozen=True):
     """Area under deletion_curve; lower is better."""
     insertion: float
     """Area under insertion_curve; higher is better."""
-    faithfulness: float
-    """Insertion minus deletion."""
+    srg: float
+    """Symmetric relevance gain: insertion minus deletion."""
     deletion_curve: list[float]
     """Probability or value of the class while the clip is removed step by step."""
     insertion_curve: list[float]
     """Probability or value of the class while the clip is restored step by step."""
+    srg_low: float | None = None
+    """Lower end of the 95 % bootstrap interval of srg over clips; absent for a single clip."""
+    srg_high: float | None = None
+    """Upper end of that interval; absent for a single clip."""
 
 
 class Faithfulness(Part, frozen=True):
     """Whether the model relies on what the explanation highlights; present only if requested."""
 
-    replacement: Literal["blur", "mean", "black"]
+    replacement: Literal["blur", "mean", "black", "noise"]
     """What replaced removed parts of a clip."""
     quick: bool
     """Whether this is a quick check with a fifth of the steps, and therefore of the passes."""

@@ -24,10 +24,10 @@ from staa_cli.schema import (
     Explanation,
     Faithfulness,
     Float32,
-    Float64,
     Prediction,
     RunDetails,
 )
+from staa_cli.statistics import entropy_share
 
 _TOP_K = 5
 EXPLAIN_AGAIN = "explain its video again, with --force"
@@ -260,7 +260,7 @@ def _spatial(explanation: Explanation) -> document.Spatial:
         maps=MAPS if has_maps else None,
         mean_map=mean.tolist(),
         center=center_of_mass(mean, maps.box),
-        entropy=map_entropy(mean),
+        entropy=entropy_share(mean),
         coefficient_of_variation=explanation.spatial.coefficient_of_variation,
         flat=explanation.spatial.flat,
         knots=document.Knots(
@@ -268,7 +268,7 @@ def _spatial(explanation: Explanation) -> document.Spatial:
             x=centers[:, 0].tolist(),
             y=centers[:, 1].tolist(),
             mass=maps.values.sum(axis=(1, 2), dtype=np.float64).tolist(),
-            entropy=[map_entropy(heat) for heat in maps.values],
+            entropy=[entropy_share(heat) for heat in maps.values],
         ),
     )
 
@@ -282,22 +282,15 @@ def _faithfulness(faithfulness: Faithfulness) -> document.Faithfulness:
                 method=row.method,
                 deletion=row.deletion_area,
                 insertion=row.insertion_area,
-                faithfulness=row.faithfulness,
+                srg=row.srg,
                 deletion_curve=row.deletion.tolist(),
                 insertion_curve=row.insertion.tolist(),
+                srg_low=row.srg_low,
+                srg_high=row.srg_high,
             )
             for row in faithfulness.rows
         ],
     )
-
-
-def map_entropy(values: Float32 | Float64) -> float:
-    """Entropy of a map relative to that of a uniform map; 1 for a map without mass."""
-    mass = values.astype(np.float64).clip(0).ravel()
-    if mass.sum() <= 0 or mass.size == 1:
-        return 1.0
-    share = mass[mass > 0] / mass.sum()
-    return float(-(share * np.log(share)).sum() / np.log(mass.size))
 
 
 def _builtin(value: Any) -> Any:

@@ -14,13 +14,19 @@ from small_videos import film
 from torch import Tensor
 
 from staa_cli.benchmark.datasets import EventClips, open_dataset
-from staa_cli.benchmark.quality import Benchmark, measure_quality, result_rows
+from staa_cli.benchmark.quality import (
+    Benchmark,
+    fitting_metrics,
+    measure_quality,
+    result_rows,
+)
 from staa_cli.cli.app import run
 from staa_cli.config.settings import PostSettings
 from staa_cli.errors import UsageError
 from staa_cli.evaluation.base import BASELINES, METRICS
 from staa_cli.methods import Options, fitting, listed, named
 from staa_cli.models.load import LoadedModel, load_model
+from staa_cli.schema import RandomMasks
 from staa_cli.synthetic.events import LABELS
 
 
@@ -117,6 +123,22 @@ def test_unknown_names_and_other_models_are_refused(model: LoadedModel) -> None:
         benchmark(model, metrics=("point",))
     with pytest.raises(UsageError, match="not trained on event clips"):
         benchmark(load_model("test_timesformer"))
+
+
+def test_a_metric_of_masked_clips_asks_only_a_model_that_was_trained_with_them(
+    model: LoadedModel,
+) -> None:
+    wanted: dict[str, Any] = {"methods": ("staa",), "metrics": ("f_fidelity",)}
+    with pytest.raises(UsageError, match="f_fidelity requires a model that was trained") as caught:
+        benchmark(model, **wanted)
+    assert "f_fidelity" not in caught.value.hint
+    assert "pointing, " in caught.value.hint
+    trained = replace(model, info=replace(model.info, random_masks=RandomMasks(0.2, "blur")))
+    (row,) = measure_quality(benchmark(trained, **wanted), 1)["results"]
+    assert row["mean"] > 0
+    data = open_dataset("events", model, 0)
+    assert "f_fidelity" not in fitting_metrics(data, model)
+    assert "f_fidelity" in fitting_metrics(data, trained)
 
 
 def test_what_does_not_beat_the_baselines_is_red_on_a_terminal_that_has_colors(

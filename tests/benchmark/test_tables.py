@@ -10,9 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from staa_cli.benchmark.tables import beats_baselines, markdown, undefined, write_results
+from staa_cli.benchmark.tables import (
+    beats_baselines,
+    markdown,
+    quality_parts,
+    undefined,
+    write_results,
+)
 from staa_cli.methods import list_methods
 from staa_cli.render.scatter import scatter, scatter_chart
+
+
+def markdown_of(result: dict[str, Any]) -> str:
+    return markdown(quality_parts(result)) + "\n"
 
 
 def row(method: str, metric: str, mean: float) -> dict[str, Any]:
@@ -62,7 +72,7 @@ def test_who_beats_every_baseline(method: str, metric: str, wanted: bool | None)
 def test_figures_of_raw_values_have_three_digits() -> None:
     source = result() | {"output": "identity"}
     source["results"] = [row("staa", "deletion", 0.3) | {"mean": 123.45, "low": -0.00251}]
-    assert "123 (-0.00251 to 0.35)" in markdown(source)
+    assert "123 (-0.00251 to 0.35)" in markdown_of(source)
 
 
 def test_scores_that_do_not_exist_on_every_clip_are_told_of() -> None:
@@ -72,7 +82,7 @@ def test_scores_that_do_not_exist_on_every_clip_are_told_of() -> None:
     for deletion in found["results"][1::2]:
         deletion["n"] = 7
     assert undefined(found, ["pointing"]).endswith(": pointing of rollout (8)")
-    assert "fewer: pointing of rollout (8), deletion (7).\n" in markdown(found)
+    assert "fewer: pointing of rollout (8), deletion (7).\n" in markdown_of(found)
 
 
 def test_nothing_is_to_be_beaten_where_asking_no_model_is_perfect() -> None:
@@ -81,7 +91,7 @@ def test_nothing_is_to_be_beaten_where_asking_no_model_is_perfect() -> None:
 
 
 def test_the_table_marks_what_does_not_beat_the_baselines_and_which_way_is_better() -> None:
-    text = markdown(result())
+    text = markdown_of(result())
     assert "| method | passes | pointing ↑ | deletion ↓ |" in text
     assert "| staa | 1 | 0.90 (0.85 to 0.95) | 0.30 (0.25 to 0.35) ! |" in text
     assert "| random | 0 | 0.20 (0.15 to 0.25) | 0.20 (0.15 to 0.25) |" in text
@@ -95,7 +105,7 @@ def test_the_table_tells_differences_and_which_of_them_are_sure() -> None:
         row("random", "pointing", 0.9)
         | {"difference": {"mean": 0.0, "low": -0.125, "high": 0.125, "n": 9}},
     ]
-    _, told = markdown(result() | {"results": rows}).split("Difference to `staa`")
+    _, told = markdown_of(result() | {"results": rows}).split("Difference to `staa`")
     assert "| rollout | -0.800 (-0.900 to -0.700) * |" in told
     assert "| random | +0.000 (-0.125 to +0.125) |" in told
     assert "| staa |" not in told

@@ -27,7 +27,7 @@ def test_a_table_and_its_files(run: Any) -> None:
     assert done.code == ExitCode.OK
     assert "a quick check: a fifth of the passes of --full-faithfulness" in done.out
     assert " explain, up to " in done.err.splitlines()[0]
-    for word in ("FAITHFULNESS", "AGREEMENT", "staa-logit", "random", "center", "frame-difference"):
+    for word in (" SRG ", "AGREEMENT", "staa-logit", "random", "center", "frame-difference"):
         assert word in done.out
     assert Path("staa-out/walk/compare.mp4").stat().st_size > 0
     assert Path("staa-out/walk/compare.json").is_file()

@@ -75,6 +75,9 @@ def test_many_passes_are_told_of_before_they_are_made(run: Any) -> None:
         r"walk.mkv: \d+ clips, \d+ passes \(\d+ explain, up to \d+ measure faithfulness\)", first
     )
     assert all(line.startswith(("walk.mkv: ", "warning: ")) for line in rest)
+    number = r"-?\d\.\d\d"
+    gain = rf"SRG {number} (\({number} to {number}\) on \d clips|on one clip, no interval), "
+    assert re.search(gain, rest[0])
     assert (
         run("explain", "walk.mkv", "--no-annotated", "--quick-faithfulness", "--force", "-q").err
         == ""

@@ -85,7 +85,7 @@ def test_a_check_on_the_device_finds_what_one_on_the_cpu_finds(
     assert theirs is not None
     for one, two in zip(ours.rows, theirs.rows, strict=True):
         assert one.method == two.method
-        assert one.faithfulness == pytest.approx(two.faithfulness, abs=1e-2)
+        assert one.srg == pytest.approx(two.srg, abs=1e-2)
 
 
 def test_auto_takes_the_device(gpu: str, sample_videos: Path) -> None:

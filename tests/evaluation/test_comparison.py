@@ -58,7 +58,7 @@ def test_one_check_has_every_method_and_the_baselines(compared: Comparison) -> N
     facts = document(compared)
     assert [row["name"] for row in facts["rows"]] == names
     for row, told in zip(checked.rows, facts["rows"], strict=True):
-        assert told["faithfulness"] == pytest.approx(row.faithfulness, rel=1e-5)
+        assert told["srg"] == pytest.approx(row.srg, rel=1e-5)
     assert (facts["quick"], facts["steps"]) == (True, 10)  # unless somebody asks for more
     assert facts["rows"][0]["passes"] == len(compared.explanations[0].clips)
 
@@ -90,7 +90,7 @@ def test_the_class_is_found_once_and_at_nobodys_cost(
     assert [each.prediction.reason for each in found.explanations] == ["top-1", "top-1"]
     codes = [warning.code for each in found.explanations for warning in each.warnings]
     assert not {"class-blind-method", "not-faithful"} & set(codes)  # nobody asked for either
-    assert all("faithfulness" not in row for row in rows)
+    assert all("srg" not in row for row in rows)
     assert document(found)["replacement"] is None
 
 

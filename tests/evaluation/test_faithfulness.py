@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from staa_cli.evaluation.base import METRICS, STEPS, Trial, perturbation_curves
 from staa_cli.evaluation.measure import chosen
-from staa_cli.methods.perturbation.base import PerturbedClip, over_tokens
-from staa_cli.schema import Prediction
+from staa_cli.methods.perturbation.base import PerturbedClip, over_tokens, replacement_for
+from staa_cli.schema import Prediction, RandomMasks
 from staa_cli.statistics import kendall_tau
 
 GRID = (2, 3, 5)
@@ -75,10 +75,50 @@ def test_areas_by_hand() -> None:
     one_step = 0.5 / TOKENS
     assert score("deletion", spot, total(spot)) == pytest.approx(one_step, abs=1e-6)
     assert score("insertion", spot, total(spot)) == pytest.approx(1 - one_step, abs=1e-6)
-    assert score("faithfulness", spot, total(spot)) == pytest.approx(1 - 2 * one_step, abs=1e-6)
-    assert score("faithfulness", -spot, total(spot)) < -0.9
+    assert score("srg", spot, total(spot)) == pytest.approx(1 - 2 * one_step, abs=1e-6)
+    assert score("srg", -spot, total(spot)) < -0.9
     assert score("polarity_violations", spot, total(spot)) == 0
     assert score("polarity_violations", spot, lambda t: 1 - total(spot)(t)) == 1
+
+
+class OneToken(nn.Module):
+    """Probability of class 1: a half, and a tenth of what the one token shows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        p = 0.5 + 0.1 * over_tokens(x[:, :, 0], GRID)[:, 1, 2, 3] / (1 * 2 * 2)
+        return torch.stack([torch.log1p(-p), torch.log(p)], dim=1)
+
+
+def test_gains_under_replacements_are_what_the_token_loses_by_each_of_them() -> None:
+    """It goes, or comes, as a whole at the first of 30 steps."""
+    spot = np.zeros(GRID, np.float32)
+    spot[1, 2, 3] = 1.0
+    clip = torch.rand(2, 3, 6, 10, generator=torch.Generator().manual_seed(0))
+    clip[1, :, 4:6, 6:8] += 3.0
+    black = torch.zeros_like(clip)
+    found = Trial(spot, PerturbedClip(OneToken(), clip, black, GRID, target=1, seed=3))
+    gains = {}
+    for name in ("blur", "mean", "noise"):
+        there = replacement_for(clip[None], name, seeds=[3])
+        whole, gone = OneToken()(torch.cat([clip[None], there])).softmax(dim=1)[:, 1].tolist()
+        gains[name] = METRICS.get(f"srg_{name}").score(found)
+        assert gains[name] == pytest.approx((whole - gone) * (1 - 1 / TOKENS), abs=1e-5)
+    assert len({round(gain, 4) for gain in gains.values()}) == 3
+    lost = 0.1 * float(clip[1, 0, 4:6, 6:8].mean())
+    assert METRICS.get("srg").score(found) == pytest.approx(lost * (1 - 1 / TOKENS), abs=1e-5)
+
+
+def test_what_several_metrics_read_is_asked_once() -> None:
+    asked: list[int] = []
+    clip = torch.rand(2, 3, 6, 10, generator=torch.Generator().manual_seed(0))
+    blurred = replacement_for(clip[None], "blur")[0]
+    perturbed = PerturbedClip(OneToken(), clip, blurred, GRID, 1, on_perturbed=asked.append)
+    found = Trial(np.random.default_rng(0).random(GRID, np.float32), perturbed)
+    for name in ("deletion", "insertion", "srg", "srg_blur", "monotonicity"):
+        METRICS.get(name).score(found)
+    assert sum(asked) == 2 * (TOKENS + 1)
+    METRICS.get("srg_mean").score(found)
+    assert sum(asked) == 4 * (TOKENS + 1)
 
 
 class Value(nn.Module):
@@ -118,10 +158,10 @@ def test_areas_of_a_raw_value_are_in_its_units() -> None:
     for name, area in wanted.items():
         assert METRICS.get(name).score(found) == pytest.approx(area, abs=1e-5)
     gap = wanted["insertion"] - wanted["deletion"]
-    assert METRICS.get("faithfulness").score(found) == pytest.approx(gap, abs=1e-5)
+    assert METRICS.get("srg").score(found) == pytest.approx(gap, abs=1e-5)
     moved = value_trial(weights, 96.0)  # another zero
     assert METRICS.get("deletion").score(moved) == pytest.approx(wanted["deletion"] + 100, abs=1e-4)
-    assert METRICS.get("faithfulness").score(moved) == pytest.approx(gap, abs=1e-4)
+    assert METRICS.get("srg").score(moved) == pytest.approx(gap, abs=1e-4)
     assert METRICS.get("correlation").score(found) == pytest.approx(1, abs=1e-4)
 
 
@@ -147,10 +187,9 @@ def test_checked_are_the_clips_of_the_highest_scores(
     assert chosen(told) == wanted
 
 
-def test_an_order_that_says_nothing_has_no_faithfulness() -> None:
+def test_an_order_that_says_nothing_has_no_relevance_gain() -> None:
     found = [
-        score("faithfulness", np.random.default_rng(n).random(GRID), total(falling()))
-        for n in range(200)
+        score("srg", np.random.default_rng(n).random(GRID), total(falling())) for n in range(200)
     ]
     assert abs(np.mean(found)) < 0.02
 
@@ -212,6 +251,93 @@ def test_correlation_of_an_additive_model_with_its_own_weights_is_one() -> None:
     assert np.isnan(score("correlation", np.ones(GRID), total(weights)))
 
 
+def test_f_fidelity_of_an_additive_model_is_what_is_removed_on_average() -> None:
+    """Beyond a share of 0.15 tokens go less often; all that is left is the draw of the masks."""
+    weights = falling()
+    ordered = np.sort(weights.ravel())[::-1]
+    sure = 0.0
+    for size in (3, 9, 15, 21, 27):
+        for part, sign in ((ordered[:size], 1), (ordered[size:], -1)):
+            sure += sign * part.sum() * min(0.5, 0.15 * TOKENS / len(part)) / 5
+    assert sure > 0.02
+    found = [masked_score(weights, total(weights), 0.15, seed=n) for n in range(40)]
+    assert np.mean(found) == pytest.approx(sure, abs=3 * np.std(found) / 40**0.5)
+    assert np.std(found) < sure / 3
+    turned = [masked_score(-weights, total(weights), 0.15, seed=n) for n in range(40)]
+    assert np.mean(turned) == pytest.approx(-sure, abs=3 * np.std(turned) / 40**0.5)
+
+
+def masked_score(
+    values: np.ndarray, answer: Callable[[Tensor], Tensor], share: float, seed: int
+) -> float:
+    """Of a model that was trained with black, which is what the mean of its clip is."""
+    clip = torch.ones(2, 3, 6, 10) - 1e-6
+    known = Known(answer)
+    perturbed = PerturbedClip(known, clip, torch.ones_like(clip), GRID, target=1, seed=seed)
+    perturbed.known["under mean"] = replace(perturbed, replacement=torch.zeros_like(clip))
+    masks = RandomMasks(share, "mean")
+    return METRICS.get("f_fidelity").score(
+        Trial(values.astype(np.float32), perturbed, random_masks=masks)
+    )
+
+
+def test_f_fidelity_asks_about_no_clip_that_has_lost_much_more_than_in_training() -> None:
+    lost: list[np.ndarray] = []
+
+    def answer(there: Tensor) -> Tensor:
+        lost.append(1 - there.mean(dim=(1, 2, 3)).numpy())
+        return there.mean(dim=(1, 2, 3))
+
+    for seed in range(10):
+        masked_score(falling(), answer, 0.1, seed)
+    shares = np.concatenate(lost)
+    assert len(shares) == 10 * 200
+    assert 0.05 < shares.mean() <= 0.1
+    assert np.quantile(shares, 0.99) < 0.3
+
+
+def test_a_model_that_was_trained_without_masks_has_no_f_fidelity() -> None:
+    assert np.isnan(score("f_fidelity", falling(), total(falling())))
+
+
+def test_saco_weighs_pairs_of_groups_by_their_gap() -> None:
+    """Thirty tokens of ten groups; what each of them costs is told, not found."""
+    order = np.random.default_rng(5).permutation(TOKENS).reshape(GRID)  # the token's place from top
+    group = order // 3
+    salience = np.array([20.0, 18, 15, 11, 8, 6, 5, 3, 2, 1])
+    values = salience[group] / 3 + 1e-3 * (1 - order % 3)  # so that no two tokens are equal
+    worth = np.array([0.2, 0.3, 0.1, 0.055, 0.05, 0.06, 0.04, 0.03, 0.01, 0.02])
+    found = score("saco", values, total((worth[group] / 3).astype(np.float64)))
+    # Out of order are 20 and 18, 11 and 6, 8 and 6, and 2 and 1.
+    gaps = [a - b for n, a in enumerate(salience) for b in salience[n + 1 :]]
+    wrong = 2 + 5 + 2 + 1
+    assert found == pytest.approx((sum(gaps) - 2 * wrong) / sum(gaps), abs=1e-4)
+
+
+def test_saco_is_one_of_a_map_in_order_and_minus_one_of_its_opposite() -> None:
+    weights = falling()
+    assert score("saco", weights, total(weights)) == pytest.approx(1)
+    assert score("saco", 1e3 * weights, total(weights)) == pytest.approx(1)
+    assert score("saco", -weights, total(weights)) == pytest.approx(-1)
+    assert np.isnan(score("saco", np.ones(GRID), total(weights)))
+
+
+def test_saco_of_fewer_tokens_than_groups_compares_tokens() -> None:
+    class First(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            p = 0.5 + 0.4 * x[:, 0, 0, 0, 0]
+            return torch.stack([torch.log1p(-p), torch.log(p)], dim=1)
+
+    clip = torch.ones(1, 3, 2, 2)
+    perturbed = PerturbedClip(First(), clip, torch.zeros_like(clip), (1, 2, 2), target=1)
+    values = np.array([[[4.0, 1.0], [6.0, 3.0]]], np.float32)
+    # Of 6, 4, 3, 1 the second alone costs: 6 and 4 are out of order, of six pairs.
+    gaps = 2 + 3 + 5 + 1 + 3 + 2
+    assert METRICS.get("saco").score(Trial(values, perturbed)) == pytest.approx(
+        (gaps - 2 * 2) / gaps
+    )
+
+
 def test_monotonicity_is_kendalls_tau_of_steps() -> None:
     weights = falling()
     assert score("monotonicity", weights, total(weights)) == pytest.approx(1.0)
@@ -259,6 +385,6 @@ def test_every_metric_says_where_it_is_from_and_which_way_is_better() -> None:
 
 
 LOWER = {
-    "frozen",
+    "frozen", "max_sensitivity", "entropy",
     "deletion", "frame_deletion", "polarity_violations", "randomization", "class_sensitivity"
 }  # fmt: skip

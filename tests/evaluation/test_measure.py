@@ -12,6 +12,8 @@ from small_videos import asked, film
 
 from staa_cli.api import Explanation, explain_video
 from staa_cli.config.settings import PostSettings
+from staa_cli.evaluation.base import Curves
+from staa_cli.evaluation.measure import summarize
 from staa_cli.methods.perturbation.base import replacement_for
 from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.video.decode import iter_frames
@@ -118,6 +120,30 @@ def test_quick_faithfulness_has_every_fifth_point_of_a_full_one(
     )
     assert both.faithfulness is not None
     assert not both.faithfulness.quick
+
+
+def test_gains_of_clips_make_an_interval_and_that_of_one_clip_none() -> None:
+    """Of two clips a quarter of all resamples has only the one, and a quarter only the other."""
+    whole, none = np.ones(3), np.zeros(3)
+
+    def curves(kept: float) -> dict[str, Curves]:
+        return {"staa": Curves(none, whole * kept, none), "random": Curves(none, none, none)}
+
+    two = summarize([curves(0.25), curves(0.75)], (3, 5), "blur", "quick", 0)
+    staa, random = two.rows
+    assert (staa.srg_low, staa.srg, staa.srg_high) == (0.25, 0.5, 0.75)
+    assert (random.srg_low, random.srg, random.srg_high) == (0, 0, 0)
+    (alone, _) = summarize([curves(0.25)], (3,), "blur", "quick", 0).rows
+    assert (alone.srg_low, alone.srg, alone.srg_high) == (None, 0.25, None)
+
+
+def test_the_interval_of_a_video_holds_its_gain(checked: tuple[Explanation, Progress]) -> None:
+    told = checked[0].faithfulness
+    assert told is not None
+    for row in told.rows:
+        assert row.srg_low is not None
+        assert row.srg_high is not None
+        assert row.srg_low < row.srg < row.srg_high
 
 
 def test_nothing_is_measured_unasked(explained: Explanation) -> None:

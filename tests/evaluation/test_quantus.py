@@ -95,3 +95,58 @@ def test_the_pointing_game_is_quantuss() -> None:
     ]
     assert 0 < sum(ours) < TRIES
     assert ours == [float(each) for each in theirs]
+
+
+def test_sparseness_and_entropy_are_quantuss() -> None:
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(TRIES, *GRID)) ** rng.choice([1, 3, 5], (TRIES, 1, 1, 1))
+    asked = {
+        "model": None,
+        "x_batch": np.ones((TRIES, 1, 4, 3), np.float32),
+        "y_batch": np.zeros(TRIES, int),
+    }
+    settings = {"abs": True, "normalise": False, "disable_warnings": True}
+    copies: Any = None  # they ask the model nothing
+    trials = [Trial(each.astype(np.float32), copies) for each in values]
+    theirs = {"sparseness": quantus.Sparseness, "entropy": quantus.Complexity}
+    scales = {"sparseness": 1.0, "entropy": np.log(values[0].size)}  # theirs is in nats
+    for name, metric in theirs.items():
+        maps = values.astype(np.float32).reshape(TRIES, 1, 4, 3)
+        wanted = metric(**settings)(**asked, a_batch=maps)
+        ours = [scales[name] * METRICS.get(name).score(trial) for trial in trials]
+        np.testing.assert_allclose(ours, wanted, atol=1e-5)
+        assert np.ptp(ours) > 0.2
+
+
+def test_max_sensitivity_is_quantuss_under_the_same_noise() -> None:
+    """Of a map that is a weight times the square of a color, in a clip of tokens of one pixel."""
+    rng = np.random.default_rng(3)
+    weights, clip = rng.normal(size=(2, 4, 6)), torch.from_numpy(rng.normal(size=(2, 3, 4, 6)))
+    asked: list[np.ndarray] = []
+
+    def again(*, inputs: Tensor | None = None, **_: Any) -> np.ndarray:
+        assert inputs is not None
+        asked.append(inputs[0, :, 0].numpy())
+        return np.asarray(weights * asked[-1] ** 2, np.float32)
+
+    perturbed = PerturbedClip(nn.Identity(), clip, clip, (2, 4, 6), target=0, seed=9)
+    values = np.asarray(weights * clip[:, 0].numpy() ** 2, np.float32)
+    ours = METRICS.get("max_sensitivity").score(Trial(values, perturbed, again=again))
+    assert len({each.tobytes() for each in asked}) == len(asked) > 1
+    noise = iter([each.reshape(1, -1) for each in asked])
+    theirs = quantus.MaxSensitivity(
+        nr_samples=len(asked),
+        perturb_func=lambda arr, indices, **_: next(noise),
+        abs=False,
+        normalise=False,
+        disable_warnings=True,
+    )
+    (wanted,) = theirs(
+        model=MeanOfWhatIsThere(np.ones(GRID)),
+        x_batch=clip[:, 0].numpy().reshape(1, 1, 8, 6),
+        y_batch=np.array([0]),
+        a_batch=values.reshape(1, 1, 8, 6),
+        explain_func=lambda model, inputs, targets, **_: weights.reshape(1, 1, 8, 6) * inputs**2,
+        device="cpu",
+    )
+    assert ours == pytest.approx(wanted, rel=1e-5)

@@ -107,7 +107,31 @@ def test_removed_is_a_still_blur_a_mean_color_or_black() -> None:
         replacement_for(clip, "black")
     with pytest.raises(UsageError, match="'hole'") as caught:
         replacement_for(clip, "hole")
-    assert "blur, mean, black" in str(caught.value.hint)
+    assert "blur, mean, black, noise" in str(caught.value.hint)
+
+
+def test_noise_has_the_colors_of_its_clip_and_depends_on_its_seed_alone() -> None:
+    spread = torch.tensor([0.5, 1.0, 2.0])[:, None, None]
+    clips = 3.0 + spread * torch.randn(2, 4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    noise = replacement_for(clips, "noise", seeds=(7, 8))
+    for dims in ((1, 3, 4),):
+        torch.testing.assert_close(noise.mean(dims), clips.mean(dims), rtol=0, atol=0.1)
+        torch.testing.assert_close(noise.std(dims), clips.std(dims), rtol=0.05, atol=0)
+    both = torch.stack([noise[0].flatten(), clips[0].flatten()])
+    assert abs(float(torch.corrcoef(both)[0, 1])) < 0.6  # of the channels' spread alone
+    assert torch.equal(replacement_for(clips[1:], "noise", seeds=(8,)), noise[1:])
+    assert not torch.equal(replacement_for(clips[1:], "noise", seeds=(7,)), noise[1:])
+
+
+def test_a_clip_under_the_replacement_that_it_has_is_the_clip_itself() -> None:
+    clip = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    perturbed = PerturbedClip(
+        Additive(spots()), clip, replacement_for(clip[None], "mean")[0], GRID, target=1, seed=5
+    )
+    assert perturbed.under("mean") is perturbed
+    noisy = perturbed.under("noise")
+    assert noisy is perturbed.under("noise")
+    assert torch.equal(noisy.replacement, replacement_for(clip[None], "noise", seeds=[5])[0])
 
 
 def test_tokens_and_their_pixels() -> None:

@@ -14,6 +14,7 @@ from staa_cli.models.architectures import ARCHITECTURES
 from staa_cli.models.catalog.manifests import WEIGHTS, list_models, read_manifests
 from staa_cli.models.checkpoints.sources import open_bundled
 from staa_cli.models.load import load_model
+from staa_cli.schema import RandomMasks
 from staa_cli.synthetic.events import FRAMES, INTERVAL_S, LABELS, SIZE_PX
 
 CARD = {
@@ -48,6 +49,23 @@ def test_a_card_and_its_weights_make_a_model(tmp_path: Path) -> None:
         assert torch.equal(module(clip), original(clip))
     assert (info.name, info.license, info.note) == ("mine", "MIT", "knows nothing")
     assert (info.labels, info.input.resize, info.layout.grid) == (("a", "b", "c"), 36, (8, 4, 4))
+
+
+def test_a_card_says_with_which_masks_a_model_was_trained(tmp_path: Path) -> None:
+    masks = {"share": 0.25, "replacement": "mean"}
+    (tmp_path / "mine.json").write_text(json.dumps(CARD | {"random_masks": masks}))
+    (tmp_path / "other.json").write_text(json.dumps(CARD))
+    manifests = read_manifests(tmp_path)
+    assert manifests["mine"].random_masks == RandomMasks(0.25, "mean")
+    assert manifests["other"].random_masks is None
+    save_file(
+        ARCHITECTURES.get("test_timesformer").build(num_frames=8, num_classes=3).state_dict(),
+        tmp_path / "mine.safetensors",
+    )
+    assert open_bundled(manifests["mine"])[1].random_masks == RandomMasks(0.25, "mean")
+    (tmp_path / "mine.json").write_text(json.dumps(CARD | {"random_masks": masks | {"share": 2}}))
+    with pytest.raises(CheckpointError, match=r"mine\.json is broken: a share of random masks"):
+        read_manifests(tmp_path)
 
 
 def test_models_are_listed_as_plain_data(tmp_path: Path) -> None:

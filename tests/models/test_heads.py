@@ -323,7 +323,7 @@ def test_methods_are_compared_on_the_value(
     row = facts["rows"][0]
     assert "probability" not in row
     assert f"pace score {row['value']:.3g}" in table
-    assert f"{row['faithfulness']:.3g}" in table
+    assert f"{row['srg']:.3g}" in table
 
 
 @pytest.mark.parametrize("where", ["here", "config.json"])

@@ -41,7 +41,7 @@ def test_curves_are_drawn_as_they_are_each_method_in_one_color() -> None:
 def test_axes_areas_and_directions_are_named() -> None:
     words = words_of(faithfulness_chart(explanation(), measured(beaten=False)))
     for title in (
-        "faithfulness 0.50, above all baselines",
+        "symmetric relevance gain 0.50 (0.40 to 0.70), above all baselines",
         "deletion: lower is better",
         "insertion: higher is better",
         "tokens replaced by blur (%), most relevant first",
@@ -49,18 +49,26 @@ def test_axes_areas_and_directions_are_named() -> None:
         "area under the curve",
         "insertion ↑",
         "deletion ↓",
-        "insertion - deletion ↑",
+        "SRG, insertion - deletion ↑",
     ):
         assert title in words
     assert words.count("p(windsurfing)") == 2
     row = words.index("staa")
-    assert words[row + 1 : row + 4] == ["0.75", "0.25", "0.50"]
-    assert any(line.endswith("mean of 2 clips") for line in words)
+    assert words[row + 1 : row + 4] == ["0.75", "0.25", "0.50 (0.40 to 0.70)"]
+    assert any(line.endswith("mean of 2 clips, 95 % interval") for line in words)
 
 
 def test_it_says_what_it_is_not_above() -> None:
     words = words_of(faithfulness_chart(explanation(), measured(beaten=True)))
-    assert "faithfulness 0.50, not above center" in words
+    assert "symmetric relevance gain 0.50 (0.40 to 0.70), not above center" in words
+
+
+def test_of_one_clip_there_is_no_interval_and_it_is_said() -> None:
+    words = words_of(faithfulness_chart(explanation(), measured(beaten=False, interval=False)))
+    assert "symmetric relevance gain 0.50, above all baselines" in words
+    row = words.index("staa")
+    assert words[row + 1 : row + 4] == ["0.75", "0.25", "0.50"]
+    assert any(line.endswith("one clip, no interval") for line in words)
 
 
 def test_names_of_any_length_and_script_stay_inside() -> None:
@@ -103,7 +111,7 @@ def test_figures_of_raw_values_keep_what_tells_them_apart() -> None:
     source = explanation(output="identity", confidence=-3.6, labels=("quality",))
     words = words_of(faithfulness_chart(source, measured(beaten=False, times=0.02, above=-3.66)))
     row = words.index("staa")
-    assert words[row + 1 : row + 4] == ["-3.645", "-3.655", "0.010"]
+    assert words[row + 1 : row + 4] == ["-3.645", "-3.655", "0.010 (0.008 to 0.014)"]
 
 
 @pytest.mark.parametrize(("times", "above"), [(0.001, -123456.0), (1e7, -5e6), (1e-6, 0.0)])
@@ -111,4 +119,6 @@ def test_figures_of_any_size_stay_in_their_columns(times: float, above: float) -
     source = explanation(output="identity", confidence=-3.6, labels=("quality",))
     chart = faithfulness_chart(source, measured(times=times, above=above))
     words = words_of(chart)
-    assert max(chart.measure(word) for word in words[words.index("staa") + 1 :][:3]) < 220
+    *areas, gain = words[words.index("staa") + 1 :][:3]
+    assert max(map(chart.measure, areas)) < 220
+    assert chart.measure(gain) < 400  # where its column begins, the one before it ends

@@ -20,7 +20,7 @@ from staa_cli.explain.stitch import center_of_mass
 from staa_cli.results.document import Report
 from staa_cli.results.files import load_schema, write_json
 from staa_cli.results.generate_schema import schema_text
-from staa_cli.results.report import from_explanation, load_report, map_entropy, plain_document
+from staa_cli.results.report import from_explanation, load_report, plain_document
 from staa_cli.schema import Explanation, Moment
 
 SECTIONS = [
@@ -246,8 +246,17 @@ def test_faithfulness_is_told_only_when_it_was_measured() -> None:
         ["center"],
     )
     assert [row["method"] for row in found["rows"]] == ["staa", "random", "center"]
-    assert found["rows"][0]["faithfulness"] == 0.5
+    gains = [found["rows"][0][name] for name in ("srg", "srg_low", "srg_high")]
+    assert gains == pytest.approx([0.5, 0.4, 0.7])
     assert found["rows"][0]["deletion_curve"] == [1.0, 0.5, 0.0]
+    jsonschema.validate(told, load_schema())
+
+
+def test_the_gain_of_one_clip_has_no_interval() -> None:
+    told = report_dict(dataclasses.replace(explanation(), faithfulness=measured(interval=False)))
+    row = told["faithfulness"]["rows"][0]
+    assert row["srg"] == 0.5
+    assert not {"srg_low", "srg_high"} & row.keys()
     jsonschema.validate(told, load_schema())
 
 
@@ -261,14 +270,6 @@ def test_centre_of_mass_of_one_hot_cell_is_its_middle_in_the_picture() -> None:
     values[0, 3] = 1
     assert center_of_mass(values, (0.0, 0.0, 1.0, 1.0)) == pytest.approx((0.875, 0.125))
     assert center_of_mass(values, (0.5, 0.5, 1.0, 1.0)) == pytest.approx((0.9375, 0.5625))
-
-
-def test_entropy_is_one_for_a_uniform_and_nought_for_a_single_cell() -> None:
-    assert map_entropy(np.ones((3, 5), np.float32)) == pytest.approx(1)
-    assert map_entropy(np.eye(3, dtype=np.float32)) == pytest.approx(0.5)
-    single = np.zeros((3, 5), np.float32)
-    single[1, 1] = 2
-    assert map_entropy(single) == 0
 
 
 @pytest.mark.parametrize(

@@ -246,10 +246,12 @@ def _facts(score: np.ndarray, flat: bool) -> TemporalStats:
     )
 
 
-def measured(beaten: bool = True, times: float = 1.0, above: float = 0.0) -> Faithfulness:
+def measured(
+    beaten: bool = True, times: float = 1.0, above: float = 0.0, interval: bool = True
+) -> Faithfulness:
     """A check of three methods; the last one is as faithful as the first, or not.
 
-    `times` and `above` make raw values of the probabilities.
+    `times` and `above` make raw values of the probabilities. Of one clip there is no interval.
     """
     curve = np.array([1.0, 0.5, 0.0], np.float32)
 
@@ -258,11 +260,13 @@ def measured(beaten: bool = True, times: float = 1.0, above: float = 0.0) -> Fai
     ) -> FaithfulnessRow:
         curves = [(above + times * each).astype(np.float32) for each in (deletion, insertion)]
         areas_ = [above + times * area for area in areas]
-        return FaithfulnessRow(name, curves[0], curves[1], *areas_)
+        gain = areas_[1] - areas_[0]
+        ends = (gain - 0.1 * times, gain + 0.2 * times) if interval else (None, None)
+        return FaithfulnessRow(name, curves[0], curves[1], *areas_, *ends)
 
     rows = (
         row("staa", curve, 1 - curve / 4, 0.25, 0.75),
         row("random", curve, 1 - curve, 0.5, 0.5),
         row("center", curve, 1 - curve, 0.25, 0.75 if beaten else 0.5),
     )
-    return Faithfulness("blur", (0, 2), rows)
+    return Faithfulness("blur", (0, 2) if interval else (0,), rows)

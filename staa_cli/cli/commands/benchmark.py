@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,7 +25,11 @@ from staa_cli.config.settings import Loaded
 from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
 
 if TYPE_CHECKING:
+    from staa_cli.benchmark.datasets import Dataset
     from staa_cli.benchmark.quality import Benchmark
+    from staa_cli.models.load import LoadedModel
+
+_Form = Literal["text", "json", "csv", "latex", "markdown"]
 
 _EXAMPLES = """
 staa benchmark quality
@@ -33,6 +37,7 @@ staa benchmark quality --methods staa,rollout,random --metrics pointing,temporal
 staa benchmark quality --dataset events-hard --clips 512 --seed 1 --json
 staa benchmark quality --methods all --metrics all --clips 64 --into benchmark/
 staa benchmark quality --dataset clips/ --model ./my-checkpoint
+staa benchmark quality --methods auto,rollout,baselines --format latex > table.tex
 """
 _COST_EXAMPLES = """
 staa benchmark cost
@@ -54,6 +59,7 @@ _SETTINGS = {
     "Model": ("model", "arch", "labels", "device", "precision", "threads", "offline"),
     "Attribution": ("method.layers", "method.combine", "method.replacement", "method.samples"),
 }
+_FORMAT = "Print the table as csv (raw numbers), latex, or markdown."
 _POST = ("post.threshold", "post.threshold_value", "post.focus_sigma", "post.focus_gamma")
 _METHODS = "auto,staa,baselines"
 _COST = "auto,staa,grad-attention"
@@ -62,6 +68,7 @@ _OFFERS: dict[str, Callable[..., Offers]] = {
     "--metrics": complete_metrics,
     "--dataset": complete_datasets,
     "--split": one_of("test", "development"),
+    "--format": one_of("csv", "latex", "markdown"),
 }
 CLIPS = 256
 """Default number of clips of a generated data set."""
@@ -118,7 +125,7 @@ def quality(
         _option(
             "--metrics",
             "A,B",
-            "Metrics; all adds every other metric. [localization; for a folder, faithfulness]",
+            "Metrics; all adds every other metric. [localization; for a folder, srg]",
         ),
     ] = None,
     clips: Annotated[
@@ -142,10 +149,11 @@ def quality(
         _option(
             "--plot",
             "METRIC",
-            "Metric shown by the plot in --into. [faithfulness, pointing, or the first]",
+            "Metric shown by the plot in --into. [srg, pointing, or the first]",
         ),
     ] = None,
     json: Annotated[bool, _option("--json", None, "Print JSON.")] = False,
+    form: Annotated[str | None, _option("--format", "NAME", _FORMAT)] = None,
     console: Console,
     loaded: Loaded,
 ) -> None:
@@ -158,6 +166,7 @@ def quality(
     from staa_cli.methods import named
     from staa_cli.results.folder import ResultFolder
 
+    printed = _form(form, json)
     if split not in ("test", "development"):
         raise UsageError(f"unknown split {split!r}", "test or development")
     if clips is not None and clips < 1:
@@ -168,7 +177,7 @@ def quality(
     use_threads(loaded.settings.threads)
     model = open_model(loaded.settings, console.message)
     data = open_dataset(dataset, model, seed, split)  # type: ignore[arg-type]
-    scores = _metrics(metrics, data.truth)
+    scores = _metrics(metrics, data, model)
     _check_plot(plot, scores, into)
     benchmark = Benchmark(
         model,
@@ -188,7 +197,7 @@ def quality(
         console.error(error, name)
     if not result["scored"] and not data.truth:
         raise InputError(f"no video of {dataset} can be read")
-    _report(result, scores, plot, into, json, console)
+    _report(result, scores, plot, into, printed, console)
     if problems:
         raise typer.Exit(ExitCode.INPUT_FAILED)
 
@@ -226,10 +235,11 @@ def _report(
     metrics: Sequence[str],
     plot: str | None,
     into: Path | None,
-    as_json: bool,
+    form: _Form,
     console: Console,
 ) -> None:
     """Write the results to the folder, if given, and print them."""
+    from staa_cli.benchmark.formats import quality_text
     from staa_cli.benchmark.tables import JSON, MARKDOWN, PICTURE, write_results
     from staa_cli.results.folder import ResultFolder
 
@@ -238,18 +248,34 @@ def _report(
             written = write_results(result, into, plot)
         for path in written:
             console.message(str(path))
-    if as_json:
+    if form == "json":
         put_json(console, {name: fact for name, fact in result.items() if name != "per_clip"})
+    elif form != "text":
+        console.write(quality_text(result, form), sys.stdout)
     else:
         put(console, _as_table(result, metrics, colored=console.colors(sys.stdout)))
 
 
-def _metrics(names: str | None, truth: bool) -> list[str]:
+def _form(name: str | None, as_json: bool) -> _Form:
+    """What goes to stdout: a table for people, unless something else is asked for."""
+    from staa_cli.benchmark.formats import FORMATS
+
+    if name is None:
+        return "json" if as_json else "text"
+    if as_json:
+        raise UsageError("--json and --format contradict each other", "give one of them")
+    for form in FORMATS:
+        if name == form:
+            return form
+    raise UsageError(f"unknown format {name!r}", f"available: {', '.join(FORMATS)}")
+
+
+def _metrics(names: str | None, data: Dataset, model: LoadedModel) -> list[str]:
     from staa_cli.benchmark.quality import default_metrics, fitting_metrics
     from staa_cli.methods import listed
 
-    groups = {"all": fitting_metrics(truth)}
-    return listed(names, groups) if names else default_metrics(truth)
+    groups = {"all": fitting_metrics(data, model)}
+    return listed(names, groups) if names else default_metrics(data.truth)
 
 
 def _check_plot(plot: str | None, metrics: Sequence[str], into: Path | None) -> None:
@@ -276,16 +302,19 @@ def cost(
         Path | None, _option("--into", "DIR", "Folder to write the numbers and a table to as well.")
     ] = None,
     json: Annotated[bool, _option("--json", None, "Print JSON.")] = False,
+    form: Annotated[str | None, _option("--format", "NAME", _FORMAT)] = None,
     console: Console,
     loaded: Loaded,
 ) -> None:
     """Measure what methods cost compared with a plain forward pass: passes, time, and memory."""
     from staa_cli.benchmark.cost import measure_cost
+    from staa_cli.benchmark.formats import cost_text
     from staa_cli.benchmark.tables import COST_JSON, COST_MARKDOWN, cost_table, write_cost
     from staa_cli.explain.pipeline import method_options, open_model
     from staa_cli.methods import named
     from staa_cli.results.folder import ResultFolder
 
+    printed = _form(form, json)
     if rounds < 1:
         raise UsageError(f"--rounds: at least 1, not {rounds}")
     if into is not None:
@@ -309,11 +338,13 @@ def cost(
             written = write_cost(result, into)
         for path in written:
             console.message(str(path))
-    if json:
+    if printed == "json":
         put_json(console, result)
-        return
-    head, columns, rows = cost_table(result)
-    put(console, head + "\n\n" + table(columns, rows, terminal_width(sys.stdout)))
+    elif printed != "text":
+        console.write(cost_text(result, printed), sys.stdout)
+    else:
+        head, columns, rows = cost_table(result)
+        put(console, head + "\n\n" + table(columns, rows, terminal_width(sys.stdout)))
 
 
 def metrics(
@@ -344,6 +375,7 @@ def metrics(
 
 def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) -> str:
     """Several tables if not all metrics fit: wrapped lines would be unreadable."""
+    from staa_cli.benchmark.agreement import agreement_line
     from staa_cli.benchmark.tables import LOSES, arrow, beats_baselines, cell, headline, undefined
 
     methods = list(dict.fromkeys(row["method"] for row in result["results"]))
@@ -368,4 +400,6 @@ def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) 
         text += f"\n\n{LOSES} does not beat every baseline"
     if note := undefined(result, metrics):
         text += f"\n\n{note}"
+    if agreement := agreement_line(result):
+        text += f"\n\n{agreement}"
     return f"{shown(headline(result))}\n\n{text}"

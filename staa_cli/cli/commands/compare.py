@@ -18,7 +18,7 @@ from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown, table, terminal_width
 from staa_cli.config.settings import Depth, Loaded, Settings
 from staa_cli.errors import UsageError, VideoError
-from staa_cli.formatting import counted, figure
+from staa_cli.formatting import counted, figure, with_interval
 from staa_cli.jobs.inputs import Job, find_jobs
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ staa compare video.mp4 --methods staa,staa-class --no-annotated --full-faithfuln
 """
 _REFERENCES = "staa,grad-attention"
 _PANEL = "Comparison"
-_AREAS = ("faithfulness", "insertion", "deletion")
+_AREAS = ("insertion", "deletion")
 _SETTINGS = without("target", "render.scale") | {"Output": ("output.dir", "output.annotated")}
 _SCALES = ("shared", "panel", "clip", "frame")
 
@@ -208,13 +208,15 @@ def _only_job(video: str, output_dir: str) -> Job:
 def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
     width = terminal_width(sys.stdout)
     areas = _AREAS if facts["replacement"] is not None else ()  # not measured
-    head = ("NAME", "CLASS", "PEAK", *map(str.upper, areas), "PASSES", "SECONDS")
+    output, gain = facts["model"]["output"], ("SRG",) if areas else ()
+    head = ("NAME", "CLASS", "PEAK", *gain, *map(str.upper, areas), "PASSES", "SECONDS")
     rows = [
         (
             row["name"],
             answer(row) if "label" in row else "-",
             "-" if row.get("peak_s") is None else f"{row['peak_s']:.2f} s",
-            *(figure(row[key], facts["model"]["output"]) for key in areas),
+            *(with_interval(row["srg"], row["srg_low"], row["srg_high"], output) for _ in gain),
+            *(figure(row[key], output) for key in areas),
             f"{row['passes']:,.0f}" if "passes" in row else "0",
             f"{row['seconds']:.1f}" if "seconds" in row else "-",
         )
@@ -232,6 +234,9 @@ def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
     if facts["replacement"] is not None:
         count = len(facts["clips"])
         text += f"\n\nfaithfulness on {counted(count, 'clip')}, removed by {facts['replacement']}"
+        text += (
+            ", so without an interval" if count == 1 else "; brackets are 95 % intervals over them"
+        )
         if facts["quick"]:
             text += ", a quick check: a fifth of the passes of --full-faithfulness"
     if len(names) < 2:

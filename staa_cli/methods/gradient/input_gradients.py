@@ -8,7 +8,12 @@ from staa_cli.errors import UsageError
 from staa_cli.memory import ran_out_of_memory
 from staa_cli.methods.base import MethodInputs, MethodOutput, Options
 from staa_cli.methods.gradient.gradients import GradientMethod, gradients_of
-from staa_cli.methods.perturbation.base import over_tokens, perturbations_per_pass, replacement_for
+from staa_cli.methods.perturbation.base import (
+    draw_seeds,
+    over_tokens,
+    perturbations_per_pass,
+    replacement_for,
+)
 from staa_cli.methods.perturbation.captum import captum_attr
 from staa_cli.schema import AttentionLayout
 
@@ -85,7 +90,10 @@ def _along(method_inputs: MethodInputs, steps: int, at_once: int) -> Tensor:
         .attribute(
             clips,
             baselines=replacement_for(
-                clips, method_inputs.options.replacement, method_inputs.given
+                clips,
+                method_inputs.options.replacement,
+                method_inputs.given,
+                draw_seeds(method_inputs),
             ),
             target=method_inputs.targets,
             n_steps=steps,

@@ -6,8 +6,8 @@ made on the model's device, some at a time, so that memory does not grow with th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from staa_cli.methods.base import Method, MethodInputs, MethodOutput
 from staa_cli.models.heads import scores_of
 from staa_cli.schema import ModelInput, Output
 
-REPLACEMENTS = ("blur", "mean", "black")
+REPLACEMENTS = ("blur", "mean", "black", "noise")
 BLUR = 1 / 16
 """Standard deviation of the blur, as a part of the picture's shorter side."""
 TOKENS_A_PASS = 1 << 13
@@ -31,11 +31,23 @@ ON_GPU = 8
 """Times as many on another device, which a few copies would not fill."""
 
 
-def replacement_for(clips: Tensor, replacement: str, given: ModelInput | None = None) -> Tensor:
+def replacement_for(
+    clips: Tensor,
+    replacement: str,
+    given: ModelInput | None = None,
+    seeds: Sequence[int] = (),
+) -> Tensor:
     """What replaces removed parts of normalized clips [B, T, 3, H, W]; same shape and units.
 
     ``blur`` is the clip's mean over time, blurred: no motion and no detail is left. ``mean`` is
-    each clip's mean color, ``black`` is black.
+    each clip's mean color, ``black`` is black. ``noise`` is Gaussian, every pixel for itself, with
+    the mean and the standard deviation of each of the clip's channels.
+
+    Args:
+        clips: [B, T, 3, H, W].
+        replacement: its name.
+        given: what the model is fed; `black` needs it.
+        seeds: of what is drawn, one a clip; `noise` needs them.
 
     Raises:
         UsageError: there is no such replacement, or black cannot be known.
@@ -49,6 +61,13 @@ def replacement_for(clips: Tensor, replacement: str, given: ModelInput | None = 
             (given.offset - mean) / std for mean, std in zip(given.mean, given.std, strict=True)
         ]
         return clips.new_tensor(black)[:, None, None].expand_as(clips)
+    if replacement == "noise":
+        drawn = [
+            torch.randn(clip.shape, generator=torch.Generator().manual_seed(seed))
+            for clip, seed in zip(clips, seeds, strict=True)
+        ]
+        mean, std = (each(clips, dim=(1, 3, 4), keepdim=True) for each in (torch.mean, torch.std))
+        return mean + std * torch.stack(drawn).to(clips)
     if replacement != "blur":
         raise UsageError(
             f"unknown replacement {replacement!r}", f"available: {', '.join(REPLACEMENTS)}"
@@ -82,6 +101,12 @@ def draw_seed(seed: int, number: int) -> int:
     Another for each clip, or intervals over clips would not see what the draw has done.
     """
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def draw_seeds(method_inputs: MethodInputs) -> list[int]:
+    """`draw_seed` of every clip of a batch."""
+    numbers = method_inputs.clip_indices or range(len(method_inputs.inputs))
+    return [draw_seed(method_inputs.options.seed, number) for number in numbers]
 
 
 def perturbations_per_pass(grid: tuple[int, int, int], device: torch.device) -> int:
@@ -153,16 +178,16 @@ class PerturbedClip:
     def of(cls, method_inputs: MethodInputs, index: int) -> PerturbedClip:
         """Those of one clip of a batch."""
         clips = method_inputs.inputs[index : index + 1].detach()
-        number = method_inputs.clip_indices[index] if method_inputs.clip_indices else index
+        seed = draw_seeds(method_inputs)[index]
         return cls(
             model=method_inputs.model,
             clip=clips[0],
             replacement=replacement_for(
-                clips, method_inputs.options.replacement, method_inputs.given
+                clips, method_inputs.options.replacement, method_inputs.given, [seed]
             )[0],
             grid=method_inputs.layout.grid,
             target=int(method_inputs.targets[index]),
-            seed=draw_seed(method_inputs.options.seed, number),
+            seed=seed,
             on_perturbed=method_inputs.on_perturbed,
             output=method_inputs.output,
         )
@@ -171,6 +196,19 @@ class PerturbedClip:
     def a_pass(self) -> int:
         """PerturbedClip in one pass."""
         return perturbations_per_pass(self.grid, self.clip.device)
+
+    def under(self, replacement: str) -> PerturbedClip:
+        """The same clip with a replacement of that name, but for `black`; itself where it has it.
+
+        Raises:
+            UsageError: there is no such replacement.
+        """
+        key = f"under {replacement}"
+        if key not in self.known:
+            there = replacement_for(self.clip[None], replacement, seeds=[self.seed])[0]
+            same = torch.equal(there, self.replacement)
+            self.known[key] = self if same else replace(self, replacement=there, known={})
+        return self.known[key]  # type: ignore[no-any-return]
 
     def ask(self, clips: Tensor) -> Tensor:
         """Score of the class in copies [M, T, 3, H, W]: [M].

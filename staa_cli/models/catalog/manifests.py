@@ -7,6 +7,7 @@
     background  index of the class that means "nothing happens" (optional)
     output   schema.Output, what the logits mean (default: softmax)
     kwargs   arguments of the architecture that differ from its defaults (optional)
+    random_masks  fields of schema.RandomMasks, if it was trained with such (optional)
     labels   names of the classes, in the order of the head
     input    fields of schema.ModelInput; those with a default are optional
     license  of the weights
@@ -25,7 +26,7 @@ from typing import Any
 
 from staa_cli.errors import CheckpointError
 from staa_cli.models.catalog.names import HUB, MODELS, bundled, of_packages, published
-from staa_cli.schema import ModelInput, Output
+from staa_cli.schema import ModelInput, Output, RandomMasks
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -48,6 +49,7 @@ class Manifest:
     output: Output = "softmax"
     accuracy: float | None = None
     dataset: str = ""
+    random_masks: RandomMasks | None = None
 
 
 def tiny_events() -> Manifest:
@@ -140,6 +142,8 @@ def read_manifest(path: Path) -> Manifest:
         for name, value in input_fields.items():
             input_fields[name] = tuple(value) if isinstance(value, list) else value
         facts["input"] = ModelInput(**input_fields)
+        if "random_masks" in facts:
+            facts["random_masks"] = RandomMasks(**facts["random_masks"])
         return Manifest(name=path.stem, weights=path.with_suffix(".safetensors"), **facts)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(

@@ -79,6 +79,7 @@ def open_bundled(manifest: Manifest) -> Opened:
         parameters=_parameters(module),
         background=manifest.background,
         output=manifest.output,
+        random_masks=manifest.random_masks,
     )
 
 

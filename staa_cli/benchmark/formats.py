@@ -1,0 +1,94 @@
+"""A benchmark's tables as text for other programs: CSV, LaTeX, and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from staa_cli.benchmark.tables import Part, cost_parts, markdown, quality_parts
+from staa_cli.evaluation.base import METRICS
+from staa_cli.paths import as_text
+
+Format = Literal["csv", "latex", "markdown"]
+FORMATS: tuple[Format, ...] = ("csv", "latex", "markdown")
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+}
+
+
+def quality_text(result: Mapping[str, Any], form: Format) -> str:
+    """The result of a quality benchmark; as CSV a row a method and metric, not rounded."""
+    if form == "csv":
+        return _csv(_quality_rows(result))
+    return _laid_out(quality_parts(result), form)
+
+
+def cost_text(result: Mapping[str, Any], form: Format) -> str:
+    """What methods cost; as CSV a row a method, not rounded."""
+    if form == "csv":
+        return _csv(result["results"])
+    return _laid_out(cost_parts(result), form)
+
+
+def _quality_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for row in result["results"]:
+        gap = row.get("difference", {})
+        rows.append(
+            {name: row[name] for name in ("method", "metric")}
+            | {"better": METRICS.get(row["metric"]).better}
+            | {name: row[name] for name in ("mean", "low", "high", "n")}
+            | {f"difference_{name}": gap.get(name) for name in ("mean", "low", "high", "n")}
+            | {"passes": result["forwards"].get(row["method"])}
+        )
+    return rows
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows under the names of the first one's fields; a field is empty where there is none."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([[*rows[0]], *([*row.values()] for row in rows)] if rows else [])
+    return as_text(text.getvalue())
+
+
+def _laid_out(parts: Sequence[Part], form: Format) -> str:
+    return as_text(markdown(parts) if form == "markdown" else latex(parts))
+
+
+def latex(parts: Sequence[Part]) -> str:
+    """Prose and tables in their order, for a document that needs no package."""
+    return "\n\n".join(_prose(part) if isinstance(part, str) else _tabular(part) for part in parts)
+
+
+def _tabular(lines: Sequence[Sequence[str]]) -> str:
+    head, *rows = [f"{' & '.join(map(_escaped, line))} \\\\" for line in lines]
+    body = "\n".join([r"\hline", head, r"\hline", *rows, r"\hline"])
+    return f"\\begin{{tabular}}{{{'l' * len(lines[0])}}}\n{body}\n\\end{{tabular}}"
+
+
+def _prose(text: str) -> str:
+    """What Markdown has between backticks is set in type of one width."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one that is part of a name
+        return _escaped(text)
+    return "".join(
+        f"\\texttt{{{_escaped(part)}}}" if number % 2 else _escaped(part)
+        for number, part in enumerate(parts)
+    )
+
+
+def _escaped(text: str) -> str:
+    """As it is read, whatever characters it has; a minus is as long as a plus."""
+    return re.sub(r"(?<![\w$])-(?=[\d.])", "$-$", "".join(_LATEX.get(c, c) for c in text))
