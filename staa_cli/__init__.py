@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from staa_cli.models.families.base import register_family
     from staa_cli.results.writers.base import register_writer
 
-_HOMES = {
+_MODULES = {
     "CheckpointError": "staa_cli.errors",
     "ConfigError": "staa_cli.errors",
     "ExitCode": "staa_cli.errors",
@@ -74,7 +74,7 @@ _HOMES = {
     "explain_clip": "staa_cli.api",
     "explain_video": "staa_cli.api",
     "list_methods": "staa_cli.methods",
-    "load_model": "staa_cli.models.load",  # which needs no decoder
+    "load_model": "staa_cli.models.load",  # imports no video decoder
     "register_dataset": "staa_cli.benchmark.datasets",
     "register_family": "staa_cli.models.families.base",
     "register_method": "staa_cli.methods.base",
@@ -85,12 +85,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that `staa --help` need not wait for torch.
-    if name not in _HOMES:
+    # Imported on first use, so that `staa --help` does not wait for torch.
+    if name not in _MODULES:
         raise AttributeError(f"module 'staa_cli' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m staa_cli` is `staa`, and this is where both begin."""
+"""Entry point of `python -m staa_cli` and of the console script `staa`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """The console script; whoever stops it while it is still being imported hears one word."""
+    """The console script; Ctrl-C during its imports prints one word, not a traceback."""
     try:
         from staa_cli.cli.app import main as run
     except KeyboardInterrupt:

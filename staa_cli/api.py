@@ -1,7 +1,7 @@
-"""What a program may ask of staa: a model, a clip, a video, and an explanation that knows itself.
+"""The Python API: load a model, explain a clip or a video, save and draw the explanation.
 
-Silent, and without global state: nothing is written unasked, no environment variable is set, and
-no thread count is changed.
+It prints nothing and has no global state: it writes files only on request, sets no environment
+variable, and does not change the number of threads.
 """
 
 from __future__ import annotations
@@ -47,34 +47,34 @@ __all__ = [
 ]
 
 Frames = UInt8 | Tensor | Iterable[UInt8 | Tensor]
-"""uint8 [N, H, W, 3] RGB, or N pictures uint8 [H, W, 3] of one size."""
+"""uint8 [N, H, W, 3] RGB, or N pictures uint8 [H, W, 3] of equal size."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Explanation(schema.Explanation):
-    """An explanation that knows how to write itself, and to read itself back."""
+    """An explanation with methods to save, load, and draw it."""
 
     asked: Settings = field(default_factory=Settings)
-    """All settings that it was made with; `settings` has those that its content depends on."""
+    """All settings it was computed with; `settings` has only those that affect its content."""
 
     def save(
         self, folder: str | Path, settings: Settings | None = None, *, force: bool = False
     ) -> tuple[Path, ...]:
-        """Write what the command would write into `folder`; returns the paths.
+        """Write the same files as the command into `folder`; returns their paths.
 
         Args:
-            folder: made where it is missing.
-            settings: what to write and how it looks; those that it was made with where None.
-            force: replace what the folder holds of another video.
+            folder: created if it does not exist.
+            settings: what to write and how it looks; by default those it was computed with.
+            force: replace the result of another video in the folder.
 
         Raises:
-            OutputError: a file cannot be written, one that is not staa's is in the way, or the
-                folder holds the result of another video.
+            OutputError: a file cannot be written, a file not written by staa is in the way, or the
+                folder contains the result of another video.
         """
         return save(self, Path(folder), settings or self.asked, force=force).paths
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: under 300 kB, without a script, and without the video, too."""
+        """HTML for notebooks: under 300 kB, without scripts; works without the video."""
         from staa_cli.render.card import POSTER_PX, card
         from staa_cli.render.pictures import annotated_pictures
         from staa_cli.render.storyboard import highest
@@ -89,18 +89,18 @@ class Explanation(schema.Explanation):
         return card(self, poster)
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of `report.json`, as plain values of JSON.
+        """The content of `report.json` as plain JSON values.
 
         Raises:
-            OutputError: a number is not finite.
+            OutputError: a value is not finite.
         """
         return plain_document(from_explanation(self))
 
     def to_frame(self) -> pandas.DataFrame:
-        """The scores as a table of pandas', a row a frame, all digits kept.
+        """The scores as a pandas DataFrame with one row per frame, not rounded.
 
-        Its columns are those of `importance.csv`: index, time_s, score, weighted_score, seen. Where
-        no clip reaches, a score is NaN.
+        Its columns are those of `importance.csv`: index, time_s, score, weighted_score, seen. The
+        scores of frames that no clip covers are NaN.
 
         Raises:
             UnavailableError: pandas is not installed.
@@ -123,19 +123,19 @@ class Explanation(schema.Explanation):
         return pandas.DataFrame(columns)
 
     def plot(self, ax: Axes | None = None) -> Figure:
-        """The curve: score and weighted score over time, moments shaded.
+        """Plot score and weighted score over time, with the moments shaded.
 
-        The figure is apart from pyplot: a notebook shows it, nobody has to close it.
+        The figure is not managed by pyplot: a notebook shows it, and it need not be closed.
 
         Args:
-            ax: axes of a figure that is there already, to draw on; a figure of its own where None,
-                1600 x 720 pixels, as in `curve.png`.
+            ax: axes to draw on; by default those of a new figure of 1600 x 720 pixels, as in
+                `curve.png`.
 
         Returns:
-            The figure, `ax`'s own where that is given.
+            The figure that contains the axes.
 
         Raises:
-            UsageError: `ax` is in no figure.
+            UsageError: `ax` belongs to no figure.
         """
         from staa_cli.render.plot import curve_chart, draw_curve
 
@@ -158,17 +158,20 @@ class Explanation(schema.Explanation):
         """Annotated frames as in `annotated.mp4`, uint8 [n, H, W, 3] RGB, with their times.
 
         Args:
-            view: how the map meets the picture, a word of `--view`; as it was asked for where None.
-            count: so many frames at most, of the highest moments, rising in time; 6 where neither
-                this nor `indices` is given. Without moments they are spread over what clips reach.
-            indices: positions in the video, in place of a count.
-            longest: pixels that the longer side of a frame has at most; what stands below or beside
-                it comes on top. More memory than for what is given back takes one frame alone.
+            view: how the map is shown with the picture, a value of `--view`; by default the view
+                in `asked`.
+            count: maximum number of frames, taken from the highest moments and ordered by time; 6
+                if neither this nor `indices` is given. Without moments, the frames are spread over
+                the covered part of the video.
+            indices: positions in the video, instead of a count.
+            longest: maximum length of the longer side of a frame in pixels, without the strip below
+                or the panel next to it. Apart from the result, only one frame is in memory at a
+                time.
 
         Raises:
-            UsageError: an unknown view, no frame or one that is not explained, or both `count` and
-                `indices`.
-            InputError: the video is gone, or its frames were in memory and are there no more.
+            UsageError: an unknown view, no frame, a frame that is not explained, or both `count`
+                and `indices`.
+            InputError: the video file, or the frames in memory, no longer exist.
         """
         from staa_cli.render.pictures import annotated_pictures
         from staa_cli.render.storyboard import storyboard_indices
@@ -181,8 +184,8 @@ class Explanation(schema.Explanation):
             indices = storyboard_indices(self, *([] if count is None else [count]))
         outside = [index for index in indices if index not in self.part]
         if outside or len(indices) == 0:
-            named = f"frame {outside[0]} is not explained" if outside else "indices= names no frame"
-            raise UsageError(named, f"{self.part.start} to {self.part.stop - 1} are")
+            cause = f"frame {outside[0]} is not explained" if outside else "indices= names no frame"
+            raise UsageError(cause, f"{self.part.start} to {self.part.stop - 1} are")
         if longest < 2:
             raise UsageError(f"longest= must be at least 2 pixels, not {longest}")
         look = self.asked.render
@@ -193,27 +196,27 @@ class Explanation(schema.Explanation):
 
     @classmethod
     def load(cls, folder: str | Path) -> Explanation:
-        """Read back what has been saved in `folder`, without the model; the video is not opened.
+        """Load a saved explanation without its model and without opening the video.
 
-        All arrays are equal to those that were saved. It can be saved in other formats; drawing
-        needs the video where it was.
+        All arrays are equal to the saved ones. The explanation can be saved in other formats;
+        drawing needs the video at its original path.
 
         Args:
-            folder: with `report.json` and `maps.npz`.
+            folder: contains `report.json` and `maps.npz`.
 
         Returns:
-            The explanation; of its settings, those that shape no result are the defaults.
+            The explanation; settings that do not affect the result have their defaults.
 
         Raises:
-            InputError: a file is missing, broken, not staa's, or of another version.
+            InputError: a file is missing, corrupt, not written by staa, or of another version.
         """
         plain = load_explanation(Path(folder))
         return cls._of(plain, typed_settings(plain.settings))
 
     @classmethod
     def _of(cls, plain: schema.Explanation, asked: Settings) -> Explanation:
-        parts = {part.name: getattr(plain, part.name) for part in fields(schema.Explanation)}
-        return cls(**parts, asked=asked)
+        values = {item.name: getattr(plain, item.name) for item in fields(schema.Explanation)}
+        return cls(**values, asked=asked)
 
 
 def explain_video(
@@ -227,28 +230,28 @@ def explain_video(
     settings: Settings | None = None,
     on_progress: OnProgress | None = None,
 ) -> Explanation:
-    """A video file, or frames in memory, to an explanation with a score for every frame.
+    """Explain a video file or frames in memory; every covered frame gets a score.
 
-    Writes nothing. Frames in memory are not copied; the explanation keeps them to draw on them.
+    Writes no files. Frames in memory are not copied; the explanation keeps them for drawing.
 
     Args:
         video: path of a file; or frames uint8 [N, H, W, 3] RGB, as an array, a tensor, or N
-            pictures [H, W, 3]; or a source of frames that is open.
-        model: from `load_model`, or what it takes; the settings' own where None.
-        rate: frames a second, of frames in memory.
-        times_s: when each of N frames in memory begins, in place of a rate.
-        target: class to explain, over the settings' own.
-        method: method to use, over the settings' own.
-        settings: everything else; the defaults where None.
-        on_progress: called with (stage, done, total); first of all with the number of clips, as the
-            stage `planning`.
+            pictures [H, W, 3]; or an open frame source.
+        model: from `load_model`, or an argument for it; by default that of the settings.
+        rate: frames per second of frames in memory.
+        times_s: start times of N frames in memory, instead of a rate.
+        target: class to explain; overrides the settings.
+        method: method to use; overrides the settings.
+        settings: everything else; defaults if None.
+        on_progress: called with (stage, done, total); the first stage is `planning`, whose total is
+            the number of clips.
 
     Raises:
-        VideoError: the file does not open or decode.
-        InputError: frames of another type or shape, or none.
-        UsageError: an unknown class or method, a method that does not fit the model, or frames
+        VideoError: the file cannot be opened or decoded.
+        InputError: no frames, or frames of another type or shape.
+        UsageError: an unknown class or method, a method that does not support the model, or frames
             without exactly one of `rate` and `times_s`.
-        UnavailableError: no such model or device.
+        UnavailableError: the model or the device is not available.
     """
     source = _source(video, rate, times_s)
     settings = settings or Settings()
@@ -259,18 +262,19 @@ def explain_video(
     if isinstance(model, nn.Module):
         model = load_model(model, device=settings.device, precision=settings.precision)
     if isinstance(model, LoadedModel):
-        if settings.model == Settings().model:  # nobody has said it: it is the one given
+        if settings.model == Settings().model:  # the settings name no other model
             settings = replace(settings, model=model.info.name)
     else:
         settings = settings if model is None else replace(settings, model=str(model))
         model = open_model(settings)
-    watched = _unwatched if on_progress is None else on_progress  # an empty list is no None
-    plain = explain_one(source, model, settings, watched, measure=measure_faithfulness)
+    # Not `on_progress or ...`: a callable may be falsy.
+    report_progress = _no_progress if on_progress is None else on_progress
+    plain = explain_one(source, model, settings, report_progress, measure=measure_faithfulness)
     return Explanation._of(plain, settings)
 
 
-def _unwatched(stage: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
+def _no_progress(stage: str, done: int, total: int) -> None:
+    """Ignore progress."""
 
 
 def _source(
@@ -278,7 +282,7 @@ def _source(
     rate: float | None,
     times_s: Sequence[float] | Float64 | None,
 ) -> str | SeekableSource:
-    """A path as it is, and frames in memory as a source."""
+    """A path or a source unchanged, frames in memory as a source."""
     if isinstance(video, str | PathLike | SeekableSource):
         if rate is not None or times_s is not None:
             raise UsageError(
@@ -302,8 +306,8 @@ def _source(
 
 
 def _pixels(frames: Tensor) -> UInt8:
-    """A tensor of whole numbers on whatever device as an array."""
-    if frames.dtype != torch.uint8:  # not every type of torch's is one of numpy's
+    """A uint8 tensor on any device as an array."""
+    if frames.dtype != torch.uint8:  # some torch types, such as bfloat16, have no numpy type
         shape = list(frames.shape)
         raise InputError(f"frames must be uint8 [N, H, W, 3], not {frames.dtype} {shape}")
     return np.asarray(frames.cpu())

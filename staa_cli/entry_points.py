@@ -1,16 +1,15 @@
-"""What is declared under a name, and where: by staa itself, and by packages that are installed.
+"""Declarations of methods, models, and other registered objects by staa and installed packages.
 
-A package declares a thing of its own in its pyproject.toml, and its installer writes that down::
+A package declares an object as an entry point in its pyproject.toml::
 
     [project.entry-points."staa.methods"]
     my-method = "my_package.methods:MyMethod"
 
-What comes with staa is declared in `BUILTIN`, a name and ``module:object`` as well, and goes the
-same way from there. It is not in the pyproject.toml of staa: what an installer has written down is
-what there was when it ran, so that a checkout would lack all that it has learned since, and a
-second one would get what the first one had.
+Built-in objects are declared in `BUILTIN` in the same form, a name and ``module:object``, and are
+loaded in the same way. They are not entry points in the pyproject.toml of staa, because those are
+read only at installation: an editable install would not see objects that are added later.
 
-Nothing is imported to tell what is declared.
+Listing declarations imports none of the declared modules.
 """
 
 from __future__ import annotations
@@ -118,49 +117,49 @@ BUILTIN: dict[str, dict[str, str]] = {
         "twins": f"{_DATASETS}:open_twin_clips",
     },
 }
-"""Group to name to ``module:object``, in the order in which they are listed."""
+"""``module:object`` by group and name, in listing order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """Who says where a thing of that name is."""
+    """A name, the object it stands for, and the package that declares it."""
 
     name: str
     target: str
     """``module:object``."""
     package: str | None = None
-    """Name and version of the package that says so; None for staa itself."""
+    """Name and version of the declaring package; None for staa itself."""
 
     def load(self) -> Any:
-        """The thing itself; importing its module runs code of the package."""
+        """Import the object; this runs code of the package."""
         module, _, path = self.target.partition(":")
         return functools.reduce(getattr, path.split("."), importlib.import_module(module))
 
 
 def declared(group: str) -> Mapping[str, tuple[Declaration, ...]]:
-    """All declarations of a group: staa's own as they are listed above, then others by name.
+    """All declarations of a group by name: built-in ones in the order above, then others sorted.
 
-    A name has several where several packages, or one and staa, declare it.
+    A name has several declarations if several packages, or a package and staa, declare it.
     """
     return _declared(group, tuple(sys.path))
 
 
 def package_of(group: str, name: str) -> str | None:
-    """Name and version of the package that declares a thing; None for staa's own, and for none."""
+    """Name and version of the package that declares an object; None if built-in or unknown."""
     declarations = declared(group).get(name)
     return declarations[0].package if declarations else None
 
 
-@functools.cache  # installed packages are looked for once on a path of modules
+@functools.cache  # scans the installed packages once per `sys.path`
 def _declared(group: str, path: tuple[str, ...]) -> Mapping[str, tuple[Declaration, ...]]:
-    from importlib.metadata import entry_points  # which reads mail, and takes as long as that
+    from importlib.metadata import entry_points  # slow to import: it loads the email package
 
-    found: dict[str, tuple[Declaration, ...]] = {
+    declarations: dict[str, tuple[Declaration, ...]] = {
         name: (Declaration(name, target),) for name, target in BUILTIN.get(group, {}).items()
     }
     for point in sorted(entry_points(group=group), key=lambda point: point.name):
         package = f"{point.dist.name} {point.dist.version}" if point.dist else "an unnamed package"
-        target = point.value.partition("[")[0].strip()  # extras may stand behind
-        others = found.get(point.name, ())
-        found[point.name] = (*others, Declaration(point.name, target, package))
-    return found
+        target = point.value.partition("[")[0].strip()  # without extras
+        others = declarations.get(point.name, ())
+        declarations[point.name] = (*others, Declaration(point.name, target, package))
+    return declarations

@@ -1,18 +1,18 @@
-"""Every error that staa raises on purpose, and the exit code that each one becomes.
+"""The errors that staa raises, and their exit codes.
 
-StaaError                     a cause, and a hint what to do about it
-|- UsageError             2   a flag, a name, or a combination that cannot be
-|  `- ConfigError         2   the same, in a configuration file: with its file and line
-|- InputError             3   this input cannot be explained; others go on
-|  |- VideoError          3   it does not open, or does not decode
+StaaError                     a cause and, optionally, a hint how to fix it
+|- UsageError             2   an invalid option, name, or combination of options
+|  `- ConfigError         2   the same in a configuration file, with file and line
+|- InputError             3   this input cannot be explained; the others continue
+|  |- VideoError          3   it cannot be opened or decoded
 |  `- OutputError         3   its results cannot be written
-|- NothingMatched         4   no input at all
-|- UnavailableError       5   a model, a device, or a codec that is not here, or too little memory
-|  `- CheckpointError     5   weights that do not fit, or that are not weights
-`- UnexpectedError       70   a bug in staa, or in what it is built on
+|- NothingMatched         4   no input found
+|- UnavailableError       5   a model, device, or codec is not available, or too little memory
+|  `- CheckpointError     5   weights that do not fit the model, or a file without weights
+`- UnexpectedError       70   a bug in staa or in one of its dependencies
 
-What one input of several meets, of whatever kind, is that input's failure: its error keeps its own
-code, and the command ends with 3.
+Any error while processing one of several inputs counts as a failure of that input: the error keeps
+its own code, and the command exits with 3.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process returns; public, so that scripts can name the values.
+    """Exit codes of the process; public, so that scripts can use the names.
 
-    Each has its meaning, one line for the help.
+    Each has a one-line meaning for the help.
     """
 
     meaning: str
 
     def __new__(cls, value: int, meaning: str) -> ExitCode:
-        """A number that knows what it stands for."""
+        """Make a code with its meaning."""
         code = int.__new__(cls, value)
         code._value_ = value
         code.meaning = meaning
@@ -47,11 +47,11 @@ class ExitCode(IntEnum):
 
 
 class StaaError(Exception):
-    """A failure with a cause (one line) and, where one helps, a hint (one line).
+    """An error with a one-line cause and, optionally, a one-line hint.
 
     Args:
-        cause: what is wrong, in the words of the person who typed the command.
-        hint: what to do about it.
+        cause: what is wrong, in the terms of the user.
+        hint: how to fix it.
     """
 
     exit_code = ExitCode.INTERNAL
@@ -63,23 +63,23 @@ class StaaError(Exception):
 
 
 class UsageError(StaaError):
-    """A flag, a name, or a combination of both that cannot be."""
+    """An invalid option, name, or combination of them."""
 
     exit_code = ExitCode.USAGE
 
 
 class ConfigError(UsageError):
-    """A configuration file that cannot be read or that says something impossible."""
+    """A configuration file that cannot be read or has an invalid setting."""
 
 
 class InputError(StaaError):
-    """One input cannot be explained; the others go on."""
+    """An input that cannot be explained; the others continue."""
 
     exit_code = ExitCode.INPUT_FAILED
 
 
 class VideoError(InputError):
-    """A video that does not open or does not decode."""
+    """A video that cannot be opened or decoded."""
 
 
 class OutputError(InputError):
@@ -87,22 +87,22 @@ class OutputError(InputError):
 
 
 class NothingMatched(StaaError):
-    """No input was found at all."""
+    """No input was found."""
 
     exit_code = ExitCode.NOTHING_MATCHED
 
 
 class UnavailableError(StaaError):
-    """A model, a device, a codec, or the memory that this machine does not have."""
+    """A model, device, codec, or enough memory is not available on this machine."""
 
     exit_code = ExitCode.UNAVAILABLE
 
 
 class CheckpointError(UnavailableError):
-    """Weights that do not fit their model, or a file that holds no weights."""
+    """Weights that do not fit their model, or a file without weights."""
 
 
 class UnexpectedError(StaaError):
-    """What nobody thought of: a bug in staa, or in what it is built on."""
+    """An unforeseen error: a bug in staa or in one of its dependencies."""
 
     exit_code = ExitCode.INTERNAL

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Names of the written files, checksums, and atomic writes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from staa_cli.errors import OutputError
 
 REPORT, MAPS, COMPARISON = "report.json", "maps.npz", "compare.json"
 WRITTEN_VIDEOS = (ANNOTATED, GIF, COMPARED) = ("annotated.mp4", "annotated.gif", "compare.mp4")
-"""What staa writes beside one of those, and could be taken for an input."""
+"""Videos that staa writes next to these files; they must not be used as inputs."""
 COMPARED_STILL = "compare.png"
 MARK = ".staa-writing"
-"""Stands in a folder while results are written there; see `results.folder`."""
+"""Marker file in a folder while results are written there; see `results.folder`."""
 
 APART = "give the folder that contains both, or --from-file with --root, or another --output-dir"
-"""A hint where two sources would share a result folder."""
+"""Hint for two sources that would share a result folder."""
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_own(path: Path) -> bool:
-    """Whether a JSON file was written by staa: it says so near its head."""
+    """Whether staa wrote a JSON file: its version is in the first bytes."""
     try:
         with path.open("rb") as file:
             return b'"staa_version"' in file.read(256)
@@ -35,28 +35,28 @@ def is_own(path: Path) -> bool:
 
 
 def sha256_of(*paths: Path) -> str:
-    """Checksum of files' bytes, one after the other.
+    """SHA-256 of the concatenated contents of files.
 
     Raises:
-        OSError: one cannot be read.
+        OSError: a file cannot be read.
     """
-    total = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
             while block := file.read(1 << 20):
-                total.update(block)
-    return total.hexdigest()
+                digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a `.part` path beside a destination; the end of the block moves it there.
+    """Yield a temporary `.part` path in the same folder; the end of the block renames it.
 
-    Whatever ends the block early, an interrupt included, removes the part and leaves an older file
-    at the destination as it was.
+    An exception or interrupt in the block removes the part and leaves an existing file at `path`
+    unchanged.
 
     Raises:
-        OutputError: the folder cannot be made or written, or the disk is full.
+        OutputError: the folder cannot be created or written, or the disk is full.
     """
     part = path.with_name(f"{_part_stem(path)}{uuid4().hex[:8]}.part")
     try:
@@ -71,10 +71,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def parts_of(path: Path) -> Iterator[Path]:
-    """What `atomic_path` has left beside a destination where its process was killed."""
-    for found in path.parent.iterdir():
-        if found.name.startswith(_part_stem(path)) and found.suffix == ".part":
-            yield found
+    """Temporary files of `atomic_path` that a killed process has left behind."""
+    for file in path.parent.iterdir():
+        if file.name.startswith(_part_stem(path)) and file.suffix == ".part":
+            yield file
 
 
 def _part_stem(path: Path) -> str:
@@ -83,7 +83,7 @@ def _part_stem(path: Path) -> str:
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """The path being written in; inside, an `OSError` becomes an `OutputError` about it."""
+    """Convert an `OSError` in the block to an `OutputError` that names the path."""
     try:
         yield
     except OSError as error:
@@ -91,7 +91,7 @@ def output_errors(path: Path) -> Iterator[None]:
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:
-    if error.errno in _FULL:
+    if error.errno in _DISK_FULL:
         return OutputError(
             f"no space left for {path}", "free some disk space, or choose another folder"
         )

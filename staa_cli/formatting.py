@@ -1,4 +1,4 @@
-"""How numbers are written for people: in the terminal, in pictures, in reports and tables alike."""
+"""Formats numbers for people: in the terminal, in pictures, in reports, and in tables."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """A share as it is written: `87 %`, and never 100 % or 0 % for what is neither.
+    """A share such as `87 %`; only exactly 1 and 0 are written as 100 % and 0 %.
 
     Args:
         share: 0 to 1.
-        digits: after the point.
+        digits: number of decimals.
     """
     least = 0.01 / 10**digits
     if 0 < share < least:
@@ -24,12 +24,12 @@ def percent(share: float, digits: int = 0) -> str:
 
 
 def answer(score: float, output: Output) -> str:
-    """What a model answers as it is written: `87 %`; of a raw value `score 1.55`."""
+    """A class score: `87 %` for a probability, `score 1.55` for a raw value."""
     return f"score {raw(score)}" if output == "identity" else percent(score)
 
 
 def figure(value: float, output: Output) -> str:
-    """A mean of scores, or a difference of two: in hundredths, or as a raw value."""
+    """A mean or difference of scores: two decimals for probabilities, else as a raw value."""
     return raw(value) if output == "identity" else f"{value:z.2f}"
 
 
@@ -42,35 +42,35 @@ def with_interval(value: float, low: float | None, high: float | None, output: O
 
 
 def raw(value: float) -> str:
-    """A value of any size: three digits, and up to a million all before the point."""
+    """A value with three significant digits, without an exponent below a million."""
     return f"{value:z.0f}" if 999.5 <= abs(value) < 1e6 else f"{value:z.3g}"
 
 
 def number(value: float) -> str:
-    """A value of any size in few characters."""
+    """A value with two significant digits."""
     return f"{value:.2g}"
 
 
-def counted(number: int, what: str) -> str:
-    """So many of something: `1 frame`, `1,200 frames`."""
-    return f"{number:,} {what}{'s'[: number != 1]}"
+def counted(number: int, noun: str) -> str:
+    """A count with its noun: `1 frame`, `1,200 frames`."""
+    return f"{number:,} {noun}{'s'[: number != 1]}"
 
 
 def clock(time_s: float, total_s: float, decimals: int = 1) -> str:
-    """A time as `3.2 s`, or `2:03.2` and `1:02:03.2` where the whole lasts that long."""
-    whole = int(time_s * 10**decimals + 0.5 + 1e-9)  # halves go up: 0.25 s is no 0.2 s
-    minutes, rest = divmod(whole, 60 * 10**decimals)
-    seconds = rest / 10**decimals
+    """A time as `3.2 s`, or `2:03.2` and `1:02:03.2` if the total duration needs it."""
+    ticks = int(time_s * 10**decimals + 0.5 + 1e-9)  # rounds half up: 0.25 s becomes 0.3 s
+    minutes, second_ticks = divmod(ticks, 60 * 10**decimals)
+    seconds = second_ticks / 10**decimals
     digits = 2 + (decimals + 1 if decimals else 0)
     if total_s < 60:
-        return f"{whole / 10**decimals:.{decimals}f} s"
+        return f"{ticks / 10**decimals:.{decimals}f} s"
     if total_s < 3600:
         return f"{minutes}:{seconds:0{digits}.{decimals}f}"
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:0{digits}.{decimals}f}"
 
 
 def about(seconds: float) -> str:
-    """An estimate, no finer than one is worth: `about 40 s`, `about 2 h 10 min`, `about 520 h`."""
+    """A rounded estimate: `about 40 s`, `about 2 h 10 min`, `about 520 h`."""
     if seconds < 57.5:
         return f"about {max(1, round(seconds) if seconds < 10 else 5 * round(seconds / 5))} s"
     minutes = max(1, round(seconds / 60))
@@ -78,5 +78,5 @@ def about(seconds: float) -> str:
         return f"about {minutes} min"
     if minutes >= 24 * 60:
         return f"about {float(f'{minutes / 60:.2g}'):,.0f} h"
-    hours, rest = divmod(5 * round(minutes / 5), 60)
-    return f"about {hours} h" + (f" {rest} min" if rest else "")
+    hours, minutes = divmod(5 * round(minutes / 5), 60)
+    return f"about {hours} h" + (f" {minutes} min" if minutes else "")

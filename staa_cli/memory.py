@@ -1,4 +1,4 @@
-"""How much memory the process has taken, and whether it had too little."""
+"""Memory use of the process, and errors when it runs out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from staa_cli.errors import UnavailableError
 
 
 def peak_memory_bytes() -> int:
-    """Most resident memory that the process has had so far; not on Windows."""
+    """Peak resident memory of the process; not on Windows."""
     status = Path("/proc/self/status")
     if status.is_file():
-        # What the system counts as used is, on Linux, also what a parent had before it began this.
+        # On Linux, ru_maxrss includes the peak of the parent process before exec.
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(lines["VmHWM"].split()[0]) * 1024
     import resource
@@ -27,45 +27,44 @@ def peak_memory_bytes() -> int:
 
 
 def free_memory_bytes() -> int | None:
-    """Memory that new work can have without anything else giving way; only Linux tells."""
-    told = Path("/proc/meminfo")
-    if not told.is_file():
+    """Memory available without swapping, None on systems other than Linux."""
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.is_file():
         return None
-    lines = dict(line.split(":", 1) for line in told.read_text().splitlines())
+    lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
     return int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else None
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on whatever device."""
-    words = str(error).lower()  # torch has an error of its own for one kind of device only
-    said = any(sign in words for sign in _SIGNS)
-    no_room = getattr(error, "errno", None) == errno.ENOMEM
-    return said or no_room or isinstance(error, MemoryError)
+    """Whether an error means that memory ran out, on any device."""
+    message = str(error).lower()  # not all devices raise torch.OutOfMemoryError
+    matches = any(phrase in message for phrase in _PHRASES)
+    enomem = getattr(error, "errno", None) == errno.ENOMEM
+    return matches or enomem or isinstance(error, MemoryError)
 
 
-_SIGNS = (
+_PHRASES = (
     *("out of memory", "allocate memory", "not enough memory", "alloc_failed"),
-    "failed to map segment",  # a library that finds no room
+    "failed to map segment",  # the dynamic linker, loading a library
 )
 
 
 def let_go(error: BaseException) -> None:
-    """Free what a computation that failed still holds, so that the next one starts clean.
+    """Free the memory that a failed computation still holds.
 
-    A traceback keeps every frame that it went through, and each frame its tensors. Where the error
-    came from can be told afterwards as before, but not with which values.
+    A traceback keeps references to its frames, and these to their tensors. The traceback can still
+    be printed afterwards, without the values of local variables.
     """
     chain = [error]
     for link in chain:
         traceback.clear_frames(link.__traceback__)
-        before = (link.__cause__, link.__context__)
-        chain += [e for e in before if e is not None and e not in chain]
+        earlier = (link.__cause__, link.__context__)
+        chain += [e for e in earlier if e is not None and e not in chain]
     if "torch" not in sys.modules or not any(map(ran_out_of_memory, chain)):
         return
     import torch
 
     gc.collect()
-
     torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
@@ -73,10 +72,10 @@ def let_go(error: BaseException) -> None:
 
 @contextmanager
 def memory_for(what: str, device: object) -> Iterator[None]:
-    """Inside, running out of memory becomes an error that says what does not fit.
+    """Convert an out-of-memory error in the block to one that names what does not fit.
 
     Raises:
-        UnavailableError: it did.
+        UnavailableError: memory ran out.
     """
     try:
         yield

@@ -1,13 +1,13 @@
-r"""Names of files as text: a name is bytes to Linux, and some bytes are no UTF-8.
+r"""File names as text: on Linux, a name is a byte string that may not be valid UTF-8.
 
-Python carries such a byte as a lone surrogate, which no text file, picture, or strict reader of
-JSON takes. So there is one rule for every place that tells a name:
+Python represents an invalid byte as a lone surrogate, which cannot be written to UTF-8 text, drawn,
+or parsed by strict JSON readers. All output of file names follows the same rules:
 
-- As text, for people and in data, a byte that is no UTF-8 is written `\xff`.
-- In data the text has a twin then, `path_bytes` beside `path`: the name itself, in base64. Where
-  there is no twin, the text is the name. `path_from` makes the very path of them again.
-- On standard output the byte goes out as it is, where that has the encoding of file names: what is
-  piped into another program must name the file.
+- In text, for people and in data, an invalid byte is escaped as `\xff`.
+- In data, such a name has a second field: `path_bytes` next to `path`, with the bytes in base64.
+  Without this field, the text is the name. `path_from` restores the path from the fields.
+- Standard output receives the original byte if its encoding is that of file names, so that other
+  programs can open the file.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_LONE = re.compile("[\ud800-\udfff]")
-_CARRIED = "surrogateescape"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ERRORS = "surrogateescape"
 
 STDOUT_ERRORS = "staa.stdout"
-"""Name of what standard output does with a character that its encoding does not have."""
+"""Name of the codec error handler of standard output."""
 
 
 def as_text(name: str | Path) -> str:
-    r"""A name as valid Unicode: bytes that are no UTF-8 as `\xff`, everything else as it is."""
+    r"""A name as valid Unicode, with invalid UTF-8 bytes escaped as `\xff`."""
     text = str(name)
-    with suppress(UnicodeEncodeError):  # surrogates that carry no bytes
-        # Where the locale knows ASCII only, every other byte came in by itself.
-        text = text.encode("utf-8", _CARRIED).decode("utf-8", _CARRIED)
-    return _LONE.sub(lambda found: escaped(found[0]), text)
+    with suppress(UnicodeEncodeError):  # surrogates that do not stand for bytes
+        # With an ASCII locale, the bytes of valid UTF-8 are surrogates, too.
+        text = text.encode("utf-8", _ERRORS).decode("utf-8", _ERRORS)
+    return _SURROGATE.sub(lambda match: escaped(match[0]), text)
 
 
 def escaped(character: str) -> str:
-    r"""A character as an escape in ASCII; one that carries a byte as that byte, `\xff`."""
+    r"""A character as an ASCII escape; a surrogate for a byte as that byte, `\xff`."""
     byte = ord(character) - 0xDC00
     if 0x80 <= byte <= 0xFF:
         return f"\\x{byte:02x}"
@@ -47,7 +47,7 @@ def escaped(character: str) -> str:
 
 
 def path_fields(path: str | Path, name: str = "path") -> dict[str, str]:
-    """What data says of a path: `{name: text}`, and `{name}_bytes` where that is not all of it."""
+    """A path as data: `{name: text}`, and `{name}_bytes` if the name is not valid UTF-8."""
     text, data = as_text(path), _bytes(path)
     if text.encode() == data:
         return {name: text}
@@ -55,14 +55,14 @@ def path_fields(path: str | Path, name: str = "path") -> dict[str, str]:
 
 
 def path_from(fields: Mapping[str, Any], name: str = "path") -> Path:
-    """The path that `path_fields` was told, such as the `video` of a report has it."""
-    twin = fields.get(f"{name}_bytes")
-    data = base64.b64decode(twin) if twin is not None else fields[name].encode()
+    """The path from fields of `path_fields`, such as the `video` of a report."""
+    encoded = fields.get(f"{name}_bytes")
+    data = base64.b64decode(encoded) if encoded is not None else fields[name].encode()
     return Path(os.fsdecode(data))
 
 
 def textual(value: Any) -> Any:
-    """Plain data in, the same with every text in it as `as_text` has it out."""
+    """A copy of plain data with `as_text` applied to every string."""
     if isinstance(value, str):
         return as_text(value)
     if isinstance(value, Mapping):
@@ -75,7 +75,7 @@ def textual(value: Any) -> Any:
 def _bytes(path: str | Path) -> bytes:
     try:
         return os.fsencode(path)
-    except UnicodeEncodeError:  # a surrogate that carries no byte: no file can have that name
+    except UnicodeEncodeError:  # a surrogate that does not stand for a byte
         return str(path).encode("utf-8", "surrogatepass")
 
 

@@ -1,4 +1,4 @@
-"""One registry for every noun that a package may add to: methods, models, metrics, data sets."""
+"""Registry of objects that packages can add: methods, models, metrics, data sets, and others."""
 
 from __future__ import annotations
 
@@ -15,41 +15,43 @@ Registered = TypeVar("Registered")
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """The known names that are most like a name, at most three that are about equally so.
+    """The known names most similar to a name: at most three of about the same similarity.
 
-    Those that are clearly less like it than the best one would only hide that.
+    Names that are clearly less similar than the best one are left out.
     """
-    likeness = {each: _likeness(name.casefold(), each.casefold()) for each in known}
-    best = max(likeness.values(), default=0.0)
-    near = [each for each, ratio in likeness.items() if ratio >= max(_ALIKE, best - _EQUALLY)]
-    return sorted(near, key=lambda each: -likeness[each])[:3]
+    similarity = {other: _similarity(name.casefold(), other.casefold()) for other in known}
+    best = max(similarity.values(), default=0.0)
+    least = max(_LEAST_SIMILARITY, best - _TOLERANCE)
+    near = [other for other, value in similarity.items() if value >= least]
+    return sorted(near, key=lambda other: -similarity[other])[:3]
 
 
-_ALIKE, _EQUALLY, _BEGUN = 0.55, 0.1, 0.9
+_LEAST_SIMILARITY, _TOLERANCE, _PREFIX_SIMILARITY = 0.55, 0.1, 0.9
 
 
-def _likeness(name: str, known: str) -> float:
-    """0 to 1; a name that was begun and not ended is very like it."""
-    begun = _BEGUN if name and known.startswith(name) else 0.0
-    return max(begun, difflib.SequenceMatcher(None, known, name).ratio())
+def _similarity(name: str, known: str) -> float:
+    """Similarity from 0 to 1; high for a prefix of a known name."""
+    prefix = _PREFIX_SIMILARITY if name and known.startswith(name) else 0.0
+    return max(prefix, difflib.SequenceMatcher(None, known, name).ratio())
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """A hint naming the nearest known names, or None when nothing is near."""
+    """A hint with the most similar known names, or None if no name is similar."""
     near = nearest(name, known)
     return f"did you mean {' or '.join(map(repr, near))}?" if near else None
 
 
 class Registry(Generic[T]):
-    """Names to things: those that come with staa, then a program's own, then those of packages.
+    """Objects by name: built-in ones, then those registered by the program, then those of packages.
 
-    A thing is imported when it is asked for, and no other one with it; to name it imports nothing.
+    `get` imports only the requested object; `names` imports nothing.
 
     Args:
-        kind: the word used in messages, for example ``method``.
-        group: of the entry points that declare such things, for example ``staa.methods``.
-        accept: makes of a name, and of what is declared or registered under it, what is filed;
-            raises TypeError, saying what is wanted, where it is no such thing.
+        kind: the noun in messages, for example ``method``.
+        group: entry point group of the declarations, for example ``staa.methods``.
+        accept: converts a name and the object declared or registered under it to the registry's
+            value; raises TypeError for an object of the wrong kind, with the expected one in the
+            message.
     """
 
     def __init__(self, kind: str, group: str, accept: Callable[[str, Any], T]) -> None:
@@ -59,34 +61,34 @@ class Registry(Generic[T]):
         self._loaded: dict[Declaration, T] = {}
 
     def register(self, name: str) -> Callable[[Registered], Registered]:
-        """A decorator that files what it decorates under `name`, for as long as the program runs.
+        """A decorator that registers an object as `name` until the program ends.
 
         Raises:
-            ValueError: the name is taken.
-            TypeError: what is decorated is no such thing.
+            ValueError: the name already exists.
+            TypeError: the object is of the wrong kind.
         """
 
-        def add(thing: Registered) -> Registered:
+        def add(item: Registered) -> Registered:
             if name in self:
                 raise ValueError(f"a {self.kind} named {name!r} already exists")
-            self._registered[name] = self._accept(name, thing)
-            return thing
+            self._registered[name] = self._accept(name, item)
+            return item
 
         return add
 
     def names(self, pattern: str = "*") -> list[str]:
-        """The names that match a shell-style pattern, of things that load and of others."""
-        found = declared(self.group)
-        builtin = [name for name, (first, *_) in found.items() if first.package is None]
-        known = dict.fromkeys([*builtin, *self._registered, *found])
+        """The names that match a shell-style pattern, whether or not the objects can be loaded."""
+        declarations = declared(self.group)
+        builtin = [name for name, (first, *_) in declarations.items() if first.package is None]
+        known = dict.fromkeys([*builtin, *self._registered, *declarations])
         return [name for name in known if fnmatch.fnmatchcase(name, pattern)]
 
     def get(self, name: str) -> T:
-        """What stands under `name`.
+        """The object called `name`.
 
         Raises:
-            UsageError: nothing does; the hint names the nearest names.
-            UnavailableError: several packages declare it, or what one declares cannot be loaded.
+            UsageError: the name is unknown; the hint lists similar names.
+            UnavailableError: several packages declare the name, or its object cannot be loaded.
         """
         if name in self._registered:
             return self._registered[name]
@@ -96,10 +98,10 @@ class Registry(Generic[T]):
             hint = did_you_mean(name, known) or f"available: {', '.join(known)}"
             raise UsageError(f"unknown {self.kind} {name!r}", hint)
         if len(declarations) > 1:
-            packages = [each.package or "staa itself" for each in declarations]
+            owners = [item.package or "staa itself" for item in declarations]
             raise UnavailableError(
-                f"the {self.kind} {name!r} is declared by {' and by '.join(packages)}",
-                f"uninstall {' or '.join(each.package for each in declarations if each.package)}",
+                f"the {self.kind} {name!r} is declared by {' and by '.join(owners)}",
+                f"uninstall {' or '.join(item.package for item in declarations if item.package)}",
             )
         (declaration,) = declarations
         if declaration not in self._loaded:
@@ -107,7 +109,7 @@ class Registry(Generic[T]):
         return self._loaded[declaration]
 
     def items(self) -> Iterator[tuple[str, T]]:
-        """Pairs of name and thing, of all that load; `problems` tells of the others."""
+        """Names and objects that can be loaded; `problems` lists the errors of the others."""
         for name in self.names():
             try:
                 yield name, self.get(name)
@@ -115,31 +117,31 @@ class Registry(Generic[T]):
                 continue
 
     def problems(self) -> list[UnavailableError]:
-        """What keeps things from loading, each of which is left out where all are asked for."""
-        found = []
+        """The errors of all objects that cannot be loaded."""
+        errors = []
         for name in self.names():
             try:
                 self.get(name)
             except UnavailableError as error:
-                found.append(error)
-        return found
+                errors.append(error)
+        return errors
 
     def package_of(self, name: str) -> str | None:
-        """Name and version of the package that declares a thing; None of any other thing."""
+        """Name and version of the package that declares an object; None for other objects."""
         return package_of(self.group, name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._registered or name in declared(self.group)
 
     def _load(self, declaration: Declaration) -> T:
-        if declaration.package is None:  # what fails in staa itself is a bug, and shown as one
+        if declaration.package is None:  # an error here is a bug in staa
             return self._accept(declaration.name, declaration.load())
         try:
             return self._accept(declaration.name, declaration.load())
-        except (Exception, SystemExit) as error:  # whatever somebody else's code meets
-            why = str(error).strip().partition("\n")[0]
+        except (Exception, SystemExit) as error:  # package code may raise anything
+            reason = str(error).strip().partition("\n")[0]
             raise UnavailableError(
                 f"the {self.kind} {declaration.name!r} of {declaration.package} cannot be loaded: "
-                f"{type(error).__name__}: {why}",
+                f"{type(error).__name__}: {reason}",
                 f"it is declared as {declaration.target}; -vv shows where loading failed",
             ) from error

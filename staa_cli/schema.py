@@ -1,8 +1,8 @@
-"""The nouns: small frozen values that the stages hand to each other.
+"""Data types: small frozen values that the stages exchange.
 
-Shapes use the letters of the method: T frames of a clip, T' = T / tubelet steps of the token
-grid, h x w tokens a frame, N frames of the video. Times are seconds from the video's first frame,
-taken from its presentation time stamps. Arrays are numpy; nothing here knows torch, a file, or a
+Notation for shapes: T frames of a clip, T' = T / tubelet temporal steps of the token grid, h x w
+tokens per step, N frames of the video. Times are seconds from the video's first frame, computed
+from presentation timestamps. Arrays are numpy; this module does not use torch, files, or a
 terminal.
 """
 
@@ -23,25 +23,24 @@ Bool = NDArray[np.bool_]
 UInt8 = NDArray[np.uint8]
 
 OnProgress = Callable[[str, int, int], None]
-"""Told how far a stage of the work is: (stage, done, total)."""
+"""Called with the progress of a stage: (stage, done, total)."""
 
 Output = Literal["softmax", "sigmoid", "identity"]
-"""What makes a head's logits an answer: probabilities of classes of which one is right; a
-probability of each class by itself, where several may be right or none; or nothing, where they are
-values, as of a regression."""
+"""Activation of the head's logits: softmax for exclusive classes; sigmoid for independent classes,
+of which several or none may be present; identity for raw values, such as those of a regression."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoInfo:
-    """What a video is, before anything of it is decoded for the model.
+    """Properties of a video, from its container and its packets.
 
-    Width and height are those of the picture as a person sees it: rotation applied, in pixels.
+    Width and height are those of the displayed picture in pixels, after rotation.
     """
 
     path: str
-    """As it was given; `<frames>` where it is no file, but frames in memory."""
+    """As specified by the user; `<frames>` for frames in memory."""
     sha256: str
-    """Of the file's bytes; of frames in memory, of their shape, times, and pixels."""
+    """Of the file; for frames in memory, of their shape, times, and pixels."""
     size_bytes: int
     container: str
     codec: str
@@ -49,42 +48,42 @@ class VideoInfo:
     width: int
     height: int
     rotation: int
-    """Degrees counter-clockwise that turn the stored picture upright: 0, 90, 180, or 270."""
+    """Counterclockwise degrees that turn the stored picture upright: 0, 90, 180, or 270."""
     mirrored: bool
-    """The upright picture is flipped left to right after the turn."""
+    """The picture is flipped horizontally after the rotation."""
     sample_aspect_ratio: tuple[int, int]
-    """Of the upright picture; (1, 1) where pixels are square or nothing is said."""
+    """Of the upright picture; (1, 1) if pixels are square or the file does not specify it."""
     transfer: Literal["sdr", "pq", "hlg"]
     interlaced: bool
     start_s: float
-    """Presentation time of the first frame on the container's own clock."""
+    """Presentation time of the first frame in the container."""
     duration_s: float
     """From the first frame's start to the last frame's end."""
     rate: float
-    """Mean frames a second."""
+    """Mean frames per second."""
     variable_rate: bool
     times_s: Float64
-    """[N] start of every frame, rising, the first one 0."""
+    """[N] start of every frame, increasing from 0."""
     audio: str | None
-    """Codec of the sound track, None where there is none."""
+    """Codec of the audio track, None if there is none."""
     frames_declared: int
-    """What the container claims; 0 where it claims nothing."""
+    """Number of frames stated by the container; 0 if it states none."""
     packets_bad: int = 0
     truncated: bool = False
     times_repaired: bool = False
-    """The file's time stamps contradict the order of its frames, and were put in order."""
+    """The timestamps contradicted the order of the frames and have been sorted."""
     color_guessed: bool = False
-    """The file names a color matrix that cannot be computed here; the nearest one was taken."""
+    """The file's color matrix is not supported; the most similar one was used."""
 
     @property
     def frames(self) -> int:
-        """Number of frames that a player shows."""
+        """Number of frames, N."""
         return len(self.times_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """The frames that one forward pass sees."""
+    """The frames of one input to the model."""
 
     index: int
     frame_indices: tuple[int, ...]
@@ -92,10 +91,10 @@ class Clip:
     times_s: tuple[float, ...]
     """T start times of those frames."""
     padded: int = 0
-    """How many of the T frames are repeats that fill a short clip up."""
+    """How many of the T frames are repeats that pad a short clip."""
     interval_s: float = 0.0
-    """Seconds between two frames as they were wanted: so far from its frames a clip still speaks,
-    but no further than two seconds."""
+    """Nominal seconds between two frames. A clip covers the video up to this distance from its
+    frames, but at most two seconds."""
 
     @property
     def start_s(self) -> float:
@@ -110,29 +109,29 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """What a model expects to be fed."""
+    """The input that a model expects: sampling, size, and preprocessing."""
 
     frames: int
     size: tuple[int, int]
     """Height and width in pixels."""
     stride: int
-    """Frames between two sampled frames, at `rate`."""
+    """Distance between sampled frames, in frames at `rate`."""
     rate: float
-    """Frames a second that `stride` refers to."""
+    """Frames per second that `stride` refers to."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     resize: int | tuple[int, int] | None
-    """Length in pixels that the picture's shorter side is scaled to before the center crop; or the
-    height and width that every picture is scaled to; or None, which leaves it as it is."""
+    """Pixels of the shorter side after scaling, before the center crop; or height and width after
+    scaling; or None for no scaling."""
     longest: int | None = None
-    """Length that the longer side has at most after that, where only the shorter is given."""
+    """Maximum pixels of the longer side after scaling, if `resize` is the shorter one."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = (
         "bilinear"
     )
     antialias: bool = True
     backend: Literal["torchvision", "pillow"] = "torchvision"
-    """Whose arithmetic scales and pads: that of Hugging Face's processors for torch, or for Pillow.
-    They differ by one level of 256 here and there, and where padding is of an odd number."""
+    """Which of Hugging Face's processors scaling and padding reproduce, torchvision or Pillow.
+    Results differ by one level of 256 in some pixels, and in the placement of odd padding."""
     rescale: float = 1 / 255
     offset: float = 0.0
 
@@ -144,23 +143,23 @@ class ModelInput:
 
 @dataclass(frozen=True, slots=True)
 class AttentionLayout:
-    """How a model attends, as data; methods read this and never ask for a family by name."""
+    """The attention of a model as data, so that methods do not depend on the model family."""
 
     kind: Literal["divided", "joint", "space", "frame"]
-    """Space and time in turn; all tokens at once; each frame by itself, then one mean of tokens; or
-    each frame by itself up to its own logits."""
+    """Alternating temporal and spatial attention; attention over all tokens; attention within each
+    frame, with the head on the mean of all tokens; or a separate prediction for each frame."""
     pooling: Literal["cls", "mean", "token", "attentive"]
-    """What the head reads: the class token, all tokens' mean, token 0, or a pooler's query."""
+    """Input of the head: the class token, the mean of all tokens, token 0, or a pooler's query."""
     grid: tuple[int, int, int]
     """(T', h, w)."""
     tubelet: int
     depth: int
     prefix_tokens: int
-    """Tokens before the patches, the class token among them."""
+    """Number of tokens before the patches, including the class token."""
     order: Literal["thw", "hwt"] = "thw"
-    """Which of the patch axes runs slowest to fastest in the token sequence of joint attention."""
+    """Order of the patch axes in the token sequence of joint attention, slowest first."""
     pooler_depth: int = 0
-    """Blocks of attentive pooling before its query."""
+    """Number of self-attention blocks in an attentive pooler, before its query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,39 +178,39 @@ class RandomMasks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelInfo:
-    """What the report says about a model."""
+    """Properties of a model, as in the report."""
 
     name: str
     family: str
     source: str
-    """Where the weights come from: bundled, a path, or a hub name with its revision."""
+    """Origin of the weights: bundled, a path, or a hub name with its revision."""
     weights_sha256: str
     license: str
     note: str
-    """One line that a user should read before believing a result; empty where there is none."""
+    """One line about limits of the model; empty if there are none."""
     input: ModelInput
     layout: AttentionLayout
     labels: tuple[str, ...]
     parameters: int
     background: int | None = None
-    """The class that stands for "nothing happens here", where there is one."""
+    """Index of the background class ("nothing happens"), if any."""
     output: Output = "softmax"
-    """What its logits mean."""
+    """Activation of its logits."""
     random_masks: RandomMasks | None = None
-    """With which it was trained, where that is known."""
+    """Random masks that it was trained with, if known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """What the model answers, and the class that is explained."""
+    """Output of the model and the target class."""
 
     scores: Float32
-    """[classes] probabilities, which sum to one after a softmax alone; or raw values."""
+    """[classes] probabilities, which sum to one only after a softmax; or raw values."""
     target: int
     reason: Literal["top-1", "named", "index"]
     labels: tuple[str, ...]
     output: Output = "softmax"
-    """What the scores are."""
+    """Activation that produced the scores."""
 
     @property
     def label(self) -> str:
@@ -220,7 +219,7 @@ class Prediction:
 
     @property
     def score(self) -> float:
-        """That of the target class."""
+        """Score of the target class."""
         return float(self.scores[self.target])
 
     @property
@@ -230,38 +229,38 @@ class Prediction:
 
     @property
     def weight(self) -> float:
-        """How much a clip of that answer counts on the video's time axis: p(target | clip).
+        """Weight of a clip with this prediction in the video's frame scores: p(target | clip).
 
-        One for a raw value. Where its zero lies is a matter of units, and a low value is as much of
-        an answer as a high one: no clip says more than another, and no sign may turn.
+        One for a raw value: its zero depends on the units, a low value is as informative as a high
+        one, and a negative weight would invert the scores.
         """
         return self.score if self.is_probability else 1.0
 
     def top(self, k: int = 5) -> list[tuple[int, str, float]]:
-        """The k classes of the highest scores as (index, label, score)."""
+        """The k classes with the highest scores as (index, label, score)."""
         order = np.argsort(-self.scores, kind="stable")[:k]
         return [(int(i), self.labels[i], float(self.scores[i])) for i in order]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attribution:
-    """One number a token, raw: not normalized, not thresholded, not smoothed."""
+    """One raw value per token: not normalized, not thresholded, not smoothed."""
 
     values: Float32
     """[T', h, w]."""
     method: str
     target: int | None
-    """The class it speaks of, None where the method is class-blind."""
+    """The explained class, None if the method is class-blind."""
     layers: tuple[int, ...]
     units: str
     signed: bool
     passes: float
-    """What it took, in forward passes of one clip, as counted; a backward pass counts as two."""
+    """Measured cost in forward passes of one clip; a backward pass counts as two."""
     cls_self_mass: float | None = None
-    """Share of the read-out that stays on the class token itself, where that can be told."""
+    """Share of the read-out attention on the class token itself, if known."""
     space_variation: float | None = None
-    """How far the attention over space that it comes from is from uniform, where the values are
-    more than that attention; see `statistics.space_variation`."""
+    """`statistics.space_variation` of the underlying attention, if the values are more than that
+    attention."""
 
     @property
     def temporal(self) -> Float32:
@@ -271,133 +270,133 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassAttributions:
-    """Raw attributions of several classes, from the same passes over the same clips."""
+    """Raw attributions for several classes, computed in the same forward passes."""
 
     classes: tuple[int, ...]
-    """[K] those that the video is most probably of, the first one most."""
+    """[K] the classes with the highest scores in the video, highest first."""
     values: Float32
     """[K, C, T', h, w]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of the stretch that is explained the model has been shown."""
+    """How much of the explained part of a video the model has seen."""
 
     covered_s: float
-    """Seconds that clips reach."""
+    """Seconds covered by clips."""
     covered_share: float
-    """The same, of the stretch."""
+    """The same as a share of the part's duration."""
     frames_seen: int
-    """Frames that the model received."""
+    """Number of frames that were model inputs."""
     seen_share: float
-    """The same, of the stretch's frames."""
+    """The same as a share of the part's frames."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameScores:
-    """One score for every frame of the stretch that is explained, most often the whole video."""
+    """A score for every frame of the explained part, by default the entire video."""
 
     times_s: Float64
     """[N]."""
     score: Float32
-    """[N] raw temporal attribution, interpolated between the frames that the model saw."""
+    """[N] raw temporal attribution, interpolated between the model's input frames."""
     weighted_score: Float32
-    """[N] the same, each clip's part multiplied by p(target | clip); by one for a raw value."""
+    """[N] the same with each clip multiplied by its `Prediction.weight`."""
     seen: Bool
-    """[N] True where the model received this very frame."""
+    """[N] True if the frame was a model input."""
     covered: Bool
-    """[N] False where no clip reaches: the scores are NaN there, since nothing is known."""
+    """[N] False if no clip covers the frame: its scores are NaN."""
     end_s: float
-    """When the last of the frames ends."""
+    """End of the last frame."""
     first: int = 0
-    """Position in the video of the first of the N frames."""
+    """Position of the first of the N frames in the video."""
 
     def runs(self) -> list[tuple[int, int]]:
-        """Uninterrupted covered frames, as positions among the N: [start, stop)."""
+        """Contiguous runs of covered frames: half-open ranges [start, stop) in the N frames."""
         edges = np.flatnonzero(np.diff(np.concatenate([[0], self.covered, [0]])))
         return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
     def spans(self) -> list[tuple[float, float]]:
-        """The same in seconds; a frame lasts until the next one begins."""
+        """The same in seconds; a frame ends when the next one starts."""
         times = np.append(self.times_s, self.end_s)
         return [(float(times[start]), float(times[stop])) for start, stop in self.runs()]
 
     @property
     def coverage(self) -> Coverage:
-        """How much of the stretch the model has been shown."""
+        """How much of the explained part the model has seen."""
         covered_s = sum(stop - start for start, stop in self.spans())
-        whole_s = max(self.end_s - float(self.times_s[0]), 1e-9)
+        duration_s = max(self.end_s - float(self.times_s[0]), 1e-9)
         seen = int(self.seen.sum())
-        return Coverage(covered_s, min(covered_s / whole_s, 1.0), seen, seen / len(self.times_s))
+        return Coverage(covered_s, min(covered_s / duration_s, 1.0), seen, seen / len(self.times_s))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeatMaps:
-    """Spatial maps on the video's time axis, raw; what is drawn is interpolated between them."""
+    """Spatial maps on the video's time axis; drawn frames interpolate between them."""
 
     times_s: Float64
-    """[K] rising."""
+    """[K] increasing."""
     values: Float32
     """[K, h, w]."""
     box: tuple[float, float, float, float]
-    """Part of the picture that the maps cover: left, top, right, bottom, as shares of it; beyond 0
-    and 1 where the model saw padding around it."""
+    """Part of the picture covered by the maps: left, top, right, bottom as shares of its width and
+    height; below 0 or above 1 if the model input was padded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A stretch of time that carries much of the evidence."""
+    """A time span with a large share of the weighted score."""
 
     start_s: float
     peak_s: float
     end_s: float
-    """When its last frame ends."""
+    """End of its last frame."""
     peak_score: float
-    """The weighted score there, by which moments are ranked."""
+    """Weighted score at the peak; moments are ranked by it."""
     share: float
-    """Part of the weighted score of all covered frames, 0 to 1."""
+    """Share of the weighted score of all covered frames, 0 to 1."""
     center: tuple[float, float]
-    """Center of mass of the map at the peak: x and y in the picture, each 0 to 1."""
+    """Center of mass of the map at the peak: x and y, each 0 to 1 of the picture."""
     box: tuple[float, float, float, float]
-    """Smallest box around the strongest half of the map at the peak: left, top, right, bottom."""
+    """Bounding box of the strongest half of the map at the peak: left, top, right, bottom."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemporalStats:
-    """How much the temporal score says at all."""
+    """Statistics of the temporal scores."""
 
     minimum: float
-    """Of the covered frames' scores, as are maximum and mean."""
+    """Minimum, maximum, and mean are of the covered frames' scores."""
     maximum: float
     mean: float
     coefficient_of_variation: float
-    """Standard deviation over mean of the clips' scores, before they are stitched."""
+    """Standard deviation over mean of the clips' scores before stitching."""
     entropy: float
-    """Of the clips' scores as a distribution, divided by that of the uniform one: 0 to 1."""
+    """Entropy of the clips' scores as a distribution, over that of a uniform one: 0 to 1."""
     flat: bool
-    """The curve cannot be told from a uniform one, or there is nothing that it could tell of."""
+    """The curve is indistinguishable from a uniform one, or the picture is still."""
     still: bool = False
-    """The picture hardly changes within any clip: what varies is the model, not what it saw."""
+    """The picture hardly changes within any clip: no moment can matter more than another."""
     peak_s: float | None = None
-    """When the weighted score is highest; None where it is flat or nowhere above zero."""
+    """Time of the highest weighted score; None if the curve is flat or never above zero."""
     peaks_equal: int = 0
-    """Other stretches in the upper half of its range whose peaks are as high, but for 2 %."""
+    """Number of other spans in the upper half of the range with peaks within 2 % of the highest."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpatialStats:
-    """How much the maps say of places at all."""
+    """Statistics of the spatial maps."""
 
     coefficient_of_variation: float
-    """How far attention over space is from its mean in a frame, over that mean: root mean square
-    over clips. Where a method reads no attention, of its maps."""
+    """Of spatial attention within a frame, root mean square over clips; of the maps if the method
+    does not read attention."""
     flat: bool
-    """A uniform map explains it: no place stands out."""
+    """The maps are indistinguishable from uniform ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportWarning:
-    """Something the reader of a report should know; `code` is stable, `text` is for people."""
+    """A warning in the report; `code` is stable, `text` is for people."""
 
     code: str
     text: str
@@ -405,24 +404,24 @@ class ReportWarning:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaithfulnessRow:
-    """A class's score while clips are taken away and brought back, in a method's order.
+    """Deletion and insertion curves of the target's score, in the order of a method.
 
-    Areas are in its units: 0 to 1 of a probability, anything of a raw value.
+    Areas have the units of the score: 0 to 1 for a probability, any range for a raw value.
     """
 
     method: str
     deletion: Float32
-    """[steps + 1] from the whole clip to nothing, the most relevant first; mean over clips."""
+    """[steps + 1] from the complete clip to an empty one, most relevant first; mean over clips."""
     insertion: Float32
-    """[steps + 1] from nothing to the whole clip, the most relevant first; mean over clips."""
+    """[steps + 1] from an empty clip to the complete one, most relevant first; mean over clips."""
     deletion_area: float
-    """Area under `deletion` over [0, 1]; the lower, the better."""
+    """Area under `deletion` over [0, 1]; lower is better."""
     insertion_area: float
-    """Area under `insertion`; the higher, the better."""
+    """Area under `insertion`; higher is better."""
     srg_low: float | None = None
-    """Lower end of the 95 % bootstrap interval of `srg` over clips; None of one clip."""
+    """Lower end of the 95 % bootstrap interval of `srg` over clips; None for one clip."""
     srg_high: float | None = None
-    """Its upper end."""
+    """Upper end of that interval."""
 
     @property
     def srg(self) -> float:
@@ -432,112 +431,112 @@ class FaithfulnessRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faithfulness:
-    """Whether the model needs what the explanation points to, beside baselines."""
+    """Faithfulness of an explanation, compared with baselines."""
 
     replacement: str
-    """What stood where something was removed."""
+    """What replaced removed parts."""
     clips: tuple[int, ...]
-    """Positions of the clips that were asked about: those that speak most for the class."""
+    """Positions of the measured clips: those with the highest scores of the class."""
     rows: tuple[FaithfulnessRow, ...]
-    """The explanation's own method first, then the baselines."""
+    """The method of the explanation first, then the baselines."""
     quick: bool = False
-    """In a fifth of the steps, and so of the passes: a first look."""
+    """Measured with a fifth of the steps, and thus of the passes."""
     passes: int = 0
-    """Forward passes that it took."""
+    """Cost in forward passes."""
 
     @property
     def steps(self) -> int:
-        """In which a clip was taken away, and brought back."""
+        """Number of removal steps per clip."""
         return len(self.rows[0].deletion) - 1
 
     @property
     def beaten_by(self) -> tuple[str, ...]:
         """Baselines that are at least as faithful."""
-        own, *others = self.rows
-        return tuple(row.method for row in others if row.srg >= own.srg)
+        explained, *baselines = self.rows
+        return tuple(row.method for row in baselines if row.srg >= explained.srg)
 
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
-    """What differs from one run to the next, though all else is the same."""
+    """Facts about a run that differ between runs with equal results."""
 
     folder: str
-    """In which relative paths begin."""
+    """Working folder, the base of relative paths."""
     device: str
     precision: str
     threads: int
     torch: str
-    """Its version."""
+    """Version of torch."""
     host: str
     platform: str
     started_at: str
-    """In UTC, as ISO 8601 has it."""
+    """UTC, in ISO 8601 format."""
     seconds: dict[str, float]
-    """Spent in each stage."""
+    """Duration of each stage."""
     peak_memory_bytes: int | None
-    """None where the system does not tell."""
+    """None if the system does not report it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """All that is known about one explained video: plain data and numpy arrays."""
+    """The explanation of a video: plain data and numpy arrays."""
 
     video: VideoInfo
     model: ModelInfo
     settings: dict[str, Any]
-    """The settings in force, as nested plain data."""
+    """The settings as nested plain data."""
     strategy: str
     clips: tuple[Clip, ...]
     prediction: Prediction
     clip_predictions: tuple[Prediction, ...]
     attributions: tuple[Attribution, ...]
-    """One a clip, raw."""
+    """Raw, one per clip."""
     frames: FrameScores
     maps: HeatMaps
-    """Post-processed as the settings say; the raw maps are in `attributions`."""
+    """Post-processed according to the settings; raw maps are in `attributions`."""
     moments: tuple[Moment, ...]
     temporal: TemporalStats
     spatial: SpatialStats
     warnings: tuple[ReportWarning, ...]
     fingerprint: str = ""
-    """Of input, settings, weights, and version together; equal ones need no second look."""
+    """Hash of input, settings, weights, and version; equal ones mean equal explanations."""
     run: RunDetails | None = None
-    """Of the run that made it, where that is known."""
+    """Facts about the run that computed it, if known."""
     faithfulness: Faithfulness | None = None
-    """Measured where it was asked for."""
+    """None if not measured."""
     by_class: ClassAttributions | None = None
-    """Those of the top five classes, where raw attributions were asked for and the method has them
-    of every class after one pass."""
+    """Attributions for the top five classes, if raw attributions are requested and the method
+    computes those of all classes in one pass."""
     source: Any = None
-    """A `video.frame_source.SeekableSource` that its frames are read from again; None for the file
-    that `video` names."""
+    """The `video.frame_source.SeekableSource` to read frames from for drawing; None for the file of
+    `video`."""
 
     @property
     def coverage(self) -> Coverage:
-        """How much of the stretch the model has been shown."""
+        """How much of the explained part the model has seen."""
         return self.frames.coverage
 
     @property
     def part(self) -> range:
-        """Positions in the video of the frames that are explained, and drawn."""
+        """Positions of the explained frames in the video; these are also drawn."""
         first = self.frames.first
         return range(first, first + len(self.frames.times_s))
 
     @property
     def start_s(self) -> float:
-        """When the first of them begins."""
+        """Start of the first explained frame."""
         return float(self.frames.times_s[0])
 
     @property
     def end_s(self) -> float:
-        """When the last of them ends."""
+        """End of the last explained frame."""
         return self.frames.end_s
 
     def __repr__(self) -> str:
-        """One line: the arrays in it would fill pages."""
-        found = f"{self.prediction.label!r} {self.prediction.score:.3g}"
+        """One line without the arrays."""
+        answer = f"{self.prediction.label!r} {self.prediction.score:.3g}"
         method, model = self.attributions[0].method, self.model.name
         clips = f"{len(self.clips)} clips, {self.video.frames} frames"
         return (
-            f"<{type(self).__name__} of {self.video.path!r}: {found}, {method}, {model}, {clips}>"
+            f"<{type(self).__name__} of {self.video.path!r}: {answer}, {method}, {model}, {clips}>"
         )

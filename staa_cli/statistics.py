@@ -1,4 +1,4 @@
-"""Means with intervals, and how rows of numbers go together."""
+"""Means with confidence intervals, coefficients of variation, and rank correlations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RESAMPLES = 2000
 
 
 class Interval(NamedTuple):
-    """A mean and its 95 % bootstrap interval over n clips."""
+    """A mean and its 95 % bootstrap confidence interval over n clips."""
 
     mean: float
     low: float
@@ -23,12 +23,12 @@ class Interval(NamedTuple):
 
 
 def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
-    """Compute the mean of clip scores with a percentile interval; NaN scores are ignored.
+    """Compute the mean of clip scores with its percentile interval; NaN scores are ignored.
 
     Efron's percentile bootstrap with a fixed seed, so that equal scores give equal intervals.
 
     Raises:
-        ValueError: no score is left.
+        ValueError: all scores are NaN, or there are none.
     """
     kept = np.asarray([v for v in values if not np.isnan(v)], dtype=np.float64)
     if not len(kept):
@@ -40,25 +40,25 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
 
 
 def variation(values: Float64) -> float:
-    """Coefficient of variation; of signed values, by the mean of their magnitudes."""
+    """Coefficient of variation: standard deviation over the mean of the magnitudes."""
     scale = float(np.abs(values).mean())
     return float(values.std()) / scale if scale > 0 else 0.0
 
 
 def space_variation(maps: Float32) -> float:
-    """How far tokens [T', h, w] are from the mean of their step's map, over the mean of all.
+    """Spatial coefficient of variation of maps [T', h, w].
 
-    Zero where every step's map is uniform, whatever their heights; of signed values the mean of
-    their magnitudes is taken.
+    Root mean square deviation of the values from the mean of their map, over the mean magnitude of
+    all values. Zero if each map is uniform, even if their levels differ.
     """
     values = maps.astype(np.float64)
-    off = values - values.mean(axis=(1, 2), keepdims=True)
+    deviations = values - values.mean(axis=(1, 2), keepdims=True)
     scale = float(np.abs(values).mean())
-    return float(np.sqrt((off**2).mean())) / scale if scale > 0 else 0.0
+    return float(np.sqrt((deviations**2).mean())) / scale if scale > 0 else 0.0
 
 
 def entropy_share(values: Float32 | Float64) -> float:
-    """Entropy of a map's positive part, as a share of the uniform map's; 1 where there is none."""
+    """Entropy of a map's positive part relative to a uniform map's; 1 for a map without mass."""
     mass = values.astype(np.float64).clip(0).ravel()
     if mass.sum() <= 0 or mass.size == 1:
         return 1.0
@@ -67,24 +67,24 @@ def entropy_share(values: Float32 | Float64) -> float:
 
 
 def rank_correlation(one: Float32 | Float64, other: Float32 | Float64) -> float:
-    """Spearman's rank correlation of two maps of one shape; ties share their mean rank.
+    """Spearman's rank correlation of two maps of equal shape; ties get their mean rank.
 
-    NaN where a map is constant, which has no order.
+    NaN if a map is constant.
     """
     ranks = [_ranks(values.astype(np.float64).ravel()) for values in (one, other)]
-    a, b = (each - each.mean() for each in ranks)
+    a, b = (row - row.mean() for row in ranks)
     scale = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / scale) if scale else float("nan")
 
 
 def _ranks(values: Float64) -> NDArray[np.float64]:
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    _, positions, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[places], np.float64)
+    return np.asarray((last - (counts - 1) / 2)[positions.ravel()], np.float64)
 
 
 def kendall_tau(one: Float64, other: Float64) -> float:
-    """Kendall's tau-b of two rows of numbers; NaN where one of them is constant."""
+    """Kendall's tau-b of two arrays [n]; NaN if one of them is constant."""
     pairs = np.triu_indices(len(one), 1)
     a, b = (np.sign(np.subtract.outer(values, values))[pairs] for values in (one, other))
     scale = np.sqrt((a @ a) * (b @ b))

@@ -1,9 +1,9 @@
-"""What the default was chosen among, on development clips; prints a Markdown table.
+"""Candidates for the default method on development clips; prints a Markdown table.
 
     python docs/figures/candidates.py MODEL [--clips N] [--seed N] [--only WORDS]
 
-Each candidate reads one forward pass: a path of attention, alone or weighted by what each token
-writes towards the class. Brackets are 95 % bootstrap intervals over the clips.
+Each candidate needs one forward pass: attention along a path, alone or weighted by the contribution
+of each token to the class. Parentheses contain 95 % bootstrap intervals over the clips.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ SCORED = ("srg", "pointing", "energy", "temporal_auc", "iou")
 def main(
     model: Annotated[str, typer.Argument(help="A bundled model.")] = "tiny-events",
     clips: Annotated[int, typer.Option(help="Development clips.")] = 24,
-    seed: Annotated[int, typer.Option(help="Of the clips.")] = 4,
-    only: Annotated[str, typer.Option(help="Candidates with these words in their names.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the clips.")] = 4,
+    only: Annotated[str, typer.Option(help="Only candidates whose names contain this.")] = "",
 ) -> None:
     """Print the table."""
     loaded = load_model(model)
     scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     data = open_dataset("events", loaded, seed, "development")
-    asked = Benchmark(loaded, data, (), (), Options(seed=seed), seed)
+    benchmark = Benchmark(loaded, data, (), (), Options(seed=seed), seed)
     scored = 0
     for number in range(clips):
         sample = data.sample(number)
@@ -59,7 +59,7 @@ def main(
         copies = PerturbedClip(
             loaded.module, inputs[0], replacement, loaded.layout.grid, target, number
         )
-        for name, values in _candidates(asked, inputs, target, number):
+        for name, values in _candidates(benchmark, inputs, target, number):
             if only not in name:
                 continue
             trial = Trial(values, copies, question.mask, question.event)
@@ -68,17 +68,17 @@ def main(
     print(f"`{model}`, {scored} of {clips} development clips (seed {seed}), removed by blur.\n")
     print(f"| candidate | {' | '.join(SCORED)} |\n{'|---' * (len(SCORED) + 1)}|")
     for name, row in scores.items():
-        told = [bootstrap(row[metric]) for metric in SCORED]
-        cells = [f"{each.mean:.2f} ({each.low:.2f} to {each.high:.2f})" for each in told]
+        means = [bootstrap(row[metric]) for metric in SCORED]
+        cells = [f"{m.mean:.2f} ({m.low:.2f} to {m.high:.2f})" for m in means]
         print(f"| {name} | {' | '.join(cells)} |")
 
 
 @register_method("heads-weighed")
 class HeadsWeighed(Staa):
-    """The path of `staa`, each head counting as much as it writes, in place of their mean."""
+    """`staa` with heads weighted by the norm of their outputs, instead of their mean."""
 
     def taps(self, layout: AttentionLayout, options: Options) -> list[Tap]:
-        """Those of `staa`, read by heads where the head of the model reads."""
+        """The taps of `staa`, with weighted heads except in temporal attention."""
         first = layout.prefix_tokens if layout.pooling == "mean" else None
         read = partial(_weighed_row, first=first)
         return [
@@ -88,7 +88,7 @@ class HeadsWeighed(Staa):
 
 
 def _weighed_row(seen: AttentionTensors, layer: Any, first: int | None) -> Tensor:
-    """[..., N] of query 0, or of the mean of all from `first` on."""
+    """[..., N] weighted attention of query 0, or the mean over queries from `first` on."""
     if first is None:
         rows = attention_rows(seen.q[..., :1, :], seen.k, layer.scale)
     else:
@@ -102,7 +102,7 @@ def _weighed_row(seen: AttentionTensors, layer: Any, first: int | None) -> Tenso
 
 @register_method("rollout-corrected")
 class CorrectedRollout(Rollout):
-    """Rollout whose steps keep more: what a block adds is less than half of a token."""
+    """Rollout with a larger weight of the identity, as blocks add less than half of a token."""
 
     identity = 0.7
 
@@ -151,7 +151,7 @@ def _candidates(
 
 
 def _without_sinks(values: Float32) -> Float32:
-    """Less what a place draws in every frame, whatever is there."""
+    """Subtract the minimum over frames at each position."""
     return values - values.min(axis=0)
 
 

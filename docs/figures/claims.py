@@ -1,10 +1,10 @@
-"""Tests what the paper claims, on a bundled model, and prints a Markdown table.
+"""Tests the claims of the paper on a bundled model, and prints a Markdown table.
 
     python docs/figures/claims.py clips [--model NAME] [--clips N] [--rounds N]
     python docs/figures/claims.py videos [--model NAME]
 
-The first looks at held-out clips of the generator, and brackets are 95 % bootstrap intervals; the
-second looks at the sample videos.
+The first uses held-out clips of the generator, with 95 % bootstrap intervals in parentheses; the
+second uses the sample videos.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from staa_cli.statistics import Interval, bootstrap
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "sample_videos"
-"""Videos whose curve in time is looked at."""
+"""Videos for the claims about temporal curves and speed."""
 SEED = 1
 SLOW = ("integrated-gradients", "frame-shapley", "occlusion", "lime", "kernel-shap")
 PERCENTILE = PostSettings(threshold="percentile", threshold_value=80)
@@ -46,11 +46,11 @@ POSTS = {
 FIT = ("published_faithfulness", "pointing", "energy", "insertion", "srg")
 
 Row = tuple[str, str, str]
-"""(what is claimed, what was measured here, the figures)."""
+"""(claim, measurement, figures)."""
 
 
 def main(
-    of: Annotated[str, typer.Argument(help="What is looked at: clips, or videos.")],
+    of: Annotated[str, typer.Argument(help="Data to use: clips, or videos.")],
     model: Annotated[str, typer.Option(help="A bundled model.")] = "tiny-events",
     clips: Annotated[int, typer.Option(help="Held-out clips.")] = 64,
     rounds: Annotated[int, typer.Option(help="Rounds of timing.")] = 3,
@@ -80,11 +80,13 @@ def _measure(
     metrics: Sequence[str],
     post: PostSettings | None = None,
 ) -> dict[tuple[str, str], list[float]]:
-    """(method, metric) -> one score a clip."""
+    """Scores of all clips by (method, metric)."""
     data = open_dataset("events", model, SEED)
     post = post or PostSettings()
-    found = measure_quality(Benchmark(model, data, methods, metrics, Options(), SEED, post), clips)
-    rows = [row for row in found["per_clip"] if row["scored"]]
+    quality = measure_quality(
+        Benchmark(model, data, methods, metrics, Options(), SEED, post), clips
+    )
+    rows = [row for row in quality["per_clip"] if row["scored"]]
     return {
         (method, metric): [
             np.nan if row[method][metric] is None else row[method][metric] for row in rows
@@ -94,41 +96,41 @@ def _measure(
     }
 
 
-def _said(interval: Interval, signed: bool = False) -> str:
+def _interval(interval: Interval, signed: bool = False) -> str:
     form = "+.2f" if signed else ".2f"
     return f"{interval.mean:{form}} ({interval.low:{form}} to {interval.high:{form}})"
 
 
 def _maps(model: LoadedModel, clips: int) -> list[Row]:
-    """Time and the published scores, of maps and of noise."""
+    """Temporal and published scores of methods, and of random maps."""
     methods = ("staa-published", "staa", "staa-class", "random")
-    asked = {
+    claims = {
         "temporal_auc": ("importance in time", "area under ROC against the event's frames"),
         "published_faithfulness": ("faithfulness of 0.84", "beside random maps"),
         "published_tau": ("Kendall's tau", "beside random maps"),
     }
-    scores = _measure(model, clips, methods, tuple(asked))
+    scores = _measure(model, clips, methods, tuple(claims))
     rows = []
-    for metric, (claim, what) in asked.items():
-        told = [f"{name} {_said(bootstrap(scores[name, metric]))}" for name in methods]
-        rows.append((claim, f"`{metric}`: {what}", "; ".join(told)))
+    for metric, (claim, what) in claims.items():
+        figures = [f"{name} {_interval(bootstrap(scores[name, metric]))}" for name in methods]
+        rows.append((claim, f"`{metric}`: {what}", "; ".join(figures)))
     return rows
 
 
 def _flatness(model: LoadedModel, paths: Sequence[Path]) -> Row:
-    told = []
+    figures = []
     for name in ("staa-published", "staa"):
         curves = [explain_video(path, model, method=name).temporal for path in paths]
-        spread = float(np.median([each.coefficient_of_variation for each in curves]))
-        told.append(f"{name} {percent(spread, 1)}")
+        spread = float(np.median([curve.coefficient_of_variation for curve in curves]))
+        figures.append(f"{name} {percent(spread, 1)}")
     what = "variation of the curve, median over the videos; below 5 % is called flat"
-    return "importance in time", what, ", ".join(told)
+    return "importance in time", what, ", ".join(figures)
 
 
 def _cost(model: LoadedModel, rounds: int) -> list[Row]:
-    found = measure_cost(model, ["staa", "staa-class", *SLOW], rounds=rounds, memory=False)
-    costs = {row["method"]: row for row in found["results"]}
-    told = [
+    cost = measure_cost(model, ["staa", "staa-class", *SLOW], rounds=rounds, memory=False)
+    costs = {row["method"]: row for row in cost["results"]}
+    figures = [
         f"{name} {row['passes_per_clip']:,.0f}, time {row['wall_ratio']:,.2f} "
         f"({row['wall_low']:,.2f} to {row['wall_high']:,.2f})"
         for name, row in costs.items()
@@ -141,47 +143,47 @@ def _cost(model: LoadedModel, rounds: int) -> list[Row]:
         (
             "one forward pass",
             "passes a clip, counted; time, a plain pass being 1",
-            "; ".join(told),
+            "; ".join(figures),
         ),
         ("under 3 % of the cost of SHAP", "time of staa", ", ".join(shares)),
     ]
 
 
 def _speed(model: LoadedModel, paths: Sequence[Path]) -> Row:
-    """Seconds of video a second of the CPU, from the file on; the first video is explained before.
+    """Seconds of video per second of CPU time, including decoding, after a warm-up on one video.
 
-    Time of the CPU counts every thread, and does not depend on what else the machine does.
+    CPU time includes all threads and does not depend on the load of the machine.
     """
     explain_video(paths[0], model)
     video_s = explained_s = drawn_s = 0.0
     with TemporaryDirectory() as folder:
         for number, path in enumerate(paths):
-            began = time.process_time()
+            start_s = time.process_time()
             explanation = explain_video(path, model)
-            explained_s += time.process_time() - began
+            explained_s += time.process_time() - start_s
             explanation.save(Path(folder) / str(number))
-            drawn_s += time.process_time() - began
+            drawn_s += time.process_time() - start_s
             video_s += explanation.video.duration_s
     what = (
         "seconds of video a second of one CPU core, decoded and explained by the default, "
         f"threads of torch: {torch.get_num_threads()} ({model.device})"
     )
-    told = f"{video_s / explained_s:.1f}; {video_s / drawn_s:.1f} with the annotated video"
-    return "real time", what, told
+    figures = f"{video_s / explained_s:.1f}; {video_s / drawn_s:.1f} with the annotated video"
+    return "real time", what, figures
 
 
 def _post(model: LoadedModel, clips: int) -> list[Row]:
-    """Differences to the raw map, clip by clip."""
+    """Paired differences from the raw map."""
     raw = _measure(model, clips, ("staa",), FIT)
     rows = []
     for name, post in POSTS.items():
-        done = _measure(model, clips, ("staa",), FIT, post)
+        processed = _measure(model, clips, ("staa",), FIT, post)
         gaps = {
-            metric: bootstrap(np.subtract(done["staa", metric], raw["staa", metric]).tolist())
+            metric: bootstrap(np.subtract(processed["staa", metric], raw["staa", metric]).tolist())
             for metric in FIT
         }
-        told = [f"{metric} {_said(gap, signed=True)}" for metric, gap in gaps.items()]
-        rows.append((f"{name} helps", "difference to the raw map of staa", "; ".join(told)))
+        figures = [f"{metric} {_interval(gap, signed=True)}" for metric, gap in gaps.items()]
+        rows.append((f"{name} helps", "difference to the raw map of staa", "; ".join(figures)))
     return rows
 
 

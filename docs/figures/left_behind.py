@@ -1,10 +1,11 @@
-"""Is the ground that something has just left evidence? Prints a Markdown table.
+"""Is the area that an object has just left evidence? Prints a Markdown table.
 
     python docs/figures/left_behind.py [--clips N] [--seed N]
 
-An actor that hops or shakes leaves its place. Attribution lies on it and on the ground that it has
-left; beside that stands what the class becomes once the actor is shown there, too, in those frames,
-or, as a control, somewhere else. Held-out clips; brackets are 95 % bootstrap intervals over them.
+An actor that hops or shakes leaves its resting position. The table has the attribution on the actor
+and on the area that it left, and the probability of the class when that area is blurred, or when a
+copy of the actor is shown there or, as a control, elsewhere. The clips are held out; parentheses
+contain 95 % bootstrap intervals over them.
 """
 
 from __future__ import annotations
@@ -36,32 +37,32 @@ from staa_cli.synthetic.events import (
 
 MODELS = ("tiny-events", "tiny-events-joint")
 LEAVING = ("hop", "shake")
-"""Events that take the actor away from its place."""
+"""Events that move the actor away from its resting position."""
 TRIES = 400
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Leaving:
-    """A clip with an actor that leaves its place, and the same one in which it stays there."""
+    """A clip in which the actor moves away, and the same clip without the event."""
 
     frames: UInt8
     """[T, H, W, 3]."""
     mask: Bool
-    """[T, H, W] where the actor is."""
+    """[T, H, W] position of the actor."""
     rest: UInt8
-    """[T, H, W, 3] as it would be without the event."""
+    """[T, H, W, 3] without the event."""
     rest_mask: Bool
-    """[T, H, W] where the actor would be."""
+    """[T, H, W] position of the actor without the event."""
     event: Bool
     """[T] frames of the event."""
 
     @property
     def left(self) -> Bool:
-        """[T, H, W] the ground that the actor has left."""
+        """[T, H, W] area that the actor has left."""
         return self.rest_mask & ~self.mask & self.event[:, None, None]
 
     def with_copy(self, shift: tuple[int, int] = (0, 0)) -> UInt8:
-        """The frames, with the resting actor shown in those of the event, so far down and right."""
+        """The frames with a shifted copy (down, right) of the resting actor during the event."""
         frames = self.frames.copy()
         for n in np.flatnonzero(self.event):
             rows, columns = np.nonzero(self.rest_mask[n])
@@ -71,22 +72,22 @@ class Leaving:
         return frames
 
     def shift_elsewhere(self, rng: np.random.Generator) -> tuple[int, int] | None:
-        """A shift that takes the resting actor off its whole way and keeps it in the picture."""
-        way = (self.mask | self.rest_mask).any(axis=0)
+        """A shift of the resting actor within the picture that does not overlap its motion."""
+        swept = (self.mask | self.rest_mask).any(axis=0)
         rows, columns = np.nonzero(self.rest_mask.any(axis=0))
         if not len(rows):
             return None
-        height, width = way.shape
+        height, width = swept.shape
         for _ in range(TRIES):
             down = int(rng.integers(-rows.min(), height - rows.max()))
             right = int(rng.integers(-columns.min(), width - columns.max()))
-            if not way[rows + down, columns + right].any():
+            if not swept[rows + down, columns + right].any():
                 return down, right
         return None
 
 
 def leaving(scene: Scene, times_s: np.ndarray, scale_px: float) -> Leaving:
-    """Both clips of a scene at times [T], so many pixels a unit."""
+    """Both clips of a scene at times [T], with `scale_px` pixels per unit."""
     later = scene.duration_s + 1
     rest, rest_mask = render(replace(scene, event=(later, later + 1)), times_s, scale_px)
     frames, mask = render(scene, times_s, scale_px)
@@ -96,7 +97,7 @@ def leaving(scene: Scene, times_s: np.ndarray, scale_px: float) -> Leaving:
 
 def main(
     clips: Annotated[int, typer.Option(help="Held-out clips of each class.")] = 64,
-    seed: Annotated[int, typer.Option(help="Of the clips.")] = 6,
+    seed: Annotated[int, typer.Option(help="Seed of the clips.")] = 6,
 ) -> None:
     """Print the table."""
     print(f"{clips} held-out clips of each (seed {seed}), those classified correctly.\n")
@@ -109,13 +110,13 @@ def main(
         model = load_model(name)
         for label in LEAVING:
             rows = list(_measured(model, LABELS.index(label), clips, seed))
-            told = [bootstrap(column) for column in zip(*rows, strict=True)]
-            cells = [f"{each.mean:.2f} ({each.low:.2f} to {each.high:.2f})" for each in told]
+            means = [bootstrap(column) for column in zip(*rows, strict=True)]
+            cells = [f"{m.mean:.2f} ({m.low:.2f} to {m.high:.2f})" for m in means]
             print(f"| `{name}`, {label} | {len(rows)} | {' | '.join(cells)} |")
 
 
 def _measured(model: LoadedModel, label: int, clips: int, seed: int) -> Iterator[tuple[float, ...]]:
-    """A clip each: two shares of the event's attribution, and four probabilities."""
+    """For each clip, two shares of the event's attribution, and four probabilities."""
     for index in range(clips):
         number = clip_seed("test", seed, index * len(LABELS) + label)
         rng = np.random.default_rng([number, 0x1EF7])
@@ -123,19 +124,19 @@ def _measured(model: LoadedModel, label: int, clips: int, seed: int) -> Iterator
         clip = leaving(make_scene(number, label=label), times_s, SIZE_PX)
         shift = clip.shift_elsewhere(rng)
         inputs = model.preprocess(clip.frames)
-        found = explain_clip(model, inputs, target=label)
-        scores = found.prediction.scores
+        explanation = explain_clip(model, inputs, target=label)
+        scores = explanation.prediction.scores
         if shift is None or not clip.left.any() or scores.argmax() != label:
             continue
-        values = found.attribution.values
+        values = explanation.attribution.values
         actor = (coverage(clip.mask, values.shape) > 0) & clip.event[:, None, None]
         left = (coverage(clip.left, values.shape) > 0) & ~actor
-        whole = values[clip.event].sum()
+        total = values[clip.event].sum()
         covered = over_pixels(torch.from_numpy(left)[None].float(), inputs[0]) > 0
         blurred = torch.where(covered, replacement_for(inputs, "blur"), inputs)
-        others = (blurred, clip.with_copy(), clip.with_copy(shift))
-        changed = [explain_clip(model, other).prediction.scores[label] for other in others]
-        yield values[actor].sum() / whole, values[left].sum() / whole, scores[label], *changed
+        variants = (blurred, clip.with_copy(), clip.with_copy(shift))
+        changed = [explain_clip(model, variant).prediction.scores[label] for variant in variants]
+        yield values[actor].sum() / total, values[left].sum() / total, scores[label], *changed
 
 
 if __name__ == "__main__":

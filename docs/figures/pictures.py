@@ -1,4 +1,4 @@
-"""Makes the README's picture from a bundled sample and prints the line that shows it.
+"""Makes the picture in the README from a sample video and prints its Markdown line.
 
 python docs/figures/pictures.py
 """
@@ -17,7 +17,7 @@ SAMPLE = "shake"
 
 
 def main() -> None:
-    """Write storyboard.png beside this file."""
+    """Write storyboard.png to the folder of this file."""
     explanation = explain_video(ROOT / "sample_videos" / f"{SAMPLE}.mp4", load_model("tiny-events"))
     frames = dict(iter_frames(explanation.video, storyboard_indices(explanation)))
     target = Path(__file__).parent / "storyboard.png"

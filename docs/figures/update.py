@@ -1,7 +1,7 @@
-"""Makes every figure and picture of the pages anew: ``python docs/figures/update.py [WORD]``.
+"""Regenerates the figures and pictures of the pages: ``python docs/figures/update.py [WORD]``.
 
-A part of README.md or of a page in docs/ between ``<!-- made by: COMMAND -->`` and ``<!-- end -->``
-is what COMMAND prints. With WORD, only the parts whose command contains it are made.
+The part of README.md or of a page in docs/ between ``<!-- made by: COMMAND -->`` and
+``<!-- end -->`` is the output of COMMAND. With WORD, only commands that contain it are run.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ PART = re.compile(r"(<!-- made by: (?P<command>.+?) -->\n)(?P<body>.*?)(<!-- end
 
 
 def commands(text: str) -> list[str]:
-    """The commands that a page names, in order."""
+    """The commands of a page, in order."""
     return [match["command"] for match in PART.finditer(text)]
 
 
 def printed(command: str) -> str:
-    """What a command prints, as a page shows it."""
+    """Output of a command in Markdown."""
     print(f"$ {command}", file=sys.stderr)
     done = subprocess.run(
         command, shell=True, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
     )
     body = done.stdout.strip()
-    if not body.startswith(("<", "!")) and "\n|---" not in body:  # not Markdown as it is
+    if not body.startswith(("<", "!")) and "\n|---" not in body:  # not Markdown
         body = f"```text\n{body}\n```"
     return body
 
 
 def put(text: str, command: str, body: str) -> str:
-    """The page with another body in the part that a command makes."""
+    """The page with a new body in the part of a command."""
     return PART.sub(
         lambda match: f"{match[1]}{body}\n{match[4]}" if match["command"] == command else match[0],
         text,
@@ -41,7 +41,7 @@ def put(text: str, command: str, body: str) -> str:
 
 
 def main() -> None:
-    """Rewrite the pages, part by part: edits made meanwhile stay, a later failure loses nothing."""
+    """Update the pages part by part, so that concurrent edits and finished parts are kept."""
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for command in commands(page.read_text()):

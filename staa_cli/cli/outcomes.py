@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from staa_cli.cli.costs import in_words, long_video_hint
 from staa_cli.cli.details import facts_in_words, work_in_words
-from staa_cli.cli.options import put, put_json
+from staa_cli.cli.options import as_argument, put, put_json
 from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown
 from staa_cli.config.settings import Loaded
@@ -94,7 +94,7 @@ class Reporter:
             put_json(self._console, _json(outcome))
             return
         for path in outcome.outputs:
-            put(self._console, _as_argument(path))
+            put(self._console, as_argument(path))
 
     def interrupted(self) -> None:
         """Report what is finished after an interrupt."""
@@ -138,11 +138,6 @@ def error_fields(error: StaaError | None) -> dict[str, Any]:
         "hint": error.hint,
     }
     return {"error": fields}
-
-
-def _as_argument(path: Path) -> str:
-    """A path that no program mistakes for an option."""
-    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def _json(outcome: Outcome) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Settings: what may be set, the defaults, and where every value came from. Knows no torch."""
+"""Settings with their defaults, limits, and origins. Does not import torch."""

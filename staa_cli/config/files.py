@@ -1,4 +1,4 @@
-"""Configuration files: presets and YAML, read key by key so that every message has its line."""
+"""Configuration files: presets and YAML, read by key so that messages contain line numbers."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ def read_config(
     """Read (dotted key, origin, value) from a preset or a path; extended files come first.
 
     Args:
-        config: a bare name is a preset's; a path has a slash or ends in .yaml.
-        known: every setting by its dotted key.
-        on_error: told what is wrong, one thing after the other; what is wrong is left out. Where
-            None, the first is raised.
+        config: name of a preset, or a path, which has a slash or ends in .yaml.
+        known: all settings by dotted key.
+        on_error: called with each error; the faulty entry is skipped. If None, the first error is
+            raised.
 
     Raises:
-        ConfigError: a file is missing, is no YAML, extends itself, or says something impossible.
+        ConfigError: a file is missing, is not YAML, extends itself, or has an invalid setting.
     """
-    tell = _raise if on_error is None else on_error
+    report = _raise if on_error is None else on_error
     chain: list[_File] = []
-    following: list[_Source] = []
-    with _telling(tell):
-        following.append(_find(config, Path(), f"--config {config}"))
-    while following:
-        with _telling(tell):
-            chain.append(_read(following.pop(), tell))
-            following += _extended(chain)
+    pending: list[_Source] = []
+    with _reporting(report):
+        pending.append(_find(config, Path(), f"--config {config}"))
+    while pending:
+        with _reporting(report):
+            chain.append(_read(pending.pop(), report))
+            pending += _extended(chain)
     for file in reversed(chain):
-        yield from _entries(file, known, tell)
+        yield from _entries(file, known, report)
 
 
 def _raise(error: ConfigError) -> None:
@@ -55,43 +55,43 @@ def _raise(error: ConfigError) -> None:
 
 
 @contextmanager
-def _telling(tell: OnError) -> Iterator[None]:
-    """Hand on what is wrong in the block."""
+def _reporting(report: OnError) -> Iterator[None]:
+    """Pass a ConfigError raised in the block to `report`."""
     try:
         yield
     except ConfigError as error:
-        tell(error)
+        report(error)
 
 
 @dataclass(frozen=True)
 class _Source:
     path: Path
     shown: str
-    """How messages and origins name it."""
+    """Path in messages and origins."""
 
 
 @dataclass(frozen=True)
 class _File(_Source):
     loader: yaml.SafeLoader
     nodes: Mapping[str, tuple[yaml.Node, yaml.Node]]
-    """Top-level keys: the node of the key and that of its value."""
+    """Nodes of key and value of each top-level key."""
 
     def at(self, node: yaml.Node) -> str:
-        """Place of a node: ``configs/fast.yaml:12``."""
+        """File and line of a node: ``configs/fast.yaml:12``."""
         return f"{self.shown}:{node.start_mark.line + 1}"
 
     def value(self, node: yaml.Node) -> Any:
-        """What a node says, as plain data; no tag makes it run code."""
+        """Value of a node as plain data; tags cannot run code."""
         try:
             return self.loader.construct_object(node, deep=True)
         except yaml.YAMLError as error:
             raise _broken(self.shown, error) from error
 
 
-def _find(config: str, folder: Path, asked_by: str) -> _Source:
+def _find(config: str, folder: Path, origin: str) -> _Source:
     known = presets()
     if not config:
-        raise ConfigError(f"{asked_by.rstrip()}: expected a preset or a file, not ''")
+        raise ConfigError(f"{origin.rstrip()}: expected a preset or a file, not ''")
     if config in known:
         return _Source(known[config].resolve(), f"configs/{config}.yaml")
     if "/" in config or config.endswith(_SUFFIXES):
@@ -100,10 +100,10 @@ def _find(config: str, folder: Path, asked_by: str) -> _Source:
     hint = did_you_mean(config, known) or (
         f"available presets: {', '.join(known)}; a file name must end in .yaml"
     )
-    raise ConfigError(f"{asked_by}: no such preset", hint)
+    raise ConfigError(f"{origin}: no such preset", hint)
 
 
-def _read(source: _Source, tell: OnError) -> _File:
+def _read(source: _Source, report: OnError) -> _File:
     try:
         loader = yaml.SafeLoader(source.path.read_bytes())
         root = loader.get_single_node()
@@ -111,7 +111,7 @@ def _read(source: _Source, tell: OnError) -> _File:
         raise ConfigError(f"{source.shown}: {(error.strerror or str(error)).lower()}") from error
     except yaml.YAMLError as error:
         raise _broken(source.shown, error) from error
-    return _File(source.path, source.shown, loader, _pairs(source.shown, root, tell))
+    return _File(source.path, source.shown, loader, _pairs(source.shown, root, report))
 
 
 def _broken(shown: str, error: yaml.YAMLError) -> ConfigError:
@@ -122,9 +122,9 @@ def _broken(shown: str, error: yaml.YAMLError) -> ConfigError:
 
 
 def _pairs(
-    shown: str, node: yaml.Node | None, tell: OnError
+    shown: str, node: yaml.Node | None, report: OnError
 ) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-    """The keys of a mapping; an empty file or section has none."""
+    """Nodes of key and value by key; none for an empty file or section."""
     if node is None or node.tag == "tag:yaml.org,2002:null":
         return {}
     place = f"{shown}:{node.start_mark.line + 1}"
@@ -135,13 +135,13 @@ def _pairs(
     for key, value in node.value:
         if str(key.value) in pairs:
             line = key.start_mark.line + 1
-            tell(ConfigError(f"{shown}:{line}: {key.value!r} is set twice in this section"))
+            report(ConfigError(f"{shown}:{line}: {key.value!r} is set twice in this section"))
         pairs[str(key.value)] = (key, value)
     return pairs
 
 
 def _extended(chain: list[_File]) -> list[_Source]:
-    """The file that the last one of a chain extends, if any."""
+    """The file extended by the last file of the chain, if any."""
     file = chain[-1]
     if "extends" not in file.nodes:
         return []
@@ -162,22 +162,22 @@ def _preset_folder() -> Path | None:
 
 
 def _entries(
-    file: _File, known: Mapping[str, Key], tell: OnError
+    file: _File, known: Mapping[str, Key], report: OnError
 ) -> Iterator[tuple[str, str, Any]]:
-    found: list[tuple[str, str, Any]] = []
+    entries: list[tuple[str, str, Any]] = []
     sections = {name.partition(".")[0] for name in known if "." in name}
     for name, (key_node, node) in file.nodes.items():
         inner: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         if name in sections:
-            with _telling(tell):
-                pairs = _pairs(file.shown, node, tell)
+            with _reporting(report):
+                pairs = _pairs(file.shown, node, report)
                 inner = {f"{name}.{part}": pair for part, pair in pairs.items()}
         elif name != "extends":
             inner = {name: (key_node, node)}
-        for each, (each_key, each_node) in inner.items():
-            with _telling(tell):
-                found.append(_entry(file, each, each_key, each_node, known))
-    yield from found
+        for setting, (setting_key, setting_node) in inner.items():
+            with _reporting(report):
+                entries.append(_entry(file, setting, setting_key, setting_node, known))
+    yield from entries
 
 
 def _entry(
@@ -190,24 +190,24 @@ def _entry(
 
 
 def _nearest(name: str, known: Mapping[str, Key]) -> str:
-    """The likeliest meaning: the same key in another place, one like it beside it, or anywhere."""
+    """A hint: the same key in another section, or similar keys in this section or in any."""
     section, _, last = name.rpartition(".")
     flag = "--" + last.replace("_", "-")
     same = [key for key in known if key.rpartition(".")[2] == last]
-    same = same or [key for key, each in known.items() if each.flag == flag]
+    same = same or [key for key, item in known.items() if item.flag == flag]
     if same:
         return f"did you mean {' or '.join(repr(key) for key in same)}?"
-    beside = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == section]
+    siblings = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == section]
     groups = [] if section else [*dict.fromkeys(key.split(".")[0] for key in known), "extends"]
     return (
-        did_you_mean(last, [*beside, *groups])
+        did_you_mean(last, [*siblings, *groups])
         or did_you_mean(name, known)
-        or f"available: {', '.join([*beside, *groups])}"
+        or f"available: {', '.join([*siblings, *groups])}"
     )
 
 
 def default_yaml(known: Mapping[str, Key]) -> str:
-    """The text of a file that sets every setting to its default, each with a comment."""
+    """The text of a file with all settings at their defaults, each with a comment."""
     lines, section = [_HEAD], ""
     for key in known.values():
         group, _, name = key.name.rpartition(".")

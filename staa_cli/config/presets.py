@@ -1,4 +1,4 @@
-"""The presets that come with staa: files of settings that have a name. Knows no YAML."""
+"""The presets of staa, configuration files with names. Does not parse YAML."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 
 def presets() -> dict[str, Path]:
-    """Name to file."""
+    """Files by preset name."""
     package = Path(__file__).resolve().parent.parent
-    shipped = package / "configs"
-    folder = shipped if shipped.is_dir() else package.parent / "configs"
+    installed = package / "configs"
+    folder = installed if installed.is_dir() else package.parent / "configs"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def describe_presets() -> dict[str, str]:
-    """Name to what it is for: the first line of its file."""
+    """Descriptions by preset name: the first lines of the files."""
     return {
         name: path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
         for name, path in presets().items()

@@ -1,7 +1,7 @@
-"""Settings: what may be set, what holds when nothing is said, and where every value came from.
+"""The settings, their defaults, and the origin of every value.
 
-The dataclasses are the defaults. `load_settings` lays a configuration file, the environment
-(`STAA_*`), and the flags of a command over them, the later over the earlier.
+The dataclasses contain the defaults. `load_settings` overrides them with a configuration file, then
+with environment variables (`STAA_*`), then with options of the command line.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from staa_cli.references import is_reference
 from staa_cli.registry import did_you_mean
 
 RESERVED_VARIABLES = frozenset({"STAA_DEBUG"})
-"""Names of the environment that begin with `STAA_` and are no settings."""
+"""Environment variables with the prefix `STAA_` that are not settings."""
 
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """Which frames of a video the model sees."""
+    """Which frames of a video become model inputs."""
 
     strategy: Literal["auto", "uniform", "dense", "segments", "random", "range"] = setting(
         "auto", "how clips are placed over the video", flag="--sampling", metavar="RULE"
@@ -64,7 +64,7 @@ class SamplingSettings:
 
 @dataclass(frozen=True)
 class MethodSettings:
-    """How importance is read from the model."""
+    """The attribution method and its options."""
 
     name: str = setting(
         "auto",
@@ -96,7 +96,7 @@ class MethodSettings:
 
 @dataclass(frozen=True)
 class PostSettings:
-    """What is done to a copy of the raw maps before they are drawn."""
+    """Post-processing of a copy of the raw maps before drawing."""
 
     threshold: Literal["none", "otsu", "percentile", "mean_std"] = setting(
         "none", "set weak values to zero, with one threshold per clip", metavar="RULE"
@@ -128,7 +128,7 @@ class PostSettings:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """What annotated.mp4 looks like."""
+    """Appearance and encoding of annotated.mp4."""
 
     view: Literal["heat", "side-by-side", "map", "contour"] = setting(
         "heat", "how the map is shown with the picture"
@@ -159,12 +159,12 @@ class RenderSettings:
 
 
 Depth = Literal["quick", "full"]
-"""Of a check of faithfulness: a quick one asks a fifth of what a full one asks."""
+"""Depth of a faithfulness measurement; quick takes a fifth of the passes of full."""
 
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """What is written, and where."""
+    """Which files are written, and where."""
 
     dir: str = setting(
         "staa-out",
@@ -193,18 +193,18 @@ class OutputSettings:
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Names of those formats."""
+        """Names of the additional formats."""
         return tuple(name.strip() for name in (self.formats or "").split(",") if name.strip())
 
     @property
     def depth(self) -> Depth | None:
-        """How faithfulness is to be measured, None for not at all; of both, in full."""
+        """Depth of the faithfulness measurement, None for no measurement; full if both are set."""
         return "full" if self.faithfulness else "quick" if self.quick_faithfulness else None
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can be set; an instance made without arguments holds the defaults."""
+    """All settings; the constructor without arguments gives the defaults."""
 
     model: str = setting(
         "tiny-events",
@@ -262,34 +262,34 @@ class Settings:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Settings, and for every dotted key the place that set it."""
+    """Settings, and the origin of each by dotted key."""
 
     settings: Settings
     origins: dict[str, str]
     """``default``, ``configs/fast.yaml:12``, ``STAA_MODEL``, or ``--model``."""
     config: str | None = None
-    """The preset or path that was asked for."""
+    """The selected preset or path."""
 
 
 @functools.cache
 def keys() -> dict[str, Key]:
-    """Every setting by its dotted name, in the order of the dataclasses."""
+    """All settings by dotted key, in the order of the dataclasses."""
     return {key.name: key for key in _walk(Settings, "")}
 
 
 def value_of(settings: Settings, name: str) -> Any:
-    """The value of a dotted key."""
+    """The value of a setting by dotted key."""
     return functools.reduce(getattr, name.split("."), settings)
 
 
 def load_settings(
     config: str | None, flags: Mapping[str, Any], environ: Mapping[str, str]
 ) -> Loaded:
-    """Load settings from a preset or path, flags by dotted key (None: not given), and environment.
+    """Load settings from a preset or path, options by dotted key (None if unset), and environment.
 
     Raises:
-        ConfigError: the file or a variable has an unknown key or an impossible value.
-        UsageError: a flag has an impossible value, or two values contradict each other.
+        ConfigError: the file or a variable has an unknown key or an invalid value.
+        UsageError: an option has an invalid value, or two values contradict each other.
     """
     values: dict[str, Any] = {name: key.default for name, key in keys().items()}
     origins = dict.fromkeys(values, "default")
@@ -302,17 +302,17 @@ def load_settings(
 
 
 def config_errors(config: str) -> list[UsageError]:
-    """All that is wrong with a preset or a configuration file, each with its place."""
+    """All errors in a preset or a configuration file, with their places."""
     from staa_cli.config.files import read_config
 
     values: dict[str, Any] = {name: key.default for name, key in keys().items()}
     origins = dict.fromkeys(values, "default")
-    found: list[UsageError] = []
-    for name, origin, value in read_config(config, keys(), found.append):
+    errors: list[UsageError] = []
+    for name, origin, value in read_config(config, keys(), errors.append):
         values[name], origins[name] = value, origin
-    if not found:  # what cannot be read would seem to contradict what can
-        found += _contradictions(_build(Settings, values, ""), origins)
-    return found
+    if not errors:  # unreadable values could cause false contradictions
+        errors += _contradictions(_build(Settings, values, ""), origins)
+    return errors
 
 
 def _layers(
@@ -336,10 +336,10 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, An
             continue
         if variable not in known:
             flag = "--" + variable.removeprefix("STAA_").lower().replace("_", "-")
-            meant = [name for name, key in known.items() if key.flag == flag]
+            same_flag = [name for name, key in known.items() if key.flag == flag]
             raise ConfigError(
                 f"{variable}: no such setting",
-                (f"did you mean {meant[0]!r}?" if meant else did_you_mean(variable, known))
+                (f"did you mean {same_flag[0]!r}?" if same_flag else did_you_mean(variable, known))
                 or "`staa config show` lists all settings",
             )
         if environ[variable]:
@@ -371,7 +371,7 @@ def _build(section: Any, values: Mapping[str, Any], prefix: str) -> Any:
 
 
 def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[UsageError]:
-    """What each value may be by itself, but not together, or not from where it comes."""
+    """Errors of values that are valid alone, but not in combination or not from their origin."""
     for name in ("model", "method.name"):
         value, flag = value_of(settings, name), keys()[name].flag
         if is_reference(value) and not origins[name].startswith("--"):
@@ -392,9 +392,8 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[
             f"{origins['sampling.strategy']}: sampling a range needs a start, an end, or both",
             "add --start SECONDS or --end SECONDS",
         )
-    if {"--faithfulness", "--quick-faithfulness"} <= set(
-        origins.values()
-    ):  # a flag over a file's is a choice
+    # An option may override the other one in a file.
+    if {"--faithfulness", "--quick-faithfulness"} <= set(origins.values()):
         yield UsageError(
             "--faithfulness and --quick-faithfulness contradict each other", "give one of them"
         )

@@ -1,4 +1,4 @@
-"""One setting: its name, type, and limits, and the way from what somebody wrote to its value."""
+"""One setting: its name, type, and limits, and the conversion of input to its type."""
 
 from __future__ import annotations
 
@@ -13,63 +13,63 @@ from staa_cli.registry import did_you_mean
 
 
 def setting(default: Any, doc: str, **facts: Any) -> Any:
-    """A dataclass field with its default, one line about it, and more that `Key` has a field for.
+    """A dataclass field with a default, one line of help, and other properties for `Key`.
 
     Args:
-        default: the value when nobody says anything.
-        doc: one line for people.
-        facts: fields of `Key`, by name.
+        default: default value.
+        doc: one line of help.
+        facts: other fields of `Key` by name.
     """
     return field(default=default, metadata={"doc": doc, **facts})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """One setting as the outside names it."""
+    """One setting with its names, type, help, and limits."""
 
     name: str
-    """Dotted, for example ``sampling.frames``."""
+    """Dotted key, for example ``sampling.frames``."""
     doc: str
-    """One line for people."""
+    """One line of help."""
     type: Any
     default: Any
     flag: str
-    """The option that sets it."""
+    """Option of the command line."""
     short: str | None = None
-    """The same in one letter."""
+    """Short form of the option."""
     turns_off: bool = False
-    """The option sets False: of something that is done unless told otherwise."""
+    """The option sets False, for a setting that is on by default."""
     unset: str | None = None
-    """What None stands for."""
+    """Meaning of None."""
     takes: str | None = None
-    """What may be written, where the words of its type do not say it all."""
+    """Accepted values, if the type does not describe them completely."""
     unit: str | None = None
-    """Of a number, in the plural."""
+    """Unit of a number, in the plural."""
     metavar: str | None = None
-    """Stands for the value in help, where its type says too little."""
+    """Placeholder for the value in help; by default from the type."""
     above: float | None = None
-    """A number must be larger."""
+    """Exclusive lower bound of a number."""
     at_least: float | None = None
-    """A number must not be smaller."""
+    """Inclusive lower bound of a number."""
     at_most: float | None = None
-    """A number must not be larger."""
+    """Inclusive upper bound of a number."""
     shapes_result: bool = True
-    """What comes out depends on it; else it says how the work is done, or where a file lies."""
+    """The result depends on it; False for settings of execution or file locations."""
 
     @property
     def variable(self) -> str:
-        """The name in the environment."""
+        """Name of the environment variable."""
         return "STAA_" + self.name.replace(".", "_").upper()
 
     @property
     def line(self) -> str:
-        """One line about it, with what it takes."""
+        """One line of help with the accepted values."""
         takes = self.takes or ", ".join(self.choices)
         return f"{self.doc}: {takes}" if takes else self.doc
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words that are allowed, empty where any value of the type is."""
+        """The allowed words, empty if the type has no fixed set."""
         return tuple(
             word
             for option in _options(self.type)
@@ -79,10 +79,10 @@ class Key:
 
 
 def convert(key: Key, value: Any, where: str, error: type[UsageError] = ConfigError) -> Any:
-    """Convert what was written for a key to its type, and check its limits.
+    """Convert input for a setting to its type and check the limits.
 
     Raises:
-        UsageError: the type given as `error`; its cause begins with `where`.
+        UsageError: invalid input; of the class `error`, with a cause that begins with `where`.
     """
     for option in _options(key.type):
         try:
@@ -96,7 +96,7 @@ def convert(key: Key, value: Any, where: str, error: type[UsageError] = ConfigEr
 
 
 def describe(key: Key) -> str:
-    """What a key takes, in words: ``a whole number of at least 1``."""
+    """The accepted values in words: ``a whole number of at least 1``."""
     words = [w for option in _options(key.type) if (w := _words(option))]
     if key.unit is not None:
         words[-1] += f" of {key.unit}"

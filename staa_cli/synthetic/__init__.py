@@ -1,1 +1,1 @@
-"""Event clips with ground truth, and the training of the bundled model on them."""
+"""Synthetic event clips with ground truth."""

@@ -1,4 +1,4 @@
-"""From a scene to pictures, and to the mask of its actor."""
+"""Renders scenes to frames and masks of the actor."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from staa_cli.schema import Bool, Float32, UInt8
 from staa_cli.synthetic.scenes import LABELS, Scene, Shape, Thing
 
 CREEP = 0.2
-"""Speed of the camera outside its pan, of that within."""
+"""Speed of the camera outside its pan, as a share of the speed within."""
 
 
 @dataclass(slots=True, eq=False)
 class Pose:
-    """State of one object at n times: every field is [n]."""
+    """State of an object at n times: every field is [n]."""
 
     x: Float32
     y: Float32
@@ -28,12 +28,12 @@ class Pose:
 
 
 def render(scene: Scene, times_s: np.ndarray, scale_px: float) -> tuple[UInt8, Bool]:
-    """Frames uint8 [n, H, W, 3] and the actor's mask bool [n, H, W] at the given times.
+    """Frames uint8 [n, H, W, 3] and the actor's mask bool [n, H, W] at times in seconds.
 
     Args:
-        scene: what to show.
-        times_s: [n] rising or not.
-        scale_px: pixels a unit.
+        scene: to render.
+        times_s: [n] in any order.
+        scale_px: pixels per unit.
     """
     frames, masks = render_together([scene], times_s, scale_px)
     return frames, masks[0]
@@ -42,36 +42,36 @@ def render(scene: Scene, times_s: np.ndarray, scale_px: float) -> tuple[UInt8, B
 def render_together(
     scenes: Sequence[Scene], times_s: np.ndarray, scale_px: float
 ) -> tuple[UInt8, Bool]:
-    """The things of several scenes in the room of the first one.
+    """Render the objects of several scenes on the background of the first one.
 
     Returns:
-        Frames uint8 [n, H, W, 3] and each scene's actor's mask bool [scenes, n, H, W].
+        Frames uint8 [n, H, W, 3] and the masks of the scenes' actors, bool [scenes, n, H, W].
     """
-    room = scenes[0]
-    height, width = round(room.height * scale_px), round(room.width * scale_px)
+    first = scenes[0]
+    height, width = round(first.height * scale_px), round(first.width * scale_px)
     times = np.asarray(times_s, dtype=np.float32)
-    canvas = _draw_background(room, times, height, width, scale_px)
+    canvas = _draw_background(first, times, height, width, scale_px)
     masks = np.zeros((len(scenes), len(times), height, width), dtype=bool)
     for scene, mask in zip(scenes, masks, strict=True):
         for index, (thing, pose) in enumerate(zip(scene.things, poses(scene, times), strict=True)):
             _draw(canvas, mask, thing, pose, scale_px, is_actor=index == scene.actor)
-    rng = np.random.default_rng([room.seed, 0x9015E])
+    rng = np.random.default_rng([first.seed, 0x9015E])
     grain = rng.integers(0, 256, canvas.shape, dtype=np.uint8)
-    canvas += (grain.astype(np.float32) - 127.5) * (room.noise / 127.5)
+    canvas += (grain.astype(np.float32) - 127.5) * (first.noise / 127.5)
     np.clip(canvas, 0.0, 1.0, out=canvas)
     return (canvas * 255.0 + 0.5).astype(np.uint8), masks
 
 
 def poses(scene: Scene, times: Float32) -> list[Pose]:
-    """Where and how each thing is at times in seconds, [n] each; the actor, if any, acts."""
-    found = [_pose(thing, times) for thing in scene.things]
-    if scene.actor >= 0:  # else there is none
-        _act(found[scene.actor], scene, times)
-    return found
+    """Poses of all objects at times [n] in seconds, with the event of the actor, if any."""
+    states = [_pose(thing, times) for thing in scene.things]
+    if scene.actor >= 0:  # -1 without an actor
+        _act(states[scene.actor], scene, times)
+    return states
 
 
 def _pose(thing: Thing, times: Float32) -> Pose:
-    """Drift and circling of one object; [n] each."""
+    """Pose of an object with its drift and circling."""
     across, along, speed, phase = thing.orbit
     clock = np.clip(times, *thing.circles) - thing.circles[0] if across else 0.0 * times
     turn = phase + speed * clock
@@ -92,7 +92,7 @@ def _act(pose: Pose, scene: Scene, times: Float32) -> None:
     start, end = scene.event
     length = max(end - start, 1e-6)
     u = np.clip((times - start) / length, 0.0, 1.0)
-    # Rises and falls quickly, so that the first and the last frame of the event show it.
+    # Rises and falls quickly, so that the effect is visible in the event's first and last frames.
     swell = np.sqrt(np.maximum(np.sin(np.pi * u), 0.0))
     repeats = max(round(length / 0.55), 1)
     s = scene.strength
@@ -120,9 +120,9 @@ def _act(pose: Pose, scene: Scene, times: Float32) -> None:
 def _draw_background(
     scene: Scene, times: Float32, height: int, width: int, scale_px: float
 ) -> Float32:
-    """[n, H, W, 3] the drifting ground: a sum of linearly interpolated noise grids."""
+    """[n, H, W, 3] the moving background: a sum of linearly interpolated noise grids."""
     canvas = np.zeros((len(times), height, width, 3), dtype=np.float32)
-    # Far enough inside the grids for any drift; the period of a grid is some two units.
+    # Grids are periodic, with a period of two units, so any drift stays inside.
     y = ((np.arange(height) + 0.5) / scale_px).astype(np.float32)
     x = ((np.arange(width) + 0.5) / scale_px).astype(np.float32)
     traveled = (np.clip(times, *scene.pan) + CREEP * times).astype(np.float32)
@@ -137,7 +137,7 @@ def _draw_background(
 
 
 def _hat_weights(positions: Float32, cells: int) -> Float32:
-    """[n, L, K] weights that interpolate a periodic row of K values at positions in half units."""
+    """[n, L, K] weights for linear interpolation in K values with a period of two units."""
     cell = (positions * (cells / 2.0)) % cells
     low = np.floor(cell).astype(np.int64)
     part = cell - low
@@ -150,7 +150,7 @@ def _hat_weights(positions: Float32, cells: int) -> Float32:
 def _draw(
     canvas: Float32, mask: Bool, thing: Thing, pose: Pose, scale_px: float, *, is_actor: bool
 ) -> None:
-    """Paint one object into every frame, and keep the mask to what stays visible of the actor."""
+    """Draw an object into every frame, and update the mask of the visible part of the actor."""
     height, width = canvas.shape[1:3]
     reach = int(np.ceil(float((pose.scale * (1.45 + pose.gap)).max()) * scale_px)) + 2
     side = np.arange(-reach, reach + 1)
@@ -186,7 +186,7 @@ def _shade(
     x = (cosine * dx[:, None, :] + sine * dy[:, :, None]) / radius
     y = (cosine * dy[:, :, None] - sine * dx[:, None, :]) / radius
     gap = pose.gap[:, None, None]
-    inner = np.abs(x) - gap  # negative between the halves
+    inner = np.abs(x) - gap  # negative in the gap between the halves
     x = np.sign(x) * np.maximum(inner, 0.0)
     rho = np.sqrt(x * x + y * y) + 1e-6
     c, s = x / rho, y / rho

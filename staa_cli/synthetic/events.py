@@ -1,12 +1,12 @@
-"""Event clips: drifting objects of which exactly one, the actor, does something for a while.
+"""Event clips: drifting objects, one of which, the actor, performs an event for part of the clip.
 
-The label is what the actor does. A single frame says little about it, because the states that an
-event passes through (large, small, cut in two, inverted, turned, anywhere in the picture) also
-occur as the resting state of a bystander; they are only somewhat rarer there. Motion does not give
-the actor away either, because bystanders circle at least as fast as any actor moves, some all the
-time, some for a stretch that has nothing to do with the event.
+The label is the type of the event. A single frame contains little evidence for it, because the
+states during an event (large, small, split, inverted, rotated, at any position) also occur as the
+resting state of bystanders, only less often. Motion alone does not identify the actor either:
+bystanders circle at least as fast as any actor moves, some in the entire clip, some in an interval
+that is independent of the event.
 
-Lengths are in units of the standard view's side, times in seconds. Everything follows from a seed.
+Lengths are in units of the standard view's side, times in seconds. A seed determines everything.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ class EventClip:
     frames: UInt8
     """[T, H, W, 3]."""
     mask: Bool
-    """[T, H, W] where the actor is, in every frame; during a blink, where it would be."""
+    """[T, H, W] position of the actor in every frame, even while it is invisible in a blink."""
     event: Bool
-    """[T] which frames belong to the event."""
+    """[T] frames of the event."""
     label: int
     seed: int
 
 
 def clip_seed(split: Literal["train", "development", "test"], seed: int, index: int) -> int:
-    """The seed of one clip; no two splits, seeds, or indices share one."""
+    """The seed of a clip, unique among all splits, seeds, and indices."""
     code = ("train", "development", "test").index(split)
     return code << 56 | seed << 28 | index
 
@@ -81,17 +81,16 @@ def event_clip(
     size_px: int = SIZE_PX,
     view: float = 1.0,
 ) -> EventClip:
-    """The clip of a seed, sampled as the bundled model samples video.
+    """Make a clip with the sampling of the bundled model.
 
     Args:
-        seed: which clip.
-        setting: how hard it is.
-        label: index into LABELS; drawn evenly where None.
+        seed: of the clip.
+        setting: difficulty.
+        label: index into LABELS; uniformly random if None.
         frames: T.
         interval_s: between frames, in seconds; together they may last as long as a scene does.
         size_px: height and width of the picture.
-        view: side of the view in units; below 1 the objects are as large in pixels as ever, and
-            fewer of them fit.
+        view: side of the view in units; the scale in pixels per unit is `size_px / view`.
     """
     scene = make_scene(seed, setting, label=label, width=view, height=view)
     phase = np.random.default_rng([seed, 0xC11B]).uniform(0.0, interval_s)

@@ -1,6 +1,6 @@
-"""Scenes of event clips: what moves where and when, before any pixel.
+"""Scenes of event clips: objects and their motion, before rendering.
 
-Lengths are in units of the standard view's side, times in seconds. Everything follows from a seed.
+Lengths are in units of the standard view's side, times in seconds. A seed determines everything.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ DECOY_STATES = ("normal", "large", "small", "split")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How hard the clips are. Pairs are ranges; counts are inclusive."""
+    """Difficulty of the clips. Pairs are ranges; those of counts are inclusive."""
 
     name: str
     resting: tuple[int, int] = (0, 1)
-    """Bystanders that only drift."""
+    """Number of bystanders that only drift."""
     circling: tuple[int, int] = (1, 1)
-    """Bystanders that circle all the time."""
+    """Number of bystanders that circle in the entire clip."""
     circling_a_while: tuple[int, int] = (1, 1)
-    """Bystanders that circle for a stretch of their own."""
+    """Number of bystanders that circle in a random interval."""
     event_share: tuple[float, float] = (0.25, 0.4)
-    """Length of the event as a share of the clip. Below a half, or rest and event would be a matter
-    of opinion: a small object that is large for most of the clip shrinks as much as it grows."""
+    """Length of the event as a share of the clip. Below one half, as the resting state would be
+    ambiguous otherwise: an object that is large for most of the clip could shrink or grow."""
     camera_drift: float = 0.14
-    """Speed of the background while the camera pans, units a second."""
+    """Speed of the background while the camera pans, in units per second."""
     contrast: float = 1.0
-    """1 leaves colors as they are, 0 would dissolve the objects into the background's mean."""
+    """Contrast of the objects: 1 is full, at 0 they have the mean color of the background."""
     noise: float = 0.02
-    """Half width of the pixel noise, of 1."""
+    """Amplitude of the uniform pixel noise, for pixel values from 0 to 1."""
     labels: tuple[str, ...] = LABELS
-    """What may happen; the first is that nothing does."""
+    """Events that occur; the first label is that of no event."""
     decoys: bool = True
-    """Whether bystanders rest in states that events pass through."""
+    """Whether the resting states of bystanders include states that events pass through."""
 
 
 STANDARD = Setting("standard")
@@ -62,19 +62,19 @@ SETTINGS = {setting.name: setting for setting in (STANDARD, *HARD_VARIANTS)}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """A blob with a striped skin: fixed for the object's life."""
+    """The outline and the stripes of an object; constant over time."""
 
     harmonics: Float32
-    """[2, 2] cosine and sine weight of the outline's second and third harmonic."""
+    """[2, 2] cosine and sine coefficients of the outline's second and third harmonics."""
     stripes: Float32
-    """[3] wave vector and phase of the skin, in radii."""
+    """[3] wave vector (in radians per radius) and phase of the stripes."""
     colors: Float32
-    """[2, 3] the two colors of the stripes, 0 to 1."""
+    """[2, 3] RGB colors of the stripes, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Thing:
-    """One object: its shape, its resting state, and its own motion."""
+    """An object: its shape, its resting state, and its drift and circling."""
 
     shape: Shape
     radius: float
@@ -82,31 +82,31 @@ class Thing:
     velocity: tuple[float, float]
     angle: float
     gap: float = 0.0
-    """How far its halves stand apart, in radii."""
+    """Half the distance between its halves, in radii."""
     orbit: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    """Half axes, angular speed in radians a second, and phase of its circling."""
+    """Semi-axes, angular speed in radians per second, and phase of the circling."""
     circles: tuple[float, float] = (0.0, 0.0)
-    """When it circles: start and end."""
+    """Start and end of the circling."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """All that a clip shows, before any pixel."""
+    """The content of a clip."""
 
     label: int
     event: tuple[float, float]
-    """Start and end; equal where nothing happens."""
+    """Start and end; equal without an event."""
     strength: float
     direction: float
     things: tuple[Thing, ...]
     actor: int
-    """Index into `things`, drawn in that order; -1 where nothing happens."""
+    """Index into `things`, which are drawn in their order; -1 without an event."""
     background: tuple[Float32, ...] = field(repr=False)
     """Octaves of [K, K, 3] noise."""
     camera: tuple[float, float]
-    """Velocity of the camera while it pans."""
+    """Velocity of the camera during the pan."""
     pan: tuple[float, float]
-    """When it pans: start and end; otherwise it creeps."""
+    """Start and end of the pan; otherwise the camera moves slowly."""
     width: float
     height: float
     duration_s: float
@@ -128,14 +128,14 @@ def make_scene(
     """A random scene from a seed.
 
     Args:
-        seed: everything follows from it and from the other arguments.
-        setting: how hard it is.
-        label: index into LABELS; drawn evenly where None.
+        seed: determines the scene, together with the other arguments.
+        setting: difficulty.
+        label: index into LABELS; uniformly random if None.
         duration_s: length of the clip.
         width: of the view, in units.
         height: of the view, in units.
-        event: start and end in seconds; drawn from the setting where None.
-        region: left, top, right, bottom in units that the actor's center starts in.
+        event: start and end in seconds; random according to the setting if None.
+        region: left, top, right, bottom of the actor's initial center, in units.
     """
     rng = np.random.default_rng([seed, 0x57AA])
     if label is None:
@@ -180,7 +180,7 @@ def make_scene(
 
 
 def _make_background(rng: np.random.Generator) -> tuple[Float32, ...]:
-    """Octaves of noise, the coarsest around a middle gray."""
+    """Octaves of noise; the coarsest is centered at medium gray, the others at zero."""
     return tuple(
         (rng.random((k, k, 3), dtype=np.float32) - 0.5) * amplitude + (0.5 if i == 0 else 0.0)
         for i, (k, amplitude) in enumerate(((8, 0.35), (20, 0.15), (48, 0.1)))
@@ -188,7 +188,7 @@ def _make_background(rng: np.random.Generator) -> tuple[Float32, ...]:
 
 
 def _draw_kinds(rng: np.random.Generator, setting: Setting) -> list[str]:
-    """What each object does of its own; the first one becomes the actor where there is one."""
+    """Motion of each object; the first one becomes the actor, if any."""
     counts = {
         "rest": setting.resting,
         "circle": setting.circling,
@@ -209,20 +209,21 @@ def _scatter(
     height: float,
     region: tuple[float, float, float, float] | None,
 ) -> list[tuple[float, float]]:
-    """Centers that keep clear of each other as well as a few tries allow."""
+    """Random centers with distances as large as a few candidates allow, up to a limit."""
     placed: list[tuple[float, float]] = []
     for index in range(count):
         left, top, right, bottom = (0.08, 0.08, width - 0.08, height - 0.08)
         if index == 0 and region is not None:
             left, top, right, bottom = region
-        tries = np.stack([rng.uniform(left, right, 24), rng.uniform(top, bottom, 24)], axis=1)
+        candidates = np.stack([rng.uniform(left, right, 24), rng.uniform(top, bottom, 24)], axis=1)
         if not placed:
             best = 0
         else:
-            distance = np.linalg.norm(tries[:, None] - np.asarray(placed)[None], axis=2).min(axis=1)
-            # Near enough is good enough: the farthest candidate would always be a corner.
+            offsets = candidates[:, None] - np.asarray(placed)[None]
+            distance = np.linalg.norm(offsets, axis=2).min(axis=1)
+            # Limited, because the farthest candidate would usually be in a corner.
             best = int(np.argmax(np.minimum(distance, 0.3)))
-        placed.append((float(tries[best, 0]), float(tries[best, 1])))
+        placed.append((float(candidates[best, 0]), float(candidates[best, 1])))
     return placed
 
 
@@ -234,7 +235,7 @@ def _make_shape(rng: np.random.Generator) -> Shape:
     heading = rng.uniform(0, 2 * np.pi)
     stripes = np.array([wave * np.cos(heading), wave * np.sin(heading), rng.uniform(0, 2 * np.pi)])
     first = rng.random(3)
-    # The second color is far from the first, so that the skin shows how the object is turned.
+    # The second color differs clearly from the first, so that stripes show the rotation.
     second = np.where(
         first > 0.5, first - rng.uniform(0.35, 0.5, 3), first + rng.uniform(0.35, 0.5, 3)
     )
@@ -278,7 +279,7 @@ def _make_bystander(
 
 
 def _random_stretch(rng: np.random.Generator, duration_s: float) -> tuple[float, float]:
-    """Start and end of a stretch as long as an event, half of which may lie outside the clip."""
+    """Start and end of an interval as long as an event; up to half of it is outside the clip."""
     length = rng.uniform(*STANDARD.event_share) * FRAMES * INTERVAL_S
     start = rng.uniform(-length / 2, duration_s - length / 2)
     return float(start), float(start + length)

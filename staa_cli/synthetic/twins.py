@@ -1,7 +1,7 @@
-"""Twin clips: two actors in one room, each with an event of its own, so two labels are true.
+"""Twin clips: two actors with different events in one clip, so that two labels are correct.
 
-Asked for the one label, an explanation that speaks of a class must point to the one actor, and
-asked for the other, to the other. One that does not speak of a class cannot do both.
+A class-specific explanation must point to the actor of the explained label. A class-blind one is
+the same for both labels and cannot.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from staa_cli.synthetic.scenes import FRAMES, INTERVAL_S, SIZE_PX, STANDARD, mak
 Arrangement = Literal["together", "in turn"]
 
 SPARSE = replace(STANDARD, resting=(0, 0), circling=(0, 0), circling_a_while=(0, 1))
-"""Two actors in a room of the usual size leave little place for bystanders."""
-ROOMS = ((0.08, 0.08, 0.4, 0.92), (0.6, 0.08, 0.92, 0.92))
-"""Where the actors begin: left and right, in units."""
+"""Fewer bystanders, because two actors take most of the view."""
+REGIONS = ((0.08, 0.08, 0.4, 0.92), (0.6, 0.08, 0.92, 0.92))
+"""Regions of the initial centers of the left and the right actor, in units."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,37 +30,37 @@ class TwinClip:
     frames: UInt8
     """[T, H, W, 3]."""
     masks: Bool
-    """[2, T, H, W] where each actor is, in every frame."""
+    """[2, T, H, W] position of each actor in every frame."""
     events: Bool
-    """[2, T] which frames belong to each event."""
+    """[2, T] frames of each event."""
     labels: tuple[int, int]
 
 
 def twin_clip(seed: int, labels: tuple[int, int], arrangement: Arrangement) -> TwinClip:
-    """The twin clip of a seed.
+    """Make a twin clip.
 
     Args:
-        seed: everything follows from it and from the other arguments.
-        labels: of the left actor and of the right one, indices of events in LABELS.
-        arrangement: ``together`` for events that each lie anywhere in the clip, ``in turn`` for one
-            in its first and one in its second half.
+        seed: determines the clip, together with the other arguments.
+        labels: of the left and the right actor, indices of events in LABELS.
+        arrangement: ``together`` for events at independent times, ``in turn`` for one event in each
+            half of the clip.
     """
     rng = np.random.default_rng([seed, 0x2217])
     duration_s = FRAMES * INTERVAL_S
     scenes = []
     for number, label in enumerate(labels):
         length = rng.uniform(*STANDARD.event_share) * duration_s
-        room_s = duration_s / 2 if arrangement == "in turn" else duration_s
-        start = rng.uniform(0, room_s - length)
+        period_s = duration_s / 2 if arrangement == "in turn" else duration_s
+        start = rng.uniform(0, period_s - length)
         if arrangement == "in turn":
-            start += number * room_s
+            start += number * period_s
         scenes.append(
             make_scene(
-                seed | (number + 1) << 60,  # above the bits of `clip_seed`: of no other clip
+                seed | (number + 1) << 60,  # bits that `clip_seed` does not use
                 SPARSE,
                 label=label,
                 event=(start, start + length),
-                region=ROOMS[number],
+                region=REGIONS[number],
             )
         )
     phase = rng.uniform(0.0, INTERVAL_S)

@@ -1,4 +1,4 @@
-"""What attention layers do, written out: every matrix whole, in float64, one loop a sign."""
+"""Reference computation of attention layers in float64, with explicit matrices."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Array = NDArray[np.float64]
 
 KINDS = {"divided": "divided_space_time", "joint": "joint_space_time", "space": "space_only"}
 
-# No two axes are of one length, so that none can be taken for another.
+# All axes have different lengths, so that confusing two of them is an error.
 B, T, h, w = 2, 3, 4, 6
 P = h * w
 
 
 def tiny(kind: str) -> Any:
-    """A TimeSformer of that kind, of which no parameter is zero and no attention is uniform."""
+    """A TimeSformer of that kind without zero parameters or uniform attention."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = build(attention_type=KINDS[kind])
@@ -60,7 +60,7 @@ def explain(module: Any, inputs: Tensor, name: str, **arguments: Any) -> Explain
 
 @dataclass
 class Layer:
-    """What one attention layer did; rows are those of its own batch."""
+    """Inputs and outputs of an attention layer; rows are those of its batch."""
 
     attention: Array
     """[rows, heads, N, N]."""
@@ -77,49 +77,49 @@ class Layer:
 def watch(module: Any, inputs: Tensor) -> tuple[dict[tuple[str, int], Layer], Array, Array]:
     """All layers by (role, block), the final norm's input [B, N, D], and the logits [B, classes].
 
-    Read by hooks on what goes into and out of the layers, and computed anew from there.
+    Hooks record the inputs and outputs of the layers; the rest is recomputed from these.
     """
     layers: dict[tuple[str, int], Layer] = {}
     final: list[Tensor] = []
-    handles = [module.norm.register_forward_pre_hook(lambda _m, given: final.append(given[0]))]
+    handles = [module.norm.register_forward_pre_hook(lambda _, inputs: final.append(inputs[0]))]
 
-    def see(key: tuple[str, int]) -> Any:
-        def hook(layer: Any, given: tuple[Tensor, ...], written: Tensor) -> None:
-            layers[key] = written_out(layer, given[0], written)
+    def record(key: tuple[str, int]) -> Any:
+        def hook(layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            layers[key] = written_out(layer, inputs[0], output)
 
         return hook
 
     for key, layer in module.attention_layers().items():
         if key[0] != "read_out":
-            handles.append(layer.register_forward_hook(see(key)))
+            handles.append(layer.register_forward_hook(record(key)))
     logits = module(inputs)
     for handle in handles:
         handle.remove()
     return layers, final[0].double().numpy(), logits.double().numpy()
 
 
-def written_out(layer: Any, given: Tensor, written: Tensor) -> Layer:
-    rows, length, width = given.shape
+def written_out(layer: Any, inputs: Tensor, output: Tensor) -> Layer:
+    rows, length, width = inputs.shape
     heads = layer.num_heads
-    qkv = F.linear(given.double(), layer.qkv.weight.double(), layer.qkv.bias.double())
+    qkv = F.linear(inputs.double(), layer.qkv.weight.double(), layer.qkv.bias.double())
     q, k, v = qkv.reshape(rows, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
     scores = torch.einsum("rhid,rhjd->rhij", q, k) / (width // heads) ** 0.5
     return Layer(
         torch.softmax(scores, dim=-1).numpy(),
         v.numpy(),
-        written.double().numpy(),
+        output.double().numpy(),
         layer.proj.weight.double().numpy(),
         layer.proj.bias.double().numpy(),
     )
 
 
 def moved(layer: Layer, row: int, token: int) -> Array:
-    """[D] what query 0 takes from a token, all heads together, after the output projection."""
+    """[D] contribution of a token to query 0: all heads, after the output projection."""
     heads = range(layer.attention.shape[1])
-    taken = [
+    weighted = [
         layer.attention[row, head, 0, token] * layer.values[row, head, token] for head in heads
     ]
-    return np.asarray(layer.projection @ np.concatenate(taken))
+    return np.asarray(layer.projection @ np.concatenate(weighted))
 
 
 class Joint(nn.Module):

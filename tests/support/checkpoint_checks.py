@@ -1,4 +1,4 @@
-"""What the tests of checkpoints share: loading on the CPU, and being refused in one line."""
+"""Helpers for tests of checkpoints: loading on the CPU, and checks of error messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def edit_json(path: Path, **changes: Any) -> None:
 
 
 def assert_refused(path: Path | str, *words: str, **options: Any) -> StaaError:
-    """One line that says what is wrong, with these words in it."""
+    """Check that loading fails with a one-line message that contains these words."""
     with pytest.raises(CheckpointError) as caught:
         load(path, **options)
     assert "\n" not in caught.value.cause

@@ -1,4 +1,4 @@
-"""What several tests look at in an explanation and in how it came about."""
+"""Checks of explanations, and counters of model calls, progress, and reads."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def same(one: Explanation, two: Explanation, atol: float = 0.0) -> None:
     assert one.clips == two.clips
 
 
-def guesses_that_were_wrong(found: Explanation) -> int:
-    """Clips after which the most probable class so far was not the one that it was in the end."""
-    rows = np.stack([each.scores for each in found.clip_predictions]).astype(np.float64)
-    return int((rows.cumsum(axis=0).argmax(axis=1) != found.prediction.target).sum())
+def guesses_that_were_wrong(explanation: Explanation) -> int:
+    """Number of clips after which the top class so far differs from the final one."""
+    rows = np.stack([p.scores for p in explanation.clip_predictions]).astype(np.float64)
+    return int((rows.cumsum(axis=0).argmax(axis=1) != explanation.prediction.target).sum())
 
 
 @contextmanager
 def counted(model: LoadedModel) -> Iterator[list[int]]:
-    """How many clips went through the model, call by call."""
-    passed: list[int] = []
-    handle = model.module.register_forward_hook(lambda _, given, out: passed.append(len(out)))
+    """Numbers of clips in each call of the model."""
+    sizes: list[int] = []
+    handle = model.module.register_forward_hook(lambda _, inputs, out: sizes.append(len(out)))
     try:
-        yield passed
+        yield sizes
     finally:
         handle.remove()
 
@@ -54,7 +54,7 @@ class Progress(list[tuple[str, int, int]]):
 
 
 class CountedReads(VideoFile):
-    """Counts how often frames were read, and how many."""
+    """Records the number of frames of each read."""
 
     def __init__(self, video: Path) -> None:
         super().__init__(video)

@@ -1,4 +1,4 @@
-"""Explanations made by hand: a blob wanders over the picture, its strength rises and falls."""
+"""Artificial explanations: a blob moves over the picture, its strength rises and falls."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from staa_cli.schema import (
 )
 
 Strength = Callable[[float], Any]
-"""How strong the heat is at a second."""
+"""Strength of the heat by time in seconds."""
 
 LABELS = ("windsurfing", "sailing", "surfing water", "kitesurfing", "jetskiing", "swimming")
 
@@ -55,11 +55,10 @@ def explanation(
     host: str = "somewhere",
     output: Output = "softmax",
 ) -> Explanation:
-    """An explanation of a video of that size; `strength` is a function of seconds.
+    """An explanation of a video of that size.
 
-    `part` is the first and the last but one of the frames that are explained.
-
-    `confidence` is the target's score; with the output identity, a raw value of any size.
+    `part` is the half-open range of explained frames; `confidence` is the target's score, a raw
+    value for the output `identity`.
     """
     width, height = size
     times = np.arange(frames) / rate
@@ -132,7 +131,7 @@ def center_box(width: int, height: int) -> tuple[float, float, float, float]:
 
 
 def blobs(times: np.ndarray, end_s: float, grid: tuple[int, int], strength: Strength) -> np.ndarray:
-    """[K, h, w] a Gaussian spot on a circle, over a little noise that never changes its seed."""
+    """[K, h, w] a Gaussian spot on a circle, with a little noise from a fixed seed."""
     rng = np.random.default_rng(7)
     rows, columns = (np.arange(n)[:, None] if i == 0 else np.arange(n) for i, n in enumerate(grid))
     phase = 2 * np.pi * times / max(end_s, 1e-9)
@@ -146,11 +145,13 @@ def blobs(times: np.ndarray, end_s: float, grid: tuple[int, int], strength: Stre
 
 
 def _clip(index: int, start: int, times: np.ndarray, count: int, stride: int) -> Clip:
-    wanted = [start + i * stride for i in range(count)]
-    kept = [min(i, len(times) - 1) for i in wanted]
-    padded = sum(i > len(times) - 1 for i in wanted)
-    at = tuple(float(times[i]) for i in kept)
-    return Clip(index, tuple(kept), at, padded, stride * float(times[1]) if len(times) > 1 else 1.0)
+    unlimited = [start + i * stride for i in range(count)]
+    indices = [min(i, len(times) - 1) for i in unlimited]
+    padded = sum(i > len(times) - 1 for i in unlimited)
+    starts = tuple(float(times[i]) for i in indices)
+    return Clip(
+        index, tuple(indices), starts, padded, stride * float(times[1]) if len(times) > 1 else 1.0
+    )
 
 
 def _attribution(
@@ -175,9 +176,9 @@ def _attribution(
 
 
 def _prediction(labels: Sequence[str], confidence: float, output: Output) -> Prediction:
-    rest = np.linspace(2, 1, len(labels) - 1) if len(labels) > 1 else np.zeros(0)
-    rest = rest / max(rest.sum(), 1) * (1 - confidence)
-    scores = np.array([confidence, *rest], np.float32)
+    others = np.linspace(2, 1, len(labels) - 1) if len(labels) > 1 else np.zeros(0)
+    others = others / max(others.sum(), 1) * (1 - confidence)
+    scores = np.array([confidence, *others], np.float32)
     return Prediction(scores, 0, "top-1", tuple(labels), output)
 
 
@@ -249,20 +250,21 @@ def _facts(score: np.ndarray, flat: bool) -> TemporalStats:
 def measured(
     beaten: bool = True, times: float = 1.0, above: float = 0.0, interval: bool = True
 ) -> Faithfulness:
-    """A check of three methods; the last one is as faithful as the first, or not.
+    """Faithfulness of three methods; the last one is as faithful as the first if `beaten`.
 
-    `times` and `above` make raw values of the probabilities. Of one clip there is no interval.
+    `times` and `above` scale and shift the probabilities to raw values. Without `interval`, it is
+    that of one clip.
     """
     curve = np.array([1.0, 0.5, 0.0], np.float32)
 
     def row(
         name: str, deletion: np.ndarray, insertion: np.ndarray, *areas: float
     ) -> FaithfulnessRow:
-        curves = [(above + times * each).astype(np.float32) for each in (deletion, insertion)]
-        areas_ = [above + times * area for area in areas]
-        gain = areas_[1] - areas_[0]
+        curves = [(above + times * curve).astype(np.float32) for curve in (deletion, insertion)]
+        scaled = [above + times * area for area in areas]
+        gain = scaled[1] - scaled[0]
         ends = (gain - 0.1 * times, gain + 0.2 * times) if interval else (None, None)
-        return FaithfulnessRow(name, curves[0], curves[1], *areas_, *ends)
+        return FaithfulnessRow(name, curves[0], curves[1], *scaled, *ends)
 
     rows = (
         row("staa", curve, 1 - curve / 4, 0.25, 0.75),

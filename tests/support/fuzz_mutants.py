@@ -1,4 +1,4 @@
-"""Damaged copies of a video: every number is one copy, always the same one."""
+"""Damaged copies of a video, each determined by a number."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _REMUXED = {".mp4", ".mov", ".mkv", ".webm", ".ts", ".avi", ".nut", ".flv", ".mp
 
 
 def mutant(number: int, source: Path, target: Path) -> str:
-    """Writes copy `number` of `source` and says what was done to it."""
+    """Write copy `number` of `source`; returns a description of the damage."""
     dice = Dice(number)
-    done = []
+    changes = []
     if source.suffix in _REMUXED and dice.random() < 0.35:
-        done.append(_remuxed(source, target, dice))
-    data = bytearray((target if done else source).read_bytes())
-    if not done or dice.random() < 0.3:
+        changes.append(_remuxed(source, target, dice))
+    data = bytearray((target if changes else source).read_bytes())
+    if not changes or dice.random() < 0.3:
         for _ in range(dice.choice((1, 1, 2, 5))):
             change = dice.choice(_CHANGES)
             change(data, dice)
-            done.append(change.__name__.strip("_"))
+            changes.append(change.__name__.strip("_"))
     target.write_bytes(bytes(data))
-    return ", ".join(done)
+    return ", ".join(changes)
 
 
 def _place(data: bytearray, dice: Dice) -> int:
-    """An offset; heads and tails, where containers keep their tables, come up more often."""
+    """A random offset, more often near the start or the end, where containers store tables."""
     size = max(1, len(data))
     reach = dice.choice((64, 512, 4096, size, size))
     at = dice.randrange(min(reach, size))
@@ -99,15 +99,15 @@ def _length(dice: Dice) -> int:
 
 
 def _remuxed(source: Path, target: Path, dice: Dice) -> str:
-    """Writes the same packets with some of them dropped, repeated, swapped, changed, or retimed."""
+    """Write the packets with some of them dropped, repeated, swapped, changed, or retimed."""
     share = dice.choice((0.02, 0.1, 0.5))
-    with av.open(str(source)) as given, av.open(str(target), "w") as output:
+    with av.open(str(source)) as container, av.open(str(target), "w") as output:
         streams = {
             s.index: output.add_stream_from_template(s)
-            for s in given.streams
+            for s in container.streams
             if s.type in ("video", "audio")
         }
-        packets = [p for p in given.demux() if p.dts is not None and p.stream_index in streams]
+        packets = [p for p in container.demux() if p.dts is not None and p.stream_index in streams]
         for at in range(len(packets) - 1):
             if dice.random() < share / 4:
                 packets[at], packets[at + 1] = packets[at + 1], packets[at]
@@ -117,7 +117,7 @@ def _remuxed(source: Path, target: Path, dice: Dice) -> str:
                 try:
                     output.mux(copy)
                 except av.FFmpegError:
-                    continue  # no muxer takes everything
+                    continue  # muxers reject some packets
     return f"packets changed ({share})"
 
 

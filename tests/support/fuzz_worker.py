@@ -1,7 +1,7 @@
-"""Reads damaged videos, one after another, and says how that went; a process of its own.
+"""Reads damaged videos one after another and reports the outcomes; runs in a separate process.
 
-A line "number kind" comes in for each; a line of JSON goes out when the copy is made, and one when
-it was read. With the words `FOLDER 17 x.mp4` it reads that one mutant and ends.
+Each input line is "number kind"; one line of JSON is printed after making the copy, and one after
+reading it. With the arguments `FOLDER 17 x.mp4` it reads only that mutant.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from staa_cli.video.decode import iter_frames
 from staa_cli.video.pixels import YuvPlanes
 from staa_cli.video.probe import probe
 
-_ADDRESSES = 6 << 30
+_ADDRESS_SPACE = 6 << 30
 
 
-def main(folder: Path, asked: list[str]) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
+def main(folder: Path, arguments: list[str]) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     av.logging.set_level(None)
-    lines = [" ".join(asked)] if asked else sys.stdin
+    lines = [" ".join(arguments)] if arguments else sys.stdin
     for line in lines:
         number, kind = line.split()
         path = folder / f"mutant{Path(kind).suffix}"
         try:
-            done = mutant(int(number), folder / kind, path)
-        except (av.FFmpegError, ValueError) as error:  # nor does every muxer take every codec
+            changes = mutant(int(number), folder / kind, path)
+        except (av.FFmpegError, ValueError) as error:  # muxers do not support all codecs
             _say(made=False, done=str(error))
             continue
-        _say(made=True, done=done)
-        outcome, wrong = _outcome(int(number), path)
-        _say(outcome=outcome, error=wrong, **_memory())
+        _say(made=True, done=changes)
+        outcome, error_text = _outcome(int(number), path)
+        _say(outcome=outcome, error=error_text, **_memory())
 
 
 def _outcome(number: int, path: Path) -> tuple[str, str | None]:
-    """How it went, and a traceback where anything but an error that staa raises on purpose came."""
+    """The outcome, and a traceback for any exception that is not a VideoError or OutputError."""
     output = path.with_name("annotated.mp4")
     try:
         _read(random.Random(number), path, output)
     except (VideoError, OutputError) as error:
-        left = "a failure left its output" if output.exists() else None
-        return f"{type(error).__name__}: {str(error)[:40]}", left
+        leftover = "a failure left its output" if output.exists() else None
+        return f"{type(error).__name__}: {str(error)[:40]}", leftover
     except BaseException:
         return "traceback", traceback.format_exc()
     finally:
@@ -68,18 +68,20 @@ def _read(dice: random.Random, path: Path, output: Path) -> None:
     info = probe(path)
     shape = (info.height, info.width, 3)
     for count in (1, 3, 3):
-        wanted = dice.sample(range(info.frames), min(count, info.frames))
-        pictures = list(iter_frames(info, wanted))
-        assert [n for n, _ in pictures] == sorted(wanted)
+        indices = dice.sample(range(info.frames), min(count, info.frames))
+        pictures = list(iter_frames(info, indices))
+        assert [n for n, _ in pictures] == sorted(indices)
         assert {p.shape for _, p in pictures} == {shape}
     assert (info.times_s[1:] > info.times_s[:-1]).all()
-    assert info.duration_s >= info.times_s[-1]  # equal where a float has no room for one frame
+    assert (
+        info.duration_s >= info.times_s[-1]
+    )  # equal if a frame is shorter than the float precision
     annotate(info, output, unchanged, preset="ultrafast")
     assert probe(output).frames <= info.frames
 
 
 def _memory() -> dict[str, int]:
-    """MiB held now, after what is free went back, and the most so far."""
+    """Current memory in MiB, after returning free memory to the system, and the peak."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     held = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -1,4 +1,4 @@
-"""A hub on this machine, as far as downloading a model needs one."""
+"""A local server with the parts of the hub API that downloads need."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub:
-    """Serves repositories ``{"org/name": folder}`` and remembers what it was asked for."""
+    """Serves repositories ``{"org/name": folder}`` and records the requests."""
 
     def __init__(self, repositories: dict[str, Path]) -> None:
         self.repositories = repositories
         self.asked: list[str] = []
         self.breaks_after: int | None = None
-        """Bytes after which the connection of a weights file breaks, once."""
+        """Number of bytes of a weights file after which the connection breaks, once."""
         self.url = ""
 
     @contextmanager
@@ -92,8 +92,8 @@ class Hub:
             "Accept-Ranges": "bytes",
         }
         start = 0
-        if asked := request.headers.get("Range"):
-            start = int(asked.removeprefix("bytes=").partition("-")[0])
+        if byte_range := request.headers.get("Range"):
+            start = int(byte_range.removeprefix("bytes=").partition("-")[0])
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         cut = self.breaks_after if body and path.suffix == ".safetensors" else None
         if cut is not None:

@@ -1,4 +1,4 @@
-"""Jobs over small films, done in this process."""
+"""Runs jobs on small videos in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from staa_cli.jobs.run import Request, Worker
 
 
 def job(folder: Path, name: str = "walk.mp4", frames: int = 12, **options: Any) -> Job:
-    """A film, whose results go to a folder of its name."""
+    """Make a video and a job for it; the result folder has the name of the video."""
     return Job(film(folder / name, frames, **options), folder / "out" / Path(name).stem)
 
 
@@ -26,21 +26,21 @@ def run(
     on_event: OnEvent = lambda event: None,
     **request: Any,
 ) -> list[Outcome]:
-    """The outcomes of jobs, done one after the other."""
+    """Run jobs one after another; returns their outcomes."""
     jobs = [jobs] if isinstance(jobs, Job) else jobs
     return list(run_local(jobs, Request(settings or asked(), **request), on_event))
 
 
 def planned(jobs: list[Job], settings: Settings | None = None, **request: Any) -> list[Planned]:
-    """What would become of jobs."""
+    """Plan jobs without running them."""
     return plan(jobs, Worker(Request(settings or asked(), **request)))
 
 
 def statuses(outcomes: list[Outcome]) -> list[str]:
-    """In a word each."""
+    """The statuses of outcomes."""
     return [outcome.status for outcome in outcomes]
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """The bytes of the files in a folder."""
+    """Contents of the files in a folder by name."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}

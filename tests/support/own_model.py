@@ -1,4 +1,4 @@
-"""The source of a model that is nobody's but the user's."""
+"""Source code of a user-defined model, and of factories that are invalid."""
 
 OWN = """
 import torch

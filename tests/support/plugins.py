@@ -1,4 +1,4 @@
-"""Packages with entry points, laid out as an installer leaves them."""
+"""Packages with entry points, with the metadata that an installer writes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent / "plugin_package"
-"""A package that adds one of each; nothing of it is installed."""
+"""A package with one object of each kind; it is not installed."""
 
 
 def declare(
     folder: Path, package: str, groups: Mapping[str, Mapping[str, str]], version: str = "1.0"
 ) -> None:
-    """Lay into a folder what an installer writes down of a package: group to name to target."""
+    """Write the metadata of an installed package; `groups` has targets by group and name."""
     info = folder / f"{package.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
-    facts = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
-    (info / "METADATA").write_text(facts)
+    metadata = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
+    (info / "METADATA").write_text(metadata)
     lines = [
         line
         for group, targets in groups.items()
@@ -29,14 +29,14 @@ def declare(
 
 
 def declare_package(folder: Path) -> None:
-    """Lay into a folder what an installer would write down of `PACKAGE`."""
+    """Write the metadata of `PACKAGE` as if it were installed."""
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
     declare(folder, project["name"], project["entry-points"], project["version"])
 
 
 @contextmanager
 def on_the_path(*folders: Path) -> Iterator[None]:
-    """Have modules found in these folders, too; those that were are forgotten at the end."""
+    """Add folders to the module search path; at the end, unload modules from them."""
     path, modules = list(sys.path), set(sys.modules)
     sys.path[:0] = map(str, folders)
     try:

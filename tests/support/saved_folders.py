@@ -1,4 +1,4 @@
-"""Folders as Hugging Face saves them, of models as small as can be."""
+"""Minimal models saved as folders in Hugging Face format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def saved(model: str, folder: Path, **overrides: Any) -> Any:
-    """A model of which no parameter is zero or one, and its folder."""
+    """Make and save a model; random parameters, so that none is zero or one."""
     import transformers
 
     torch.manual_seed(0)
@@ -33,8 +33,8 @@ def saved(model: str, folder: Path, **overrides: Any) -> Any:
     config = getattr(transformers, f"{name}Config")(
         **{**arguments, "layer_norm_eps": 1e-3, "id2label": dict(enumerate("abcde")), **overrides}
     )
-    made = getattr(transformers, f"{name}ForVideoClassification")(config).eval()
-    for parameter in made.parameters():
+    instance = getattr(transformers, f"{name}ForVideoClassification")(config).eval()
+    for parameter in instance.parameters():
         parameter.data = torch.randn_like(parameter) * (0.3 if parameter.ndim > 1 else 0.2)
-    made.save_pretrained(folder)
-    return made
+    instance.save_pretrained(folder)
+    return instance

@@ -1,4 +1,4 @@
-"""Every family as small as it can be, and methods run on it."""
+"""Minimal models of every family, and methods run on them."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def build(kind: str) -> Any:
         "token": {"pooling": "token"},
         "scaled": {"init_values": 0.5},
     }
-    more = variants.get(variant, {})
-    return ARCHITECTURES.get(arch).build(**more)
+    options = variants.get(variant, {})
+    return ARCHITECTURES.get(arch).build(**options)
 
 
 @cache
 def model(kind: str) -> Any:
-    """Of that kind, with no parameter zero and no attention uniform."""
+    """A model of that kind without zero parameters or uniform attention."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = build(kind)

@@ -1,4 +1,4 @@
-"""Small videos and settings that fit the test model: 4 frames of 32 x 32, one every 0.25 s."""
+"""Small videos, and settings for the test model: clips of 4 frames of 32 x 32 every 0.25 s."""
 
 from __future__ import annotations
 
@@ -18,39 +18,41 @@ WIDTH, HEIGHT = 64, 48
 
 
 def pictures(frames: int = 24, *, moving: bool = True, seed: int = 0) -> list[UInt8]:
-    """A bright square that wanders over a mottled ground which turns from red to blue."""
+    """A bright square moves over a textured background that changes from red to blue."""
     random = np.random.default_rng(seed)
-    ground = random.integers(60, 120, (HEIGHT // 8, WIDTH // 8, 3)).repeat(8, 0).repeat(8, 1)
-    shown = []
+    background = random.integers(60, 120, (HEIGHT // 8, WIDTH // 8, 3)).repeat(8, 0).repeat(8, 1)
+    frames_rgb = []
     for number in range(frames):
         share = number / frames if moving else 0.5
-        picture = ground + np.array([120 * (1 - share), 0, 120 * share])
+        picture = background + np.array([120 * (1 - share), 0, 120 * share])
         left = number % (WIDTH - 16) if moving else 10
         picture[16:32, left : left + 16] = (240, 250, 200)
-        shown.append(picture.astype(np.uint8))
-    return shown
+        frames_rgb.append(picture.astype(np.uint8))
+    return frames_rgb
 
 
 def film(
     path: Path, frames: int = 24, *, times_s: Sequence[float] | None = None, **options: Any
 ) -> Path:
-    """Writes such a video, 12 frames a second unless times are given."""
+    """Write `pictures` as a video, by default at 12 frames per second."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    shown = pictures(frames, **options)
-    write_video(path, shown, times_s, rate=RATE, preset="ultrafast", gop=8)
+    write_video(path, pictures(frames, **options), times_s, rate=RATE, preset="ultrafast", gop=8)
     return path
 
 
 def asked(output: dict[str, bool] | None = None, **changes: Any) -> Settings:
-    """Settings for the test model; only the report is written unless told otherwise."""
-    wanted: dict[str, Any] = {"annotated": False, "npz": False, **(output or {})}
-    written = OutputSettings(**wanted)
-    render = RenderSettings(preset="ultrafast")
-    return Settings(**{"model": "test_timesformer", "output": written, "render": render, **changes})
+    """Settings for the test model; by default only the report is written."""
+    formats: dict[str, Any] = {"annotated": False, "npz": False, **(output or {})}
+    defaults: dict[str, Any] = {
+        "model": "test_timesformer",
+        "output": OutputSettings(**formats),
+        "render": RenderSettings(preset="ultrafast"),
+    }
+    return Settings(**{**defaults, **changes})
 
 
 def wandering_square(path: str | Path, frames: int = 24, size: int = 64) -> Path:
-    """A square that wanders over gray, 12 frames a second."""
+    """A square moves over gray, at 12 frames per second."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format="matroska") as out:

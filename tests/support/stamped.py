@@ -1,4 +1,4 @@
-"""Videos whose frames carry their own number, written by PyAV alone."""
+"""Videos whose frames contain their number, written with PyAV only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BITS = 12
 
 
 def stamp(number: int, width: int = 320, height: int = 240) -> Picture:
-    """A gray picture with `number` as twelve black or white boxes; the top left corner is red."""
+    """A gray picture with the bits of `number` as black and white boxes, and a red corner."""
     picture = np.full((height, width, 3), 96, np.uint8)
     box = width // (BITS + 1)
     for bit in range(BITS):
@@ -28,7 +28,7 @@ def stamp(number: int, width: int = 320, height: int = 240) -> Picture:
 
 
 def read(picture: Picture) -> int:
-    """The number that `stamp` wrote."""
+    """The number in a picture of `stamp`."""
     height, width = picture.shape[:2]
     box = width // (BITS + 1)
     row = picture[height * 3 // 8]
@@ -52,7 +52,7 @@ def write_stamped(
     start: int = 0,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """A video by PyAV alone, so that the code under test has no part in it."""
+    """Write a video with PyAV only, independently of the code under test."""
     pictures = map(stamp, range(frames)) if isinstance(frames, int) else iter(frames)
     first = next(pictures)
     height, width = first.shape[:2]

@@ -1,4 +1,4 @@
-"""Stills as they are written for an explanation, from frames by index."""
+"""Writes a GIF of an explanation from frames by index."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from staa_cli.schema import Explanation, UInt8
 def gif(
     explanation: Explanation, frames: Mapping[int, UInt8], path: Path, settings: RenderSettings
 ) -> None:
-    """Feeds a GIF the frames that it asks for, and writes it."""
+    """Write a GIF from the frames that it needs."""
     animation = Animation(explanation, settings)
     for index in gif_indices(explanation):
         animation.add(index, frames[index])

@@ -1,9 +1,9 @@
-"""What the reader is compared on: one line a case, in ffmpeg's own words.
+"""Test videos for the reader: one line per case, with arguments of ffmpeg.
 
-To add one: a name that ends like the file, the words between ffmpeg's input and its output, and,
-where one ffmpeg is not enough, further words that make the next file from the one before. A bar
-parts words that stand before the input: `"-ss 1 | -c copy"`. Input 0 is numbered pictures
-(`stamped.stamp`), input 1, where `sound` is set, a tone of the same length.
+A case has a name with the extension of the file, the arguments between ffmpeg's input and its
+output, and, if one run is not enough, arguments of further runs, each on the output of the previous
+one. Arguments before a bar precede the input: `"-ss 1 | -c copy"`. Input 0 is numbered pictures
+(`stamped.stamp`); input 1, if `sound` is set, a tone of equal duration.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Case:
-    """How one file is made, and what is known about it beyond that."""
+    """Instructions for making a file, and known properties of it."""
 
     name: str
     words: str
     then: tuple[str, ...] = ()
-    """Words of further ffmpeg lines, each of which reads what the one before wrote."""
+    """Arguments of further ffmpeg runs, each on the output of the previous one."""
     via: str = ""
-    """Ending of the files in between, where it is another than the name's."""
+    """Extension of the intermediate files, if it differs from that of the name."""
     size: tuple[int, int] = (160, 120)
     frames: int = 30
     rate: str = "25"
     sound: bool = False
     keep: float = 1.0
-    """Share of the file's bytes that is kept: less than one is a file cut short."""
+    """Share of the file's bytes to keep; below one, the file is truncated."""
     twice: bool = False
-    """The file's bytes follow once more: recordings are joined like that."""
+    """The file is concatenated with itself, as in joined recordings."""
     damaged: bool = False
-    """The file does not decode whole: bad packets and missing frames are true."""
+    """The file does not decode completely: bad packets and missing frames are expected."""
     steady: bool = False
-    """Times are those of the rate: ffprobe has none for this file, for a reason given beside."""
+    """Times follow from the rate, because ffprobe reports none; see the comment of the case."""
     index: int | None = None
-    """Of the stream for PyAV, where its FFmpeg counts another way than the command."""
+    """Stream index for PyAV, if it differs from that of the ffmpeg command."""
     error: float = 3.0
-    """Most mean difference from ffmpeg's pictures, of 255; another one has its reason beside."""
+    """Maximum mean difference from ffmpeg's pictures, of 255; exceptions have a comment."""
     turned: tuple[int, bool] | None = None
-    """Display matrix of the file: degrees counter-clockwise, and whether mirrored after that."""
+    """Display matrix of the file: counterclockwise degrees, and whether to mirror afterwards."""
     plain: bool = True
-    """PyAV by itself converts the pictures; otherwise only ffmpeg's are compared with."""
+    """Pictures are also compared with those of PyAV; otherwise only with those of ffmpeg."""
     toned: bool = False
-    """HDR: pictures are compared by their number, since ffmpeg maps no tones."""
+    """HDR: only the numbers in pictures are compared, because ffmpeg does no tone mapping."""
 
 
 X264 = "-c:v libx264 -preset ultrafast"
@@ -52,14 +52,14 @@ VP9 = "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 1M"
 SVT = "-c:v libsvtav1 -preset 12"
 AOM = "-c:v libaom-av1 -cpu-used 8 -usage realtime -b:v 1M"
 
-# AVI and ASF say when a packet is decoded; with reordering ffprobe has fewer times than frames.
-# A raw H.261 stream's clock is 30000/1001, which ffprobe does not ask.
+# AVI and ASF store decoding times; with reordering ffprobe reports fewer times than frames.
+# The clock of a raw H.261 stream is 30000/1001, which ffprobe ignores.
 STEADY = {"h264_b2.avi", "h264_b2.asf", "mpeg1.avi", "h261.h261"}
 
-# FFmpeg 5.1 drifts away from what its Theora encoder was given; later ones do not.
+# The Theora encoder of FFmpeg 5.1 drifts from its input; later versions do not.
 DRIFT = 9.0
 
-# Words of an encoder, and the endings of the files that hold what it makes.
+# Arguments of an encoder, and file extensions of the containers to test.
 CODECS = {
     "h264": (f"{X264} -g 12 -bf 0", "mp4 mov mkv avi ts m2ts flv f4v nut 3gp asf h264 mxf vob"),
     "h264_b2": (f"{X264} -g 12 -bf 2", "mp4 mov mkv avi ts m2ts flv nut asf h264 mxf wtv"),
@@ -119,7 +119,7 @@ CODECS = {
     "ljpeg": ("-c:v ljpeg -strict -1", "avi"),
     "amv": ("-c:v mjpeg -pix_fmt yuvj420p -huffman default", "avi"),
 }
-# A tone's encoder, where a container is to hold one too.
+# Arguments of an audio encoder, and file extensions of the containers to test.
 SOUNDS = {
     "aac": ("-c:a aac", "mp4 mov mkv ts flv avi nut"),
     "mp3": ("-c:a libmp3lame", "mp4 mkv avi flv ts"),
@@ -231,7 +231,7 @@ STRUCTURES = [
     Case("two_sounds.mkv", f"-map 0 -map 1 -map 1 {X264} -c:a:0 libopus -c:a:1 aac", sound=True),
     Case("timecode.mov", f"{X264} -bf 2 -timecode 01:00:00:00"),
     Case("hints.mp4", f"{X264} -bf 2 -c:a aac -movflags rtphint", sound=True),
-    # the place on the clock
+    # time offsets
     *(
         Case(f"late{offset}.{e}", f"{X264} -g 10 -bf 2 -output_ts_offset {offset}")
         for e in ("mp4", "mkv", "ts", "nut", "flv")
@@ -244,7 +244,7 @@ STRUCTURES = [
         Case(
             f"negative.{e}",
             f"{X264} -g 10 -bf 2 -output_ts_offset -0.5 -avoid_negative_ts disabled",
-            steady=e == "mkv",  # it has no negative times, and says nothing instead
+            steady=e == "mkv",  # it does not support negative times, and ffprobe reports none
         )
         for e in ("mp4", "mov", "mkv", "ts")
     ),
@@ -325,7 +325,7 @@ STRUCTURES = [
     Case("cut_short.webm", VP8, keep=0.6, damaged=True),
     Case("cut_short.ogv", "-c:v libtheora -g 12", keep=0.6, damaged=True),
     *(
-        # The clock falls back at the joint; TS counts its packets, so that one of them looks lost.
+        # Times jump back at the joint; in TS, the packet counter suggests a lost packet.
         Case(f"joined.{e}", words, twice=True, steady=True, damaged=e == "ts")
         for e, words in (
             ("ts", f"{X264} -g 10 -bf 0"),
@@ -337,7 +337,7 @@ STRUCTURES = [
         )
     ),
     Case("joined_b2.ts", f"{X264} -g 10 -bf 2", twice=True, steady=True, damaged=True),
-    # how MP4 and Matroska are laid out
+    # layouts of MP4 and Matroska
     Case("fragments.mp4", f"{X264} -g 10 -bf 2 {FRAGMENTS}"),
     Case("fragments_each.mp4", f"{X264} -g 10 -bf 2 -movflags frag_every_frame+empty_moov"),
     Case("fragments_base.mp4", f"{X264} -g 10 {FRAGMENTS}+default_base_moof -frag_duration 200000"),
@@ -351,7 +351,7 @@ STRUCTURES = [
     Case("live.mkv", f"{X264} -bf 2 -live 1"),
     Case("clusters.mkv", f"{X264} -bf 2 -cluster_time_limit 100"),
     Case("index_first.mkv", f"{X264} -bf 2 -reserve_index_space 5000"),
-    # FFmpeg 5.1 does not list the still picture that stands before the track.
+    # FFmpeg 5.1 does not list the still picture that precedes the track.
     Case("animated.avif", f"{AOM} -g 12", index=1),
     # clocks
     *(
@@ -466,7 +466,7 @@ STRUCTURES = [
     Case("wide_pixels.mp4", f"{X264} -vf setsar=4/3"),
     Case("wide_pixels.mpg", "-c:v mpeg2video -aspect 16:9"),
     Case("wide_pixels.mkv", f"{X264} -aspect 2.35"),
-    # short ones
+    # short videos
     *(
         Case(f"frames_{n}.{e}", words, frames=n)
         for n in (1, 2, 3)
@@ -481,7 +481,7 @@ STRUCTURES = [
             ("hevc", f"{X265}:bframes=3"),
         )
     ),
-    # turned
+    # rotation
     *(
         Case(f"turned_{turn}.{e}", f"{X264} -g 10", (f"| -c copy -metadata:s:v rotate={turn}",))
         for turn in (90, 180, 270)
@@ -555,7 +555,7 @@ STRUCTURES = [
         "-color_primaries bt2020",
         toned=True,
     ),
-    # formats that take one size or rate
+    # formats with fixed sizes or rates
     *(
         Case(f"dv.{e}", "-c:v dvvideo -pix_fmt yuv420p -s 720x576", frames=8)
         for e in ("dv", "avi", "mov", "mkv", "mxf")
@@ -566,7 +566,7 @@ STRUCTURES = [
     ),
     Case("dnxhr.mov", "-c:v dnxhd -profile:v dnxhr_lb -s 320x240 -pix_fmt yuv422p", frames=8),
     Case("gxf_like.mxf", "-c:v mpeg2video -s 720x576 -bf 2 -g 12 -b:v 10M", frames=15),
-    # pictures that build on each other
+    # frames that depend on previous ones
     Case("moving.apng", "-vf format=rgba,rotate=n*0.3:c=none"),
     Case("flashing.apng", "-vf negate=enable='mod(n\\,7)'"),
     Case("flashing_moving.apng", "-vf format=rgba,rotate=n*0.3:c=none,negate=enable='mod(n\\,4)'"),
@@ -574,7 +574,7 @@ STRUCTURES = [
     Case("flashing.mkv", "-c:v zmbv -vf negate=enable='mod(n\\,7)'"),
     Case("few_colors.gif", "-vf split[a][b];[a]palettegen=8[p];[b][p]paletteuse"),
     Case("transparent.gif", "-vf format=rgba,colorkey=black:0.1"),
-    # sound of another length or kind
+    # audio of other lengths and formats
     Case("sound_short.mp4", f"{X264} -c:a aac -filter:a atrim=end=0.4", sound=True),
     Case("sound_long.mkv", f"{X264} -c:a aac -filter:a apad=pad_dur=2", sound=True),
     Case("sound_delayed.mkv", f"{X264} -c:a aac -filter:a adelay=500", sound=True),
@@ -641,7 +641,7 @@ STRUCTURES = [
 
 
 def all_cases() -> list[Case]:
-    """Every codec in every container, every kind of sound, and the structures."""
+    """All codecs in all containers, all audio codecs, and the structures."""
     plain = [
         Case(
             f"{codec}.{ending}",
@@ -653,7 +653,7 @@ def all_cases() -> list[Case]:
         for codec, (words, endings) in CODECS.items()
         for ending in endings.split()
     ]
-    loud = [
+    with_sound = [
         Case(
             f"sound_{codec}.{ending}",
             f"{_PICTURES_FOR.get(ending, '-c:v mpeg4 -bf 2')} {words}",
@@ -663,4 +663,4 @@ def all_cases() -> list[Case]:
         for codec, (words, endings) in SOUNDS.items()
         for ending in endings.split()
     ]
-    return plain + loud + STRUCTURES
+    return plain + with_sound + STRUCTURES

@@ -1,4 +1,4 @@
-"""The other side of the comparison: files made by ffmpeg, read by ffprobe, ffmpeg, and PyAV."""
+"""References for the video reader: files made by ffmpeg, read by ffprobe, ffmpeg, and PyAV."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from video_cases import Case
 
 
 class Refused(Exception):
-    """This ffmpeg does not make such a file."""
+    """This version of ffmpeg cannot make the file."""
 
 
 def picture(number: int, width: int, height: int) -> Picture:
-    """Numbered by boxes where they fit, else by brightness."""
+    """A picture with its number as boxes if they fit, else as brightness."""
     if width >= 6 * (BITS + 1) and height >= 16:
         return stamp(number, width, height)
     return np.full((height, width, 3), 20 + 37 * number % 211, np.uint8)
 
 
 def run(*words: str) -> bytes:
-    """A program's output.
+    """Output of a program.
 
     Raises:
-        Refused: it ended with an error, or took a minute.
+        Refused: it failed, or took longer than a minute.
     """
     try:
         done = subprocess.run(words, capture_output=True, timeout=60)
     except subprocess.TimeoutExpired as error:
         raise Refused(f"{words[0]} takes too long") from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip() or "no word"
-        raise Refused(said.splitlines()[-1])
+        message = done.stderr.decode(errors="replace").strip() or "no message"
+        raise Refused(message.splitlines()[-1])
     return done.stdout
 
 
 def make(case: Case, folder: Path) -> Path:
-    """The case's file.
+    """Make the file of a case.
 
     Raises:
-        Refused: this ffmpeg cannot.
+        Refused: this version of ffmpeg cannot.
     """
     width, height = case.size
     raw = folder / "frames.rgb"
@@ -56,10 +56,10 @@ def make(case: Case, folder: Path) -> Path:
     source.append(str(raw))
     if case.sound:
         source += f"-f lavfi -i sine=d={float(case.frames / Fraction(case.rate))}".split()
-    ending = Path(case.name).suffix
+    suffix = Path(case.name).suffix
     for n, words in enumerate((case.words, *case.then)):
         last = n == len(case.then)
-        path = folder / (f"x{n}{ending}" if last or not case.via else f"x{n}.{case.via}")
+        path = folder / (f"x{n}{suffix}" if last or not case.via else f"x{n}.{case.via}")
         before, _, after = words.rpartition("|")
         inputs = shlex.split(before) + source
         run("ffmpeg", "-v", "error", "-nostdin", "-y", *inputs, *shlex.split(after), str(path))
@@ -75,10 +75,10 @@ def make(case: Case, folder: Path) -> Path:
 
 
 def _turned(source: Path, target: Path, degrees: int, mirrored: bool) -> Path:
-    with av.open(str(source)) as given, av.open(str(target), "w") as output:
-        stream = output.add_stream_from_template(given.streams.video[0])
+    with av.open(str(source)) as container, av.open(str(target), "w") as output:
+        stream = output.add_stream_from_template(container.streams.video[0])
         stream.set_display_rotation(degrees, hflip=mirrored)
-        for packet in given.demux(video=0):
+        for packet in container.demux(video=0):
             if packet.dts is not None:
                 packet.stream = stream
                 output.mux(packet)
@@ -87,7 +87,7 @@ def _turned(source: Path, target: Path, degrees: int, mirrored: bool) -> Path:
 
 @dataclass
 class Track:
-    """What ffprobe says of one stream."""
+    """Properties of a stream according to ffprobe."""
 
     index: int
     kind: str
@@ -95,9 +95,9 @@ class Track:
     default: bool
     cover: bool
     times_s: list[float | None]
-    """Of every decoded frame in the order shown: ffprobe's best effort."""
+    """Best-effort times of all decoded frames in presentation order."""
     stamped: bool
-    """The container's own times are the same wherever it has one."""
+    """The times in the container, if any, equal the best-effort times."""
     lengths_s: list[float]
 
     @property
@@ -111,15 +111,15 @@ class Track:
 
 
 def tracks(path: Path) -> list[Track]:
-    """All streams of a file with the times of all their decoded frames, by ffprobe."""
+    """All streams of a file, with the times of their decoded frames, from ffprobe."""
     entries = (
         "frame=stream_index,best_effort_timestamp_time,pts_time,pkt_duration_time,duration_time,nb_samples"
         ":stream=index,codec_type,codec_name,sample_rate"
         ":stream_disposition=default,attached_pic:stream_tags="
     )
     words = f"ffprobe -v quiet -of json -show_streams -show_frames -show_entries {entries}"
-    said = json.loads(run(*words.split(), str(path)))
-    found = {
+    output = json.loads(run(*words.split(), str(path)))
+    by_index = {
         s["index"]: Track(
             s["index"],
             s.get("codec_type", "?"),
@@ -130,16 +130,16 @@ def tracks(path: Path) -> list[Track]:
             True,
             [],
         )
-        for s in said["streams"]
+        for s in output["streams"]
     }
-    rates = {s["index"]: int(s.get("sample_rate", 0)) for s in said["streams"]}
-    for frame in said.get("frames", []):
-        track = found.get(frame.get("stream_index", -1))
+    rates = {s["index"]: int(s.get("sample_rate", 0)) for s in output["streams"]}
+    for frame in output.get("frames", []):
+        track = by_index.get(frame.get("stream_index", -1))
         if track is None:
             continue
-        time, own = frame.get("best_effort_timestamp_time"), frame.get("pts_time")
+        time, pts_time = frame.get("best_effort_timestamp_time"), frame.get("pts_time")
         track.times_s.append(None if time is None else float(time))
-        track.stamped &= own in (None, time)
+        track.stamped &= pts_time in (None, time)
         samples, rate = int(frame.get("nb_samples", 0)), rates[track.index]
         length = (
             samples / rate
@@ -147,34 +147,35 @@ def tracks(path: Path) -> list[Track]:
             else float(frame.get("pkt_duration_time") or frame.get("duration_time") or 0)
         )
         track.lengths_s.append(length)
-    return list(found.values())
+    return list(by_index.values())
 
 
-def shown(found: list[Track]) -> Track:
-    """The video that a player takes: marked as the default, then the one with most frames."""
-    videos = [t for t in found if t.kind == "video" and not t.cover and t.times_s]
+def shown(candidates: list[Track]) -> Track:
+    """The video stream that a player shows: default ones first, then the one with most frames."""
+    videos = [t for t in candidates if t.kind == "video" and not t.cover and t.times_s]
     return max(videos, key=lambda t: (t.default, len(t.times_s)))
 
 
-def heard(found: list[Track]) -> Track | None:
-    """The sound that decodes: marked as the default, then the first."""
-    sounds = [t for t in found if t.kind == "audio" and t.times_s]
+def heard(candidates: list[Track]) -> Track | None:
+    """The audio stream that a player plays: default ones first, then the first one."""
+    sounds = [t for t in candidates if t.kind == "audio" and t.times_s]
     return max(sounds, key=lambda t: t.default, default=None)
 
 
 def rgb_by_ffmpeg(path: Path, index: int, width: int, height: int) -> list[Picture]:
-    """Every picture of a stream, upright, by the ffmpeg command."""
+    """All pictures of a stream, upright, decoded by the ffmpeg command."""
     words = f"-map 0:{index} -vsync passthrough -f rawvideo -pix_fmt rgb24 -"
     raw = run("ffmpeg", "-v", "quiet", "-nostdin", "-i", str(path), *words.split())
     return list(np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3))
 
 
 def rgb_by_pyav(path: Path, index: int) -> list[Picture]:
-    """Every picture of a stream, not turned, by decoding from start to end with PyAV."""
+    """All pictures of a stream, not rotated, decoded sequentially with PyAV."""
     pictures: list[Picture] = []
     with av.open(str(path)) as container:
         stream = container.streams[index]
-        stream.codec_context.thread_count = 1  # with more, damage is painted over at random
+        # With several threads, the concealment of damage is not deterministic.
+        stream.codec_context.thread_count = 1
         for packet in container.demux(stream):
             try:
                 frames = packet.decode()
