@@ -100,14 +100,14 @@ BUILTIN: dict[str, dict[str, str]] = {
         "framewise": f"{_FAMILIES}.framewise.key_map:FAMILY",
     },
     DATASETS: {
-        "events": f"{_DATASETS}:open_event_clips",
-        "events-hard": f"{_DATASETS}:open_event_clips",
-        "events-distractors": f"{_DATASETS}:open_event_clips",
-        "events-motion": f"{_DATASETS}:open_event_clips",
-        "events-drift": f"{_DATASETS}:open_event_clips",
-        "events-contrast": f"{_DATASETS}:open_event_clips",
-        "events-length": f"{_DATASETS}:open_event_clips",
-        "twins": f"{_DATASETS}:open_twin_clips",
+        "events": f"{_DATASETS}.events:open_event_clips",
+        "events-hard": f"{_DATASETS}.events:open_event_clips",
+        "events-distractors": f"{_DATASETS}.events:open_event_clips",
+        "events-motion": f"{_DATASETS}.events:open_event_clips",
+        "events-drift": f"{_DATASETS}.events:open_event_clips",
+        "events-contrast": f"{_DATASETS}.events:open_event_clips",
+        "events-length": f"{_DATASETS}.events:open_event_clips",
+        "twins": f"{_DATASETS}.events:open_twin_clips",
     },
 }
 """Group to name to ``module:object``, in the order in which they are listed."""

@@ -1,0 +1,84 @@
+"""What a data set is: clips by number, and what is asked about each."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from staa_cli import entry_points
+from staa_cli.models.load import LoadedModel
+from staa_cli.registry import Registry
+from staa_cli.schema import Bool, UInt8
+
+Split = Literal["development", "test"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A class that is asked for, and where and when its answer lies."""
+
+    target: int | None = None
+    """None for whatever the model says."""
+    mask: Bool | None = None
+    """[T, H, W] where the actor is; None without ground truth."""
+    event: Bool | None = None
+    """[T] frames of the event; None without ground truth."""
+    distractor: Bool | None = None
+    """[T, H, W] where the actor of another class is; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A clip, and all that is asked about it."""
+
+    frames: UInt8
+    """[T, H, W, 3]."""
+    questions: tuple[Question, ...]
+
+
+class Dataset(ABC):
+    """Clips by number."""
+
+    name: str
+    truth: bool
+    """Whether it is known which classes a clip is of, and where and when they happen."""
+    count: int | None = None
+    """Clips that there are; None for as many as one likes."""
+
+    @abstractmethod
+    def sample(self, number: int) -> Sample:
+        """One of the clips.
+
+        Raises:
+            InputError: there is nothing to be read of it.
+        """
+
+    def describe(self, number: int) -> str:
+        """What a clip is called."""
+        return f"clip {number}"
+
+    def fingerprint(self) -> Any:
+        """What tells these clips from others of that name, as JSON has it; None for nothing."""
+        return None
+
+
+Opener = Callable[[str, LoadedModel, int, Split], Dataset]
+"""(name, model that is to classify the clips, seed, split) -> data set of that name.
+
+It may be a subclass of `Dataset` that is made from these four, and raises UsageError where the
+model does not fit.
+"""
+
+
+def _accept(name: str, declared: Any) -> Opener:
+    if not callable(declared):
+        raise TypeError("expected a function of name, model, seed, and split that opens a data set")
+    opener: Opener = declared
+    return opener
+
+
+DATASETS: Registry[Opener] = Registry("data set", entry_points.DATASETS, _accept)
+register_dataset = DATASETS.register
+"""A decorator that files an `Opener` under a name, for as long as the program runs."""

@@ -1,0 +1,34 @@
+"""From a name, or a folder, to its clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from staa_cli.benchmark.datasets.base import DATASETS, Dataset, Split
+from staa_cli.benchmark.datasets.videos import Videos
+from staa_cli.errors import UsageError
+from staa_cli.models.load import LoadedModel
+from staa_cli.registry import did_you_mean
+
+
+def open_dataset(name: str, model: LoadedModel, seed: int, split: Split = "test") -> Dataset:
+    """A data set's name, or a folder of videos, in; its clips out.
+
+    Args:
+        name: of a data set that is declared, or a folder's path.
+        model: that is to classify the clips.
+        seed: which clips, of those made from a seed.
+        split: development clips are for choosing, test clips for reporting.
+
+    Raises:
+        UsageError: there is no such data set, or the model does not know its classes.
+        UnavailableError: it is of a package, and cannot be loaded.
+        NothingMatched: the folder holds no video.
+    """
+    if name in DATASETS:
+        return DATASETS.get(name)(name, model, seed, split)
+    if Path(name).is_dir():
+        return Videos(Path(name), model)
+    known = DATASETS.names()
+    hint = did_you_mean(name, known) or f"a folder of videos, or one of {', '.join(known)}"
+    raise UsageError(f"unknown data set {name!r}", hint)
