@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from staa_cli.benchmark.datasets import DATASETS, Dataset, Question, Sample
 from staa_cli.benchmark.store import Store
 from staa_cli.config.settings import PostSettings
 from staa_cli.errors import StaaError, UsageError
-from staa_cli.evaluation.base import METRICS, Trial, library_versions
+from staa_cli.evaluation.base import METRICS, Known, Trial, library_versions
 from staa_cli.evaluation.localization import coverage
 from staa_cli.failures import understood
 from staa_cli.memory import memory_for
@@ -67,12 +67,14 @@ class Benchmark:
     def __post_init__(self) -> None:
         for name in self.methods:
             get_method(name).check(self.model.module, self.model.layout, self.options)
-        untold = [name for name in self.metrics if METRICS.get(name).truth]
-        if untold and not self.dataset.truth:
-            fit = [name for name in METRICS.names() if not METRICS.get(name).truth]
+        known = frozenset(self.dataset.truth)
+        untold = [name for name in self.metrics if not METRICS.get(name).truth <= known]
+        if untold:
+            missing = sorted(METRICS.get(untold[0]).truth - known)
+            lacks = f"no {' and no '.join(missing)}" if known else "no ground truth"
             raise UsageError(
-                f"{self.dataset.name} has no ground truth, which {', '.join(untold)} requires",
-                f"--metrics supports {', '.join(fit)} for this data set",
+                f"{self.dataset.name} has {lacks}, which {', '.join(untold)} requires",
+                f"--metrics supports {', '.join(fitting_metrics(known))} for this data set",
             )
 
     def is_scored(self, number: int) -> bool:
@@ -116,8 +118,8 @@ def measure_quality(
 ) -> dict[str, Any]:
     """A benchmark in, a table of means with 95 % intervals out, as plain data.
 
-    With ground truth, only clips that the model classifies correctly are scored; `correct` says
-    how many.
+    Of clips whose class is known, only those that the model classifies correctly are scored;
+    `correct` says how many of how many that are labeled.
 
     Args:
         benchmark: what to measure.
@@ -139,14 +141,16 @@ def measure_quality(
     return _result(benchmark, clips)
 
 
-def fitting_metrics(truth: bool) -> list[str]:
-    """Names of the metrics that can be measured, with ground truth or without it."""
-    return [name for name, metric in METRICS.items() if truth or not metric.truth]
+def fitting_metrics(known: Collection[Known]) -> list[str]:
+    """Names of the metrics that can be measured where that much is known."""
+    return [name for name, metric in METRICS.items() if metric.truth <= frozenset(known)]
 
 
-def default_metrics(truth: bool) -> list[str]:
-    """Names of the metrics that are measured where nobody names one."""
-    return ["pointing", "energy", "temporal_auc", "iou"] if truth else ["faithfulness"]
+def default_metrics(known: Collection[Known]) -> list[str]:
+    """Names of the metrics that are measured where nobody names one, and that much is known."""
+    truth = frozenset(known) & {"mask", "event"}
+    names = ["pointing", "energy", "temporal_auc", "iou"] if truth else ["faithfulness"]
+    return [name for name in names if METRICS.get(name).truth <= frozenset(known)]
 
 
 def store_header(benchmark: Benchmark) -> dict[str, Any]:
@@ -172,14 +176,18 @@ def store_header(benchmark: Benchmark) -> dict[str, Any]:
 
 
 def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
-    model, store, truth = benchmark.model, benchmark.store, benchmark.dataset.truth
+    model, store = benchmark.model, benchmark.store
     scored = benchmark.scored(clips)
+    facts = [fact for n in range(clips) if (fact := store.get(n)) is not None]
+    verdicts = [fact.get("correct", fact["scored"]) for fact in facts]
+    labeled = sum(verdict is not None for verdict in verdicts)
+    has_labels, correct = "label" in benchmark.dataset.truth, verdicts.count(True)
     scores = {
         (method, name): [benchmark.known(n, method)[name] for n in scored]
         for method in benchmark.methods
         for name in benchmark.metrics
     }
-    shares = [(store.get(n) or {})["share"] for n in scored]
+    shares = [share for n in scored if (share := (store.get(n) or {})["share"]) is not None]
     return {
         "schema_version": SCHEMA_VERSION,
         "staa_version": __version__,
@@ -192,9 +200,10 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "clips": clips,
         "of": benchmark.dataset.count,
         "scored": len(scored),
-        "correct": len(scored) if truth else None,
-        "accuracy": len(scored) / clips if truth else None,
-        "mask_share": float(np.mean(shares)) if truth and scored else None,
+        "labeled": labeled if has_labels else None,
+        "correct": correct if has_labels else None,
+        "accuracy": correct / labeled if labeled else None,
+        "mask_share": float(np.mean(shares)) if shares else None,
         "options": asdict(benchmark.options),
         "post": _told_post(benchmark.post),
         "precision": model.precision,
@@ -245,15 +254,16 @@ class _Asked:
 def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
     """Put what is missing of a clip into the store; yields how many methods are done."""
     model = benchmark.model
-    inputs = model.place(model.preprocess(clip.frames))
+    inputs = model.place(clip.preprocess(model))
     answer = predict_batch(model.module, inputs)[0].argsort()[::-1]  # the highest score first
     targets = {int(label) for label in answer[: len(clip.questions)]}
     masks = [q.mask for q in clip.questions if q.mask is not None]
-    right = not benchmark.dataset.truth or targets == {q.target for q in clip.questions}
+    labels = {q.target for q in clip.questions if q.target is not None}
+    correct = targets == labels if labels else None
     share = [float(coverage(mask, model.layout.grid).mean()) for mask in masks]
-    facts = {"scored": right, "share": float(np.mean(share)) if share else None}
-    benchmark.store.put(facts, number)
-    if not right:
+    facts = {"scored": correct is not False, "correct": correct}
+    benchmark.store.put(facts | {"share": float(np.mean(share)) if share else None}, number)
+    if correct is False:
         return
     replacement = replacement_for(inputs, benchmark.options.replacement, model.input)[0]
     asked = [

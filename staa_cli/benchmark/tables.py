@@ -40,17 +40,20 @@ def beats_baselines(result: Mapping[str, Any], method: str, metric: str) -> bool
 def headline(result: Mapping[str, Any]) -> str:
     """One line: what was scored, on how many clips, and what stood where something was removed."""
     line = f"{result['model']} on {result['dataset']}"
-    if result["correct"] is None:
-        there = result["of"] or result["clips"]
-        line += (
-            f", seed {result['seed']}: {result['scored']} of {there} videos scored, one clip each"
-        )
+    if result.get("split") is not None:
+        line += f" ({result['split']})"
+    there, scored = result.get("of") or result["clips"], result["scored"]
+    line += f", seed {result['seed']}: "
+    if result["correct"] is None and result["mask_share"] is None:
+        line += f"{scored} of {there} videos scored, one clip each"
+    elif result["correct"] == scored:
+        line += f"{scored} of {result['clips']} clips classified correctly and scored"
     else:
-        line += (
-            f" ({result['split']}), seed {result['seed']}: {result['correct']} of "
-            f"{result['clips']} clips classified correctly and scored; an actor fills "
-            f"{percent(result['mask_share'] or 0, 1)} of their volume"
-        )
+        line += f"{scored} of {there} clips scored"
+        if result.get("labeled"):
+            line += f", {result['correct']} of the {result['labeled']} labeled ones correctly"
+    if result["mask_share"] is not None:
+        line += f"; an actor fills {percent(result['mask_share'], 1)} of their volume"
     removed = any(not METRICS.get(row["metric"]).truth for row in result["results"])
     return f"{line}; removed by {result['options']['replacement']}" if removed else line
 
@@ -76,8 +79,8 @@ def undefined(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
     for metric in metrics:
         rows = [row for row in result["results"] if row["metric"] == metric]
         fewer = [row for row in rows if row["n"] < result["scored"]]
-        if len(fewer) == len(rows) and len({row["n"] for row in rows}) == 1:
-            told.append(f"{metric} ({rows[0]['n']})")  # for the clips, whatever the method
+        if len(fewer) == len(rows) and len({row["n"] for row in rows}) <= 1:
+            told.append(f"{metric} ({rows[0]['n'] if rows else 0})")  # whatever the method
         else:
             told += [f"{metric} of {row['method']} ({row['n']})" for row in fewer]
     if not told:

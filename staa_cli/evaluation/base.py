@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +22,9 @@ BASELINES = ("random", "center", "frame-difference")
 """Methods that ask no model anything; what does not beat them says nothing."""
 STEPS = 50
 """Steps of a deletion or insertion curve."""
+
+Known = Literal["label", "mask", "event", "distractor"]
+"""What can be known of a clip: its class, where it happens, when, and where something else does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,8 +92,8 @@ class Metric:
     score: Callable[[Trial], float]
     """NaN where it says nothing. The first line of its docstring stands in the list of metrics."""
     better: Literal["higher", "lower"]
-    truth: bool
-    """Whether it needs to be known where and when the thing happened."""
+    truth: frozenset[Known]
+    """What must be known of a clip; NaN where it is not."""
     source: str
     beatable: bool = True
     """Whether a baseline's score is something to beat; a map that asks no model may be perfect at
@@ -105,14 +108,14 @@ def metric(
     *,
     source: str,
     better: Literal["higher", "lower"] = "higher",
-    truth: bool = False,
+    truth: Collection[Known] = (),
     beatable: bool = True,
 ) -> Callable[[Callable[[Trial], float]], Metric]:
     """A decorator that makes a metric of a function of a trial; the fields are those of `Metric`.
 
     It has a name where one is declared: as an entry point of the group ``staa.metrics``.
     """
-    return lambda score: Metric(score, better, truth, source, beatable)
+    return lambda score: Metric(score, better, frozenset(truth), source, beatable)
 
 
 def _accept(name: str, declared: Any) -> Metric:
@@ -133,7 +136,7 @@ def list_metrics() -> list[dict[str, Any]]:
             "name": name,
             "summary": inspect.cleandoc(metric.score.__doc__ or "").partition("\n")[0].rstrip("."),
             "better": metric.better,
-            "truth": metric.truth,
+            "truth": bool(metric.truth),
             "source": metric.source,
         }
         for name, metric in METRICS.items()

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from staa_cli.errors import InputError
-from staa_cli.schema import ModelInput, UInt8
+from staa_cli.schema import Bool, ModelInput, UInt8
 
 
 def preprocess_frame(frame: UInt8, wanted: ModelInput) -> Tensor:
@@ -25,13 +25,37 @@ def preprocess_frame(frame: UInt8, wanted: ModelInput) -> Tensor:
     Raises:
         InputError: it is something else than such a picture.
     """
+    picture = _view(frame, wanted).float()
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (wanted.mean, wanted.std))
+    return picture.mul_(wanted.rescale).add_(wanted.offset).sub_(mean).div_(std).contiguous()
+
+
+def view_of(frame: UInt8, wanted: ModelInput) -> UInt8:
+    """What the model sees of a picture uint8 [H, W, 3]: uint8 [h, w, 3], before normalization.
+
+    Raises:
+        InputError: it is something else than such a picture.
+    """
+    return np.ascontiguousarray(_view(frame, wanted).permute(1, 2, 0).numpy())
+
+
+def view_of_mask(mask: Bool, wanted: ModelInput) -> Bool:
+    """What the model sees of a mask [H, W] over a picture: [h, w], where half of a pixel is in it.
+
+    A mask that covers half of no pixel is where it covers most of one.
+    """
+    picture = np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255
+    share = view_of(picture, wanted)[..., 0]
+    return np.asarray(share >= min(128, max(1, share.max())))
+
+
+def _view(frame: UInt8, wanted: ModelInput) -> Tensor:
+    """Resized and cropped, uint8 [3, h, w]."""
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise InputError(f"frames must be uint8 [H, W, 3], not {frame.dtype} {list(frame.shape)}")
     writable = np.require(frame, requirements=["C", "W"])
     picture = torch.from_numpy(writable).permute(2, 0, 1)[None]  # [1, 3, H, W], channels last
-    picture = _crop(_resize(picture, wanted), wanted)[0].float()
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (wanted.mean, wanted.std))
-    return picture.mul_(wanted.rescale).add_(wanted.offset).sub_(mean).div_(std).contiguous()
+    return _crop(_resize(picture, wanted), wanted)[0]
 
 
 def view_box(height: int, width: int, wanted: ModelInput) -> tuple[float, float, float, float]:

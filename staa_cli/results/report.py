@@ -90,8 +90,14 @@ def load_report(path: Path) -> Report:
     return load_document(path, Report)
 
 
-def load_document(path: Path, kind: type[D]) -> D:
-    """A JSON file that staa wrote, as the type that is given: `Document` to know it for staa's own.
+def load_document(path: Path, kind: type[D], noun: str = "staa report", hint: str = ANEW) -> D:
+    """A JSON file with a schema_version, as the type that is given.
+
+    Args:
+        path: of the file.
+        kind: `Document` to know it for staa's own.
+        noun: what it should be, for messages.
+        hint: what to do where it is not.
 
     Raises:
         InputError: it cannot be read, is no such document, or has a schema of another version.
@@ -100,24 +106,24 @@ def load_document(path: Path, kind: type[D]) -> D:
         content = path.read_bytes()
         head = msgspec.json.decode(content, type=_Version)
     except FileNotFoundError as error:
-        hint = "name the folder of a result, as in staa-out/*"
-        raise InputError(f"cannot read {path}: no such file or directory", hint) from error
+        named = "name the folder of a result, as in staa-out/*"
+        raise InputError(f"cannot read {path}: no such file or directory", named) from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is not a staa report: it has no schema_version", ANEW) from error
+        raise InputError(f"{path} is not a {noun}: it has no schema_version", hint) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}", ANEW) from error
+        raise InputError(f"{path} is not JSON: {error}", hint) from error
     if head.schema_version != SCHEMA_VERSION:
         raise InputError(
             f"{path} has schema version {head.schema_version}, but this version of "
             f"staa reads {SCHEMA_VERSION}",
-            f"use the version of staa that wrote it, or {ANEW}",
+            f"use the version of staa that wrote it, or {hint}",
         )
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is not a staa report: {error_in_words(error)}", ANEW) from error
+        raise InputError(f"{path} is not a {noun}: {error_in_words(error)}", hint) from error
 
 
 class _Version(msgspec.Struct):

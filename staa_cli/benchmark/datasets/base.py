@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import torch
+from torch import Tensor
+
 from staa_cli import entry_points
+from staa_cli.evaluation.base import Known
 from staa_cli.models.load import LoadedModel
+from staa_cli.models.preprocess import preprocess_frame
 from staa_cli.registry import Registry
 from staa_cli.schema import Bool, UInt8
 
@@ -22,9 +27,9 @@ class Question:
     target: int | None = None
     """None for whatever the model says."""
     mask: Bool | None = None
-    """[T, H, W] where the actor is; None without ground truth."""
+    """[T, H, W] where the actor is, in what the model sees; None where that is not known."""
     event: Bool | None = None
-    """[T] frames of the event; None without ground truth."""
+    """[T] frames of the event; None where they are not known."""
     distractor: Bool | None = None
     """[T, H, W] where the actor of another class is; None where there is none."""
 
@@ -36,14 +41,21 @@ class Sample:
     frames: UInt8
     """[T, H, W, 3]."""
     questions: tuple[Question, ...]
+    viewed: bool = False
+    """Whether the frames are what the model sees, so that nothing is scaled or cropped any more."""
+
+    def preprocess(self, model: LoadedModel) -> Tensor:
+        """The frames as a model takes them: normalized float [1, T, 3, h, w] on the CPU."""
+        given = replace(model.input, resize=None) if self.viewed else model.input
+        return torch.stack([preprocess_frame(frame, given) for frame in self.frames])[None]
 
 
 class Dataset(ABC):
     """Clips by number."""
 
     name: str
-    truth: bool
-    """Whether it is known which classes a clip is of, and where and when they happen."""
+    truth: Collection[Known] = ()
+    """What is known of the clips, or of some of them."""
     count: int | None = None
     """Clips that there are; None for as many as one likes."""
 

@@ -29,7 +29,7 @@ EVENT_SETS: dict[str, tuple[Setting, ...]] = {
 class EventClips(Dataset):
     """Event clips, every label as often as the others."""
 
-    truth = True
+    truth = ("label", "mask", "event")
 
     def __init__(self, name: str, seed: int, split: Split) -> None:
         self.name, self.seed, self.split = name, seed, split
@@ -48,7 +48,7 @@ class EventClips(Dataset):
 class TwinClips(Dataset):
     """Clips with two actors; both labels are asked for."""
 
-    name, truth = "twins", True
+    name, truth = "twins", ("label", "mask", "event", "distractor")
 
     def __init__(self, seed: int, split: Split) -> None:
         self.seed, self.split = seed, split

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from staa_cli.benchmark.datasets.base import Dataset, Question, Sample
-from staa_cli.config.settings import OutputSettings, SamplingSettings
+from staa_cli.config.settings import OutputSettings
 from staa_cli.errors import NothingMatched
-from staa_cli.explain.sampling import plan
+from staa_cli.footage.clips import middle_clip, read_clip
 from staa_cli.models.load import LoadedModel
-from staa_cli.video.decode import iter_frames
 from staa_cli.video.folders import absolute, walk_videos
 from staa_cli.video.probe import probe
 
@@ -24,8 +21,6 @@ class Videos(Dataset):
     Raises:
         NothingMatched: there is no video.
     """
-
-    truth = False
 
     def __init__(self, folder: Path, model: LoadedModel) -> None:
         self.name, self._given = str(folder), model.input
@@ -42,14 +37,8 @@ class Videos(Dataset):
             VideoError: the video does not open or decode.
         """
         info = probe(self.paths[number])
-        clip = plan(
-            info.times_s,
-            frames=self._given.frames,
-            interval_s=self._given.interval_s,
-            settings=SamplingSettings(strategy="segments", clips=1),
-        ).clips[0]
-        pictures = dict(iter_frames(info, clip.frame_indices))
-        return Sample(np.stack([pictures[n] for n in clip.frame_indices]), (Question(),))
+        frames = read_clip(info, middle_clip(info, self._given), self._given)
+        return Sample(frames, (Question(),), viewed=True)
 
     def describe(self, number: int) -> str:
         """The video's path."""
@@ -57,6 +46,11 @@ class Videos(Dataset):
 
     def fingerprint(self) -> list[tuple[str, int]]:
         """What tells these videos from others: each one's path below the folder, and its size."""
-        below = [path.relative_to(self.name).as_posix() for path in self.paths]
-        sizes = (path.stat().st_size if path.is_file() else 0 for path in self.paths)
-        return list(zip(below, sizes, strict=True))
+        return path_sizes(Path(self.name), self.paths)
+
+
+def path_sizes(folder: Path, paths: list[Path]) -> list[tuple[str, int]]:
+    """What tells files from others: each one's path below the folder, and its size."""
+    below = [path.relative_to(folder).as_posix() for path in paths]
+    sizes = (path.stat().st_size if path.is_file() else 0 for path in paths)
+    return list(zip(below, sizes, strict=True))

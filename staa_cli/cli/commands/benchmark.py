@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +26,7 @@ from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
 
 if TYPE_CHECKING:
     from staa_cli.benchmark.quality import Benchmark
+    from staa_cli.evaluation.base import Known
 
 _EXAMPLES = """
 staa benchmark quality
@@ -186,7 +187,7 @@ def quality(
     for name, error in problems:
         console.trace(error)
         console.error(error, name)
-    if not result["scored"] and not data.truth:
+    if len(problems) == result["clips"]:
         raise InputError(f"no video of {dataset} can be read")
     _tell(result, scores, plot, into, json, console)
     if problems:
@@ -244,7 +245,7 @@ def _tell(
         put(console, _as_table(result, metrics, colored=console.colors(sys.stdout)))
 
 
-def _metrics(names: str | None, truth: bool) -> list[str]:
+def _metrics(names: str | None, truth: Collection[Known]) -> list[str]:
     from staa_cli.benchmark.quality import default_metrics, fitting_metrics
     from staa_cli.methods import listed
 
