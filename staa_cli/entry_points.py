@@ -108,6 +108,9 @@ BUILTIN: dict[str, dict[str, str]] = {
         "events-contrast": f"{_DATASETS}.events:open_event_clips",
         "events-length": f"{_DATASETS}.events:open_event_clips",
         "twins": f"{_DATASETS}.events:open_twin_clips",
+        "classes:": f"{_DATASETS}.classes:HeldOut",
+        "splices:": f"{_DATASETS}.classes:Splices",
+        "mosaics:": f"{_DATASETS}.classes:Mosaics",
     },
 }
 """Group to name to ``module:object``, in the order in which they are listed."""

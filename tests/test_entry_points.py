@@ -75,4 +75,6 @@ def test_weights_that_come_along_are_declared() -> None:
 
 
 def test_sets_of_events_are_declared() -> None:
-    assert list(BUILTIN[DATASETS.group]) == [*EVENT_SETS, "twins"]
+    assert list(BUILTIN[DATASETS.group]) == [
+        *(*EVENT_SETS, "twins", "classes:", "splices:", "mosaics:"),
+    ]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from staa_cli import __version__
 from staa_cli.benchmark.datasets import DATASETS, Dataset, Question, Sample
+from staa_cli.benchmark.datasets.base import declared_name
 from staa_cli.benchmark.store import Store
 from staa_cli.config.settings import PostSettings
 from staa_cli.errors import StaaError, UsageError
@@ -32,6 +33,9 @@ from staa_cli.statistics import bootstrap
 
 COST = "forwards"
 """Stands in the store for what a method's map has cost, in forward passes, as counted."""
+
+WHOLE = -1
+"""Stands in the store for the number of a clip, where something is known of the data set."""
 
 OnProgress = Callable[[int, int], None]
 
@@ -114,6 +118,7 @@ def measure_quality(
     clips: int,
     *,
     on_progress: OnProgress = lambda done, total: None,
+    on_held_out: OnProgress = lambda done, total: None,
     on_problem: Callable[[str, StaaError], None] = lambda name, error: None,
 ) -> dict[str, Any]:
     """A benchmark in, a table of means with 95 % intervals out, as plain data.
@@ -125,9 +130,12 @@ def measure_quality(
         benchmark: what to measure.
         clips: how many.
         on_progress: told (clips times methods done, all of them).
+        on_held_out: told (held-out videos seen, all of them), before any clip is scored.
         on_problem: told what a clip is called that cannot be read, and why; the others go on.
     """
     steps, clips = len(benchmark.methods), min(clips, benchmark.dataset.count or clips)
+    if benchmark.store.get(WHOLE) is None and (told := benchmark.dataset.held_out(on_held_out)):
+        benchmark.store.put({"held_out": told}, WHOLE)
     for number in range(clips):
         if not benchmark.is_scored(number):
             try:
@@ -170,7 +178,7 @@ def store_header(benchmark: Benchmark) -> dict[str, Any]:
     }
     if (clips := dataset.fingerprint()) is not None:
         header["videos"] = clips
-    if (package := DATASETS.package_of(dataset.name)) is not None:
+    if (package := DATASETS.package_of(declared_name(dataset.name))) is not None:
         header["dataset_package"] = package
     return dict(textual(header))
 
@@ -204,6 +212,7 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "correct": correct if has_labels else None,
         "accuracy": correct / labeled if labeled else None,
         "mask_share": float(np.mean(shares)) if shares else None,
+        "held_out": (store.get(WHOLE) or {}).get("held_out"),
         "options": asdict(benchmark.options),
         "post": _told_post(benchmark.post),
         "precision": model.precision,
@@ -259,7 +268,9 @@ def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
     targets = {int(label) for label in answer[: len(clip.questions)]}
     masks = [q.mask for q in clip.questions if q.mask is not None]
     labels = {q.target for q in clip.questions if q.target is not None}
-    correct = targets == labels if labels else None
+    correct = clip.correct
+    if correct is None and labels:
+        correct = targets == labels
     share = [float(coverage(mask, model.layout.grid).mean()) for mask in masks]
     facts = {"scored": correct is not False, "correct": correct}
     benchmark.store.put(facts | {"share": float(np.mean(share)) if share else None}, number)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from staa_cli.benchmark.held_out import held_out_lines
 from staa_cli.evaluation.base import BASELINES, METRICS
 from staa_cli.files import atomic_path, output_errors
 from staa_cli.formatting import figure, percent
@@ -66,6 +67,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         parts.append(f"`{LOSES}` does not beat every baseline.")
     if fewer := undefined(result, _metrics(result)):
         parts.append(f"{fewer[0].upper()}{fewer[1:]}.")
+    if held_out := result.get("held_out"):
+        parts += [f"{line[0].upper()}{line[1:]}." for line in held_out_lines(held_out).splitlines()]
     if len(methods) > 1:
         first = f"Difference to `{methods[0]}`, clip by clip"
         parts.append(f"{first}; `{SURE}` where the 95 % interval excludes zero:")
@@ -75,8 +78,8 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def undefined(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
     """Which scores exist on some clips alone, and on how many; empty where there are none."""
-    told = []
-    for metric in metrics:
+    told: list[str] = []
+    for metric in metrics if result["scored"] else ():
         rows = [row for row in result["results"] if row["metric"] == metric]
         fewer = [row for row in rows if row["n"] < result["scored"]]
         if len(fewer) == len(rows) and len({row["n"] for row in rows}) <= 1:

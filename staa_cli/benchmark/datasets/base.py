@@ -18,6 +18,8 @@ from staa_cli.registry import Registry
 from staa_cli.schema import Bool, UInt8
 
 Split = Literal["development", "test"]
+OnProgress = Callable[[int, int], None]
+"""Told how far something is: (done, all)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +45,9 @@ class Sample:
     questions: tuple[Question, ...]
     viewed: bool = False
     """Whether the frames are what the model sees, so that nothing is scaled or cropped any more."""
+    correct: bool | None = None
+    """Whether the model is right about it, where that does not follow from what it says of the
+    whole: of a clip made of several, whether it is about each of them."""
 
     def preprocess(self, model: LoadedModel) -> Tensor:
         """The frames as a model takes them: normalized float [1, T, 3, h, w] on the CPU."""
@@ -71,6 +76,13 @@ class Dataset(ABC):
         """What a clip is called."""
         return f"clip {number}"
 
+    def held_out(self, on_progress: OnProgress) -> dict[str, Any] | None:
+        """How good the model is on the videos that the clips are made of, where that can be known.
+
+        Told with the result, as JSON has it; see `held_out.measure_held_out`.
+        """
+        return None
+
     def fingerprint(self) -> Any:
         """What tells these clips from others of that name, as JSON has it; None for nothing."""
         return None
@@ -78,6 +90,9 @@ class Dataset(ABC):
 
 Opener = Callable[[str, LoadedModel, int, Split], Dataset]
 """(name, model that is to classify the clips, seed, split) -> data set of that name.
+
+One that is declared with a colon at the end of its name takes an argument: ``mosaics:`` is given
+``mosaics:DIR`` for a name.
 
 It may be a subclass of `Dataset` that is made from these four, and raises UsageError where the
 model does not fit.
@@ -89,6 +104,12 @@ def _accept(name: str, declared: Any) -> Opener:
         raise TypeError("expected a function of name, model, seed, and split that opens a data set")
     opener: Opener = declared
     return opener
+
+
+def declared_name(name: str) -> str:
+    """What a data set is declared as, by its name with an argument or without."""
+    kind, colon, _ = name.partition(":")
+    return kind + colon
 
 
 DATASETS: Registry[Opener] = Registry("data set", entry_points.DATASETS, _accept)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from staa_cli.benchmark.datasets.base import DATASETS, Dataset, Split
+from staa_cli.benchmark.datasets.base import DATASETS, Dataset, Split, declared_name
 from staa_cli.benchmark.datasets.ground_truth import TrueVideos
 from staa_cli.benchmark.datasets.videos import Videos
 from staa_cli.errors import UsageError
@@ -17,7 +17,8 @@ def open_dataset(name: str, model: LoadedModel, seed: int, split: Split = "test"
     """A data set's name, or a folder of videos, in; its clips out.
 
     Args:
-        name: of a data set that is declared, or a folder's path.
+        name: of a data set that is declared, with its argument if it takes one, as in
+            ``mosaics:DIR``; or a folder's path.
         model: that is to classify the clips.
         seed: which clips, of those made from a seed.
         split: development clips are for choosing, test clips for reporting.
@@ -28,8 +29,8 @@ def open_dataset(name: str, model: LoadedModel, seed: int, split: Split = "test"
         NothingMatched: the folder holds no video.
         InputError: the ground_truth.json in it cannot be right.
     """
-    if name in DATASETS:
-        return DATASETS.get(name)(name, model, seed, split)
+    if (declared := declared_name(name)) in DATASETS:
+        return DATASETS.get(declared)(name, model, seed, split)
     if (folder := Path(name)).is_dir():
         has_truth = (folder / FILE).is_file()
         return TrueVideos(folder, model) if has_truth else Videos(folder, model)

@@ -102,7 +102,8 @@ def quality(
         _option(
             "--dataset",
             "NAME",
-            "Clips with ground truth (events, events-hard, twins), or a folder of videos. [events]",
+            "Clips with ground truth (events, events-hard, twins), a folder of videos, or, of a "
+            "folder of classes, mosaics:DIR, splices:DIR, or classes:DIR. [events]",
         ),
     ] = "events",
     methods: Annotated[
@@ -208,6 +209,7 @@ def _measured(
                 benchmark,
                 clips,
                 on_progress=lambda done, total: progress.stage(name, "scoring", done, total),
+                on_held_out=lambda done, total: progress.stage(name, "held-out", done, total),
                 on_problem=lambda name, error: problems.append((name, error)),
             )
     except KeyboardInterrupt:
@@ -345,6 +347,7 @@ def metrics(
 
 def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) -> str:
     """Tables of as many metrics each as fit: a line that wraps cannot be read."""
+    from staa_cli.benchmark.held_out import held_out_lines
     from staa_cli.benchmark.tables import LOSES, arrow, beats_baselines, cell, headline, undefined
 
     methods = list(dict.fromkeys(row["method"] for row in result["results"]))
@@ -369,4 +372,6 @@ def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) 
         text += f"\n\n{LOSES} does not beat every baseline"
     if fewer := undefined(result, metrics):
         text += f"\n\n{fewer}"
+    if result["held_out"]:
+        text += f"\n\n{held_out_lines(result['held_out'])}"
     return f"{shown(headline(result))}\n\n{text}"
