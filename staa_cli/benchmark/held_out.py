@@ -6,18 +6,17 @@ Where the size of a file tells its class, a model may have learned that: the set
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from staa_cli.errors import InputError, VideoError
-from staa_cli.footage.class_folder import ClassFolder, ClassVideo
-from staa_cli.footage.clips import middle_clip, read_clip
+from staa_cli.footage.class_folder import ClassClips, ClassFolder, ClassVideo
 from staa_cli.formatting import percent
 from staa_cli.schema import Float64, ModelInput
 from staa_cli.statistics import bootstrap
-from staa_cli.video.probe import probe
 
 FEATURES = ("file size", "frame rate", "variability of motion")
 TRIVIAL = {
@@ -35,6 +34,7 @@ Labels = NDArray[np.intp]
 
 def measure_held_out(
     folder: ClassFolder,
+    tested: ClassClips,
     predict: Callable[[int], int],
     given: ModelInput,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -45,8 +45,9 @@ def measure_held_out(
 
     Args:
         folder: of the classes.
+        tested: its test split, as the model sees it.
         predict: the model's class of a test video, by its number; raises VideoError.
-        given: the frames that motion is measured between.
+        given: what the model takes.
         on_progress: told how many videos are done, of how many.
 
     Returns:
@@ -57,15 +58,14 @@ def measure_held_out(
     Raises:
         InputError: there is no video in a split that decodes.
     """
-    train, test = folder.of_split("train"), folder.of_split("test")
+    learnt = folder.clips("train", given, kept_bytes=0)
+    train, test = learnt.videos, tested.videos
     rows: dict[ClassVideo, list[float]] = {}
-    for done, video in enumerate((*train, *test)):
-        try:
-            rows[video] = _features(video, given)
-        except VideoError:
-            continue
-        finally:
-            on_progress(done + 1, len(train) + len(test))
+    for clips, before in ((learnt, 0), (tested, len(train))):
+        for number, video in enumerate(clips.videos):
+            with suppress(VideoError):
+                rows[video] = _features(clips, number)
+            on_progress(before + number + 1, len(train) + len(test))
     numbers = [number for number, video in enumerate(test) if video in rows]
     right = [float(predict(number) == test[number].label) for number in numbers]
     fitted = [video for video in train if video in rows]
@@ -98,10 +98,11 @@ def held_out_lines(held_out: Mapping[str, Any]) -> str:
     """The same in words, one line for the model, one for the others."""
     told = ", ".join(f"{row['predictor']} {_share(row)}" for row in held_out["trivial"])
     leaks = "this set leaks: " if held_out["leaks"] else ""
+    trivial = "trivial predictors, fitted to the other clips, are right about"
     return (
         f"{held_out['clips']} held-out clips of {held_out['sources']} sources: the model is right "
         f"about {_share(held_out)}, the most frequent class about {percent(held_out['majority'])}\n"
-        f"{leaks}without looking at a picture, right about: {told}"
+        f"{leaks}{trivial}: {told}"
     )
 
 
@@ -130,10 +131,9 @@ def fit_and_predict(known: Float64, labels: Labels, asked: Float64) -> Labels:
     return np.asarray((others @ weights).argmax(axis=1), np.intp)
 
 
-def _features(video: ClassVideo, given: ModelInput) -> list[float]:
+def _features(clips: ClassClips, number: int) -> list[float]:
     """`FEATURES` of a video, as logarithms: twice as much is as far from once as that from half."""
-    info = probe(video.path)
-    frames = read_clip(info, middle_clip(info, given), given).mean(axis=3, dtype=np.float32)
+    frames, info = clips[number].frames.mean(axis=3, dtype=np.float32), clips.info(number)
     motion = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2))
     spread = float(motion.std()) if len(motion) else 0.0
     return [float(np.log(v)) for v in (info.size_bytes, info.rate, spread + _TINY)]

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, cast, overload
 from staa_cli.config.settings import OutputSettings
 from staa_cli.errors import InputError, NothingMatched
 from staa_cli.footage.clips import middle_clip, read_clip
-from staa_cli.schema import ModelInput, UInt8
+from staa_cli.schema import ModelInput, UInt8, VideoInfo
 from staa_cli.video.folders import absolute, walk_videos
 from staa_cli.video.probe import probe
 
@@ -131,6 +131,7 @@ class ClassClips(Sequence[LabeledClip]):
     def __init__(self, videos: Sequence[ClassVideo], given: ModelInput, kept_bytes: int) -> None:
         self.videos, self._given, self._room = videos, given, kept_bytes
         self._kept: dict[int, UInt8] = {}
+        self._infos: dict[int, VideoInfo] = {}
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -153,12 +154,22 @@ class ClassClips(Sequence[LabeledClip]):
         number %= len(self)
         frames = self._kept.get(number)
         if frames is None:
-            info = probe(video.path)
+            info = self.info(number)
             frames = read_clip(info, middle_clip(info, self._given), self._given)
             if frames.nbytes <= self._room:
                 self._room -= frames.nbytes
                 self._kept[number] = frames
         return LabeledClip(frames, video.label)
+
+    def info(self, number: int) -> VideoInfo:
+        """What the video of a clip is.
+
+        Raises:
+            VideoError: it does not open.
+        """
+        if number not in self._infos:
+            self._infos[number] = probe(self.videos[number].path)
+        return self._infos[number]
 
 
 def _walk(folder: Path) -> list[_Row]:

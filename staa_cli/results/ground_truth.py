@@ -157,7 +157,7 @@ def load_ground_truth(path: Path) -> GroundTruth:
     Raises:
         InputError: it cannot be read, says something impossible, or has another schema version.
     """
-    return load_document(path, GroundTruth, "ground truth", HINT)
+    return load_document(path, GroundTruth, "valid ground truth", HINT)
 
 
 def _check_end(start_s: float, end_s: float | None) -> None:

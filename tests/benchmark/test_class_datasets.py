@@ -157,7 +157,8 @@ def test_the_result_tells_how_good_the_model_is_and_that_the_set_leaks(
     line += ["--methods", "random", "--clips", "4", "--into", str(tmp_path)]
     assert run(line) == 0
     printed = capsys.readouterr().out
-    assert "this set leaks: without looking at a picture, right about: file size" in printed
+    assert "this set leaks: trivial predictors" in printed
+    assert "are right about: file size and frame rate" in printed
     assert "the model is right about" in printed
     assert "This set leaks" in (tmp_path / "benchmark.md").read_text()
     held_out = json.loads((tmp_path / "benchmark.json").read_text())["held_out"]

@@ -190,10 +190,10 @@ def test_clips_are_decoded_once_as_long_as_there_is_room(
     plenty, narrow = (small.clips("train", GIVEN, size * room) for room in (100, 1))
     first = [list(clips) for clips in (plenty, narrow)]
 
-    def refuse(path: Path) -> Any:
+    def refuse(*_: object) -> Any:
         raise VideoError("read again")
 
-    monkeypatch.setattr("staa_cli.footage.class_folder.probe", refuse)
+    monkeypatch.setattr("staa_cli.footage.class_folder.read_clip", refuse)
     assert all(a.frames is b.frames for a, b in zip(first[0], plenty, strict=True))
     assert narrow[0].frames is first[1][0].frames
     assert plenty[-1].frames is first[0][-1].frames

@@ -82,7 +82,9 @@ class HeldOut(Dataset):
 
     def held_out(self, on_progress: OnProgress) -> dict[str, Any]:
         """See `measure_held_out`."""
-        return measure_held_out(self.folder, self.predict, self.model.input, on_progress)
+        return measure_held_out(
+            self.folder, self.clips, self.predict, self.model.input, on_progress
+        )
 
     def predict(self, number: int) -> int:
         """Which of the folder's classes the model takes a test clip for; -1 for none of them.
