@@ -17,8 +17,10 @@ from torch import Tensor
 from staa_cli.benchmark.datasets import open_dataset
 from staa_cli.benchmark.datasets.classes import HeldOut, Mosaics, Splices
 from staa_cli.benchmark.held_out import fit_and_predict, held_out_lines
+from staa_cli.benchmark.quality import Benchmark, measure_quality
 from staa_cli.cli.app import run
 from staa_cli.errors import UsageError
+from staa_cli.methods import Options
 from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.video.encode import write_video
 
@@ -260,3 +262,19 @@ def test_what_cannot_be_read_is_named_and_the_others_go_on(
     result = json.loads(printed.out)
     assert result["held_out"]["clips"] == data.count - 1
     assert (result["labeled"], result["clips"]) == (data.count - 1, data.count)
+
+
+def test_they_are_scored_and_what_says_nothing_scores_chance(
+    folder: Path, model: LoadedModel
+) -> None:
+    found = {}
+    for kind, metric in (("mosaics", "energy"), ("splices", "temporal_auc")):
+        data = open_dataset(f"{kind}:{folder}", model, 0)
+        result = measure_quality(Benchmark(model, data, ("random",), (metric,), Options()), 6)
+        assert (result["scored"], result["correct"], result["accuracy"]) == (6, 6, 1.0)
+        (row,) = result["results"]
+        assert row["n"] == 6
+        found[kind] = row["mean"]
+        assert result["held_out"]["accuracy"] == 1.0
+    assert found["mosaics"] == pytest.approx(0.25, abs=0.05)
+    assert found["splices"] == 0.5  # what one class gains, the other loses
