@@ -13,7 +13,8 @@ import pytest
 import staa_cli.evaluation
 import staa_cli.methods
 import staa_cli.models.families
-from staa_cli.benchmark.datasets import DATASETS, EVENT_SETS
+from staa_cli.benchmark.datasets import DATASETS
+from staa_cli.benchmark.datasets.events import EVENT_SETS
 from staa_cli.entry_points import BUILTIN
 from staa_cli.evaluation.base import METRICS, Metric
 from staa_cli.methods import METHODS, Method
@@ -74,4 +75,6 @@ def test_weights_that_come_along_are_declared() -> None:
 
 
 def test_sets_of_events_are_declared() -> None:
-    assert list(BUILTIN[DATASETS.group]) == [*EVENT_SETS, "twins"]
+    assert list(BUILTIN[DATASETS.group]) == [
+        *(*EVENT_SETS, "twins", "classes:", "splices:", "mosaics:"),
+    ]

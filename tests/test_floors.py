@@ -19,7 +19,7 @@ FLOORS = (
     {"models", "video", "synthetic"},
     {"methods"},
     {"explain"},
-    {"evaluation"},
+    {"evaluation", "footage"},
     {"render"},
     {"results"},
     {"api", "jobs", "benchmark", "training"},

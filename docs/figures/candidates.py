@@ -50,7 +50,7 @@ def main(
     for number in range(clips):
         sample = data.sample(number)
         (question,) = sample.questions
-        inputs = loaded.place(loaded.preprocess(sample.frames))
+        inputs = loaded.place(sample.preprocess(loaded))
         target = int(predict_batch(loaded.module, inputs)[0].argmax())
         if target != question.target:
             continue

@@ -22,7 +22,8 @@ import typer
 
 from staa_cli import explain_video, load_model
 from staa_cli.benchmark.cost import measure_cost
-from staa_cli.benchmark.datasets import Videos, open_dataset
+from staa_cli.benchmark.datasets import open_dataset
+from staa_cli.benchmark.datasets.videos import Videos
 from staa_cli.benchmark.quality import Benchmark, measure_quality
 from staa_cli.config.settings import PostSettings
 from staa_cli.formatting import percent

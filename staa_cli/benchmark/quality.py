@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from staa_cli import __version__
 from staa_cli.benchmark.agreement import replacement_agreement
 from staa_cli.benchmark.datasets import DATASETS, Dataset, Question, Sample
+from staa_cli.benchmark.datasets.base import declared_name
 from staa_cli.benchmark.store import Store
 from staa_cli.config.settings import PostSettings
 from staa_cli.errors import StaaError, UsageError
-from staa_cli.evaluation.base import METRICS, Trial, library_versions
+from staa_cli.evaluation.base import METRICS, Known, Trial, library_versions
 from staa_cli.evaluation.localization import coverage
 from staa_cli.failures import understood
 from staa_cli.memory import memory_for
@@ -33,6 +34,9 @@ from staa_cli.statistics import bootstrap
 
 COST = "forwards"
 """Stands in the store for what a method's map has cost, in forward passes, as counted."""
+
+WHOLE = -1
+"""Stands in the store for the number of a clip, where something is known of the data set."""
 
 OnProgress = Callable[[int, int], None]
 
@@ -68,12 +72,15 @@ class Benchmark:
     def __post_init__(self) -> None:
         for name in self.methods:
             get_method(name).check(self.model.module, self.model.layout, self.options)
+        known = frozenset(self.dataset.truth)
         metrics = {name: METRICS.get(name) for name in self.metrics}
         fit = ", ".join(fitting_metrics(self.dataset, self.model))
-        untold = [name for name, metric in metrics.items() if metric.truth]
-        if untold and not self.dataset.truth:
+        unknown = [name for name, metric in metrics.items() if not metric.truth <= known]
+        if unknown:
+            missing = sorted(metrics[unknown[0]].truth - known)
+            lacks = f"no {' and no '.join(missing)}" if known else "no ground truth"
             raise UsageError(
-                f"{self.dataset.name} has no ground truth, which {', '.join(untold)} requires",
+                f"{self.dataset.name} has {lacks}, which {', '.join(unknown)} requires",
                 f"--metrics supports {fit} for this data set",
             )
         masked = [name for name, metric in metrics.items() if metric.random_masks]
@@ -121,20 +128,24 @@ def measure_quality(
     clips: int,
     *,
     on_progress: OnProgress = lambda done, total: None,
+    on_held_out: OnProgress = lambda done, total: None,
     on_problem: Callable[[str, StaaError], None] = lambda name, error: None,
 ) -> dict[str, Any]:
     """A benchmark in, a table of means with 95 % intervals out, as plain data.
 
-    With ground truth, only clips that the model classifies correctly are scored; `correct` says
-    how many.
+    Of clips whose class is known, only those that the model classifies correctly are scored;
+    `correct` says how many of how many that are labeled.
 
     Args:
         benchmark: what to measure.
         clips: how many.
         on_progress: told (clips times methods done, all of them).
+        on_held_out: told (held-out videos seen, all of them), before any clip is scored.
         on_problem: told what a clip is called that cannot be read, and why; the others go on.
     """
     steps, clips = len(benchmark.methods), min(clips, benchmark.dataset.count or clips)
+    if benchmark.store.get(WHOLE) is None and (told := benchmark.dataset.held_out(on_held_out)):
+        benchmark.store.put({"held_out": told}, WHOLE)
     for number in range(clips):
         if not benchmark.is_scored(number):
             try:
@@ -149,18 +160,20 @@ def measure_quality(
 
 
 def fitting_metrics(dataset: Dataset, model: LoadedModel) -> list[str]:
-    """Names of the metrics that can be measured, since what they need is there."""
-    masked = model.info.random_masks is not None
+    """Names of the metrics whose requirements the data set and the model meet."""
+    masked, known = model.info.random_masks is not None, frozenset(dataset.truth)
     return [
         name
         for name, metric in METRICS.items()
-        if (dataset.truth or not metric.truth) and (masked or not metric.random_masks)
+        if metric.truth <= known and (masked or not metric.random_masks)
     ]
 
 
-def default_metrics(truth: bool) -> list[str]:
-    """Names of the metrics that are measured where nobody names one."""
-    return ["pointing", "energy", "temporal_auc", "iou"] if truth else ["srg"]
+def default_metrics(known: Collection[Known]) -> list[str]:
+    """Names of the metrics that are measured by default with that ground truth."""
+    truth = frozenset(known) & {"mask", "event"}
+    names = ["pointing", "energy", "temporal_auc", "iou"] if truth else ["srg"]
+    return [name for name in names if METRICS.get(name).truth <= frozenset(known)]
 
 
 def store_header(benchmark: Benchmark) -> dict[str, Any]:
@@ -180,20 +193,24 @@ def store_header(benchmark: Benchmark) -> dict[str, Any]:
     }
     if (clips := dataset.fingerprint()) is not None:
         header["videos"] = clips
-    if (package := DATASETS.package_of(dataset.name)) is not None:
+    if (package := DATASETS.package_of(declared_name(dataset.name))) is not None:
         header["dataset_package"] = package
     return dict(textual(header))
 
 
 def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
-    model, store, truth = benchmark.model, benchmark.store, benchmark.dataset.truth
+    model, store = benchmark.model, benchmark.store
     scored = benchmark.scored(clips)
+    facts = [fact for n in range(clips) if (fact := store.get(n)) is not None]
+    verdicts = [fact.get("correct", fact["scored"]) for fact in facts]
+    labeled = sum(verdict is not None for verdict in verdicts)
+    has_labels, correct = "label" in benchmark.dataset.truth, verdicts.count(True)
     scores = {
         (method, name): [benchmark.known(n, method)[name] for n in scored]
         for method in benchmark.methods
         for name in benchmark.metrics
     }
-    shares = [(store.get(n) or {})["share"] for n in scored]
+    shares = [share for n in scored if (share := (store.get(n) or {})["share"]) is not None]
     rows = result_rows(scores, benchmark.methods[0], benchmark.seed) if scored else []
     return {
         "schema_version": SCHEMA_VERSION,
@@ -207,9 +224,11 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "clips": clips,
         "of": benchmark.dataset.count,
         "scored": len(scored),
-        "correct": len(scored) if truth else None,
-        "accuracy": len(scored) / clips if truth else None,
-        "mask_share": float(np.mean(shares)) if truth and scored else None,
+        "labeled": labeled if has_labels else None,
+        "correct": correct if has_labels else None,
+        "accuracy": correct / labeled if labeled else None,
+        "mask_share": float(np.mean(shares)) if shares else None,
+        "held_out": (store.get(WHOLE) or {}).get("held_out"),
         "options": asdict(benchmark.options),
         "post": _told_post(benchmark.post),
         "precision": model.precision,
@@ -261,15 +280,18 @@ class _Asked:
 def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
     """Put what is missing of a clip into the store; yields how many methods are done."""
     model = benchmark.model
-    inputs = model.place(model.preprocess(clip.frames))
+    inputs = model.place(clip.preprocess(model))
     answer = predict_batch(model.module, inputs)[0].argsort()[::-1]  # the highest score first
     targets = {int(label) for label in answer[: len(clip.questions)]}
     masks = [q.mask for q in clip.questions if q.mask is not None]
-    right = not benchmark.dataset.truth or targets == {q.target for q in clip.questions}
+    labels = {q.target for q in clip.questions if q.target is not None}
+    correct = clip.correct
+    if correct is None and labels:
+        correct = targets == labels
     share = [float(coverage(mask, model.layout.grid).mean()) for mask in masks]
-    facts = {"scored": right, "share": float(np.mean(share)) if share else None}
-    benchmark.store.put(facts, number)
-    if not right:
+    facts = {"scored": correct is not False, "correct": correct}
+    benchmark.store.put(facts | {"share": float(np.mean(share)) if share else None}, number)
+    if correct is False:
         return
     seeds = [draw_seed(benchmark.seed, number)]
     replacement = replacement_for(inputs, benchmark.options.replacement, model.input, seeds)[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from staa_cli.benchmark.agreement import agreement_line
+from staa_cli.benchmark.held_out import held_out_lines
 from staa_cli.evaluation.base import BASELINES, METRICS
 from staa_cli.files import atomic_path, output_errors
 from staa_cli.formatting import percent, with_interval
@@ -43,17 +44,20 @@ def beats_baselines(result: Mapping[str, Any], method: str, metric: str) -> bool
 def headline(result: Mapping[str, Any]) -> str:
     """One line: what was scored, on how many clips, and what stood where something was removed."""
     line = f"{result['model']} on {result['dataset']}"
-    if result["correct"] is None:
-        there = result["of"] or result["clips"]
-        line += (
-            f", seed {result['seed']}: {result['scored']} of {there} videos scored, one clip each"
-        )
+    if result.get("split") is not None:
+        line += f" ({result['split']})"
+    there, scored = result.get("of") or result["clips"], result["scored"]
+    line += f", seed {result['seed']}: "
+    if result["correct"] is None and result["mask_share"] is None:
+        line += f"{scored} of {there} videos scored, one clip each"
+    elif result["correct"] == scored:
+        line += f"{scored} of {result['clips']} clips classified correctly and scored"
     else:
-        line += (
-            f" ({result['split']}), seed {result['seed']}: {result['correct']} of "
-            f"{result['clips']} clips classified correctly and scored; an actor fills "
-            f"{percent(result['mask_share'] or 0, 1)} of their volume"
-        )
+        line += f"{scored} of {there} clips scored"
+        if result.get("labeled"):
+            line += f", {result['correct']} of the {result['labeled']} labeled ones correctly"
+    if result["mask_share"] is not None:
+        line += f"; an actor fills {percent(result['mask_share'], 1)} of their volume"
     removed = any(not METRICS.get(row["metric"]).truth for row in result["results"])
     return f"{line}; removed by {result['options']['replacement']}" if removed else line
 
@@ -69,6 +73,8 @@ def quality_parts(result: Mapping[str, Any]) -> list[Part]:
         parts.append(f"{fewer[0].upper()}{fewer[1:]}.")
     if agreement := agreement_line(result):
         parts.append(f"{agreement}.")
+    if held_out := result.get("held_out"):
+        parts += [f"{line[0].upper()}{line[1:]}." for line in held_out_lines(held_out).splitlines()]
     if len(methods) > 1:
         first = f"Difference to `{methods[0]}`, clip by clip"
         parts.append(f"{first}; `{SURE}` where the 95 % interval excludes zero:")
@@ -83,12 +89,12 @@ def markdown(parts: Sequence[Part]) -> str:
 
 def undefined(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
     """Which scores exist on some clips alone, and on how many; empty where there are none."""
-    told = []
-    for metric in metrics:
+    told: list[str] = []
+    for metric in metrics if result["scored"] else ():
         rows = [row for row in result["results"] if row["metric"] == metric]
         fewer = [row for row in rows if row["n"] < result["scored"]]
-        if len(fewer) == len(rows) and len({row["n"] for row in rows}) == 1:
-            told.append(f"{metric} ({rows[0]['n']})")  # for the clips, whatever the method
+        if len(fewer) == len(rows) and len({row["n"] for row in rows}) <= 1:
+            told.append(f"{metric} ({rows[0]['n'] if rows else 0})")  # whatever the method
         else:
             told += [f"{metric} of {row['method']} ({row['n']})" for row in fewer]
     if not told:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +22,9 @@ BASELINES = ("random", "center", "frame-difference")
 """Methods that ask no model anything; what does not beat them says nothing."""
 STEPS = 50
 """Steps of a deletion or insertion curve."""
+
+Known = Literal["label", "mask", "event", "distractor"]
+"""What can be known of a clip: its class, where it happens, when, and where something else does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,8 +101,8 @@ class Metric:
     score: Callable[[Trial], float]
     """NaN where it says nothing. The first line of its docstring stands in the list of metrics."""
     better: Literal["higher", "lower"]
-    truth: bool
-    """Whether it needs to be known where and when the thing happened."""
+    truth: frozenset[Known]
+    """What must be known of a clip; NaN where it is not."""
     source: str
     random_masks: bool = False
     """Whether it asks only a model that was trained with random masks."""
@@ -116,7 +119,7 @@ def metric(
     *,
     source: str,
     better: Literal["higher", "lower"] = "higher",
-    truth: bool = False,
+    truth: Collection[Known] = (),
     random_masks: bool = False,
     beatable: bool = True,
 ) -> Callable[[Callable[[Trial], float]], Metric]:
@@ -124,7 +127,7 @@ def metric(
 
     It has a name where one is declared: as an entry point of the group ``staa.metrics``.
     """
-    return lambda score: Metric(score, better, truth, source, random_masks, beatable)
+    return lambda score: Metric(score, better, frozenset(truth), source, random_masks, beatable)
 
 
 def _accept(name: str, declared: Any) -> Metric:
@@ -145,7 +148,7 @@ def list_metrics() -> list[dict[str, Any]]:
             "name": name,
             "summary": inspect.cleandoc(metric.score.__doc__ or "").partition("\n")[0].rstrip("."),
             "better": metric.better,
-            "truth": metric.truth,
+            "truth": bool(metric.truth),
             "random_masks": metric.random_masks,
             "source": metric.source,
         }

@@ -5,29 +5,43 @@ All on raw attributions, on the token grid. The mask is the actor's, in pixels, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 
 import numpy as np
 
-from staa_cli.evaluation.base import Metric, Trial, metric
+from staa_cli.evaluation.base import Known, Metric, Trial, metric
 from staa_cli.schema import Bool, Float32
 
 Located = Callable[[Float32, Bool, Bool], float]
 """(attribution [T', h, w], mask [T, H, W], event [T]) -> score; NaN where it says nothing."""
 
 
-def located(source: str) -> Callable[[Located], Metric]:
-    """A decorator that makes a metric of a function of an attribution and the truth."""
+def located(source: str, truth: Collection[Known]) -> Callable[[Located], Metric]:
+    """A decorator that makes a metric of a function of an attribution and the truth.
+
+    Where only a mask is known, the event is while it is there; where only an event is, the mask is
+    empty.
+
+    Args:
+        source: of the metric.
+        truth: what it needs, of the two.
+    """
 
     def add(score: Located) -> Metric:
         @wraps(score)  # it is described as the score is
         def of_trial(trial: Trial) -> float:
-            if trial.mask is None or trial.event is None:
+            mask, event = trial.mask, trial.event
+            if (mask is None and "mask" in truth) or (event is None and "event" in truth):
                 return float("nan")
-            return score(trial.values, trial.mask, trial.event)
+            if mask is None:
+                assert event is not None, "a metric of places and times needs one of them"
+                mask = np.zeros((len(event), 1, 1), np.bool_)
+            if event is None:
+                event = np.asarray(mask.any(axis=(1, 2)))
+            return score(trial.values, mask, event)
 
-        return metric(source=source, truth=True)(of_trial)
+        return metric(source=source, truth=truth)(of_trial)
 
     return add
 
@@ -47,7 +61,7 @@ def coverage(mask: Bool, grid: tuple[int, int, int]) -> Float32:
     return np.asarray(mask.reshape(t, a, h, b, w, c).mean(axis=(1, 3, 5)), np.float32)
 
 
-@located("Zhang et al. 2016 (arXiv 1608.00507)")
+@located("Zhang et al. 2016 (arXiv 1608.00507)", ["mask"])
 def pointing(values: Float32, mask: Bool, event: Bool) -> float:
     """Whether the strongest token touches the actor; of several as strong, the share that does.
 
@@ -59,7 +73,7 @@ def pointing(values: Float32, mask: Bool, event: Bool) -> float:
     return float(inside[values == values.max()].mean())
 
 
-@located("Wang et al. 2020 (arXiv 1910.01279)")
+@located("Wang et al. 2020 (arXiv 1910.01279)", ["mask"])
 def energy(values: Float32, mask: Bool, event: Bool) -> float:
     """Share of the positive attribution that lies inside the space-time mask.
 
@@ -72,7 +86,7 @@ def energy(values: Float32, mask: Bool, event: Bool) -> float:
     return float((positive * coverage(mask, values.shape)).sum() / total)
 
 
-@located("area under ROC, Hanley and McNeil 1982")
+@located("area under ROC, Hanley and McNeil 1982", ["event"])
 def temporal_auc(values: Float32, mask: Bool, event: Bool) -> float:
     """Area under the ROC curve of the temporal score against the event's frames."""
     scores = values.sum(axis=(1, 2), dtype=np.float64)  # [T']
@@ -85,7 +99,7 @@ def temporal_auc(values: Float32, mask: Bool, event: Bool) -> float:
     return float((above + 0.5 * ties).mean())
 
 
-@located("intersection over union at the best threshold")
+@located("intersection over union at the best threshold", ["mask"])
 def iou(values: Float32, mask: Bool, event: Bool) -> float:
     """Intersection over union with the mask on the event's frames, at the best threshold."""
     steps = event.reshape(len(values), -1).any(axis=1)
@@ -101,7 +115,10 @@ def iou(values: Float32, mask: Bool, event: Bool) -> float:
     return float(overlap[last].max())
 
 
-@metric(source="energy in the class's own mask, as a share of the energy in both masks", truth=True)
+@metric(
+    source="energy in the class's own mask, as a share of the energy in both masks",
+    truth=["mask", "distractor"],
+)
 def twin_share(trial: Trial) -> float:
     """Of the positive attribution on two actors, the share on the one whose class is asked for.
 

@@ -96,6 +96,22 @@ def plan(
     return Plan(strategy, clips, range(first, last), tuple(warnings))
 
 
+def clip_at(times_s: Float64, start_s: float, *, frames: int, interval_s: float) -> Clip:
+    """One clip that begins at a time, moved to lie within the video if possible.
+
+    Args:
+        times_s: start times [N] of the video's frames, rising, in seconds.
+        start_s: time of its first frame.
+        frames: T, the frames of the clip.
+        interval_s: seconds between two of them.
+    """
+    shape = _ClipShape(frames, interval_s)
+    room_s = max(0.0, float(times_s[-1] - times_s[0]) - shape.span_s)
+    first_s = float(times_s[0]) + min(max(start_s - float(times_s[0]), 0.0), room_s)
+    targets = np.asarray(first_s + np.arange(frames) * interval_s, np.float64)
+    return _clips(times_s, [_fill(times_s, targets)], interval_s)[0]
+
+
 def _time_range(times_s: Float64, settings: SamplingSettings) -> tuple[int, int]:
     start, end = settings.start, settings.end
     if settings.strategy == "range" and start is None and end is None:

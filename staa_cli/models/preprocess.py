@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from staa_cli.errors import InputError
-from staa_cli.schema import ModelInput, UInt8
+from staa_cli.schema import Bool, ModelInput, UInt8
 
 
 def preprocess_frame(frame: UInt8, model_input: ModelInput) -> Tensor:
@@ -26,15 +26,39 @@ def preprocess_frame(frame: UInt8, model_input: ModelInput) -> Tensor:
     Raises:
         InputError: the frame has another dtype or shape.
     """
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-        raise InputError(f"frames must be uint8 [H, W, 3], not {frame.dtype} {list(frame.shape)}")
-    writable = np.require(frame, requirements=["C", "W"])
-    picture = torch.from_numpy(writable).permute(2, 0, 1)[None]  # [1, 3, H, W], channels last
-    picture = _crop(_resize(picture, model_input), model_input)[0].float()
+    picture = _view(frame, model_input).float()
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model_input.mean, model_input.std))
     return (
         picture.mul_(model_input.rescale).add_(model_input.offset).sub_(mean).div_(std).contiguous()
     )
+
+
+def view_of(frame: UInt8, model_input: ModelInput) -> UInt8:
+    """The part of a frame uint8 [H, W, 3] that the model sees: uint8 [h, w, 3], not normalized.
+
+    Raises:
+        InputError: the frame has another dtype or shape.
+    """
+    return np.ascontiguousarray(_view(frame, model_input).permute(1, 2, 0).numpy())
+
+
+def view_of_mask(mask: Bool, model_input: ModelInput) -> Bool:
+    """The part of a mask [H, W] that the model sees: [h, w], the pixels that it covers by half.
+
+    If it covers no pixel by half, the pixel that it covers most.
+    """
+    picture = np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255
+    share = view_of(picture, model_input)[..., 0]
+    return np.asarray(share >= min(128, max(1, share.max())))
+
+
+def _view(frame: UInt8, model_input: ModelInput) -> Tensor:
+    """Resized and cropped, uint8 [3, h, w]."""
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise InputError(f"frames must be uint8 [H, W, 3], not {frame.dtype} {list(frame.shape)}")
+    writable = np.require(frame, requirements=["C", "W"])
+    picture = torch.from_numpy(writable).permute(2, 0, 1)[None]  # [1, 3, H, W], channels last
+    return _crop(_resize(picture, model_input), model_input)[0]
 
 
 def view_box(height: int, width: int, model_input: ModelInput) -> tuple[float, float, float, float]:

@@ -1,4 +1,4 @@
-"""Generate the JSON Schema of the package from the types of `document`.
+"""Generate the JSON Schemas of the package from the types of `document` and `ground_truth`.
 
 Run `python -m staa_cli.results.generate_schema` after a change of these types or of the settings; a
 test compares the two.
@@ -9,40 +9,58 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_type_hints
 
 import msgspec
 
 from staa_cli.config.settings import Settings, keys
 from staa_cli.config.values import Key
-from staa_cli.results import document
+from staa_cli.results import document, ground_truth
 from staa_cli.results.document import Report
+from staa_cli.results.ground_truth import GroundTruth
 from staa_cli.schema import SCHEMA_VERSION
-
-SCHEMA = Path(__file__).with_name(f"schema_v{SCHEMA_VERSION}.json")
 
 
 def report_schema() -> dict[str, Any]:
     """The JSON Schema of report.json: the report itself at the root, its parts under `$defs`."""
-    parts: dict[str, dict[str, Any]] = msgspec.json.schema(Report)["$defs"]
-    for name, part in parts.items():
-        _describe(part, getattr(document, name))
-    report, settings = parts.pop(Report.__name__), _settings()
-    report["title"] = f"staa report, schema version {SCHEMA_VERSION}"
+    report, parts = _schema_of(Report, document, "staa report")
     report["properties"]["settings"]["$ref"] = "#/$defs/Settings"
     parts["Method"]["properties"]["post"]["$ref"] = "#/$defs/Settings/properties/post"
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **report,
-        "$defs": {**parts, "Settings": settings},
-    }
+    return {**report, "$defs": {**parts, "Settings": _settings()}}
 
 
-def schema_text() -> str:
-    """The schema as the text of the file."""
-    return json.dumps(report_schema(), indent=2, ensure_ascii=False) + "\n"
+def ground_truth_schema() -> dict[str, Any]:
+    """The JSON Schema of ground_truth.json, in the same form."""
+    root, parts = _schema_of(GroundTruth, ground_truth, "staa ground truth")
+    return {**root, "$defs": parts}
+
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    f"schema_v{SCHEMA_VERSION}.json": report_schema,
+    f"ground_truth_schema_v{SCHEMA_VERSION}.json": ground_truth_schema,
+}
+"""Files beside this one, and what is in them."""
+
+
+def schema_text(name: str) -> str:
+    """One of `SCHEMAS` as it stands in its file."""
+    return json.dumps(SCHEMAS[name](), indent=2, ensure_ascii=False) + "\n"
+
+
+def _schema_of(
+    kind: type[document.Part], module: ModuleType, noun: str
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The schema of a type at the root, and those of its parts by name."""
+    parts: dict[str, dict[str, Any]] = msgspec.json.schema(kind)["$defs"]
+    for name, part in parts.items():
+        _describe(part, getattr(module, name))
+    root = parts.pop(kind.__name__)
+    root["title"] = f"{noun}, schema version {SCHEMA_VERSION}"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root}, parts
 
 
 def _describe(part: dict[str, Any], kind: type[document.Part]) -> None:
@@ -63,7 +81,7 @@ def _field_docs(kind: type) -> dict[str, str]:
     """The docstring of each field of a class and its bases, as one line each."""
     texts: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
-        if base.__module__ != document.__name__:
+        if not issubclass(base, document.Part):
             continue
         (definition,) = ast.parse(inspect.getsource(base)).body
         assert isinstance(definition, ast.ClassDef)
@@ -100,4 +118,5 @@ def _setting(key: Key) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    SCHEMA.write_text(schema_text(), encoding="utf-8")
+    for file in SCHEMAS:
+        Path(__file__).with_name(file).write_text(schema_text(file), encoding="utf-8")

@@ -90,8 +90,16 @@ def load_report(path: Path) -> Report:
     return load_document(path, Report)
 
 
-def load_document(path: Path, kind: type[D]) -> D:
-    """Read a JSON file of staa as type `kind`; `Document` checks only that it is from staa.
+def load_document(
+    path: Path, kind: type[D], noun: str = "staa report", hint: str = EXPLAIN_AGAIN
+) -> D:
+    """Read a JSON file with a schema_version as type `kind`.
+
+    Args:
+        path: of the file.
+        kind: `Document` checks only that it is from staa.
+        noun: what it should be, for messages.
+        hint: what to do if it is not.
 
     Raises:
         InputError: it cannot be read, is not such a document, or has another schema version.
@@ -100,28 +108,24 @@ def load_document(path: Path, kind: type[D]) -> D:
         content = path.read_bytes()
         head = msgspec.json.decode(content, type=_Version)
     except FileNotFoundError as error:
-        hint = "name the folder of a result, as in staa-out/*"
-        raise InputError(f"cannot read {path}: no such file or directory", hint) from error
+        named = "name the folder of a result, as in staa-out/*"
+        raise InputError(f"cannot read {path}: no such file or directory", named) from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except msgspec.ValidationError as error:
-        raise InputError(
-            f"{path} is not a staa report: it has no schema_version", EXPLAIN_AGAIN
-        ) from error
+        raise InputError(f"{path} is not a {noun}: it has no schema_version", hint) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}", EXPLAIN_AGAIN) from error
+        raise InputError(f"{path} is not JSON: {error}", hint) from error
     if head.schema_version != SCHEMA_VERSION:
         raise InputError(
             f"{path} has schema version {head.schema_version}, but this version of "
             f"staa reads {SCHEMA_VERSION}",
-            f"use the version of staa that wrote it, or {EXPLAIN_AGAIN}",
+            f"use the version of staa that wrote it, or {hint}",
         )
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
-        raise InputError(
-            f"{path} is not a staa report: {error_in_words(error)}", EXPLAIN_AGAIN
-        ) from error
+        raise InputError(f"{path} is not a {noun}: {error_in_words(error)}", hint) from error
 
 
 class _Version(msgspec.Struct):

@@ -9,17 +9,18 @@ beside the videos.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import typer
 
 from staa_cli import __version__
 from staa_cli.files import atomic_path
+from staa_cli.results.ground_truth import FILE, Box, Event, GroundTruth, TrueVideo
 from staa_cli.schema import Bool, Float32, Float64, UInt8
 from staa_cli.synthetic.events import LABELS, STANDARD, Scene, make_scene, render
 from staa_cli.video.encode import write_video
@@ -83,32 +84,30 @@ def write_samples(folder: Path, samples: Sequence[Sample] = SAMPLES) -> Path:
     Raises:
         OutputError: a file cannot be written.
     """
-    truth = {
-        "schema_version": 1,
-        "command": COMMAND,
-        "staa_version": __version__,
-        "coordinates": "the upright picture: x to the right, y down, each 0 to 1",
-        "videos": [write_sample(sample, folder / sample.name) for sample in samples],
-    }
-    path = folder / "ground_truth.json"
+    truth = GroundTruth(
+        schema_version=1,
+        videos=[write_sample(sample, folder / sample.name) for sample in samples],
+        about={"command": COMMAND, "staa_version": __version__},
+    )
+    path = folder / FILE
     with atomic_path(path) as part:
-        part.write_text(json.dumps(truth, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(truth), indent=1) + b"\n")
     return path
 
 
-def write_sample(sample: Sample, path: Path) -> dict[str, Any]:
-    """Write one sample to `path`; returns its ground truth as plain data.
+def write_sample(sample: Sample, path: Path) -> TrueVideo:
+    """Write one sample to `path`; returns its ground truth.
 
     Raises:
         OutputError: the file cannot be written.
     """
     times_s = sample_times(sample)
-    track: list[dict[str, Any]] = []
+    boxes: list[Box] = []
 
     def stored() -> Iterator[UInt8]:
         for n, (picture, mask) in enumerate(pictures(sample_scene(sample), times_s, sample)):
             if n % TRACK_EVERY == 0 and mask.any():
-                track.append({"time_s": round(float(times_s[n]), 4), **_place(mask)})
+                boxes.append(_box(round(float(times_s[n]), 4), mask))
             yield np.rot90(picture, -(sample.rotation // 90))
 
     with atomic_path(path) as part:
@@ -124,7 +123,14 @@ def write_sample(sample: Sample, path: Path) -> dict[str, Any]:
             gop=2 * RATE,
         )
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
-    return {**_facts(sample, len(times_s)), "sha256": digest, "actor": track}
+    start_s, end_s = sample.event
+    return TrueVideo(
+        file=sample.name,
+        label=sample.label,
+        events=[Event(start_s=start_s, end_s=end_s)],
+        boxes=boxes,
+        about={**_facts(sample, len(times_s)), "sha256": digest},
+    )
 
 
 def sample_scene(sample: Sample) -> Scene:
@@ -163,17 +169,15 @@ def pictures(scene: Scene, times_s: Float64, sample: Sample) -> Iterator[tuple[U
         yield from zip(frames[1:], masks[1:], strict=True)
 
 
-def _place(mask: Bool) -> dict[str, list[float]]:
-    """Box (left, top, right, bottom) and center (x, y) of a mask [H, W], each 0 to 1."""
-    height, width = mask.shape
+def _box(time_s: float, mask: Bool) -> Box:
+    """The box around a mask [H, W]."""
     rows, columns = np.nonzero(mask)
-    box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    center = (columns.mean() + 0.5, rows.mean() + 0.5)
-    sides = (width, height, width, height)
-    return {
-        "box": [round(float(v / side), 4) for v, side in zip(box, sides, strict=True)],
-        "center": [round(float(v / side), 4) for v, side in zip(center, sides[:2], strict=True)],
-    }
+    (top, bottom), (left, right) = (
+        [round(float(edge) / side, 4) for edge in (inside.min(), inside.max() + 1)]
+        for inside, side in zip((rows, columns), mask.shape, strict=True)
+    )
+    width, height = round(right - left, 4), round(bottom - top, 4)
+    return Box(time_s=time_s, x=left, y=top, width=width, height=height)
 
 
 def _tone(sample: Sample) -> Float32:
@@ -185,12 +189,8 @@ def _tone(sample: Sample) -> Float32:
 
 
 def _facts(sample: Sample, frames: int) -> dict[str, Any]:
-    start_s, end_s = sample.event
     width, height = sample.size
     return {
-        "file": sample.name,
-        "label": sample.label,
-        "event": {"start_s": start_s, "end_s": end_s},
         "width": width,
         "height": height,
         "rotation": sample.rotation,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from staa_cli.benchmark.datasets import EventClips, TwinClips
+from staa_cli.benchmark.datasets.events import EventClips, TwinClips
 from staa_cli.synthetic.events import EVENTS
 from staa_cli.synthetic.twins import twin_clip
 

@@ -13,7 +13,8 @@ import torch
 from small_videos import film
 from torch import Tensor
 
-from staa_cli.benchmark.datasets import EventClips, open_dataset
+from staa_cli.benchmark.datasets import open_dataset
+from staa_cli.benchmark.datasets.events import EventClips
 from staa_cli.benchmark.quality import (
     Benchmark,
     fitting_metrics,

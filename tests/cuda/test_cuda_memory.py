@@ -16,7 +16,7 @@ import torch
 
 from staa_cli import explain_clip, explain_video
 from staa_cli.api import Explanation
-from staa_cli.benchmark.datasets import EventClips
+from staa_cli.benchmark.datasets.events import EventClips
 from staa_cli.config.settings import MethodSettings, SamplingSettings, Settings
 from staa_cli.errors import UnavailableError
 from staa_cli.explain.pipeline import open_model

@@ -16,7 +16,7 @@ import torch
 from timm.models import create_model
 from torch import Tensor, nn
 
-from staa_cli.benchmark.datasets import EventClips
+from staa_cli.benchmark.datasets.events import EventClips
 from staa_cli.methods import METHODS, Options, get_method
 from staa_cli.methods.perturbation.base import PerturbedClip
 from staa_cli.methods.run import Explained, explain_batch, predict_batch

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from staa_cli.config.settings import SamplingSettings
 from staa_cli.errors import InputError, UsageError
-from staa_cli.explain.sampling import Plan, plan
+from staa_cli.explain.sampling import Plan, clip_at, plan
 from staa_cli.schema import Float64
 
 
@@ -196,3 +196,23 @@ def test_dense_clips_leave_no_frame_outside_and_no_gap(
     if frames > 1:  # a clip of one frame has no length to step by
         for before, after in zip(result.clips, result.clips[1:], strict=False):
             assert after.frame_indices[0] <= before.frame_indices[-1] + 1
+
+
+@pytest.mark.parametrize(
+    ("start_s", "indices"),
+    [
+        (2.0, (8, 10, 12, 14)),
+        (2.05, (8, 10, 12, 14)),
+        (-3.0, (0, 2, 4, 6)),
+        (9.0, (13, 15, 17, 19)),
+    ],
+)
+def test_a_clip_begins_where_it_is_wanted_or_as_near_as_the_video_allows(
+    start_s: float, indices: tuple[int, ...]
+) -> None:
+    times_s = np.arange(20) / 4
+    found = clip_at(times_s, start_s, frames=4, interval_s=0.5)
+    assert found.frame_indices == indices
+    assert found.padded == 0
+    short = clip_at(times_s[:3], start_s, frames=4, interval_s=0.5)
+    assert (short.frame_indices, short.padded) == ((0, 2, 2, 2), 2)

@@ -24,7 +24,7 @@ def bundled(clips: int, device: str) -> dict[str, Any]:
     """Explained event clips of the bundled model, by precision."""
     import torch
 
-    from staa_cli.benchmark.datasets import EventClips
+    from staa_cli.benchmark.datasets.events import EventClips
     from staa_cli.methods import Options, get_method
     from staa_cli.methods.run import explain_batch
     from staa_cli.models.load import load_model

@@ -19,7 +19,7 @@ from staa_cli.errors import InputError, OutputError
 from staa_cli.explain.stitch import center_of_mass
 from staa_cli.results.document import Report
 from staa_cli.results.files import load_schema, write_json
-from staa_cli.results.generate_schema import schema_text
+from staa_cli.results.generate_schema import SCHEMAS, schema_text
 from staa_cli.results.report import from_explanation, load_report, plain_document
 from staa_cli.schema import Explanation, Moment
 
@@ -358,9 +358,10 @@ def test_the_layout_of_the_file_is_that_of_the_stored_one(tmp_path: Path) -> Non
     assert (tmp_path / "report.json").read_text("utf-8") == stored.read_text("utf-8")
 
 
-def test_the_shipped_schema_is_that_of_the_types() -> None:
-    shipped = files("staa_cli.results").joinpath("schema_v1.json").read_text("utf-8")
-    assert shipped == schema_text(), "run: python -m staa_cli.results.generate_schema"
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_shipped_schemas_are_those_of_the_types(name: str) -> None:
+    shipped = files("staa_cli.results").joinpath(name).read_text("utf-8")
+    assert shipped == schema_text(name), "run: python -m staa_cli.results.generate_schema"
 
 
 def test_the_types_bear_a_collection_of_garbage_while_they_are_prepared() -> None:

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -14,6 +12,7 @@ from staa_cli import explain_clip, load_model
 from staa_cli.config.settings import SamplingSettings
 from staa_cli.evaluation.localization import coverage
 from staa_cli.explain.sampling import plan
+from staa_cli.results.ground_truth import FILE, Box, TrueVideo, load_ground_truth
 from staa_cli.synthetic.events import FRAMES, INTERVAL_S, LABELS, render
 from staa_cli.training.samples import (
     RATE,
@@ -43,12 +42,12 @@ VARIANTS = {
 @pytest.fixture(scope="module", params=VARIANTS)
 def made(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Sample, Path, dict[str, Any]]:
+) -> tuple[Sample, Path, TrueVideo]:
     """A short sample, where it is, and its ground truth."""
     sample = VARIANTS[request.param]
     folder = tmp_path_factory.mktemp("made") / "new"
-    truth = json.loads(write_samples(folder, [sample]).read_text())
-    return sample, folder / sample.name, truth["videos"][0]
+    (truth,) = load_ground_truth(write_samples(folder, [sample])).videos
+    return sample, folder / sample.name, truth
 
 
 def shown(path: Path, at: list[float]) -> np.ndarray:
@@ -60,22 +59,22 @@ def shown(path: Path, at: list[float]) -> np.ndarray:
     return np.stack([frames[index] for index in indices])
 
 
-def test_the_file_is_what_its_truth_says(made: tuple[Sample, Path, dict[str, Any]]) -> None:
+def test_the_file_is_what_its_truth_says(made: tuple[Sample, Path, TrueVideo]) -> None:
     sample, path, truth = made
-    info = probe(path)
-    assert (info.width, info.height) == (truth["width"], truth["height"]) == sample.size
-    assert info.duration_s == pytest.approx(truth["duration_s"], abs=1e-3) == sample.duration_s
-    assert info.frames == truth["frames"]
-    assert info.rotation == truth["rotation"] == sample.rotation
-    assert (info.audio is not None) == (truth["tone_hz"] is not None) == sample.sound
-    assert info.variable_rate == (truth["dropped_share"] > 0)
+    info, about = probe(path), truth.about
+    assert (info.width, info.height) == (about["width"], about["height"]) == sample.size
+    assert info.duration_s == pytest.approx(about["duration_s"], abs=1e-3) == sample.duration_s
+    assert info.frames == about["frames"]
+    assert info.rotation == about["rotation"] == sample.rotation
+    assert (info.audio is not None) == (about["tone_hz"] is not None) == sample.sound
+    assert info.variable_rate == (about["dropped_share"] > 0)
     assert (info.codec, info.pixel_format) == ("h264", "yuv420p")
-    assert truth["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert (truth["label"], truth["seed"]) == (sample.label, sample.seed)
-    assert tuple(truth["event"].values()) == sample.event
+    assert about["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (truth.file, truth.label, about["seed"]) == (path.name, sample.label, sample.seed)
+    assert [(event.start_s, event.end_s) for event in truth.events] == [sample.event]
 
 
-def test_times_are_those_of_the_full_rate(made: tuple[Sample, Path, dict[str, Any]]) -> None:
+def test_times_are_those_of_the_full_rate(made: tuple[Sample, Path, TrueVideo]) -> None:
     sample, path, _ = made
     every = np.arange(36) / RATE
     times_s = probe(path).times_s
@@ -87,7 +86,7 @@ def test_times_are_those_of_the_full_rate(made: tuple[Sample, Path, dict[str, An
 
 
 def test_pixels_are_upright_and_the_scene_s_own(
-    made: tuple[Sample, Path, dict[str, Any]],
+    made: tuple[Sample, Path, TrueVideo],
 ) -> None:
     sample, path, _ = made
     times_s = sample_times(sample)[[0, 7, -1]]
@@ -99,10 +98,10 @@ def test_pixels_are_upright_and_the_scene_s_own(
     assert np.abs(got - expected[:, :, ::-1]).mean() > 12
 
 
-def test_the_tone_plays_during_the_event(made: tuple[Sample, Path, dict[str, Any]]) -> None:
+def test_the_tone_plays_during_the_event(made: tuple[Sample, Path, TrueVideo]) -> None:
     sample, path, truth = made
     if not sample.sound:
-        assert truth["tone_hz"] is None
+        assert truth.about["tone_hz"] is None
         return
     with av.open(str(path)) as container:
         (track,) = container.streams.audio
@@ -111,12 +110,12 @@ def test_the_tone_plays_during_the_event(made: tuple[Sample, Path, dict[str, Any
     wave = np.concatenate([part for _, part in parts])
     clock = parts[0][0] + np.arange(len(wave)) / rate
     loud = np.convolve(np.abs(wave), np.ones(rate // 100) / (rate // 100), "same") > 0.05
-    start, end = truth["event"].values()
+    start, end = sample.event
     assert clock[loud].min() == pytest.approx(start, abs=0.03)
     assert clock[loud].max() == pytest.approx(end, abs=0.03)
     assert loud[(clock > start + 0.05) & (clock < end - 0.05)].all()
     spectrum = np.abs(np.fft.rfft(wave, rate))  # bins of one hertz
-    assert np.argmax(spectrum) == pytest.approx(truth["tone_hz"], abs=2)
+    assert np.argmax(spectrum) == pytest.approx(truth.about["tone_hz"], abs=2)
     assert np.abs(wave).max() < 0.5
 
 
@@ -135,35 +134,32 @@ def differing(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def test_boxes_hold_the_actor_and_nothing_more(
-    made: tuple[Sample, Path, dict[str, Any]],
+    made: tuple[Sample, Path, TrueVideo],
 ) -> None:
     """The actor is told from the file alone: it is what the same scene without it lacks."""
     sample, path, truth = made
     scene = sample_scene(sample)
     others = tuple(t for n, t in enumerate(scene.things) if n != scene.actor)
-    track = truth["actor"]
-    times_s = [row["time_s"] for row in track]
-    assert len(track) >= 8
+    times_s = [box.time_s for box in truth.boxes]
+    assert len(times_s) >= 8
     empty, _ = render(replace(scene, things=others, actor=-1), np.array(times_s), sample.side_px)
-    for row, actor in zip(track, differing(shown(path, times_s), empty), strict=True):
+    for box, actor in zip(truth.boxes or (), differing(shown(path, times_s), empty), strict=True):
         y, x = np.nonzero(actor)
         found = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1]) * BLOCK_PX
-        stated = np.multiply(row["box"], [*sample.size, *sample.size])
+        stated = np.multiply(edges(box), [*sample.size, *sample.size])
         assert found == pytest.approx(stated, abs=BLOCK_PX + 1)
-        middle = ((x.mean() + 0.5) * BLOCK_PX, (y.mean() + 0.5) * BLOCK_PX)
-        assert middle == pytest.approx(np.multiply(row["center"], sample.size), abs=BLOCK_PX / 2)
 
 
 def test_the_event_is_seen_in_the_file_at_its_time(
-    made: tuple[Sample, Path, dict[str, Any]],
+    made: tuple[Sample, Path, TrueVideo],
 ) -> None:
     """Against the same scene in which nothing happens."""
-    sample, path, truth = made
+    sample, path, _ = made
     times_s = sample_times(sample)
     idle, _ = render(replace(sample_scene(sample), label=0), times_s, sample.side_px)
     frames = shown(path, [round(t, 5) for t in times_s])
     changed = differing(frames, idle).any(axis=(1, 2))
-    start, end = truth["event"].values()
+    start, end = sample.event
     assert not changed[times_s < start].any()
     assert changed[(times_s > start + 0.13) & (times_s < end - 0.13)].all()
     if sample.label != "spin":  # what has spun stays turned
@@ -176,7 +172,8 @@ def test_the_same_seed_makes_the_same_files(tmp_path: Path) -> None:
     other = write_sample(sample, tmp_path / "other.mp4")
     assert one == other
     assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "other.mp4").read_bytes()
-    assert write_sample(replace(sample, seed=5), tmp_path / "five.mp4")["sha256"] != one["sha256"]
+    five = write_sample(replace(sample, seed=5), tmp_path / "five.mp4")
+    assert five.about["sha256"] != one.about["sha256"]
 
 
 def test_rendering_in_parts_shows_no_seam() -> None:
@@ -199,9 +196,13 @@ def test_rendering_in_parts_shows_no_seam() -> None:
     assert abs(np.corrcoef(first, later)[0, 1]) < 0.05
 
 
-def inside_centre_square(row: dict[str, Any], width: int, height: int) -> bool:
+def edges(box: Box) -> tuple[float, float, float, float]:
+    return box.x, box.y, box.x + box.width, box.y + box.height
+
+
+def inside_centre_square(box: Box, width: int, height: int) -> bool:
     side = min(width, height)
-    left, top, right, bottom = np.multiply(row["box"], [width, height, width, height])
+    left, top, right, bottom = np.multiply(edges(box), [width, height, width, height])
     x, y = (width - side) / 2, (height - side) / 2
     return bool(left >= x and right <= x + side and top >= y and bottom <= y + side)
 
@@ -233,36 +234,38 @@ def test_one_window_of_the_model_sees_the_whole_event(sample: Sample) -> None:
     assert any(clip.start_s <= start and end <= clip.end_s for clip in found.clips)
 
 
-def bundled(folder: Path) -> dict[str, Any]:
-    path = folder / "ground_truth.json"
+def bundled(folder: Path) -> list[TrueVideo]:
+    path = folder / FILE
     if not path.exists():
         pytest.skip("sample_videos is empty: python -m staa_cli.training.samples sample_videos/")
-    return json.loads(path.read_text())
+    return load_ground_truth(path).videos
 
 
 def test_bundled_videos_are_those_of_the_truth(sample_videos: Path) -> None:
-    truth = bundled(sample_videos)
-    names = [video["file"] for video in truth["videos"]]
+    videos = bundled(sample_videos)
+    names = [video.file for video in videos]
     assert names == [sample.name for sample in SAMPLES]
     assert sorted(path.name for path in sample_videos.glob("*.mp4")) == sorted(names)
     assert sum(path.stat().st_size for path in sample_videos.iterdir()) < 3_000_000
-    for video, sample in zip(truth["videos"], SAMPLES, strict=True):
-        info = probe(sample_videos / video["file"])
-        assert info.sha256 == video["sha256"]
+    for video, sample in zip(videos, SAMPLES, strict=True):
+        info = probe(sample_videos / video.file)
+        assert info.sha256 == video.about["sha256"]
         assert (info.width, info.height, info.rotation) == (*sample.size, sample.rotation)
         assert info.duration_s == pytest.approx(sample.duration_s, abs=1e-3)
-        assert (video["label"], video["seed"]) == (sample.label, sample.seed)
+        assert (video.label, video.about["seed"]) == (sample.label, sample.seed)
         assert (info.audio is not None) == sample.sound
         assert info.variable_rate == (sample.dropped > 0)
 
 
 def test_bundled_events_lie_in_the_centre_square(sample_videos: Path) -> None:
-    for video in bundled(sample_videos)["videos"]:
-        start, end = video["event"].values()
-        rows = [row for row in video["actor"] if start <= row["time_s"] <= end]
-        assert len(rows) >= 3
-        for row in rows:
-            assert inside_centre_square(row, video["width"], video["height"]), video["file"]
+    for video in bundled(sample_videos):
+        assert video.events is not None
+        (event,) = video.events
+        boxes = [box for box in video.boxes or () if event.start_s <= box.time_s <= event.end_s]
+        assert len(boxes) >= 3
+        for box in boxes:
+            about = video.about
+            assert inside_centre_square(box, about["width"], about["height"]), video.file
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)

@@ -108,7 +108,8 @@ def quality(
         _option(
             "--dataset",
             "NAME",
-            "Clips with ground truth (events, events-hard, twins), or a folder of videos. [events]",
+            "Clips with ground truth (events, events-hard, twins), a folder of videos, or, of a "
+            "folder of classes, mosaics:DIR, splices:DIR, or classes:DIR. [events]",
         ),
     ] = "events",
     methods: Annotated[
@@ -195,7 +196,7 @@ def quality(
     for name, error in problems:
         console.trace(error)
         console.error(error, name)
-    if not result["scored"] and not data.truth:
+    if len(problems) == result["clips"]:
         raise InputError(f"no video of {dataset} can be read")
     _report(result, scores, plot, into, printed, console)
     if problems:
@@ -216,6 +217,7 @@ def _measure(
                 benchmark,
                 clips,
                 on_progress=lambda done, total: progress.stage(name, "scoring", done, total),
+                on_held_out=lambda done, total: progress.stage(name, "held-out", done, total),
                 on_problem=lambda name, error: problems.append((name, error)),
             )
     except KeyboardInterrupt:
@@ -376,6 +378,7 @@ def metrics(
 def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) -> str:
     """Several tables if not all metrics fit: wrapped lines would be unreadable."""
     from staa_cli.benchmark.agreement import agreement_line
+    from staa_cli.benchmark.held_out import held_out_lines
     from staa_cli.benchmark.tables import LOSES, arrow, beats_baselines, cell, headline, undefined
 
     methods = list(dict.fromkeys(row["method"] for row in result["results"]))
@@ -402,4 +405,6 @@ def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) 
         text += f"\n\n{note}"
     if agreement := agreement_line(result):
         text += f"\n\n{agreement}"
+    if result["held_out"]:
+        text += f"\n\n{held_out_lines(result['held_out'])}"
     return f"{shown(headline(result))}\n\n{text}"

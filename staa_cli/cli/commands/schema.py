@@ -1,18 +1,24 @@
-"""`staa schema`: the JSON Schema of report.json."""
+"""`staa schema`: the JSON Schemas of report.json and of ground_truth.json."""
 
 from __future__ import annotations
 
 import sys
 from importlib.resources import files
+from typing import Annotated
 
 import typer
 
+from staa_cli.cli.completion import one_of
 from staa_cli.cli.options import command
 from staa_cli.cli.terminal import Console
+from staa_cli.errors import UsageError
+from staa_cli.registry import did_you_mean
 
 _EXAMPLES = """
 staa schema > report.schema.json
+staa schema ground-truth > ground_truth.schema.json
 """
+_FILES = {"report": "schema_v1.json", "ground-truth": "ground_truth_schema_v1.json"}
 
 
 def add(app: typer.Typer) -> None:
@@ -20,7 +26,22 @@ def add(app: typer.Typer) -> None:
     command(app, _EXAMPLES)(schema)
 
 
-def schema(*, console: Console) -> None:
-    """Print the JSON Schema of report.json."""
-    text = files("staa_cli.results").joinpath("schema_v1.json").read_text(encoding="utf-8")
+def schema(
+    document: Annotated[
+        str,
+        typer.Argument(
+            metavar="DOCUMENT",
+            help="report, for report.json, or ground-truth, for ground_truth.json. [report]",
+            autocompletion=one_of(*_FILES),
+            show_default=False,
+        ),
+    ] = "report",
+    *,
+    console: Console,
+) -> None:
+    """Print the JSON Schema of report.json or of ground_truth.json."""
+    if document not in _FILES:
+        hint = did_you_mean(document, _FILES) or f"available: {', '.join(_FILES)}"
+        raise UsageError(f"no schema of {document!r}", hint)
+    text = files("staa_cli.results").joinpath(_FILES[document]).read_text(encoding="utf-8")
     console.write(text.rstrip("\n"), sys.stdout)  # JSON is printed even with -q

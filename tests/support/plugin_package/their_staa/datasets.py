@@ -7,7 +7,7 @@ from staa_cli.models.load import LoadedModel
 class Ramps(Dataset):
     """Clips in which the light comes from the left, without ground truth."""
 
-    truth, count = False, 3
+    count = 3
 
     def __init__(self, name: str, model: LoadedModel, seed: int, split: Split) -> None:
         self.name, self._input = name, model.input

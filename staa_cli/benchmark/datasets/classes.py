@@ -1,0 +1,239 @@
+"""Held-out clips of a folder with classes, and clips made of several: splices and mosaics.
+
+Nobody has to mark anything in them. Where two clips follow each other it is known when each is, and
+where four stand side by side it is known where each is ("Focus! Rating XAI Methods and Finding
+Biases", arXiv 2109.15035, does so with pictures).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from staa_cli.benchmark.datasets.base import Dataset, OnProgress, Question, Sample, Split
+from staa_cli.benchmark.datasets.videos import path_sizes
+from staa_cli.benchmark.held_out import measure_held_out
+from staa_cli.errors import UsageError
+from staa_cli.evaluation.base import Known
+from staa_cli.explain.pipeline import find_target
+from staa_cli.footage.class_folder import ClassFolder
+from staa_cli.methods.run import predict_batch
+from staa_cli.models.load import LoadedModel
+from staa_cli.models.preprocess import resized_input
+from staa_cli.schema import UInt8
+
+
+class HeldOut(Dataset):
+    """The middle clip of every video of the test split; asked for is its class.
+
+    Args:
+        name: ``classes:DIR``.
+        model: that is to classify the clips.
+        seed: of what is drawn; the split does not depend on it.
+        split: test.
+
+    Raises:
+        UsageError: no such folder, the model does not know its classes, or another split.
+        NothingMatched, InputError: it is no folder with classes; see `ClassFolder`.
+    """
+
+    truth: tuple[Known, ...] = ("label",)
+
+    def __init__(self, name: str, model: LoadedModel, seed: int, split: Split) -> None:
+        kind, _, folder = name.partition(":")
+        if not Path(folder).is_dir() or not folder:
+            raise UsageError(
+                f"{name}: no folder {folder!r}",
+                f"{kind}:DIR, where DIR has a folder for each class",
+            )
+        if split != "test":
+            raise UsageError(
+                f"{name} has no {split} split",
+                "its clips are held out: choose settings on others, such as events",
+            )
+        self.name, self.seed, self.split, self.model = name, seed, split, model
+        self.folder = ClassFolder(Path(folder))
+        self.targets = [_target(label, model) for label in self.folder.classes]
+        self.videos = self.folder.of_split("test")
+        self.clips = self.folder.clips("test", model.input)
+        self.count: int | None = len(self.videos)
+        self._said: dict[int, int] = {}
+
+    def sample(self, number: int) -> Sample:
+        """One of the clips; one question.
+
+        Raises:
+            VideoError: the video does not open or decode.
+        """
+        frames, label = self.clips[number]
+        return Sample(frames, (Question(self.targets[label]),), viewed=True)
+
+    def describe(self, number: int) -> str:
+        """The video's path."""
+        return str(self.videos[number].path)
+
+    def fingerprint(self) -> list[tuple[str, int, str]]:
+        """What tells these videos from others: path below the folder, size, and split."""
+        videos = self.folder.videos
+        sizes = path_sizes(self.folder.folder, [video.path for video in videos])
+        return [(*sizes[number], video.split) for number, video in enumerate(videos)]
+
+    def held_out(self, on_progress: OnProgress) -> dict[str, Any]:
+        """See `measure_held_out`."""
+        return measure_held_out(
+            self.folder, self.clips, self.predict, self.model.input, on_progress
+        )
+
+    def predict(self, number: int) -> int:
+        """Which of the folder's classes the model takes a test clip for; -1 for none of them.
+
+        Raises:
+            VideoError: its video does not open or decode.
+        """
+        if number not in self._said:
+            model, sample = self.model, HeldOut.sample(self, number)
+            said = int(
+                predict_batch(model.module, model.place(sample.preprocess(model)))[0].argmax()
+            )
+            self._said[number] = self.targets.index(said) if said in self.targets else -1
+        return self._said[number]
+
+    def is_right(self, number: int) -> bool:
+        """Whether the model classifies a test clip correctly."""
+        return self.predict(number) == self.videos[number].label
+
+    def draw(self, random: np.random.Generator, *labels: int) -> list[int]:
+        """Numbers of test clips of these classes; none twice, as long as there are others."""
+        drawn: list[int] = []
+        for label in labels:
+            there = [n for n, video in enumerate(self.videos) if video.label == label]
+            drawn.append(int(random.choice([n for n in there if n not in drawn] or there)))
+        return drawn
+
+
+class Splices(HeldOut):
+    """Two test clips of different classes, one after the other; both classes are asked for.
+
+    Each is as long as half of what the model sees. A splice is scored where the model is right
+    about each of the two by itself.
+
+    Raises:
+        UsageError: as of `HeldOut`, or the model sees but one step in time.
+    """
+
+    truth: tuple[Known, ...] = ("label", "event")
+
+    def __init__(self, name: str, model: LoadedModel, seed: int, split: Split) -> None:
+        super().__init__(name, model, seed, split)
+        if model.layout.grid[0] < 2:
+            raise UsageError(
+                f"{model.info.name} has one token step in time, so nothing in it has a time",
+                f"mosaics:{self.folder.folder} asks where, not when",
+            )
+        self.count = None
+
+    def parts(self, number: int) -> list[int]:
+        """The test clips that it is made of, in order."""
+        classes = len(self.folder.classes)
+        first = number % classes
+        second = (first + 1 + number // classes % (classes - 1)) % classes
+        return self.draw(np.random.default_rng([self.seed, number, 0]), first, second)
+
+    def sample(self, number: int) -> Sample:
+        """One of the splices; two questions.
+
+        Raises:
+            VideoError: one of the videos does not open or decode.
+        """
+        parts = self.parts(number)
+        grid, size = self.model.layout.grid, self.model.input.frames
+        first = grid[0] // 2 * (size // grid[0])  # so that no token sees both
+        lengths = (first, size - first)
+        frames = np.concatenate(
+            [_middle(self.clips[part].frames, n) for part, n in zip(parts, lengths, strict=True)]
+        )
+        earlier = np.arange(size) < first
+        questions = tuple(
+            Question(self.targets[self.videos[part].label], event=event)
+            for part, event in zip(parts, (earlier, ~earlier), strict=True)
+        )
+        correct = all(self.is_right(part) for part in parts)
+        return Sample(frames, questions, viewed=True, correct=correct)
+
+    def describe(self, number: int) -> str:
+        """The paths of its parts, in order."""
+        return " + ".join(str(self.videos[part].path) for part in self.parts(number))
+
+
+class Mosaics(HeldOut):
+    """Four test clips at half the size, side by side; asked for is the class that one of them has.
+
+    The place of that one takes turns. A mosaic is scored where the model is right about each of the
+    four by itself.
+    """
+
+    truth: tuple[Known, ...] = ("label", "mask")
+
+    def __init__(self, name: str, model: LoadedModel, seed: int, split: Split) -> None:
+        super().__init__(name, model, seed, split)
+        height, width = (side // 2 for side in model.input.size)
+        self.tiles = self.folder.clips("test", resized_input(model.input, (height, width)))
+        self.count = None
+
+    def parts(self, number: int) -> list[int]:
+        """The test clips that it is made of, by rows."""
+        classes = len(self.folder.classes)
+        asked, random = number % classes, np.random.default_rng([self.seed, number, 1])
+        others = random.choice([n for n in range(classes) if n != asked], 3)
+        found, *rest = self.draw(random, asked, *(int(other) for other in others))
+        place = self.place(number)
+        return [*rest[:place], found, *rest[place:]]
+
+    def place(self, number: int) -> int:
+        """Which of the four, by rows, has the class that is asked for."""
+        return number // len(self.folder.classes) % 4
+
+    def sample(self, number: int) -> Sample:
+        """One of the mosaics; one question.
+
+        Raises:
+            VideoError: one of the videos does not open or decode.
+        """
+        parts, place = self.parts(number), self.place(number)
+        frames = np.zeros((self.model.input.frames, *self.model.input.size, 3), np.uint8)
+        mask = np.zeros(frames.shape[:3], np.bool_)
+        for position, part in enumerate(parts):
+            tile = self.tiles[part].frames
+            height, width = tile.shape[1:3]
+            top, left = position // 2 * height, position % 2 * width
+            frames[:, top : top + height, left : left + width] = tile
+            mask[:, top : top + height, left : left + width] = position == place
+        target = self.targets[self.videos[parts[place]].label]
+        correct = all(self.is_right(part) for part in parts)
+        return Sample(frames, (Question(target, mask),), viewed=True, correct=correct)
+
+    def describe(self, number: int) -> str:
+        """The paths of its parts, by rows."""
+        return " + ".join(str(self.videos[part].path) for part in self.parts(number))
+
+
+def _target(label: str, model: LoadedModel) -> int:
+    """The class of the model that has a folder's name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    target, reason = find_target(label, model.labels)
+    if target is None or reason != "named":
+        raise UsageError(
+            f"the model has no class {label!r}", "its classes must have the names of the folders"
+        )
+    return target
+
+
+def _middle(frames: UInt8, length: int) -> UInt8:
+    """As many frames from the middle [T, h, w, 3]."""
+    start = (len(frames) - length) // 2
+    return frames[start : start + length]

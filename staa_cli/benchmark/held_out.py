@@ -1,0 +1,148 @@
+"""How good a model is on held-out videos with classes, beside predictors that see next to nothing.
+
+Where the size of a file tells its class, a model may have learned that: the set leaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staa_cli.errors import InputError, VideoError
+from staa_cli.footage.class_folder import ClassClips, ClassFolder, ClassVideo
+from staa_cli.formatting import percent
+from staa_cli.schema import Float64, ModelInput
+from staa_cli.statistics import bootstrap
+
+FEATURES = ("file size", "frame rate", "variability of motion")
+TRIVIAL = {
+    "file size and frame rate": ("file size", "frame rate"),
+    "variability of motion": ("variability of motion",),
+    "all of these": FEATURES,
+}
+"""What a predictor is called, and what it sees of a video."""
+
+_STEPS, _RATE, _PENALTY = 2000, 0.5, 1e-3
+_TINY = 1e-3
+
+Labels = NDArray[np.intp]
+
+
+def measure_held_out(
+    folder: ClassFolder,
+    tested: ClassClips,
+    predict: Callable[[int], int],
+    given: ModelInput,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Accuracy on the test split, of a model and of what is fitted to the train split.
+
+    Videos that do not decode are left out.
+
+    Args:
+        folder: of the classes.
+        tested: its test split, as the model sees it.
+        predict: the model's class of a test video, by its number; raises VideoError.
+        given: what the model takes.
+        on_progress: told how many videos are done, of how many.
+
+    Returns:
+        `clips` there are in the test split; the model's `accuracy` with its interval; that of the
+        most frequent class, `majority`; and rows of `trivial` predictors. One of which the interval
+        lies above the majority `leaks`.
+
+    Raises:
+        InputError: there is no video in a split that decodes.
+    """
+    learnt = folder.clips("train", given, kept_bytes=0)
+    train, test = learnt.videos, tested.videos
+    rows: dict[ClassVideo, list[float]] = {}
+    for clips, before in ((learnt, 0), (tested, len(train))):
+        for number, video in enumerate(clips.videos):
+            with suppress(VideoError):
+                rows[video] = _features(clips, number)
+            on_progress(before + number + 1, len(train) + len(test))
+    numbers = [number for number, video in enumerate(test) if video in rows]
+    right = [float(predict(number) == test[number].label) for number in numbers]
+    fitted = [video for video in train if video in rows]
+    if not numbers or not fitted:
+        raise InputError(f"no video of {folder.folder} can be read in one of its splits")
+    known, asked = (
+        (np.array([rows[v] for v in part]), np.array([v.label for v in part], np.intp))
+        for part in (fitted, [test[number] for number in numbers])
+    )
+    most = np.bincount(known[1], minlength=len(folder.classes)).argmax()
+    majority = float((asked[1] == most).mean())
+    trivial: list[dict[str, Any]] = []
+    for name, seen in TRIVIAL.items():
+        columns = [FEATURES.index(feature) for feature in seen]
+        said = fit_and_predict(known[0][:, columns], known[1], asked[0][:, columns])
+        hits = (said == asked[1]).astype(float)
+        trivial.append({"predictor": name, **_interval(hits.tolist())})
+    return {
+        "classes": list(folder.classes),
+        "clips": len(numbers),
+        "sources": len({test[number].source for number in numbers}),
+        **_interval(right),
+        "majority": majority,
+        "trivial": trivial,
+        "leaks": [row["predictor"] for row in trivial if row["low"] > majority],
+    }
+
+
+def held_out_lines(held_out: Mapping[str, Any]) -> str:
+    """The same in words, one line for the model, one for the others."""
+    told = ", ".join(f"{row['predictor']} {_share(row)}" for row in held_out["trivial"])
+    leaks = "this set leaks: " if held_out["leaks"] else ""
+    trivial = "trivial predictors, fitted to the other clips, are right about"
+    return (
+        f"{held_out['clips']} held-out clips of {held_out['sources']} sources: the model is right "
+        f"about {_share(held_out)}, the most frequent class about {percent(held_out['majority'])}\n"
+        f"{leaks}{trivial}: {told}"
+    )
+
+
+def fit_and_predict(known: Float64, labels: Labels, asked: Float64) -> Labels:
+    """Logistic regression (softmax, with a slight penalty on large weights), fitted and asked.
+
+    Args:
+        known: features [N, F] to learn from.
+        labels: their classes [N].
+        asked: features [M, F].
+
+    Returns:
+        The likeliest class of each of the M.
+    """
+    mean, scale = known.mean(axis=0), np.maximum(known.std(axis=0), 1e-12)
+    inputs, others = (
+        np.column_stack([(part - mean) / scale, np.ones(len(part))]) for part in (known, asked)
+    )
+    wanted = np.eye(labels.max() + 1)[labels]  # [N, classes]
+    weights = np.zeros((inputs.shape[1], wanted.shape[1]))
+    for _ in range(_STEPS):
+        logits = inputs @ weights
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        error = odds / odds.sum(axis=1, keepdims=True) - wanted
+        weights -= _RATE * (inputs.T @ error / len(inputs) + _PENALTY * weights)
+    return np.asarray((others @ weights).argmax(axis=1), np.intp)
+
+
+def _features(clips: ClassClips, number: int) -> list[float]:
+    """`FEATURES` of a video, as logarithms: twice as much is as far from once as that from half."""
+    frames, info = clips[number].frames.mean(axis=3, dtype=np.float32), clips.info(number)
+    motion = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2))
+    spread = float(motion.std()) if len(motion) else 0.0
+    return [float(np.log(v)) for v in (info.size_bytes, info.rate, spread + _TINY)]
+
+
+def _interval(hits: Sequence[float]) -> dict[str, float]:
+    found = bootstrap(hits)
+    return {"accuracy": found.mean, "low": found.low, "high": found.high}
+
+
+def _share(row: Mapping[str, Any]) -> str:
+    return f"{percent(row['accuracy'])} ({percent(row['low'])} to {percent(row['high'])})"

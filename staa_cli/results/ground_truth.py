@@ -1,0 +1,182 @@
+"""The document behind ground_truth.json, as types: where and when it happens in a user's videos.
+
+The text of a type, or under a field, stands in the JSON Schema that ships with staa, as that of
+`document` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from staa_cli.results.document import Amount, Part, Share
+from staa_cli.results.report import load_document
+
+FILE = "ground_truth.json"
+HINT = "see `staa schema ground-truth` for what the file may hold"
+
+_ROUNDING = 1e-6
+
+Side = Annotated[float, Meta(gt=0, le=1)]
+RelativePath = Annotated[str, Meta(min_length=1)]
+
+
+class Event(Part, frozen=True, forbid_unknown_fields=True):
+    """A time in which the labeled thing happens."""
+
+    start_s: Amount
+    """Start in seconds from the video's first frame."""
+    end_s: Amount
+    """End in seconds: frames that start at or after it are not part of the event."""
+
+    def __post_init__(self) -> None:
+        if self.end_s <= self.start_s:
+            raise ValueError(f"end_s ({self.end_s:g}) must be after start_s ({self.start_s:g})")
+
+
+class Box(Part, frozen=True, forbid_unknown_fields=True):
+    """A rectangle around the thing.
+
+    Coordinates are shares of the upright picture's width and height, with x to the right and y down
+    from its top left corner.
+    """
+
+    time_s: Amount
+    """Time in seconds from which the box holds. It is not interpolated: it holds until the next
+    time at which the video has a box, or until end_s. Several boxes of one time hold together."""
+    x: Share
+    """Left edge."""
+    y: Share
+    """Top edge."""
+    width: Side
+    """Width."""
+    height: Side
+    """Height."""
+    end_s: Amount | None = None
+    """Time at which the thing leaves the picture; absent if it stays until the next box, or until
+    the end of the video."""
+
+    def __post_init__(self) -> None:
+        _check_end(self.time_s, self.end_s)
+        for name, start, length in (("x", self.x, self.width), ("y", self.y, self.height)):
+            if start + length > 1 + _ROUNDING:
+                side = "width" if name == "x" else "height"
+                raise ValueError(
+                    f"the box ends outside the picture: {name} + {side} is {start + length:g}, "
+                    "and the picture ends at 1"
+                )
+
+
+class Mask(Part, frozen=True, forbid_unknown_fields=True):
+    """The thing's shape: a PNG file that is nonzero where the thing is.
+
+    It covers the whole upright picture, at any size.
+    """
+
+    time_s: Amount
+    """Time in seconds from which the mask holds: until the next mask, or until end_s."""
+    file: RelativePath
+    """Path of the PNG file, relative to the folder of ground_truth.json and inside it."""
+    end_s: Amount | None = None
+    """Time at which the thing leaves the picture; absent if it stays until the next mask, or until
+    the end of the video."""
+
+    def __post_init__(self) -> None:
+        _check_end(self.time_s, self.end_s)
+        _check_inside(self.file)
+
+
+class TrueVideo(Part, frozen=True, forbid_unknown_fields=True):
+    """What is known about one video."""
+
+    file: RelativePath
+    """Path of the video, relative to the folder of ground_truth.json and inside it."""
+    label: str | None = None
+    """Name of its class; absent if it is not known. A class that the model does not have is treated
+    as if it were absent."""
+    events: Annotated[list[Event], Meta(min_length=1)] | None = None
+    """When it happens; absent if that is not known."""
+    boxes: Annotated[list[Box], Meta(min_length=1)] | None = None
+    """Where it is; absent if that is not known, or if masks say it."""
+    masks: Annotated[list[Mask], Meta(min_length=1)] | None = None
+    """Where it is to the pixel; absent if that is not known, or if boxes say it."""
+    about: dict[str, Any] | None = None
+    """Anything else; staa does not read it."""
+
+    def __post_init__(self) -> None:
+        _check_inside(self.file)
+        if self.boxes is not None and self.masks is not None:
+            raise ValueError("a video has boxes or masks, not both")
+        if self.label is None and not (self.events or self.boxes or self.masks):
+            raise ValueError("a video needs a label, events, boxes, or masks")
+        for name in ("events", "boxes"):
+            if (second := _repeated(getattr(self, name) or ())) is not None:
+                raise ValueError(f"{name}[{second}] is listed twice")
+        if (second := _repeated([mask.time_s for mask in self.masks or ()])) is not None:
+            raise ValueError(f"masks[{second}] has the time of another mask")
+
+    @property
+    def places(self) -> tuple[Box | Mask, ...]:
+        """Its boxes, or its masks; none where it is not known where it is."""
+        return (*(self.boxes or ()), *(self.masks or ()))
+
+    def times_s(self) -> Iterator[tuple[str, float]]:
+        """Every time in it, with the name of the field that it is in."""
+        for name, rows in (("events", self.events), ("boxes", self.boxes), ("masks", self.masks)):
+            for number, row in enumerate(rows or ()):
+                for field in ("start_s", "time_s", "end_s"):
+                    if (time_s := getattr(row, field, None)) is not None:
+                        yield f"{name}[{number}].{field}", time_s
+
+
+class GroundTruth(Part, frozen=True, forbid_unknown_fields=True):
+    """The content of ground_truth.json, which stands in a folder of videos.
+
+    It says what happens in them, when, and where, as far as that is known. Times are seconds from
+    the video's first frame.
+    """
+
+    schema_version: Literal[1]
+    """Version of this schema."""
+    videos: Annotated[list[TrueVideo], Meta(min_length=1)]
+    """The videos. Others in the folder are ignored."""
+    about: dict[str, Any] | None = None
+    """Anything else, such as the origin of the videos; staa does not read it."""
+
+    def __post_init__(self) -> None:
+        if (second := _repeated([PurePosixPath(video.file) for video in self.videos])) is not None:
+            raise ValueError(f"{self.videos[second].file!r} is listed twice")
+
+
+def load_ground_truth(path: Path) -> GroundTruth:
+    """A ground_truth.json, checked as far as that is possible without the videos.
+
+    Raises:
+        InputError: it cannot be read, says something impossible, or has another schema version.
+    """
+    return load_document(path, GroundTruth, "valid ground truth", HINT)
+
+
+def _check_end(start_s: float, end_s: float | None) -> None:
+    if end_s is not None and end_s <= start_s:
+        raise ValueError(f"end_s ({end_s:g}) must be after time_s ({start_s:g})")
+
+
+def _check_inside(file: str) -> None:
+    """See that a path stays below its folder: whoever wrote the file must not choose others'."""
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts or "\0" in file or "\\" in file:
+        raise ValueError(f"{file!r} must be a path inside the folder, with / between its parts")
+
+
+def _repeated(rows: Sequence[Hashable]) -> int | None:
+    """Position of the first row that equals one before it."""
+    seen: set[Hashable] = set()
+    for number, row in enumerate(rows):
+        if row in seen:
+            return number
+        seen.add(row)
+    return None
