@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from staa_cli.models.linear import Linear
 from staa_cli.models.taps import record
 
 Rope = tuple[Tensor, Tensor]
@@ -60,11 +61,11 @@ class TapAttention(nn.Module):
         self.scale = self.head_dim**-0.5
         self.fused_attn = True
         width = self.num_heads * self.head_dim
-        self.qkv = nn.Linear(dim, 3 * width, bias=qkv_bias)
+        self.qkv = Linear(dim, 3 * width, bias=qkv_bias)
         self.q_norm = norm_layer(self.head_dim) if qk_norm else nn.Identity()
         self.k_norm = norm_layer(self.head_dim) if qk_norm else nn.Identity()
         self.attn_drop = nn.Dropout(attn_drop)
-        self.proj = nn.Linear(width, dim)
+        self.proj = Linear(width, dim)
 
     def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
         """Tokens [B, N, D] to tokens [B, N, D]; `rope` turns queries and keys by their places."""
@@ -105,9 +106,9 @@ class Mlp(nn.Module):
         act_layer: Callable[[], nn.Module] = nn.GELU,
     ) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(in_features, hidden_features)
+        self.fc1 = Linear(in_features, hidden_features)
         self.act = act_layer()
-        self.fc2 = nn.Linear(hidden_features, in_features)
+        self.fc2 = Linear(hidden_features, in_features)
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens [..., D] to tokens [..., D]."""
@@ -221,6 +222,9 @@ class ConvStem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Frames [B, 3, H, W] to tokens [B, P, D], rows first."""
+        if x.device.type == "cpu":
+            # Pixel by pixel in memory, as tokens are later; else each convolution turns them twice.
+            x = x.contiguous(memory_format=torch.channels_last)
         for index, conv in enumerate(self.convs):
             x = conv(x if index == 0 else F.gelu(x))
         return x.flatten(2).transpose(1, 2)

@@ -29,6 +29,7 @@ from staa_cli.models.layers import (
     init_linear,
     resample_positions,
 )
+from staa_cli.models.linear import Linear
 
 AttentionType = Literal["divided_space_time", "joint_space_time", "space_only"]
 
@@ -63,7 +64,7 @@ class Block(nn.Module):
             self.temporal_attn = TapAttention(
                 dim, num_heads=num_heads, qkv_bias=qkv_bias, attn_drop=attn_drop
             )
-            self.temporal_fc = nn.Linear(dim, dim)
+            self.temporal_fc = Linear(dim, dim)
         self.norm2 = nn.LayerNorm(dim, eps=eps)
         self.mlp = Mlp(dim, round(dim * mlp_ratio))
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()

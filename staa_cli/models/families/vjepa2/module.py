@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from staa_cli.models.architectures import create, register_architecture
 from staa_cli.models.families.transformer import SMALLEST, VideoTransformer, attention_of
 from staa_cli.models.layers import Block, Mlp, Rope, TapNorm, TubeletEmbed
+from staa_cli.models.linear import Linear
 from staa_cli.models.taps import record
 
 
@@ -26,8 +27,8 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.num_heads, self.head_dim = num_heads, dim // num_heads
         self.scale = self.head_dim**-0.5
-        self.q = nn.Linear(dim, dim)
-        self.kv = nn.Linear(dim, 2 * dim)
+        self.q = Linear(dim, dim)
+        self.kv = Linear(dim, 2 * dim)
 
     def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
         """Query [B, 1, D] and tokens [B, N, D] to what is read [B, 1, D]."""
