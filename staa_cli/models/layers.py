@@ -67,23 +67,31 @@ class TapAttention(nn.Module):
         self.attn_drop = nn.Dropout(attn_drop)
         self.proj = Linear(width, dim)
 
-    def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
-        """Tokens [B, N, D] to tokens [B, N, D]; `rope` turns queries and keys by their places."""
+    def forward(self, x: Tensor, rope: Rope | None = None, wanted: int | None = None) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, n, D].
+
+        Args:
+            x: the tokens.
+            rope: turns queries and keys by their places.
+            wanted: n, how many of the first tokens go on; all where None. For a gradient, what all
+                queries receive is computed, and shown.
+        """
         batch, length, _ = x.shape
         qkv = self.qkv(x).reshape(batch, length, 3, self.num_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, N, d]
         q, k = self.q_norm(q), self.k_norm(k)
         if rope is not None:
             q, k = rotate(q, rope), rotate(k, rope)
+        asking = q if torch.is_grad_enabled() else q[:, :, :wanted]
         if self.fused_attn:
-            out = F.scaled_dot_product_attention(
-                q, k, v, dropout_p=self.attn_drop.p if self.training else 0.0, scale=self.scale
-            )
+            dropped = self.attn_drop.p if self.training else 0.0
+            out = F.scaled_dot_product_attention(asking, k, v, dropout_p=dropped, scale=self.scale)
         else:
-            weights = torch.softmax((q * self.scale) @ k.transpose(-2, -1), dim=-1)
+            weights = torch.softmax((asking * self.scale) @ k.transpose(-2, -1), dim=-1)
             out = self.attn_drop(weights) @ v
-        record(self, q, k, v, out, x)
-        return self.project(out.transpose(1, 2).reshape(batch, length, -1))
+        record(self, q, k, v, out if out.shape[2] == length else None, x)
+        out = out[:, :, :wanted].transpose(1, 2)  # [B, n, heads, d]
+        return self.project(out.reshape(batch, out.shape[1], -1))
 
     def project(self, out: Tensor) -> Tensor:
         """What the queries receive, heads side by side [B, N, heads * d], to tokens [B, N, D]."""
@@ -263,9 +271,9 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, round(dim * mlp_ratio), act_layer=act_layer)
         self.ls2 = nn.Identity() if init_values is None else LayerScale(dim, init_values)
 
-    def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
-        """Tokens [B, N, D] to tokens [B, N, D]."""
-        x = x + self.ls1(self.attn(self.norm1(x), rope))
+    def forward(self, x: Tensor, rope: Rope | None = None, wanted: int | None = None) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, n, D]: the first `wanted`, all where that is None."""
+        x = x[:, :wanted] + self.ls1(self.attn(self.norm1(x), rope, wanted))
         return x + self.ls2(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
 
 

@@ -26,7 +26,8 @@ class AttentionTensors(NamedTuple):
     k: Tensor
     v: Tensor
     out: Tensor | None = None
-    """What the queries receive, before the output projection; gradient methods need it."""
+    """What the queries receive, before the output projection; gradient methods need it. None where
+    no gradient is wanted and only some queries' outputs go on."""
     x: Tensor | None = None
     """The layer's input [..., N, D]."""
 
@@ -99,14 +100,14 @@ def taps(model: nn.Module, wanted: Sequence[Tap]) -> Iterator[dict[tuple[str, in
         raise RuntimeError(f"no activations were captured from {', '.join(missing)}")
 
 
-def record(layer: nn.Module, *shown: Tensor) -> None:
+def record(layer: nn.Module, *shown: Tensor | None) -> None:
     """Show tensors of `layer` to whoever taps it; called by the layers themselves.
 
     Attention shows the fields of `AttentionTensors`, in their order; other layers show one tensor.
     """
     readers = _READERS.get()
     if readers is not None and id(layer) in readers:
-        readers[id(layer)](AttentionTensors(*shown) if len(shown) > 1 else shown[0])
+        readers[id(layer)](AttentionTensors(*shown) if len(shown) > 1 else shown[0])  # type: ignore[arg-type]
 
 
 def attention_rows(q: Tensor, k: Tensor, scale: float, out: Tensor | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -55,6 +55,9 @@ class VideoTransformer(nn.Module):
     prefix_tokens: int = 0
     order: Literal["thw", "hwt"] = "thw"
     pooler_depth: int = 0
+    head_reads: int | None = None
+    """How many of the first tokens the head reads: the last block computes no others. None for all.
+    """
     any_size: bool = True
     """Whether it takes other pictures than those that it was trained with."""
 
@@ -102,8 +105,8 @@ class VideoTransformer(nn.Module):
         """(role, block) to the layer that can be tapped; see `Tap` for the roles."""
         raise NotImplementedError
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Normalized float [B, T, 3, H, W] to tokens [B, N, D]."""
+    def forward_features(self, x: Tensor, *, wanted: int | None = None) -> Tensor:
+        """Normalized float [B, T, 3, H, W] to tokens [B, n, D]: the first `wanted`, or all."""
         raise NotImplementedError
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
@@ -112,7 +115,17 @@ class VideoTransformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
-        return self.forward_head(self.forward_features(x))
+        if self.head_reads is None:
+            return self.forward_head(self.forward_features(x))
+        return self.forward_head(self.forward_features(x, wanted=self.head_reads))
+
+    def counted_blocks(self, wanted: int | None) -> Iterator[tuple[nn.Module, int | None]]:
+        """The blocks in order, each with how many of the first tokens it is to give; None for all.
+
+        What comes after the last one reads no others.
+        """
+        for block in self.blocks:
+            yield block, wanted if block is self.blocks[-1] else None
 
 
 def attention_of(

@@ -42,6 +42,7 @@ class FrameAttention(TapAttention):
         self,
         x: Tensor,
         rope: Rope | None = None,
+        wanted: int | None = None,
         *,
         attn_mask: None = None,
         is_causal: Literal[False] = False,
@@ -50,7 +51,7 @@ class FrameAttention(TapAttention):
 
         timm's blocks pass `attn_mask` and `is_causal`; an image model attends to all of a frame.
         """
-        return super().forward(x, rope)
+        return super().forward(x, rope, wanted)
 
     def project(self, out: Tensor) -> Tensor:
         """As `TapAttention`, through timm's norm and dropout as well."""

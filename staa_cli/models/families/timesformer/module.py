@@ -69,12 +69,15 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, round(dim * mlp_ratio))
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Tokens [B, N, D] to tokens [B, N, D]; `frames` is T where attention is divided."""
+    def forward(self, x: Tensor, frames: int, wanted: int | None = None) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, n, D]: the class token where `wanted` is 1, else all.
+
+        `frames` is T where attention is divided.
+        """
         if self.divided:
-            x = self._attend_over_space(self._attend_over_time(x, frames), frames)
+            x = self._attend_over_space(self._attend_over_time(x, frames), frames, wanted)
         else:
-            x = x + self.drop_path(self.attn(self.norm1(x)))
+            x = x[:, :wanted] + self.drop_path(self.attn(self.norm1(x), wanted=wanted))
         return x + self.drop_path(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
 
     def _attend_over_time(self, x: Tensor, frames: int) -> Tensor:
@@ -84,14 +87,17 @@ class Block(nn.Module):
         out = self.temporal_fc(self.drop_path(self.temporal_attn(rows)))
         return torch.cat([x[:, :1], patches + out.reshape(batch, -1, dim)], dim=1)
 
-    def _attend_over_space(self, x: Tensor, frames: int) -> Tensor:
+    def _attend_over_space(self, x: Tensor, frames: int, wanted: int | None) -> Tensor:
         batch, length, dim = x.shape
         places = (length - 1) // frames
         normed = self.norm1(x)
         patches = normed[:, 1:].reshape(batch, places, frames, dim).transpose(1, 2)
         cls_token = normed[:, None, :1].expand(batch, frames, 1, dim)
         rows = torch.cat([cls_token, patches], dim=2).reshape(-1, 1 + places, dim)  # [B*T, 1+P, D]
-        out = self.drop_path(self.attn(rows)).reshape(batch, frames, 1 + places, dim)
+        out: Tensor = self.drop_path(self.attn(rows, wanted=wanted))
+        out = out.reshape(batch, frames, -1, dim)
+        if wanted == 1:
+            return x[:, :1] + out.mean(dim=1)
         back = out[:, :, 1:].transpose(1, 2).reshape(batch, -1, dim)  # time fastest again
         return x + torch.cat([out[:, :, 0].mean(dim=1, keepdim=True), back], dim=1)
 
@@ -118,6 +124,7 @@ class TimeSformer(VideoTransformer):
 
     pooling = "cls"
     prefix_tokens = 1
+    head_reads = 1
     order = "hwt"
 
     def __init__(
@@ -175,14 +182,17 @@ class TimeSformer(VideoTransformer):
             layers |= attention_of(self.blocks, "temporal", "temporal_attn")
         return layers
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Normalized float [B, T, 3, H, W] to tokens [B, 1 + P*T, D]; space only, [B, 1 + P, D]."""
+    def forward_features(self, x: Tensor, *, wanted: int | None = None) -> Tensor:
+        """Normalized float [B, T, 3, H, W] to tokens [B, 1 + P*T, D]; space only, [B, 1 + P, D].
+
+        The class token alone where `wanted` is 1.
+        """
         batch, frames = x.shape[:2]
         tokens = self._embed(x)  # [B*T, 1+P, D]
         if self.kind != "space":
             tokens = self._add_time(tokens, batch, frames)  # [B, 1+P*T, D]
-        for block in self.blocks:
-            tokens = block(tokens, frames)
+        for block, count in self.counted_blocks(wanted):
+            tokens = block(tokens, frames, count)
         if self.kind == "space":
             tokens = tokens.reshape(batch, frames, *tokens.shape[1:]).mean(dim=1)  # [B, 1+P, D]
         return self.norm(tokens)  # type: ignore[no-any-return]

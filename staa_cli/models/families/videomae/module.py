@@ -80,6 +80,7 @@ class VideoMAE(VideoTransformer):
     ) -> None:
         super().__init__(img_size, patch_size, tubelet_size, num_frames, num_classes, embed_dim)
         self.pooling, self.positions = pooling, positions
+        self.head_reads = 1 if pooling == "token" else None
         if stem == "conv" and tubelet_size != 1:
             raise ValueError(f"a convolutional stem requires tubelet_size 1, not {tubelet_size}")
         self.patch_embed = (
@@ -118,13 +119,16 @@ class VideoMAE(VideoTransformer):
         )
         return {**read_out, **attention_of(self.blocks, "joint")}
 
-    def forward_features(self, x: Tensor, corner: tuple[int, int] | None = None) -> Tensor:
+    def forward_features(
+        self, x: Tensor, corner: tuple[int, int] | None = None, *, wanted: int | None = None
+    ) -> Tensor:
         """Normalized float [B, T, 3, H, W] to tokens [B, N, D], before any last norm.
 
         Args:
             x: the clips.
             corner: row and column of the token grid at which the upper left of smaller pictures
                 lies; training on parts of the view needs it.
+            wanted: how many of the first tokens; all where None.
 
         Raises:
             ValueError: the picture has another size than the table of positions.
@@ -133,8 +137,8 @@ class VideoMAE(VideoTransformer):
         if corner is None and tuple(x.shape[-2:]) != size:
             raise ValueError(f"pictures must be {size[0]} x {size[1]}, not {tuple(x.shape[-2:])}")
         tokens = self._embed(x) + self._positions(x, corner or (0, 0))  # [B, N, D]
-        for block in self.blocks:
-            tokens = block(tokens)
+        for block, count in self.counted_blocks(wanted):
+            tokens = block(tokens, wanted=count)
         return tokens
 
     def _embed(self, x: Tensor) -> Tensor:
