@@ -273,7 +273,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rope: Rope | None = None, wanted: int | None = None) -> Tensor:
         """Tokens [B, N, D] to tokens [B, n, D]: the first `wanted`, all where that is None."""
-        x = x[:, :wanted] + self.ls1(self.attn(self.norm1(x), rope, wanted))
+        x = x[:, :wanted] + self.ls1(self.attn(self.norm1(x), rope, wanted=wanted))
         return x + self.ls2(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
 
 
