@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,35 @@ def test_threads_of_the_command_do_not_spin_unless_somebody_says_so(
     with pytest.raises(SystemExit):
         main()
     assert os.environ["OMP_WAIT_POLICY"] == used
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others free memory in their own way")
+@pytest.mark.parametrize(("given", "kept"), [({}, True), ({"MALLOC_TRIM_THRESHOLD_": "1"}, False)])
+def test_memory_that_the_command_frees_is_used_again_unless_somebody_says_so(
+    given: dict[str, str], kept: bool
+) -> None:
+    code = """
+import ctypes, resource
+from staa_cli.cli.process import keep_freed_memory
+keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for count in range(20):
+    if count == 1:
+        before = faults()
+    memory = libc.malloc(20 << 20)
+    ctypes.memset(memory, 1, 20 << 20)
+    libc.free(memory)
+print((faults() - before) * resource.getpagesize() / (19 * (20 << 20)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **given},
+    )
+    fetched = float(done.stdout)  # pages that were fetched anew, of those that were written
+    assert fetched < 0.1 if kept else fetched > 0.9

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+"""Parameters of `mallopt` in glibc."""
+_SET_BY_USER = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+
 
 def use_threads(count: int | None) -> None:
     """Set the number of torch's threads; None keeps its default, one per core."""
@@ -9,3 +16,21 @@ def use_threads(count: int | None) -> None:
         import torch
 
         torch.set_num_threads(count)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse the memory that one layer frees for the next, unless the user configured it.
+
+    By default, glibc returns the memory of a freed tensor to the system. Fetching it again, with
+    every page cleared, takes a fifth of the time of a small model's forward pass. Up to 256 MB are
+    kept; tensors above 32 MB, the limit of the threshold, are still returned. Peak memory does not
+    change. Without glibc, this does nothing.
+    """
+    if sys.platform != "linux" or any(name in os.environ for name in _SET_BY_USER):
+        return
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, 1 << 25)
+        mallopt(_TRIM_THRESHOLD, 1 << 28)

@@ -181,10 +181,13 @@ def perturbation_curves(
     """
     step_of = _steps(values, steps, perturbed.seed)  # [T', h, w], 1 for what moves first
     count = int(step_of.max())
-    taken = torch.from_numpy(step_of)[None] <= torch.arange(count + 1)[:, None, None, None]
-    scores = perturbed.keep(torch.cat([~taken, taken]).float()).double().cpu().numpy()
+    taken = torch.from_numpy(step_of)[None] <= torch.arange(1, count)[:, None, None, None]
+    whole, nothing = perturbed.ends()  # every curve of the clip begins and ends there
+    between = perturbed.keep(torch.cat([~taken, taken]).float())
+    deletion = torch.cat([whole, between[: count - 1], nothing]).double().cpu().numpy()
+    insertion = torch.cat([nothing, between[count - 1 :], whole]).double().cpu().numpy()
     moved = [float(values[step_of == step].mean()) for step in range(1, count + 1)]
-    return Curves(scores[: count + 1], scores[count + 1 :], np.asarray(moved))
+    return Curves(deletion, insertion, np.asarray(moved))
 
 
 def _steps(values: Float32 | Float64, steps: int | None, seed: int) -> np.ndarray:

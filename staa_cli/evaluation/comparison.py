@@ -117,7 +117,7 @@ def compare_video(
             serves every class, they cost what one costs.
         settings: everything else; the method is that of `classes`.
         depth: how faithfulness is measured, None for not at all: for each method, baseline, and
-            one of at most four clips, a full check asks about 102 perturbed copies, a quick one 22.
+            one of at most four clips, a full check asks about 98 perturbed copies, a quick one 18.
         on_progress: called with (stage, done, total).
 
     Raises:

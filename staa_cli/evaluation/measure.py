@@ -25,8 +25,11 @@ _STEPS: dict[Depth, int] = {"full": STEPS, "quick": STEPS // 5}
 
 
 def perturbations(methods: int, depth: Depth) -> int:
-    """Perturbed copies of a clip that so many methods and the baselines are checked by."""
-    return 2 * (_STEPS[depth] + 1) * (methods + len(BASELINES))
+    """Perturbed copies of a clip that so many methods and the baselines are checked by.
+
+    All curves begin and end with the same two.
+    """
+    return 2 + 2 * (_STEPS[depth] - 1) * (methods + len(BASELINES))
 
 
 def chosen(predictions: Sequence[Prediction]) -> list[int]:

@@ -31,6 +31,7 @@ from staa_cli.models.checkpoints.sources import Opened, configured, examine_tens
 from staa_cli.models.custom import describe, digest
 from staa_cli.models.families.base import FAMILIES, Family, family_of_config
 from staa_cli.models.heads import output_of
+from staa_cli.models.linear import Linear
 from staa_cli.schema import ModelInfo, ModelInput
 
 _SOURCE = "in memory"
@@ -231,7 +232,7 @@ def _parts(family: Family, tensors: State, left_out: tuple[str, ...]) -> Parts:
 class SplitLinear(nn.Module):
     """One projection whose rows are stored in several layers: queries, keys, and values."""
 
-    def __init__(self, parts: list[nn.Linear]) -> None:
+    def __init__(self, parts: list[Linear]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
 
@@ -256,7 +257,7 @@ def _split_fused(module: nn.Module, parts: Parts, tensors: State) -> dict[str, T
             biases = parts.get(f"{layer}.bias") or [None] * len(sources)
             shapes = [tensors[source].shape for source in sources if source]
             linears = [
-                nn.Linear(width, rows, bias=bias is not None, device="meta")
+                Linear(width, rows, bias=bias is not None, device="meta")
                 for (rows, width), bias in zip(shapes, biases, strict=True)
             ]
             parent, _, child = layer.rpartition(".")

@@ -68,6 +68,19 @@ def test_curves_of_an_additive_model_are_sums_of_its_sorted_weights() -> None:
     assert len(found.deletion) == TOKENS + 1  # there are fewer tokens than steps
 
 
+def test_all_curves_of_a_clip_begin_and_end_with_the_same_two_copies() -> None:
+    weights = falling()
+    perturbed = trial(weights, total(weights)).perturbed
+    for values in (weights, -weights):
+        found = perturbation_curves(perturbed, values, 5)
+        assert found.deletion[0] == found.insertion[-1] == pytest.approx(1)
+        assert found.deletion[-1] == found.insertion[0] == pytest.approx(0, abs=1e-6)
+    assert perturbed.asked == 2 + 2 * 2 * 4
+    one_step = perturbation_curves(perturbed, weights, 1)
+    assert perturbed.asked == 2 + 2 * 2 * 4
+    assert one_step.deletion == pytest.approx([1, 0], abs=1e-6)
+
+
 def test_areas_by_hand() -> None:
     """One token is everything: gone at the first step, there at the first step."""
     spot = np.zeros(GRID)
@@ -211,6 +224,9 @@ def test_steps_move_equal_parts_in_order() -> None:
     class Keeping:
         seed = 0
 
+        def ends(self) -> tuple[Tensor, Tensor]:
+            return torch.ones(1), torch.zeros(1)
+
         def keep(self, masks: Tensor) -> Tensor:
             kept.append(masks)
             return torch.zeros(len(masks))
@@ -218,7 +234,9 @@ def test_steps_move_equal_parts_in_order() -> None:
     perturbation_curves(Keeping(), values, STEPS)  # type: ignore[arg-type]
     deletion, insertion = kept[0].chunk(2)
     assert torch.equal(deletion, 1 - insertion)
-    assert torch.equal(deletion.sum(dim=(1, 2, 3)), 400 - 8.0 * torch.arange(51))
+    assert torch.equal(deletion.sum(dim=(1, 2, 3)), 400 - 8.0 * torch.arange(1, 50))
+    ends = torch.ones(1, *values.shape)
+    deletion = torch.cat([ends, deletion, 0 * ends])
     for before, after in itertools.pairwise(deletion):
         moved = values[(before - after).numpy() == 1]
         assert len(moved) == 8
@@ -235,12 +253,15 @@ def test_ties_favor_no_corner() -> None:
             def __init__(self, seed: int) -> None:
                 self.seed = seed
 
+            def ends(self) -> tuple[Tensor, Tensor]:
+                return torch.ones(1), torch.zeros(1)
+
             def keep(self, masks: Tensor, kept: list[Tensor] = kept) -> Tensor:
                 kept.append(masks)
                 return torch.zeros(len(masks))
 
         perturbation_curves(Keeping(seed), np.ones(GRID, np.float32), STEPS)  # type: ignore[arg-type]
-        moved += 1 - kept[0][15].numpy()
+        moved += 1 - kept[0][14].numpy()
     assert (np.abs(moved / 300 - 0.5) < 0.13).all()
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from staa_cli import explain_video, load_model
+from staa_cli.models.linear import vendor
 
 HERE = Path(__file__).resolve().parent
 STORED = HERE / "stored_attributions.npz"
@@ -43,7 +44,7 @@ def attributions(name: str) -> dict[str, np.ndarray]:
 
 def machine() -> str:
     """What rounding depends on."""
-    return f"{torch.__version__} {torch.backends.cpu.get_cpu_capability()}"
+    return f"{torch.__version__} {torch.backends.cpu.get_cpu_capability()} {vendor()}"
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -29,7 +29,7 @@ def matrices(module: Any) -> Iterator[dict[Key, Tensor]]:
     kept: dict[Key, Tensor] = {}
 
     def explicit(key: Key, layer: Any) -> Any:
-        def forward(x: Tensor, other: Any = None, **_: Any) -> Tensor:
+        def forward(x: Tensor, other: Any = None, wanted: int | None = None, **_: Any) -> Tensor:
             if isinstance(layer, CrossAttention):
                 heads = (layer.num_heads, layer.head_dim)
                 q = layer.q(x).reshape(len(x), 1, *heads).transpose(1, 2)
@@ -49,7 +49,7 @@ def matrices(module: Any) -> Iterator[dict[Key, Tensor]]:
             kept[key] = torch.softmax(q @ k.transpose(-1, -2) * layer.scale, dim=-1)
             kept[key].retain_grad()
             out = (kept[key] @ v).transpose(1, 2).flatten(2)
-            return out if isinstance(layer, CrossAttention) else layer.proj(out)
+            return out if isinstance(layer, CrossAttention) else layer.proj(out)[:, :wanted]
 
         return forward
 

@@ -226,6 +226,15 @@ class PerturbedClip:
 
         return self._ask(len(kept), altered, self.a_pass)
 
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Scores [1] of the class in the whole clip and where all is removed; asked once."""
+        if "ends" not in self.known:
+            kept = torch.ones(2, *self.grid)
+            kept[1] = 0
+            self.known["ends"] = self.keep(kept)
+        found: Tensor = self.known["ends"]
+        return found[:1], found[1:]
+
     @torch.inference_mode()
     def _ask(self, count: int, make: Callable[[slice], Tensor], most: int = 1 << 30) -> Tensor:
         """Scores [M] of copies that are made as they are asked about: they need memory too."""
@@ -245,7 +254,7 @@ class PerturbedClip:
             done = part.stop
             self.asked += size
             self.on_perturbed(size)
-        return torch.cat(found)
+        return torch.cat(found) if found else self.clip.new_empty(0)
 
 
 class PerturbationMethod(Method):

@@ -29,6 +29,7 @@ from staa_cli.models.layers import (
     TubeletConvStem,
     TubeletEmbed,
 )
+from staa_cli.models.linear import Linear
 from staa_cli.models.taps import record
 
 
@@ -39,8 +40,8 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.num_heads, self.head_dim = num_heads, dim // num_heads
         self.scale = self.head_dim**-0.5
-        self.q = nn.Linear(dim, dim)
-        self.kv = nn.Linear(dim, 2 * dim)
+        self.q = Linear(dim, dim)
+        self.kv = Linear(dim, 2 * dim)
 
     def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
         """Query [B, 1, D] and tokens [B, N, D] to the attention output [B, 1, D]."""
@@ -151,13 +152,13 @@ class VJEPA2(VideoTransformer):
             **attention_of(self.blocks, "joint"),
         }
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Normalized float [B, T, 3, H, W] to tokens [B, N, D]."""
+    def forward_features(self, x: Tensor, *, first: int | None = None) -> Tensor:
+        """Normalized float [B, T, 3, H, W] to tokens [B, N, D], or the first n."""
         grid = self.token_grid(x.shape[1], *x.shape[-2:])
         tokens = self.patch_embed(x)  # [B, N, D]
         rope = rope_table(grid, self.head_dim, tokens.device, tokens.dtype)
-        for block in self.blocks:
-            tokens = block(tokens, rope)
+        for block, count in self.blocks_to(first):
+            tokens = block(tokens, rope, count)
         return self.norm(tokens)  # type: ignore[no-any-return]
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
