@@ -67,31 +67,23 @@ class TapAttention(nn.Module):
         self.attn_drop = nn.Dropout(attn_drop)
         self.proj = Linear(width, dim)
 
-    def forward(self, x: Tensor, rope: Rope | None = None, first: int | None = None) -> Tensor:
-        """Tokens [B, N, D] to tokens [B, n, D].
-
-        Args:
-            x: the tokens.
-            rope: rotates queries and keys by position.
-            first: n, the number of tokens to return, from the start; None for all. With gradients
-                enabled, taps still receive the output of all queries.
-        """
+    def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, N, D]; `rope` rotates queries and keys by position."""
         batch, length, _ = x.shape
         qkv = self.qkv(x).reshape(batch, length, 3, self.num_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, N, d]
         q, k = self.q_norm(q), self.k_norm(k)
         if rope is not None:
             q, k = rotate(q, rope), rotate(k, rope)
-        queries = q if torch.is_grad_enabled() else q[:, :, :first]
         if self.fused_attn:
-            dropped = self.attn_drop.p if self.training else 0.0
-            out = F.scaled_dot_product_attention(queries, k, v, dropout_p=dropped, scale=self.scale)
+            out = F.scaled_dot_product_attention(
+                q, k, v, dropout_p=self.attn_drop.p if self.training else 0.0, scale=self.scale
+            )
         else:
-            weights = torch.softmax((queries * self.scale) @ k.transpose(-2, -1), dim=-1)
+            weights = torch.softmax((q * self.scale) @ k.transpose(-2, -1), dim=-1)
             out = self.attn_drop(weights) @ v
-        record(self, q, k, v, out if out.shape[2] == length else None, x)
-        out = out[:, :, :first].transpose(1, 2)  # [B, n, heads, d]
-        return self.project(out.reshape(batch, out.shape[1], -1))
+        record(self, q, k, v, out, x)
+        return self.project(out.transpose(1, 2).reshape(batch, length, -1))
 
     def project(self, out: Tensor) -> Tensor:
         """Attention output, heads concatenated [B, N, heads * d], to tokens [B, N, D]."""
@@ -230,8 +222,8 @@ class ConvStem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Frames [B, 3, H, W] to tokens [B, P, D], in row-major order."""
-        if x.device.type == "cpu" and not torch.is_grad_enabled():
-            # Otherwise each convolution converts to channels last and back. Backward, contiguous
+        if x.device.type == "cpu" and not self.training:
+            # Otherwise each convolution converts to channels last and back. In training, contiguous
             # frames are faster.
             x = x.contiguous(memory_format=torch.channels_last)
         for index, conv in enumerate(self.convs):
@@ -294,9 +286,9 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, round(dim * mlp_ratio), act_layer=act_layer)
         self.ls2 = nn.Identity() if init_values is None else LayerScale(dim, init_values)
 
-    def forward(self, x: Tensor, rope: Rope | None = None, first: int | None = None) -> Tensor:
-        """Tokens [B, N, D] to tokens [B, n, D]: the first n; `first` is n, or None for all."""
-        x = x[:, :first] + self.ls1(self.attn(self.norm1(x), rope, first=first))
+    def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, N, D]."""
+        x = x + self.ls1(self.attn(self.norm1(x), rope))
         return x + self.ls2(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
 
 

@@ -26,8 +26,7 @@ class AttentionTensors(NamedTuple):
     k: Tensor
     v: Tensor
     out: Tensor | None = None
-    """Attention output before the output projection; gradient methods need it. None if gradients
-    are disabled and only some tokens are computed further."""
+    """Attention output before the output projection; gradient methods need it."""
     x: Tensor | None = None
     """The layer's input [..., N, D]."""
 
@@ -100,15 +99,14 @@ def taps(model: nn.Module, requested: Sequence[Tap]) -> Iterator[dict[tuple[str,
         raise RuntimeError(f"no activations were captured from {', '.join(missing)}")
 
 
-def record(layer: nn.Module, *tensors: Tensor | None) -> None:
+def record(layer: nn.Module, *tensors: Tensor) -> None:
     """Pass tensors of `layer` to its taps; called in the layer's forward pass.
 
     Attention passes the fields of `AttentionTensors`, in order; other layers pass one tensor.
     """
     readers = _READERS.get()
     if readers is not None and id(layer) in readers:
-        seen = AttentionTensors(*tensors) if len(tensors) > 1 else tensors[0]  # type: ignore[arg-type]
-        readers[id(layer)](seen)
+        readers[id(layer)](AttentionTensors(*tensors) if len(tensors) > 1 else tensors[0])
 
 
 def attention_rows(q: Tensor, k: Tensor, scale: float, out: Tensor | None = None) -> Tensor:

@@ -45,10 +45,10 @@ class PriorAttention(TapAttention):
     prior: Tensor | None = None
     """Numbers [heads, N, N] that are added to the scores."""
 
-    def forward(self, x: Tensor, rope: Rope | None = None, first: int | None = None) -> Tensor:
-        """Tokens [B, N, D] to tokens [B, n, D]; with a prior nothing is shown to a tap."""
+    def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, N, D]; with a prior nothing is shown to a tap."""
         if self.prior is None:
-            return super().forward(x, rope, first)
+            return super().forward(x, rope)
         batch, length, _ = x.shape
         qkv = self.qkv(x).reshape(batch, length, 3, self.num_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
@@ -56,7 +56,7 @@ class PriorAttention(TapAttention):
             q, k = rotate(q, rope), rotate(k, rope)
         scores = (q * self.scale) @ k.transpose(-2, -1)
         out = torch.softmax(scores + self.prior.to(scores.dtype), dim=-1) @ v
-        return self.project(out.transpose(1, 2).reshape(batch, length, -1)[:, :first])
+        return self.project(out.transpose(1, 2).reshape(batch, length, -1))
 
 
 def lead(

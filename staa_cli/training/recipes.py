@@ -83,8 +83,8 @@ SHARES = {
 """Of the steps, for the stages before the last; joint attention costs eight times as much at 112
 pixels as at 64."""
 LEADS = {"timesformer_tiny_events": (0.0, 0.0), "videomae_tiny_events": (0.1, 0.3)}
-EASY = replace(STANDARD, circling=(0, 1), circling_a_while=(0, 1))
-LONG = replace(EASY, event_share=(0.35, 0.6))
+EASY = replace(STANDARD, name="easy", circling=(0, 1), circling_a_while=(0, 1))
+LONG = replace(EASY, name="long", event_share=(0.35, 0.6))
 
 
 def default_recipe(steps: int | None = None, arch: str = "timesformer_tiny_events") -> Recipe:

@@ -30,7 +30,7 @@ from staa_cli.training.recipes import EASY, LONG, Recipe, Stage
 from staa_cli.training.train import MEAN, STD, train
 
 SIZE_PX = 64
-EASY_STATES = replace(STATES, event_share=(0.35, 0.6))
+LONG_STATES = replace(STATES, name="long states", event_share=(0.35, 0.6))
 ENOUGH = 0.85
 """Accuracy below which a model is left out of the zoo's means."""
 
@@ -67,12 +67,14 @@ def _events(steps: int) -> tuple[Stage, ...]:
 
 
 def _states(steps: int) -> tuple[Stage, ...]:
-    return (Stage(steps // 2, SIZE_PX, EASY_STATES), Stage(steps - steps // 2, SIZE_PX, STATES))
+    return (Stage(steps // 2, SIZE_PX, LONG_STATES), Stage(steps - steps // 2, SIZE_PX, STATES))
 
 
-def _divided(what: str, seed: int = 0, uniform: bool = False, **model: Any) -> Member:
+def _divided(
+    what: str, seed: int = 0, steps: int = 12000, uniform: bool = False, **model: Any
+) -> Member:
     arguments = {"img_size": SIZE_PX, "depth": 3, **model}
-    recipe = _label_only("timesformer_tiny_events", _events(6000), arguments, seed=seed)
+    recipe = _label_only("timesformer_tiny_events", _events(steps), arguments, seed=seed)
     return Member(what, "timesformer", replace(recipe, uniform=uniform))
 
 
@@ -122,6 +124,7 @@ MEMBERS: dict[str, Member] = {
     ),
     "divided-uniform": _divided(
         "As divided-cls, its attention held uniform: it says nothing about what matters",
+        steps=6000,
         uniform=True,
     ),
 }

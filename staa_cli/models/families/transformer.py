@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -55,9 +55,6 @@ class VideoTransformer(nn.Module):
     prefix_tokens: int = 0
     order: Literal["thw", "hwt"] = "thw"
     pooler_depth: int = 0
-    head_reads: int | None = None
-    """Number of tokens that the head reads, from the start; the last block computes no others. None
-    for all."""
     any_size: bool = True
     """Whether it accepts other frame sizes than it was trained with."""
 
@@ -105,8 +102,8 @@ class VideoTransformer(nn.Module):
         """(role, block) to the layer that can be tapped; see `Tap` for the roles."""
         raise NotImplementedError
 
-    def forward_features(self, x: Tensor, *, first: int | None = None) -> Tensor:
-        """Normalized float [B, T, 3, H, W] to tokens [B, n, D]: the first n, or all if None."""
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Normalized float [B, T, 3, H, W] to tokens [B, N, D]."""
         raise NotImplementedError
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
@@ -115,17 +112,7 @@ class VideoTransformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
-        if self.head_reads is None:
-            return self.forward_head(self.forward_features(x))
-        return self.forward_head(self.forward_features(x, first=self.head_reads))
-
-    def blocks_to(self, first: int | None) -> Iterator[tuple[nn.Module, int | None]]:
-        """The blocks in order, each with the number of tokens to return; None for all.
-
-        Only the last block returns fewer: the blocks after any other one read all tokens.
-        """
-        for block in self.blocks:
-            yield block, first if block is self.blocks[-1] else None
+        return self.forward_head(self.forward_features(x))
 
 
 def attention_of(

@@ -42,7 +42,6 @@ class FrameAttention(TapAttention):
         self,
         x: Tensor,
         rope: Rope | None = None,
-        first: int | None = None,
         *,
         attn_mask: None = None,
         is_causal: Literal[False] = False,
@@ -51,7 +50,7 @@ class FrameAttention(TapAttention):
 
         timm's blocks pass `attn_mask` and `is_causal`; an image model uses neither.
         """
-        return super().forward(x, rope, first)
+        return super().forward(x, rope)
 
     def project(self, out: Tensor) -> Tensor:
         """As in `TapAttention`, with timm's norm and dropout."""

@@ -69,15 +69,12 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, round(dim * mlp_ratio))
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
-    def forward(self, x: Tensor, frames: int, first: int | None = None) -> Tensor:
-        """Tokens [B, N, D] to tokens [B, n, D]: the class token if `first` is 1, else all.
-
-        `frames` is T, for divided attention.
-        """
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, N, D]; `frames` is T, for divided attention."""
         if self.divided:
-            x = self._attend_over_space(self._attend_over_time(x, frames), frames, first)
+            x = self._attend_over_space(self._attend_over_time(x, frames), frames)
         else:
-            x = x[:, :first] + self.drop_path(self.attn(self.norm1(x), first=first))
+            x = x + self.drop_path(self.attn(self.norm1(x)))
         return x + self.drop_path(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
 
     def _attend_over_time(self, x: Tensor, frames: int) -> Tensor:
@@ -87,7 +84,7 @@ class Block(nn.Module):
         out = self.temporal_fc(self.drop_path(self.temporal_attn(rows)))
         return torch.cat([x[:, :1], patches + out.reshape(batch, -1, dim)], dim=1)
 
-    def _attend_over_space(self, x: Tensor, frames: int, first: int | None) -> Tensor:
+    def _attend_over_space(self, x: Tensor, frames: int) -> Tensor:
         batch, length, dim = x.shape
         positions = (length - 1) // frames
         normed = self.norm1(x)
@@ -95,10 +92,7 @@ class Block(nn.Module):
         cls_token = normed[:, None, :1].expand(batch, frames, 1, dim)
         rows = torch.cat([cls_token, patches], dim=2)  # [B, T, 1+P, D]
         rows = rows.reshape(-1, 1 + positions, dim)
-        out: Tensor = self.drop_path(self.attn(rows, first=first))
-        out = out.reshape(batch, frames, -1, dim)
-        if first == 1:
-            return x[:, :1] + out.mean(dim=1)
+        out = self.drop_path(self.attn(rows)).reshape(batch, frames, 1 + positions, dim)
         patch_out = out[:, :, 1:].transpose(1, 2).reshape(batch, -1, dim)  # time fastest again
         return x + torch.cat([out[:, :, 0].mean(dim=1, keepdim=True), patch_out], dim=1)
 
@@ -125,7 +119,6 @@ class TimeSformer(VideoTransformer):
 
     pooling = "cls"
     prefix_tokens = 1
-    head_reads = 1
     order = "hwt"
 
     def __init__(
@@ -183,17 +176,14 @@ class TimeSformer(VideoTransformer):
             layers |= attention_of(self.blocks, "temporal", "temporal_attn")
         return layers
 
-    def forward_features(self, x: Tensor, *, first: int | None = None) -> Tensor:
-        """Normalized float [B, T, 3, H, W] to tokens [B, 1 + P*T, D]; space only, [B, 1 + P, D].
-
-        Only the class token if `first` is 1.
-        """
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Normalized float [B, T, 3, H, W] to tokens [B, 1 + P*T, D]; space only, [B, 1 + P, D]."""
         batch, frames = x.shape[:2]
         tokens = self._embed(x)  # [B*T, 1+P, D]
         if self.kind != "space":
             tokens = self._add_time(tokens, batch, frames)  # [B, 1+P*T, D]
-        for block, count in self.blocks_to(first):
-            tokens = block(tokens, frames, count)
+        for block in self.blocks:
+            tokens = block(tokens, frames)
         if self.kind == "space":
             tokens = tokens.reshape(batch, frames, *tokens.shape[1:]).mean(dim=1)  # [B, 1+P, D]
         return self.norm(tokens)  # type: ignore[no-any-return]

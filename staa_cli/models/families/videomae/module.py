@@ -80,7 +80,6 @@ class VideoMAE(VideoTransformer):
     ) -> None:
         super().__init__(img_size, patch_size, tubelet_size, num_frames, num_classes, embed_dim)
         self.pooling, self.positions = pooling, positions
-        self.head_reads = 1 if pooling == "token" else None
         embed = TubeletConvStem if stem == "conv" else TubeletEmbed
         self.patch_embed = embed(tubelet_size, patch_size, embed_dim)
         self.blocks = nn.ModuleList(
@@ -114,16 +113,13 @@ class VideoMAE(VideoTransformer):
         )
         return {**read_out, **attention_of(self.blocks, "joint")}
 
-    def forward_features(
-        self, x: Tensor, corner: tuple[int, int] | None = None, *, first: int | None = None
-    ) -> Tensor:
+    def forward_features(self, x: Tensor, corner: tuple[int, int] | None = None) -> Tensor:
         """Normalized float [B, T, 3, H, W] to tokens [B, N, D], before the last norm.
 
         Args:
             x: the clips.
             corner: row and column of the token grid at which smaller frames begin; for training on
                 crops.
-            first: number of tokens to return, from the start; None for all.
 
         Raises:
             ValueError: the frame size does not match the table of positions.
@@ -132,8 +128,8 @@ class VideoMAE(VideoTransformer):
         if corner is None and tuple(x.shape[-2:]) != size:
             raise ValueError(f"pictures must be {size[0]} x {size[1]}, not {tuple(x.shape[-2:])}")
         tokens: Tensor = self.patch_embed(x) + self._positions(x, corner or (0, 0))  # [B, N, D]
-        for block, count in self.blocks_to(first):
-            tokens = block(tokens, first=count)
+        for block in self.blocks:
+            tokens = block(tokens)
         return tokens
 
     def _positions(self, x: Tensor, corner: tuple[int, int]) -> Tensor:

@@ -51,7 +51,6 @@ class ViViT(VideoTransformer):
 
     pooling = "cls"
     prefix_tokens = 1
-    head_reads = 1
 
     def __init__(
         self,
@@ -90,13 +89,13 @@ class ViViT(VideoTransformer):
         """(role, block) to the layer that can be tapped; the norm before the head is read_out 0."""
         return {("read_out", 0): self.norm, **attention_of(self.blocks, "joint")}
 
-    def forward_features(self, x: Tensor, *, first: int | None = None) -> Tensor:
-        """Normalized float [B, T, 3, H, W] to tokens [B, 1 + N, D], or the first n."""
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Normalized float [B, T, 3, H, W] to tokens [B, 1 + N, D]."""
         cls_token = self.cls_token.expand(len(x), -1, -1)  # [B, 1, D]
         tokens = torch.cat([cls_token, self.patch_embed(x)], dim=1)  # [B, 1 + N, D]
         tokens = tokens + self._positions(self.token_grid(x.shape[1], *x.shape[-2:]))
-        for block, count in self.blocks_to(first):
-            tokens = block(tokens, first=count)
+        for block in self.blocks:
+            tokens = block(tokens)
         return self.norm(tokens)  # type: ignore[no-any-return]
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:

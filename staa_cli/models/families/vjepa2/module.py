@@ -152,13 +152,13 @@ class VJEPA2(VideoTransformer):
             **attention_of(self.blocks, "joint"),
         }
 
-    def forward_features(self, x: Tensor, *, first: int | None = None) -> Tensor:
-        """Normalized float [B, T, 3, H, W] to tokens [B, N, D], or the first n."""
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Normalized float [B, T, 3, H, W] to tokens [B, N, D]."""
         grid = self.token_grid(x.shape[1], *x.shape[-2:])
         tokens = self.patch_embed(x)  # [B, N, D]
         rope = rope_table(grid, self.head_dim, tokens.device, tokens.dtype)
-        for block, count in self.blocks_to(first):
-            tokens = block(tokens, rope, count)
+        for block in self.blocks:
+            tokens = block(tokens, rope)
         return self.norm(tokens)  # type: ignore[no-any-return]
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
