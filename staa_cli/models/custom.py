@@ -5,7 +5,8 @@ A factory is a function without arguments that returns a module. What staa needs
     forward(x)            normalized float [B, T, 3, H, W] to logits [B, classes]
     layout()              schema.AttentionLayout: how it attends
     attention_layers()    {(role, block): layer}; a layer is a models.layers.TapAttention, or
-                          calls models.taps.record(self, q, k, v, out, x) in its forward pass
+                          calls models.taps.record(self, q, k, v, out, x) in its forward pass;
+                          ("block", n) is for what calls record(self, tokens) with what it leaves
     input                 schema.ModelInput: what it expects to be fed
     labels                names of its classes
     problem_type          what its logits mean, as Hugging Face names it; may be absent, and is then

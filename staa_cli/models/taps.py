@@ -32,8 +32,9 @@ class AttentionTensors(NamedTuple):
 
 
 Reader = Callable[[Any, nn.Module], Tensor]
-"""(shown, layer) -> what to keep. Attention shows `AttentionTensors`, the norm before the head its
-input [B, N, D] or [B, D]; a mean of tokens, those [B, N, D]."""
+"""(shown, layer) -> what to keep. Attention shows `AttentionTensors`, a block the tokens that it
+leaves [B or B*T, N, D], the norm before the head its input [B, N, D] or [B, D]; a mean of tokens,
+those [B, N, D]."""
 
 _READERS: ContextVar[Mapping[int, Callable[..., None]] | None] = ContextVar(
     "staa_taps", default=None
@@ -46,8 +47,9 @@ class Tap:
 
     Args:
         role: ``spatial``, ``temporal``, or ``joint`` attention; of a pooler, ``pooler`` for the
-            query and ``pooler_self`` for the blocks before it; ``read_out``, the norm before the
-            head; or ``tokens``, the mean that the head reads.
+            query and ``pooler_self`` for the blocks before it; ``block``, what shows the tokens as
+            a block leaves them; ``read_out``, the norm before the head; or ``tokens``, the mean
+            that the head reads.
         block: index of the block, from 0; 0 where there is one alone.
         name: the key under which the reading is returned.
         read: what to keep.
@@ -132,12 +134,22 @@ def rows_at_once(q: Tensor, k: Tensor) -> int:
 
 def cls_row(seen: AttentionTensors, layer: nn.Module) -> Tensor:
     """Row of query 0, mean over heads: [..., N]. Costs O(N d)."""
-    return attention_rows(seen.q[..., :1, :], seen.k, layer.scale)[..., 0, :].mean(dim=-2)  # type: ignore[arg-type]
+    return cls_rows(seen, layer).mean(dim=-2)
+
+
+def cls_rows(seen: AttentionTensors, layer: nn.Module) -> Tensor:
+    """Row of query 0 in each head: [..., heads, N]. Costs O(N d)."""
+    return attention_rows(seen.q[..., :1, :], seen.k, layer.scale)[..., 0, :]  # type: ignore[arg-type]
 
 
 def full_map(seen: AttentionTensors, layer: nn.Module) -> Tensor:
     """The whole matrix, mean over heads: [..., N, N]. For short sequences only."""
-    return attention_rows(seen.q, seen.k, layer.scale).mean(dim=-3)  # type: ignore[arg-type]
+    return full_maps(seen, layer).mean(dim=-3)
+
+
+def full_maps(seen: AttentionTensors, layer: nn.Module) -> Tensor:
+    """The whole matrix of each head: [..., heads, N, N]. For short sequences only."""
+    return attention_rows(seen.q, seen.k, layer.scale)  # type: ignore[arg-type]
 
 
 def mean_row(seen: AttentionTensors, layer: nn.Module, first: int = 0) -> Tensor:
@@ -149,24 +161,32 @@ def row_product(row: Tensor) -> Reader:
     """A reader of `row` [..., N] times the head-mean attention matrix: [..., N], in chunks."""
 
     def read(seen: AttentionTensors, layer: nn.Module) -> Tensor:
-        return _row_by_head(row, seen, layer).mean(dim=-2)
+        return rows_by_head(row[..., None, :])(seen, layer).mean(dim=-2)
 
     return read
 
 
-def _row_by_head(row: Tensor, seen: AttentionTensors, layer: nn.Module) -> Tensor:
-    """`row` [..., N] times every head's attention matrix: [..., heads, N], in chunks."""
-    q, k = seen.q, seen.k
-    heads, length = q.shape[-3:-1]
-    chunk = min(length, rows_at_once(q, k))
-    total = row.new_zeros(*row.shape[:-1], heads, k.shape[-2])
-    # New memory for every chunk would cost as much as the arithmetic.
-    memory = total.new_empty(*q.shape[:-2], chunk, k.shape[-2])
-    for start in range(0, length, chunk):
-        some = q[..., start : start + chunk, :]
-        rows = attention_rows(some, k, layer.scale, out=memory[..., : some.shape[-2], :])  # type: ignore[arg-type]
-        total += (row[..., None, None, start : start + chunk] @ rows)[..., 0, :]
-    return total
+def rows_by_head(rows: Tensor) -> Reader:
+    """A reader of `rows` times each head's own attention matrix: [..., heads, N], in chunks.
+
+    Args:
+        rows: [..., heads, N], or [..., 1, N] for the same row in every head.
+    """
+
+    def read(seen: AttentionTensors, layer: nn.Module) -> Tensor:
+        q, k = seen.q, seen.k
+        heads, length = q.shape[-3:-1]
+        chunk = min(length, rows_at_once(q, k))
+        total = rows.new_zeros(*rows.shape[:-2], heads, k.shape[-2])
+        # New memory for every chunk would cost as much as the arithmetic.
+        memory = total.new_empty(*q.shape[:-2], chunk, k.shape[-2])
+        for start in range(0, length, chunk):
+            some = q[..., start : start + chunk, :]
+            part = attention_rows(some, k, layer.scale, out=memory[..., : some.shape[-2], :])  # type: ignore[arg-type]
+            total += (rows[..., None, start : start + chunk] @ part)[..., 0, :]
+        return total
+
+    return read
 
 
 def cls_values(seen: AttentionTensors, layer: nn.Module) -> Tensor:
@@ -175,12 +195,12 @@ def cls_values(seen: AttentionTensors, layer: nn.Module) -> Tensor:
     The attention-weighted value alpha_h[n] * v_h[n], heads side by side as the projection wants
     them. As large as one activation of the layer.
     """
-    return _moved(attention_rows(seen.q[..., :1, :], seen.k, layer.scale)[..., 0, :], seen.v)  # type: ignore[arg-type]
+    return _moved(cls_rows(seen, layer), seen.v)
 
 
 def mean_values(seen: AttentionTensors, layer: nn.Module, first: int = 0) -> Tensor:
     """What the queries from `first` on take from every token, their mean: as `cls_values`."""
-    return _moved(_row_by_head(_even(seen.q, first), seen, layer), seen.v)
+    return _moved(rows_by_head(_even(seen.q, first)[..., None, :])(seen, layer), seen.v)
 
 
 def _even(q: Tensor, first: int) -> Tensor:
@@ -201,5 +221,5 @@ def queries_and_keys(seen: AttentionTensors, layer: nn.Module) -> Tensor:
 
 
 def shown(x: Tensor, layer: nn.Module) -> Tensor:
-    """The tensor as it was shown: the input of the norm before the head, or of the mean."""
+    """The tensor as it was shown: what a block leaves, or the input of a norm or of the mean."""
     return x

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from staa_cli.models.architectures import create, register_architecture
-from staa_cli.models.families.transformer import SMALLEST, VideoTransformer, attention_of
+from staa_cli.models.families.transformer import SMALLEST, VideoTransformer, attention_of, blocks_of
 from staa_cli.models.layers import Block, Mlp, Rope, TapNorm, TubeletEmbed
 from staa_cli.models.taps import record
 
@@ -129,6 +129,7 @@ class VJEPA2(VideoTransformer):
         return {
             ("pooler", 0): self.pooler.cross_attention_block.xattn,
             **attention_of(self.pooler.blocks, "pooler_self"),
+            **blocks_of(self.blocks),
             **attention_of(self.blocks, "joint"),
         }
 
