@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from staa_cli.models.taps import (
     Reader,
@@ -146,6 +146,14 @@ def start_rows(method_inputs: MethodInputs, total: float = 1.0) -> Tensor:
     return rows
 
 
+def per_head(rows: Tensor, heads: int) -> Tensor:
+    """Rows of heads, [B, heads, S, N], for a layer with so many: the same, or [B, 1, S, N] for all.
+
+    Where the layer above has others, each head goes on from the mean of those.
+    """
+    return rows if rows.shape[1] in (1, heads) else rows.mean(dim=1, keepdim=True)
+
+
 def split_rows(rows: Tensor, method_inputs: MethodInputs) -> tuple[Tensor, Tensor | None]:
     """Rows [B*S, prefix + n] to the patches' [B, S, n], and the share [B] that is no patch's.
 
@@ -203,22 +211,43 @@ def frame_shares(method_inputs: MethodInputs) -> Tensor | None:
 
 
 def output_weights(layout: AttentionLayout, blocks: Sequence[int]) -> list[str]:
-    """Names of what `output_projection` reads."""
-    if read_role(layout) == "pooler":
-        return []
-    return [f"blocks.{block}.attn.proj.weight" for block in blocks]
+    """Names of what `output_projection` reads of the layers by which the head reads."""
+    return [name for block in blocks for name in projection_names(read_role(layout), block)]
 
 
-def output_projection(method_inputs: MethodInputs, block: int) -> Tensor | None:
-    """W_o [D, heads * d] of the layer that reads, scaled as the block scales what it writes.
+def projection_names(role: str, block: int) -> list[str]:
+    """Names of what `output_projection` reads of a layer; none of a pooler's query."""
+    of_block, layer = {
+        "pooler": (None, ""),
+        "pooler_self": ("pooler.blocks", "attn"),
+        "temporal": ("blocks", "temporal_attn"),
+    }.get(role, ("blocks", "attn"))
+    return [f"{of_block}.{block}.{layer}.proj.weight"] if of_block else []
 
-    None for a pooler's query, which has none.
+
+def output_projection(
+    method_inputs: MethodInputs, block: int, role: str | None = None
+) -> Tensor | None:
+    """W_o [D, heads * d] of a layer, scaled as the block scales what it writes.
+
+    Args:
+        method_inputs: for the model.
+        block: of the layer.
+        role: of the layer; that of those by which the head reads where None.
+
+    Returns:
+        None for a pooler's query, which has none.
     """
-    if read_role(method_inputs.layout) == "pooler":
+    model, role = method_inputs.model, role or read_role(method_inputs.layout)
+    names = projection_names(role, block)
+    if not names:
         return None
-    model: Any = method_inputs.model
-    weight: Tensor = model.blocks[block].attn.proj.weight.float()
-    scale: Tensor | None = getattr(getattr(model.blocks[block], "ls1", None), "gamma", None)
+    weight: Tensor = model.get_parameter(names[0]).float()
+    owner: Any = model.get_submodule(names[0].rsplit(".", 3)[0])
+    if role == "temporal":
+        after: nn.Linear | None = getattr(owner, "temporal_fc", None)
+        return weight if after is None else after.weight.float() @ weight
+    scale: Tensor | None = getattr(getattr(owner, "ls1", None), "gamma", None)
     return weight if scale is None else scale.float()[:, None] * weight
 
 
@@ -230,6 +259,27 @@ def head_taps(layout: AttentionLayout) -> list[Tap]:
     if reads_mean(layout) and layout.kind != "frame":
         return [Tap("tokens", 0, "tokens", shown), norm]
     return [norm]
+
+
+def logits_of_tokens(tokens: Tensor, method_inputs: MethodInputs) -> Tensor:
+    """What the head would say, [B, classes], were these tokens the last block's.
+
+    Args:
+        tokens: [B or B*T, prefix + n, D] as a block leaves them.
+        method_inputs: of a model without a pooler, whose norm and head are used.
+    """
+    layout, model = method_inputs.layout, method_inputs.model
+    norm, head = method_inputs.layer("read_out", 0), model.get_submodule("head")
+    patches = slice(layout.prefix_tokens, None)
+    if layout.kind == "frame":  # which norms each token, and takes the mean of the frames' logits
+        normed = norm(tokens)
+        pooled = normed[:, patches].mean(dim=1) if reads_mean(layout) else normed[:, 0]
+        logits: Tensor = head(pooled)
+        return logits.reshape(-1, layout.grid[0], logits.shape[-1]).mean(dim=1)
+    pooled = tokens[:, patches].mean(dim=1) if reads_mean(layout) else tokens[:, 0]
+    if layout.kind == "space":  # one sequence a frame, of which the head reads the mean
+        pooled = pooled.reshape(-1, layout.grid[0], pooled.shape[-1]).mean(dim=1)
+    return head(norm(pooled))  # type: ignore[no-any-return]
 
 
 def mean_tokens(method_inputs: MethodInputs) -> Tensor:

@@ -5,7 +5,9 @@ A factory is a function without arguments that returns a module with these membe
     forward(x)            normalized float [B, T, 3, H, W] to logits [B, classes]
     layout()              schema.AttentionLayout: how it attends
     attention_layers()    {(role, block): layer}; a layer is a models.layers.TapAttention, or
-                          calls models.taps.record(self, q, k, v, out, x) in its forward pass
+                          calls models.taps.record(self, q, k, v, out, x) in its forward pass;
+                          ("block", n) is a module that calls record(self, tokens) with the output
+                          tokens of block n
     input                 schema.ModelInput: the input it expects
     labels                names of its classes
     problem_type          what its logits mean, in Hugging Face's terms; optional: by default

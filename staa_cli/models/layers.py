@@ -147,7 +147,7 @@ class DropPath(nn.Module):
 
 
 class TapNorm(nn.LayerNorm):
-    """A LayerNorm whose input can be tapped: the one before the head."""
+    """A LayerNorm whose input can be tapped, such as the one before the head."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens [..., D] to normalized tokens [..., D]."""
@@ -289,7 +289,9 @@ class Block(nn.Module):
     def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
         """Tokens [B, N, D] to tokens [B, N, D]."""
         x = x + self.ls1(self.attn(self.norm1(x), rope))
-        return x + self.ls2(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
+        x = x + self.ls2(self.mlp(self.norm2(x)))
+        record(self, x)
+        return x
 
 
 class TubeletEmbed(nn.Module):

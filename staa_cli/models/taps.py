@@ -32,8 +32,9 @@ class AttentionTensors(NamedTuple):
 
 
 Reader = Callable[[Any, nn.Module], Tensor]
-"""(recorded, layer) -> tensor to keep. Attention records `AttentionTensors`; the norm before the
-head, its input [B, N, D] or [B, D]; the token mean, its tokens [B, N, D]."""
+"""(recorded, layer) -> tensor to keep. Attention records `AttentionTensors`; a block, its output
+tokens [B or B*T, N, D]; the norm before the head, its input [B, N, D] or [B, D]; the token mean,
+its tokens [B, N, D]."""
 
 _READERS: ContextVar[Mapping[int, Callable[..., None]] | None] = ContextVar(
     "staa_taps", default=None
@@ -46,8 +47,9 @@ class Tap:
 
     Args:
         role: ``spatial``, ``temporal``, or ``joint`` attention; in a pooler, ``pooler`` for the
-            cross-attention and ``pooler_self`` for the blocks before it; ``read_out``, the norm
-            before the head; or ``tokens``, the tokens whose mean the head reads.
+            cross-attention and ``pooler_self`` for the blocks before it; ``block``, the output
+            tokens of a block; ``read_out``, the norm before the head; or ``tokens``, the tokens
+            whose mean the head reads.
         block: index of the block, from 0; 0 if there is only one.
         name: the key under which the reading is returned.
         read: what to keep.
@@ -132,12 +134,22 @@ def rows_at_once(q: Tensor, k: Tensor) -> int:
 
 def cls_row(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
     """Row of query 0, mean over heads: [..., N]. Costs O(N d)."""
-    return attention_rows(recorded.q[..., :1, :], recorded.k, layer.scale)[..., 0, :].mean(dim=-2)  # type: ignore[arg-type]
+    return cls_rows(recorded, layer).mean(dim=-2)
+
+
+def cls_rows(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
+    """Row of query 0 in each head: [..., heads, N]. Costs O(N d)."""
+    return attention_rows(recorded.q[..., :1, :], recorded.k, layer.scale)[..., 0, :]  # type: ignore[arg-type]
 
 
 def full_map(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
     """The whole matrix, mean over heads: [..., N, N]. For short sequences only."""
-    return attention_rows(recorded.q, recorded.k, layer.scale).mean(dim=-3)  # type: ignore[arg-type]
+    return full_maps(recorded, layer).mean(dim=-3)
+
+
+def full_maps(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
+    """The full matrix of each head: [..., heads, N, N]. For short sequences only."""
+    return attention_rows(recorded.q, recorded.k, layer.scale)  # type: ignore[arg-type]
 
 
 def mean_row(recorded: AttentionTensors, layer: nn.Module, first: int = 0) -> Tensor:
@@ -149,24 +161,32 @@ def row_product(row: Tensor) -> Reader:
     """A reader of `row` [..., N] times the head-mean attention matrix: [..., N], in chunks."""
 
     def read(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
-        return _row_by_head(row, recorded, layer).mean(dim=-2)
+        return rows_by_head(row[..., None, :])(recorded, layer).mean(dim=-2)
 
     return read
 
 
-def _row_by_head(row: Tensor, recorded: AttentionTensors, layer: nn.Module) -> Tensor:
-    """`row` [..., N] times every head's attention matrix: [..., heads, N], in chunks."""
-    q, k = recorded.q, recorded.k
-    heads, length = q.shape[-3:-1]
-    chunk = min(length, rows_at_once(q, k))
-    total = row.new_zeros(*row.shape[:-1], heads, k.shape[-2])
-    # Allocating memory for every chunk would cost as much as the arithmetic.
-    memory = total.new_empty(*q.shape[:-2], chunk, k.shape[-2])
-    for start in range(0, length, chunk):
-        queries = q[..., start : start + chunk, :]
-        rows = attention_rows(queries, k, layer.scale, out=memory[..., : queries.shape[-2], :])  # type: ignore[arg-type]
-        total += (row[..., None, None, start : start + chunk] @ rows)[..., 0, :]
-    return total
+def rows_by_head(rows: Tensor) -> Reader:
+    """A reader of `rows` times the attention matrix of each head: [..., heads, N], in chunks.
+
+    Args:
+        rows: [..., heads, N], or [..., 1, N] for the same row in every head.
+    """
+
+    def read(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
+        q, k = recorded.q, recorded.k
+        heads, length = q.shape[-3:-1]
+        chunk = min(length, rows_at_once(q, k))
+        total = rows.new_zeros(*rows.shape[:-2], heads, k.shape[-2])
+        # Allocating memory for every chunk would cost as much as the arithmetic.
+        memory = total.new_empty(*q.shape[:-2], chunk, k.shape[-2])
+        for start in range(0, length, chunk):
+            queries = q[..., start : start + chunk, :]
+            part = attention_rows(queries, k, layer.scale, out=memory[..., : queries.shape[-2], :])  # type: ignore[arg-type]
+            total += (rows[..., None, start : start + chunk] @ part)[..., 0, :]
+        return total
+
+    return read
 
 
 def cls_values(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
@@ -175,15 +195,13 @@ def cls_values(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
     The attention-weighted value alpha_h[n] * v_h[n], heads concatenated as the projection expects.
     As large as one activation of the layer.
     """
-    rows = attention_rows(recorded.q[..., :1, :], recorded.k, layer.scale)  # type: ignore[arg-type]
-    return _weighted_values(rows[..., 0, :], recorded.v)
+    return _weighted_values(cls_rows(recorded, layer), recorded.v)
 
 
 def mean_values(recorded: AttentionTensors, layer: nn.Module, first: int = 0) -> Tensor:
     """Like `cls_values`, but the mean over the queries from `first` on."""
-    return _weighted_values(
-        _row_by_head(_mean_weights(recorded.q, first), recorded, layer), recorded.v
-    )
+    rows = rows_by_head(_mean_weights(recorded.q, first)[..., None, :])(recorded, layer)
+    return _weighted_values(rows, recorded.v)
 
 
 def _mean_weights(q: Tensor, first: int) -> Tensor:
@@ -204,5 +222,5 @@ def queries_and_keys(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
 
 
 def shown(x: Tensor, layer: nn.Module) -> Tensor:
-    """The recorded tensor: the input of the norm before the head, or of the token mean."""
+    """The recorded tensor: a block's output, or the input of a norm or of the token mean."""
     return x

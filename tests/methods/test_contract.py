@@ -15,7 +15,7 @@ from staa_cli.methods import METHODS, Options, get_method, list_methods
 from staa_cli.methods.run import predict_batch
 from staa_cli.models.taps import Tap, cls_row, taps
 
-MISFITS = {("staa-published", "joint")}
+MISFITS = {("staa-published", "joint"), ("tis", "divided"), ("tis", "space")}
 CASES = [(name, kind) for name in METHODS.names() for kind in KINDS if (name, kind) not in MISFITS]
 
 every_case = pytest.mark.parametrize(("name", "kind"), CASES)
@@ -176,6 +176,8 @@ def test_each_clip_can_have_its_own_class(models: dict[str, Any]) -> None:
 def test_half_precision_is_read_in_float32(models: dict[str, Any]) -> None:
     module = tiny("divided").to(torch.bfloat16)
     for name in METHODS.names():
+        if (name, "divided") in MISFITS:
+            continue
         values = explain(module, clips().bfloat16(), name).values
         assert values.dtype == np.float32
         assert np.isfinite(values).all()

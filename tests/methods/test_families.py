@@ -31,7 +31,7 @@ MISFITS = {
     ("staa-published", kind)
     for kind in KINDS
     if kind not in ("test_timesformer", "frames", "frames-registers")
-}
+} | {("tis", kind) for kind in ("test_timesformer", *FRAMES)}
 CASES = [(name, kind) for name in METHODS.names() for kind in KINDS if (name, kind) not in MISFITS]
 every_case = pytest.mark.parametrize(("name", "kind"), CASES)
 

@@ -2,69 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from captum.attr import InputXGradient
+from attention_matrices import Key, matrices, of_role
+from captum.attr import GradientShap, InputXGradient
 from captum.attr import IntegratedGradients as Integrated
 from small_models import TARGET, clips, explain, model
 from torch import Tensor, nn
 
 from staa_cli.errors import UsageError
-from staa_cli.methods.perturbation.base import replacement_for
-from staa_cli.models.families.vjepa2.module import CrossAttention
-from staa_cli.models.layers import TapAttention
+from staa_cli.methods import Options, get_method
+from staa_cli.methods.perturbation.base import draw_seed, replacement_for
+from staa_cli.methods.run import Explained, explain_batch
+from staa_cli.schema import ModelInput
 
 JOINT = ["test_videomae", "test_videomae-token", "test_vivit", "test_vjepa2"]
-Key = tuple[str, int]
-
-
-@contextmanager
-def matrices(module: Any) -> Iterator[dict[Key, Tensor]]:
-    """The next pass fills this with every layer's whole attention, whose gradient is kept."""
-    kept: dict[Key, Tensor] = {}
-
-    def explicit(key: Key, layer: Any) -> Any:
-        def forward(x: Tensor, other: Any = None, wanted: int | None = None, **_: Any) -> Tensor:
-            if isinstance(layer, CrossAttention):
-                heads = (layer.num_heads, layer.head_dim)
-                q = layer.q(x).reshape(len(x), 1, *heads).transpose(1, 2)
-                kv = layer.kv(other).reshape(*other.shape[:2], 2, *heads)
-                k, v = kv.permute(2, 0, 3, 1, 4)
-            else:
-                qkv = layer.qkv(x).reshape(*x.shape[:2], 3, layer.num_heads, layer.head_dim)
-                q, k, v = qkv.permute(2, 0, 3, 1, 4)
-                q, k = layer.q_norm(q), layer.k_norm(k)
-                if other is not None:
-                    sine, cosine = other
-                    q, k = (
-                        each * cosine
-                        + torch.stack([-each[..., 1::2], each[..., ::2]], -1).flatten(-2) * sine
-                        for each in (q, k)
-                    )
-            kept[key] = torch.softmax(q @ k.transpose(-1, -2) * layer.scale, dim=-1)
-            kept[key].retain_grad()
-            out = (kept[key] @ v).transpose(1, 2).flatten(2)
-            return out if isinstance(layer, CrossAttention) else layer.proj(out)[:, :wanted]
-
-        return forward
-
-    layers = [
-        (key, layer)
-        for key, layer in module.attention_layers().items()
-        if isinstance(layer, TapAttention | CrossAttention)
-    ]
-    for key, layer in layers:
-        layer.forward = explicit(key, layer)  # type: ignore[method-assign]
-    try:
-        yield kept
-    finally:
-        for _, layer in layers:
-            del layer.forward
 
 
 def differentiated(kind: str) -> dict[Key, Tensor]:
@@ -81,14 +36,10 @@ def relevance(attention: Tensor) -> Tensor:
     return (attention.detach() * attention.grad).clamp_min(0).mean(dim=1)
 
 
-def blocks(kept: dict[Key, Tensor], role: str) -> list[Tensor]:
-    return [kept[key] for key in sorted(kept) if key[0] == role]
-
-
 @pytest.mark.parametrize("kind", JOINT)
 def test_relevance_is_the_product_of_whole_matrices(kind: str) -> None:
     kept, layout = differentiated(kind), model(kind).layout()
-    steps = [relevance(a) for a in blocks(kept, "joint") + blocks(kept, "pooler_self")]
+    steps = [relevance(a) for a in of_role(kept, "joint") + of_role(kept, "pooler_self")]
     whole = torch.eye(steps[0].shape[-1]).expand_as(steps[0])
     for step in steps:
         whole = whole + step @ whole  # equation 6
@@ -135,7 +86,7 @@ def test_gradients_of_the_read_outs_attention_are_autograds(kind: str) -> None:
     kept, layout = differentiated(kind), model(kind).layout()
     role = {"attentive": "pooler"}.get(layout.pooling, "joint")
     role = "spatial" if layout.kind == "divided" else role
-    slopes = [a.grad.clamp_min(0).mean(dim=1) for a in blocks(kept, role)]
+    slopes = [a.grad.clamp_min(0).mean(dim=1) for a in of_role(kept, role)]
     rows = [each.mean(dim=1) if layout.pooling == "mean" else each[:, 0] for each in slopes]
     wanted = torch.stack(rows).mean(dim=0)[:, layout.prefix_tokens :].reshape(2, *layout.grid)
     found = explain("attention-gradient", kind).values
@@ -197,6 +148,77 @@ def test_integrated_gradients_are_captums_and_add_up(kind: str) -> None:
     with torch.no_grad():
         gained = (module(inputs) - module(empty))[:, TARGET]
     np.testing.assert_allclose(fine, gained, rtol=0.02, atol=1e-3)
+
+
+GIVEN = ModelInput(4, (32, 32), 1, 1.0, (0.5,) * 3, (0.25,) * 3, 32)
+
+
+def expected_gradients(kind: str, given: ModelInput | None, **options: Any) -> Explained:
+    module, method = model(kind), get_method("expected-gradients")
+    return explain_batch(
+        module, module.layout(), clips(kind), method, Options(**options), target=TARGET, given=given
+    )
+
+
+@pytest.mark.parametrize("kind", ["test_videomae", "test_timesformer"])
+@pytest.mark.parametrize("given", [None, GIVEN])  # black is known, or not
+def test_expected_gradients_are_captums_with_the_same_draws(
+    kind: str, given: ModelInput | None
+) -> None:
+    """And by hand: a replacement and a place on the way to it are drawn, one after the other."""
+    module, inputs, seed, draws = model(kind), clips(kind), 5, 12
+    names = ("blur", "mean", "black") if given else ("blur", "mean")
+    found = expected_gradients(kind, given, samples=draws, seed=seed)
+    assert found.passes_per_clip == 1 + 3 * draws
+    for index in range(2):
+        clip = inputs[index : index + 1]
+        ends = torch.cat([replacement_for(clip, name, given) for name in names])
+        np.random.seed(draw_seed(seed, index))
+        by_captum = [
+            GradientShap(module).attribute(clip, ends, n_samples=1, stdevs=0.0, target=TARGET)
+            for _ in range(draws)
+        ]
+        np.random.seed(draw_seed(seed, index))
+        total = torch.zeros_like(clip)
+        for _ in range(draws):
+            end = ends[np.random.choice(len(ends), 1)]
+            at = (end + np.random.uniform(0.0, 1.0, 1).item() * (clip - end)).requires_grad_()
+            module(at)[0, TARGET].backward()
+            total += (clip - end) * at.grad
+        for wanted in (torch.stack(by_captum).mean(dim=0), total / draws):
+            np.testing.assert_allclose(
+                found.values[index], by_tokens(wanted, kind)[0], rtol=1e-3, atol=1e-6
+            )
+
+
+def test_expected_gradients_add_up_over_the_replacements() -> None:
+    kind = "test_videomae"
+    module, inputs = model(kind), clips(kind)
+    with torch.no_grad():
+        ends = [module(replacement_for(inputs, name))[:, TARGET] for name in ("blur", "mean")]
+        gained = module(inputs)[:, TARGET] - torch.stack(ends).mean(dim=0)
+    sums = np.stack(
+        [
+            expected_gradients(kind, None, samples=30, seed=seed).values.sum(axis=(1, 2, 3))
+            for seed in range(16)
+        ]
+    )
+    error = sums.std(axis=0, ddof=1) / len(sums) ** 0.5
+    assert (error < abs(gained.numpy()) / 3).all()
+    assert (abs(sums.mean(axis=0) - gained.numpy()) < 3 * error).all()
+
+
+def test_expected_gradients_leave_other_draws_alone_and_differ_from_clip_to_clip() -> None:
+    kind = "test_videomae"
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()
+    module, twice = model(kind), clips(kind)[:1].repeat(2, 1, 1, 1, 1)
+    first, second = explain_batch(
+        module, module.layout(), twice, get_method("expected-gradients"), Options(samples=3),
+        target=TARGET, clip_indices=(0, 1),
+    ).values  # fmt: skip
+    assert not np.array_equal(first, second)
+    assert np.array_equal(before, np.random.get_state()[1])
 
 
 def test_attention_that_shows_no_output_is_told() -> None:

@@ -139,7 +139,7 @@ def looks_for(module: Any, base: Tensor, other: Tensor) -> None:
     normed = [F.layer_norm(token, (width,), eps=1e-6) for token in tokens]
     away = normed[1] - normed[0]
     for key, layer in module.attention_layers().items():
-        if key[0] != "read_out":
+        if key[0] not in ("read_out", "block"):
             # One number a head: how much the key is like `other`; queries all want that.
             for head in range(layer.num_heads):
                 layer.qkv.bias[head * layer.head_dim] = 1.0

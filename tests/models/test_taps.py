@@ -81,7 +81,7 @@ def test_readings_are_float32_in_a_half_precision_model() -> None:
 
 
 def every_tap(module: nn.Module) -> list[Tap]:
-    roles = [key for key in module.attention_layers() if key[0] != "read_out"]
+    roles = [key for key in module.attention_layers() if key[0] not in ("read_out", "block")]
     return [Tap(role, block, role, full_map) for role, block in roles]
 
 

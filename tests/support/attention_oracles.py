@@ -90,7 +90,7 @@ def watch(module: Any, inputs: Tensor) -> tuple[dict[tuple[str, int], Layer], Ar
         return hook
 
     for key, layer in module.attention_layers().items():
-        if key[0] != "read_out":
+        if key[0] not in ("read_out", "block"):
             handles.append(layer.register_forward_hook(record(key)))
     logits = module(inputs)
     for handle in handles:

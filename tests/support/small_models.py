@@ -23,11 +23,11 @@ FRAMES: dict[str, dict[str, Any]] = {
 KINDS = [*ARCHS, "test_videomae-token", "test_videomae-scaled", *FRAMES]
 TARGET = 3
 OF_CLASS = {
-    "staa-logit", "staa-class", "grad-attention", "attention-gradient", "gradcam",
-    "input-x-gradient", "integrated-gradients", "frame-drop", "frame-shapley", "occlusion", "rise",
-    "kernel-shap", "lime",
+    "staa-logit", "staa-class", "grad-attention", "attention-gradient", "legrad", "rfem-class",
+    "gradcam", "input-x-gradient", "integrated-gradients", "expected-gradients", "frame-drop",
+    "frame-shapley", "occlusion", "rise", "tis", "kernel-shap", "lime",
 }  # fmt: skip
-BY_FRAMES = {"staa", "staa-value", "rollout"}
+BY_FRAMES = {"staa", "staa-value", "rollout", "rfem", "token-transformation"}
 
 
 def build(kind: str) -> Any:

@@ -8,9 +8,11 @@ every frame, and over time at every place, where the class token stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options
@@ -57,30 +59,50 @@ class Rollout(Method):
         """The rolled-out row of the read-out, [B, T', h, w]."""
         layout, prefix = method_inputs.layout, method_inputs.layout.prefix_tokens
         averaged = averaged_sequences(layout)
-        rows = start_rows(method_inputs, 1.0 / averaged)  # [B, S, prefix + n]
-        blocks = self.blocks(layout, method_inputs.options)
-        for role, block in reversed(attention_layers(layout, blocks)):
-            if role == "pooler":
-                # What stays with the query is no token's, and the same for all of them.
-                rows = method_inputs.captured[role, block][:, None]
-            elif role == "temporal":
-                # The class token is one for all frames, and stays as it is.
-                rows[..., :prefix] = rows[..., :prefix].mean(dim=1, keepdim=True)
-                moved = through_time(rows[..., prefix:], method_inputs, block)
-                rows[..., prefix:] = self._mixed(rows[..., prefix:], moved)
-            else:
-                rows = self._mixed(rows, _pushed(rows, method_inputs, role, block))
+        start = start_rows(method_inputs, 1.0 / averaged)  # [B, S, prefix + n]
+        layers = attention_layers(layout, self.blocks(layout, method_inputs.options))
+        rows = roll_out(start, layers, prefix, partial(self.step, method_inputs))
         mass = rows[..., :prefix].sum(dim=2).sum(dim=1)  # [B], of as many read-outs as there are
         mass = mass / (rows.shape[1] // averaged)
         values = to_grid(rows[..., prefix:], layout)
         return MethodOutput(values, mass if prefix else None, shares=frame_shares(method_inputs))
 
-    def _mixed(self, kept: Tensor, pushed: Tensor) -> Tensor:
-        return self.identity * kept + (1 - self.identity) * pushed
+    def step(self, method_inputs: MethodInputs, rows: Tensor, role: str, block: int) -> Tensor:
+        """Rows [B, S, N] to those of what a layer has read."""
+        if role == "pooler":
+            # What stays with the query is no token's, and the same for all of them.
+            return method_inputs.captured[role, block][:, None]
+        return self.identity * rows + (1 - self.identity) * pushed(rows, method_inputs, role, block)
 
 
-def _pushed(rows: Tensor, method_inputs: MethodInputs, role: str, block: int) -> Tensor:
-    """`rows` [B, S, N] times a layer's head-mean attention [B*S, N, N]."""
-    q, k = method_inputs.captured[role, block]  # each [B*S, heads, N, d]
+def roll_out(
+    rows: Tensor,
+    layers: Sequence[tuple[str, int]],
+    prefix: int,
+    step: Callable[[Tensor, str, int], Tensor],
+) -> Tensor:
+    """Rows pushed down the layers.
+
+    Args:
+        rows: of the last layer's tokens, [..., S, prefix + n].
+        layers: (role, block), in the order in which they run.
+        prefix: tokens before the patches, which have no part in attention over time.
+        step: (rows, role, block) to the rows of what the layer has read; over time, patches' alone.
+    """
+    for role, block in reversed(layers):
+        if role == "temporal":
+            # The class token is one for all frames, and stays as it is.
+            kept = rows[..., :prefix].mean(dim=-2, keepdim=True).expand_as(rows[..., :prefix])
+            rows = torch.cat([kept, step(rows[..., prefix:], role, block)], dim=-1)
+        else:
+            rows = step(rows, role, block)
+    return rows
+
+
+def pushed(rows: Tensor, method_inputs: MethodInputs, role: str, block: int) -> Tensor:
+    """`rows` [B, S, N] times a layer's head-mean attention [B*S, N, N]; over time, [B*P, T, T]."""
+    if role == "temporal":
+        return through_time(rows, method_inputs, block)
+    q, k = method_inputs.captured[role, block][:2]  # each [B*S, heads, N, d]
     product = row_product(rows.flatten(0, 1))  # which does not look at the values
     return product(AttentionTensors(q, k, q), method_inputs.layer(role, block)).view_as(rows)

@@ -7,10 +7,13 @@ and then over space in every frame; the class token is one for all frames.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from staa_cli.methods.base import MethodInputs, MethodOutput, Options
 from staa_cli.methods.gradient.gradients import (
@@ -19,7 +22,13 @@ from staa_cli.methods.gradient.gradients import (
     gradients_of,
     weighted_rows,
 )
-from staa_cli.methods.readout import attends_over_time, attention_layers, start_rows, to_grid
+from staa_cli.methods.readout import (
+    attends_over_time,
+    attention_layers,
+    per_head,
+    start_rows,
+    to_grid,
+)
 from staa_cli.models.taps import AttentionTensors, Tap
 from staa_cli.schema import AttentionLayout
 
@@ -48,29 +57,53 @@ class GradAttention(GradientMethod):
 
         Without the identity that it begins as: what a token is of itself says nothing about it.
         """
-        layout, prefix = method_inputs.layout, method_inputs.layout.prefix_tokens
-        layers = attention_layers(layout, self.blocks(layout, method_inputs.options))
-        tensors: list[AttentionTensors] = [method_inputs.captured[layer] for layer in layers]  # type: ignore[misc]
-        gradients = gradients_of(method_inputs, [t.out for t in tensors if t.out is not None])
-        with torch.no_grad():
-            start = rows = start_rows(method_inputs)  # [B, S, prefix + n]
-            for layer, shown, gradient in reversed([*zip(layers, tensors, gradients, strict=True)]):
-                push = partial(
-                    weighted_rows,
-                    tensors=shown,
-                    gradient=gradient,
-                    layer=method_inputs.layer(*layer),
-                )
-                if layer[0] == "pooler":
-                    rows = rows + push(rows.new_ones(len(rows), 1))[:, None]
-                elif layer[0] == "temporal":
-                    patches = rows[..., prefix:].transpose(1, 2)  # [B, P, T]
-                    moved = push(patches.flatten(0, 1)).view_as(patches)
-                    rows[..., prefix:] += moved.transpose(1, 2)
-                else:
-                    moved = push(rows.flatten(0, 1)).view_as(rows)
-                    if attends_over_time(layout):
-                        # One token for all frames: what it keeps of itself in any, it has in all.
-                        moved[..., :prefix] = moved[..., :prefix].sum(dim=1, keepdim=True)
-                    rows = rows + moved
-            return MethodOutput(to_grid((rows - start)[..., prefix:], layout), more_passes=2.0)
+        layers = attention_layers(
+            method_inputs.layout, self.blocks(method_inputs.layout, method_inputs.options)
+        )
+        rows = relevance_rows(method_inputs, layers, lambda pushed: pushed.mean(1, keepdim=True))
+        return MethodOutput(to_grid(rows[:, 0], method_inputs.layout), more_passes=2.0)
+
+
+def relevance_rows(
+    method_inputs: MethodInputs,
+    layers: Sequence[tuple[str, int]],
+    fused: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Relevances of the patches to what the head reads, without the identity: [B, heads, S, n].
+
+    Args:
+        method_inputs: with every layer's tensors.
+        layers: (role, block), in the order in which they run.
+        fused: what a layer's heads have read, [B, heads, S, N], to what goes on to the next:
+            the same, or [B, 1, S, N].
+    """
+    layout, prefix = method_inputs.layout, method_inputs.layout.prefix_tokens
+    tensors: list[AttentionTensors] = [method_inputs.captured[layer] for layer in layers]  # type: ignore[misc]
+    gradients = gradients_of(method_inputs, [t.out for t in tensors if t.out is not None])
+    with torch.no_grad():
+        start = rows = start_rows(method_inputs)[:, None]  # [B, 1, S, prefix + n]
+        for layer, shown, gradient in reversed([*zip(layers, tensors, gradients, strict=True)]):
+            rows = per_head(rows, shown.q.shape[-3])
+            push = partial(
+                _pushed, tensors=shown, gradient=gradient, layer=method_inputs.layer(*layer)
+            )
+            if layer[0] == "pooler":
+                query = rows.new_ones(len(rows), 1, 1, 1)
+                rows = rows + fused(push(query))
+            elif layer[0] == "temporal":
+                moved = fused(push(rows[..., prefix:].transpose(-2, -1)).transpose(-2, -1))
+                rows = rows + F.pad(moved, (prefix, 0))
+            else:
+                moved = fused(push(rows))
+                if attends_over_time(layout):
+                    # One token for all frames: what it keeps of itself in any, it has in all.
+                    moved[..., :prefix] = moved[..., :prefix].sum(dim=-2, keepdim=True)
+                rows = rows + moved
+        return (rows - start)[..., prefix:]
+
+
+def _pushed(rows: Tensor, **layer: Any) -> Tensor:
+    """Rows [B, heads or 1, S, N] times relu(A * dA) of a layer's heads: [B, heads, S, N]."""
+    sequences = rows.transpose(1, 2).flatten(0, 1)  # [B*S, heads or 1, N]
+    found = weighted_rows(sequences, **layer)
+    return found.reshape(len(rows), -1, *found.shape[1:]).transpose(1, 2)

@@ -40,9 +40,15 @@ def attention_tensors(tensors: AttentionTensors, layer: nn.Module) -> Any:
     return tensors
 
 
-def target_logit(method_inputs: MethodInputs) -> Tensor:
-    """The logits of the clips' own targets, summed: clips do not see each other."""
-    return method_inputs.logits.gather(1, method_inputs.targets[:, None]).sum()
+def target_logit(method_inputs: MethodInputs, logits: Tensor | None = None) -> Tensor:
+    """The logits of the clips' own targets, summed: clips do not see each other.
+
+    Args:
+        method_inputs: of the clips.
+        logits: [B, classes]; the model's own where None.
+    """
+    logits = method_inputs.logits if logits is None else logits
+    return logits.gather(1, method_inputs.targets[:, None]).sum()
 
 
 def gradients_of(method_inputs: MethodInputs, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -50,20 +56,20 @@ def gradients_of(method_inputs: MethodInputs, tensors: Sequence[Tensor]) -> tupl
     return torch.autograd.grad(target_logit(method_inputs), list(tensors))
 
 
-def weighted_rows(row: Tensor, tensors: AttentionTensors, gradient: Tensor, layer: Any) -> Tensor:
-    """`row` [..., N] times mean_h relu(A * dA) of a layer: [..., N], in chunks of queries.
+def weighted_rows(rows: Tensor, tensors: AttentionTensors, gradient: Tensor, layer: Any) -> Tensor:
+    """Rows times each head's relu(A * dA) of a layer: [..., heads, N], in chunks of queries.
 
     Args:
-        row: weights of the queries.
+        rows: weights of the queries, [..., heads, N], or [..., 1, N] for the same in every head.
         tensors: what the layer showed.
         gradient: gradient of what the queries received, [..., heads, N, d].
         layer: for its scale.
     """
-    total = torch.zeros_like(tensors.k[..., 0, :, 0], dtype=torch.float32)
+    total = torch.zeros_like(tensors.k[..., 0], dtype=torch.float32)
     for part in _chunks(tensors):
-        attention = attention_rows(tensors.q[..., part, :], tensors.k, layer.scale)
-        relevance = (attention * _slopes(tensors, gradient, part)).clamp_min(0).mean(dim=-3)
-        total += (row[..., None, part] @ relevance)[..., 0, :]
+        relevance = attention_rows(tensors.q[..., part, :], tensors.k, layer.scale)
+        relevance.mul_(_slopes(tensors, gradient, part)).clamp_min_(0)
+        total += (rows[..., None, part] @ relevance)[..., 0, :]
     return total
 
 

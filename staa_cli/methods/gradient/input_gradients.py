@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from staa_cli.errors import UsageError
@@ -9,12 +10,14 @@ from staa_cli.memory import ran_out_of_memory
 from staa_cli.methods.base import MethodInputs, MethodOutput, Options
 from staa_cli.methods.gradient.gradients import GradientMethod, gradients_of
 from staa_cli.methods.perturbation.base import (
+    REPLACEMENTS,
+    draw_seed,
     draw_seeds,
     over_tokens,
     perturbations_per_pass,
     replacement_for,
 )
-from staa_cli.methods.perturbation.captum import captum_attr
+from staa_cli.methods.perturbation.captum import captum_attr, seeded
 from staa_cli.schema import AttentionLayout
 
 STEPS = 50
@@ -74,6 +77,53 @@ class IntegratedGradients(GradientMethod):
                 if at_once == 1 or not ran_out_of_memory(error):
                     raise
                 at_once //= 2
+
+
+class ExpectedGradients(GradientMethod):
+    """The mean of gradients on the ways from all that can replace the clip."""
+
+    summary = "mean pixel gradient on the way from a removed clip, however removed, to the clip"
+    source = "Erion et al. 2019 (arXiv 1906.10670), by Captum's GradientShap"
+    units = "logit"
+    signed = True
+    passes_per_clip = 1.0 + 3 * STEPS
+    supported_options = frozenset({"samples", "seed"})
+
+    def perturbations(self, layout: AttentionLayout, options: Options) -> int:
+        """One a draw."""
+        captum_attr()
+        return options.samples or STEPS
+
+    def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
+        """[B, T', h, w]; the sum is how far the logit lies above that of the replacements, nearly.
+
+        Blur, mean color, and black, where it is known, are drawn alike; a clip alone, draw by
+        draw, so that numbers depend on the seed and on nothing else.
+        """
+        draws = self.perturbations(method_inputs.layout, method_inputs.options)
+        each = []
+        for index in range(len(method_inputs.inputs)):
+            clip = method_inputs.inputs[index : index + 1].detach()
+            number = method_inputs.clip_indices[index] if method_inputs.clip_indices else index
+            with seeded(draw_seed(method_inputs.options.seed, number), clip.device):
+                each.append(_drawn(method_inputs, clip, method_inputs.targets[index], draws))
+        return MethodOutput(torch.cat(each), more_passes=3.0 * draws)
+
+
+def _drawn(method_inputs: MethodInputs, clip: Tensor, target: Tensor, draws: int) -> Tensor:
+    """[1, T', h, w] of a clip [1, T, 3, H, W]."""
+
+    def ask(copies: Tensor) -> Tensor:
+        method_inputs.on_perturbed(len(copies))
+        return method_inputs.model(copies.to(clip.dtype))  # type: ignore[no-any-return]
+
+    known = [name for name in REPLACEMENTS if name != "black" or method_inputs.given is not None]
+    baselines = torch.cat([replacement_for(clip, name, method_inputs.given) for name in known])
+    explainer, total = captum_attr().GradientShap(ask), torch.zeros_like(clip[:, :, 0])
+    for _ in range(draws):
+        found = explainer.attribute(clip, baselines, n_samples=1, stdevs=0.0, target=target)
+        total += found.detach().sum(dim=2)
+    return over_tokens(total / draws, method_inputs.layout.grid)
 
 
 def _along(method_inputs: MethodInputs, steps: int, at_once: int) -> Tensor:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +15,7 @@ from staa_cli.methods.perturbation.base import (
     feature_count,
     feature_mask,
 )
-from staa_cli.methods.perturbation.captum import Ask, captum_attr, over_features
+from staa_cli.methods.perturbation.captum import Ask, captum_attr, over_features, seeded
 from staa_cli.schema import AttentionLayout
 
 CELLS = (4, 4, 4)
@@ -57,7 +53,7 @@ class Surrogate(PerturbationMethod):
     def clip_values(self, perturbed: PerturbedClip, method_inputs: MethodInputs) -> Tensor:
         """[T', h, w]; the tokens of a feature share its weight."""
         samples = self.perturbations(method_inputs.layout, method_inputs.options)
-        with _seeded(perturbed.seed, perturbed.clip.device):
+        with seeded(perturbed.seed, perturbed.clip.device):
             return over_features(self.explainer, perturbed, CELLS, n_samples=samples)
 
 
@@ -94,18 +90,3 @@ def nearness(clip: Tensor, copy: Tensor, kept: Tensor, **_: Any) -> Tensor:
     """
     distance = 1 - kept.float().mean().sqrt()
     return torch.exp(-(distance**2) / (2 * WIDTH**2))
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Random numbers from a seed within the block, and as they were after it."""
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])

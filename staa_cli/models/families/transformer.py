@@ -120,3 +120,8 @@ def attention_of(
 ) -> dict[tuple[str, int], Any]:
     """(role, block) to each block's attention layer of that name."""
     return {(role, index): getattr(block, name) for index, block in enumerate(blocks)}
+
+
+def blocks_of(blocks: Iterable[nn.Module]) -> dict[tuple[str, int], nn.Module]:
+    """("block", block) to each block, which shows the tokens that it leaves."""
+    return {("block", index): block for index, block in enumerate(blocks)}

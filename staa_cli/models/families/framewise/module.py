@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import torch
 from timm.layers.attention import Attention
 from timm.layers.norm import LayerNorm
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from staa_cli.errors import CheckpointError
@@ -101,8 +101,14 @@ class FrameWise(nn.Module):
         return {
             ("frames", 0): self.mean,
             ("read_out", 0): self.vit.norm,
+            **self._blocks(),
             **attention_of(self.vit.blocks, "spatial"),
         }
+
+    def _blocks(self) -> dict[tuple[str, int], nn.Module]:
+        """("block", block) to the norm that is given what the block leaves."""
+        norms = [*(getattr(block, "norm1", None) for block in self.blocks[1:]), self.vit.norm]
+        return {("block", n): norm for n, norm in enumerate(norms) if isinstance(norm, TapNorm)}
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
@@ -111,7 +117,7 @@ class FrameWise(nn.Module):
 
 
 def _tapped(vit: nn.Module) -> Any:
-    """Replace the model's attention layers and last norm by layers that can be tapped."""
+    """Replace the model's attention layers and norms by layers that can be tapped."""
     name = type(vit).__name__
     if not isinstance(vit, VisionTransformer):
         raise CheckpointError(f"{name} is not a plain vision transformer", "use a timm ViT: vit_*")
@@ -128,14 +134,24 @@ def _tapped(vit: nn.Module) -> Any:
                 f"this {name} uses {type(layer).__name__} for attention, which is not supported"
             )
         block.attn = FrameAttention(layer)
-    if type(vit.norm) not in (LayerNorm, nn.LayerNorm):
+        if type(block) is Block and _is_layer_norm(block.norm1):  # others norm something else
+            block.norm1 = _tapped_norm(block.norm1)
+    if not _is_layer_norm(vit.norm):
         raise CheckpointError(
             f"this {name} ends in {type(vit.norm).__name__}, which is not supported"
         )
-    norm = TapNorm(vit.norm.normalized_shape, eps=vit.norm.eps, elementwise_affine=False)
-    norm.weight, norm.bias = vit.norm.weight, vit.norm.bias
-    vit.norm = norm
+    vit.norm = _tapped_norm(vit.norm)
     return vit
+
+
+def _is_layer_norm(norm: object) -> bool:
+    return type(norm) in (LayerNorm, nn.LayerNorm)
+
+
+def _tapped_norm(norm: Any) -> TapNorm:
+    tapped = TapNorm(norm.normalized_shape, eps=norm.eps, elementwise_affine=False)
+    tapped.weight, tapped.bias = norm.weight, norm.bias
+    return tapped
 
 
 register_with_timm()

@@ -18,6 +18,7 @@ from staa_cli.models.families.transformer import (
     TINY_EVENTS,
     VideoTransformer,
     attention_of,
+    blocks_of,
 )
 from staa_cli.models.layers import (
     ConvStem,
@@ -30,6 +31,7 @@ from staa_cli.models.layers import (
     resample_positions,
 )
 from staa_cli.models.linear import Linear
+from staa_cli.models.taps import record
 
 AttentionType = Literal["divided_space_time", "joint_space_time", "space_only"]
 
@@ -75,7 +77,9 @@ class Block(nn.Module):
             x = self._attend_over_space(self._attend_over_time(x, frames), frames)
         else:
             x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
+        x = x + self.drop_path(self.mlp(self.norm2(x)))
+        record(self, x)
+        return x
 
     def _attend_over_time(self, x: Tensor, frames: int) -> Tensor:
         batch, _, dim = x.shape
@@ -171,7 +175,11 @@ class TimeSformer(VideoTransformer):
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
         """(role, block) to the layer that can be tapped; the norm before the head is read_out 0."""
         role = "joint" if self.kind == "joint" else "spatial"
-        layers = {("read_out", 0): self.norm, **attention_of(self.blocks, role)}
+        layers = {
+            ("read_out", 0): self.norm,
+            **blocks_of(self.blocks),
+            **attention_of(self.blocks, role),
+        }
         if self.kind == "divided":
             layers |= attention_of(self.blocks, "temporal", "temporal_attn")
         return layers

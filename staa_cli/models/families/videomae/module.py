@@ -19,6 +19,7 @@ from staa_cli.models.families.transformer import (
     TINY_EVENTS,
     VideoTransformer,
     attention_of,
+    blocks_of,
 )
 from staa_cli.models.layers import (
     Block,
@@ -111,7 +112,7 @@ class VideoMAE(VideoTransformer):
             if self.pooling == "mean"
             else {("read_out", 0): self.norm}
         )
-        return {**read_out, **attention_of(self.blocks, "joint")}
+        return {**read_out, **blocks_of(self.blocks), **attention_of(self.blocks, "joint")}
 
     def forward_features(self, x: Tensor, corner: tuple[int, int] | None = None) -> Tensor:
         """Normalized float [B, T, 3, H, W] to tokens [B, N, D], before the last norm.

@@ -18,6 +18,7 @@ from staa_cli.models.families.transformer import (
     TINY_EVENTS,
     VideoTransformer,
     attention_of,
+    blocks_of,
 )
 from staa_cli.models.layers import (
     Block,
@@ -87,7 +88,11 @@ class ViViT(VideoTransformer):
 
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
         """(role, block) to the layer that can be tapped; the norm before the head is read_out 0."""
-        return {("read_out", 0): self.norm, **attention_of(self.blocks, "joint")}
+        return {
+            ("read_out", 0): self.norm,
+            **blocks_of(self.blocks),
+            **attention_of(self.blocks, "joint"),
+        }
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Normalized float [B, T, 3, H, W] to tokens [B, 1 + N, D]."""

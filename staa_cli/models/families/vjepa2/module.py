@@ -19,6 +19,7 @@ from staa_cli.models.families.transformer import (
     TINY_EVENTS,
     VideoTransformer,
     attention_of,
+    blocks_of,
 )
 from staa_cli.models.layers import (
     Block,
@@ -149,6 +150,7 @@ class VJEPA2(VideoTransformer):
         return {
             ("pooler", 0): self.pooler.cross_attention_block.xattn,
             **attention_of(self.pooler.blocks, "pooler_self"),
+            **blocks_of(self.blocks),
             **attention_of(self.blocks, "joint"),
         }
 
