@@ -51,6 +51,7 @@ def test_only_methods_that_have_both_means_count_and_equal_means_have_no_order()
 
 def test_one_line_below_the_table_tells_them() -> None:
     found: dict[str, Any] = {"results": rows(MEANS), "scored": 3, "correct": None, "of": 3}
+    found |= {"mask_share": None}
     found |= {"model": "m", "dataset": "d", "seed": 0, "options": {"replacement": "blur"}}
     found |= {"forwards": dict.fromkeys("abc", 1.0) | {"random": 0.0}}
     found["replacement_agreement"] = replacement_agreement(found["results"])

@@ -60,7 +60,7 @@ def test_classes_by_a_method_of_classes(run: Any) -> None:
     done = run(*line.split())
     assert done.code == ExitCode.OK
     assert "quick" not in done.out
-    costs = "walk.mkv: 2 clips, 1,634 passes (2 explain, up to 1,632 measure faithfulness)"
+    costs = "walk.mkv: 2 clips, 1,578 passes (2 explain, up to 1,576 measure faithfulness)"
     assert done.err.count(costs) == 1
     told = json.loads(Path("staa-out/walk/compare.json").read_text())
     assert (told["quick"], told["steps"]) == (False, 50)

@@ -10,7 +10,6 @@ from staa_cli.memory import ran_out_of_memory
 from staa_cli.methods.base import MethodInputs, MethodOutput, Options
 from staa_cli.methods.gradient.gradients import GradientMethod, gradients_of
 from staa_cli.methods.perturbation.base import (
-    REPLACEMENTS,
     draw_seed,
     draw_seeds,
     over_tokens,
@@ -79,6 +78,10 @@ class IntegratedGradients(GradientMethod):
                 at_once //= 2
 
 
+BASELINES = ("blur", "mean", "black")
+"""Replacements that expected gradients draw from; black requires a known normalization."""
+
+
 class ExpectedGradients(GradientMethod):
     """The mean of gradients on the ways from all that can replace the clip."""
 
@@ -97,8 +100,8 @@ class ExpectedGradients(GradientMethod):
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """[B, T', h, w]; the sum is how far the logit lies above that of the replacements, nearly.
 
-        Blur, mean color, and black, where it is known, are drawn alike; a clip alone, draw by
-        draw, so that numbers depend on the seed and on nothing else.
+        Blur, mean color, and black, if it is known, are equally likely. Every clip is drawn for
+        by itself, one draw at a time, so that values depend only on the seed.
         """
         draws = self.perturbations(method_inputs.layout, method_inputs.options)
         each = []
@@ -117,8 +120,8 @@ def _drawn(method_inputs: MethodInputs, clip: Tensor, target: Tensor, draws: int
         method_inputs.on_perturbed(len(copies))
         return method_inputs.model(copies.to(clip.dtype))  # type: ignore[no-any-return]
 
-    known = [name for name in REPLACEMENTS if name != "black" or method_inputs.given is not None]
-    baselines = torch.cat([replacement_for(clip, name, method_inputs.given) for name in known])
+    names = BASELINES if method_inputs.given is not None else BASELINES[:2]
+    baselines = torch.cat([replacement_for(clip, name, method_inputs.given) for name in names])
     explainer, total = captum_attr().GradientShap(ask), torch.zeros_like(clip[:, :, 0])
     for _ in range(draws):
         found = explainer.attribute(clip, baselines, n_samples=1, stdevs=0.0, target=target)
