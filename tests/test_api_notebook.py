@@ -320,6 +320,7 @@ assert "matplotlib.pyplot" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_what_is_heavy_comes_late_and_pyplot_never() -> None:
     environ = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests/support")))}
     subprocess.run([sys.executable, "-c", ALONE], check=True, env=environ)

@@ -62,6 +62,7 @@ def test_a_video_is_explained_without_what_only_few_need(tmp_path: Path, never: 
     assert again.isdisjoint({*NEVER, "torch"})
 
 
+@pytest.mark.slow
 def test_a_check_needs_no_more(tmp_path: Path, never: set[str]) -> None:
     asked = ("--model", "test_timesformer", "--faithfulness", "--no-annotated", "-o", tmp_path)
     modules = imported(CLI, "explain", film(tmp_path / "walk.mp4"), *asked)

@@ -70,11 +70,9 @@ def _states(steps: int) -> tuple[Stage, ...]:
     return (Stage(steps // 2, SIZE_PX, LONG_STATES), Stage(steps - steps // 2, SIZE_PX, STATES))
 
 
-def _divided(
-    what: str, seed: int = 0, steps: int = 12000, uniform: bool = False, **model: Any
-) -> Member:
+def _divided(what: str, seed: int = 0, uniform: bool = False, **model: Any) -> Member:
     arguments = {"img_size": SIZE_PX, "depth": 3, **model}
-    recipe = _label_only("timesformer_tiny_events", _events(steps), arguments, seed=seed)
+    recipe = _label_only("timesformer_tiny_events", _events(6000), arguments, seed=seed)
     return Member(what, "timesformer", replace(recipe, uniform=uniform))
 
 
@@ -124,7 +122,6 @@ MEMBERS: dict[str, Member] = {
     ),
     "divided-uniform": _divided(
         "As divided-cls, its attention held uniform: it says nothing about what matters",
-        steps=6000,
         uniform=True,
     ),
 }

@@ -37,6 +37,7 @@ def test_passes_are_counted_and_time_grows_with_them(model: LoadedModel) -> None
     assert steps == [(n, 20) for n in range(1, 21)]
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_process_of_its_own(model: LoadedModel) -> None:
     found = measure_cost(model, ["staa"], rounds=1)
     assert 0.9 < found["results"][0]["memory_ratio"] < 1.1
@@ -53,6 +54,7 @@ def test_memory_is_measured_with_the_options_that_were_asked_for() -> None:
         peak_in_child(bundled, "kernel-shap", Options(samples=3))
 
 
+@pytest.mark.slow
 def test_a_child_that_fails_is_told_in_one_line(model: LoadedModel) -> None:
     with pytest.raises(UnavailableError, match="cannot measure the memory of nonsense"):
         peak_in_child(model, "nonsense", Options())

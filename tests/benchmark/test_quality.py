@@ -24,6 +24,7 @@ from staa_cli.benchmark.quality import (
 from staa_cli.cli.app import run
 from staa_cli.config.settings import PostSettings
 from staa_cli.errors import UsageError
+from staa_cli.evaluation import faithfulness
 from staa_cli.evaluation.base import BASELINES, METRICS
 from staa_cli.methods import Options, fitting, listed, named
 from staa_cli.models.load import LoadedModel, load_model
@@ -127,8 +128,9 @@ def test_unknown_names_and_other_models_are_refused(model: LoadedModel) -> None:
 
 
 def test_a_metric_of_masked_clips_asks_only_a_model_that_was_trained_with_them(
-    model: LoadedModel,
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(faithfulness, "MASKS", 2)
     wanted: dict[str, Any] = {"methods": ("staa",), "metrics": ("f_fidelity",)}
     with pytest.raises(UsageError, match="f_fidelity requires a model that was trained") as caught:
         benchmark(model, **wanted)

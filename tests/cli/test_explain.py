@@ -304,7 +304,9 @@ def test_what_cannot_be_has_its_code_and_writes_nothing(run: Any, line: str, cod
     assert written() == {}
 
 
-@pytest.mark.parametrize("end", ["\n", "\0"], ids=["lines", "NUL"])
+@pytest.mark.parametrize(
+    "end", [pytest.param("\n", id="lines"), pytest.param("\0", id="NUL", marks=pytest.mark.slow)]
+)
 def test_a_line_is_explained_before_the_next_one_is_written(end: str) -> None:
     for name in ("a.mkv", "b.mkv"):
         wandering_square(name, frames=8)
@@ -329,6 +331,7 @@ def test_a_line_is_explained_before_the_next_one_is_written(end: str) -> None:
     assert "2 explained, 1 skipped, 1 failed" in err
 
 
+@pytest.mark.slow
 def test_a_list_on_stdin_is_sharded_and_planned(staa: Any) -> None:
     for name in ("a.mkv", "b.mkv", "c.mkv"):
         wandering_square(name, frames=8)

@@ -131,6 +131,7 @@ def test_a_comparison_and_a_benchmark_keep_names_too(run: Any) -> None:
     assert result["scored"] == 1
 
 
+@pytest.mark.slow
 def test_everything_is_written_into_a_folder_that_is_no_utf8() -> None:
     laid([b"\xff.mp4"])
     files = ("--plot", "--storyboard", "--gif", "--csv")
@@ -143,6 +144,7 @@ def test_everything_is_written_into_a_folder_that_is_no_utf8() -> None:
     assert len([path for path in paths if path.is_file()]) == 7
 
 
+@pytest.mark.slow
 def test_a_standard_output_of_another_encoding_takes_every_name() -> None:
     laid(["é動\U0001f600.mp4".encode(), b"z.mp4"])
     line = ("explain", ".", "--no-annotated", "--no-npz", "-o", b"o\xff")

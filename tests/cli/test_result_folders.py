@@ -62,6 +62,7 @@ def test_an_edited_video_is_explained_again_without_asking(run: Any) -> None:
     assert len(report["frames"]["index"]) == 12
 
 
+@pytest.mark.slow
 def test_results_are_drawn_again_without_torch(staa: Any, tmp_path: Path) -> None:
     for name in ("a.mkv", "b.mkv"):
         wandering_square(name)

@@ -199,8 +199,8 @@ def test_expected_gradients_add_up_over_the_replacements() -> None:
         gained = module(inputs)[:, TARGET] - torch.stack(ends).mean(dim=0)
     sums = np.stack(
         [
-            expected_gradients(kind, None, samples=30, seed=seed).values.sum(axis=(1, 2, 3))
-            for seed in range(16)
+            expected_gradients(kind, None, samples=16, seed=seed).values.sum(axis=(1, 2, 3))
+            for seed in range(12)
         ]
     )
     error = sums.std(axis=0, ddof=1) / len(sums) ** 0.5

@@ -350,6 +350,7 @@ def test_mean_rows_need_no_matrix(tmp_path: Path) -> None:
     torch.testing.assert_close(read["first", 2], read["map", 2][:, 0], rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_authors_own_two_files_of_vjepa2(tmp_path: Path) -> None:
     """Encoder and probe apart, under their prefixes: the model that Hugging Face's folder gives."""
     case = CASES["vjepa2"]

@@ -154,6 +154,7 @@ def test_a_download_that_breaks_off_goes_on(hub: Hub, load: Any) -> None:
     assert hub.breaks_after is None  # it did break
 
 
+@pytest.mark.slow
 def test_the_command_announces_and_inspects(hub: Hub, tmp_path: Path) -> None:
     """In a process of its own, as a user runs it: the hub is named by its variable."""
     environ = {

@@ -403,6 +403,7 @@ def test_nothing_is_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
         load_model(model)
 
 
+@pytest.mark.slow
 def test_transformers_is_imported_by_whoever_brings_a_model() -> None:
     code = (
         "import sys; from staa_cli import load_model; from timm.models import create_model; "

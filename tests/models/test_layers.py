@@ -101,6 +101,7 @@ def test_an_image_model_keeps_its_parameters_and_says_the_same(options: dict[str
         assert torch.equal(wrapped.vit(frames), plain(frames))
 
 
+@pytest.mark.slow
 def test_timm_creates_our_architectures_once_it_is_told_of_them() -> None:
     code = """
 import sys

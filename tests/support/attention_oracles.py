@@ -54,7 +54,8 @@ def clips(seed: int = 1, count: int = B) -> Tensor:
 
 def explain(module: Any, inputs: Tensor, name: str, **arguments: Any) -> Explained:
     names = {field.name for field in fields(Options)} & arguments.keys()
-    options = Options(**{"samples": 40, **{name: arguments.pop(name) for name in names}})
+    few = 4 if name.endswith("-gradients") else 40  # each of these takes a backward pass
+    options = Options(**{"samples": few, **{field: arguments.pop(field) for field in names}})
     return explain_batch(module, layout_of(module), inputs, get_method(name), options, **arguments)
 
 

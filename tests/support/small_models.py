@@ -73,6 +73,6 @@ def explain(name: str, kind: str, target: int | None = TARGET, **arguments: Any)
         module.layout(),
         clips(kind),
         get_method(name),
-        Options(**{"samples": 66, **arguments}),
+        Options(**{"samples": 4 if name.endswith("-gradients") else 66, **arguments}),
         target=target,
     )

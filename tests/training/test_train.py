@@ -130,13 +130,8 @@ def test_the_seed_decides(straight: Path, tmp_path: Path) -> None:
         assert_same_end(straight, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "arch",
-    [
-        "timesformer_tiny_events",
-        pytest.param("videomae_tiny_events", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", STEPS)
 def test_steps_learn_a_batch_by_heart_and_the_average_follows(arch: str) -> None:
     recipe = replace(TINY, learning_rate=3e-3, ema=0.9, arch=arch)
     torch.manual_seed(0)
