@@ -148,6 +148,17 @@ def _candidates(
             yield f"{name} x softplus of part (`staa-class`)", of("staa-class", combine="default")
         else:
             yield f"{name} x softplus of part", values * np.logaddexp(0, strength)
+    # A token speaks for the class wherever temporal attention has carried what the event was; so
+    # the place is read from the parts of the logit, and the time from the path of attention.
+    positive = np.maximum(parts, 0)
+    for name, values in (("contrasted" if divided else "mean", path), ("rollout", rollout)):
+        yield f"place of the positive parts, time of {name}", _product(positive, values)
+        yield f"mean over time of the positive parts x {name}", positive.mean(axis=0) * values
+
+
+def _product(places: Float32, times: Float32) -> Float32:
+    """The spatial map of one attribution times the temporal score of another."""
+    return places.mean(axis=0) * times.sum(axis=(1, 2))[:, None, None]
 
 
 def _without_sinks(values: Float32) -> Float32:

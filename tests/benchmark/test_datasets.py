@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from staa_cli.benchmark.datasets import open_dataset
 from staa_cli.benchmark.datasets.events import EventClips, TwinClips
-from staa_cli.synthetic.events import EVENTS
+from staa_cli.errors import UsageError
+from staa_cli.models.load import load_model
+from staa_cli.synthetic.events import EVENTS, LABELS, clip_seed, event_clip
+from staa_cli.synthetic.scenes import STATES
 from staa_cli.synthetic.twins import twin_clip
 
 
@@ -45,3 +50,34 @@ def test_twins_are_two_actors_of_which_each_is_where_its_mask_says() -> None:
     differs = (other.frames != clip.frames).any(axis=-1)
     assert differs[second].any()
     assert not differs[first.min() : first.max() + 1].any()
+
+
+def test_clips_are_as_the_model_takes_them_and_ask_for_its_own_labels() -> None:
+    data = EventClips("states", 3, "test", frames=16, size_px=64)
+    samples = [data.sample(n) for n in range(6)]
+    targets = [sample.questions[0].target for sample in samples]
+    assert targets == [1, 2, 3, 1, 2, 3]
+    view = {"frames": 16, "interval_s": 0.125, "size_px": 64, "view": 64 / 112}
+    clip = event_clip(clip_seed("test", 3, 2), STATES, label=7, **view)  # type: ignore[arg-type]
+    assert STATES.labels[3] == LABELS[7]
+    assert np.array_equal(samples[2].frames, clip.frames)
+    question = samples[2].questions[0]
+    assert question.mask is not None
+    assert np.array_equal(question.mask, clip.mask)
+    assert np.array_equal(question.event, clip.event)
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset"),
+    [("tiny-events", "states"), ("test_vivit", "events"), ("zoo:divided-cls", "twins")],
+)
+def test_a_model_that_was_trained_on_other_clips_is_refused(model: str, dataset: str) -> None:
+    with pytest.raises(UsageError, match=f"was not trained on the clips of {dataset}"):
+        open_dataset(dataset, load_model(model), 0)
+
+
+def test_a_model_of_the_zoo_is_scored_on_clips_of_its_own_size() -> None:
+    model = load_model("zoo:divided-cls")
+    sample = open_dataset("events", model, 0).sample(0)
+    assert sample.frames.shape == (8, 64, 64, 3)
+    assert model.preprocess(sample.frames).shape == (1, 8, 3, 64, 64)

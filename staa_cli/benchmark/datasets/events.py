@@ -1,6 +1,8 @@
-"""Clips from a seed, of which it is known what happens in them, where, and when."""
+"""Synthetic clips made from a seed, with ground truth: what happens, where, and when."""
 
 from __future__ import annotations
+
+import math
 
 from staa_cli.benchmark.datasets.base import Dataset, Question, Sample, Split
 from staa_cli.errors import UsageError
@@ -9,6 +11,7 @@ from staa_cli.synthetic.events import (
     EVENTS,
     FRAMES,
     HARD_VARIANTS,
+    INTERVAL_S,
     LABELS,
     SIZE_PX,
     STANDARD,
@@ -16,33 +19,54 @@ from staa_cli.synthetic.events import (
     clip_seed,
     event_clip,
 )
+from staa_cli.synthetic.scenes import STATES
 from staa_cli.synthetic.twins import twin_clip
 
 EVENT_SETS: dict[str, tuple[Setting, ...]] = {
     "events": (STANDARD,),
     "events-hard": HARD_VARIANTS,
     **{f"events-{setting.name}": (setting,) for setting in HARD_VARIANTS},
+    STATES.name: (STATES,),
 }
-"""Names of data sets, and the settings that each goes through in turn."""
+"""Data set -> the settings that its clips alternate between."""
+DURATION_S = FRAMES * INTERVAL_S
 
 
 class EventClips(Dataset):
-    """Event clips, every label as often as the others."""
+    """Event clips; all labels occur equally often.
+
+    Args:
+        name: a key of `EVENT_SETS`.
+        seed: of the clips.
+        split: of the clips.
+        frames: T; they cover two seconds.
+        size_px: height and width. Smaller frames show a smaller part of the scene at the same
+            scale.
+    """
 
     truth = ("label", "mask", "event")
 
-    def __init__(self, name: str, seed: int, split: Split) -> None:
+    def __init__(
+        self, name: str, seed: int, split: Split, frames: int = FRAMES, size_px: int = SIZE_PX
+    ) -> None:
         self.name, self.seed, self.split = name, seed, split
+        self.frames, self.size_px = frames, size_px
 
     def sample(self, number: int) -> Sample:
         """One of the clips; one question."""
         settings = EVENT_SETS[self.name]
+        setting = settings[number % len(settings)]
+        target = 1 + (number // len(settings)) % (len(setting.labels) - 1)
         clip = event_clip(
             clip_seed(self.split, self.seed, number),
-            settings[number % len(settings)],
-            label=1 + (number // len(settings)) % len(EVENTS),
+            setting,
+            label=LABELS.index(setting.labels[target]),
+            frames=self.frames,
+            interval_s=DURATION_S / self.frames,
+            size_px=self.size_px,
+            view=self.size_px / SIZE_PX,
         )
-        return Sample(clip.frames, (Question(clip.label, clip.mask, clip.event),))
+        return Sample(clip.frames, (Question(target, clip.mask, clip.event),))
 
 
 class TwinClips(Dataset):
@@ -74,13 +98,17 @@ class TwinClips(Dataset):
 
 
 def open_event_clips(name: str, model: LoadedModel, seed: int, split: Split) -> EventClips:
-    """Event clips of the settings that go by that name.
+    """Event clips of the settings of that name, as the model's input requires.
 
     Raises:
-        UsageError: the model does not know their classes.
+        UsageError: the model does not know their classes, or its clips do not last two seconds.
     """
-    _check_knows_events(model)
-    return EventClips(name, seed, split)
+    model_input = model.input
+    lasts = math.isclose(model_input.frames * model_input.interval_s, DURATION_S)
+    square = model_input.size[0] == model_input.size[1]
+    if model.labels != EVENT_SETS[name][0].labels or not lasts or not square:
+        raise _unknown_events(name, model)
+    return EventClips(name, seed, split, model_input.frames, model_input.size[0])
 
 
 def open_twin_clips(name: str, model: LoadedModel, seed: int, split: Split) -> TwinClips:
@@ -89,15 +117,15 @@ def open_twin_clips(name: str, model: LoadedModel, seed: int, split: Split) -> T
     Raises:
         UsageError: the model does not know their classes.
     """
-    _check_knows_events(model)
+    size = model.input.frames, model.input.size
+    if model.labels != LABELS or size != (FRAMES, (SIZE_PX, SIZE_PX)):
+        raise _unknown_events(name, model)
     return TwinClips(seed, split)
 
 
-def _check_knows_events(model: LoadedModel) -> None:
-    size = model.input.frames, model.input.size
-    if model.labels != LABELS or size != (FRAMES, (SIZE_PX, SIZE_PX)):
-        raise UsageError(
-            f"{model.info.name} was not trained on event clips",
-            "event clips provide ground truth for the bundled models only; use "
-            "--model tiny-events, or --dataset FOLDER with your own videos",
-        )
+def _unknown_events(name: str, model: LoadedModel) -> UsageError:
+    return UsageError(
+        f"{model.info.name} was not trained on the clips of {name}",
+        "these clips provide ground truth for the bundled models and the zoo only; use "
+        "--model tiny-events, or --dataset FOLDER with your own videos",
+    )
