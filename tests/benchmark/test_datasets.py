@@ -63,6 +63,7 @@ def test_clips_are_as_the_model_takes_them_and_ask_for_its_own_labels() -> None:
     assert np.array_equal(samples[2].frames, clip.frames)
     question = samples[2].questions[0]
     assert question.mask is not None
+    assert question.event is not None
     assert np.array_equal(question.mask, clip.mask)
     assert np.array_equal(question.event, clip.event)
 
