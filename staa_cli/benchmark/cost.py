@@ -56,12 +56,16 @@ def measure_cost(
         on_progress: told (rounds and processes done, all of them).
 
     Raises:
-        UsageError: an unknown method, or one that does not fit the model.
+        UsageError: an unknown method, or one that does not fit the model or cannot take so many
+            samples.
+        UnavailableError: a package that a method needs is not installed.
     """
     clip, options = noise(model), options or Options()
     jobs: dict[str, Callable[[], object]] = {PLAIN: lambda: predict_batch(model.module, clip)}
     for name in methods:
-        get_method(name).check(model.module, model.layout, options)
+        method = get_method(name)
+        method.check(model.module, model.layout, options)
+        method.perturbations(model.layout, options)
         jobs[name] = lambda name=name: _explain(model, clip, name, options)  # type: ignore[misc]
     total = (rounds + 1) * len(jobs) + (len(jobs) if memory else 0)
     done = 0

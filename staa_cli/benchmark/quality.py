@@ -56,8 +56,10 @@ class Benchmark:
         store: where scores are kept and found again.
 
     Raises:
-        UsageError: an unknown name, a method that does not fit the model, or a metric that needs
-            ground truth, or a model trained with random masks, where there is none.
+        UsageError: an unknown name, a method that does not fit the model or cannot take so many
+            samples, or a metric that needs ground truth, or a model trained with random masks,
+            where there is none.
+        UnavailableError: a package that a method needs is not installed.
     """
 
     model: LoadedModel
@@ -71,7 +73,9 @@ class Benchmark:
 
     def __post_init__(self) -> None:
         for name in self.methods:
-            get_method(name).check(self.model.module, self.model.layout, self.options)
+            method = get_method(name)
+            method.check(self.model.module, self.model.layout, self.options)
+            method.perturbations(self.model.layout, self.options)
         known = frozenset(self.dataset.truth)
         metrics = {name: METRICS.get(name) for name in self.metrics}
         fit = ", ".join(fitting_metrics(self.dataset, self.model))

@@ -26,6 +26,7 @@ SPLITS: tuple[ClassSplit, ClassSplit] = ("train", "test")
 TEST_SHARE = 0.3
 LIST = "clips.csv"
 LAYOUT = f"a class is a subfolder with videos, or {LIST} has columns file,class,source"
+HEAD = f"the first line of {LIST} is file,class,source or file,class,source,split, with commas"
 _KEPT_BYTES = 1 << 30
 
 
@@ -197,7 +198,8 @@ def _read_list(folder: Path) -> list[_Row]:
         raise InputError(f"cannot read {path}: {error}", LAYOUT) from error
     for column in ("file", "class", "source"):
         if column not in columns:
-            raise InputError(f"{path} has no column {column!r}", LAYOUT)
+            head = f"its first line is {','.join(columns)[:80]!r}" if columns else "it is empty"
+            raise InputError(f"{path} has no column {column!r}: {head}", HEAD)
     rows, seen = [], set()
     for number, line in lines:
         place = f"{path}, line {number}"
@@ -210,11 +212,14 @@ def _read_list(folder: Path) -> list[_Row]:
         if inside.is_absolute() or ".." in inside.parts or "\0" in file:
             raise InputError(f"{place}: {file!r} is not inside the folder", LAYOUT)
         if not (folder / file).is_file():
-            raise InputError(f"{place}: {file!r} does not exist", f"paths start from {folder}")
+            what = "is a folder" if (folder / file).is_dir() else "does not exist"
+            raise InputError(f"{place}: {file!r} {what}", f"paths start from {folder}")
         if inside in seen:
             raise InputError(f"{place}: {file!r} is listed twice", "list every video once")
         if split is not None and split not in SPLITS:
-            raise InputError(f"{place}: unknown split {split!r}", f"{' or '.join(SPLITS)}")
+            raise InputError(
+                f"{place}: unknown split {split!r}", f"a split is {' or '.join(SPLITS)}"
+            )
         seen.add(inside)
         rows.append(_Row(file, label, source, split, place))
     return rows

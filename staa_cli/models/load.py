@@ -15,7 +15,7 @@ from staa_cli.memory import free_memory_bytes, memory_for
 from staa_cli.models.catalog.hub import Announce
 from staa_cli.models.catalog.manifests import list_models
 from staa_cli.models.catalog.names import MODELS, TIMM, check_name, published, repository
-from staa_cli.models.catalog.zoo import ZOO, zoo_manifest
+from staa_cli.models.catalog.zoo import ZOO, zoo_manifest, zoo_names
 from staa_cli.models.checkpoints.labels import read_labels
 from staa_cli.models.checkpoints.sources import (
     Opened,
@@ -274,7 +274,7 @@ def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Ope
         return open_custom_model(name)
     if name in architectures("test_*"):
         return open_random(name)
-    raise _not_found(name, [*MODELS.names(), *published()])
+    raise _not_found(name, [*MODELS.names(), *published(), *zoo_names()])
 
 
 def _not_found(name: str, known: list[str]) -> UnavailableError:

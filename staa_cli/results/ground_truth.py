@@ -6,17 +6,24 @@ The text of a type, or under a field, stands in the JSON Schema that ships with 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from staa_cli.errors import InputError
 from staa_cli.results.document import Amount, Part, Share
 from staa_cli.results.report import load_document
 
 FILE = "ground_truth.json"
-HINT = "see `staa schema ground-truth` for what the file may hold"
+HINT = (
+    'it begins {"schema_version": 1, "videos": [{"file": ...; '
+    "`staa schema ground-truth` prints all that it may hold"
+)
+_PICTURE = "coordinates are shares of the upright picture's width and height, 0 to 1, not pixels"
+_COORDINATE = re.compile(r"\.(x|y|width|height): expected float [<>]|the box ends outside")
 
 _ROUNDING = 1e-6
 
@@ -157,7 +164,12 @@ def load_ground_truth(path: Path) -> GroundTruth:
     Raises:
         InputError: it cannot be read, says something impossible, or has another schema version.
     """
-    return load_document(path, GroundTruth, "valid ground truth", HINT)
+    try:
+        return load_document(path, GroundTruth, "valid ground truth", HINT)
+    except InputError as error:
+        if _COORDINATE.search(error.cause):
+            raise InputError(error.cause, _PICTURE) from error
+        raise
 
 
 def _check_end(start_s: float, end_s: float | None) -> None:

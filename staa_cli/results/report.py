@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -105,7 +107,7 @@ def load_document(
         InputError: it cannot be read, is not such a document, or has another schema version.
     """
     try:
-        content = path.read_bytes()
+        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
         head = msgspec.json.decode(content, type=_Version)
     except FileNotFoundError as error:
         named = "name the folder of a result, as in staa-out/*"
@@ -113,9 +115,11 @@ def load_document(
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} is not a {noun}: it has no schema_version", hint) from error
+        lacks = "it has no schema_version"
+        cause = error_in_words(error) if str(error).startswith("Expected `object`") else lacks
+        raise InputError(f"{path} is not a {noun}: {cause}", hint) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}", hint) from error
+        raise InputError(f"{path} is not JSON: {_json_fault(content, error)}", hint) from error
     if head.schema_version != SCHEMA_VERSION:
         raise InputError(
             f"{path} has schema version {head.schema_version}, but this version of "
@@ -126,6 +130,28 @@ def load_document(
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
         raise InputError(f"{path} is not a {noun}: {error_in_words(error)}", hint) from error
+    except (ValueError, RecursionError) as error:  # in a part that the version did not need
+        raise InputError(f"{path} is not JSON: {_json_fault(content, error)}", hint) from error
+
+
+def _json_fault(content: bytes, error: Exception) -> str:
+    """What is wrong with a text that is not JSON, and in which line; msgspec tells but bytes."""
+    try:
+        text = content.decode()
+        if not text.strip():
+            return "it is empty"
+        json.loads(text)
+    except UnicodeDecodeError as found:
+        line = content.count(b"\n", 0, found.start) + 1
+        return f"it is not UTF-8 text (line {line})"
+    except json.JSONDecodeError as found:
+        place = f"line {found.lineno}, column {found.colno}"
+        if not text[found.pos :].strip():
+            return f"it ends too early ({place})"
+        return f"{found.msg[:1].lower()}{found.msg[1:]} ({place})"
+    except RecursionError:
+        pass
+    return str(error)
 
 
 class _Version(msgspec.Struct):

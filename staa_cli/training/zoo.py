@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from staa_cli.models.catalog.zoo import FOLDER, ZOO, zoo_manifest
+from staa_cli.models.catalog.zoo import ENOUGH, FOLDER, ZOO, zoo_manifest
 from staa_cli.models.checkpoints.sources import open_bundled
 from staa_cli.schema import ModelInput
 from staa_cli.synthetic.events import FRAMES, INTERVAL_S, STANDARD
@@ -31,10 +31,6 @@ from staa_cli.training.train import MEAN, STD, train
 
 SIZE_PX = 64
 LONG_STATES = replace(STATES, name="long states", event_share=(0.35, 0.6))
-ENOUGH = 0.85
-"""Accuracy below which a model is left out of the zoo's means."""
-
-
 LEAD = (0.1, 0.3)
 """Joint attention learns next to nothing in this time unless its heads are led at first."""
 
@@ -125,7 +121,7 @@ MEMBERS: dict[str, Member] = {
         uniform=True,
     ),
 }
-"""The models of the zoo by name."""
+"""The models of the zoo by name; `catalog.zoo.RECIPES` has the same names."""
 
 
 def export(name: str, run: Path, folder: Path = FOLDER, clips: int = 1000, seed: int = 0) -> float:

@@ -213,6 +213,9 @@ def test_logistic_regression_is_that_of_scikit_learn() -> None:
         ("splices:", "no folder ''", "splices:DIR"),
         ("mosaics:nowhere", "no folder 'nowhere'", "mosaics:DIR"),
         ("events:nowhere", "unknown data set 'events:nowhere'", ""),
+        ("nowhere", "unknown data set 'nowhere'", "mosaics:DIR"),
+        (__file__, "is a file", "the folder that it is in"),
+        (f"classes:{__file__}", "is a file", "classes:DIR"),
     ],
 )
 def test_names_that_are_none_are_refused(

@@ -109,6 +109,7 @@ def test_the_command_prints_them(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ("flags", "words"),
     [
         (("--format", "xml"), ("unknown format 'xml'", "csv, latex, markdown")),
+        (("--format", "CSV"), ("unknown format 'CSV'", "did you mean 'csv'?")),
         (("--format", "csv", "--json"), ("contradict each other",)),
     ],
 )

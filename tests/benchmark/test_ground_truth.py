@@ -236,6 +236,35 @@ def test_labels_that_the_model_knows_are_asked_for_and_others_are_not(
         assert ("label" in data.truth) == (target is not None)
 
 
+def test_labels_that_the_model_does_not_know_are_told_before_anything_is_scored(
+    model: LoadedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known, videos = model.labels[1], []
+    for number, label in enumerate([known.upper(), known + "e", "ö", known + "e"]):
+        film(tmp_path / f"{number}.mp4", 12)
+        videos.append({"file": f"{number}.mp4", "label": label})
+    truth(tmp_path, *videos)
+    line = ["benchmark", "quality", "--dataset", str(tmp_path), "--model", "test_timesformer"]
+    line += ["--methods", "random", "--metrics", "sparseness"]
+    assert run(line) == 0
+    told = [row for row in capsys.readouterr().err.splitlines() if row.startswith("warning: ")]
+    assert len(told) == 1
+    assert repr(known.upper()) not in told[0]
+    assert told[0].count(f"{known + 'e'!r} (did you mean") == 1
+    assert told[0].endswith("'ö'")
+    truth(tmp_path, videos[0])
+    assert run(line) == 0
+    assert "warning: " not in capsys.readouterr().err
+
+
+def test_a_byte_order_mark_before_the_text_is_no_fault(model: LoadedModel, tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", 12)
+    truth(tmp_path, VIDEO)
+    content = (tmp_path / "ground_truth.json").read_bytes()
+    (tmp_path / "ground_truth.json").write_bytes(b"\xef\xbb\xbf" + content)
+    assert open_dataset(str(tmp_path), model, 0).count == 1
+
+
 def test_the_sample_videos_are_a_valid_instance_and_are_scored(
     sample_videos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -274,6 +303,12 @@ def with_mask(values: Any, **changes: Any) -> Callable[[Path], object]:
     return write
 
 
+def with_half_a_mask(folder: Path) -> None:
+    with_mask(np.random.default_rng(0).integers(0, 255, (48, 64), np.uint8))(folder)
+    content = (folder / "m.png").read_bytes()
+    (folder / "m.png").write_bytes(content[: len(content) // 2])
+
+
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "box too wide": (one(boxes=[{**BOX, "width": 1.2}]), "videos[0].boxes[0].width"),
     "box over the edge": (one(boxes=[{**BOX, "x": 0.9}]), "ends outside the picture"),
@@ -285,7 +320,11 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "event backwards": (one(events=[{"start_s": 1, "end_s": 1}]), "must be after start_s"),
     "box backwards": (one(boxes=[{**BOX, "time_s": 1, "end_s": 0.5}]), "must be after time_s"),
     "unknown video": (one(file="c.mp4"), "names the video 'c.mp4', which does not exist"),
-    "a folder": (one(file="."), "names the video '.', which does not exist"),
+    "a folder": (one(file="."), "names the video '.', which is a folder"),
+    "no PNG": (
+        one(boxes=None, masks=[{"time_s": 0, "file": "a.mp4"}]),
+        "names the mask 'a.mp4', which is not a PNG file",
+    ),
     "missing mask": (
         one(boxes=None, masks=[{"time_s": 0, "file": "m.png"}]),
         "names the mask 'm.png', which does not exist",
@@ -307,16 +346,26 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "a slip of the pen": (one(evnts=[]), "unknown field evnts"),
     "no JSON": (text('{"schema_version": 1,'), "is not JSON"),
     "no text": (text(b"\xff\xfe"), "is not JSON"),
-    "another document": (text("[]"), "has no schema_version"),
+    "another encoding": (
+        text(
+            '{"schema_version": 1,\n"videos": [{"file": "a.mp4", "label": "ö"}]}'.encode("cp1252")
+        ),
+        "is not JSON: it is not UTF-8 text (line 2)",
+    ),
+    "nothing in it": (text(""), "is not JSON: it is empty"),
+    "a list": (text("[]"), "is not a valid ground truth: expected object, got array"),
     "the future": (text('{"schema_version": 2, "tracks": {}}'), "has schema version 2"),
 }
 AT_ITS_CLIP: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no PNG": (one(boxes=None, masks=[{"time_s": 0, "file": "a.mp4"}]), "is not a PNG file"),
+    "half a PNG": (with_half_a_mask, "cannot be decoded"),
     "mask turned": (
         with_mask(np.ones((8, 6), bool)),
         "is 6 x 8, but the upright picture is 64 x 48",
     ),
 }
+
+
+IN_PIXELS = {"box too wide", "box over the edge", "box in pixels", "box without size"}
 
 
 @pytest.mark.parametrize("fault", [*BAD, *AT_ITS_CLIP])
@@ -335,6 +384,7 @@ def test_what_cannot_be_is_told_in_one_line(
         assert "hint: " in printed.err
     assert words in errors[0]
     assert str(tmp_path) in errors[0]
+    assert ("0 to 1, not pixels" in printed.err) == (fault in IN_PIXELS)
     assert printed.out == ""
 
 
@@ -368,8 +418,9 @@ def test_what_is_said_anew_is_another_benchmark(
 def test_the_json_schema_agrees_as_far_as_a_schema_can_tell(fault: str, tmp_path: Path) -> None:
     """What concerns two fields, files, or the form of JSON is beyond it."""
     beyond = ("outside", "inside", "after", "exist", "twice", "needs", "JSON", "not both")
+    files = ("is a folder", "PNG")
     write, words = BAD[fault]
-    if any(word in words for word in beyond) or "is 9 s" in words or "is 7 s" in words:
+    if any(word in words for word in (*beyond, *files)) or "is 9 s" in words or "is 7 s" in words:
         return
     write(tmp_path)
     stored = json.loads((tmp_path / "ground_truth.json").read_text())

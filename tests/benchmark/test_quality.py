@@ -123,7 +123,7 @@ def test_unknown_names_and_other_models_are_refused(model: LoadedModel) -> None:
         benchmark(model, "event")
     with pytest.raises(UsageError, match="unknown metric 'point'"):
         benchmark(model, metrics=("point",))
-    with pytest.raises(UsageError, match="not trained on event clips"):
+    with pytest.raises(UsageError, match="was not trained on the clips of events"):
         benchmark(load_model("test_timesformer"))
 
 
@@ -324,6 +324,29 @@ def test_a_method_that_does_not_fit_is_told_before_any_clip_is_explained() -> No
     assert named("all", own.module, own.layout, Options())[:2] == ["staa-class", "staa"]
     assert named("staa,baselines", own.module, own.layout, Options()) == ["staa", *BASELINES]
     assert sorted(asked) == sorted(names)
+
+
+@pytest.mark.parametrize("command", ["quality", "cost"])
+@pytest.mark.parametrize(
+    ("method", "samples"), [("kernel-shap", 16), ("integrated-gradients", 1001)]
+)
+def test_too_few_or_too_many_samples_are_told_before_any_clip_is_explained(
+    command: str,
+    method: str,
+    samples: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def explain(*_: object, **__: object) -> None:
+        raise AssertionError("a clip is explained")
+
+    monkeypatch.setattr("staa_cli.benchmark.quality.explain_batch", explain)
+    monkeypatch.setattr("staa_cli.benchmark.cost.explain_batch", explain)
+    line = ["benchmark", command, "--model", "tiny-events-joint", "--samples", str(samples)]
+    assert run([*line, "--methods", f"staa,{method}"]) == 2
+    told = capsys.readouterr().err
+    assert method in told
+    assert "use --samples" in told
 
 
 def test_a_metric_that_says_nothing_about_any_clip_is_left_out() -> None:

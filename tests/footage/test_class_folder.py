@@ -117,7 +117,23 @@ BAD: dict[str, tuple[Callable[[Path], object], ExitCode, str]] = {
     "a missing file": (without("x/2.mp4"), ExitCode.INPUT_FAILED, "line 3: 'x/2.mp4' does not"),
     "no class in a row": (rows(*GOOD, "y/3.mp4,,1"), ExitCode.INPUT_FAILED, "y/3.mp4 has no class"),
     "a short row": (rows(*GOOD, "y/3.mp4,y"), ExitCode.INPUT_FAILED, "y/3.mp4 has no source"),
-    "no column": (rows(*GOOD, head="file,class,camera"), ExitCode.INPUT_FAILED, "column 'source'"),
+    "no column": (
+        rows(*GOOD, head="file,class,camera"),
+        ExitCode.INPUT_FAILED,
+        "no column 'source'",
+    ),
+    "semicolons": (
+        of_text(b"file;class;source\nx/1.mp4;x;1\n"),
+        ExitCode.INPUT_FAILED,
+        "no column 'file': its first line is 'file;class;source'",
+    ),
+    "no head": (
+        of_text(b"x/1.mp4,x,1\ny/1.mp4,y,1\n"),
+        ExitCode.INPUT_FAILED,
+        "no column 'file': its first line is 'x/1.mp4,x,1'",
+    ),
+    "an empty file": (of_text(b""), ExitCode.INPUT_FAILED, "no column 'file': it is empty"),
+    "a folder": (rows(*GOOD, ".,x,1"), ExitCode.INPUT_FAILED, "'.' is a folder"),
     "a file twice": (rows(*GOOD, GOOD[0]), ExitCode.INPUT_FAILED, "line 6: 'x/1.mp4' is listed"),
     "outside": (rows(*GOOD, "../z.mp4,x,1"), ExitCode.INPUT_FAILED, "is not inside the folder"),
     "a leak": (
@@ -157,6 +173,7 @@ def test_what_cannot_be_split_is_told(fault: str, tmp_path: Path) -> None:
     assert str(folder) in caught.value.cause
     assert "\n" not in caught.value.cause
     assert caught.value.hint
+    assert ("file,class,source,split, with commas" in caught.value.hint) == ("no column" in words)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from staa_cli.methods import Options, get_method
 from staa_cli.methods.perturbation.base import draw_seed
 from staa_cli.methods.perturbation.tis import k_means
 from staa_cli.methods.run import explain_batch
+from staa_cli.models.load import load_model
 
 KINDS = [
     "test_videomae",
@@ -220,3 +221,14 @@ def test_a_model_that_does_not_show_its_blocks_is_told() -> None:
 def test_one_sample_makes_no_mask() -> None:
     with pytest.raises(UsageError, match="two samples"):
         explain("tis", "test_vivit", samples=1)
+
+
+def test_the_hint_for_divided_attention_names_no_option_and_a_model_that_works() -> None:
+    """Commands name methods by different options."""
+    with pytest.raises(UsageError, match="only joint attention") as caught:
+        explain("tis", "test_timesformer")
+    hint = caught.value.hint or ""
+    assert "--method" not in hint
+    joint = load_model("tiny-events-joint")
+    assert joint.info.name in hint
+    get_method("tis").check(joint.module, joint.layout, Options())

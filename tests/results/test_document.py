@@ -275,8 +275,19 @@ def test_centre_of_mass_of_one_hot_cell_is_its_middle_in_the_picture() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "is not JSON"),
-        ("[]", "no schema_version"),
+        ("{", r"is not JSON: it ends too early \(line 1, column 2\)"),
+        ("", "is not JSON: it is empty"),
+        (" \n", "is not JSON: it is empty"),
+        ('{\n "a": 1\n "b": 2}', r"expecting ',' delimiter \(line 3, column 2\)"),
+        ('{"a": NaN}', "is not JSON: .*malformed"),
+        ('{\n"é": 1,, }', r"is not JSON: .* \(line 2, column 8\)"),
+        (
+            b'{"schema_version": 1,\n\n"staa_version": "\xff"}',
+            r"is not JSON: it is not UTF-8 text \(line 3\)",
+        ),
+        ("[]", "is not a staa report: expected object, got array"),
+        ('"x"', "is not a staa report: expected object, got str"),
+        ("\ufeff{}", "no schema_version"),
         ("{}", "no schema_version"),
         ('{"schema_version": true}', "no schema_version"),
         ('{"schema_version": 2}', "schema version 2"),

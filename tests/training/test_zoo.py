@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from staa_cli.errors import UnavailableError, UsageError
-from staa_cli.models.catalog.zoo import list_zoo, zoo_manifest
+from staa_cli.models.catalog.zoo import RECIPES, list_zoo, zoo_manifest
 from staa_cli.models.checkpoints.sources import open_bundled
 from staa_cli.training import zoo
 from staa_cli.training.clips import ClipBatches
@@ -92,6 +92,11 @@ def test_a_model_that_is_missing_says_how_it_is_made(tmp_path: Path) -> None:
         zoo_manifest("zoo:pooler", tmp_path)
     assert caught.value.hint is not None
     assert "python -m staa_cli.training.zoo RUNS pooler" in caught.value.hint
+    assert "`staa models --zoo`" in caught.value.hint
+
+
+def test_the_names_that_are_known_without_torch_are_those_of_the_recipes() -> None:
+    assert tuple(MEMBERS) == RECIPES
 
 
 def test_a_run_of_another_recipe_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -63,6 +63,9 @@ class Dataset(ABC):
     """What is known of the clips, or of some of them."""
     count: int | None = None
     """Clips that there are; None for as many as one likes."""
+
+    notes: Sequence[str] = ()
+    """Warnings about what was found, a line each, for before anything is scored."""
 
     @abstractmethod
     def sample(self, number: int) -> Sample:

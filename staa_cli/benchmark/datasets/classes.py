@@ -44,8 +44,9 @@ class HeldOut(Dataset):
     def __init__(self, name: str, model: LoadedModel, seed: int, split: Split) -> None:
         kind, _, folder = name.partition(":")
         if not Path(folder).is_dir() or not folder:
+            is_file = Path(folder).is_file()
             raise UsageError(
-                f"{name}: no folder {folder!r}",
+                f"{name}: {folder!r} is a file" if is_file else f"{name}: no folder {folder!r}",
                 f"{kind}:DIR, where DIR has a folder for each class",
             )
         if split != "test":

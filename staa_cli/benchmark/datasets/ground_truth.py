@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,18 @@ from staa_cli.footage.clips import clip_around, middle_clip, read_clip
 from staa_cli.formatting import raw
 from staa_cli.models.load import LoadedModel
 from staa_cli.models.preprocess import view_of_mask
-from staa_cli.results.ground_truth import FILE, HINT, Box, Mask, TrueVideo, load_ground_truth
+from staa_cli.registry import did_you_mean
+from staa_cli.results.ground_truth import FILE, Box, Mask, TrueVideo, load_ground_truth
 from staa_cli.schema import Bool, Clip, VideoInfo
 from staa_cli.video.probe import probe
 
 TOLERANCE_S = 1e-3
 """Times in a file are rounded: a frame that starts this much early counts as being at a time."""
 _SAME_SHAPE = 0.02
+_MASK = "a mask is a PNG file that shows the whole upright picture, at any size"
+_LABELS = 5
+"""Unknown ones that are named."""
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class TrueVideos(Dataset):
         self.name, self._folder, self._given = str(folder), folder, model.input
         videos = load_ground_truth(folder / FILE).videos
         self._targets = {video.file: _known_target(video.label, model) for video in videos}
+        self.notes = _unknown_labels(videos, self._targets, model)
         self._check_files(videos)
         self._clips = [clip for video in videos for clip in self._clips_of(video)]
         self.count = len(self._clips)
@@ -100,14 +107,15 @@ class TrueVideos(Dataset):
 
     def _check_files(self, videos: Sequence[TrueVideo]) -> None:
         for number, video in enumerate(videos):
-            for file in _files(video):
-                if not (self._folder / file).is_file():
-                    kind = "video" if file == video.file else "mask"
-                    raise InputError(
-                        f"{self._folder / FILE}: videos[{number}] names the {kind} {file!r}, "
-                        f"which does not exist",
-                        f"paths start from {self._folder}",
-                    )
+            for position, file in enumerate(_files(video)):
+                kind = "mask" if position else "video"
+                said = f"{self._folder / FILE}: videos[{number}] names the {kind} {file!r}, which"
+                path = self._folder / file
+                if not path.is_file():
+                    what = "is a folder" if path.is_dir() else "does not exist"
+                    raise InputError(f"{said} {what}", f"paths start from {self._folder}")
+                if kind == "mask" and not _is_png(path):
+                    raise InputError(f"{said} is not a PNG file", _MASK)
 
     def _clips_of(self, video: TrueVideo) -> Iterator[_TrueClip]:
         try:
@@ -166,6 +174,24 @@ def _known_target(label: str | None, model: LoadedModel) -> int | None:
     return target if reason == "named" else None
 
 
+def _unknown_labels(
+    videos: Sequence[TrueVideo], targets: Mapping[str, int | None], model: LoadedModel
+) -> list[str]:
+    """A line about labels that count as absent, since no class of the model has that name."""
+    labels = {v.label for v in videos if v.label is not None and targets[v.file] is None}
+    if not labels:
+        return []
+    told = []
+    for label in sorted(labels)[:_LABELS]:
+        near = did_you_mean(label, model.labels)
+        told.append(f"{label!r} ({near})" if near else repr(label))
+    more = f", and {len(labels) - _LABELS} more" if len(labels) > _LABELS else ""
+    return [
+        f"{FILE} has labels that name no class of the model and count as absent: "
+        f"{', '.join(told)}{more}"
+    ]
+
+
 def _files(video: TrueVideo) -> list[str]:
     return [video.file, *(mask.file for mask in video.masks or ())]
 
@@ -191,13 +217,20 @@ def _fill_box(mask: Bool, box: Box) -> None:
     mask[tuple(spans)] = True
 
 
+def _is_png(path: Path) -> bool:
+    """Whether a file begins as a PNG does; one that cannot be read is told in its turn."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(len(_PNG)) == _PNG
+    return True
+
+
 def _read_mask(path: Path, info: VideoInfo) -> Bool:
     """A PNG as a mask [H, W] over the upright picture of a video."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
             values = np.asarray(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is not a PNG file: {error}", HINT) from error
+        raise InputError(f"the mask {path} cannot be decoded: {error}", _MASK) from error
     if values.ndim == 3:  # transparency does not count
         colors = values.shape[2] - (values.shape[2] % 2 == 0)
         values = np.asarray(values[..., :colors].any(axis=2))
@@ -208,7 +241,7 @@ def _read_mask(path: Path, info: VideoInfo) -> Bool:
         raise InputError(
             f"the mask {path} is {width} x {height}, but the upright picture is "
             f"{info.width} x {info.height}",
-            "a mask shows the whole upright picture, at any size",
+            _MASK,
         )
     rows = (np.arange(info.height) + 0.5) * height / info.height
     columns = (np.arange(info.width) + 0.5) * width / info.width

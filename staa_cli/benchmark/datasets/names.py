@@ -34,6 +34,12 @@ def open_dataset(name: str, model: LoadedModel, seed: int, split: Split = "test"
     if (folder := Path(name)).is_dir():
         has_truth = (folder / FILE).is_file()
         return TrueVideos(folder, model) if has_truth else Videos(folder, model)
+    if folder.is_file():
+        raise UsageError(
+            f"a data set is a folder of videos, but {name!r} is a file",
+            "give the folder that it is in",
+        )
     known = DATASETS.names()
-    hint = did_you_mean(name, known) or f"a folder of videos, or one of {', '.join(known)}"
+    usage = ", ".join(f"{each}DIR" if each.endswith(":") else each for each in known)
+    hint = did_you_mean(name, known) or f"a folder of videos, or one of {usage}"
     raise UsageError(f"unknown data set {name!r}", hint)

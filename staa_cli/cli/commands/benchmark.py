@@ -23,6 +23,7 @@ from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown, side_by_side, table, terminal_width
 from staa_cli.config.settings import Loaded
 from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
+from staa_cli.registry import did_you_mean
 
 if TYPE_CHECKING:
     from staa_cli.benchmark.datasets import Dataset
@@ -178,6 +179,8 @@ def quality(
     use_threads(loaded.settings.threads)
     model = open_model(loaded.settings, console.message)
     data = open_dataset(dataset, model, seed, split)  # type: ignore[arg-type]
+    for note in data.notes:
+        console.warning(note)
     scores = _metrics(metrics, data, model)
     _check_plot(plot, scores, into)
     benchmark = Benchmark(
@@ -269,7 +272,8 @@ def _form(name: str | None, as_json: bool) -> _Form:
     for form in FORMATS:
         if name == form:
             return form
-    raise UsageError(f"unknown format {name!r}", f"available: {', '.join(FORMATS)}")
+    hint = did_you_mean(name, FORMATS) or f"available: {', '.join(FORMATS)}"
+    raise UsageError(f"unknown format {name!r}", hint)
 
 
 def _metrics(names: str | None, data: Dataset, model: LoadedModel) -> list[str]:

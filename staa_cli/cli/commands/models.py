@@ -50,7 +50,7 @@ def models(
 ) -> None:
     """List the named models; a path, hf-hub:ORG/NAME, and timm:NAME work as well."""
     from staa_cli.models.catalog.manifests import list_models
-    from staa_cli.models.catalog.zoo import MAKE, list_zoo
+    from staa_cli.models.catalog.zoo import MAKE, list_zoo, zoo_names
 
     rows = list_zoo() if zoo else list_models()
     if zoo and not rows:
@@ -60,6 +60,8 @@ def models(
         return
     headers = ("NAME", "INPUT", "ABOUT")
     put(console, table(headers, [_row(model) for model in rows], terminal_width(sys.stdout)))
+    if not zoo and zoo_names():
+        console.message("--zoo lists the small models of the benchmark's zoo")
 
 
 def inspect(
@@ -97,8 +99,11 @@ def inspect(
     if json:
         put_json(console, facts, indent=2)
     else:
-        width = max(len(name) for name, _ in _facts(facts)) + 2
-        for name, value in _facts(facts):
+        rows = _facts(facts)
+        if facts["accuracy"] is not None:
+            rows.insert(-1, ("accuracy", _accuracy(path, facts)))
+        width = max(len(name) for name, _ in rows) + 2
+        for name, value in rows:
             put(console, f"{name:<{width}}{shown(value)}")
     if not facts["fits"]:
         raise typer.Exit(ExitCode.UNAVAILABLE)
@@ -112,7 +117,21 @@ def _row(model: dict[str, Any]) -> tuple[str, ...]:
     side = f"{height}" if height == width else f"{height}x{width}"
     shape = f"{model_input['frames']}x{side} {model_input['rate'] / model_input['stride']:.3g}/s"
     about = f"{model['family']}, {model['classes']} classes, {model['license']}; {model['note']}"
+    if "accuracy" in model:
+        about = f"accuracy {_accuracy(model['name'], model)}; {about}"
     return model["name"], shape, about.rstrip("; ")
+
+
+def _accuracy(name: str, facts: dict[str, Any]) -> str:
+    """What share of held-out clips a model classifies correctly, and whether it is too small."""
+    from staa_cli.models.catalog.zoo import ENOUGH, is_left_out
+
+    accuracy = facts["accuracy"]
+    if accuracy is None:
+        return "unknown"
+    text = f"{accuracy:.3f} on held-out {facts['dataset'] or 'clips'}"
+    below = f" (below {ENOUGH}: left out of means over the zoo)"
+    return text + (below if is_left_out(name, accuracy) else "")
 
 
 def _facts(facts: dict[str, Any]) -> list[tuple[str, str]]:

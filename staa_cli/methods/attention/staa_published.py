@@ -28,7 +28,7 @@ class StaaPublished(Method):
         if layout.kind == "joint" or layout.pooling != "cls":
             raise UsageError(
                 "staa-published needs a class token in each frame; this model has none",
-                "use --method staa",
+                "use staa",
             )
         (block,) = self.blocks(layout, options)
         return [Tap("spatial", block, "space", cls_row)]

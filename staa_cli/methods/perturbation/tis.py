@@ -51,7 +51,7 @@ class Tis(PerturbationMethod):
         if layout.kind != "joint":
             raise UsageError(
                 "tis leaves tokens out, which only joint attention over space and time allows",
-                "use --method rise, which replaces them",
+                "use rise, which replaces them, or joint attention, as tiny-events-joint has it",
             )
         return ()
 

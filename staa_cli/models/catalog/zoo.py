@@ -11,11 +11,27 @@ from typing import Any
 
 from staa_cli.errors import UnavailableError
 from staa_cli.models.catalog.manifests import Manifest, describe, read_manifest, read_manifests
-from staa_cli.registry import did_you_mean
+from staa_cli.registry import nearest
 
 ZOO = "zoo:"
 FOLDER = Path(__file__).parents[3] / "zoo"
 MAKE = "python -m staa_cli.training.zoo RUNS"
+LIST = "`staa models --zoo` lists the models that are here"
+ENOUGH = 0.85
+"""Accuracy below which a model is kept, but left out of means over the zoo."""
+RECIPES = (
+    "divided-cls",
+    "joint-cls",
+    "joint-mean",
+    "joint-token0",
+    "pooler",
+    "framewise-cls",
+    "framewise-mean",
+    "divided-cls-b",
+    "joint-mean-b",
+    "divided-uniform",
+)
+"""Names of the models that `training.zoo`, which imports torch, can train."""
 
 
 def list_zoo(folder: Path | None = None) -> list[dict[str, Any]]:
@@ -36,6 +52,16 @@ def zoo_manifests(folder: Path | None = None) -> dict[str, Manifest]:
     return {name: replace(each, name=ZOO + name) for name, each in manifests.items()}
 
 
+def zoo_names(folder: Path | None = None) -> list[str]:
+    """The models of the zoo that are there, as ``zoo:NAME``; no manifest is read."""
+    return sorted(ZOO + path.stem for path in (folder or FOLDER).glob("*.json"))
+
+
+def is_left_out(name: str, accuracy: float | None) -> bool:
+    """Whether a model is one of the zoo that no mean over the zoo has, for its accuracy."""
+    return name.startswith(ZOO) and accuracy is not None and accuracy < ENOUGH
+
+
 def zoo_manifest(name: str, folder: Path | None = None) -> Manifest:
     """``zoo:NAME`` to the manifest of that model.
 
@@ -44,12 +70,18 @@ def zoo_manifest(name: str, folder: Path | None = None) -> Manifest:
         CheckpointError: its manifest is broken.
     """
     model, folder = name.removeprefix(ZOO), folder or FOLDER
-    known = sorted(path.stem for path in folder.glob("*.json"))
-    if model not in known:
-        make = f"a checkout of the repository makes it: {MAKE} {model}"
-        raise UnavailableError(
-            f"the zoo has no model {model!r}", did_you_mean(model, known) or make
-        )
+    known = zoo_names(folder)
+    if name not in known:
+        if model in RECIPES:
+            hint = (
+                f"a checkout of the repository makes it: {MAKE} {model}, "
+                f"with a folder for RUNS; {LIST}"
+            )
+        else:
+            near = nearest(model, [*RECIPES, *(each.removeprefix(ZOO) for each in known)])
+            mean = " or ".join(repr(ZOO + each) for each in dict.fromkeys(near))
+            hint = f"did you mean {mean}? {LIST}" if near else LIST
+        raise UnavailableError(f"the zoo has no model {model!r}", hint)
     manifest = read_manifest(folder / f"{model}.json")
     if not manifest.weights.is_file():
         raise UnavailableError(

@@ -10,7 +10,7 @@ from staa_cli.errors import UnavailableError
 from staa_cli.models.catalog.hub import Announce, fetch
 from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.catalog.names import check_name, published, repository
-from staa_cli.models.catalog.zoo import ZOO, zoo_manifest
+from staa_cli.models.catalog.zoo import ZOO, zoo_manifest, zoo_names
 from staa_cli.models.checkpoints.formats import misfits
 from staa_cli.models.checkpoints.sources import (
     examine_bundled,
@@ -43,22 +43,25 @@ def inspect_model(
     """
     check_name(name)
     path, files = Path(name).expanduser(), files_of(name)
-    manifest = zoo_manifest(name) if name.startswith(ZOO) else read_manifests().get(name)
-    if not files and not path.is_dir() and manifest is None:
+    here = bool(files) or path.is_dir()
+    manifest = None if here else read_manifests().get(name)
+    if name.startswith(ZOO):  # before a path, as `load_model` has it
+        manifest = zoo_manifest(name)
+    if not here and manifest is None:
         repo = repository(name)
         if repo is None:
             raise UnavailableError(
                 f"there is no file or folder {name!r}",
-                did_you_mean(name, [*read_manifests(), *published()])
+                did_you_mean(name, [*read_manifests(), *published(), *zoo_names()])
                 or "give a checkpoint's folder or file, or hf-hub:ORG/NAME",
             )
         path = fetch(repo, offline=offline, announce=announce)
-    if files:
-        examined = examine_files(files, arch)
-    elif path.is_dir() or manifest is None:
-        examined = examine_folder(path, arch)
-    else:
+    if manifest is not None:
         path, examined = manifest.weights, examine_bundled(manifest)
+    elif files:
+        examined = examine_files(files, arch)
+    else:
+        examined = examine_folder(path, arch)
     faults = misfits(examined.module, examined.state)
     return {
         "path": name if files else str(path),
@@ -71,6 +74,8 @@ def inspect_model(
         "labels": list(examined.labels),
         "output": examined.output,
         "parameters": sum(value.numel() for value in examined.module.parameters()),
+        "accuracy": None if manifest is None else manifest.accuracy,
+        "dataset": manifest.dataset or None if manifest else None,
         "license": examined.license,
         "note": examined.note,
         "left_out": list(examined.left_out),
