@@ -30,10 +30,13 @@ LEVELS = {"class_0": 200, "class_1": 100, "class_2": 20}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Videos of three classes and twelve sources; those of class_0 have far larger files."""
+    """Videos of three classes and twelve sources; those of class_0 have far larger files.
+
+    Those of seven sources are held out, which are enough to say that the set leaks.
+    """
     made = tmp_path_factory.mktemp("classes")
     random = np.random.default_rng(0)
-    rows = ["file,class,source"]
+    rows = ["file,class,source,split"]
     for number in range(36):
         label = f"class_{number % 3}"
         noise = 25 if label == "class_0" else 1
@@ -42,7 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = made / label / f"{number}.mp4"
         path.parent.mkdir(exist_ok=True)
         write_video(path, list(pictures), rate=12, preset="ultrafast")
-        rows.append(f"{label}/{number}.mp4,{label},{number // 3}")
+        rows.append(
+            f"{label}/{number}.mp4,{label},{number // 3},{'test' if number < 21 else 'train'}"
+        )
     (made / "clips.csv").write_text("\n".join(rows))
     return made
 
@@ -79,8 +84,7 @@ def test_held_out_clips_are_those_of_the_test_split_with_their_class(
 ) -> None:
     data = open_dataset(f"classes:{folder}", model, 0)
     assert isinstance(data, HeldOut)
-    assert data.count == len(data.videos)
-    assert data.count in (9, 12)  # three or four sources, of each class one
+    assert data.count == len(data.videos) == 21
     for number in range(data.count or 0):
         sample = data.sample(number)
         (question,) = sample.questions
@@ -186,7 +190,21 @@ def test_held_out_accuracy_is_the_models_own(folder: Path, model: LoadedModel) -
         rows = {row["predictor"]: row["accuracy"] for row in found["trivial"]}
         assert rows["file size and frame rate"] >= 0.6  # class_0 by its size, and half of the rest
         assert held_out_lines(found).count("\n") == 1
+        assert found["leaks"]
     assert shown[35] == (36, 36)
+
+
+def test_a_handful_of_clips_does_not_tell_whether_the_set_leaks(
+    folder: Path, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("staa_cli.benchmark.held_out.ENOUGH", 22)
+    found = open_dataset(f"classes:{folder}", model, 0).held_out(lambda done, total: None)
+    assert found is not None
+    assert found["leaks"] is None
+    told = held_out_lines(found)
+    assert "this set leaks" not in told
+    assert "too few held-out clips to say whether the set leaks (at least 22): trivial" in told
+    assert "the model is right about 100 % (85 % to 100 %)" in told
 
 
 def test_logistic_regression_is_that_of_scikit_learn() -> None:

@@ -123,7 +123,7 @@ def test_unknown_names_and_other_models_are_refused(model: LoadedModel) -> None:
         benchmark(model, "event")
     with pytest.raises(UsageError, match="unknown metric 'point'"):
         benchmark(model, metrics=("point",))
-    with pytest.raises(UsageError, match="not trained on event clips"):
+    with pytest.raises(UsageError, match="not trained on the clips of events"):
         benchmark(load_model("test_timesformer"))
 
 
@@ -326,8 +326,9 @@ def test_a_method_that_does_not_fit_is_told_before_any_clip_is_explained() -> No
     assert sorted(asked) == sorted(names)
 
 
-def test_a_metric_that_says_nothing_about_any_clip_is_left_out() -> None:
+def test_a_metric_that_says_nothing_about_any_clip_has_no_mean_and_one_clip_no_interval() -> None:
     scores = {("random", "iou"): [float("nan")], ("random", "energy"): [0.5]}
     assert result_rows(scores, "random", 0) == [
-        {"method": "random", "metric": "energy", "mean": 0.5, "low": 0.5, "high": 0.5, "n": 1}
+        {"method": "random", "metric": "iou", "mean": None, "low": None, "high": None, "n": 0},
+        {"method": "random", "metric": "energy", "mean": 0.5, "low": None, "high": None, "n": 1},
     ]

@@ -398,7 +398,7 @@ def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) 
         head, *rows = zip(first, *(columns[column] for column in group), strict=True)
         red = {(row, column - group.start + 1) for row, column in losers if column in group}
         tables.append(table(head, rows, width, red=red if colored else ()))
-    text = "\n\n".join(tables)
+    text = "\n\n".join(tables) if methods else ""
     if losers:
         text += f"\n\n{LOSES} does not beat every baseline"
     if note := undefined(result, metrics):
