@@ -242,6 +242,7 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "replacement_agreement": replacement_agreement(rows),
         "per_clip": [
             {"clip": n, **path_fields(benchmark.dataset.describe(n), "name"), "scored": n in scored}
+            | {"said": (store.get(n) or {}).get("said")}
             | {m: _told(benchmark.known(n, m), benchmark.metrics) for m in benchmark.methods}
             for n in range(clips)
         ],
@@ -289,7 +290,9 @@ def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
     if correct is None and labels:
         correct = targets == labels
     share = [float(coverage(mask, model.layout.grid).mean()) for mask in masks]
-    facts = {"scored": correct is not False, "correct": correct}
+    facts: dict[str, Any] = {"scored": correct is not False, "correct": correct}
+    if clip.correct is None:  # or else it is asked about parts
+        facts["said"] = model.labels[int(answer[0])]
     benchmark.store.put(facts | {"share": float(np.mean(share)) if share else None}, number)
     if correct is False:
         return
