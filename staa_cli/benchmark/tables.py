@@ -24,7 +24,7 @@ LOSES = "!"
 SURE = "*"
 """Stands beside a difference whose interval leaves out zero."""
 _NEEDED = {
-    "mask": "a mask within what the model sees",
+    "mask": "boxes or a mask within what the model sees",
     "event": "an event within the frames that it sees",
     "distractor": "a mask of another class's actor",
 }

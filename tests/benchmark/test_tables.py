@@ -108,7 +108,8 @@ def test_one_clip_has_neither_intervals_nor_verdicts(tmp_path: Path) -> None:
 
 
 def test_a_metric_without_a_score_stays_with_the_reason(tmp_path: Path) -> None:
-    why = "undefined on every scored clip: pointing (it needs a mask within what the model sees)"
+    why = "undefined on every scored clip: pointing (it needs boxes or a mask within what "
+    why += "the model sees)"
     assert undefined(alone(), ["pointing", "deletion"]) == why
     assert f"{why[1:]}.\n" in markdown_of(alone())
     assert [path.name for path in write_results(alone(), tmp_path, "pointing")][2:] == []
