@@ -11,21 +11,24 @@ from numpy.typing import NDArray
 from staa_cli.schema import Float32, Float64
 
 RESAMPLES = 2000
+_NORMAL = 1.959963984540054
+"""97.5 % of a normal distribution lie below it."""
 
 
 class Interval(NamedTuple):
-    """A mean and its 95 % bootstrap confidence interval over n clips."""
+    """A mean and its 95 % confidence interval over n clips; one clip alone may have none."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
 
 
 def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
     """Compute the mean of clip scores with its percentile interval; NaN scores are ignored.
 
-    Efron's percentile bootstrap with a fixed seed, so that equal scores give equal intervals.
+    Efron's percentile bootstrap with a fixed seed, so that equal scores give equal intervals. One
+    score tells nothing of its spread, and has no interval.
 
     Raises:
         ValueError: all scores are NaN, or there are none.
@@ -33,10 +36,29 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
     kept = np.asarray([v for v in values if not np.isnan(v)], dtype=np.float64)
     if not len(kept):
         raise ValueError("no clip has a score")
+    if len(kept) == 1:
+        return Interval(float(kept[0]), None, None, 1)
     rng = np.random.default_rng(seed)
     means = kept[rng.integers(0, len(kept), (RESAMPLES, len(kept)))].mean(axis=1)
     low, high = np.percentile(means, (2.5, 97.5))
     return Interval(float(kept.mean()), float(low), float(high), len(kept))
+
+
+def wilson(right: int, n: int) -> Interval:
+    """The share of n clips that a predictor is right about, with Wilson's score interval.
+
+    Unlike a bootstrap's, it has a width where all are right, or none (Wilson 1927, "Probable
+    inference, the law of succession, and statistical inference").
+
+    Raises:
+        ValueError: there is no clip.
+    """
+    if n < 1:
+        raise ValueError("no clip has an answer")
+    share, weight = right / n, _NORMAL**2 / n
+    middle = (share + weight / 2) / (1 + weight)
+    half = float(np.sqrt(weight * (share * (1 - share) + weight / 4))) / (1 + weight)
+    return Interval(share, max(middle - half, 0.0), min(middle + half, 1.0), n)
 
 
 def variation(values: Float64) -> float:

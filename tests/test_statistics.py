@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from staa_cli.statistics import bootstrap, entropy_share, rank_correlation
+from staa_cli.statistics import bootstrap, entropy_share, rank_correlation, wilson
 
 
 def test_the_interval_of_a_proportion_is_near_the_normal_one() -> None:
@@ -20,6 +20,20 @@ def test_the_interval_of_a_proportion_is_near_the_normal_one() -> None:
 
 def test_scores_that_say_nothing_are_left_out() -> None:
     assert bootstrap([0.5, float("nan"), 0.5]) == (0.5, 0.5, 0.5, 2)
+
+
+def test_one_score_has_no_interval() -> None:
+    assert bootstrap([float("nan"), 0.5]) == (0.5, None, None, 1)
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 2), (2, 2), (1, 1), (7, 20), (180, 256)])
+def test_the_interval_of_a_share_is_wilsons(right: int, n: int) -> None:
+    oracle = stats.binomtest(right, n).proportion_ci(method="wilson")
+    found = wilson(right, n)
+    assert (found.mean, found.n) == (right / n, n)
+    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=1e-12)
+    with pytest.raises(ValueError, match="no clip"):
+        wilson(0, 0)
 
 
 def test_no_score_at_all_is_an_error() -> None:

@@ -23,6 +23,7 @@ from staa_cli import load_model, register_method
 from staa_cli.benchmark.datasets import open_dataset
 from staa_cli.benchmark.quality import Benchmark, explain_one
 from staa_cli.evaluation.base import METRICS, Trial
+from staa_cli.formatting import with_interval
 from staa_cli.methods import Options
 from staa_cli.methods.attention.rollout import Rollout
 from staa_cli.methods.attention.staa import Staa
@@ -69,7 +70,7 @@ def main(
     print(f"| candidate | {' | '.join(SCORED)} |\n{'|---' * (len(SCORED) + 1)}|")
     for name, row in scores.items():
         means = [bootstrap(row[metric]) for metric in SCORED]
-        cells = [f"{m.mean:.2f} ({m.low:.2f} to {m.high:.2f})" for m in means]
+        cells = [with_interval(m.mean, m.low, m.high, "softmax") for m in means]
         print(f"| {name} | {' | '.join(cells)} |")
 
 

@@ -99,6 +99,8 @@ def _measure(
 
 def _interval(interval: Interval, signed: bool = False) -> str:
     form = "+.2f" if signed else ".2f"
+    if interval.low is None:
+        return f"{interval.mean:{form}}"
     return f"{interval.mean:{form}} ({interval.low:{form}} to {interval.high:{form}})"
 
 

@@ -20,6 +20,7 @@ import typer
 
 from staa_cli import explain_clip, load_model
 from staa_cli.evaluation.localization import coverage
+from staa_cli.formatting import with_interval
 from staa_cli.methods.perturbation.base import over_pixels, replacement_for
 from staa_cli.models.load import LoadedModel
 from staa_cli.schema import Bool, UInt8
@@ -111,7 +112,7 @@ def main(
         for label in LEAVING:
             rows = list(_measured(model, LABELS.index(label), clips, seed))
             means = [bootstrap(column) for column in zip(*rows, strict=True)]
-            cells = [f"{m.mean:.2f} ({m.low:.2f} to {m.high:.2f})" for m in means]
+            cells = [with_interval(m.mean, m.low, m.high, "softmax") for m in means]
             print(f"| `{name}`, {label} | {len(rows)} | {' | '.join(cells)} |")
 
 

@@ -23,7 +23,7 @@ def replacement_agreement(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, A
     Args:
         rows: a benchmark's results.
     """
-    means = {(row["metric"], row["method"]): row["mean"] for row in rows}
+    means = {(row["metric"], row["method"]): row["mean"] for row in rows}  # None for no score
     methods = list(dict.fromkeys(row["method"] for row in rows))
     found = []
     for one, other in combinations(GAINS, 2):
@@ -41,8 +41,12 @@ def replacement_agreement(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, A
 
 
 def agreement_line(result: Mapping[str, Any]) -> str:
-    """One line with Kendall's tau of every pair of replacements; empty where there is none."""
-    rows = [row for row in result.get("replacement_agreement", ()) if row["kendall"] is not None]
+    """One line with Kendall's tau of every pair of replacements; empty where there is none.
+
+    Two methods have but one order or the other, which is not worth a line.
+    """
+    found = result.get("replacement_agreement", ())
+    rows = [row for row in found if row["kendall"] is not None and row["methods"] > 2]
     if not rows:
         return ""
     told = ", ".join(f"{row['kendall']:z.2f} {' and '.join(row['replacements'])}" for row in rows)

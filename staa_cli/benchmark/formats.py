@@ -11,10 +11,16 @@ from typing import Any, Literal
 from staa_cli.benchmark.tables import Part, cost_parts, markdown, quality_parts
 from staa_cli.evaluation.base import METRICS
 from staa_cli.paths import as_text
+from staa_cli.statistics import Interval
 
 Format = Literal["csv", "latex", "markdown"]
 FORMATS: tuple[Format, ...] = ("csv", "latex", "markdown")
 
+_COLUMNS = (
+    *("method", "metric", "better", "mean", "low", "high", "n"),
+    *(f"difference_{name}" for name in Interval._fields),
+    "passes",
+)
 _LATEX = {
     "\\": r"\textbackslash{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -30,14 +36,15 @@ _LATEX = {
 def quality_text(result: Mapping[str, Any], form: Format) -> str:
     """The result of a quality benchmark; as CSV a row a method and metric, not rounded."""
     if form == "csv":
-        return _csv(_quality_rows(result))
+        return _csv(_COLUMNS, _quality_rows(result))
     return _laid_out(quality_parts(result), form)
 
 
 def cost_text(result: Mapping[str, Any], form: Format) -> str:
     """What methods cost; as CSV a row a method, not rounded."""
     if form == "csv":
-        return _csv(result["results"])
+        rows = result["results"]
+        return _csv([*rows[0]], rows)
     return _laid_out(cost_parts(result), form)
 
 
@@ -48,19 +55,20 @@ def _quality_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows.append(
             {name: row[name] for name in ("method", "metric")}
             | {"better": METRICS.get(row["metric"]).better}
-            | {name: row[name] for name in ("mean", "low", "high", "n")}
-            | {f"difference_{name}": gap.get(name) for name in ("mean", "low", "high", "n")}
+            | {name: row[name] for name in Interval._fields}
+            | {f"difference_{name}": gap.get(name) for name in Interval._fields}
             | {"passes": result["forwards"].get(row["method"])}
         )
     return rows
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows under the names of the first one's fields; a field is empty where there is none."""
+def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows below the names of the columns; a field is empty where there is none."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([[*rows[0]], *([*row.values()] for row in rows)] if rows else [])
-    return as_text(text.getvalue())
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return as_text(text.getvalue().removesuffix("\n"))
 
 
 def _laid_out(parts: Sequence[Part], form: Format) -> str:
@@ -75,7 +83,8 @@ def latex(parts: Sequence[Part]) -> str:
 def _tabular(lines: Sequence[Sequence[str]]) -> str:
     head, *rows = [f"{' & '.join(map(_escaped, line))} \\\\" for line in lines]
     body = "\n".join([r"\hline", head, r"\hline", *rows, r"\hline"])
-    return f"\\begin{{tabular}}{{{'l' * len(lines[0])}}}\n{body}\n\\end{{tabular}}"
+    columns = "l" + "r" * (len(lines[0]) - 1)  # names, then numbers
+    return f"\\begin{{tabular}}{{{columns}}}\n{body}\n\\end{{tabular}}"
 
 
 def _prose(text: str) -> str:

@@ -5,7 +5,7 @@ Where the size of a file tells its class, a model may have learned that: the set
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +16,7 @@ from staa_cli.errors import InputError, VideoError
 from staa_cli.footage.class_folder import ClassClips, ClassFolder, ClassVideo
 from staa_cli.formatting import percent
 from staa_cli.schema import Float64, ModelInput
-from staa_cli.statistics import bootstrap
+from staa_cli.statistics import wilson
 
 FEATURES = ("file size", "frame rate", "variability of motion")
 TRIVIAL = {
@@ -25,6 +25,9 @@ TRIVIAL = {
     "all of these": FEATURES,
 }
 """What a predictor is called, and what it sees of a video."""
+
+ENOUGH = 20
+"""Held-out clips below which nothing is said of leaks: of few, many are right by chance."""
 
 _STEPS, _RATE, _PENALTY = 2000, 0.5, 1e-3
 _TINY = 1e-3
@@ -53,7 +56,7 @@ def measure_held_out(
     Returns:
         `clips` there are in the test split; the model's `accuracy` with its interval; that of the
         most frequent class, `majority`; and rows of `trivial` predictors. One of which the interval
-        lies above the majority `leaks`.
+        lies above the majority `leaks`; None where there are fewer clips than `ENOUGH`.
 
     Raises:
         InputError: there is no video in a split that decodes.
@@ -67,7 +70,7 @@ def measure_held_out(
                 rows[video] = _features(clips, number)
             on_progress(before + number + 1, len(train) + len(test))
     numbers = [number for number, video in enumerate(test) if video in rows]
-    right = [float(predict(number) == test[number].label) for number in numbers]
+    right = sum(predict(number) == test[number].label for number in numbers)
     fitted = [video for video in train if video in rows]
     if not numbers or not fitted:
         raise InputError(f"no video of {folder.folder} can be read in one of its splits")
@@ -81,16 +84,17 @@ def measure_held_out(
     for name, seen in TRIVIAL.items():
         columns = [FEATURES.index(feature) for feature in seen]
         said = fit_and_predict(known[0][:, columns], known[1], asked[0][:, columns])
-        hits = (said == asked[1]).astype(float)
-        trivial.append({"predictor": name, **_interval(hits.tolist())})
+        hits = int((said == asked[1]).sum())
+        trivial.append({"predictor": name, **_accuracy(hits, len(numbers))})
+    leaks = [row["predictor"] for row in trivial if row["low"] > majority]
     return {
         "classes": list(folder.classes),
         "clips": len(numbers),
         "sources": len({test[number].source for number in numbers}),
-        **_interval(right),
+        **_accuracy(right, len(numbers)),
         "majority": majority,
         "trivial": trivial,
-        "leaks": [row["predictor"] for row in trivial if row["low"] > majority],
+        "leaks": leaks if len(numbers) >= ENOUGH else None,
     }
 
 
@@ -98,6 +102,8 @@ def held_out_lines(held_out: Mapping[str, Any]) -> str:
     """The same in words, one line for the model, one for the others."""
     told = ", ".join(f"{row['predictor']} {_share(row)}" for row in held_out["trivial"])
     leaks = "this set leaks: " if held_out["leaks"] else ""
+    if held_out["leaks"] is None:
+        leaks = f"too few held-out clips to say whether the set leaks (at least {ENOUGH}): "
     trivial = "trivial predictors, fitted to the other clips, are right about"
     return (
         f"{held_out['clips']} held-out clips of {held_out['sources']} sources: the model is right "
@@ -139,8 +145,8 @@ def _features(clips: ClassClips, number: int) -> list[float]:
     return [float(np.log(v)) for v in (info.size_bytes, info.rate, spread + _TINY)]
 
 
-def _interval(hits: Sequence[float]) -> dict[str, float]:
-    found = bootstrap(hits)
+def _accuracy(right: int, clips: int) -> dict[str, float | None]:
+    found = wilson(right, clips)
     return {"accuracy": found.mean, "low": found.low, "high": found.high}
 
 

@@ -30,7 +30,7 @@ from staa_cli.paths import path_fields, textual
 from staa_cli.references import code_sha256, is_reference, load_reference
 from staa_cli.registry import Registry
 from staa_cli.schema import SCHEMA_VERSION, Float32
-from staa_cli.statistics import bootstrap
+from staa_cli.statistics import Interval, bootstrap
 
 COST = "forwards"
 """Stands in the store for what a method's map has cost, in forward passes, as counted."""
@@ -246,6 +246,7 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "replacement_agreement": replacement_agreement(rows),
         "per_clip": [
             {"clip": n, **path_fields(benchmark.dataset.describe(n), "name"), "scored": n in scored}
+            | {"said": (store.get(n) or {}).get("said")}
             | {m: _told(benchmark.known(n, m), benchmark.metrics) for m in benchmark.methods}
             for n in range(clips)
         ],
@@ -293,7 +294,9 @@ def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
     if correct is None and labels:
         correct = targets == labels
     share = [float(coverage(mask, model.layout.grid).mean()) for mask in masks]
-    facts = {"scored": correct is not False, "correct": correct}
+    facts: dict[str, Any] = {"scored": correct is not False, "correct": correct}
+    if clip.correct is None:  # or else it is asked about parts
+        facts["said"] = model.labels[int(answer[0])]
     benchmark.store.put(facts | {"share": float(np.mean(share)) if share else None}, number)
     if correct is False:
         return
@@ -373,15 +376,17 @@ def _explain_again(
 def result_rows(
     scores: Mapping[tuple[str, str], Sequence[float]], first: str, seed: int
 ) -> list[dict[str, Any]]:
-    """A row a method and metric; none where no clip has a score.
+    """A row a method and metric; without a mean where no clip has a score.
 
     Each but the first method's has the difference to the first, clip by clip.
     """
     rows = []
     for (method, metric), row in scores.items():
+        found: dict[str, Any] = {"method": method, "metric": metric}
         if np.isnan(row).all():
+            rows.append(found | dict.fromkeys(Interval._fields) | {"n": 0})
             continue
-        found = {"method": method, "metric": metric, **bootstrap(row, seed)._asdict()}
+        found |= bootstrap(row, seed)._asdict()
         gaps = np.subtract(row, scores[first, metric])
         if method != first and not np.isnan(gaps).all():
             found["difference"] = bootstrap(gaps.tolist(), seed)._asdict()

@@ -23,15 +23,22 @@ LOSES = "!"
 """Stands beside a figure that does not beat every baseline's."""
 SURE = "*"
 """Stands beside a difference whose interval leaves out zero."""
+_NEEDED = {
+    "mask": "boxes or a mask within what the model sees",
+    "event": "an event within the frames that it sees",
+    "distractor": "a mask of another class's actor",
+}
+"""Ground truth of a clip, in words."""
 
 
 def beats_baselines(result: Mapping[str, Any], method: str, metric: str) -> bool | None:
     """Whether a method's mean is better than that of every baseline that was measured.
 
-    None for a baseline itself, where no baseline or no score is there, and where there is nothing
-    to beat.
+    None for a baseline itself, where no baseline or no score is there, where there is nothing to
+    beat, and where scores are of one clip alone.
     """
-    means = {row["method"]: row["mean"] for row in result["results"] if row["metric"] == metric}
+    rows = [row for row in result["results"] if row["metric"] == metric and row["n"] > 1]
+    means = {row["method"]: row["mean"] for row in rows}
     others = [means[name] for name in BASELINES if name in means]
     beatable = METRICS.get(metric).beatable
     if not beatable or method in BASELINES or not others or method not in means:
@@ -66,7 +73,9 @@ def quality_parts(result: Mapping[str, Any]) -> list[Part]:
     """A result as prose and two tables: means, and differences to the first method by clip."""
     methods = list(dict.fromkeys(row["method"] for row in result["results"]))
     means = _grid(result, methods, cell, costs=True)
-    parts: list[Part] = [f"{headline(result)}.", means]
+    parts: list[Part] = [f"{headline(result)}."]
+    if methods:
+        parts.append(means)
     if any(text.endswith(f" {LOSES}") for line in means for text in line):
         parts.append(f"`{LOSES}` does not beat every baseline.")
     if fewer := undefined(result, _metrics(result)):
@@ -76,8 +85,8 @@ def quality_parts(result: Mapping[str, Any]) -> list[Part]:
     if held_out := result.get("held_out"):
         parts += [f"{line[0].upper()}{line[1:]}." for line in held_out_lines(held_out).splitlines()]
     if len(methods) > 1:
-        first = f"Difference to `{methods[0]}`, clip by clip"
-        parts.append(f"{first}; `{SURE}` where the 95 % interval excludes zero:")
+        sure = f"; `{SURE}` where the 95 % interval excludes zero" if result["scored"] > 1 else ""
+        parts.append(f"Difference to `{methods[0]}`, clip by clip{sure}:")
         parts.append(_grid(result, methods[1:], difference))
     return parts
 
@@ -88,18 +97,25 @@ def markdown(parts: Sequence[Part]) -> str:
 
 
 def undefined(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
-    """Which scores exist on some clips alone, and on how many; empty where there are none."""
+    """Which scores exist on no clip, and on some alone, and on how many; empty where none are."""
+    nowhere: list[str] = []
     told: list[str] = []
     for metric in metrics if result["scored"] else ():
         rows = [row for row in result["results"] if row["metric"] == metric]
         fewer = [row for row in rows if row["n"] < result["scored"]]
-        if len(fewer) == len(rows) and len({row["n"] for row in rows}) <= 1:
-            told.append(f"{metric} ({rows[0]['n'] if rows else 0})")  # whatever the method
+        if not any(row["n"] for row in rows):
+            truth = METRICS.get(metric).truth
+            needs = [words for known, words in _NEEDED.items() if known in truth]
+            nowhere.append(f"{metric} (it needs {' and '.join(needs)})" if needs else metric)
+        elif len(fewer) == len(rows) and len({row["n"] for row in rows}) <= 1:
+            told.append(f"{metric} ({rows[0]['n']})")  # whatever the method
         else:
             told += [f"{metric} of {row['method']} ({row['n']})" for row in fewer]
-    if not told:
-        return ""
-    return f"undefined on some clips and therefore scored on fewer: {', '.join(told)}"
+    notes = {
+        "undefined on every scored clip": nowhere,
+        "undefined on some clips and therefore scored on fewer": told,
+    }
+    return "; ".join(f"{what}: {', '.join(names)}" for what, names in notes.items() if names)
 
 
 def _grid(
@@ -133,7 +149,7 @@ def _table(lines: Sequence[Sequence[str]]) -> str:
 def cell(result: Mapping[str, Any], method: str, metric: str) -> str:
     """A mean with its interval, marked where it does not beat every baseline; - for no score."""
     row = _row(result, method, metric)
-    if row is None:
+    if row is None or row["mean"] is None:
         return "-"
     text = with_interval(row["mean"], row["low"], row["high"], output_of(result))
     return f"{text} {LOSES}" if beats_baselines(result, method, metric) is False else text
@@ -150,6 +166,8 @@ def difference(result: Mapping[str, Any], method: str, metric: str) -> str:
     if row is None or "difference" not in row:
         return "-"
     gap, form = row["difference"], "+.3g" if output_of(result) == "identity" else "+.3f"
+    if gap["low"] is None:
+        return f"{gap['mean']:{form}}"
     text = f"{gap['mean']:{form}} ({gap['low']:{form}} to {gap['high']:{form}})"
     return f"{text} {SURE}" if gap["low"] > 0 or gap["high"] < 0 else text
 
@@ -225,10 +243,10 @@ def write_results(
 
     text = as_text(f"{markdown(quality_parts(result))}\n")
     written = _write(folder, {JSON: _json(result), MARKDOWN: text})
-    metrics = _metrics(result)
+    metrics: list[str] = [row["metric"] for row in result["results"] if row["n"]]
     told = next((name for name in ("srg", "pointing") if name in metrics), None)
     drawn = plot or told or next(iter(metrics), None)
-    if drawn not in metrics:
+    if drawn is None or drawn not in metrics:
         return written
     scatter(result, drawn, METRICS.get(drawn).better, folder / PICTURE)
     return (*written, folder / PICTURE)

@@ -106,7 +106,6 @@ def summarize(
         deletion = np.mean([curves[name].deletion for curves in found], axis=0)
         insertion = np.mean([curves[name].insertion for curves in found], axis=0)
         gains = bootstrap([gain(curves[name]) for curves in found])
-        several = gains.n > 1
         rows.append(
             FaithfulnessRow(
                 name,
@@ -114,8 +113,8 @@ def summarize(
                 insertion.astype(np.float32),
                 area(deletion),
                 area(insertion),
-                gains.low if several else None,
-                gains.high if several else None,
+                gains.low,
+                gains.high,
             )
         )
     return Faithfulness(replacement, tuple(clips), tuple(rows), depth == "quick", passes)

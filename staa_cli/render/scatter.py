@@ -53,9 +53,10 @@ def scatter(result: Mapping[str, Any], metric: str, better: str, path: Path) -> 
 def scatter_chart(result: Mapping[str, Any], metric: str, better: str) -> Chart:
     """The chart of a metric against the cost of methods, 1600 x 960."""
     costs = result["forwards"]
-    rows = [row for row in result["results"] if row["metric"] == metric]
+    rows = [_drawn(row) for row in result["results"] if row["metric"] == metric and row["n"]]
     head = f"{metric} against cost: {result['model']} on {result['dataset']}"
-    about = f"mean and 95 % interval over {max(row['n'] for row in rows)} clips"
+    clips = max(row["n"] for row in rows)
+    about = f"mean and 95 % interval over {clips} clips" if clips > 1 else "of one clip"
     chart = Chart(_SIZE, head, about)
     axes = chart.axes(_AREA, "forward passes a clip", f"{metric} ({better} is better)")
     _set_limits(chart, axes, rows, costs)
@@ -64,6 +65,11 @@ def scatter_chart(result: Mapping[str, Any], metric: str, better: str) -> Chart:
     for mark, place in zip(marks, _places(marks, zero), strict=True):
         _draw(chart, axes, mark, place)
     return chart
+
+
+def _drawn(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row with the ends of its interval; that of one clip, which has none, is a point."""
+    return row if row["low"] is not None else {**row, "low": row["mean"], "high": row["mean"]}
 
 
 def _set_limits(

@@ -42,6 +42,7 @@ def test_only_methods_that_have_both_means_count_and_equal_means_have_no_order()
     means = {"srg_blur": MEANS["srg_blur"], "srg_mean": {"a": 0.8, "b": 0.2, "d": 0.9}}
     (row,) = replacement_agreement(rows(means))
     assert (row["kendall"], row["methods"]) == (1.0, 2)
+    assert agreement_line({"replacement_agreement": [row]}) == ""  # of two, it is 1 or -1
     flat = {"srg_blur": {"a": 0.5, "b": 0.5}, "srg_mean": MEANS["srg_mean"]}
     (row,) = replacement_agreement(rows(flat))
     assert (row["kendall"], row["spearman"], row["methods"]) == (None, None, 2)

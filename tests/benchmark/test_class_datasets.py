@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from staa_cli.benchmark.datasets import open_dataset
-from staa_cli.benchmark.datasets.classes import HeldOut, Mosaics, Splices
+from staa_cli.benchmark.datasets.classes import HeldOut, Mosaics, Splices, _sequences
 from staa_cli.benchmark.held_out import fit_and_predict, held_out_lines
 from staa_cli.benchmark.quality import Benchmark, measure_quality
 from staa_cli.cli.app import run
@@ -30,10 +31,13 @@ LEVELS = {"class_0": 200, "class_1": 100, "class_2": 20}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Videos of three classes and twelve sources; those of class_0 have far larger files."""
+    """Videos of three classes and twelve sources; those of class_0 have far larger files.
+
+    Those of seven sources are held out, which are enough to say that the set leaks.
+    """
     made = tmp_path_factory.mktemp("classes")
     random = np.random.default_rng(0)
-    rows = ["file,class,source"]
+    rows = ["file,class,source,split"]
     for number in range(36):
         label = f"class_{number % 3}"
         noise = 25 if label == "class_0" else 1
@@ -42,7 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = made / label / f"{number}.mp4"
         path.parent.mkdir(exist_ok=True)
         write_video(path, list(pictures), rate=12, preset="ultrafast")
-        rows.append(f"{label}/{number}.mp4,{label},{number // 3}")
+        rows.append(
+            f"{label}/{number}.mp4,{label},{number // 3},{'test' if number < 21 else 'train'}"
+        )
     (made / "clips.csv").write_text("\n".join(rows))
     return made
 
@@ -79,8 +85,7 @@ def test_held_out_clips_are_those_of_the_test_split_with_their_class(
 ) -> None:
     data = open_dataset(f"classes:{folder}", model, 0)
     assert isinstance(data, HeldOut)
-    assert data.count == len(data.videos)
-    assert data.count in (9, 12)  # three or four sources, of each class one
+    assert data.count == len(data.videos) == 21
     for number in range(data.count or 0):
         sample = data.sample(number)
         (question,) = sample.questions
@@ -152,13 +157,69 @@ def test_one_is_scored_where_the_model_is_right_about_each_part_alone(
     assert verdicts == {True, False}
 
 
+@pytest.fixture
+def few(folder: Path, tmp_path: Path) -> Path:
+    """Of three classes one test clip each."""
+    rows = ["file,class,source,split"]
+    for number, label in ((n, f"class_{n % 3}") for n in range(6)):
+        copy = tmp_path / "few" / label / f"{number}.mp4"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes((folder / label / f"{number}.mp4").read_bytes())
+        split = "test" if number < 3 else "train"
+        rows.append(f"{label}/{number}.mp4,{label},{split},{split}")
+    (tmp_path / "few" / "clips.csv").write_text("\n".join(rows))
+    return tmp_path / "few"
+
+
+def test_there_are_as_many_as_can_be_made_and_none_twice(
+    folder: Path, few: Path, model: LoadedModel
+) -> None:
+    # Three classes of seven clips each in pairs; of one each, two of them at three places of four.
+    made = {
+        ("splices", folder): 6 * 7 * 7,
+        ("splices", few): 6,
+        ("mosaics", few): 4 * 3 * 2**3,
+    }
+    for (kind, place), count in made.items():
+        data: Any = open_dataset(f"{kind}:{place}", model, 0)
+        assert data.count == count
+        asked = getattr(data, "place", lambda number: None)
+        assert len({(data.parts(n), asked(n)) for n in range(count)}) == count
+
+
+@pytest.mark.parametrize("sizes", [(1,), (2,), (1, 2), (2, 3, 1)])
+def test_mosaics_are_counted_as_they_are_drawn(sizes: tuple[int, ...]) -> None:
+    videos = [(label, number) for label, size in enumerate(sizes) for number in range(size)]
+
+    def allowed(drawn: tuple[tuple[int, int], ...]) -> bool:
+        """A clip comes again only after all of its class."""
+        return all(
+            one not in drawn[:n] or {v for v in videos if v[0] == one[0]} <= {*drawn[:n]}
+            for n, one in enumerate(drawn)
+        )
+
+    assert _sequences(sizes, 3) == sum(map(allowed, product(videos, repeat=3)))
+
+
+def test_more_than_there_are_is_said(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["benchmark", "quality", "--dataset", f"splices:{few}", "--model", "test_timesformer"]
+    run([*line, "--methods", "random", "--clips", "60", "--json"])
+    printed = capsys.readouterr()
+    assert f"warning: --clips 60: splices:{few} has only 6 clips" in printed.err
+    assert json.loads(printed.out)["clips"] == 6
+
+
 def test_the_result_tells_how_good_the_model_is_and_that_the_set_leaks(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["benchmark", "quality", "--dataset", f"mosaics:{folder}", "--model", "test_timesformer"]
     line += ["--methods", "random", "--clips", "4", "--into", str(tmp_path)]
-    assert run(line) == 0
-    printed = capsys.readouterr().out
+    assert run(line) == 3  # it says the same of all, so no mosaic is scored
+    out, err = capsys.readouterr()
+    printed = out
+    assert "nothing was scored, since the model classifies no clip correctly, 0 of 4\n" in err
+    assert "hint: the model must be right about every part" in err
+    assert "METHOD" not in printed
     assert "this set leaks: trivial predictors" in printed
     assert "are right about: file size and frame rate" in printed
     assert "the model is right about" in printed
@@ -169,7 +230,7 @@ def test_the_result_tells_how_good_the_model_is_and_that_the_set_leaks(
     # What is known of it already is not measured again.
     stored = (tmp_path / "scores.ndjson").read_text()
     assert stored.count("held_out") == 1
-    assert run([*line, "-q"]) == 0
+    assert run([*line, "-q"]) == 3
     assert (tmp_path / "scores.ndjson").read_text() == stored
 
 
@@ -186,7 +247,21 @@ def test_held_out_accuracy_is_the_models_own(folder: Path, model: LoadedModel) -
         rows = {row["predictor"]: row["accuracy"] for row in found["trivial"]}
         assert rows["file size and frame rate"] >= 0.6  # class_0 by its size, and half of the rest
         assert held_out_lines(found).count("\n") == 1
+        assert found["leaks"]
     assert shown[35] == (36, 36)
+
+
+def test_a_handful_of_clips_does_not_tell_whether_the_set_leaks(
+    folder: Path, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("staa_cli.benchmark.held_out.ENOUGH", 22)
+    found = open_dataset(f"classes:{folder}", model, 0).held_out(lambda done, total: None)
+    assert found is not None
+    assert found["leaks"] is None
+    told = held_out_lines(found)
+    assert "this set leaks" not in told
+    assert "too few held-out clips to say whether the set leaks (at least 22): trivial" in told
+    assert "the model is right about 100 % (85 % to 100 %)" in told
 
 
 def test_logistic_regression_is_that_of_scikit_learn() -> None:

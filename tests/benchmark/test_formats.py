@@ -52,7 +52,10 @@ def test_csv_has_a_row_a_method_and_metric_and_nothing_rounded() -> None:
     assert (first["better"], first["difference_mean"]) == ("higher", "")
     assert (second["method"], second["difference_low"]) == ("a_b:C&D", "-0.5")
     assert second["passes"] == "1234.0"
-    assert not quality_text(result(results=[]), "csv")
+    assert not quality_text(result(), "csv").endswith("\n")  # printing adds one
+    nothing = result(results=[], scored=0, correct=0)
+    assert quality_text(nothing, "csv") == ",".join(first)
+    assert "tabular" not in quality_text(nothing, "latex")
 
 
 def test_markdown_is_what_the_file_has() -> None:
@@ -61,8 +64,8 @@ def test_markdown_is_what_the_file_has() -> None:
 
 def test_latex_has_the_figures_of_the_table_and_escapes_what_latex_would_read() -> None:
     text = quality_text(result(), "latex")
-    means, gaps = re.findall(r"\\begin\{tabular\}\{(l+)\}\n(.*?)\\end\{tabular\}", text, re.DOTALL)
-    assert (means[0], gaps[0]) == ("lll", "ll")
+    means, gaps = re.findall(r"\\begin\{tabular\}\{(lr+)\}\n(.*?)\\end\{tabular\}", text, re.DOTALL)
+    assert (means[0], gaps[0]) == ("lrr", "lr")
     assert means[1].splitlines() == [
         r"\hline",
         r"method & passes & pointing $\uparrow$ \\",

@@ -349,8 +349,27 @@ def test_too_few_or_too_many_samples_are_told_before_any_clip_is_explained(
     assert "use --samples" in told
 
 
-def test_a_metric_that_says_nothing_about_any_clip_is_left_out() -> None:
+@pytest.mark.parametrize("form", ["csv", "latex", "markdown", None])
+def test_where_no_clip_is_classified_correctly_it_is_said_what_the_model_says(
+    form: str | None, sample_videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.mp4").write_bytes((sample_videos / "shake.mp4").read_bytes())
+    stated = {"schema_version": 1, "videos": [{"file": "a.mp4", "label": "hop"}]}
+    (tmp_path / "ground_truth.json").write_text(json.dumps(stated))
+    line = ["benchmark", "quality", "--dataset", str(tmp_path), "--methods", "random"]
+    assert run([*line, *(["--format", form] if form else [])]) == 3
+    out, err = capsys.readouterr()
+    assert (
+        "nothing was scored, since the model classifies no clip correctly, 0 of 1; it says" in err
+    )
+    assert re.search(r"it says \w+ \(1\)\nhint: check the labels", err)
+    assert out.count("\n") == 1  # a header, or a headline
+    assert out.startswith("method,metric," if form == "csv" else "tiny")
+
+
+def test_a_metric_that_says_nothing_about_any_clip_has_no_mean_and_one_clip_no_interval() -> None:
     scores = {("random", "iou"): [float("nan")], ("random", "energy"): [0.5]}
     assert result_rows(scores, "random", 0) == [
-        {"method": "random", "metric": "energy", "mean": 0.5, "low": 0.5, "high": 0.5, "n": 1}
+        {"method": "random", "metric": "iou", "mean": None, "low": None, "high": None, "n": 0},
+        {"method": "random", "metric": "energy", "mean": 0.5, "low": None, "high": None, "n": 1},
     ]

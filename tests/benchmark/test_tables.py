@@ -85,9 +85,46 @@ def test_scores_that_do_not_exist_on_every_clip_are_told_of() -> None:
     assert "fewer: pointing of rollout (8), deletion (7).\n" in markdown_of(found)
 
 
+def alone() -> dict[str, Any]:
+    """The only clip has no mask."""
+    nothing = {"mean": None, "low": None, "high": None, "n": 0}
+    gap = {"mean": -0.5, "low": None, "high": None, "n": 1}
+    rows = [
+        row(method, "pointing", 0) | nothing for method in ("staa", "random")
+    ] + [
+        row("staa", "deletion", 0.9) | {"low": None, "high": None, "n": 1},
+        row("random", "deletion", 0.4) | {"low": None, "high": None, "n": 1, "difference": gap},
+    ]  # fmt: skip
+    return result() | {"results": rows, "scored": 1, "correct": 1, "clips": 1}
+
+
+def test_one_clip_has_neither_intervals_nor_verdicts(tmp_path: Path) -> None:
+    text = markdown_of(alone())
+    assert "| staa | 1 | - | 0.90 |\n| random | 0 | - | 0.40 |" in text
+    assert "| random | - | -0.500 |" in text
+    assert "95 %" not in text
+    assert "`" not in text.replace("`staa`", "")
+    scatter(alone(), "deletion", "lower", tmp_path / "one.png")
+
+
+def test_a_metric_without_a_score_stays_with_the_reason(tmp_path: Path) -> None:
+    why = "undefined on every scored clip: pointing (it needs boxes or a mask within what "
+    why += "the model sees)"
+    assert undefined(alone(), ["pointing", "deletion"]) == why
+    assert f"{why[1:]}.\n" in markdown_of(alone())
+    assert [path.name for path in write_results(alone(), tmp_path, "pointing")][2:] == []
+    assert [path.name for path in write_results(alone(), tmp_path)][2:] == ["quality.png"]
+
+
 def test_nothing_is_to_be_beaten_where_asking_no_model_is_perfect() -> None:
     rows = [row("staa", "frozen", 0.2), row("center", "frozen", 0.0)]
     assert beats_baselines({"results": rows}, "staa", "frozen") is None
+
+
+def test_where_nothing_is_scored_there_is_no_table() -> None:
+    text = markdown_of(result() | {"results": [], "scored": 0, "correct": 0})
+    assert text.count("\n") == 1
+    assert "0 of 10 clips classified correctly and scored" in text
 
 
 def test_the_table_marks_what_does_not_beat_the_baselines_and_which_way_is_better() -> None:

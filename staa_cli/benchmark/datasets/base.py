@@ -63,6 +63,9 @@ class Dataset(ABC):
     """What is known of the clips, or of some of them."""
     count: int | None = None
     """Clips that there are; None for as many as one likes."""
+    drawn: bool = False
+    """Whether nobody wants all of these unless told so, since they are drawn from all that could be
+    made."""
 
     notes: Sequence[str] = ()
     """Warnings about what was found, a line each, for before anything is scored."""

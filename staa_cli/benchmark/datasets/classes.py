@@ -7,6 +7,10 @@ Biases", arXiv 2109.15035, does so with pictures).
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterator
+from functools import cache
+from math import comb, prod
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +109,7 @@ class HeldOut(Dataset):
         """Whether the model classifies a test clip correctly."""
         return self.predict(number) == self.videos[number].label
 
-    def draw(self, random: np.random.Generator, *labels: int) -> list[int]:
+    def _draw(self, random: np.random.Generator, *labels: int) -> list[int]:
         """Numbers of test clips of these classes; none twice, as long as there are others."""
         drawn: list[int] = []
         for label in labels:
@@ -114,7 +118,69 @@ class HeldOut(Dataset):
         return drawn
 
 
-class Splices(HeldOut):
+class Joined(HeldOut):
+    """Clips that are made of several test clips; there are as many as can be made, none twice.
+
+    Kinds of them, such as two classes in their order, take turns.
+    """
+
+    drawn = True
+    stream: int
+    """Tells what is drawn for clips of one sort from what is for others."""
+
+    def __init__(self, name: str, model: LoadedModel, seed: int, split: Split) -> None:
+        super().__init__(name, model, seed, split)
+        labels = [video.label for video in self.videos]
+        self.sizes = [labels.count(label) for label in range(len(self.targets))]
+        """Number of test clips of every class."""
+        self._left = [self.ways(kind) for kind in range(self.kinds)]
+        self.count = sum(self._left)
+        self._made: list[tuple[int, tuple[int, ...]]] = []
+        self._new = self._make()
+
+    @property
+    @abstractmethod
+    def kinds(self) -> int:
+        """How many kinds there are."""
+
+    @abstractmethod
+    def ways(self, kind: int) -> int:
+        """How many different ones of a kind can be made."""
+
+    @abstractmethod
+    def draw(self, random: np.random.Generator, kind: int) -> list[int]:
+        """Numbers of the test clips that one of a kind is made of."""
+
+    def parts(self, number: int) -> tuple[int, ...]:
+        """Numbers of the test clips that it is made of, in the order in which they are shown."""
+        return self._of(number)[1]
+
+    def describe(self, number: int) -> str:
+        """The paths of its parts, in their order."""
+        return " + ".join(str(self.videos[part].path) for part in self.parts(number))
+
+    def _of(self, number: int) -> tuple[int, tuple[int, ...]]:
+        """Its kind, and its parts."""
+        while len(self._made) <= number:
+            self._made.append(next(self._new))
+        return self._made[number]
+
+    def _make(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Kinds and parts; the seed of each depends on its turn alone."""
+        made, turn = set[tuple[int, tuple[int, ...]]](), 0
+        while any(self._left):
+            kind, random = turn % self.kinds, np.random.default_rng([self.seed, turn, self.stream])
+            turn += 1
+            if not self._left[kind]:
+                continue
+            while (one := (kind, tuple(self.draw(random, kind)))) in made:
+                pass  # there are others, which are drawn in the end
+            made.add(one)
+            self._left[kind] -= 1
+            yield one
+
+
+class Splices(Joined):
     """Two test clips of different classes, one after the other; both classes are asked for.
 
     Each is as long as half of what the model sees. A splice is scored where the model is right
@@ -125,6 +191,7 @@ class Splices(HeldOut):
     """
 
     truth: tuple[Known, ...] = ("label", "event")
+    stream = 0
 
     def __init__(self, name: str, model: LoadedModel, seed: int, split: Split) -> None:
         super().__init__(name, model, seed, split)
@@ -133,14 +200,25 @@ class Splices(HeldOut):
                 f"{model.info.name} has one token step in time, so nothing in it has a time",
                 f"mosaics:{self.folder.folder} asks where, not when",
             )
-        self.count = None
 
-    def parts(self, number: int) -> list[int]:
-        """The test clips that it is made of, in order."""
-        classes = len(self.folder.classes)
-        first = number % classes
-        second = (first + 1 + number // classes % (classes - 1)) % classes
-        return self.draw(np.random.default_rng([self.seed, number, 0]), first, second)
+    @property
+    def kinds(self) -> int:
+        """Ordered pairs of classes."""
+        return len(self.sizes) * (len(self.sizes) - 1)
+
+    def ways(self, kind: int) -> int:
+        """Pairs of clips of two classes."""
+        first, second = self._classes(kind)
+        return self.sizes[first] * self.sizes[second]
+
+    def draw(self, random: np.random.Generator, kind: int) -> list[int]:
+        """One test clip of each of the two classes."""
+        return self._draw(random, *self._classes(kind))
+
+    def _classes(self, kind: int) -> tuple[int, int]:
+        classes = len(self.sizes)
+        first = kind % classes
+        return first, (first + 1 + kind // classes) % classes
 
     def sample(self, number: int) -> Sample:
         """One of the splices; two questions.
@@ -163,12 +241,8 @@ class Splices(HeldOut):
         correct = all(self.is_right(part) for part in parts)
         return Sample(frames, questions, viewed=True, correct=correct)
 
-    def describe(self, number: int) -> str:
-        """The paths of its parts, in order."""
-        return " + ".join(str(self.videos[part].path) for part in self.parts(number))
 
-
-class Mosaics(HeldOut):
+class Mosaics(Joined):
     """Four test clips at half the size, side by side; asked for is the class that one of them has.
 
     The place of that one takes turns. A mosaic is scored where the model is right about each of the
@@ -176,25 +250,34 @@ class Mosaics(HeldOut):
     """
 
     truth: tuple[Known, ...] = ("label", "mask")
+    stream = 1
 
     def __init__(self, name: str, model: LoadedModel, seed: int, split: Split) -> None:
         super().__init__(name, model, seed, split)
         height, width = (side // 2 for side in model.input.size)
         self.tiles = self.folder.clips("test", resized_input(model.input, (height, width)))
-        self.count = None
 
-    def parts(self, number: int) -> list[int]:
-        """The test clips that it is made of, by rows."""
-        classes = len(self.folder.classes)
-        asked, random = number % classes, np.random.default_rng([self.seed, number, 1])
-        others = random.choice([n for n in range(classes) if n != asked], 3)
-        found, *rest = self.draw(random, asked, *(int(other) for other in others))
-        place = self.place(number)
+    @property
+    def kinds(self) -> int:
+        """Classes that are asked for, at each of the four places."""
+        return 4 * len(self.sizes)
+
+    def ways(self, kind: int) -> int:
+        """Clips of the class that is asked for, times ordered threes of others."""
+        asked = kind % len(self.sizes)
+        others = sorted(size for label, size in enumerate(self.sizes) if label != asked)
+        return self.sizes[asked] * _sequences(tuple(others), 3)
+
+    def draw(self, random: np.random.Generator, kind: int) -> list[int]:
+        """A test clip of the class that is asked for, at its place, among three of others."""
+        place, asked = divmod(kind, len(self.sizes))
+        others = random.choice([n for n in range(len(self.sizes)) if n != asked], 3)
+        found, *rest = self._draw(random, asked, *(int(other) for other in others))
         return [*rest[:place], found, *rest[place:]]
 
     def place(self, number: int) -> int:
         """Which of the four, by rows, has the class that is asked for."""
-        return number // len(self.folder.classes) % 4
+        return self._of(number)[0] // len(self.sizes)
 
     def sample(self, number: int) -> Sample:
         """One of the mosaics; one question.
@@ -215,9 +298,21 @@ class Mosaics(HeldOut):
         correct = all(self.is_right(part) for part in parts)
         return Sample(frames, (Question(target, mask),), viewed=True, correct=correct)
 
-    def describe(self, number: int) -> str:
-        """The paths of its parts, by rows."""
-        return " + ".join(str(self.videos[part].path) for part in self.parts(number))
+
+@cache
+def _sequences(sizes: tuple[int, ...], length: int) -> int:
+    """In how many ways as many clips can be drawn one by one from classes of these sizes.
+
+    None is drawn twice, as long as there are others of its class.
+    """
+    found = [1, *[0] * length]  # by length, of the classes so far
+    for size in sizes:
+        own = [prod(size - n if n < size else size for n in range(k)) for k in range(length + 1)]
+        found = [
+            sum(comb(total, k) * own[k] * found[total - k] for k in range(total + 1))
+            for total in range(length + 1)
+        ]
+    return found[length]
 
 
 def _target(label: str, model: LoadedModel) -> int:

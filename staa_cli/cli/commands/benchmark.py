@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown, side_by_side, table, terminal_width
 from staa_cli.config.settings import Loaded
 from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
+from staa_cli.formatting import counted
 from staa_cli.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -195,15 +197,39 @@ def quality(
     if into is not None:
         ResultFolder(into, JSON, "--into").check((JSON, MARKDOWN, PICTURE))
         benchmark = replace(benchmark, store=Store(into / SCORES, store_header(benchmark)))
-    result, problems = _measure(benchmark, clips or data.count or CLIPS, into, console)
+    if clips and data.count is not None and clips > data.count:
+        console.warning(f"--clips {clips}: {dataset} has only {counted(data.count, 'clip')}")
+    there = CLIPS if data.drawn or data.count is None else data.count
+    result, problems = _measure(benchmark, clips or there, into, console)
     for name, error in problems:
         console.trace(error)
         console.error(error, name)
     if len(problems) == result["clips"]:
         raise InputError(f"no video of {dataset} can be read")
     _report(result, scores, plot, into, printed, console)
+    if not result["scored"]:
+        raise _nothing_scored(result)
     if problems:
         raise typer.Exit(ExitCode.INPUT_FAILED)
+
+
+def _nothing_scored(result: dict[str, Any]) -> InputError:
+    """The error where the model is wrong about every clip, and what it says of them instead."""
+    cause = (
+        f"{result['dataset']}: nothing was scored, since the model classifies no clip correctly, "
+        f"0 of {result['labeled']}"
+    )
+    said = Counter(clip["said"] for clip in result["per_clip"] if clip["said"] is not None)
+    if not said:
+        return InputError(
+            cause,
+            "the model must be right about every part of a clip: more --clips, or a better model",
+        )
+    instead = ", ".join(f"{label} ({times})" for label, times in said.most_common(3))
+    return InputError(
+        f"{cause}; it says {instead}",
+        "check the labels, and with staa explain what the model says of a video",
+    )
 
 
 def _measure(
@@ -402,13 +428,10 @@ def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) 
         head, *rows = zip(first, *(columns[column] for column in group), strict=True)
         red = {(row, column - group.start + 1) for row, column in losers if column in group}
         tables.append(table(head, rows, width, red=red if colored else ()))
-    text = "\n\n".join(tables)
+    parts = [shown(headline(result)), *(tables if methods else ())]
     if losers:
-        text += f"\n\n{LOSES} does not beat every baseline"
-    if note := undefined(result, metrics):
-        text += f"\n\n{note}"
-    if agreement := agreement_line(result):
-        text += f"\n\n{agreement}"
+        parts.append(f"{LOSES} does not beat every baseline")
+    parts += [note for note in (undefined(result, metrics), agreement_line(result)) if note]
     if result["held_out"]:
-        text += f"\n\n{held_out_lines(result['held_out'])}"
-    return f"{shown(headline(result))}\n\n{text}"
+        parts.append(held_out_lines(result["held_out"]))
+    return "\n\n".join(parts)
