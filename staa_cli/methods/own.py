@@ -22,7 +22,7 @@ from staa_cli.references import load_reference
 
 
 def own_method(reference: str) -> Method:
-    """An instance of a user's method_class method class.
+    """An instance of a user's own method class.
 
     Args:
         reference: ``package.module:Class``; found where Python finds modules, and in the current
@@ -40,7 +40,7 @@ def own_method(reference: str) -> Method:
         raise _unfit(reference, "has no units")
     try:
         method = method_class()
-    except Exception as error:  # whatever somebody's method_class code meets
+    except Exception as error:  # anything from a user's code
         raise UnavailableError(
             f"{reference} failed: {type(error).__name__}: {error}",
             "expected a class whose constructor takes no arguments; -vv shows where it failed",
@@ -58,7 +58,7 @@ def _attribute(
         method_output = attribute(inputs)
     except StaaError:
         raise
-    except Exception as error:  # whatever somebody's own code meets
+    except Exception as error:  # anything from a user's code
         if ran_out_of_memory(error):  # smaller batches may fit
             raise
         raise UnavailableError(
