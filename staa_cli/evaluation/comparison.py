@@ -145,8 +145,8 @@ def compare_video(
     else:
         # All methods explain one class, predicted by a method that does not need it in advance.
         # If that takes extra passes, they are not part of any method's cost.
-        asks = not (classes or settings.target or any(serves_all.values()))
-        probable = most_probable(reader, fitted) if asks else None
+        predicts = not (classes or settings.target or any(serves_all.values()))
+        probable = most_probable(reader, fitted) if predicts else None
         by_name: dict[str, Explanation] = {}
         for name in sorted(names, key=lambda name: not serves_all[name]):
             progress = _named(name, on_progress)
@@ -155,7 +155,7 @@ def compare_video(
             )
             probable = by_name[name].prediction.target
         explanations = [by_name[name] for name in names]
-        passes = sum(map(_passes, explanations)) + asks * len(reader)
+        passes = sum(map(_passes, explanations)) + predicts * len(reader)
 
     faithfulness = [
         measure_faithfulness(

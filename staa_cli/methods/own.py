@@ -1,13 +1,13 @@
-"""Methods of the user's own: ``--method package.module:Class``.
+"""Users' own methods: ``--method package.module:Class``.
 
-Such a class derives from `Method` and says three things::
+Such a class derives from `Method` and defines::
 
-    units               of its numbers: ``share of the attention``
-    taps(...)           what is to be read during the forward pass; nothing unless told
-    attribute(...)      what was read to a `MethodOutput`, [B, T', h, w]
+    units               of its values, for example ``share of attention``
+    taps(...)           the tensors to record in the forward pass; none by default
+    attribute(...)      from the recorded tensors to a `MethodOutput`, [B, T', h, w]
 
-All else that a `Method` has may be told, too. Its name is ``package.module:Class``. What it made
-counts as finished as long as its file stays as it is.
+All other members of `Method` may be defined, too. Its name is ``package.module:Class``. Its results
+count as finished until its file changes.
 """
 
 from __future__ import annotations
