@@ -1,4 +1,4 @@
-"""What a metric is and what it is given: one clip, and one attribution of it."""
+"""The class of metrics, their input (one clip and one attribution of it), and the registry."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ from staa_cli.registry import Registry
 from staa_cli.schema import Bool, Float32, Float64, RandomMasks
 
 BASELINES = ("random", "center", "frame-difference")
-"""Methods that ask no model anything; what does not beat them says nothing."""
+"""Methods that do not use the model; a method that does not beat them is uninformative."""
 STEPS = 50
 """Steps of a deletion or insertion curve."""
 
 Known = Literal["label", "mask", "event", "distractor"]
-"""What can be known of a clip: its class, where it happens, when, and where something else does."""
+"""Kinds of ground truth: the class, the place, and the time of the event, and the place of another
+class's actor."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curves:
-    """Score of the class while a clip is taken away and while it comes back."""
+    """Score of the class during deletion and during insertion."""
 
     deletion: Float64
     """[steps + 1], from the whole clip to nothing, the most relevant first."""
     insertion: Float64
     """[steps + 1], from nothing to the whole clip, the most relevant first."""
     mean_value: Float64
-    """[steps] mean attribution of what each step moves."""
+    """[steps] mean attribution of the tokens of each step."""
 
 
 class Again(Protocol):
-    """Asks a method for a map once more."""
+    """Computes another map with the same method."""
 
     def __call__(
         self,
@@ -49,7 +50,7 @@ class Again(Protocol):
         module: nn.Module | None = None,
         inputs: Tensor | None = None,
     ) -> Float32:
-        """[T', h, w]; what is None stays as it was."""
+        """[T', h, w]; None means unchanged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +59,13 @@ class Trial:
 
     Args:
         values: raw attribution [T', h, w].
-        perturbed: asks the model about the clip with parts of it removed.
+        perturbed: scores the clip with parts of it removed.
         mask: where the actor is, [T, H, W]; None for a clip without ground truth.
         event: frames of the event, [T].
-        again: the same method's map [T', h, w] once more: for another `target`, of another `module`
-            in the model's place, or of other `inputs` [1, T, 3, h, w].
-        distractor: where the actor of another class is, [T, H, W]; None where there is none.
-        random_masks: what the model was trained with; None where that was without.
+        again: computes another map [T', h, w] with the same method: for another `target`, with
+            another `module` instead of the model, or for other `inputs` [1, T, 3, h, w].
+        distractor: where the actor of another class is, [T, H, W]; None if there is none.
+        random_masks: that the model was trained with; None if it was trained without.
     """
 
     values: Float32
@@ -77,11 +78,11 @@ class Trial:
 
     @cached_property
     def curves(self) -> Curves:
-        """Token by token, in `STEPS` steps."""
+        """Curves over tokens, in `STEPS` steps."""
         return perturbation_curves(self.perturbed, self.values, STEPS)
 
     def curves_under(self, replacement: str) -> Curves:
-        """The same with a replacement of that name; those of `curves` where it is the clip's."""
+        """The same with another replacement; `curves` if it is the clip's own."""
         perturbed = self.perturbed.under(replacement)
         if perturbed is self.perturbed:
             return self.curves
@@ -89,26 +90,26 @@ class Trial:
 
     @cached_property
     def frame_curves(self) -> Curves:
-        """Frame by frame, by the temporal score; a frame comes and goes as a whole."""
+        """Curves over whole frames, in order of the temporal score."""
         scores = self.values.sum(axis=(1, 2), keepdims=True, dtype=np.float64)
         return perturbation_curves(self.perturbed, np.broadcast_to(scores, self.values.shape), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Metric:
-    """A number for an attribution."""
+    """A function that scores an attribution."""
 
     score: Callable[[Trial], float]
-    """NaN where it says nothing. The first line of its docstring stands in the list of metrics."""
+    """NaN if undefined. The first line of its docstring appears in the list of metrics."""
     better: Literal["higher", "lower"]
     truth: frozenset[Known]
-    """What must be known of a clip; NaN where it is not."""
+    """Required ground truth; the score is NaN without it."""
     source: str
     random_masks: bool = False
-    """Whether it asks only a model that was trained with random masks."""
+    """Whether it needs a model that was trained with random masks."""
     beatable: bool = True
-    """Whether a baseline's score is something to beat; a map that asks no model may be perfect at
-    not depending on something."""
+    """Whether comparing with a baseline is meaningful; a map that does not use the model may score
+    perfectly on independence of something."""
 
     def __call__(self, trial: Trial) -> float:
         """The score of a trial."""
@@ -123,9 +124,9 @@ def metric(
     random_masks: bool = False,
     beatable: bool = True,
 ) -> Callable[[Callable[[Trial], float]], Metric]:
-    """A decorator that makes a metric of a function of a trial; the fields are those of `Metric`.
+    """A decorator that turns a function of a trial into a `Metric`, with its fields as arguments.
 
-    It has a name where one is declared: as an entry point of the group ``staa.metrics``.
+    Its name comes from the entry point of the group ``staa.metrics`` that declares it.
     """
     return lambda score: Metric(score, better, frozenset(truth), source, random_masks, beatable)
 
@@ -138,11 +139,11 @@ def _accept(name: str, declared: Any) -> Metric:
 
 METRICS: Registry[Metric] = Registry("metric", entry_points.METRICS, _accept)
 register_metric = METRICS.register
-"""A decorator that files a `Metric` under a name, for as long as the program runs."""
+"""A decorator that registers a `Metric` under a name for the current process."""
 
 
 def list_metrics() -> list[dict[str, Any]]:
-    """Facts about every metric that loads, in the order of `METRICS.names()`."""
+    """Descriptions of all metrics that load, in the order of `METRICS.names()`."""
     return [
         {
             "name": name,
@@ -157,41 +158,41 @@ def list_metrics() -> list[dict[str, Any]]:
 
 
 def library_versions() -> dict[str, str | None]:
-    """Of the libraries that figures come from; None for what is not there."""
-    found: dict[str, str | None] = {}
+    """Versions of the libraries behind the scores; None for those not installed."""
+    versions: dict[str, str | None] = {}
     for name in ("torch", "captum"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions
 
 
 def perturbation_curves(
     perturbed: PerturbedClip, values: Float32 | Float64, steps: int | None
 ) -> Curves:
-    """Take a clip away and bring it back in order of relevance, both in as many steps.
+    """Delete and insert a clip's tokens in order of relevance, both in the same steps.
 
-    Ties go in random order: a fixed one would favor a corner of the picture.
+    Ties are in random order: a fixed one would favor a corner of the picture.
 
     Args:
-        perturbed: asks the model; its seed is that of the order of ties.
+        perturbed: scores the copies; its seed sets the order of ties.
         values: [T', h, w].
-        steps: how many; None for one step a frame, of which all tokens have one value.
+        steps: their number; None for one step per frame, whose tokens all have the same value.
     """
-    step_of = _steps(values, steps, perturbed.seed)  # [T', h, w], 1 for what moves first
+    step_of = _steps(values, steps, perturbed.seed)  # [T', h, w], 1 for the first step
     count = int(step_of.max())
-    taken = torch.from_numpy(step_of)[None] <= torch.arange(1, count)[:, None, None, None]
-    whole, nothing = perturbed.ends()  # every curve of the clip begins and ends there
-    between = perturbed.keep(torch.cat([~taken, taken]).float())
-    deletion = torch.cat([whole, between[: count - 1], nothing]).double().cpu().numpy()
-    insertion = torch.cat([nothing, between[count - 1 :], whole]).double().cpu().numpy()
-    moved = [float(values[step_of == step].mean()) for step in range(1, count + 1)]
-    return Curves(deletion, insertion, np.asarray(moved))
+    moved = torch.from_numpy(step_of)[None] <= torch.arange(1, count)[:, None, None, None]
+    full, empty = perturbed.ends()  # shared by all curves of the clip
+    between = perturbed.keep(torch.cat([~moved, moved]).float())
+    deletion = torch.cat([full, between[: count - 1], empty]).double().cpu().numpy()
+    insertion = torch.cat([empty, between[count - 1 :], full]).double().cpu().numpy()
+    means = [float(values[step_of == step].mean()) for step in range(1, count + 1)]
+    return Curves(deletion, insertion, np.asarray(means))
 
 
 def _steps(values: Float32 | Float64, steps: int | None, seed: int) -> np.ndarray:
-    """Which step moves each token, int64 [T', h, w] from 1 on."""
+    """The step that moves each token, int64 [T', h, w], from 1."""
     if steps is None:
         ranks = falling(values[:, 0, 0], seed) + 1
         return np.broadcast_to(ranks[:, None, None], values.shape).copy()
@@ -203,7 +204,7 @@ def _steps(values: Float32 | Float64, steps: int | None, seed: int) -> np.ndarra
 def falling(values: Float32 | Float64, seed: int) -> np.ndarray:
     """Ranks of the values, int64 of their shape: 0 for the highest; equal ones in random order."""
     flat = np.ravel(values)
-    drawn = np.random.default_rng([seed, 0x5EED]).random(flat.size)
+    tie_order = np.random.default_rng([seed, 0x5EED]).random(flat.size)
     ranks = np.empty(flat.size, np.int64)
-    ranks[np.lexsort((drawn, np.negative(flat)))] = np.arange(flat.size)
+    ranks[np.lexsort((tie_order, np.negative(flat)))] = np.arange(flat.size)
     return ranks.reshape(values.shape)

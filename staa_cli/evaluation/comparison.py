@@ -1,4 +1,4 @@
-"""Several explanations of one video side by side: methods, or classes."""
+"""Comparison of explanations of one video: by several methods, or for several classes."""
 
 from __future__ import annotations
 
@@ -35,38 +35,38 @@ from staa_cli.video.frame_source import SeekableSource
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ComparisonRow:
-    """What an explanation, or a baseline beside them, is worth, and what it took."""
+    """Faithfulness and cost of an explanation or a baseline."""
 
     name: str
-    """Of the panel; of a baseline the method's, with the class where each class has its own."""
+    """Of the panel; for a baseline, of the method, with the class if each class has its own."""
     method: str
     faithfulness: FaithfulnessRow | None
-    """None where it was not measured."""
+    """None if not measured."""
     explanation: Explanation | None = None
     """None for a baseline."""
     passes: float = 0.0
     """Of its map, in forward passes of one clip."""
     seconds: float = 0.0
-    """In the model's passes; those that several classes share count for each."""
+    """Time of the model's passes; passes shared by several classes count for each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Explanations of one video, and how they stand to each other."""
+    """Explanations of one video, with their faithfulness and agreement."""
 
     names: tuple[str, ...]
-    """What each panel is of: a method's or a class's name."""
+    """Of the panels: names of methods or of classes."""
     explanations: tuple[Explanation, ...]
     faithfulness: tuple[Faithfulness, ...]
-    """One for all methods, or one for each class; none where it was not measured."""
+    """One for all methods, or one for each class; none if not measured."""
     agreement: Float64
-    """[n, n] rank correlation of raw attributions, mean over clips; NaN where one has no order."""
+    """[n, n] rank correlation of raw attributions, mean over clips; NaN if one is constant."""
     passes: float
-    """What all maps took together, in forward passes of one clip; a backward pass counts as two."""
+    """Cost of all maps together, in forward passes of one clip; a backward pass counts as two."""
 
     @property
     def rows(self) -> tuple[ComparisonRow, ...]:
-        """A row a panel, then one a baseline."""
+        """One row per panel, then one per baseline."""
         of_classes = len(self.faithfulness) > 1
         measured: list[FaithfulnessRow | None] = []
         baselines: list[ComparisonRow] = []
@@ -110,23 +110,23 @@ def compare_video(
     The video is probed and planned once, and, unless its clips take much memory, decoded once.
 
     Args:
-        video: path of a file, or a source that is open.
+        video: path of a file, or an open source.
         model: from `load_model`.
         methods: names of at least one method; they explain the same class.
-        classes: names or indices of at least two classes, in place of methods. Where one pass
-            serves every class, they cost what one costs.
-        settings: everything else; the method is that of `classes`.
-        depth: how faithfulness is measured, None for not at all: for each method, baseline, and
-            one of at most four clips, a full check asks about 98 perturbed copies, a quick one 18.
+        classes: names or indices of at least two classes, instead of methods. If one pass serves
+            every class, they cost as much as one.
+        settings: everything else; its method is used for `classes`.
+        depth: of the faithfulness check, None for no check: for each method or baseline and each
+            of at most four clips, a full check passes 98 perturbed copies, a quick one 18.
         on_progress: called with (stage, done, total).
 
     Raises:
-        UsageError: nothing to compare, an unknown name, or a method that speaks of no class.
+        UsageError: nothing to compare, an unknown name, or a class-blind method.
         VideoError: the file does not open or decode.
     """
     settings = settings or Settings()
     output = replace(settings.output, faithfulness=False, quick_faithfulness=False)
-    settings = replace(settings, output=output)  # all are measured together, not each by itself
+    settings = replace(settings, output=output)  # all are measured together
     options = method_options(settings.method)
     fitted = model.fitted(settings.sampling.frames, settings.sampling.size)
     variants = _variants(methods, classes, model, settings)
@@ -143,10 +143,10 @@ def compare_video(
         explanations = explain_classes(planned, model, [*variants.values()], progress)
         passes = _passes(explanations[0])
     else:
-        # Methods speak of one class: that which the first finds that need not know it beforehand.
-        # None is charged for finding it, should that take passes of its own.
-        asks = not (classes or settings.target or any(serves_all.values()))
-        probable = most_probable(reader, fitted) if asks else None
+        # All methods explain one class, predicted by a method that does not need it in advance.
+        # If that takes extra passes, they are not part of any method's cost.
+        predicts = not (classes or settings.target or any(serves_all.values()))
+        probable = most_probable(reader, fitted) if predicts else None
         by_name: dict[str, Explanation] = {}
         for name in sorted(names, key=lambda name: not serves_all[name]):
             progress = _named(name, on_progress)
@@ -155,7 +155,7 @@ def compare_video(
             )
             probable = by_name[name].prediction.target
         explanations = [by_name[name] for name in names]
-        passes = sum(map(_passes, explanations)) + asks * len(reader)
+        passes = sum(map(_passes, explanations)) + predicts * len(reader)
 
     faithfulness = [
         measure_faithfulness(
@@ -177,7 +177,7 @@ def compare_video(
 def agreement(explanations: Sequence[Explanation]) -> Float64:
     """Rank correlation of every pair's raw attributions, mean over clips: [n, n].
 
-    Of clips in which both have an order; NaN where there are none.
+    Over clips in which neither is constant; NaN if there are none.
     """
     size = len(explanations)
     means = np.ones((size, size))
@@ -193,7 +193,7 @@ def agreement(explanations: Sequence[Explanation]) -> Float64:
 def _variants(
     methods: Sequence[str], classes: Sequence[str], model: LoadedModel, settings: Settings
 ) -> dict[str, Settings]:
-    """The settings of each explanation by its name, all of which the model can be asked."""
+    """The settings of each explanation by name, checked to fit the model."""
     options = method_options(settings.method)
     if classes:
         variants = {name: replace(settings, target=name) for name in classes}

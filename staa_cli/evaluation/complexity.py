@@ -1,4 +1,4 @@
-"""On how little a map lies; one that is sharp need not be right."""
+"""How concentrated a map is; a sharp map is not necessarily right."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from staa_cli.statistics import entropy_share
 
 @metric(beatable=False, source="Gini index, Chalasani et al. 2020 (arXiv 1810.06583)")
 def sparseness(trial: Trial) -> float:
-    """Gini index of the attribution's magnitudes: 0 of a uniform map, near 1 of a single token."""
+    """Gini index of the attribution's magnitudes: 0 for a uniform map, near 1 for one token."""
     rising = np.sort(np.abs(np.ravel(trial.values)).astype(np.float64))
     if not rising.any():
         return float("nan")

@@ -1,6 +1,6 @@
-"""Does an attribution lie where and when the thing happened that decides the label?
+"""Does an attribution highlight where and when the event happened that decides the label?
 
-All on raw attributions, on the token grid. The mask is the actor's, in pixels, in every frame.
+All metrics use raw attributions on the token grid. The mask is that of the actor, in pixels.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from staa_cli.evaluation.base import Known, Metric, Trial, metric
 from staa_cli.schema import Bool, Float32
 
 Located = Callable[[Float32, Bool, Bool], float]
-"""(attribution [T', h, w], mask [T, H, W], event [T]) -> score; NaN where it says nothing."""
+"""(attribution [T', h, w], mask [T, H, W], event [T]) -> score; NaN if undefined."""
 
 
 def located(source: str, truth: Collection[Known]) -> Callable[[Located], Metric]:
-    """A decorator that makes a metric of a function of an attribution and the truth.
+    """A decorator that turns a function of an attribution and the truth into a metric.
 
-    Where only a mask is known, the event is while it is there; where only an event is, the mask is
-    empty.
+    If only a mask is known, the event is the frames where it is not empty; if only an event is
+    known, the mask is empty.
 
     Args:
         source: of the metric.
-        truth: what it needs, of the two.
+        truth: the required ones of the two.
     """
 
     def add(score: Located) -> Metric:
-        @wraps(score)  # it is described as the score is
+        @wraps(score)  # keeps the description of the score
         def of_trial(trial: Trial) -> float:
             mask, event = trial.mask, trial.event
             if (mask is None and "mask" in truth) or (event is None and "event" in truth):
@@ -47,7 +47,7 @@ def located(source: str, truth: Collection[Known]) -> Callable[[Located], Metric
 
 
 def coverage(mask: Bool, grid: tuple[int, int, int]) -> Float32:
-    """A mask [T, H, W] in, the part of every token that it covers [T', h, w] out.
+    """The share of every token [T', h, w] that a mask [T, H, W] covers.
 
     Raises:
         ValueError: the grid does not divide the picture.
@@ -63,10 +63,10 @@ def coverage(mask: Bool, grid: tuple[int, int, int]) -> Float32:
 
 @located("Zhang et al. 2016 (arXiv 1608.00507)", ["mask"])
 def pointing(values: Float32, mask: Bool, event: Bool) -> float:
-    """Whether the strongest token touches the actor; of several as strong, the share that does.
+    """Whether the strongest token touches the actor; of equally strong ones, the share that does.
 
-    1 or 0 where one token has the maximum. A map of whole frames has many, and a share is what a
-    draw among them would hit in the mean: the first of them would favor a corner of the picture.
+    1 or 0 if one token has the maximum. A map of whole frames has many, and the share is the
+    expected hit of a random choice: taking the first would favor a corner of the picture.
     The pointing game of Zhang et al. 2016 (arXiv 1608.00507), without its tolerance of 15 pixels.
     """
     inside = coverage(mask, values.shape) > 0
@@ -75,7 +75,7 @@ def pointing(values: Float32, mask: Bool, event: Bool) -> float:
 
 @located("Wang et al. 2020 (arXiv 1910.01279)", ["mask"])
 def energy(values: Float32, mask: Bool, event: Bool) -> float:
-    """Share of the positive attribution that lies inside the space-time mask.
+    """Share of the positive attribution inside the space-time mask.
 
     The energy-based pointing game of Wang et al. 2020 (Score-CAM, arXiv 1910.01279).
     """
@@ -108,11 +108,11 @@ def iou(values: Float32, mask: Bool, event: Bool) -> float:
         return float("nan")
     flat = values[steps].ravel()
     order = np.argsort(-flat, kind="stable")
-    hit = np.cumsum(covered[order], dtype=np.float64)
-    taken = np.arange(1, len(order) + 1)
-    overlap = hit / (taken + covered.sum() - hit)
-    last = np.append(np.diff(flat[order]) != 0, True)  # a threshold takes equal values together
-    return float(overlap[last].max())
+    intersection = np.cumsum(covered[order], dtype=np.float64)
+    selected = np.arange(1, len(order) + 1)
+    ratio = intersection / (selected + covered.sum() - intersection)
+    last = np.append(np.diff(flat[order]) != 0, True)  # a threshold includes all equal values
+    return float(ratio[last].max())
 
 
 @metric(
@@ -120,9 +120,9 @@ def iou(values: Float32, mask: Bool, event: Bool) -> float:
     truth=["mask", "distractor"],
 )
 def twin_share(trial: Trial) -> float:
-    """Of the positive attribution on two actors, the share on the one whose class is asked for.
+    """Share of the positive attribution on two actors that is on that of the explained class.
 
-    A half for a method that does not speak of a class; NaN for a clip with one actor.
+    One half for a class-blind method; NaN for a clip with one actor.
     """
     if trial.mask is None or trial.distractor is None:
         return float("nan")

@@ -1,4 +1,4 @@
-"""Is an explanation worth more than none? Its clips taken away and brought back, and baselines."""
+"""Faithfulness of the explanations of a video, by deletion and insertion, next to baselines."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from staa_cli.schema import Attribution, Faithfulness, FaithfulnessRow, Predicti
 from staa_cli.statistics import bootstrap
 
 CLIPS = 4
-"""Clips that are asked about, at most."""
+"""Maximum of measured clips."""
 _STEPS: dict[Depth, int] = {"full": STEPS, "quick": STEPS // 5}
 """A quick check has every fifth point of a full one's curves."""
 
 
 def perturbations(methods: int, depth: Depth) -> int:
-    """Perturbed copies of a clip that so many methods and the baselines are checked by.
+    """Number of perturbed copies of a clip for this many methods and the baselines.
 
-    All curves begin and end with the same two.
+    All curves share their first and last point.
     """
     return 2 + 2 * (_STEPS[depth] - 1) * (methods + len(BASELINES))
 
 
 def chosen(predictions: Sequence[Prediction]) -> list[int]:
-    """Positions of the clips that speak most for the class, in their order.
+    """Positions of the clips with the highest scores of the class, in order.
 
-    One in which it is less than half as probable as in the best has nothing to lose; of raw values,
-    a half says nothing.
+    Clips with less than half of the best probability are left out, since they have little to lose;
+    for raw values, a half is meaningless.
     """
     order = sorted(range(len(predictions)), key=lambda n: -predictions[n].score)
     best = predictions[order[0]]
-    least = best.score / 2 if best.is_probability else -np.inf
-    return sorted(n for n in order[:CLIPS] if predictions[n].score >= least)
+    minimum = best.score / 2 if best.is_probability else -np.inf
+    return sorted(n for n in order[:CLIPS] if predictions[n].score >= minimum)
 
 
 def clip_curves(
@@ -54,22 +54,22 @@ def clip_curves(
     depth: Depth,
     on_perturbed: Callable[[int], None],
 ) -> dict[str, Curves]:
-    """One clip's curves by method: those given first, then the baselines'.
+    """One clip's curves by method: the given attributions first, then the baselines.
 
     Args:
-        model: that is asked.
+        model: that scores the copies.
         clip: normalized [1, T, 3, h, w].
-        number: of the clip in its video, for what is random.
-        attributions: of the clip, by one method each.
-        target: class whose score is asked for.
-        options: what stands where something is removed, and the seed.
-        depth: in how many steps.
-        on_perturbed: told how many more perturbed copies have been asked about.
+        number: of the clip in its video, for random draws.
+        attributions: of the clip, one per method.
+        target: class whose score is measured.
+        options: the replacement and the seed.
+        depth: sets the number of steps.
+        on_perturbed: called with the number of copies that were passed since the last call.
     """
     inputs = model.place(clip)
     seed = draw_seed(options.seed, number)
     replacement = replacement_for(inputs, options.replacement, model.input, [seed])[0]
-    asked = PerturbedClip(
+    perturbed = PerturbedClip(
         model.module,
         inputs[0],
         replacement,
@@ -79,7 +79,7 @@ def clip_curves(
         on_perturbed,
         model.info.output,
     )
-    maps = {each.method: each.values for each in attributions}
+    maps = {attribution.method: attribution.values for attribution in attributions}
     for name in BASELINES:
         baseline = explain_batch(
             model.module,
@@ -90,22 +90,23 @@ def clip_curves(
             clip_indices=(number,),
         )
         maps.setdefault(name, baseline.values[0])
-    return {name: perturbation_curves(asked, each, _STEPS[depth]) for name, each in maps.items()}
+    steps = _STEPS[depth]
+    return {name: perturbation_curves(perturbed, values, steps) for name, values in maps.items()}
 
 
 def summarize(
-    found: Sequence[Mapping[str, Curves]],
+    by_clip: Sequence[Mapping[str, Curves]],
     clips: Sequence[int],
     replacement: str,
     depth: Depth,
     passes: int,
 ) -> Faithfulness:
-    """Curves of clips to their means, those to areas, and gains of clips to an interval."""
+    """Mean curves over clips, their areas, and intervals of the gain."""
     rows = []
-    for name in found[0]:
-        deletion = np.mean([curves[name].deletion for curves in found], axis=0)
-        insertion = np.mean([curves[name].insertion for curves in found], axis=0)
-        gains = bootstrap([gain(curves[name]) for curves in found])
+    for name in by_clip[0]:
+        deletion = np.mean([curves[name].deletion for curves in by_clip], axis=0)
+        insertion = np.mean([curves[name].insertion for curves in by_clip], axis=0)
+        gains = bootstrap([gain(curves[name]) for curves in by_clip])
         rows.append(
             FaithfulnessRow(
                 name,
@@ -128,26 +129,26 @@ def measure_faithfulness(
     options: Options,
     depth: Depth,
 ) -> Faithfulness:
-    """Deletion and insertion of the clips that speak most for a class, beside baselines.
+    """Deletion and insertion on the clips with the highest scores, next to baselines.
 
     Args:
         reader: of all clips.
-        model: that is asked.
-        predictions: a clip each; their target is what is asked for.
+        model: that scores the copies.
+        predictions: one per clip; the score of their target is measured.
         attributions: of all clips, a row for every method.
-        options: what stands where something is removed, and the seed.
-        depth: in how many steps.
+        options: the replacement and the seed.
+        depth: sets the number of steps.
     """
     positions = chosen(predictions)
     part = reader.of(positions)
 
-    def ask(inputs: Tensor, batch: Sequence[int]) -> dict[str, Curves]:
+    def measure(inputs: Tensor, batch: Sequence[int]) -> dict[str, Curves]:
         number = positions[batch[0]]
         rows = [row[number] for row in attributions]
         target = predictions[number].target
         return clip_curves(model, inputs, number, rows, target, options, depth, part.asked)
 
     count = perturbations(len(attributions), depth)
-    curves = [found for _, found in part.forward("faithfulness", ask, count)]
-    passes = part.perturbed_in_all + len(positions) * len(BASELINES)  # whose maps come with a pass
+    curves = [result for _, result in part.forward("faithfulness", measure, count)]
+    passes = part.perturbed_in_all + len(positions) * len(BASELINES)  # one pass per baseline map
     return summarize(curves, positions, options.replacement, depth, passes)

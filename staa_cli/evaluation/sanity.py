@@ -21,7 +21,7 @@ from staa_cli.statistics import rank_correlation, variation
     source="Adebayo et al. 2018 (arXiv 1810.03292), section 3",
 )
 def randomization(trial: Trial) -> float:
-    """Rank correlation with the maps of the model with shuffled weights, top blocks first; mean."""
+    """Mean rank correlation with the maps of models with shuffled weights, top blocks first."""
     if trial.again is None:
         return float("nan")
     correlations = []
@@ -37,7 +37,7 @@ def randomization(trial: Trial) -> float:
     source="rank correlation of two classes' maps",
 )
 def class_sensitivity(trial: Trial) -> float:
-    """Rank correlation with the map of the class that comes next; 1 for a class-blind method."""
+    """Rank correlation with the map of the next most probable class; 1 if class-blind."""
     if trial.again is None:
         return float("nan")
     logits = trial.perturbed.model(trial.perturbed.clip[None])[0].float()
@@ -49,9 +49,9 @@ def class_sensitivity(trial: Trial) -> float:
 
 @metric(better="lower", beatable=False, source="in a clip without motion, no moment stands out")
 def frozen(trial: Trial) -> float:
-    """Coefficient of variation of the temporal score where all frames are the middle one.
+    """Coefficient of variation of the temporal score if all frames are the middle one.
 
-    Nothing happens at any time, so that all of it is made up; a report calls less than 0.05 flat.
+    Nothing happens in such a clip, so any variation is spurious; a report calls below 0.05 flat.
     """
     if trial.again is None:
         return float("nan")
@@ -64,7 +64,7 @@ def frozen(trial: Trial) -> float:
 def agreement(trial: Trial) -> float:
     """Rank correlation of the temporal score with the frames' exact Shapley values.
 
-    NaN for clips of more frames than all coalitions can be asked about.
+    NaN for clips with too many frames to score all coalitions.
     """
     frames = trial.perturbed.grid[0]
     if frames > EXACT:
@@ -77,10 +77,10 @@ def agreement(trial: Trial) -> float:
 
 
 def cascade(model: Any, seed: int = 0) -> Iterator[nn.Module]:
-    """The model with ever more of it shuffled: down to the last block, to the one below, and so on.
+    """The model with more and more shuffled parts: from the top to the last block, the next, etc.
 
-    At the end everything is. Shuffling keeps what numbers a tensor has, and loses what they were
-    learned for. Parts are taken in the order in which the model has them.
+    At the end all parameters are shuffled. Shuffling keeps the values of a tensor and destroys what
+    was learned. Parts are in the model's own order.
     """
     shuffled = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
@@ -92,12 +92,12 @@ def cascade(model: Any, seed: int = 0) -> Iterator[nn.Module]:
         done |= {*part.parameters()}
         if is_block:
             yield shuffled
-    _shuffle([own for own in shuffled.parameters() if own not in done], generator)
+    _shuffle([p for p in shuffled.parameters() if p not in done], generator)
     yield shuffled
 
 
 def _parts(module: nn.Module, attention: set[nn.Module]) -> Iterator[tuple[nn.Module, bool]]:
-    """A module's parts from the top, and whether each is one of the blocks that attend."""
+    """A module's parts from the top, and whether each is a block with attention."""
     for child in reversed(list(module.children())):
         if child in attention or attention.isdisjoint(child.modules()):
             yield child, child in attention

@@ -1,1 +1,1 @@
-"""Real videos as clips for a model: one of each, or of whole folders with classes."""
+"""Real videos as clips for a model: single videos, or folders with classes."""

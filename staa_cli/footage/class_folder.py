@@ -1,7 +1,7 @@
-"""A folder of videos with classes, split by where they come from.
+"""A folder of videos with classes, split by source.
 
-Clips of one source (a film, a camera, a person) look alike: a model that was taught on one of them
-knows something of the others. So a source is in one split as a whole.
+Clips of one source (a film, a camera, a person) look alike: a model that was trained on one of them
+has an advantage on the others. So each source is in one split only.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ _KEPT_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class ClassVideo:
-    """A video of the folder."""
+    """A video in the folder."""
 
     path: Path
     label: int
-    """Position of its class among `ClassFolder.classes`."""
+    """Index of its class in `ClassFolder.classes`."""
     source: str
-    """Where it comes from."""
+    """Its origin, such as a film, a camera, or a person."""
     split: ClassSplit
 
 
 class LabeledClip(NamedTuple):
-    """A clip to learn from, or to be tested on."""
+    """A clip for training or testing."""
 
     frames: UInt8
-    """[T, h, w, 3], as the model sees them, before normalization."""
+    """[T, h, w, 3], preprocessed for the model, before normalization."""
     label: int
 
 
@@ -57,25 +57,24 @@ class _Row:
     source: str
     split: str | None
     place: str
-    """Where it stands, for messages."""
+    """Its place in the list, for messages."""
 
 
 class ClassFolder:
-    """A folder of videos with classes: ``DIR/<class>/*.mp4``, or as its clips.csv says.
+    """A folder of videos with classes: ``DIR/<class>/*.mp4``, or as listed in its clips.csv.
 
-    The list has columns file, class, and source, and may have one more, split: train or test. Where
-    it has none, about 30 % of every class are for the test, as far as sources allow. Which, depends
-    on the names of the sources and the seed alone. Without a list every video is its own source.
+    The list has columns file, class, and source, and optionally split: train or test. Without that
+    column, about 30 % of every class are for the test, as far as sources allow; the choice depends
+    only on the names of the sources and the seed. Without a list, every video is its own source.
 
     Args:
         folder: of the classes.
-        seed: another one is another split, so a model must be tested with the one that it was
-            taught with.
+        seed: of the split; a model must be tested with the seed that it was trained with.
 
     Raises:
         NothingMatched: there is no class.
-        InputError: the list is no such list, or names what is not there; there is only one class; a
-            source is in both splits; a split lacks a class.
+        InputError: the list is invalid or names a missing file; there is only one class; a source
+            is in both splits; a split lacks a class.
     """
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
@@ -87,7 +86,7 @@ class ClassFolder:
             raise NothingMatched(f"no class in {folder}", LAYOUT)
         if len(self.classes) == 1:
             raise InputError(f"{folder} has only one class, {self.classes[0]!r}", LAYOUT)
-        splits = _told_splits(rows) or _drawn_splits(rows, seed)
+        splits = _listed_splits(rows) or _random_splits(rows, seed)
         self.videos = tuple(
             ClassVideo(
                 folder / row.file, self.classes.index(row.label), row.source, splits[row.source]
@@ -96,11 +95,11 @@ class ClassFolder:
         )
         """In the order of the list, or of their paths."""
         for split in SPLITS:
-            there = {video.label for video in self.videos if video.split == split}
-            if lacking := [name for n, name in enumerate(self.classes) if n not in there]:
+            present = {video.label for video in self.videos if video.split == split}
+            if missing := [name for n, name in enumerate(self.classes) if n not in present]:
                 raise InputError(
-                    f"{folder}: no video of class {lacking[0]!r} is in the {split} split",
-                    "a class needs videos of two sources at least, or a column split that has both",
+                    f"{folder}: no video of class {missing[0]!r} is in the {split} split",
+                    "a class needs videos of at least two sources, or a column split with both",
                 )
 
     def of_split(self, split: ClassSplit) -> tuple[ClassVideo, ...]:
@@ -110,27 +109,27 @@ class ClassFolder:
     def clips(
         self, split: ClassSplit, given: ModelInput, kept_bytes: int = _KEPT_BYTES
     ) -> ClassClips:
-        """The middle clip of every video of a split, as a model of such an input sees it.
+        """The middle clip of every video of a split, preprocessed for a model.
 
         Args:
             split: train or test.
-            given: how many frames, how far apart, and of which size; `mean` and `std` do not count.
-            kept_bytes: room for clips that are kept after they were decoded.
+            given: number, interval, and size of the frames; `mean` and `std` are not used.
+            kept_bytes: limit of the memory for decoded clips that are kept.
         """
         return ClassClips(self.of_split(split), given, kept_bytes)
 
 
 class ClassClips(Sequence[LabeledClip]):
-    """Clips by number, decoded when they are first asked for: 300 of 16 x 96 x 96 take 130 MB.
+    """Clips by number, decoded on first access: 300 of 16 x 96 x 96 take 130 MB.
 
     Args:
-        videos: one a clip.
-        given: what a model of which the clips are for takes.
-        kept_bytes: room for clips that are kept; what finds no room is decoded each time.
+        videos: one per clip.
+        given: input format of the model.
+        kept_bytes: limit of the memory for kept clips; others are decoded each time.
     """
 
     def __init__(self, videos: Sequence[ClassVideo], given: ModelInput, kept_bytes: int) -> None:
-        self.videos, self._given, self._room = videos, given, kept_bytes
+        self.videos, self._given, self._free_bytes = videos, given, kept_bytes
         self._kept: dict[int, UInt8] = {}
         self._infos: dict[int, VideoInfo] = {}
 
@@ -157,13 +156,13 @@ class ClassClips(Sequence[LabeledClip]):
         if frames is None:
             info = self.info(number)
             frames = read_clip(info, middle_clip(info, self._given), self._given)
-            if frames.nbytes <= self._room:
-                self._room -= frames.nbytes
+            if frames.nbytes <= self._free_bytes:
+                self._free_bytes -= frames.nbytes
                 self._kept[number] = frames
         return LabeledClip(frames, video.label)
 
     def info(self, number: int) -> VideoInfo:
-        """What the video of a clip is.
+        """The facts of a clip's video.
 
         Raises:
             VideoError: it does not open.
@@ -200,7 +199,7 @@ def _read_list(folder: Path) -> list[_Row]:
         if column not in columns:
             head = f"its first line is {','.join(columns)[:80]!r}" if columns else "it is empty"
             raise InputError(f"{path} has no column {column!r}: {head}", HEAD)
-    rows, seen = [], set()
+    rows, files = [], set()
     for number, line in lines:
         place = f"{path}, line {number}"
         file, label, source = ((line[name] or "").strip() for name in ("file", "class", "source"))
@@ -208,59 +207,59 @@ def _read_list(folder: Path) -> list[_Row]:
         for name, value in (("file", file), ("class", label), ("source", source)):
             if not value:
                 raise InputError(f"{place}: {file or 'the row'} has no {name}", LAYOUT)
-        inside = PurePosixPath(file)
-        if inside.is_absolute() or ".." in inside.parts or "\0" in file:
+        relative = PurePosixPath(file)
+        if relative.is_absolute() or ".." in relative.parts or "\0" in file:
             raise InputError(f"{place}: {file!r} is not inside the folder", LAYOUT)
         if not (folder / file).is_file():
             what = "is a folder" if (folder / file).is_dir() else "does not exist"
             raise InputError(f"{place}: {file!r} {what}", f"paths start from {folder}")
-        if inside in seen:
+        if relative in files:
             raise InputError(f"{place}: {file!r} is listed twice", "list every video once")
         if split is not None and split not in SPLITS:
             raise InputError(
                 f"{place}: unknown split {split!r}", f"a split is {' or '.join(SPLITS)}"
             )
-        seen.add(inside)
+        files.add(relative)
         rows.append(_Row(file, label, source, split, place))
     return rows
 
 
-def _told_splits(rows: Sequence[_Row]) -> dict[str, ClassSplit] | None:
-    """Source to split, as the list says it; None where it does not."""
-    told: dict[str, _Row] = {}
+def _listed_splits(rows: Sequence[_Row]) -> dict[str, ClassSplit] | None:
+    """Source to split, from the list; None if it has no such column."""
+    first_rows: dict[str, _Row] = {}
     for row in rows:
         if row.split is None:
             return None
-        first = told.setdefault(row.source, row)
+        first = first_rows.setdefault(row.source, row)
         if first.split != row.split:
             raise InputError(
                 f"{row.place}: source {row.source!r} is in both splits: {first.file} is for "
                 f"{first.split}, and {row.file} for {row.split}",
-                "a model would be tested on what it was taught: put a source into one split",
+                "put each source into one split, so that the test is independent of training",
             )
-    return {source: cast(ClassSplit, row.split) for source, row in told.items()}
+    return {source: cast(ClassSplit, row.split) for source, row in first_rows.items()}
 
 
-def _drawn_splits(rows: Sequence[_Row], seed: int) -> dict[str, ClassSplit]:
-    """Source to split: in an order by chance, one goes to the test where that comes nearer to 30 %.
+def _random_splits(rows: Sequence[_Row], seed: int) -> dict[str, ClassSplit]:
+    """Source to split: in random order, a source is for the test if that brings it nearer to 30 %.
 
-    That is, of every class: the sum of squares of what is missing, as shares, becomes smaller.
+    Nearer means a smaller sum over classes of the squared differences from that share.
     """
     totals = Counter(row.label for row in rows)
-    inside: dict[str, Counter[str]] = {}
+    by_source: dict[str, Counter[str]] = {}
     for row in rows:
-        inside.setdefault(row.source, Counter())[row.label] += 1
-    taken: Counter[str] = Counter()
+        by_source.setdefault(row.source, Counter())[row.label] += 1
+    tested: Counter[str] = Counter()
 
     def gap(counts: Counter[str]) -> float:
         return sum((counts[name] / totals[name] - TEST_SHARE) ** 2 for name in totals)
 
     splits: dict[str, ClassSplit] = {}
-    for source in sorted(inside, key=lambda source: _draw(source, seed)):
-        more = taken + inside[source]
-        test = gap(more) < gap(taken)
+    for source in sorted(by_source, key=lambda source: _draw(source, seed)):
+        with_source = tested + by_source[source]
+        test = gap(with_source) < gap(tested)
         splits[source] = "test" if test else "train"
-        taken = more if test else taken
+        tested = with_source if test else tested
     return splits
 
 

@@ -1,4 +1,4 @@
-"""One clip of a video, as a model sees it."""
+"""One clip of a video, preprocessed for a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from staa_cli.video.decode import iter_frames
 
 
 def middle_clip(info: VideoInfo, given: ModelInput) -> Clip:
-    """The clip in the middle of a video, its frames as far apart as the model wants them."""
+    """The clip in the middle of a video, with the model's frame interval."""
     return plan(
         info.times_s,
         frames=given.frames,
@@ -24,14 +24,14 @@ def middle_clip(info: VideoInfo, given: ModelInput) -> Clip:
 def clip_around(info: VideoInfo, middle_s: float, given: ModelInput) -> Clip:
     """The clip with a frame at a time and as many before as after, or one fewer after.
 
-    Where the video begins or ends too near, the clip is moved; the time lies in it all the same.
+    Near the video's start or end, the clip is shifted, but still contains the time.
     """
     start_s = middle_s - given.frames // 2 * given.interval_s
     return clip_at(info.times_s, start_s, frames=given.frames, interval_s=given.interval_s)
 
 
 def read_clip(info: VideoInfo, clip: Clip, given: ModelInput) -> UInt8:
-    """What the model sees of a clip: uint8 [T, h, w, 3], before normalization.
+    """A clip's frames, preprocessed for the model: uint8 [T, h, w, 3], before normalization.
 
     Raises:
         VideoError: nothing decodes, or the file changed.

@@ -1,7 +1,7 @@
-"""Attribution methods: a registry, and one small file a method, or a few that are alike.
+"""Attribution methods: a registry, and one small file per method or group of similar methods.
 
-A method says which attention it wants to read (`taps`) and turns what was read into one number a
-token (`attribute`). It sees a model only through taps and its `AttentionLayout`.
+A method lists the attention to record (`taps`) and turns it into one number per token
+(`attribute`). It sees a model only through taps and its `AttentionLayout`.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ __all__ = [
 ]
 
 AUTO = ("staa-class", "staa")
-"""What `auto` stands for: the first that the model can be read by."""
+"""What `auto` stands for: the first of these that fits the model."""
 
 
 def get_method(name: str) -> Method:
-    """The method of that name, or, for ``package.module:Class``, one of somebody's own.
+    """The method with this name or, for ``package.module:Class``, a user's own class.
 
     Raises:
-        UsageError: there is none; the hint names the nearest.
-        UnavailableError: it is of a package, or somebody's own, and cannot be loaded.
+        UsageError: there is no such method; the hint names the most similar one.
+        UnavailableError: it is from a package or a user's own, and cannot be loaded.
     """
     return own_method(name) if is_reference(name) else METHODS.get(name)
 
@@ -52,18 +52,18 @@ def candidates(name: str) -> list[Method]:
     """The methods that a name may stand for, the best first: one, or those of `auto`.
 
     Raises:
-        UsageError: there is none of that name; the hint names the nearest.
-        UnavailableError: a class of somebody's own is not there, or no method.
+        UsageError: there is no such method; the hint names the most similar one.
+        UnavailableError: a user's own class does not exist, or is not a method.
     """
-    return [get_method(each) for each in (AUTO if name == "auto" else (name,))]
+    return [get_method(method) for method in (AUTO if name == "auto" else (name,))]
 
 
 def choose_method(name: str, model: nn.Module, layout: AttentionLayout, options: Options) -> Method:
-    """The method of that name, which fits the model; of `auto`, the first that does.
+    """The method with this name, checked to fit the model; for `auto`, the first that fits.
 
     Raises:
-        UsageError: there is none, or it does not fit the model.
-        UnavailableError: a class of somebody's own is not there, or no method.
+        UsageError: there is no such method, or it does not fit the model.
+        UnavailableError: a user's own class does not exist, or is not a method.
     """
     *better, last = candidates(name)
     for method in better:
@@ -76,40 +76,40 @@ def choose_method(name: str, model: nn.Module, layout: AttentionLayout, options:
 
 def fitting(model: nn.Module, layout: AttentionLayout, options: Options) -> list[str]:
     """Names of the methods that fit the model."""
-    found = []
+    names = []
     for name, method in METHODS.items():
         with suppress(UsageError):
             method.check(model, layout, options)
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 def named(text: str, model: nn.Module, layout: AttentionLayout, options: Options) -> list[str]:
-    """Names of methods from ``A,B``, each once; ``auto`` as what it stands for.
+    """Names of methods from ``A,B``, each once, with ``auto`` resolved.
 
-    ``all`` stands for every one that fits the model and is not named yet, the default first, and
-    ``baselines`` for those that ask no model anything.
+    ``all`` stands for every method that fits the model and is not named yet, the default first,
+    and ``baselines`` for the methods that do not use the model.
     """
-    fit = fitting(model, layout, options)
+    fitting_names = fitting(model, layout, options)
     groups = {
-        "all": [*(name for name in AUTO if name in fit), *fit],
-        "baselines": [name for name in fit if not METHODS.get(name).passes_per_clip],
+        "all": [*(name for name in AUTO if name in fitting_names), *fitting_names],
+        "baselines": [name for name in fitting_names if not METHODS.get(name).passes_per_clip],
     }
-    asked = [
+    chosen = [
         choose_method(name, model, layout, options).name if name == "auto" else name
         for name in listed(text, groups)
     ]
-    return list(dict.fromkeys(asked))
+    return list(dict.fromkeys(chosen))
 
 
 def listed(text: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """``A,B`` as a list, each name once; a group's name stands for what is in it."""
+    """``A,B`` as a list, each name once; a group's name stands for its members."""
     names = [name.strip() for name in text.split(",")]
-    return list(dict.fromkeys(each for name in names for each in groups.get(name, [name])))
+    return list(dict.fromkeys(member for name in names for member in groups.get(name, [name])))
 
 
 def list_methods() -> list[dict[str, Any]]:
-    """Facts about every method that loads, in the order of `METHODS.names()`."""
+    """Descriptions of all methods that load, in the order of `METHODS.names()`."""
     return [
         {
             "name": name,

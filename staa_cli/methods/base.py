@@ -1,4 +1,4 @@
-"""What a method is, what it is given, and where it is filed."""
+"""The base class of methods, their inputs and outputs, and the registry."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a user may set about a method."""
+    """Method settings that a user may choose."""
 
     layers: str | tuple[int, ...] = "default"
     """``default`` (the method's own choice), ``last``, ``all``, or block numbers."""
     combine: str = "default"
-    """How factors read from several blocks become one; each method names its own ways."""
+    """How factors from several blocks are combined; each method defines its own choices."""
     seed: int = 0
     replacement: str = "blur"
-    """What stands where something is removed: ``blur``, ``mean``, ``black``, or ``noise``."""
+    """What replaces removed parts: ``blur``, ``mean``, ``black``, or ``noise``."""
     samples: int | None = None
-    """Perturbed copies that a sampling method asks about, or steps of a path; None for its own."""
+    """Perturbed copies of a sampling method, or steps of a path; None for its default."""
 
     def blocks(self, depth: int, default: Sequence[int]) -> tuple[int, ...]:
-        """The block numbers that are meant, from 0; negative ones count from the end.
+        """The chosen block numbers, from 0; negative ones count from the end.
 
         Raises:
             UsageError: the model has no such block.
@@ -63,30 +63,30 @@ class Options:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MethodInputs:
-    """What one forward pass left for the method to read."""
+    """The tensors and facts of one forward pass that a method reads."""
 
     layout: AttentionLayout
     options: Options
     captured: Mapping[tuple[str, int], Tensor]
-    """(name, block) to what the method's tap kept."""
+    """(name, block) to what the method's tap recorded."""
     inputs: Tensor
-    """[B, T, 3, H, W] as the model saw them."""
+    """[B, T, 3, H, W], normalized."""
     logits: Tensor
     """[B, classes]."""
     targets: Tensor
     """[B] class to explain."""
     model: nn.Module
     clip_indices: Sequence[int] = field(default=())
-    """[B] numbers of the clips in their video; what is random differs from clip to clip."""
+    """[B] numbers of the clips in their video; random draws differ between clips."""
     given: ModelInput | None = None
-    """What the model expects to be fed, where it is known; it says what black is."""
+    """The model's input format, if known; it defines black."""
     on_perturbed: Callable[[int], None] = lambda count: None
-    """Told how many more perturbed copies have been asked about."""
+    """Called with the number of perturbed copies that were passed since the last call."""
     output: Output = "softmax"
     """What the logits mean."""
 
     def layer(self, role: str, block: int) -> nn.Module:
-        """The layer of the model that a tap of that role and block reads."""
+        """The layer of the model that a tap with this role and block reads."""
         model: Any = self.model
         layer: nn.Module = model.attention_layers()[role, block]
         return layer
@@ -94,34 +94,34 @@ class MethodInputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MethodOutput:
-    """What a method returns: a map, and, where one pass serves every class, what a class adds.
+    """The output of a method: a map and, if one pass serves every class, the class-specific part.
 
-    Such a reading is of no class yet; `Method.for_class` makes one class's map of it, at any time.
+    `Method.for_class` computes the map of one class from such an output, at any time.
     """
 
     values: Tensor
-    """[B, T', h, w] raw, for the targets of a method that speaks of a class; where `shares` or
-    `parts` are there, what all classes have in common."""
+    """[B, T', h, w] raw, for the targets if the method is class-specific; if there are `shares` or
+    `parts`, the factor that all classes have in common."""
     cls_self_mass: Tensor | None = None
-    """[B] share of the read-out that stays on the class token itself."""
+    """[B] share of the read-out's attention to the class token itself."""
     looked: Tensor | None = None
-    """[B, T', h, w] attention over space alone, where a map is more than that: time and the class
-    make structure out of a uniform one."""
+    """[B, T', h, w] attention over space alone, if the map has other factors: time and the class
+    give structure even to uniform attention."""
     more_passes: float = 0.0
-    """Forward passes a clip beyond the one that every method has, as counted; a backward pass
-    counts as two."""
+    """Counted forward passes per clip beyond the one of every method; a backward pass counts as
+    two."""
     shares: Tensor | None = None
-    """[B, classes, T'] each frame's share of what speaks for a class."""
+    """[B, classes, T'] each frame's share of the evidence for a class."""
     parts: Tensor | None = None
-    """[B, classes, T', h, w] each token's part of every class's logit; where `rows` are there,
-    [B, D, T', h, w] what a token writes, of which they make such parts."""
+    """[B, classes, T', h, w] each token's contribution to every class's logit; with `rows`,
+    [B, D, T', h, w] each token's output, which `rows` project to such contributions."""
     rows: Tensor | None = None
-    """[classes, D] what a token must write to speak for a class. Where there are more classes than
-    D, a token has fewer numbers that way."""
+    """[classes, D] each class's direction in the tokens' outputs. With more classes than D, this
+    stores fewer numbers per token."""
 
     @property
     def serves_all(self) -> bool:
-        """Whether a class is still to be chosen."""
+        """Whether a class can still be chosen."""
         return self.shares is not None or self.parts is not None
 
     def shares_of(self, targets: Tensor) -> Tensor | None:
@@ -140,36 +140,35 @@ class MethodOutput:
 
 
 class Method:
-    """One way to attribute. Subclasses are stateless, and made without arguments.
+    """An attribution method. Subclasses are stateless, with a constructor without arguments.
 
-    Where one is declared, as an entry point of the group ``staa.methods``, an instance is filed in
-    `METHODS`. `summary`, `source`, `units`, and `attribute` are what it must have.
+    `METHODS` holds an instance of each class declared as an entry point of the group
+    ``staa.methods``. `summary`, `source`, `units`, and `attribute` are required.
     """
 
     name: str
-    """Under which it is declared."""
+    """The name under which it is declared."""
     summary: ClassVar[str]
     """One line for the list of methods."""
     source: ClassVar[str]
-    """Where it was published, or what it follows."""
+    """Its publication, or what it is based on."""
     units: ClassVar[str]
-    """Of what it says of classes; see `units_of`."""
+    """Units of the values for a model that classifies; see `units_of`."""
     class_specific: ClassVar[bool] = False
     signed: ClassVar[bool] = False
     gradients: ClassVar[bool] = False
-    """Whether the pass is to be differentiated."""
+    """Whether it differentiates the pass."""
     any_class: ClassVar[bool] = False
-    """Of a method that speaks of a class: whether one pass serves all of them, so that the class
-    may be chosen after it."""
+    """For a class-specific method: whether one pass serves all classes, so that the class can be
+    chosen afterwards."""
     passes_per_clip: ClassVar[float] = 1.0
-    """What a clip costs, in forward passes, of which a backward pass counts as two: of sampling
-    methods on a bundled model's grid, with their own number of samples. The report has what was
-    counted."""
+    """Cost per clip in forward passes (a backward pass counts as two); for sampling methods, on
+    a bundled model's grid with the default number of samples. The report has the counted cost."""
     supported_options: ClassVar[frozenset[str]] = frozenset()
-    """Names of the Options that change what it does; a user is told of the others."""
+    """Names of the Options that affect it; a user is warned about the others."""
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
-        """What is to be read during the forward pass.
+        """The tensors to record during the forward pass.
 
         Raises:
             UsageError: the method does not fit this model.
@@ -177,14 +176,14 @@ class Method:
         return ()
 
     def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
-        """Names of the model's parameters that it reads, beside what is tapped."""
+        """Names of the model's parameters that it reads, in addition to the taps."""
         return ()
 
     def check(self, model: nn.Module, layout: AttentionLayout, options: Options) -> None:
-        """Make sure that the model shows all that the method reads.
+        """Check that the model exposes everything that the method reads.
 
         Raises:
-            UsageError: it does not, or the method does not fit it.
+            UsageError: it does not, or the method does not fit the model.
         """
         layers: Any = model.attention_layers()  # type: ignore[operator]
         absent = [
@@ -200,40 +199,40 @@ class Method:
             )
 
     def units_of(self, output: Output) -> str:
-        """Units of what it says; a logit that is an answer as it stands is a value."""
+        """Units of the values; the logit of a model with raw values is called a value."""
         if output != "identity":
             return self.units
         return self.units.replace("probability", "value").replace("logit", "value")
 
     def is_signed(self, output: Output) -> bool:
-        """Whether values may be negative, of a model whose logits mean that."""
+        """Whether values may be negative, for a model with this kind of output."""
         return self.signed
 
     def perturbations(self, layout: AttentionLayout, options: Options) -> int:
-        """How many perturbed copies of a clip it asks the model about, for the progress.
+        """Number of perturbed copies of a clip, for the progress bar.
 
         Raises:
-            UsageError: so many cannot be.
-            UnavailableError: a package that it needs is not installed.
+            UsageError: the number of samples is not possible.
+            UnavailableError: a required package is not installed.
         """
         return 0
 
     def is_class_specific(self, layout: AttentionLayout, options: Options) -> bool:
-        """Whether the values are for one class; they are where frames are weighed by its logit."""
+        """Whether the values are for one class, as they are if its logit weights the frames."""
         taps = self.taps(layout, options)
         return self.class_specific or any(tap.role == "frames" for tap in taps)
 
     @property
     def serves_all(self) -> bool:
-        """Whether a pass serves every class: of none it speaks, or of one that is chosen after."""
+        """Whether one pass serves every class: class-blind, or the class is chosen afterwards."""
         return self.any_class or not self.class_specific
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
-        """One number a token from what was read."""
+        """One number per token from the recorded tensors."""
         raise NotImplementedError
 
     def for_class(self, reading: MethodOutput, targets: Tensor) -> Tensor:
-        """The map [B, T', h, w] of each clip's class [B], of a reading of these clips."""
+        """The map [B, T', h, w] for each clip's class [B], from the method's output."""
         values = reading.values
         if (shares := reading.shares_of(targets)) is not None:
             values = values * shares
@@ -242,16 +241,16 @@ class Method:
         return values
 
     def weigh(self, parts: Tensor) -> Tensor:
-        """How parts of a logit [B, T', h, w] count in the map."""
+        """Weights of the tokens from their contributions to a logit [B, T', h, w]."""
         return parts
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """The blocks that are read, for the report; empty where no attention is."""
+        """The blocks that are read, for the report; empty if no attention is read."""
         return ()
 
 
 def _accept(name: str, declared: Any) -> Method:
-    """An instance, which knows its name, of a class that somebody has declared."""
+    """An instance of a declared class, with its name set."""
     if not isinstance(declared, type) or not issubclass(declared, Method):
         raise TypeError("expected a class derived from staa_cli.methods.Method")
     missing = [fact for fact in ("summary", "source", "units") if not hasattr(declared, fact)]
@@ -266,12 +265,12 @@ def _accept(name: str, declared: Any) -> Method:
 
 METHODS: Registry[Method] = Registry("method", entry_points.METHODS, _accept)
 register_method = METHODS.register
-"""A class decorator that files a method under a name, for as long as the program runs."""
+"""A class decorator that registers a method under a name for the current process."""
 
 
-def _chosen(of_classes: Tensor, targets: Tensor) -> Tensor:
-    """[B, classes, ...] to those of the clips' classes [B]."""
-    return of_classes[torch.arange(len(targets), device=targets.device), targets]
+def _chosen(by_class: Tensor, targets: Tensor) -> Tensor:
+    """[B, classes, ...] to the entries of the clips' classes [B]."""
+    return by_class[torch.arange(len(targets), device=targets.device), targets]
 
 
 def _has(model: nn.Module, parameter: str) -> bool:

@@ -1,4 +1,4 @@
-"""Three trivial baselines, which ask no model; a method that does not beat them says nothing."""
+"""Three trivial baselines that use no model; a method that does not beat them is uninformative."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from staa_cli.methods.base import Method, MethodInputs, MethodOutput
 
 
 class Random(Method):
-    """Noise."""
+    """Uniform noise."""
 
     summary = "uniform noise: the score of chance"
     source = "baseline"
@@ -30,7 +30,7 @@ class Random(Method):
 
 
 class Center(Method):
-    """A bump in the middle."""
+    """A Gaussian in the center."""
 
     summary = "a Gaussian at the picture's center, the same in every frame"
     source = "baseline"
@@ -38,12 +38,12 @@ class Center(Method):
     passes_per_clip = 0.0
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
-        """A Gaussian with a quarter of the picture's side as its deviation."""
+        """A Gaussian with a standard deviation of a quarter of the picture's side."""
         frames, height, width = method_inputs.layout.grid
         y = torch.linspace(-1, 1, height).square()[:, None]
         x = torch.linspace(-1, 1, width).square()[None]
-        bump = torch.exp(-(x + y) / (2 * 0.5**2))  # [h, w]
-        values = bump.expand(len(method_inputs.inputs), frames, height, width)
+        gaussian = torch.exp(-(x + y) / (2 * 0.5**2))  # [h, w]
+        values = gaussian.expand(len(method_inputs.inputs), frames, height, width)
         return MethodOutput(values.to(method_inputs.inputs.device))
 
 
@@ -56,7 +56,7 @@ class FrameDifference(Method):
     passes_per_clip = 0.0
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
-        """Mean of the absolute differences to the frame before and the frame after."""
+        """Mean of the absolute differences to the previous and the next frame."""
         inputs = method_inputs.inputs.float()  # [B, T, 3, H, W]
         steps = (inputs[:, 1:] - inputs[:, :-1]).abs().mean(dim=2)  # [B, T-1, H, W]
         if steps.shape[1] == 0:

@@ -1,13 +1,13 @@
-"""Methods of the user's own: ``--method package.module:Class``.
+"""Users' own methods: ``--method package.module:Class``.
 
-Such a class derives from `Method` and says three things::
+Such a class derives from `Method` and defines::
 
-    units               of its numbers: ``share of the attention``
-    taps(...)           what is to be read during the forward pass; nothing unless told
-    attribute(...)      what was read to a `MethodOutput`, [B, T', h, w]
+    units               of its values, for example ``share of attention``
+    taps(...)           the tensors to record in the forward pass; none by default
+    attribute(...)      from the recorded tensors to a `MethodOutput`, [B, T', h, w]
 
-All else that a `Method` has may be told, too. Its name is ``package.module:Class``. What it made
-counts as finished as long as its file stays as it is.
+All other members of `Method` may be defined, too. Its name is ``package.module:Class``. Its results
+count as finished until its file changes.
 """
 
 from __future__ import annotations
@@ -22,26 +22,25 @@ from staa_cli.references import load_reference
 
 
 def own_method(reference: str) -> Method:
-    """A method of somebody's own, made without arguments.
+    """An instance of a user's own method class.
 
     Args:
         reference: ``package.module:Class``; found where Python finds modules, and in the current
             folder.
 
     Raises:
-        UnavailableError: there is no such class, it cannot be made, or it is not as described
-            above.
+        UnavailableError: there is no such class, its constructor fails, or it is not a method.
     """
-    own = load_reference(reference, "Class")
-    if not isinstance(own, type) or not issubclass(own, Method):
+    method_class = load_reference(reference, "Class")
+    if not isinstance(method_class, type) or not issubclass(method_class, Method):
         raise _unfit(reference, "is not a class derived from staa_cli.methods.Method")
-    if own.attribute is Method.attribute:
+    if method_class.attribute is Method.attribute:
         raise _unfit(reference, "has no attribute(inputs)")
-    if not isinstance(getattr(own, "units", None), str):
+    if not isinstance(getattr(method_class, "units", None), str):
         raise _unfit(reference, "has no units")
     try:
-        method = own()
-    except Exception as error:  # whatever somebody's own code meets
+        method = method_class()
+    except Exception as error:  # anything from a user's code
         raise UnavailableError(
             f"{reference} failed: {type(error).__name__}: {error}",
             "expected a class whose constructor takes no arguments; -vv shows where it failed",
@@ -54,13 +53,13 @@ def own_method(reference: str) -> Method:
 def _attribute(
     reference: str, attribute: Callable[[MethodInputs], MethodOutput], inputs: MethodInputs
 ) -> MethodOutput:
-    """What the method reads; what goes wrong in it is told as its own."""
+    """The method's checked output; an exception in its code is reported as its own."""
     try:
         method_output = attribute(inputs)
     except StaaError:
         raise
-    except Exception as error:  # whatever somebody's own code meets
-        if ran_out_of_memory(error):  # smaller batches may do
+    except Exception as error:  # anything from a user's code
+        if ran_out_of_memory(error):  # smaller batches may fit
             raise
         raise UnavailableError(
             f"{reference} failed: {type(error).__name__}: {error}", "-vv shows where it failed"
@@ -70,11 +69,11 @@ def _attribute(
             reference,
             f"returned a {type(method_output).__name__}, not a staa_cli.methods.MethodOutput",
         )
-    shape, wanted = tuple(method_output.values.shape), (len(inputs.inputs), *inputs.layout.grid)
-    if shape != wanted:
+    shape, expected = tuple(method_output.values.shape), (len(inputs.inputs), *inputs.layout.grid)
+    if shape != expected:
         raise _unfit(
             reference,
-            f"returned values of shape {list(shape)}, expected [B, T', h, w] = {list(wanted)}",
+            f"returned values of shape {list(shape)}, expected [B, T', h, w] = {list(expected)}",
         )
     return method_output
 

@@ -1,8 +1,8 @@
-"""Thresholding and focusing, on a copy: the raw attribution stays as it is.
+"""Thresholding and focusing, on a copy: the raw attribution is unchanged.
 
-The paper claims for "dynamic thresholding" and "attention focusing" that they raise the ratio of
-signal to noise, and gives no formula for the latter. These are ours: deterministic, over a whole
-clip's values at once, with every parameter in the settings.
+The paper claims that "dynamic thresholding" and "attention focusing" raise the signal-to-noise
+ratio, and gives no formula for the latter. These are ours: deterministic, over all values of a clip
+at once, with every parameter in the settings.
 """
 
 from __future__ import annotations
@@ -27,57 +27,58 @@ def postprocess(
 
     Args:
         values: raw.
-        threshold: ``none``, ``otsu``, ``percentile``, or ``mean_std``; what is weaker, whatever its
-            sign, goes to zero.
+        threshold: ``none``, ``otsu``, ``percentile``, or ``mean_std``; values of lower magnitude
+            are set to zero.
         threshold_value: the percentile (80 by default), or the number of standard deviations above
             the mean (1 by default).
-        focus_sigma: deviation of the space-time Gaussian that smooths first, in tokens.
-        focus_gamma: exponent that sharpens then; the mass is kept.
+        focus_sigma: standard deviation of the space-time Gaussian that smooths first, in tokens.
+        focus_gamma: exponent of the sharpening that follows; it keeps the sum of magnitudes.
 
     Returns:
-        float32, always a copy. Smoothing and sharpening come first, so that the threshold sees what
-        will be drawn.
+        float32, always a copy. Smoothing and sharpening come first, so that the threshold applies
+        to the values that are drawn.
 
     Raises:
-        UsageError: a parameter that cannot be.
+        UsageError: an invalid parameter.
     """
     out = smooth(values, focus_sigma) if focus_sigma > 0 else values.copy()
     if focus_gamma != 1.0:
         out = sharpen(out, focus_gamma)
     if threshold != "none":
-        size = np.abs(out)
-        out = np.where(size >= find_level(size, threshold, threshold_value), out, np.float32(0))
+        magnitude = np.abs(out)
+        level = find_level(magnitude, threshold, threshold_value)
+        out = np.where(magnitude >= level, out, np.float32(0))
     return out
 
 
 def smooth(values: Float32, sigma: float) -> Float32:
     """Gaussian smoothing over time, height, and width, sigma in tokens; edges are mirrored."""
-    reach = max(1, round(3 * sigma))
-    with np.errstate(over="ignore"):  # so narrow that all beside the middle is zero
-        kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    radius = max(1, round(3 * sigma))
+    with np.errstate(over="ignore"):  # so narrow that only the center is nonzero
+        kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     kernel = (kernel / kernel.sum()).astype(np.float32)
     out = values
     for axis in range(3):
-        pad = [(reach, reach) if a == axis else (0, 0) for a in range(3)]
+        padding = [(radius, radius) if a == axis else (0, 0) for a in range(3)]
         windows = np.lib.stride_tricks.sliding_window_view(
-            np.pad(out, pad, mode="symmetric"), len(kernel), axis=axis
+            np.pad(out, padding, mode="symmetric"), len(kernel), axis=axis
         )
         out = (windows @ kernel).astype(np.float32)
     return out
 
 
 def sharpen(values: Float32, gamma: float) -> Float32:
-    """Magnitudes to the power of gamma, scaled so that their sum stays what it was; signs kept."""
-    size = np.abs(values, dtype=np.float64)
-    total = size.sum()
+    """Magnitudes to the power of gamma, rescaled to their original sum; signs are kept."""
+    magnitude = np.abs(values, dtype=np.float64)
+    total = magnitude.sum()
     if total <= 0:
         return values.copy()
-    powered = (size / size.max()) ** gamma
+    powered = (magnitude / magnitude.max()) ** gamma
     return np.asarray(np.sign(values) * powered * (total / powered.sum()), np.float32)
 
 
 def find_level(values: Float32, rule: str, parameter: float | None = None) -> float:
-    """The one level of a whole clip's values [T', h, w] below which they count as noise.
+    """The level below which a clip's values [T', h, w] count as noise.
 
     Raises:
         UsageError: an unknown rule, or a percentile outside 0 to 100.
@@ -96,15 +97,15 @@ def find_level(values: Float32, rule: str, parameter: float | None = None) -> fl
 
 
 def otsu_level(values: Float32) -> float:
-    """The level that parts the values into the two groups of least inner variance (Otsu 1979)."""
+    """The level that splits the values into the two groups of least variance within (Otsu 1979)."""
     low, high = float(values.min()), float(values.max())
     if high <= low:
         return low
     counts, edges = np.histogram(values, bins=BINS, range=(low, high))
-    middles = (edges[:-1] + edges[1:]) / 2
+    centers = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)[:-1]
     above = values.size - below
-    sums = np.cumsum(counts * middles)
+    sums = np.cumsum(counts * centers)
     mean_below = sums[:-1] / np.maximum(below, 1)
     mean_above = (sums[-1] - sums[:-1]) / np.maximum(above, 1)
     between = below * above * (mean_below - mean_above) ** 2.0

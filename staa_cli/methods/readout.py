@@ -1,11 +1,11 @@
-"""Read-out strategies: how what a model's head reads leads back to the tokens.
+"""Read-out strategies: how the head's input depends on the tokens.
 
-The one place that asks how a model attends (`AttentionLayout.kind`) and what its head reads
+Only this module distinguishes how a model attends (`AttentionLayout.kind`) and what its head reads
 (`AttentionLayout.pooling`), so that a method is written once for all families.
 
-Attention over space runs over S sequences of tokens a clip: over one of all tokens where space and
-time are attended jointly, else over one a frame, S = T'. A sequence has `prefix_tokens` tokens,
-then n patches; S * n = T' * h * w. A row says how much of each token of its sequence is read.
+Attention over space runs over S sequences of tokens per clip: with joint attention over one
+sequence of all tokens, else over one per frame, S = T'. A sequence has `prefix_tokens` tokens,
+then n patches; S * n = T' * h * w. A row has the weight of each token of its sequence.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from staa_cli.methods.base import MethodInputs, Options
 
 FRAME_LOGITS = Tap("frames", 0, "frame_logits", shown)
-"""[B, T, classes] of a model that sees each frame by itself."""
+"""[B, T, classes] of a model that processes frames independently."""
 
 
 def space_role(layout: AttentionLayout) -> str:
@@ -42,12 +42,12 @@ def space_role(layout: AttentionLayout) -> str:
 
 
 def read_role(layout: AttentionLayout) -> str:
-    """Role of the attention by which the head's one token is read from all others."""
+    """Role of the attention by which the head's token reads all others."""
     return "pooler" if layout.pooling == "attentive" else space_role(layout)
 
 
 def attends_over_time(layout: AttentionLayout) -> bool:
-    """Whether every block attends over time by itself, before it attends over space."""
+    """Whether every block attends over time separately, before it attends over space."""
     return layout.kind == "divided"
 
 
@@ -80,27 +80,27 @@ def read_blocks(
 
 
 def read_queries(layout: AttentionLayout) -> tuple[int, int | None]:
-    """First and last (exclusive) of the queries of `read_role` whose outputs the head reads."""
+    """First and last (exclusive) query of `read_role` whose output the head reads."""
     return (layout.prefix_tokens, None) if reads_mean(layout) else (0, 1)
 
 
 def row_reader(layout: AttentionLayout) -> Reader:
-    """Reads the row of `read_role` by which the head reads, [B*S, prefix + n]."""
+    """A reader of the attention row of `read_role` that the head uses, [B*S, prefix + n]."""
     return partial(mean_row, first=layout.prefix_tokens) if reads_mean(layout) else cls_row
 
 
 def value_reader(layout: AttentionLayout) -> Reader:
-    """Reads what `read_role` moves to the head from every token, [B*S, prefix + n, heads * d]."""
+    """A reader of the weighted values of `read_role` per token, [B*S, prefix + n, heads * d]."""
     return partial(mean_values, first=layout.prefix_tokens) if reads_mean(layout) else cls_values
 
 
 def time_taps(layout: AttentionLayout, block: int) -> list[Tap]:
-    """What `through_time` reads."""
+    """The taps of `through_time`."""
     return [Tap("temporal", block, "time", full_map)] if attends_over_time(layout) else []
 
 
 def frame_taps(layout: AttentionLayout) -> list[Tap]:
-    """What `frame_shares` reads."""
+    """The taps of `frame_shares`."""
     return [FRAME_LOGITS] if layout.kind == "frame" else []
 
 
@@ -111,9 +111,9 @@ def temporal_maps(method_inputs: MethodInputs, block: int) -> Tensor:
 
 
 def through_time(rows: Tensor, method_inputs: MethodInputs, block: int) -> Tensor:
-    """Patches' rows [B, T, P] to where these patches had looked in time, [B, T', P].
+    """Patches' rows [B, T, P] propagated through attention over time, [B, T', P].
 
-    Where space and time are attended jointly, or time is not, the rows stay as they are.
+    Without separate attention over time, the rows are returned unchanged.
     """
     if not attends_over_time(method_inputs.layout):
         return rows
@@ -121,17 +121,17 @@ def through_time(rows: Tensor, method_inputs: MethodInputs, block: int) -> Tenso
 
 
 def averaged_sequences(layout: AttentionLayout) -> int:
-    """How many sequences the token that the head reads is the mean of, with an equal part of each.
+    """Number of sequences whose mean the head reads, with equal weights.
 
-    Where each frame goes as far as its own logits, it has a read-out of its own.
+    If each frame has its own logits, it has its own read-out.
     """
     return layout.grid[0] if layout.kind in ("divided", "space") else 1
 
 
 def start_rows(method_inputs: MethodInputs, total: float = 1.0) -> Tensor:
-    """What the head reads of the last block's tokens, [B, S, prefix + n].
+    """Weights of the last block's tokens in the head's input, [B, S, prefix + n].
 
-    Each row's sum is `total`; where a pooler reads the tokens, it is zero.
+    Each row's sum is `total`, or zero if a pooler reads the tokens.
     """
     layout, batch = method_inputs.layout, len(method_inputs.inputs)
     frames, height, width = layout.grid
@@ -147,17 +147,17 @@ def start_rows(method_inputs: MethodInputs, total: float = 1.0) -> Tensor:
 
 
 def per_head(rows: Tensor, heads: int) -> Tensor:
-    """Rows of heads, [B, heads, S, N], for a layer with so many: the same, or [B, 1, S, N] for all.
+    """Rows per head [B, heads, S, N] for a layer with `heads` heads: unchanged, or [B, 1, S, N].
 
-    Where the layer above has others, each head goes on from the mean of those.
+    If the layer above has another number of heads, each head continues from their mean.
     """
     return rows if rows.shape[1] in (1, heads) else rows.mean(dim=1, keepdim=True)
 
 
 def split_rows(rows: Tensor, method_inputs: MethodInputs) -> tuple[Tensor, Tensor | None]:
-    """Rows [B*S, prefix + n] to the patches' [B, S, n], and the share [B] that is no patch's.
+    """Rows [B*S, prefix + n] to the patches' [B, S, n], and the share [B] of the prefix tokens.
 
-    The share is the mean over sequences, and None where there are patches alone.
+    The share is the mean over sequences, and None if there are only patches.
     """
     prefix = method_inputs.layout.prefix_tokens
     rows = rows.reshape(len(method_inputs.inputs), -1, rows.shape[-1])  # [B, S, prefix + n]
@@ -168,8 +168,8 @@ def split_rows(rows: Tensor, method_inputs: MethodInputs) -> tuple[Tensor, Tenso
 def along_path(rows: Tensor, method_inputs: MethodInputs, block: int) -> Tensor:
     """Patches' rows [B, S, n] of a block, by which the head reads, to a map [B, T', h, w].
 
-    Through time, where it is attended apart, and with the part that each sequence has in what the
-    head reads.
+    Propagated through separate attention over time, if any, and weighted by the share of each
+    sequence in the head's input.
     """
     layout = method_inputs.layout
     rows = through_time(rows, method_inputs, block) / averaged_sequences(layout)
@@ -179,7 +179,7 @@ def along_path(rows: Tensor, method_inputs: MethodInputs, block: int) -> Tensor:
 def to_grid(rows: Tensor, layout: AttentionLayout) -> Tensor:
     """Patches' values [..., S, n], without the prefix, to [..., T', h, w].
 
-    One sequence alone has the patches in the model's own order.
+    A single sequence has the patches in the model's own order.
     """
     frames, height, width = layout.grid
     leading = rows.shape[:-2]
@@ -189,13 +189,12 @@ def to_grid(rows: Tensor, layout: AttentionLayout) -> Tensor:
 
 
 def frame_shares(method_inputs: MethodInputs) -> Tensor | None:
-    """[B, classes, T] each frame's share of what speaks for a class; a clip's sum is one.
+    """[B, classes, T] each frame's share of the evidence for a class; a clip's sum is one.
 
-    None where a model sees more than one frame at a time. Where a clip's logits are its frames'
-    mean, a share is how far a frame's logit lies above what says nothing, or zero where it lies
-    below: above the mean of all classes where these share one softmax, above zero where each class
-    is by itself, and of a raw value, whose zero means nothing, above the lowest frame's. In a clip
-    of which no frame speaks for the class, all frames have the same.
+    None if the model does not process frames independently. A clip's logits are the mean of its
+    frames' logits, so the evidence of a frame is its logit above a neutral value, or zero: above
+    the mean of all classes for softmax, above zero for sigmoid, and for raw values, whose zero is
+    arbitrary, above the lowest frame's. If no frame has evidence, all have the same share.
     """
     if method_inputs.layout.kind != "frame":
         return None
@@ -211,12 +210,12 @@ def frame_shares(method_inputs: MethodInputs) -> Tensor | None:
 
 
 def output_weights(layout: AttentionLayout, blocks: Sequence[int]) -> list[str]:
-    """Names of what `output_projection` reads of the layers by which the head reads."""
+    """Parameter names of `output_projection` for the layers by which the head reads."""
     return [name for block in blocks for name in projection_names(read_role(layout), block)]
 
 
 def projection_names(role: str, block: int) -> list[str]:
-    """Names of what `output_projection` reads of a layer; none of a pooler's query."""
+    """Parameter names of `output_projection` for a layer; none for a pooler's query."""
     of_block, layer = {
         "pooler": (None, ""),
         "pooler_self": ("pooler.blocks", "attn"),
@@ -228,12 +227,12 @@ def projection_names(role: str, block: int) -> list[str]:
 def output_projection(
     method_inputs: MethodInputs, block: int, role: str | None = None
 ) -> Tensor | None:
-    """W_o [D, heads * d] of a layer, scaled as the block scales what it writes.
+    """W_o [D, heads * d] of a layer, with the block's own scaling of the output.
 
     Args:
         method_inputs: for the model.
         block: of the layer.
-        role: of the layer; that of those by which the head reads where None.
+        role: of the layer; None for `read_role`.
 
     Returns:
         None for a pooler's query, which has none.
@@ -252,7 +251,7 @@ def output_projection(
 
 
 def head_taps(layout: AttentionLayout) -> list[Tap]:
-    """What `normed_tokens` and `mean_tokens` read."""
+    """The taps of `normed_tokens` and `mean_tokens`."""
     norm = Tap("read_out", 0, "read_out", shown)
     if read_role(layout) == "pooler":
         return []
@@ -262,22 +261,22 @@ def head_taps(layout: AttentionLayout) -> list[Tap]:
 
 
 def logits_of_tokens(tokens: Tensor, method_inputs: MethodInputs) -> Tensor:
-    """What the head would say, [B, classes], were these tokens the last block's.
+    """Logits [B, classes] of the head if these tokens were the last block's.
 
     Args:
-        tokens: [B or B*T, prefix + n, D] as a block leaves them.
+        tokens: [B or B*T, prefix + n, D], output of a block.
         method_inputs: of a model without a pooler, whose norm and head are used.
     """
     layout, model = method_inputs.layout, method_inputs.model
     norm, head = method_inputs.layer("read_out", 0), model.get_submodule("head")
     patches = slice(layout.prefix_tokens, None)
-    if layout.kind == "frame":  # which norms each token, and takes the mean of the frames' logits
+    if layout.kind == "frame":  # norms each token, and averages the frames' logits
         normed = norm(tokens)
         pooled = normed[:, patches].mean(dim=1) if reads_mean(layout) else normed[:, 0]
         logits: Tensor = head(pooled)
         return logits.reshape(-1, layout.grid[0], logits.shape[-1]).mean(dim=1)
     pooled = tokens[:, patches].mean(dim=1) if reads_mean(layout) else tokens[:, 0]
-    if layout.kind == "space":  # one sequence a frame, of which the head reads the mean
+    if layout.kind == "space":  # one sequence per frame; the head reads their mean
         pooled = pooled.reshape(-1, layout.grid[0], pooled.shape[-1]).mean(dim=1)
     return head(norm(pooled))  # type: ignore[no-any-return]
 
@@ -285,7 +284,7 @@ def logits_of_tokens(tokens: Tensor, method_inputs: MethodInputs) -> Tensor:
 def mean_tokens(method_inputs: MethodInputs) -> Tensor:
     """The tokens [B or B*T, n, D] whose mean the head reads.
 
-    An image model norms each of them by itself, before the mean.
+    An image model norms each of them separately, before the mean.
     """
     layout = method_inputs.layout
     if layout.kind == "frame":
@@ -294,15 +293,15 @@ def mean_tokens(method_inputs: MethodInputs) -> Tensor:
 
 
 def normed_tokens(method_inputs: MethodInputs) -> Tensor | None:
-    """What the norm before the head has been given of what the head reads.
+    """The input of the norm before the head, as far as the head reads it.
 
-    One token [B or B*T, 1, D], or, where the mean comes after the norm, all of its tokens
-    [B*T, n, D]; None where there is a pooler, and no norm after it.
+    One token [B or B*T, 1, D] or, if the mean comes after the norm, all of its tokens
+    [B*T, n, D]; None with a pooler, which has no norm after it.
     """
     layout = method_inputs.layout
     if read_role(layout) == "pooler":
         return None
     if reads_mean(layout) and layout.kind == "frame":
         return mean_tokens(method_inputs)
-    tokens = method_inputs.captured["read_out", 0].float()  # [B or B*T, N, D], or [B, D] alone
+    tokens = method_inputs.captured["read_out", 0].float()  # [B or B*T, N, D], or [B, D]
     return tokens[:, None] if tokens.ndim == 2 else tokens[:, :1]

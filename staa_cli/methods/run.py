@@ -1,4 +1,4 @@
-"""One batch through the model, with what a method needs read on the way."""
+"""One forward pass of a batch, with the tensors that a method needs."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from staa_cli.schema import AttentionLayout, Float32, ModelInput, Output
 from staa_cli.statistics import space_variation
 
 Target = int | Sequence[int] | Callable[[Float32], Sequence[int]] | None
-"""Class to explain: one for all clips, one a clip, chosen by the scores [B, classes], or each
-clip's own of the highest score."""
+"""Class to explain: one for all clips, one per clip, a function of the scores [B, classes], or None
+for each clip's most probable class."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explained:
-    """What one pass over a batch gave."""
+    """The result of one pass over a batch."""
 
     scores: Float32
     """[B, classes] probabilities, or raw values."""
     targets: tuple[int, ...]
-    """[B] class that each clip was explained for."""
+    """[B] explained class of each clip."""
     values: Float32
     """[B, T', h, w] raw attribution."""
     cls_self_mass: tuple[float | None, ...]
     """[B]."""
     space_variation: tuple[float | None, ...]
-    """[B] of attention over space, where the values are more than that."""
+    """[B] of attention over space, if the values have other factors."""
     passes_per_clip: float
-    """What each clip has cost, in forward passes, as counted; a backward pass counts as two."""
+    """Counted cost of each clip in forward passes; a backward pass counts as two."""
     reading: MethodOutput | None = None
-    """What serves every class, where it was to be kept and there is such a thing."""
+    """The output that serves every class, if there is one and `keep` was set."""
 
 
 def explain_batch(
@@ -56,20 +56,20 @@ def explain_batch(
 ) -> Explained:
     """Compute class scores and attributions of normalized clips.
 
-    One forward pass, which the method reads; some methods differentiate it or ask for more.
+    One forward pass, from which the method reads; some methods differentiate it or add more.
 
     Args:
         model: float [B, T, 3, H, W] to logits [B, classes].
-        layout: how it attends; clips may be of another length than its grid.
+        layout: how it attends; the clips' length may differ from its grid.
         inputs: [B, T, 3, H, W], on the model's device and in its precision.
         method: how to attribute.
         options: of the method.
         target: class to explain.
         clip_indices: [B] numbers of the clips in their video.
-        given: what the model expects to be fed; methods that remove by black need it.
-        on_perturbed: told how many more perturbed copies a method has asked about.
+        given: the model's input format; methods that replace by black need it.
+        on_perturbed: called with the number of perturbed copies passed since the last call.
         output: what the model's logits mean.
-        keep: also what a map of any other class needs, where one pass serves them all.
+        keep: also return the output for maps of other classes, if one pass serves all.
 
     Raises:
         UsageError: the method does not fit the model.
@@ -99,7 +99,7 @@ def explain_batch(
         reading = method.attribute(method_inputs)
         values = method.for_class(reading, targets)
         masses = reading.cls_self_mass
-        # A baseline asks the model nothing; that it was asked here is for the prediction alone.
+        # A baseline does not use the model; this pass is for the prediction only.
         cost = 1.0 + reading.more_passes if method.passes_per_clip else 0.0
         return Explained(
             scores=scores,
@@ -119,7 +119,7 @@ def _variations(looked: Tensor | None, clips: int) -> tuple[float | None, ...]:
 
 
 def _targets(target: Target, logits: Tensor, scores: Float32) -> Tensor:
-    """[B] class to explain of each clip."""
+    """[B] class to explain for each clip."""
     if target is None:
         return logits.argmax(dim=1)
     chosen = target(scores) if callable(target) else target
@@ -127,11 +127,11 @@ def _targets(target: Target, logits: Tensor, scores: Float32) -> Tensor:
 
 
 def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Explained:
-    """Batches, each with the numbers of its clips, as one; every number below `clips` comes once.
+    """Merge batches, each with its clip numbers; every number below `clips` occurs once.
 
-    What is kept of a clip goes into one block for all of them: small arrays that stay, strewn
-    among the large ones that every pass frees, keep that memory from being used again, and the
-    process grows with the length of the video by twenty times what it keeps.
+    Results go into one array for all clips: small arrays scattered among the large ones that every
+    pass frees would fragment memory, and the process would grow with the length of the video by
+    twenty times the size of the results.
     """
     scores = values = np.empty((0, 0), np.float32)
     targets = [0] * clips
@@ -152,11 +152,11 @@ def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Exp
 
 
 def _fitted(layout: AttentionLayout, inputs: Tensor) -> AttentionLayout:
-    """The layout with the token grid that clips [B, T, 3, H, W] of this length give."""
+    """The layout with the token grid of clips [B, T, 3, H, W] of this length."""
     return replace(layout, grid=(inputs.shape[1] // layout.tubelet, *layout.grid[1:]))
 
 
 @torch.inference_mode()
 def predict_batch(model: nn.Module, inputs: Tensor, output: Output = "softmax") -> Float32:
-    """Normalized clips [B, T, 3, H, W] to scores [B, classes]; nothing is read."""
+    """Normalized clips [B, T, 3, H, W] to scores [B, classes]; nothing is recorded."""
     return scores_of(model(inputs), output).cpu().numpy()

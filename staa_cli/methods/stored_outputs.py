@@ -1,4 +1,4 @@
-"""StoredOutputs of clips that wait until the class is known."""
+"""Storage for the outputs of clips until the class is known."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from staa_cli.methods.base import Method, MethodOutput
 from staa_cli.schema import Float32
 
 IN_MEMORY = 1 << 24
-"""Bytes that are kept there; what is more goes into a file."""
+"""Bytes kept in memory; beyond that, a temporary file is used."""
 
 _TENSORS = ("values", "shares", "parts")
 
 
 class StoredOutputs:
-    """StoredOutputs that serve every class, of clips of one shape, in the order in which they come.
+    """Method outputs that serve every class, for clips of one shape, in order of arrival.
 
-    One of a large model has some megabytes, and a long video a thousand clips. Past a limit they
-    lie in a temporary file without a name, so that memory does not grow with the video, and
-    nothing is left behind, whatever ends the process.
+    One output of a large model takes some megabytes, and a long video has a thousand clips. Above
+    a limit they are stored in an unnamed temporary file, so that memory does not grow with the
+    video, and nothing is left behind however the process ends.
     """
 
     def __init__(self) -> None:
@@ -37,20 +37,20 @@ class StoredOutputs:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with suppress(OSError):  # a full disk refuses what was still to be written
+        with suppress(OSError):  # a full disk refuses buffered writes
             self._file.close()
 
     def add(self, numbers: Sequence[int], reading: MethodOutput) -> None:
-        """Keep what a batch left of the clips with these numbers.
+        """Store the output of a batch of clips with these numbers.
 
         Raises:
-            OutputError: there is no room.
+            OutputError: the disk is full.
         """
-        found = {name: getattr(reading, name) for name in _TENSORS}
-        present = {name: tensor for name, tensor in found.items() if tensor is not None}
+        tensors = {name: getattr(reading, name) for name in _TENSORS}
+        present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
         self._shapes = {name: tensor.shape[1:] for name, tensor in present.items()}
         if self._rows is None and reading.rows is not None:
-            self._rows = reading.rows.cpu()  # those of the model, the same for every clip
+            self._rows = reading.rows.cpu()  # of the model, the same for every clip
         try:
             for row, number in enumerate(numbers):
                 self._places[number] = self._file.tell()
@@ -64,11 +64,14 @@ class StoredOutputs:
             ) from error
 
     def __getitem__(self, number: int) -> MethodOutput:
-        """That of one clip, as a batch of one."""
+        """The output of one clip, as a batch of one."""
         self._file.seek(self._places[number])
-        found = {name: self._next(shape) for name, shape in self._shapes.items()}
+        tensors = {name: self._next(shape) for name, shape in self._shapes.items()}
         return MethodOutput(
-            found["values"], shares=found.get("shares"), parts=found.get("parts"), rows=self._rows
+            tensors["values"],
+            shares=tensors.get("shares"),
+            parts=tensors.get("parts"),
+            rows=self._rows,
         )
 
     def _next(self, shape: torch.Size) -> torch.Tensor:
@@ -76,7 +79,7 @@ class StoredOutputs:
         return torch.frombuffer(stored, dtype=torch.float32).reshape(1, *shape)
 
     def maps(self, method: Method, classes: Iterable[int]) -> dict[int, Float32]:
-        """Classes to their maps of all clips [C, T', h, w], each in a block of its own."""
+        """Classes to their maps of all clips [C, T', h, w], each in its own array."""
         shape = len(self._places), *self._shapes["values"]
         maps = {index: np.empty(shape, np.float32) for index in classes}
         for number in self._places:

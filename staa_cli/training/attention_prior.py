@@ -1,9 +1,9 @@
-"""Leads the heads of joint attention for a while, so that a small model learns from nothing.
+"""A temporary attention prior for joint attention, so that a small model learns from scratch.
 
-Among all tokens of a clip a head finds the few that matter, those of its own place at other times,
-only after very long, and without them nothing else is learned. So some heads are shown their own
-place at all times, some their own frame, and the rest everything; then the lead is taken back
-little by little, until attention is what it is in any other model.
+Among all tokens of a clip, a head finds the few relevant ones, those of its own place at other
+times, only after very long training, and without them nothing else is learned. So at first some
+heads are limited to their own place at all times, some to their own frame, and the others not at
+all; the prior then decreases to zero, and attention is as in any other model.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from torch import Tensor, nn
 from staa_cli.models.layers import Rope, TapAttention, rotate
 
 STRENGTH = 12.0
-"""Taken off the scores of what a head is not to see, while the lead is whole."""
+"""Subtracted from the scores of masked tokens at full strength of the prior."""
 
 
 @lru_cache(maxsize=2)
 def led_to(grid: tuple[int, int, int], heads: int, device: torch.device, prefix: int = 0) -> Tensor:
-    """What each head is to see, bool [heads, N, N] for tokens in the order (t, h, w).
+    """The tokens visible to each head, bool [heads, N, N], for tokens in the order (t, h, w).
 
-    The first heads see their own place, then some see their own frame; the last see everything.
-    All see the `prefix` tokens before those, such as a class token, and these see all.
+    The first heads see their own place, the next their own frame; the last see everything. All see
+    the `prefix` tokens before those, such as a class token, and these see all.
     """
     frames, places = grid[0], grid[1] * grid[2]
     number = torch.arange(frames * places, device=device)
@@ -35,18 +35,18 @@ def led_to(grid: tuple[int, int, int], heads: int, device: torch.device, prefix:
     same_place = place[:, None] == place
     same_frame = frame[:, None] == frame
     kinds = [same_place, same_frame, torch.ones_like(same_place)]
-    seen = torch.stack([kinds[head * len(kinds) // heads] for head in range(heads)])
-    return F.pad(seen, (prefix, 0, prefix, 0), value=True)
+    visible = torch.stack([kinds[head * len(kinds) // heads] for head in range(heads)])
+    return F.pad(visible, (prefix, 0, prefix, 0), value=True)
 
 
 class PriorAttention(TapAttention):
-    """Attention that takes a prior while one is set; without one it is `TapAttention`."""
+    """Attention with an optional prior; without one it is `TapAttention`."""
 
     prior: Tensor | None = None
-    """Numbers [heads, N, N] that are added to the scores."""
+    """[heads, N, N], added to the scores."""
 
     def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
-        """Tokens [B, N, D] to tokens [B, N, D]; with a prior nothing is shown to a tap."""
+        """Tokens [B, N, D] to tokens [B, N, D]; with a prior, taps record nothing."""
         if self.prior is None:
             return super().forward(x, rope)
         batch, length, _ = x.shape
@@ -62,15 +62,15 @@ class PriorAttention(TapAttention):
 def lead(
     layers: Iterable[nn.Module], grid: tuple[int, int, int], strength: float, prefix: int = 0
 ) -> None:
-    """Set the prior of attention layers, or take it back.
+    """Set or remove the prior of attention layers.
 
     Args:
-        layers: of a model that was built with `PriorAttention`; others stay as they are.
-        grid: (T', h, w) of the clips to come.
-        strength: taken off the scores of what a head is not to see; 0 takes the lead back.
+        layers: of a model that was built with `PriorAttention`; others are unchanged.
+        grid: (T', h, w) of the next clips.
+        strength: subtracted from the scores of masked tokens; 0 removes the prior.
         prefix: tokens before those of the grid.
     """
     for layer in layers:
         if isinstance(layer, PriorAttention):
-            seen = led_to(grid, layer.num_heads, layer.qkv.weight.device, prefix)
-            layer.prior = torch.where(seen, 0.0, -strength) if strength else None
+            visible = led_to(grid, layer.num_heads, layer.qkv.weight.device, prefix)
+            layer.prior = torch.where(visible, 0.0, -strength) if strength else None

@@ -1,4 +1,4 @@
-"""Model cards: how weights were made, and how often they are right on clips never trained on."""
+"""Model cards: how weights were trained, and their accuracy on held-out clips."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a training run has left behind."""
+    """The facts of a finished training run."""
 
     recipe: Recipe
     steps: int
     hours: float
     losses: Mapping[int, float]
-    """Step to the mean loss of the steps before it."""
+    """Step to the mean loss of the steps since the last entry."""
 
 
 def card(
@@ -43,14 +43,14 @@ def card(
 
     Args:
         name: of the model.
-        paragraphs: what it is, and what is special about it.
-        command: that makes it.
-        run: how it was trained.
-        counts: name of a setting to the answers on held-out clips, the reported setting first.
+        paragraphs: the description.
+        command: that trains and exports it.
+        run: its training.
+        counts: setting to the confusion matrix on held-out clips, the reported setting first.
         seed: of the held-out clips.
         remark: a last row of the table.
     """
-    setting, first = next(iter(counts.items()))
+    setting, reported = next(iter(counts.items()))
     labels = run.recipe.labels
     text = [part for paragraph in paragraphs for part in (paragraph, "")]
     return "\n".join(
@@ -63,8 +63,8 @@ def card(
             f"| made by | {command} |",
             f"| steps, batch, seed | {run.steps}, {run.recipe.batch_size}, {run.recipe.seed} |",
             f"| hours | {run.hours:.2f} on {os.cpu_count()} cores ({platform.machine()}) |",
-            f"| held-out clips | {first.sum()} of seed {seed}, {setting} setting |",
-            f"| top-1 | **{accuracy(first):.4f}** |",
+            f"| held-out clips | {reported.sum()} of seed {seed}, {setting} setting |",
+            f"| top-1 | **{accuracy(reported):.4f}** |",
             *([f"| remark | {remark} |"] if remark else []),
             "",
             f"Loss every 50 steps: `{_sparkline(list(run.losses.values()))}`",
@@ -83,7 +83,7 @@ def card(
             "|---" * (len(labels) + 1) + "|",
             *(
                 f"| **{label}** | " + " | ".join(map(str, row)) + " |"
-                for label, row in zip(labels, first.tolist(), strict=True)
+                for label, row in zip(labels, reported.tolist(), strict=True)
             ),
             "",
         ]
@@ -91,7 +91,7 @@ def card(
 
 
 def lead_paragraphs(recipe: Recipe) -> list[str]:
-    """What a card says about heads that were led; nothing where none was."""
+    """The card's paragraph about the attention prior; none without one."""
     if not recipe.lead[1]:
         return []
     return [
@@ -102,7 +102,7 @@ def lead_paragraphs(recipe: Recipe) -> list[str]:
 
 
 def accuracy(counts: Counts) -> float:
-    """Share of right answers."""
+    """Share of correct predictions."""
     return float(counts.trace() / counts.sum())
 
 

@@ -1,4 +1,4 @@
-"""Batches of event clips for training, from a recipe: fresh ones all the time, and augmented."""
+"""Batches of event clips for training, from a recipe: always new and augmented."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ PATCH_PX = 8
 GROUP = 60
 REUSE = 5
 UNCLEAR = -100
-"""Label of a token that the loss leaves out."""
+"""Label of a token that the loss ignores."""
 
 
 class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
     """Batches (frames uint8 [B, T, H, W, 3], labels int64 [B], `token_labels` [B, T, h, w]).
 
-    Steps come in groups. A group draws its own fresh clips and shows each of them `REUSE` times,
-    differently augmented every time: rendering a clip costs as much as learning from it.
+    Steps come in groups. A group renders new clips and uses each of them `REUSE` times, with
+    different augmentation: rendering a clip costs as much as a training step on it.
     """
 
     def __init__(self, recipe: Recipe, first_step: int) -> None:
@@ -51,11 +51,11 @@ class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
                     step += 1
 
     def order(self, group: int) -> np.ndarray:
-        """[GROUP, B] which clips each step of a group shows."""
-        fresh = GROUP * self.recipe.batch_size // REUSE
+        """[GROUP, B] indices of the clips of each step in a group."""
+        new_clips = GROUP * self.recipe.batch_size // REUSE
         rng = np.random.default_rng([self.recipe.seed, group])
-        rounds = [rng.permutation(fresh) for _ in range(REUSE)]
-        return group * fresh + np.concatenate(rounds).reshape(GROUP, self.recipe.batch_size)
+        rounds = [rng.permutation(new_clips) for _ in range(REUSE)]
+        return group * new_clips + np.concatenate(rounds).reshape(GROUP, self.recipe.batch_size)
 
     def _batch(
         self, step: int, indices: np.ndarray, cache: dict[int, EventClip]
@@ -80,7 +80,7 @@ class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 def draw_clip(recipe: Recipe, stage: Stage, seed: int) -> EventClip:
-    """The clip of a seed as a model of that recipe sees it in that stage."""
+    """The clip of a seed, with the length and view of a recipe and stage."""
     return event_clip(
         seed,
         stage.setting,
@@ -94,21 +94,21 @@ def draw_clip(recipe: Recipe, stage: Stage, seed: int) -> EventClip:
 def augment(clip: EventClip, rng: np.random.Generator) -> EventClip:
     """A variant of a clip that keeps its label: mirrored, reversed, recolored."""
     backwards, down, left, negative = rng.random(4) < 0.5
-    turn = tuple(slice(None, None, -1 if each else 1) for each in (backwards, down, left))
-    frames = clip.frames[turn][..., rng.permutation(3)]
+    flips = tuple(slice(None, None, -1 if flip else 1) for flip in (backwards, down, left))
+    frames = clip.frames[flips][..., rng.permutation(3)]
     return replace(
         clip,
         frames=255 - frames if negative else frames,
-        mask=clip.mask[turn],
-        event=clip.event[turn[0]],
+        mask=clip.mask[flips],
+        event=clip.event[flips[0]],
     )
 
 
 def token_labels(clip: EventClip, patch_px: int = PATCH_PX) -> np.ndarray:
-    """What each patch token should say, int64 [T, h, w].
+    """The target of each patch token, int64 [T, h, w].
 
-    The clip's label where the actor fills a quarter of the patch or more during the event,
-    `UNCLEAR` where it only touches it, and 0 elsewhere and at all other times.
+    The clip's label if the actor fills at least a quarter of the patch during the event, `UNCLEAR`
+    if it only touches it, and 0 elsewhere and at all other times.
     """
     frames, height, width = clip.mask.shape
     cells = clip.mask.reshape(frames, height // patch_px, patch_px, width // patch_px, patch_px)

@@ -1,7 +1,7 @@
 """From a finished training run to a bundled model: ``python -m staa_cli.training.export RUN``.
 
-Writes the averaged weights in half precision, and beside them the model card: how they were made,
-and how often they are right on clips that training never saw.
+Writes the averaged weights in half precision, and next to them the model card: how they were
+trained, and their accuracy on held-out clips.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ MODELS = {
         "A VideoMAE, with joint attention, that tells eight events, and none, apart",
     ),
 }
-"""Architecture to the bundled model's name and what it is."""
+"""Architecture to the bundled model's name and description."""
 BATCH = 16
 
 
 def read_run(folder: Path) -> tuple[dict[str, Tensor], Run]:
-    """A training run's averaged weights in half precision, and what it has left behind.
+    """A training run's averaged weights in half precision, and its facts.
 
     Args:
         folder: holds ``checkpoint.pt``, ``log.jsonl``, and ``recipe.json``.
@@ -54,12 +54,13 @@ def read_run(folder: Path) -> tuple[dict[str, Tensor], Run]:
         if name.startswith("module.")
     }
     lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    losses = {row["step"]: row["loss"] for row in map(json.loads, lines)}  # the last word counts
+    # Later entries of a step replace earlier ones.
+    losses = {row["step"]: row["loss"] for row in map(json.loads, lines)}
     return weights, Run(recipe, state["step"], state["seconds"] / 3600, losses)
 
 
 def write_weights(weights: dict[str, Tensor], path: Path) -> None:
-    """Write tensors as a file of safetensors."""
+    """Write tensors as a safetensors file."""
     save_file(weights, path, metadata={"format": "pt"})
 
 
@@ -69,10 +70,10 @@ def held_out(
     """Confusion matrices on clips of the test split, by the name of the setting.
 
     Args:
-        recipe: that the model was trained by.
-        stages: what to show it; the first gets all clips, the others a quarter.
+        recipe: of the model.
+        stages: to evaluate; the first gets all clips, the others a quarter.
         module: the model.
-        clips: how many.
+        clips: their number.
         seed: of the clips.
     """
     return {
@@ -88,7 +89,7 @@ def held_out(
 
 @torch.inference_mode()
 def confusion(module: nn.Module, recipe: Recipe, stage: Stage, seeds: Iterable[int]) -> Counts:
-    """Counts [true, predicted] over the clips of the given seeds."""
+    """Counts [true, predicted] over the clips with these seeds."""
     counts = np.zeros((len(recipe.labels), len(recipe.labels)), dtype=np.int64)
     device = next(iter(module.parameters()), torch.empty(0)).device
     module.eval()

@@ -1,7 +1,7 @@
-"""How the bundled models are trained: views, steps, rates.
+"""Training recipes of the bundled models: views, steps, learning rates.
 
-Training begins on small views with few objects, where an event is easy to find, and goes on with
-the whole view; objects keep their size in pixels, so what the stem has learned stays true.
+Training begins on small views with few objects, where an event is easy to find, and continues with
+the whole view; objects keep their size in pixels, so what the stem has learned remains valid.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that the result depends on."""
+    """All settings that determine the result."""
 
     stages: tuple[Stage, ...]
     seed: int = 0
@@ -32,21 +32,21 @@ class Recipe:
     weight_decay: float = 0.05
     warmup: int = 200
     decay: float = 0.73
-    """Part of the steps in which the rate comes down."""
+    """Share of the steps in which the learning rate decreases."""
     ema: float = 0.998
     token_loss: float = 1.0
-    """Weight of the patch tokens' loss; that of what the head reads has 1."""
+    """Weight of the patch tokens' loss, relative to the clip's loss."""
     lead: tuple[float, float] = (0.0, 0.0)
-    """Parts of the steps until which heads are led, and from which on they are not at all."""
+    """Shares of the steps after which the attention prior starts to decrease, and is zero."""
     arch: str = "timesformer_tiny_events"
     model: tuple[tuple[str, Any], ...] = ()
-    """Arguments of the architecture, over its defaults."""
+    """Arguments of the architecture that replace its defaults."""
     frames: int = FRAMES
-    """Of a clip; they are spread over as long as a scene lasts."""
+    """Of a clip; they are spread over the duration of a scene."""
     labels: tuple[str, ...] = LABELS
-    """Of the head; settings may have others only if they are among these."""
+    """Of the head; the labels of all settings must be among these."""
     uniform: bool = False
-    """Whether attention is held uniform: every query weights all keys alike."""
+    """Whether attention is kept uniform: every query weights all keys equally."""
 
     @property
     def steps(self) -> int:
@@ -54,7 +54,7 @@ class Recipe:
         return sum(stage.steps for stage in self.stages)
 
     def stage_at(self, step: int) -> Stage:
-        """The stage that a step belongs to."""
+        """The stage of a step."""
         for stage in self.stages:
             if step < stage.steps:
                 return stage
@@ -62,17 +62,17 @@ class Recipe:
         return self.stages[-1]
 
     def rate_at(self, step: int) -> float:
-        """Learning rate: linear warm-up, constant, and linearly down to zero at the end.
+        """Learning rate: linear warm-up, constant, and linear decay to zero at the end.
 
-        Constant for so long, so that a run can be made longer without beginning again.
+        The constant part allows a run to be extended without restarting.
         """
         decay = max(round(self.steps * self.decay), 1)
         return self.learning_rate * min((step + 1) / self.warmup, (self.steps - step) / decay, 1.0)
 
     def lead_at(self, step: int) -> float:
-        """Part of the lead that is there, 1 to 0."""
-        whole, gone = (part * self.steps for part in self.lead)
-        return min(max((gone - step) / max(gone - whole, 1.0), 0.0), 1.0)
+        """Strength of the attention prior, from 1 to 0."""
+        start, end = (share * self.steps for share in self.lead)
+        return min(max((end - step) / max(end - start, 1.0), 0.0), 1.0)
 
 
 STEPS = {"timesformer_tiny_events": 6000, "videomae_tiny_events": 10000}
@@ -80,18 +80,18 @@ SHARES = {
     "timesformer_tiny_events": (0.125, 0.475, 0.25),
     "videomae_tiny_events": (0.075, 0.59, 0.09),
 }
-"""Of the steps, for the stages before the last; joint attention costs eight times as much at 112
-pixels as at 64."""
+"""Shares of the steps for the stages before the last; joint attention costs eight times as much at
+112 pixels as at 64."""
 LEADS = {"timesformer_tiny_events": (0.0, 0.0), "videomae_tiny_events": (0.1, 0.3)}
 EASY = replace(STANDARD, name="easy", circling=(0, 1), circling_a_while=(0, 1))
 LONG = replace(EASY, name="long", event_share=(0.35, 0.6))
 
 
 def default_recipe(steps: int | None = None, arch: str = "timesformer_tiny_events") -> Recipe:
-    """The recipe from nothing: most of it on small views, which cost less, and long events first.
+    """The recipe from scratch: mostly on small views, which cost less, and long events first.
 
     Args:
-        steps: of all stages together; None for as many as the bundled model had.
+        steps: of all stages together; None for those of the bundled model.
         arch: a bundled model's architecture.
     """
     steps = STEPS[arch] if steps is None else steps

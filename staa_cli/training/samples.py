@@ -1,9 +1,9 @@
 """Makes the bundled sample videos: ``python -m staa_cli.training.samples sample_videos/``.
 
 Every sample shows one event inside the picture's center square, which is what the model sees, at a
-time that is not the video's middle. An object is as large beside the picture's shorter side as in
-the clips that the model was trained on. Where and when the event is stands in ``ground_truth.json``
-beside the videos.
+time that is not the video's middle. Objects have the same size relative to the picture's shorter
+side as in the training clips. ``ground_truth.json``, next to the videos, has the place and time of
+the event.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from staa_cli.video.encode import write_video
 
 COMMAND = "python -m staa_cli.training.samples sample_videos/"
 RATE = 24
-# A picture wider than the model's view has room for more; fine grain would cost most of the bytes.
+# A picture wider than the model's view has room for more; fine grain would need most of the bytes.
 LOOK = replace(STANDARD, name="samples", resting=(1, 2), noise=0.01)
 MARGIN = 0.25
-"""Between the actor's first place and the edge of the center square, in units."""
+"""Minimum distance of the actor's first place from the edge of the center square, in units."""
 TRACK_EVERY = 3
 CHUNK = 24
 TONE_HZ, TONE_LEVEL, SOUND_RATE = 440, 0.25, 24_000
@@ -38,7 +38,7 @@ TONE_HZ, TONE_LEVEL, SOUND_RATE = 440, 0.25, 24_000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One video, before any pixel."""
+    """Description of one video."""
 
     name: str
     label: str
@@ -47,13 +47,13 @@ class Sample:
     event: tuple[float, float]
     """Start and end in seconds."""
     size: tuple[int, int] = (384, 288)
-    """Width and height in pixels as a person sees the picture."""
+    """Width and height in pixels of the upright picture."""
     rotation: int = 0
-    """Degrees counter-clockwise that turn the stored picture upright."""
+    """Counter-clockwise rotation in degrees that makes the stored picture upright."""
     sound: bool = False
-    """A tone plays while the event lasts."""
+    """Whether a tone plays during the event."""
     dropped: float = 0.0
-    """Share of the frames that are left out; the others keep their times."""
+    """Share of the frames that are dropped; the others keep their times."""
 
     @property
     def side_px(self) -> int:
@@ -61,7 +61,7 @@ class Sample:
         return min(self.size)
 
 
-# Stored widths are multiples of 128: at others x264 writes other bytes from run to run.
+# Stored widths are multiples of 128: at others the output of x264 differs from run to run.
 SAMPLES = (
     Sample("hop.mp4", "hop", 126, 4.0, (2.5, 3.25), size=(512, 384)),
     Sample("spin_sound.mp4", "spin", 202, 5.0, (1.2, 2.0), sound=True),
@@ -71,14 +71,14 @@ SAMPLES = (
     Sample("shake.mp4", "shake", 604, 3.0, (0.25, 1.0)),
 )
 SPEED = Sample("speed.mp4", "hop", 700, 10.0, (6.0, 6.75), size=(640, 360))
-"""For measuring speed: 640 x 360, ten seconds; made when it is needed, not bundled."""
+"""For measuring speed: 640 x 360, ten seconds; made on demand, not bundled."""
 
 
 def write_samples(folder: Path, samples: Sequence[Sample] = SAMPLES) -> Path:
     """Write the samples and their ground truth into a folder; returns the path of the latter.
 
     Args:
-        folder: made where it is missing; files of the same names are replaced.
+        folder: created if missing; files of the same names are replaced.
         samples: which ones.
 
     Raises:
@@ -90,8 +90,8 @@ def write_samples(folder: Path, samples: Sequence[Sample] = SAMPLES) -> Path:
         about={"command": COMMAND, "staa_version": __version__},
     )
     path = folder / FILE
-    with atomic_path(path) as part:
-        part.write_bytes(msgspec.json.format(msgspec.json.encode(truth), indent=1) + b"\n")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(truth), indent=1) + b"\n")
     return path
 
 
@@ -110,9 +110,9 @@ def write_sample(sample: Sample, path: Path) -> TrueVideo:
                 boxes.append(_box(round(float(times_s[n]), 4), mask))
             yield np.rot90(picture, -(sample.rotation // 90))
 
-    with atomic_path(path) as part:
+    with atomic_path(path) as temporary:
         write_video(
-            part,
+            temporary,
             stored(),
             times_s.tolist() if sample.dropped else None,
             rate=RATE,
@@ -122,7 +122,7 @@ def write_sample(sample: Sample, path: Path) -> TrueVideo:
             preset="slow",
             gop=2 * RATE,
         )
-        digest = hashlib.sha256(part.read_bytes()).hexdigest()
+        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
     start_s, end_s = sample.event
     return TrueVideo(
         file=sample.name,
@@ -134,7 +134,7 @@ def write_sample(sample: Sample, path: Path) -> TrueVideo:
 
 
 def sample_scene(sample: Sample) -> Scene:
-    """The scene of a sample: one unit is the picture's shorter side."""
+    """The scene of a sample; one unit is the picture's shorter side."""
     width, height = (side / sample.side_px for side in sample.size)
     left, top = (width - 1) / 2 + MARGIN, (height - 1) / 2 + MARGIN
     return make_scene(
@@ -153,24 +153,24 @@ def sample_times(sample: Sample) -> Float64:
     """[N] start times of a sample's frames; the first one and the last two are never dropped."""
     times_s = np.arange(round(sample.duration_s * RATE)) / RATE
     kept = np.random.default_rng([sample.seed, 0xD209]).random(len(times_s)) >= sample.dropped
-    # The writer lets the last frame last as long as the one before it.
+    # The writer gives the last frame the duration of the one before it.
     kept[[0, -2, -1]] = True
     return times_s[kept]
 
 
 def pictures(scene: Scene, times_s: Float64, sample: Sample) -> Iterator[tuple[UInt8, Bool]]:
-    """Upright pictures uint8 [H, W, 3] with the actor's mask bool [H, W], one after the other."""
+    """Yield upright pictures uint8 [H, W, 3] with the actor's mask bool [H, W]."""
     for first in range(0, len(times_s), CHUNK):
-        # Grain follows from the seed: with one seed for all, every chunk would show the same.
+        # Grain depends on the seed: with one seed for all, every chunk would have the same grain.
         grained = replace(scene, seed=scene.seed + first)
-        # A hop takes its direction from the first time that is rendered, so all chunks share it.
+        # The direction of a hop depends on the first rendered time, so all chunks share it.
         times = np.concatenate([times_s[:1], times_s[first : first + CHUNK]])
         frames, masks = render(grained, times, sample.side_px)
         yield from zip(frames[1:], masks[1:], strict=True)
 
 
 def _box(time_s: float, mask: Bool) -> Box:
-    """The box around a mask [H, W]."""
+    """The bounding box of a mask [H, W]."""
     rows, columns = np.nonzero(mask)
     (top, bottom), (left, right) = (
         [round(float(edge) / side, 4) for edge in (inside.min(), inside.max() + 1)]
@@ -181,11 +181,11 @@ def _box(time_s: float, mask: Bool) -> Box:
 
 
 def _tone(sample: Sample) -> Float32:
-    """Mono samples of the whole video: a soft tone during the event, silence around it."""
+    """Mono samples of the whole video: a soft tone during the event, else silence."""
     t = np.arange(round(sample.duration_s * SOUND_RATE)) / SOUND_RATE
     start, end = sample.event
-    swell = np.clip(np.minimum(t - start, end - t) / 0.02, 0.0, 1.0)
-    return (TONE_LEVEL * swell * np.sin(2 * np.pi * TONE_HZ * t)).astype(np.float32)
+    envelope = np.clip(np.minimum(t - start, end - t) / 0.02, 0.0, 1.0)
+    return (TONE_LEVEL * envelope * np.sin(2 * np.pi * TONE_HZ * t)).astype(np.float32)
 
 
 def _facts(sample: Sample, frames: int) -> dict[str, Any]:

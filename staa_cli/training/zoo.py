@@ -1,10 +1,10 @@
 """Makes the benchmark's zoo: ``python -m staa_cli.training.zoo RUNS``.
 
-Small models of every layout that were taught by one label a clip and by nothing else, as the models
-of users are. Choices between methods are made over all of them. Of the model whose attention is
-held uniform it is known that attention says nothing.
+Small models of every layout that were trained with one label per clip only, like the models of
+users. Choices between methods use all of them. In the model whose attention is kept uniform,
+attention is known to be uninformative.
 
-A finished model goes into the repository's folder ``zoo``: its weights in half precision, its
+The repository's folder ``zoo`` has each finished model: its weights in half precision, its
 manifest, and a card.
 """
 
@@ -32,7 +32,7 @@ from staa_cli.training.train import MEAN, STD, train
 SIZE_PX = 64
 LONG_STATES = replace(STATES, name="long states", event_share=(0.35, 0.6))
 LEAD = (0.1, 0.3)
-"""Joint attention learns next to nothing in this time unless its heads are led at first."""
+"""Joint attention learns almost nothing in this time without an attention prior at first."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Member:
     """A model of the zoo.
 
     Args:
-        what: it is, for its card.
+        what: its description, for its card.
         family: of its architecture.
-        recipe: that it is trained by.
-        dataset: that it is to be scored on.
+        recipe: of its training.
+        dataset: for its evaluation.
     """
 
     what: str
@@ -131,7 +131,7 @@ def export(name: str, run: Path, folder: Path = FOLDER, clips: int = 1000, seed:
         name: of a member.
         run: its training run.
         folder: of the zoo.
-        clips: held out, of the setting that it was trained for.
+        clips: number of held-out clips of its last setting.
         seed: of those clips.
     """
     member = MEMBERS[name]
@@ -201,15 +201,15 @@ def _write_json(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def main(
-    runs: Annotated[Path, typer.Argument(help="Folder for the runs, one folder a model.")],
+    runs: Annotated[Path, typer.Argument(help="Folder for the runs, one folder per model.")],
     names: Annotated[list[str] | None, typer.Argument(help="Which models; all by default.")] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Stop each model after so long; go on later.")
+        float | None, typer.Option(help="Time limit per model; can be continued later.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
     threads: Annotated[int, typer.Option(help="Threads of the CPU; one wastes the least.")] = 1,
 ) -> None:
-    """Train and export models of the zoo; the same line again goes on from the last checkpoints."""
+    """Train and export models of the zoo; the same command continues from the last checkpoints."""
     torch.set_num_threads(threads)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     for name in names or MEMBERS:
@@ -218,7 +218,7 @@ def main(
         if train(MEMBERS[name].recipe, runs / name, device=device, minutes=minutes):
             typer.echo(f"{name}: {export(name, runs / name):.4f} of held-out clips")
         else:
-            typer.echo(f"{name}: stopped; the same line goes on from here")
+            typer.echo(f"{name}: stopped; the same command continues from here")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Attention rollout: the product over layers of attention mixed with the identity.
 
 Abnar and Zuidema 2020 (arXiv 2005.00928), section 3: A~ = 0.5 * (A + I), rolled out from the pooled
-read-out down to the input. Computed as one row vector pushed down the layers, never as a product of
-matrices. With divided attention a block is two steps, each with its own identity: over space in
-every frame, and over time at every place, where the class token stays as it is.
+read-out down to the input. Computed as one row vector propagated down the layers, not as a product
+of matrices. With divided attention a block has two steps, each with its own identity: over space in
+every frame, and over time at every position, where the class token is unchanged.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Rollout(Method):
     units = "share of attention"
     supported_options = frozenset({"layers"})
     identity: ClassVar[float] = 0.5
-    """Weight of the identity in every step: what a token keeps of itself."""
+    """Weight of the identity in every step."""
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """Queries and keys of every layer, the temporal maps, and the row of a pooler's query."""
@@ -62,15 +62,15 @@ class Rollout(Method):
         start = start_rows(method_inputs, 1.0 / averaged)  # [B, S, prefix + n]
         layers = attention_layers(layout, self.blocks(layout, method_inputs.options))
         rows = roll_out(start, layers, prefix, partial(self.step, method_inputs))
-        mass = rows[..., :prefix].sum(dim=2).sum(dim=1)  # [B], of as many read-outs as there are
+        mass = rows[..., :prefix].sum(dim=2).sum(dim=1)  # [B], sum over read-outs
         mass = mass / (rows.shape[1] // averaged)
         values = to_grid(rows[..., prefix:], layout)
         return MethodOutput(values, mass if prefix else None, shares=frame_shares(method_inputs))
 
     def step(self, method_inputs: MethodInputs, rows: Tensor, role: str, block: int) -> Tensor:
-        """Rows [B, S, N] to those of what a layer has read."""
+        """Rows [B, S, N] of a layer's outputs to rows of its inputs."""
         if role == "pooler":
-            # What stays with the query is no token's, and the same for all of them.
+            # The identity would stay with the query, which is not a token.
             return method_inputs.captured[role, block][:, None]
         return self.identity * rows + (1 - self.identity) * pushed(rows, method_inputs, role, block)
 
@@ -81,17 +81,17 @@ def roll_out(
     prefix: int,
     step: Callable[[Tensor, str, int], Tensor],
 ) -> Tensor:
-    """Rows pushed down the layers.
+    """Propagate rows down the layers.
 
     Args:
         rows: of the last layer's tokens, [..., S, prefix + n].
         layers: (role, block), in the order in which they run.
-        prefix: tokens before the patches, which have no part in attention over time.
-        step: (rows, role, block) to the rows of what the layer has read; over time, patches' alone.
+        prefix: tokens before the patches, which attention over time leaves out.
+        step: (rows, role, block) to the rows of the layer's inputs; over time, patches only.
     """
     for role, block in reversed(layers):
         if role == "temporal":
-            # The class token is one for all frames, and stays as it is.
+            # All frames share one class token, which is unchanged.
             kept = rows[..., :prefix].mean(dim=-2, keepdim=True).expand_as(rows[..., :prefix])
             rows = torch.cat([kept, step(rows[..., prefix:], role, block)], dim=-1)
         else:
@@ -104,5 +104,5 @@ def pushed(rows: Tensor, method_inputs: MethodInputs, role: str, block: int) -> 
     if role == "temporal":
         return through_time(rows, method_inputs, block)
     q, k = method_inputs.captured[role, block][:2]  # each [B*S, heads, N, d]
-    product = row_product(rows.flatten(0, 1))  # which does not look at the values
+    product = row_product(rows.flatten(0, 1))  # which does not use the values
     return product(AttentionTensors(q, k, q), method_inputs.layer(role, block)).view_as(rows)

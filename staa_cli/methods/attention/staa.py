@@ -1,14 +1,15 @@
-"""STAA: the attention path by which the classifier reads each token, in one forward pass.
+"""STAA: the attention path from the classifier to each token, in one forward pass.
 
-Divided attention: in frame t the class token reads patch p with weight S[t, p]; that patch had read
-frame t' at the same place with weight T[p, t, t']. The class token then averages over frames, so
+Divided attention: in frame t the class token attends to patch p with weight S[t, p], and that patch
+attended to frame t' at the same position with weight T[p, t, t']. The class token is then averaged
+over frames, so
 
     J[t', p] = 1/T * sum_t S[t, p] * T[p, t, t']
 
-S alone cannot rank frames, since its rows sum to one in every frame; time enters by T. Joint
-attention needs no such step: its rows run over space and time already. What is read is the row of
-the class token, the mean of all rows where the head reads the tokens' mean, row 0 where it reads
-token 0, and the row of the pooler's query where there is a pooler.
+S alone cannot rank frames, since its rows sum to one in every frame; T adds time. Joint attention
+needs no such step: its rows cover space and time already. The row is that of the class token, the
+mean of all rows if the head reads the mean of tokens, row 0 if it reads token 0, and the row of the
+pooler's query if there is a pooler.
 """
 
 from __future__ import annotations
@@ -38,26 +39,26 @@ from staa_cli.schema import AttentionLayout
 
 COMBINATIONS = ("mean", "contrast")
 UNLIKE_FLOOR = 1e-2
-"""Added to how unlike itself a place attends, of at most 2: rounding or a codec ranks no frames."""
+"""Added to the distance from the median row (at most 2), so that noise does not rank frames."""
 
 
 class Staa(Method):
-    """The path of attention from the class token to the tokens, through space and time.
+    """The attention path from the class token to the tokens, through space and time.
 
-    Several blocks become one map in either of two ways. ``mean`` averages their J. ``contrast``,
-    the default for divided attention, takes space from S and time from T (see `contrast`). It was
-    chosen on development clips, where it finds the place and the time more often (docs/methods.md).
+    Blocks are combined in one of two ways. ``mean`` averages their J. ``contrast``, the default for
+    divided attention, takes space from S and time from T (see `contrast`). It was chosen on
+    development clips, where it localizes better in space and time (docs/methods.md).
     """
 
     summary = "attention path from the class token through space and time"
-    source = "arXiv 2411.00630; how blocks are contrasted is staa's own"
+    source = "arXiv 2411.00630; the contrast of blocks is staa's own"
     units = "share of attention"
     supported_options = frozenset({"layers", "combine"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """The class token's spatial row and the temporal maps of the chosen blocks.
 
-        Where blocks are contrasted, time is read in the last of them alone.
+        With ``contrast``, time is read only in the last of them.
         """
         blocks = self.blocks(layout, options)
         contrasted = combination(layout, options) == "contrast"
@@ -67,15 +68,15 @@ class Staa(Method):
         return [*taps, *frame_taps(layout)]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """All blocks where they are contrasted, else the last one, unless the user names some.
+        """All blocks with ``contrast``, else the last one, unless the user names some.
 
-        Where a pooler's query reads the tokens, that reading is the path: block 0, and no choice.
+        If a pooler's query reads the tokens, its attention is the path: always block 0.
         """
         contrasted = combination(layout, options) == "contrast"
         return read_blocks(layout, options, range(layout.depth) if contrasted else (-1,))
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
-        """The chosen blocks' paths in one, [B, T', h, w]."""
+        """The combined paths of the chosen blocks, [B, T', h, w]."""
         layout = method_inputs.layout
         blocks = self.blocks(layout, method_inputs.options)
         split = [
@@ -96,10 +97,10 @@ class Staa(Method):
 
 
 def combination(layout: AttentionLayout, options: Options) -> str:
-    """How several blocks become one map.
+    """How blocks are combined into one map.
 
     Raises:
-        UsageError: there is no such way.
+        UsageError: the combination is unknown, or does not fit the model.
     """
     if options.combine == "default":
         return "contrast" if attends_over_time(layout) else "mean"
@@ -113,25 +114,25 @@ def combination(layout: AttentionLayout, options: Options) -> str:
 
 
 def geometric_mean(rows: Tensor) -> Tensor:
-    """S of several blocks [blocks, ...] as one: what all of them look at."""
+    """The geometric mean of S over blocks [blocks, ...]: where all of them look."""
     return rows.clamp_min(torch.finfo(torch.float32).tiny).log().mean(dim=0).exp()
 
 
 def contrast(looked: Tensor, maps: Tensor) -> Tensor:
-    """Where every block looks, at the times when such a place attends unlike it usually does.
+    """Where all blocks look, at times when a position attends differently than usual.
 
-    Space: the geometric mean of S over blocks. Time: how far the row T[p, t, :] of a place in the
-    last of them is from that place's median row. J ranks frames by who is asked, but a frame at
-    rest is asked as often as one of an event, since each explains the other.
+    Space: the geometric mean of S over blocks. Time: the distance of the row T[p, t, :] of a
+    position in the last block from the median row of that position. J ranks a frame by how much
+    others attend to it, but a frame at rest receives as much attention as one of the event.
 
     Args:
-        looked: S of all blocks in one [B, T, h, w].
+        looked: geometric mean of S over blocks, [B, T, h, w].
         maps: T of the last block [B, h*w, T, T'].
 
     Returns:
-        [B, T, h, w], a clip's sum is one.
+        [B, T, h, w]; a clip's sum is one.
     """
-    usual = maps.median(dim=2, keepdim=True).values  # [B, P, 1, T']
-    unlike = (maps - usual).abs().sum(dim=3).transpose(1, 2)  # [B, T, P]
-    values = looked * (unlike + UNLIKE_FLOOR).reshape(looked.shape)
+    median = maps.median(dim=2, keepdim=True).values  # [B, P, 1, T']
+    distance = (maps - median).abs().sum(dim=3).transpose(1, 2)  # [B, T, P]
+    values = looked * (distance + UNLIKE_FLOOR).reshape(looked.shape)
     return values / values.sum(dim=(1, 2, 3), keepdim=True)

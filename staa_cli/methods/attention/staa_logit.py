@@ -1,23 +1,22 @@
-"""STAA for one class, signed: each token's part of the logit, in one forward pass.
+"""STAA for one class, signed: each token's contribution to the logit, in one forward pass.
 
-Direct logit attribution. Where one token reads the others, it receives alpha_h[n] * W_o^h v_h[n]
-from token n in the last attention layer; through the final norm at the scale observed in this very
-pass, and the head's row of class c, that is
+Direct logit attribution. If one token reads the others, it receives alpha_h[n] * W_o^h v_h[n] from
+token n in the last attention layer; through the final norm, with its scale in this pass, and the
+head's row of class c, that is
 
     J_c[n] = sum_h alpha_h[n] * <w_c_eff, W_o^h v_h[n]>,   w_c_eff = centered(gamma * w_c) / sigma
 
-The last MLP comes after this layer and is not seen. Of several layers the parts are added up; what
-a later one reads again of what an earlier one wrote is not followed. A pooler's query has neither
-W_o nor a norm after it: w_c_eff is w_c. Where the head reads the mean of all tokens x[n], each has
-its own part,
+The last MLP comes after this layer and is not included. Contributions of several layers are summed;
+indirect effects of an earlier layer through a later one are not. A pooler's query has neither W_o
+nor a norm after it: w_c_eff is w_c. If the head reads the mean of all tokens x[n], each contributes
 
     J_c[n] = <w_c_eff, x[n]> / N,
 
-and all parts and the biases are the logit: class activation mapping (Zhou et al. 2016, arXiv
-1512.04150) through a norm. An image model that pools by the mean norms each token by itself.
+and the contributions and the biases sum to the logit: class activation mapping (Zhou et al. 2016,
+arXiv 1512.04150) through a norm. An image model that pools by the mean norms each token separately.
 
-All is linear in the class's row, so one pass serves every class: what is kept of it is each token's
-part of all logits, or what the token writes, where that is less.
+All is linear in the class's row, so one pass serves every class: it stores each token's
+contributions to all logits, or the token's output if that is smaller.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class StaaLogit(Method):
     supported_options = frozenset({"layers"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
-        """What the head's token takes in the last block, or is the mean of; the norm's input."""
+        """The head's token's weighted values or averaged tokens, and the norm's input."""
         values = [
             Tap(read_role(layout), block, "values", value_reader(layout))
             for block in self.blocks(layout, options)
@@ -67,11 +66,11 @@ class StaaLogit(Method):
         return [*values, *head_taps(layout)]
 
     def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
-        """The head's, and where it reads one token, those that write it."""
+        """The head's weight and, if it reads one token, the output projections."""
         return ["head.weight", *output_weights(layout, self.blocks(layout, options))]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """The last block unless the user names some; none where all make the mean of tokens."""
+        """The last block unless the user names some; none if the head reads the mean of tokens."""
         return () if reads_mean(layout) else read_blocks(layout, options)
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
@@ -83,13 +82,13 @@ class StaaLogit(Method):
         if sigma is not None:
             parts = parts / sigma.repeat_interleave(len(parts) // len(sigma), dim=0)[:, None]
         parts = parts.reshape(batch, -1, *parts.shape[1:]).transpose(1, 2)
-        # [B, classes or D, S, n], of which the head reads the mean over sequences.
+        # [B, classes or D, S, n]; the head reads the mean over sequences.
         parts = to_grid(parts, layout) / parts.shape[2]  # [B, classes or D, T', h, w]
-        same = parts.new_ones(batch, *layout.grid)
-        return MethodOutput(same, parts=parts, rows=None if few else rows)
+        ones = parts.new_ones(batch, *layout.grid)
+        return MethodOutput(ones, parts=parts, rows=None if few else rows)
 
     def _written(self, method_inputs: MethodInputs, rows: Tensor | None) -> Tensor:
-        """What each patch adds to what the head reads: [B*S, D, n], or along `rows` of D."""
+        """Each patch's contribution to the head's input: [B*S, D, n], or projected on `rows`."""
         layout = method_inputs.layout
         if reads_mean(layout):
             tokens = mean_tokens(method_inputs)  # [B*S, n, D]
@@ -101,19 +100,19 @@ class StaaLogit(Method):
                 matrix = rows if matrix is None else rows @ matrix
             part = _along(method_inputs.captured["values", block], matrix)
             written = part if written is None else written + part
-        assert written is not None  # there is a block at least
+        assert written is not None  # there is at least one block
         return written[..., layout.prefix_tokens :]
 
 
 def _along(tokens: Tensor, matrix: Tensor | None) -> Tensor:
-    """Tokens [..., N, d] along each row of a matrix [K, d]: [..., K, N]; of none, as they are."""
+    """Tokens [..., N, d] projected on the rows of a matrix [K, d], if any: [..., K, N]."""
     return (tokens if matrix is None else F.linear(tokens, matrix)).transpose(-2, -1)
 
 
 def _head(method_inputs: MethodInputs) -> tuple[Tensor, Tensor | None]:
-    """w_c_eff of every class [classes, D] but for sigma, and sigma as observed in this very pass.
+    """w_c_eff of every class [classes, D] without the division by sigma, and sigma in this pass.
 
-    Sigma is [B or B*T, 1], or [B*T, n] where each token is normed by itself; None without a norm.
+    Sigma is [B or B*T, 1], or [B*T, n] if each token is normed separately; None without a norm.
     """
     model: Any = method_inputs.model
     rows: Tensor = model.head.weight.float()

@@ -1,8 +1,8 @@
 """The variant that was published with the paper, for comparison only.
 
-It reads the last block's spatial attention: the class token's row of each frame is that frame's
-map, and a frame's "temporal" score is the mean of its row. Every row sums to one with the class
-token's own share, so that score is (1 - a_cls) / P: nearly the same number for every frame.
+It reads the last block's spatial attention: the class token's row in each frame is that frame's
+map, and a frame's "temporal" score is the mean of its row. Every row, including the class token's
+own share, sums to one, so that score is (1 - a_cls) / P: nearly the same for every frame.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from staa_cli.schema import AttentionLayout
 
 
 class StaaPublished(Method):
-    """Last block, spatial attention alone."""
+    """Spatial attention of the last block."""
 
     summary = "reference only: last block's spatial rows, as published (time is all but flat)"
     source = "code published with arXiv 2411.00630, by its description"
@@ -38,7 +38,7 @@ class StaaPublished(Method):
         return (layout.depth - 1,)
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
-        """S [B, T, h, w] as it is."""
+        """S [B, T, h, w], unchanged."""
         (block,) = self.blocks(method_inputs.layout, method_inputs.options)
         rows, mass = split_rows(method_inputs.captured["space", block], method_inputs)
         return MethodOutput(to_grid(rows, method_inputs.layout), mass)

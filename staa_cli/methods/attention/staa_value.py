@@ -1,7 +1,7 @@
-"""STAA weighted by what attention moves: ||alpha * W_o v|| in place of alpha.
+"""STAA weighted by the transformed values: ||alpha * W_o v|| in place of alpha.
 
-Kobayashi et al. 2020, "Attention is not only a weight" (arXiv 2004.10102), equation 7: a token that
-is looked at but whose value is near zero contributes nothing.
+Kobayashi et al. 2020, "Attention is not only a weight" (arXiv 2004.10102), equation 7: a token with
+high attention but a value near zero contributes nothing.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from staa_cli.schema import AttentionLayout
 
 
 class StaaValue(Method):
-    """The attention path, each token weighted by the size of what is moved."""
+    """The attention path, each token weighted by the norm of its transformed value."""
 
-    summary = "like staa, with each token weighted by the norm of the value that attention moves"
+    summary = "like staa, with each token weighted by the norm of its transformed value"
     source = "arXiv 2004.10102, equation 7"
-    units = "norm of what is written"
+    units = "norm of the transformed value"
     supported_options = frozenset({"layers"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
-        """What is taken from every token, and the temporal maps."""
+        """The weighted values of every token, and the temporal maps."""
         taps = []
         for block in self.blocks(layout, options):
             taps.append(Tap(read_role(layout), block, "values", value_reader(layout)))
@@ -45,7 +45,7 @@ class StaaValue(Method):
         return [*taps, *frame_taps(layout)]
 
     def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
-        """Those that write what is moved."""
+        """The output projections."""
         return output_weights(layout, self.blocks(layout, options))
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:

@@ -1,20 +1,19 @@
-"""TokenTM: attention rolled out, each token weighted by how it is transformed on the way.
+"""TokenTM: attention rollout, each token weighted by its transformation in a layer.
 
-Wu et al. 2024 (CVPR, arXiv 2403.14552). A layer moves not its tokens x[n] but what it makes of
-them, x~[n] = W_o v[n]. How much of a token arrives is told by how long it has become and how far it
-still points where it did:
+Wu et al. 2024 (CVPR, arXiv 2403.14552). A layer moves not its tokens x[n] but transformed ones,
+x~[n] = W_o v[n]. The weight of a token measures the change of its length and of its direction:
 
     w[n] = |x~[n]| / |x[n]| * NECC[n],   NECC[n] = N * exp(cos[n]) / sum_m exp(cos[m]),
 
-with cos[n] the cosine between x~[n] and x[n], among the N tokens that are attended together. A
-layer's step is I + A diag(w), and the product of all of them begins at the tokens' own lengths,
-diag(|x[n]|) of the first layer. It is pushed down as one row, as in `rollout`, of which this is the
-weighted kin, with attention over time as a step of its own.
+with cos[n] the cosine between x~[n] and x[n], over the N tokens of one attention. A layer's step is
+I + A diag(w), and the product of all of them begins with the tokens' lengths, diag(|x[n]|) of the
+first layer. It is propagated as one row, as in `rollout`, with attention over time as a separate
+step.
 
-Not as in the paper: no gradient weights A, so that one pass is enough, and no class is spoken of;
-the step of the MLP, which moves nothing from token to token, is left out; lengths are those of
-tokens as the layer is given them, after its norm; and the factor N, by which a token like all
-others counts what attention gives it, is staa's own.
+Unlike in the paper, no gradient weights A, so that one pass is enough and the map is class-blind;
+the step of the MLP, which moves nothing between tokens, is left out; lengths are those of the
+layer's input tokens, after its norm; and the factor N, which gives average tokens a weight near
+one, is staa's own.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from staa_cli.schema import AttentionLayout
 
 
 class TokenTransformation(Rollout):
-    """Rollout of attention and of what it does to the tokens."""
+    """Rollout of attention and of its transformation of the tokens."""
 
     summary = "attention rolled out, tokens weighted by how their length and direction change"
     source = "after arXiv 2403.14552, without its gradient"
@@ -61,7 +60,7 @@ class TokenTransformation(Rollout):
         return taps
 
     def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
-        """Those that write what is moved."""
+        """The output projections."""
         layers = attention_layers(layout, self.blocks(layout, options))
         return [name for layer in layers for name in projection_names(*layer)]
 
@@ -76,42 +75,43 @@ class TokenTransformation(Rollout):
         return replace(rolled, values=rolled.values * to_grid(patches, layout), cls_self_mass=None)
 
     def step(self, method_inputs: MethodInputs, rows: Tensor, role: str, block: int) -> Tensor:
-        """Rows [B, S, N] to those of what a layer has read; half of them, as in `rollout`."""
+        """Rows [B, S, N] of a layer's outputs to rows of its inputs; halved, as in `rollout`."""
         weights = _by_sequence(_transformation(method_inputs, role, block), method_inputs, role)
         if role == "pooler":
             return method_inputs.captured["row", block][:, None] * weights
         return 0.5 * (rows + pushed(rows, method_inputs, role, block) * weights)
 
 
-def _tensors(seen: AttentionTensors, layer: nn.Module) -> Any:
-    """What a layer shows, without what its queries receive.
+def _tensors(tensors: AttentionTensors, layer: nn.Module) -> Any:
+    """A layer's tensors without its attention output.
 
     Raises:
-        UsageError: it does not show the tokens that it is given.
+        UsageError: it does not expose its input tokens.
     """
-    if seen.x is None:
+    if tensors.x is None:
         raise UsageError(
             "the model's attention does not show the tokens that it is given",
             "let it call record(self, q, k, v, out, x), or be a TapAttention",
         )
-    return seen._replace(out=None)
+    return tensors._replace(out=None)
 
 
 def _transformation(method_inputs: MethodInputs, role: str, block: int) -> Tensor:
-    """The weights of the tokens of a layer's own sequences, [rows, N]."""
-    seen: AttentionTensors = method_inputs.captured[role, block]  # type: ignore[assignment]
-    assert seen.x is not None  # as its reader has made sure
-    before, after = seen.x.float(), seen.v.float().transpose(-3, -2).flatten(-2)  # [rows, N, D]
+    """The weights of the tokens in a layer's sequences, [rows, N]."""
+    tensors: AttentionTensors = method_inputs.captured[role, block]  # type: ignore[assignment]
+    assert tensors.x is not None  # checked by its reader
+    before = tensors.x.float()  # [rows, N, D]
+    after = tensors.v.float().transpose(-3, -2).flatten(-2)  # [rows, N, D]
     projection = output_projection(method_inputs, block, role)
     if projection is not None:
         after = F.linear(after, projection)
-    grown = after.norm(dim=-1) / before.norm(dim=-1).clamp_min(torch.finfo(torch.float32).tiny)
+    growth = after.norm(dim=-1) / before.norm(dim=-1).clamp_min(torch.finfo(torch.float32).tiny)
     necc = F.cosine_similarity(before, after, dim=-1).softmax(dim=-1) * before.shape[-2]
-    weights: Tensor = grown * necc
+    weights: Tensor = growth * necc
     return weights
 
 
 def _by_sequence(values: Tensor, method_inputs: MethodInputs, role: str) -> Tensor:
-    """Numbers of tokens [rows, N] to [B, S, N], or, of [B*P, T], to [B, T, P]."""
+    """Values of tokens [rows, N] to [B, S, N] or, over time, [B*P, T] to [B, T, P]."""
     values = values.reshape(len(method_inputs.inputs), -1, values.shape[-1])
     return values.transpose(1, 2) if role == "temporal" else values

@@ -1,7 +1,7 @@
-"""The gradient of the read-out's attention, block by block: mean over blocks of relu(dy_c/dA).
+"""The gradient of the read-out's attention, mean over blocks of relu(dy_c/dA).
 
 After LeGrad (Bousselham et al. 2024, arXiv 2404.03214), equations 4 to 7, with the gradient of the
-model's own logit in every block, where the paper has the logit of that block's tokens.
+model's final logit in every block instead of the logit of that block's tokens.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from staa_cli.schema import AttentionLayout
 
 
 class AttentionGradient(GradientMethod):
-    """How much more of the class there would be, were a token looked at more."""
+    """How much the class's logit would rise with more attention to a token."""
 
-    summary = "gradient of the attention of what the head reads, mean over blocks"
+    summary = "gradient of the logit by the attention of the pooled tokens, mean over blocks"
     source = "after arXiv 2404.03214, equations 4 to 7"
     units = "logit per attention"
     supported_options = frozenset({"layers"})

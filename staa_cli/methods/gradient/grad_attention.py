@@ -1,8 +1,8 @@
 """Relevance by attention and its gradient: R <- R + mean_h[(dy_c/dA * A)^+] R.
 
 Chefer, Gur and Wolf 2021 (arXiv 2103.15679), equations 5 and 6, for one logit. Computed as one row
-pushed down the layers. With divided attention a block is two such steps, over time at every place
-and then over space in every frame; the class token is one for all frames.
+propagated down the layers. With divided attention a block has two such steps, over time at every
+position and then over space in every frame; all frames share one class token.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from staa_cli.schema import AttentionLayout
 
 
 class GradAttention(GradientMethod):
-    """Attention weighted by its gradient, rolled through the blocks."""
+    """Attention weighted by its gradient, rolled out through the blocks."""
 
-    summary = "attention times its gradient, rolled through all blocks"
+    summary = "attention times its gradient, rolled out through all blocks"
     source = "arXiv 2103.15679, equations 5 and 6"
     units = "logit"
     supported_options = frozenset({"layers"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
-        """Every attention layer, from the first to what the head reads."""
+        """Every attention layer, up to the read-out."""
         return [
             Tap(role, block, role, attention_tensors)
             for role, block in attention_layers(layout, self.blocks(layout, options))
@@ -55,12 +55,12 @@ class GradAttention(GradientMethod):
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """The row of relevances of what the head reads, [B, T', h, w].
 
-        Without the identity that it begins as: what a token is of itself says nothing about it.
+        Without the initial identity: a token's relevance to itself is uninformative.
         """
         layers = attention_layers(
             method_inputs.layout, self.blocks(method_inputs.layout, method_inputs.options)
         )
-        rows = relevance_rows(method_inputs, layers, lambda pushed: pushed.mean(1, keepdim=True))
+        rows = relevance_rows(method_inputs, layers, lambda product: product.mean(1, keepdim=True))
         return MethodOutput(to_grid(rows[:, 0], method_inputs.layout), more_passes=2.0)
 
 
@@ -74,7 +74,7 @@ def relevance_rows(
     Args:
         method_inputs: with every layer's tensors.
         layers: (role, block), in the order in which they run.
-        fused: what a layer's heads have read, [B, heads, S, N], to what goes on to the next:
+        fused: a layer's products per head, [B, heads, S, N], to those that are propagated:
             the same, or [B, 1, S, N].
     """
     layout, prefix = method_inputs.layout, method_inputs.layout.prefix_tokens
@@ -82,21 +82,22 @@ def relevance_rows(
     gradients = gradients_of(method_inputs, [t.out for t in tensors if t.out is not None])
     with torch.no_grad():
         start = rows = start_rows(method_inputs)[:, None]  # [B, 1, S, prefix + n]
-        for layer, shown, gradient in reversed([*zip(layers, tensors, gradients, strict=True)]):
-            rows = per_head(rows, shown.q.shape[-3])
-            push = partial(
-                _pushed, tensors=shown, gradient=gradient, layer=method_inputs.layer(*layer)
+        steps = [*zip(layers, tensors, gradients, strict=True)]
+        for layer, layer_tensors, gradient in reversed(steps):
+            rows = per_head(rows, layer_tensors.q.shape[-3])
+            product = partial(
+                _pushed, tensors=layer_tensors, gradient=gradient, layer=method_inputs.layer(*layer)
             )
             if layer[0] == "pooler":
                 query = rows.new_ones(len(rows), 1, 1, 1)
-                rows = rows + fused(push(query))
+                rows = rows + fused(product(query))
             elif layer[0] == "temporal":
-                moved = fused(push(rows[..., prefix:].transpose(-2, -1)).transpose(-2, -1))
+                moved = fused(product(rows[..., prefix:].transpose(-2, -1)).transpose(-2, -1))
                 rows = rows + F.pad(moved, (prefix, 0))
             else:
-                moved = fused(push(rows))
+                moved = fused(product(rows))
                 if attends_over_time(layout):
-                    # One token for all frames: what it keeps of itself in any, it has in all.
+                    # All frames share the class token, so its relevances are summed.
                     moved[..., :prefix] = moved[..., :prefix].sum(dim=-2, keepdim=True)
                 rows = rows + moved
         return (rows - start)[..., prefix:]
@@ -105,5 +106,5 @@ def relevance_rows(
 def _pushed(rows: Tensor, **layer: Any) -> Tensor:
     """Rows [B, heads or 1, S, N] times relu(A * dA) of a layer's heads: [B, heads, S, N]."""
     sequences = rows.transpose(1, 2).flatten(0, 1)  # [B*S, heads or 1, N]
-    found = weighted_rows(sequences, **layer)
-    return found.reshape(len(rows), -1, *found.shape[1:]).transpose(1, 2)
+    products = weighted_rows(sequences, **layer)
+    return products.reshape(len(rows), -1, *products.shape[1:]).transpose(1, 2)

@@ -1,7 +1,7 @@
-"""Grad-CAM on tokens: relu(sum_d w_d F[n, d]), w the mean gradient of a block's normed tokens.
+"""Grad-CAM on tokens: relu(sum_d w_d F[n, d]), w_d the mean gradient of a block's normed tokens.
 
 Selvaraju et al. 2017 (arXiv 1610.02391), equations 1 and 2, with the patch tokens that enter a
-block's attention in place of a convolution's map.
+block's attention instead of the feature map of a convolution.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class GradCam(GradientMethod):
     supported_options = frozenset({"layers"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
-        """What enters the attention over space."""
+        """The input tokens of the attention over space."""
         return [
             Tap(space_role(layout), block, "tokens", attention_tensors)
             for block in self.blocks(layout, options)

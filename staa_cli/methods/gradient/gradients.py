@@ -1,8 +1,8 @@
-"""What gradient methods share: the pass is differentiated once, from the target's logit down.
+"""Shared code of gradient methods: one backward pass from the target's logit.
 
-The gradient of an attention matrix is never asked of autograd. With what a query receives,
-o = A v, it is exactly dy/dA = (dy/do) v^T, so that no N x N matrix has to be kept: rows are made
-anew from q and k, some at a time.
+Autograd does not compute the gradient of an attention matrix. With the attention output o = A v,
+it is exactly dy/dA = (dy/do) v^T, so that no N x N matrix has to be stored: rows are recomputed
+from q and k in chunks.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class GradientMethod(Method):
 
 
 def attention_tensors(tensors: AttentionTensors, layer: nn.Module) -> Any:
-    """A reader that keeps what the layer shows as it is, in the graph.
+    """A reader that returns a layer's tensors unchanged, in the autograd graph.
 
     Raises:
-        UsageError: the layer does not show enough to be differentiated.
+        UsageError: the layer does not expose enough tensors to differentiate.
     """
     if tensors.out is None or tensors.x is None:
         raise UsageError(
@@ -41,18 +41,18 @@ def attention_tensors(tensors: AttentionTensors, layer: nn.Module) -> Any:
 
 
 def target_logit(method_inputs: MethodInputs, logits: Tensor | None = None) -> Tensor:
-    """The logits of the clips' own targets, summed: clips do not see each other.
+    """The sum of the clips' target logits: clips are independent, so one gradient serves all.
 
     Args:
         method_inputs: of the clips.
-        logits: [B, classes]; the model's own where None.
+        logits: [B, classes]; the model's own if None.
     """
     logits = method_inputs.logits if logits is None else logits
     return logits.gather(1, method_inputs.targets[:, None]).sum()
 
 
 def gradients_of(method_inputs: MethodInputs, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Gradients of the target's logit, by one backward pass."""
+    """Gradients of the target's logit, from one backward pass."""
     return torch.autograd.grad(target_logit(method_inputs), list(tensors))
 
 
@@ -61,8 +61,8 @@ def weighted_rows(rows: Tensor, tensors: AttentionTensors, gradient: Tensor, lay
 
     Args:
         rows: weights of the queries, [..., heads, N], or [..., 1, N] for the same in every head.
-        tensors: what the layer showed.
-        gradient: gradient of what the queries received, [..., heads, N, d].
+        tensors: of the layer.
+        gradient: of the attention output, [..., heads, N, d].
         layer: for its scale.
     """
     total = torch.zeros_like(tensors.k[..., 0], dtype=torch.float32)
@@ -77,11 +77,11 @@ def slope_row(
     tensors: AttentionTensors, gradient: Tensor, first: int | None = None, last: int | None = None
 ) -> Tensor:
     """Mean over heads and the queries [first, last) of relu(dA): [..., N], in chunks."""
-    wanted = range(tensors.q.shape[-2])[first:last]
+    queries = range(tensors.q.shape[-2])[first:last]
     total = torch.zeros_like(tensors.k[..., 0, :, 0], dtype=torch.float32)
-    for part in _chunks(tensors, wanted):
+    for part in _chunks(tensors, queries):
         total += _slopes(tensors, gradient, part).clamp_min(0).mean(dim=-3).sum(dim=-2)
-    return total / len(wanted)
+    return total / len(queries)
 
 
 def _slopes(tensors: AttentionTensors, gradient: Tensor, part: slice) -> Tensor:
@@ -89,9 +89,9 @@ def _slopes(tensors: AttentionTensors, gradient: Tensor, part: slice) -> Tensor:
     return gradient[..., part, :].float() @ tensors.v.detach().float().transpose(-2, -1)
 
 
-def _chunks(tensors: AttentionTensors, wanted: range | None = None) -> list[slice]:
-    """Queries, as many at a time as are worth computing together."""
-    wanted = range(tensors.q.shape[-2]) if wanted is None else wanted
+def _chunks(tensors: AttentionTensors, queries: range | None = None) -> list[slice]:
+    """Chunks of queries of an efficient size."""
+    queries = range(tensors.q.shape[-2]) if queries is None else queries
     size = rows_at_once(tensors.q, tensors.k)
-    starts = range(wanted.start, wanted.stop, size)
-    return [slice(start, min(start + size, wanted.stop)) for start in starts]
+    starts = range(queries.start, queries.stop, size)
+    return [slice(start, min(start + size, queries.stop)) for start in starts]

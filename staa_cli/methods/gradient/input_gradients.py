@@ -1,4 +1,4 @@
-"""Gradients of the pixels themselves, summed over every token's pixels and colors."""
+"""Pixel gradients, summed over every token's pixels and colors."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from staa_cli.schema import AttentionLayout
 
 STEPS = 50
 MOST = 1000
-"""Steps; the table of the rule that Captum integrates by grows with their square."""
+"""Maximum of steps; the table of Captum's integration rule grows with their square."""
 GRAPH = 4
-"""Times the memory that a copy takes which is to be differentiated."""
+"""Memory of a differentiated copy, as a multiple of one that is not."""
 
 
 class InputXGradient(GradientMethod):
@@ -35,16 +35,16 @@ class InputXGradient(GradientMethod):
     signed = True
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
-        """[B, T', h, w], against normalized zero, the mean color of what the model has seen."""
+        """[B, T', h, w], relative to normalized zero, the mean color of the training data."""
         (gradient,) = gradients_of(method_inputs, [method_inputs.inputs])  # [B, T, 3, H, W]
         pixels = (method_inputs.inputs.detach() * gradient).sum(dim=2)  # [B, T, H, W]
         return MethodOutput(over_tokens(pixels, method_inputs.layout.grid), more_passes=2.0)
 
 
 class IntegratedGradients(GradientMethod):
-    """Gradients along the straight line from the removed clip to the clip."""
+    """Gradients along the straight line from the replacement to the clip."""
 
-    summary = "pixel gradients along the path from the removed clip to the clip"
+    summary = "pixel gradients along the path from the replacement to the clip"
     source = "Sundararajan et al. 2017 (arXiv 1703.01365), by Captum"
     units = "logit"
     signed = True
@@ -52,7 +52,7 @@ class IntegratedGradients(GradientMethod):
     supported_options = frozenset({"replacement", "samples"})
 
     def perturbations(self, layout: AttentionLayout, options: Options) -> int:
-        """One a step."""
+        """One per step."""
         captum_attr()
         steps = options.samples or STEPS
         if steps > MOST:
@@ -63,7 +63,7 @@ class IntegratedGradients(GradientMethod):
         return steps
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
-        """[B, T', h, w]; the sum is the logit's difference between both ends, nearly."""
+        """[B, T', h, w]; the sum is about the difference of the logit between both ends."""
         steps = self.perturbations(method_inputs.layout, method_inputs.options)
         at_once = max(
             1,
@@ -71,7 +71,8 @@ class IntegratedGradients(GradientMethod):
         )
         while True:
             try:
-                return MethodOutput(_along(method_inputs, steps, at_once), more_passes=3.0 * steps)
+                values = _integrated_gradients(method_inputs, steps, at_once)
+                return MethodOutput(values, more_passes=3.0 * steps)
             except (RuntimeError, MemoryError) as error:
                 if at_once == 1 or not ran_out_of_memory(error):
                     raise
@@ -83,9 +84,9 @@ BASELINES = ("blur", "mean", "black")
 
 
 class ExpectedGradients(GradientMethod):
-    """The mean of gradients on the ways from all that can replace the clip."""
+    """The mean gradient along the paths from several replacements to the clip."""
 
-    summary = "mean pixel gradient on the way from a removed clip, however removed, to the clip"
+    summary = "mean pixel gradient at random points between several replacements and the clip"
     source = "Erion et al. 2019 (arXiv 1906.10670), by Captum's GradientShap"
     units = "logit"
     signed = True
@@ -93,53 +94,56 @@ class ExpectedGradients(GradientMethod):
     supported_options = frozenset({"samples", "seed"})
 
     def perturbations(self, layout: AttentionLayout, options: Options) -> int:
-        """One a draw."""
+        """One per draw."""
         captum_attr()
         return options.samples or STEPS
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
-        """[B, T', h, w]; the sum is how far the logit lies above that of the replacements, nearly.
+        """[B, T', h, w]; the sum is about the logit's excess over that of the replacements.
 
-        Blur, mean color, and black, if it is known, are equally likely. Every clip is drawn for
-        by itself, one draw at a time, so that values depend only on the seed.
+        Blur, mean color, and black, if it is known, are equally likely. Draws are made for each
+        clip separately, one at a time, so that values depend only on the seed.
         """
         draws = self.perturbations(method_inputs.layout, method_inputs.options)
-        each = []
+        maps = []
         for index in range(len(method_inputs.inputs)):
             clip = method_inputs.inputs[index : index + 1].detach()
             number = method_inputs.clip_indices[index] if method_inputs.clip_indices else index
             with seeded(draw_seed(method_inputs.options.seed, number), clip.device):
-                each.append(_drawn(method_inputs, clip, method_inputs.targets[index], draws))
-        return MethodOutput(torch.cat(each), more_passes=3.0 * draws)
+                target = method_inputs.targets[index]
+                maps.append(_expected_gradients(method_inputs, clip, target, draws))
+        return MethodOutput(torch.cat(maps), more_passes=3.0 * draws)
 
 
-def _drawn(method_inputs: MethodInputs, clip: Tensor, target: Tensor, draws: int) -> Tensor:
-    """[1, T', h, w] of a clip [1, T, 3, H, W]."""
+def _expected_gradients(
+    method_inputs: MethodInputs, clip: Tensor, target: Tensor, draws: int
+) -> Tensor:
+    """The map [1, T', h, w] of a clip [1, T, 3, H, W]."""
 
-    def ask(copies: Tensor) -> Tensor:
+    def forward(copies: Tensor) -> Tensor:
         method_inputs.on_perturbed(len(copies))
         return method_inputs.model(copies.to(clip.dtype))  # type: ignore[no-any-return]
 
     names = BASELINES if method_inputs.given is not None else BASELINES[:2]
     baselines = torch.cat([replacement_for(clip, name, method_inputs.given) for name in names])
-    explainer, total = captum_attr().GradientShap(ask), torch.zeros_like(clip[:, :, 0])
+    explainer, total = captum_attr().GradientShap(forward), torch.zeros_like(clip[:, :, 0])
     for _ in range(draws):
-        found = explainer.attribute(clip, baselines, n_samples=1, stdevs=0.0, target=target)
-        total += found.detach().sum(dim=2)
+        pixels = explainer.attribute(clip, baselines, n_samples=1, stdevs=0.0, target=target)
+        total += pixels.detach().sum(dim=2)
     return over_tokens(total / draws, method_inputs.layout.grid)
 
 
-def _along(method_inputs: MethodInputs, steps: int, at_once: int) -> Tensor:
-    """[B, T', h, w], of so many copies at once."""
+def _integrated_gradients(method_inputs: MethodInputs, steps: int, at_once: int) -> Tensor:
+    """Integrated gradients [B, T', h, w], with `at_once` copies per pass."""
     clips = method_inputs.inputs.detach()
 
-    def ask(copies: Tensor) -> Tensor:
+    def forward(copies: Tensor) -> Tensor:
         method_inputs.on_perturbed(len(copies))
         return method_inputs.model(copies)  # type: ignore[no-any-return]
 
     pixels: Tensor = (
         captum_attr()
-        .IntegratedGradients(ask)
+        .IntegratedGradients(forward)
         .attribute(
             clips,
             baselines=replacement_for(

@@ -1,16 +1,16 @@
-"""LeGrad: the gradient of every layer's own reading of the class, by that layer's attention.
+"""LeGrad: the gradient of every layer's own logit by that layer's attention.
 
-Bousselham et al. 2024 (arXiv 2404.03214). What the head reads of the tokens as block l leaves them,
-through the last norm and the head, is the logit s_l; the map is
+Bousselham et al. 2024 (arXiv 2404.03214). The output tokens of block l, through the pooling, the
+last norm, and the head, give the logit s_l; the map is
 
     1/L * sum_l mean over heads and queries of relu(ds_l / dA_l),
 
-of the attention over space, or over all tokens, by which the pooled token reads. Where one token is
-pooled, its row alone has a gradient, and is the map; the paper's mean over all rows is the same but
-for a factor.
+of the attention over space, or over all tokens, by which the pooled token reads. If one token is
+pooled, only its row has a gradient, and it is the map; the paper's mean over all rows is the same
+up to a factor.
 
-The way from s_l to A_l lies within block l: each of these gradients goes through one block's
-MLP and is done. All of them together cost less than one backward pass.
+The path from s_l to A_l lies within block l: each of these gradients passes one block's MLP. All
+together cost less than one backward pass.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from staa_cli.schema import AttentionLayout
 
 
 class LeGrad(GradientMethod):
-    """How much more of the class each layer would say, were a token looked at more in it."""
+    """How much each layer's logit of the class would rise with more attention to a token."""
 
     summary = "gradient of every block's own logit by that block's attention, mean over blocks"
     source = "arXiv 2404.03214, section 3"
@@ -49,7 +49,7 @@ class LeGrad(GradientMethod):
     supported_options = frozenset({"layers"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
-        """The attention by which the pooled token reads, and the tokens that its block leaves."""
+        """The attention by which the pooled token reads, and the output tokens of its block."""
         taps, blocks = [*head_taps(layout)], self.blocks(layout, options)
         for block in blocks:
             taps.append(Tap(read_role(layout), block, "read", attention_tensors))
@@ -58,7 +58,7 @@ class LeGrad(GradientMethod):
         return taps
 
     def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
-        """The head's, through which every block's tokens go."""
+        """The head's weight, which is applied to every block's tokens."""
         return [] if _pooled_once(layout) else ["head.weight"]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
@@ -78,7 +78,7 @@ def _row(method_inputs: MethodInputs, block: int) -> Tensor:
     """Mean over heads and queries of relu(ds_l / dA_l), [B*S, prefix + n]."""
     layout = method_inputs.layout
     tensors: AttentionTensors = method_inputs.captured["read", block]  # type: ignore[assignment]
-    assert tensors.out is not None  # as its reader has made sure
+    assert tensors.out is not None  # checked by its reader
     logits = None
     if not _pooled_once(layout):
         logits = logits_of_tokens(method_inputs.captured["left", block], method_inputs)
@@ -88,5 +88,5 @@ def _row(method_inputs: MethodInputs, block: int) -> Tensor:
 
 
 def _pooled_once(layout: AttentionLayout) -> bool:
-    """Whether a pooler reads, which takes long: of the last block's tokens alone."""
+    """Whether a pooler reads, which is expensive and therefore used on the last block only."""
     return read_role(layout) == "pooler"

@@ -1,1 +1,1 @@
-"""Methods that ask the model about perturbed copies of a clip."""
+"""Methods that pass perturbed copies of a clip through the model."""

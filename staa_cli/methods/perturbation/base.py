@@ -1,7 +1,7 @@
-"""Asking a model about perturbed copies of a clip: what is removed, and what stands in its place.
+"""Scoring perturbed copies of a clip with the model: removal of features, and replacements.
 
-Features are tokens, or groups of them: cells of the token grid over some frames. Copies are
-made on the model's device, some at a time, so that memory does not grow with their number.
+Features are tokens or groups of tokens: cells of the token grid over some frames. Copies are made
+on the model's device in batches, so that memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from staa_cli.schema import ModelInput, Output
 
 REPLACEMENTS = ("blur", "mean", "black", "noise")
 BLUR = 1 / 16
-"""Standard deviation of the blur, as a part of the picture's shorter side."""
+"""Standard deviation of the blur, as a share of the picture's shorter side."""
 TOKENS_A_PASS = 1 << 13
-"""Tokens that copies in one pass may have together on a CPU; more of them are slower there, since
-new memory for every layer's output costs as much as the arithmetic."""
+"""Maximum of tokens in one pass on a CPU; more are slower there, since new memory for every layer's
+output costs as much as the arithmetic."""
 ON_GPU = 8
-"""Times as many on another device, which a few copies would not fill."""
+"""Factor for other devices, which a few copies would not fill."""
 
 
 def replacement_for(
@@ -37,20 +37,20 @@ def replacement_for(
     given: ModelInput | None = None,
     seeds: Sequence[int] = (),
 ) -> Tensor:
-    """What replaces removed parts of normalized clips [B, T, 3, H, W]; same shape and units.
+    """The replacement of removed parts of normalized clips [B, T, 3, H, W]; same shape and units.
 
     ``blur`` is the clip's mean over time, blurred: no motion and no detail is left. ``mean`` is
-    each clip's mean color, ``black`` is black. ``noise`` is Gaussian, every pixel for itself, with
-    the mean and the standard deviation of each of the clip's channels.
+    each clip's mean color, ``black`` is black. ``noise`` is Gaussian, independent for every pixel,
+    with the mean and the standard deviation of each of the clip's channels.
 
     Args:
         clips: [B, T, 3, H, W].
         replacement: its name.
-        given: what the model is fed; `black` needs it.
-        seeds: of what is drawn, one a clip; `noise` needs them.
+        given: the model's input format; `black` needs it.
+        seeds: one per clip; `noise` needs them.
 
     Raises:
-        UsageError: there is no such replacement, or black cannot be known.
+        UsageError: there is no such replacement, or black is unknown.
     """
     if replacement == "mean":
         return clips.mean(dim=(1, 3, 4), keepdim=True).expand_as(clips)
@@ -62,12 +62,12 @@ def replacement_for(
         ]
         return clips.new_tensor(black)[:, None, None].expand_as(clips)
     if replacement == "noise":
-        drawn = [
+        noise = [
             torch.randn(clip.shape, generator=torch.Generator().manual_seed(seed))
             for clip, seed in zip(clips, seeds, strict=True)
         ]
-        mean, std = (each(clips, dim=(1, 3, 4), keepdim=True) for each in (torch.mean, torch.std))
-        return mean + std * torch.stack(drawn).to(clips)
+        mean, std = (f(clips, dim=(1, 3, 4), keepdim=True) for f in (torch.mean, torch.std))
+        return mean + std * torch.stack(noise).to(clips)
     if replacement != "blur":
         raise UsageError(
             f"unknown replacement {replacement!r}", f"available: {', '.join(REPLACEMENTS)}"
@@ -83,12 +83,12 @@ def gaussian_blur(pictures: Tensor, kernel: int, sigma: float) -> Tensor:
 
     Args:
         pictures: float.
-        kernel: side of the window in pixels; odd, and its half below the shorter side.
+        kernel: side of the window in pixels; odd, and half of it is below the shorter side.
         sigma: standard deviation in pixels.
     """
     half, channels = kernel // 2, pictures.shape[1]
-    away = torch.linspace(-half, half, kernel, dtype=pictures.dtype, device=pictures.device)
-    weights = torch.exp(-0.5 * (away / sigma) ** 2)
+    offsets = torch.linspace(-half, half, kernel, dtype=pictures.dtype, device=pictures.device)
+    weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
     weights = weights / weights.sum()
     window = torch.outer(weights, weights).expand(channels, 1, kernel, kernel)
     padded = F.pad(pictures, [half] * 4, mode="reflect")
@@ -96,21 +96,21 @@ def gaussian_blur(pictures: Tensor, kernel: int, sigma: float) -> Tensor:
 
 
 def draw_seed(seed: int, number: int) -> int:
-    """The seed of what is drawn at random about one clip.
+    """The seed of the random draws for one clip.
 
-    Another for each clip, or intervals over clips would not see what the draw has done.
+    It differs between clips, so that intervals over clips include the variation of the draws.
     """
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def draw_seeds(method_inputs: MethodInputs) -> list[int]:
-    """`draw_seed` of every clip of a batch."""
+    """`draw_seed` for every clip of a batch."""
     numbers = method_inputs.clip_indices or range(len(method_inputs.inputs))
     return [draw_seed(method_inputs.options.seed, number) for number in numbers]
 
 
 def perturbations_per_pass(grid: tuple[int, int, int], device: torch.device) -> int:
-    """How many copies of a clip of (T', h, w) tokens go into one pass."""
+    """Number of copies of a clip of (T', h, w) tokens in one pass."""
     tokens = TOKENS_A_PASS if device.type == "cpu" else TOKENS_A_PASS * ON_GPU
     return max(1, tokens // torch.Size(grid).numel())
 
@@ -129,34 +129,34 @@ def over_tokens(pixels: Tensor, grid: tuple[int, int, int]) -> Tensor:
 
 
 def feature_mask(grid: tuple[int, int, int], most: tuple[int, int, int]) -> Tensor:
-    """Which feature each token belongs to, int64 [T', h, w], with at most so many a side."""
+    """The feature number of each token, int64 [T', h, w], with at most `most` along each side."""
     numbers = torch.zeros(grid, dtype=torch.int64)
     for axis, (length, limit) in enumerate(zip(grid, most, strict=True)):
         cell = -(-length // limit)
-        place = torch.arange(length) // cell
+        position = torch.arange(length) // cell
         shape = [1, 1, 1]
         shape[axis] = length
-        numbers = numbers * int(place[-1] + 1) + place.reshape(shape)
+        numbers = numbers * int(position[-1] + 1) + position.reshape(shape)
     return numbers
 
 
 def feature_count(numbers: Tensor) -> int:
-    """How many features `features` has found."""
+    """Number of features in a `feature_mask`."""
     return int(numbers.max()) + 1
 
 
 @dataclass
 class PerturbedClip:
-    """One clip of a batch, to be asked about in perturbed copies; counts how often it was.
+    """One clip of a batch, whose perturbed copies are scored and counted.
 
     Args:
         model: [M, T, 3, H, W] to logits [M, classes].
         clip: [T, 3, H, W].
-        replacement: what stands where something is removed, [T, 3, H, W].
+        replacement: of removed parts, [T, 3, H, W].
         grid: (T', h, w).
-        target: the class whose score is asked for.
-        seed: of what is drawn at random about the clip.
-        on_perturbed: told how many more copies have been asked about.
+        target: the class whose score is returned.
+        seed: of the random draws for the clip.
+        on_perturbed: called with the number of copies that were passed since the last call.
         output: what the model's logits mean, so that scores are probabilities or raw values.
     """
 
@@ -170,13 +170,13 @@ class PerturbedClip:
     output: Output = "softmax"
     asked: int = 0
     at_once: int = 1 << 30
-    """PerturbedClip that fit into memory; fewer than it began with where they did not."""
+    """Maximum of copies per pass; lowered when a pass runs out of memory."""
     known: dict[str, Any] = field(default_factory=dict)
-    """What has been found out about the clip and need not be asked again."""
+    """Cached results for the clip."""
 
     @classmethod
     def of(cls, method_inputs: MethodInputs, index: int) -> PerturbedClip:
-        """Those of one clip of a batch."""
+        """The clip with this index in a batch."""
         clips = method_inputs.inputs[index : index + 1].detach()
         seed = draw_seeds(method_inputs)[index]
         return cls(
@@ -194,31 +194,31 @@ class PerturbedClip:
 
     @property
     def a_pass(self) -> int:
-        """PerturbedClip in one pass."""
+        """Number of copies in one pass."""
         return perturbations_per_pass(self.grid, self.clip.device)
 
     def under(self, replacement: str) -> PerturbedClip:
-        """The same clip with a replacement of that name, but for `black`; itself where it has it.
+        """The same clip with another replacement, except `black`; itself if they are equal.
 
         Raises:
             UsageError: there is no such replacement.
         """
         key = f"under {replacement}"
         if key not in self.known:
-            there = replacement_for(self.clip[None], replacement, seeds=[self.seed])[0]
-            same = torch.equal(there, self.replacement)
-            self.known[key] = self if same else replace(self, replacement=there, known={})
+            pixels = replacement_for(self.clip[None], replacement, seeds=[self.seed])[0]
+            same = torch.equal(pixels, self.replacement)
+            self.known[key] = self if same else replace(self, replacement=pixels, known={})
         return self.known[key]  # type: ignore[no-any-return]
 
     def ask(self, clips: Tensor) -> Tensor:
         """Score of the class in copies [M, T, 3, H, W]: [M].
 
-        In one pass; where that does not fit into memory, in passes of half as many.
+        In one pass or, if it does not fit into memory, in passes of half the size.
         """
         return self._ask(len(clips), lambda part: clips[part])
 
     def keep(self, kept: Tensor) -> Tensor:
-        """Score of the class where 1 of tokens [M, T', h, w] is kept and 0 removed: [M]."""
+        """Score of the class with tokens [M, T', h, w] kept (1) or removed (0): [M]."""
         kept = kept.to(self.clip.device, self.clip.dtype)
 
         def altered(part: slice) -> Tensor:
@@ -227,18 +227,18 @@ class PerturbedClip:
         return self._ask(len(kept), altered, self.a_pass)
 
     def ends(self) -> tuple[Tensor, Tensor]:
-        """Scores [1] of the class in the whole clip and where all is removed; asked once."""
+        """Scores [1] of the class in the whole clip and with all tokens removed; cached."""
         if "ends" not in self.known:
             kept = torch.ones(2, *self.grid)
             kept[1] = 0
             self.known["ends"] = self.keep(kept)
-        found: Tensor = self.known["ends"]
-        return found[:1], found[1:]
+        scores: Tensor = self.known["ends"]
+        return scores[:1], scores[1:]
 
     @torch.inference_mode()
     def _ask(self, count: int, make: Callable[[slice], Tensor], most: int = 1 << 30) -> Tensor:
-        """Scores [M] of copies that are made as they are asked about: they need memory too."""
-        found: list[Tensor] = []
+        """Scores [M] of copies, which are made per pass to save memory."""
+        scores: list[Tensor] = []
         done = 0
         while done < count:
             part = slice(done, min(count, done + min(most, self.at_once)))
@@ -250,15 +250,15 @@ class PerturbedClip:
                     raise
                 self.at_once = size // 2
                 continue
-            found.append(scores_of(logits, self.output)[:, self.target])
+            scores.append(scores_of(logits, self.output)[:, self.target])
             done = part.stop
             self.asked += size
             self.on_perturbed(size)
-        return torch.cat(found) if found else self.clip.new_empty(0)
+        return torch.cat(scores) if scores else self.clip.new_empty(0)
 
 
 class PerturbationMethod(Method):
-    """A method that asks about perturbed copies, of one clip after the other."""
+    """A method that scores perturbed copies, one clip after the other."""
 
     units = "probability"
     class_specific = True
@@ -268,11 +268,10 @@ class PerturbationMethod(Method):
         raise NotImplementedError
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
-        """[B, T', h, w], with the passes that it took as they were counted."""
-        each = [
+        """[B, T', h, w], with the counted passes."""
+        clips = [
             PerturbedClip.of(method_inputs, index) for index in range(len(method_inputs.inputs))
         ]
-        values = torch.stack([self.clip_values(perturbed, method_inputs) for perturbed in each])
-        return MethodOutput(
-            values, more_passes=sum(perturbed.asked for perturbed in each) / len(each)
-        )
+        values = torch.stack([self.clip_values(perturbed, method_inputs) for perturbed in clips])
+        passes = sum(perturbed.asked for perturbed in clips) / len(clips)
+        return MethodOutput(values, more_passes=passes)

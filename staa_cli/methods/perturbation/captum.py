@@ -1,4 +1,4 @@
-"""Captum, where it is installed: what it has is not written again here."""
+"""Access to Captum, if it is installed: its methods are not reimplemented here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from staa_cli.errors import UnavailableError
 from staa_cli.methods.perturbation.base import PerturbedClip, feature_count, feature_mask
 
 Ask = Callable[[Tensor], Tensor]
-"""Which features of copies are there, [M, features] of 0 and 1, to the class's score [M]."""
+"""Features present in copies, [M, features] of 0 and 1, to the class's score [M]."""
 
 
 def captum_attr() -> Any:
@@ -40,38 +40,38 @@ def over_features(
     most: tuple[int, int, int],
     **more: Any,
 ) -> Tensor:
-    """What a method of Captum's says of a clip's features, shared among their tokens: [T', h, w].
+    """Captum's values of a clip's features, shared equally among their tokens: [T', h, w].
 
-    Captum is given one number a feature, 1 where it is there, 0 where it is not: it says the same
-    as of pixels with a mask of features, and does not touch every pixel for every copy.
+    Captum gets one number per feature, 1 if present, 0 if not: the result is the same as for pixels
+    with a feature mask, without processing every pixel for every copy.
 
     Args:
-        explainer: (``captum.attr``, how to ask) to an object with ``attribute``.
-        perturbed: of the clip.
-        most: features along each side of the token grid, at most.
-        more: what ``attribute`` is to be told beside.
+        explainer: (``captum.attr``, scoring function) to an object with ``attribute``.
+        perturbed: the clip.
+        most: maximum of features along each side of the token grid.
+        more: further arguments of ``attribute``.
     """
     numbers = feature_mask(perturbed.grid, most).to(perturbed.clip.device)
-    whole = perturbed.clip.new_ones(1, feature_count(numbers), dtype=torch.float32)
-    # Some of Captum's objects refer to themselves and live until the collector comes; the clip and
-    # its copies must not, or they fill a GPU of which the collector knows nothing.
+    present = perturbed.clip.new_ones(1, feature_count(numbers), dtype=torch.float32)
+    # Some of Captum's objects refer to themselves and live until garbage collection, which does not
+    # react to GPU memory; this list lets go of the clip and its copies before.
     asks: list[Ask] = [lambda kept: perturbed.keep(kept[:, numbers])]
     try:
-        found = explainer(captum_attr(), lambda kept: asks[0](kept)).attribute(
-            whole,
-            baselines=torch.zeros_like(whole),
+        attribution = explainer(captum_attr(), lambda kept: asks[0](kept)).attribute(
+            present,
+            baselines=torch.zeros_like(present),
             perturbations_per_eval=perturbed.a_pass,
             **more,
         )
     finally:
         asks.clear()
-    shared: Tensor = (found[0].float() / numbers.flatten().bincount())[numbers]
-    return shared
+    values: Tensor = (attribution[0].float() / numbers.flatten().bincount())[numbers]
+    return values
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Random numbers from a seed within the block, and as they were after it."""
+    """Seed all random generators within the block, and restore their states after it."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

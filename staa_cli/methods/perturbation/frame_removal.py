@@ -1,7 +1,7 @@
-"""What the model loses without a frame: alone, and in all coalitions of frames.
+"""The model's loss without a frame: leave one out, and Shapley values over coalitions of frames.
 
-Both speak of frames, not of places: every token of a frame has an equal part of its value. A frame
-is what one token sees of time: `tubelet` source frames.
+Both rate frames, not places: every token of a frame has an equal share of its value. A frame here
+is one step of the token grid: `tubelet` source frames.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ class FrameDrop(FrameMethod):
     supported_options = frozenset({"replacement"})
 
     def perturbations(self, layout: AttentionLayout, options: Options) -> int:
-        """One without each frame, and the whole."""
+        """One without each frame, and the whole clip."""
         return 1 + layout.grid[0]
 
     def frames(self, perturbed: PerturbedClip, method_inputs: MethodInputs) -> Tensor:
-        """What is lost without each frame, [T']."""
+        """The drop of the score without each frame, [T']."""
         count = perturbed.grid[0]
         kept = torch.cat([torch.ones(1, count), 1 - torch.eye(count)])
-        found = perturbed.keep(over_frames(kept, perturbed.grid))
-        return found[0] - found[1:]
+        scores = perturbed.keep(over_frames(kept, perturbed.grid))
+        return scores[0] - scores[1:]
 
 
 class FrameShapley(FrameMethod):
-    """Shapley values of the frames; their sum is what the whole clip has over an empty one."""
+    """Shapley values of the frames; they sum to the score of the whole clip over an empty one."""
 
     summary = "Shapley value of each frame: exact up to 8 frames, sampled above"
     source = "Shapley 1953; sampled as Castro et al. 2009, in pairs as Mitchell et al. (2104.12199)"
@@ -61,7 +61,7 @@ class FrameShapley(FrameMethod):
     supported_options = frozenset({"replacement", "samples", "seed"})
 
     def perturbations(self, layout: AttentionLayout, options: Options) -> int:
-        """All coalitions, or two orders a pair."""
+        """All coalitions, or two orders per pair."""
         count = layout.grid[0]
         return 2**count if count <= EXACT else 2 * _pairs(count, options) * (count + 1)
 
@@ -74,15 +74,15 @@ class FrameShapley(FrameMethod):
         generator = torch.Generator().manual_seed(perturbed.seed)
         orders = [torch.randperm(count, generator=generator) for _ in range(pairs)]
         total = torch.zeros(count, device=perturbed.clip.device)
-        for order in [each for one in orders for each in (one, one.flip(0))]:
+        for order in [order for drawn in orders for order in (drawn, drawn.flip(0))]:
             kept = torch.zeros(count + 1, count)
             for step, frame in enumerate(order.tolist()):
                 kept[step + 1 :, frame] = 1
-            found = perturbed.keep(over_frames(kept, perturbed.grid))
-            total[order] += found[1:] - found[:-1]
+            scores = perturbed.keep(over_frames(kept, perturbed.grid))
+            total[order] += scores[1:] - scores[:-1]
         return total / (2 * pairs)
 
 
 def _pairs(count: int, options: Options) -> int:
-    """Pairs of orders, one the other's reverse, that the samples allow."""
+    """Number of pairs of an order and its reverse that the samples allow."""
     return max(1, (options.samples or PERMUTATIONS * count) // (2 * (count + 1)))

@@ -1,4 +1,4 @@
-"""Occlusion: what the class loses when one place of a frame is removed, by Captum."""
+"""Occlusion: the drop of the class's score when one place of a frame is removed, by Captum."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from staa_cli.methods.perturbation.captum import captum_attr, over_features
 from staa_cli.schema import AttentionLayout
 
 CELLS = 7
-"""Places along a side, at most; a feature is one place of one frame."""
+"""Maximum of places along a side; a feature is one place of one frame."""
 
 
 class Occlusion(PerturbationMethod):
@@ -28,7 +28,7 @@ class Occlusion(PerturbationMethod):
     supported_options = frozenset({"replacement"})
 
     def perturbations(self, layout: AttentionLayout, options: Options) -> int:
-        """One without each feature, and the whole."""
+        """One without each feature, and the whole clip."""
         captum_attr()
         return 1 + feature_count(feature_mask(layout.grid, _most(layout.grid)))
 
@@ -40,5 +40,5 @@ class Occlusion(PerturbationMethod):
 
 
 def _most(grid: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Tubes along each side, at most."""
+    """Maximum of features along each side."""
     return grid[0], CELLS, CELLS

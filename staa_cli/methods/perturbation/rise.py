@@ -1,9 +1,9 @@
-"""RISE: the mean of random soft masks, each weighted by what the model still sees through it.
+"""RISE: the mean of random soft masks, weighted by the score of the masked clip.
 
 Petsiuk, Das and Saenko 2018 (arXiv 1806.07421), equation 6, with masks of space-time: coarse cells
-kept with a probability of a half, scaled up with a random shift. That is the mean score where a
-token is kept. Of raw values, whose zero means nothing, it is told how far that lies above the mean
-over all masks: otherwise a model whose values are all negative would have nothing but cold places.
+kept with a probability of one half, scaled up with a random shift. This is the mean score when a
+token is kept. For raw values, whose zero is arbitrary, it is the difference from the mean over all
+masks: otherwise a model with only negative values would have only negative maps.
 """
 
 from __future__ import annotations
@@ -30,44 +30,44 @@ class Rise(PerturbationMethod):
     supported_options = frozenset({"replacement", "samples", "seed"})
 
     def perturbations(self, layout: AttentionLayout, options: Options) -> int:
-        """One a mask."""
+        """One per mask."""
         return options.samples or SAMPLES
 
     def is_signed(self, output: Output) -> bool:
-        """Raw values lie above their mean, or below."""
+        """Raw values are relative to their mean."""
         return output == "identity"
 
     def clip_values(self, perturbed: PerturbedClip, method_inputs: MethodInputs) -> Tensor:
-        """[T', h, w]; other masks for every clip."""
+        """[T', h, w]; every clip has its own masks."""
         return _mean_mask(
             perturbed, self.perturbations(method_inputs.layout, method_inputs.options)
         )
 
 
 def _mean_mask(perturbed: PerturbedClip, samples: int) -> Tensor:
-    """Equation 6, [T', h, w]; masks are made as they are needed, where they are needed."""
+    """Equation 6, [T', h, w]; masks are made per pass, on the model's device."""
     cells, shifts = draw(samples, perturbed.grid, torch.Generator().manual_seed(perturbed.seed))
     device = perturbed.clip.device
-    total, seen = (torch.zeros(perturbed.grid, device=device) for _ in range(2))
-    worth = torch.zeros((), device=device)
-    parts = zip(*(torch.split(each, perturbed.a_pass) for each in (cells, shifts)), strict=True)
-    for part, by in parts:
-        masks = soft_masks(part.to(device), by, perturbed.grid)
-        found = perturbed.keep(masks)
-        total += torch.tensordot(found, masks, dims=1)
-        seen += masks.sum(dim=0)
-        worth += found.sum()
+    weighted_sum, mask_sum = (torch.zeros(perturbed.grid, device=device) for _ in range(2))
+    score_sum = torch.zeros((), device=device)
+    batches = zip(*(torch.split(t, perturbed.a_pass) for t in (cells, shifts)), strict=True)
+    for batch_cells, batch_shifts in batches:
+        masks = soft_masks(batch_cells.to(device), batch_shifts, perturbed.grid)
+        scores = perturbed.keep(masks)
+        weighted_sum += torch.tensordot(scores, masks, dims=1)
+        mask_sum += masks.sum(dim=0)
+        score_sum += scores.sum()
     if perturbed.output == "identity":
-        total -= worth / samples * seen
-    return total / (KEPT * samples)
+        weighted_sum -= score_sum / samples * mask_sum
+    return weighted_sum / (KEPT * samples)
 
 
 def draw(
     samples: int, grid: tuple[int, int, int], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Which coarse cells are kept, [M, 1, t, y, x], and by how much each mask is shifted, [M, 3].
+    """Draw the kept coarse cells, [M, 1, t, y, x], and the shift of each mask, [M, 3].
 
-    All at once: what is drawn does not depend on how many copies go into one pass.
+    All at once, so that the draws do not depend on the number of copies per pass.
     """
     cells, sizes = _coarse(grid)
     kept = torch.rand(samples, 1, *(c + 1 for c in cells), generator=generator) < KEPT
@@ -76,10 +76,10 @@ def draw(
 
 
 def soft_masks(kept: Tensor, shifts: Tensor, grid: tuple[int, int, int]) -> Tensor:
-    """What was drawn, scaled up and shifted: masks [M, T', h, w] between 0 and 1."""
+    """The drawn cells, scaled up and shifted: masks [M, T', h, w] between 0 and 1."""
     cells, sizes = _coarse(grid)
-    whole = [(c + 1) * size for c, size in zip(cells, sizes, strict=True)]
-    fine = F.interpolate(kept, whole, mode="trilinear", align_corners=False)[:, 0]
+    scaled = [(c + 1) * size for c, size in zip(cells, sizes, strict=True)]
+    fine = F.interpolate(kept, scaled, mode="trilinear", align_corners=False)[:, 0]
     parts = [
         tuple(slice(s, s + length) for s, length in zip(shift, grid, strict=True))
         for shift in shifts.tolist()
@@ -88,6 +88,6 @@ def soft_masks(kept: Tensor, shifts: Tensor, grid: tuple[int, int, int]) -> Tens
 
 
 def _coarse(grid: tuple[int, int, int]) -> tuple[list[int], list[int]]:
-    """How many cells a side has, and how many tokens a cell."""
+    """Number of cells along each side, and of tokens in a cell."""
     cells = [min(most, length) for most, length in zip(CELLS, grid, strict=True)]
     return cells, [-(-length // cell) for length, cell in zip(grid, cells, strict=True)]

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 EXACT = 8
-"""Frames up to which all coalitions are asked about."""
+"""Maximum of frames for which all coalitions are scored."""
 
 
 def over_frames(kept: Tensor, grid: tuple[int, int, int]) -> Tensor:
-    """What frames have [M, T'] to what each of their tokens has [M, T', h, w]."""
+    """Values of frames [M, T'] repeated for each of their tokens [M, T', h, w]."""
     return kept[..., None, None].expand(-1, -1, *grid[1:])
 
 
 def coalitions(count: int) -> Tensor:
-    """All subsets of `count` players [2^count, count]; row number m has player i where bit i is."""
+    """All subsets of `count` players [2^count, count]; row m has player i if bit i of m is set."""
     return (torch.arange(2**count)[:, None] >> torch.arange(count)) & 1
 
 
@@ -32,6 +32,6 @@ def exact_shapley(worth: Tensor) -> Tensor:
         weights = worth.new_tensor(
             [1 / (count * comb(count - 1, size)) for size in sizes[without].tolist()]
         )
-        gained = worth[without + (1 << player)] - worth[without]
-        values.append((weights * gained).sum())
+        gains = worth[without + (1 << player)] - worth[without]
+        values.append((weights * gains).sum())
     return torch.stack(values)

@@ -19,14 +19,14 @@ from staa_cli.methods.perturbation.captum import Ask, captum_attr, over_features
 from staa_cli.schema import AttentionLayout
 
 CELLS = (4, 4, 4)
-"""Groups of frames, and places along the sides, at most: 64 features."""
+"""Maximum of groups of frames, and of places along each side: 64 features."""
 SAMPLES = 512
 WIDTH = 0.25
-"""Of the kernel that tells near removals from far ones."""
+"""Kernel width of the weights of removals near the clip."""
 
 
 class Surrogate(PerturbationMethod):
-    """A method of Captum's that fits a linear model."""
+    """A Captum method that fits a linear model."""
 
     signed = True
     passes_per_clip = 1.0 + SAMPLES
@@ -37,7 +37,7 @@ class Surrogate(PerturbationMethod):
         raise NotImplementedError
 
     def perturbations(self, layout: AttentionLayout, options: Options) -> int:
-        """One a sample, of which there must be enough to tell all features apart."""
+        """One per sample; there must be enough to separate all features."""
         captum_attr()
         samples, features = (
             options.samples or SAMPLES,
@@ -82,11 +82,11 @@ class Lime(Surrogate):
 
 
 def nearness(clip: Tensor, copy: Tensor, kept: Tensor, **_: Any) -> Tensor:
-    """How much a copy counts: exp(-d^2 / 2w^2), d its cosine distance from the whole clip.
+    """Weight of a copy: exp(-d^2 / 2w^2), d its cosine distance from the whole clip.
 
-    By which features it keeps, [1, features] of 0 and 1, not by pixels: those of a copy without
-    anything may lie near those of the clip. Width as lime-image's, whose kernel is the root of
-    exp(-d^2 / w^2).
+    The distance is that of the kept features, [1, features] of 0 and 1, not of pixels: the pixels
+    of an empty copy may be close to those of the clip. The width is that of lime-image, whose
+    kernel is the square root of exp(-d^2 / w^2).
     """
     distance = 1 - kept.float().mean().sqrt()
     return torch.exp(-(distance**2) / (2 * WIDTH**2))

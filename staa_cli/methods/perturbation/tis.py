@@ -1,19 +1,19 @@
-"""TIS: tokens left out of the sequence, by masks that the model's own activations suggest.
+"""TIS: tokens left out of the sequence, by masks from the model's own activations.
 
-Transformer Input Sampling, Englebert et al. 2023 (ICCV workshops). Nothing is put in the place of
-what is removed: the model goes on with fewer tokens, as one that was trained by masking has always
-seen it. The channels of all blocks' tokens are clustered, each by its values over the tokens; the
-half of the tokens where a cluster's mean is largest is kept. A token's value is the mean score of
-the copies that kept it,
+Transformer Input Sampling, Englebert et al. 2023 (ICCV workshops). Removed tokens are not replaced:
+the model continues with fewer tokens, which is familiar to a model trained by masking. The channels
+of all blocks' tokens are clustered, each by its values over the tokens; a mask keeps the half of
+the tokens where a cluster's mean is largest. A token's value is the mean score of the copies that
+kept it,
 
     sum_m score_m * kept_m[n] / sum_m kept_m[n].
 
-Here each mask is asked about with its complement, the other half, so that every token is kept as
-often as every other, and in one copy at least. Tokens before the patches always stay, and so does
-token 0 where the head reads it. The clusters come from k-means with its seed drawn from the clip's.
+Here each mask is scored together with its complement, so that all tokens are kept equally often.
+Tokens before the patches always stay, and so does token 0 if the head reads it. The clusters come
+from k-means, seeded by the clip.
 
-Only where all tokens attend to each other at once can some be left out; attention over time or over
-space alone needs its tokens in rows and columns.
+Tokens can be left out only with joint attention; attention over time or over space alone needs the
+full grid.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from staa_cli.schema import AttentionLayout, Output
 
 SAMPLES = 512
 ROUNDS = 20
-"""Of k-means, at most."""
+"""Maximum of k-means iterations."""
 
 
 class Tis(PerturbationMethod):
-    """The mean score of what is left when half of the tokens are gone."""
+    """The mean score with half of the tokens left out."""
 
-    summary = "mean score with half of the tokens gone from the sequence, halves by clustering"
+    summary = "mean score with half of the tokens left out of the sequence, chosen by clustering"
     source = "Englebert et al. 2023, Transformer Input Sampling; complements are staa's own"
     passes_per_clip = 2.0 + SAMPLES
     supported_options = frozenset({"samples", "seed"})
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
-        """Nothing: each clip is read by itself, so that clips beside it do not change its masks."""
+        """None: each clip is read separately, so that its masks do not depend on its batch."""
         if layout.kind != "joint":
             raise UsageError(
                 "tis leaves tokens out, which only joint attention over space and time allows",
@@ -56,10 +56,10 @@ class Tis(PerturbationMethod):
         return ()
 
     def check(self, model: nn.Module, layout: AttentionLayout, options: Options) -> None:
-        """Make sure that there are blocks whose tokens can be read, and left out.
+        """Check that the model has blocks whose tokens can be read and left out.
 
         Raises:
-            UsageError: there are not.
+            UsageError: it does not.
         """
         super().check(model, layout, options)
         layers: Any = model.attention_layers()  # type: ignore[operator]
@@ -71,17 +71,17 @@ class Tis(PerturbationMethod):
             )
 
     def perturbations(self, layout: AttentionLayout, options: Options) -> int:
-        """One that the masks come from, and two a mask.
+        """One pass for the masks, and two per mask.
 
         Raises:
-            UsageError: that makes no mask.
+            UsageError: there are too few samples for a mask.
         """
         if (samples := options.samples or SAMPLES) < 2:
             raise UsageError(f"{self.name} needs two samples at least", "use --samples 2 or more")
         return 1 + 2 * (samples // 2)
 
     def is_signed(self, output: Output) -> bool:
-        """Raw values lie above their mean, or below."""
+        """Raw values are relative to their mean."""
         return output == "identity"
 
     def clip_values(self, perturbed: PerturbedClip, method_inputs: MethodInputs) -> Tensor:
@@ -100,8 +100,8 @@ class Tis(PerturbationMethod):
 @torch.inference_mode()
 def _activations(perturbed: PerturbedClip, layout: AttentionLayout) -> Tensor:
     """Channels of all blocks, each with its values over the patches: [depth * D, n]."""
-    wanted = [Tap("block", block, "left", shown) for block in range(layout.depth)]
-    with taps(perturbed.model, wanted) as captured:
+    block_taps = [Tap("block", block, "left", shown) for block in range(layout.depth)]
+    with taps(perturbed.model, block_taps) as captured:
         perturbed.model(perturbed.clip[None])
     perturbed.asked += 1
     perturbed.on_perturbed(1)
@@ -115,9 +115,9 @@ def _halves(
     """Masks of patches, each followed by its complement: bool [2 * count, n]."""
     means = k_means(channels, min(count, len(channels)), generator)
     size = channels.shape[1]
-    if count > len(means):  # more masks than channels: the others are drawn
-        drawn = torch.rand(count - len(means), size, generator=generator)
-        means = torch.cat([means, drawn.to(means)])
+    if count > len(means):  # more masks than channels: the others are random
+        random = torch.rand(count - len(means), size, generator=generator)
+        means = torch.cat([means, random.to(means)])
     kept = torch.zeros(count, size, dtype=torch.bool, device=means.device)
     kept.scatter_(1, means.topk(size // 2).indices, True)
     both = torch.stack([kept, ~kept], dim=1).flatten(0, 1)
@@ -127,17 +127,17 @@ def _halves(
 
 
 def k_means(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """The means [count, d] of clusters of points [M, d], by Lloyd's rounds.
+    """The means [count, d] of clusters of points [M, d], by Lloyd's algorithm.
 
-    Begins at points that are drawn without replacement; a cluster that loses all keeps its mean.
+    Starts at points drawn without replacement; an empty cluster keeps its mean.
     """
     first = torch.randperm(len(points), generator=generator)[:count].to(points.device)
     means, nearest = points[first].clone(), None
     for _ in range(ROUNDS):
-        found = torch.cdist(points, means).argmin(dim=1)
-        if nearest is not None and torch.equal(found, nearest):
+        assigned = torch.cdist(points, means).argmin(dim=1)
+        if nearest is not None and torch.equal(assigned, nearest):
             break
-        nearest = found
+        nearest = assigned
         sizes = nearest.bincount(minlength=count)
         sums = torch.zeros_like(means).index_add_(0, nearest, points)
         means = torch.where(sizes[:, None] > 0, sums / sizes.clamp_min(1)[:, None], means)
@@ -145,26 +145,26 @@ def k_means(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def _ask(perturbed: PerturbedClip, kept: Tensor, prefix: int) -> Tensor:
-    """Scores [M] of copies with the patches kept, bool [M, n], some at a time."""
+    """Scores [M] of copies with the kept patches, bool [M, n], in batches."""
     model, clip = perturbed.model, perturbed.clip[None]
-    asked = replace(perturbed, model=lambda part: _without(model, part, prefix)(clip))  # type: ignore[arg-type]
+    thinned = replace(perturbed, model=lambda part: _without(model, part, prefix)(clip))  # type: ignore[arg-type]
     sizes = kept.sum(dim=1)
     scores = torch.zeros(len(kept), device=kept.device)
-    for size in set(sizes.tolist()):  # copies of one pass have as many tokens, half of a clip's
-        alike = (sizes == size).nonzero()[:, 0]
-        for some in alike.split(2 * perturbed.a_pass):
-            scores[some] = asked.ask(kept[some]).float()
-    perturbed.asked = asked.asked
+    for size in set(sizes.tolist()):  # all copies of one pass need equally many tokens
+        same_size = (sizes == size).nonzero()[:, 0]
+        for batch in same_size.split(2 * perturbed.a_pass):
+            scores[batch] = thinned.ask(kept[batch]).float()
+    perturbed.asked = thinned.asked
     return scores
 
 
 class _Thinned(nn.Module):
-    """A block of copies of one clip that each have some of its tokens.
+    """A block that processes copies of one clip, each with a subset of its tokens.
 
     Args:
-        block: it may be given a rotary table of all tokens [N, d] beside them.
-        indices: of the tokens that each copy has, [M, K].
-        first: whether it is given all tokens of the clip, [1, N, D].
+        block: it may also take a rotary table of all tokens [N, d].
+        indices: of each copy's tokens, [M, K].
+        first: whether its input is all tokens of the clip, [1, N, D].
     """
 
     def __init__(self, block: nn.Module, indices: Tensor, first: bool) -> None:
@@ -176,19 +176,19 @@ class _Thinned(nn.Module):
         x = x[0, self.indices] if self.first else x
         return self.block(x, *map(self._of_copies, more))  # type: ignore[no-any-return]
 
-    def _of_copies(self, given: Any) -> Any:
-        """The table's rows of each copy's tokens, [M, 1, K, d] for all heads."""
-        if not isinstance(given, tuple):
-            return given
-        return tuple(table[self.indices][:, None] for table in given)
+    def _of_copies(self, argument: Any) -> Any:
+        """The rows of a rotary table for each copy's tokens, [M, 1, K, d] for all heads."""
+        if not isinstance(argument, tuple):
+            return argument
+        return tuple(table[self.indices][:, None] for table in argument)
 
 
 def _without(model: Any, kept: Tensor, prefix: int) -> Any:
-    """The same model, of one clip [1, T, 3, H, W] to logits of copies [M, classes].
+    """The same model, but from one clip [1, T, 3, H, W] to logits of copies [M, classes].
 
     Args:
-        model: stays as it is; only its list of blocks is another.
-        kept: bool [M, n] of the patches, as many in each copy.
+        model: is not changed; its copy has another list of blocks.
+        kept: bool [M, n] of the patches, equally many in each copy.
         prefix: tokens before the patches, which stay.
     """
     staying = torch.cat([kept.new_ones(len(kept), prefix), kept], dim=1)
