@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from staa_cli.models.catalog.zoo import ENOUGH, FOLDER, ZOO, zoo_manifest
+from staa_cli.models.catalog.zoo import ENOUGH, ZOO, zoo_folder, zoo_manifest
 from staa_cli.models.checkpoints.sources import open_bundled
 from staa_cli.schema import ModelInput
 from staa_cli.synthetic.events import FRAMES, INTERVAL_S, STANDARD
@@ -124,7 +124,9 @@ MEMBERS: dict[str, Member] = {
 """The models of the zoo by name; `catalog.zoo.RECIPES` has the same names."""
 
 
-def export(name: str, run: Path, folder: Path = FOLDER, clips: int = 1000, seed: int = 0) -> float:
+def export(
+    name: str, run: Path, folder: Path | None = None, clips: int = 1000, seed: int = 0
+) -> float:
     """Write a finished run's weights, manifest, and card; returns the held-out accuracy.
 
     Args:
@@ -134,7 +136,7 @@ def export(name: str, run: Path, folder: Path = FOLDER, clips: int = 1000, seed:
         clips: number of held-out clips of its last setting.
         seed: of those clips.
     """
-    member = MEMBERS[name]
+    member, folder = MEMBERS[name], folder or zoo_folder()
     weights, facts = read_run(run)
     recipe = facts.recipe
     folder.mkdir(parents=True, exist_ok=True)

@@ -27,10 +27,10 @@ def test_the_zoo_is_listed(run: Run) -> None:
 
 def add_model(folder: Path, accuracy: float) -> None:
     """The zoo's divided-cls, as if it had this accuracy."""
-    facts = json.loads((zoo.FOLDER / "divided-cls.json").read_text())
+    facts = json.loads((zoo.zoo_folder() / "divided-cls.json").read_text())
     facts["accuracy"] = accuracy
     (folder / "divided-cls.json").write_text(json.dumps(facts))
-    shutil.copy(zoo.FOLDER / "divided-cls.safetensors", folder)
+    shutil.copy(zoo.zoo_folder() / "divided-cls.safetensors", folder)
 
 
 @pytest.mark.parametrize("accuracy", [0.8491, 0.85, 0.97])
@@ -38,7 +38,7 @@ def test_accuracy_is_shown_and_marked_where_it_is_too_small(
     accuracy: float, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_model(tmp_path, accuracy)
-    monkeypatch.setattr(zoo, "FOLDER", tmp_path)
+    monkeypatch.setattr(zoo, "zoo_folder", lambda: tmp_path)
     for command in (("models", "--zoo"), ("models", "inspect", "zoo:divided-cls")):
         words = " ".join(run(*command, COLUMNS="200").out.split())
         assert f"{accuracy:.3f} on held-out events" in words
@@ -53,7 +53,7 @@ def test_the_list_of_models_points_to_the_zoo_where_there_is_one(
 ) -> None:
     assert "--zoo lists" in run("models").err
     assert "--zoo" not in "".join((run("models", "--json").out, run("models", "--json").err))
-    monkeypatch.setattr(zoo, "FOLDER", tmp_path)
+    monkeypatch.setattr(zoo, "zoo_folder", lambda: tmp_path)
     assert "--zoo" not in run("models").err
 
 
@@ -80,7 +80,7 @@ def test_only_names_of_recipes_are_said_to_be_trainable(
 def test_without_a_checkout_it_is_said_how_the_zoo_is_made(
     run: Run, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zoo, "FOLDER", tmp_path)
+    monkeypatch.setattr(zoo, "zoo_folder", lambda: tmp_path)
     done = run("models", "--zoo")
     assert done.code == 5
     assert "python -m staa_cli.training.zoo" in done.err

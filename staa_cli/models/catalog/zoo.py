@@ -14,7 +14,6 @@ from staa_cli.models.catalog.manifests import Manifest, describe, read_manifest,
 from staa_cli.registry import nearest
 
 ZOO = "zoo:"
-FOLDER = Path(__file__).parents[3] / "zoo"
 MAKE = "python -m staa_cli.training.zoo RUNS"
 LIST = "`staa models --zoo` lists the models that are here"
 ENOUGH = 0.85
@@ -34,6 +33,12 @@ RECIPES = (
 """Names of the models that `training.zoo`, which imports torch, can train."""
 
 
+def zoo_folder() -> Path:
+    """The zoo of the checkout that the package is in; if it is installed, of the current folder."""
+    root = Path(__file__).parents[3]
+    return (root if (root / "pyproject.toml").is_file() else Path()) / "zoo"
+
+
 def list_zoo(folder: Path | None = None) -> list[dict[str, Any]]:
     """The models of the zoo as plain data for `staa models --zoo`."""
     manifests = zoo_manifests(folder).values()
@@ -48,13 +53,13 @@ def zoo_manifests(folder: Path | None = None) -> dict[str, Manifest]:
     Raises:
         CheckpointError: a manifest is broken.
     """
-    manifests = read_manifests(folder or FOLDER)
+    manifests = read_manifests(folder or zoo_folder())
     return {name: replace(each, name=ZOO + name) for name, each in manifests.items()}
 
 
 def zoo_names(folder: Path | None = None) -> list[str]:
     """The models of the zoo that are there, as ``zoo:NAME``; no manifest is read."""
-    return sorted(ZOO + path.stem for path in (folder or FOLDER).glob("*.json"))
+    return sorted(ZOO + path.stem for path in (folder or zoo_folder()).glob("*.json"))
 
 
 def is_left_out(name: str, accuracy: float | None) -> bool:
@@ -69,7 +74,7 @@ def zoo_manifest(name: str, folder: Path | None = None) -> Manifest:
         UnavailableError: it is not there; the hint says how it is made.
         CheckpointError: its manifest is broken.
     """
-    model, folder = name.removeprefix(ZOO), folder or FOLDER
+    model, folder = name.removeprefix(ZOO), folder or zoo_folder()
     known = zoo_names(folder)
     if name not in known:
         if model in RECIPES:
