@@ -87,17 +87,24 @@ def build(architecture: str, **options: Any) -> FrameWise:
 
 @register_architecture("framewise")
 def framewise_tiny_events(pretrained: bool = False, **kwargs: Any) -> FrameWise:
-    """For event clips: 8 frames of 64 x 64, one at a time; other arguments are those of timm."""
+    """For event clips: 8 frames of 64 x 64, one at a time; other arguments are those of timm.
+
+    Convolutions take the place of the patch projection: they learn faster from nothing.
+    """
     shape = {"img_size": 64, "patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 3}
     return create(_framewise_vit, pretrained, shape, kwargs)
 
 
-def _framewise_vit(**arguments: Any) -> FrameWise:
+def _framewise_vit(patch_size: int, embed_dim: int, **arguments: Any) -> FrameWise:
     from timm.models.vision_transformer import VisionTransformer
 
     from staa_cli.models.families.framewise.module import FrameWise
+    from staa_cli.models.layers import ConvStem
 
-    return FrameWise(VisionTransformer(**arguments))
+    vit = VisionTransformer(patch_size=patch_size, embed_dim=embed_dim, **arguments)
+    vit.patch_embed.proj = ConvStem(patch_size, embed_dim)
+    vit.patch_embed.flatten = False  # its tokens are a sequence already
+    return FrameWise(vit)
 
 
 def timm_name(arch: str) -> str:
