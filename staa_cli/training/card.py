@@ -62,7 +62,8 @@ def card(
             "|---|---|",
             f"| made by | {command} |",
             f"| steps, batch, seed | {run.steps}, {run.recipe.batch_size}, {run.recipe.seed} |",
-            f"| hours | {run.hours:.2f} on {os.cpu_count()} cores ({platform.machine()}) |",
+            f"| hours | {run.hours:.2f} of wall time, on a machine with {os.cpu_count()} cores "
+            f"({platform.machine()}) |",
             f"| held-out clips | {reported.sum()} of seed {seed}, {setting} setting |",
             f"| top-1 | **{accuracy(reported):.4f}** |",
             *([f"| remark | {remark} |"] if remark else []),

@@ -36,7 +36,6 @@ def test_a_run_is_read_as_it_was_followed(tmp_path: Path) -> None:
     shape = (("embed_dim", 24), ("depth", 1), ("num_heads", 2), ("img_size", 32))
     recipe = Recipe((Stage(2, 32, EASY),), batch_size=2, token_loss=0.0, model=shape)
     assert train(recipe, tmp_path, device="cpu", minutes=None)
-    torch.set_flush_denormal(False)
     weights, run = read_run(tmp_path)
     assert run.recipe == recipe
     assert run.steps == 2

@@ -36,17 +36,6 @@ TINY = Recipe(
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Sums come out the same only in the same order; and training changes global switches."""
-    threads, state = torch.get_num_threads(), torch.get_rng_state()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_rng_state(state)
-    torch.set_flush_denormal(False)
-
-
 def run(out: Path, recipe: Recipe = TINY, minutes: float | None = None) -> bool:
     return train(recipe, out, device="cpu", minutes=minutes)
 
