@@ -1,7 +1,6 @@
-"""The document behind ground_truth.json, as types: where and when it happens in a user's videos.
+"""Types of ground_truth.json: the classes, times, and places of events in a user's videos.
 
-The text of a type, or under a field, stands in the JSON Schema that ships with staa, as that of
-`document` does.
+Docstrings of types and fields appear in the JSON Schema that ships with staa, as for `document`.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ RelativePath = Annotated[str, Meta(min_length=1)]
 
 
 class Event(Part, frozen=True, forbid_unknown_fields=True):
-    """A time in which the labeled thing happens."""
+    """A time interval in which the labeled event happens."""
 
     start_s: Amount
     """Start in seconds from the video's first frame."""
     end_s: Amount
-    """End in seconds: frames that start at or after it are not part of the event."""
+    """End in seconds, exclusive: frames that start at or after it are not part of the event."""
 
     def __post_init__(self) -> None:
         if self.end_s <= self.start_s:
@@ -45,15 +44,15 @@ class Event(Part, frozen=True, forbid_unknown_fields=True):
 
 
 class Box(Part, frozen=True, forbid_unknown_fields=True):
-    """A rectangle around the thing.
+    """A bounding box of the object.
 
-    Coordinates are shares of the upright picture's width and height, with x to the right and y down
-    from its top left corner.
+    Coordinates are fractions of the upright picture's width and height, with x to the right and y
+    down from its top left corner.
     """
 
     time_s: Amount
     """Time in seconds from which the box holds. It is not interpolated: it holds until the next
-    time at which the video has a box, or until end_s. Several boxes of one time hold together."""
+    time at which the video has a box, or until end_s. Several boxes of the same time all hold."""
     x: Share
     """Left edge."""
     y: Share
@@ -63,7 +62,7 @@ class Box(Part, frozen=True, forbid_unknown_fields=True):
     height: Side
     """Height."""
     end_s: Amount | None = None
-    """Time at which the thing leaves the picture; absent if it stays until the next box, or until
+    """Time at which the object leaves the picture; absent if it stays until the next box, or until
     the end of the video."""
 
     def __post_init__(self) -> None:
@@ -78,7 +77,7 @@ class Box(Part, frozen=True, forbid_unknown_fields=True):
 
 
 class Mask(Part, frozen=True, forbid_unknown_fields=True):
-    """The thing's shape: a PNG file that is nonzero where the thing is.
+    """A segmentation mask: a PNG file that is nonzero at the object's pixels.
 
     It covers the whole upright picture, at any size.
     """
@@ -88,7 +87,7 @@ class Mask(Part, frozen=True, forbid_unknown_fields=True):
     file: RelativePath
     """Path of the PNG file, relative to the folder of ground_truth.json and inside it."""
     end_s: Amount | None = None
-    """Time at which the thing leaves the picture; absent if it stays until the next mask, or until
+    """Time at which the object leaves the picture; absent if it stays until the next mask, or until
     the end of the video."""
 
     def __post_init__(self) -> None:
@@ -97,19 +96,19 @@ class Mask(Part, frozen=True, forbid_unknown_fields=True):
 
 
 class TrueVideo(Part, frozen=True, forbid_unknown_fields=True):
-    """What is known about one video."""
+    """Ground truth of one video."""
 
     file: RelativePath
     """Path of the video, relative to the folder of ground_truth.json and inside it."""
     label: str | None = None
-    """Name of its class; absent if it is not known. A class that the model does not have is treated
-    as if it were absent."""
+    """Name of its class; absent if unknown. A class that the model does not have is treated as if
+    it were absent."""
     events: Annotated[list[Event], Meta(min_length=1)] | None = None
-    """When it happens; absent if that is not known."""
+    """Times of the labeled event; absent if unknown."""
     boxes: Annotated[list[Box], Meta(min_length=1)] | None = None
-    """Where it is; absent if that is not known, or if masks say it."""
+    """Bounding boxes of the object; absent if unknown, or if masks are given."""
     masks: Annotated[list[Mask], Meta(min_length=1)] | None = None
-    """Where it is to the pixel; absent if that is not known, or if boxes say it."""
+    """Segmentation masks of the object; absent if unknown, or if boxes are given."""
     about: dict[str, Any] | None = None
     """Anything else; staa does not read it."""
 
@@ -127,11 +126,11 @@ class TrueVideo(Part, frozen=True, forbid_unknown_fields=True):
 
     @property
     def places(self) -> tuple[Box | Mask, ...]:
-        """Its boxes, or its masks; none where it is not known where it is."""
+        """The boxes or the masks; empty if neither is known."""
         return (*(self.boxes or ()), *(self.masks or ()))
 
     def times_s(self) -> Iterator[tuple[str, float]]:
-        """Every time in it, with the name of the field that it is in."""
+        """Names and values of all time fields."""
         for name, rows in (("events", self.events), ("boxes", self.boxes), ("masks", self.masks)):
             for number, row in enumerate(rows or ()):
                 for field in ("start_s", "time_s", "end_s"):
@@ -140,10 +139,10 @@ class TrueVideo(Part, frozen=True, forbid_unknown_fields=True):
 
 
 class GroundTruth(Part, frozen=True, forbid_unknown_fields=True):
-    """The content of ground_truth.json, which stands in a folder of videos.
+    """The content of ground_truth.json, which belongs in a folder of videos.
 
-    It says what happens in them, when, and where, as far as that is known. Times are seconds from
-    the video's first frame.
+    It gives the known classes, times, and places of events in them. Times are seconds from the
+    video's first frame.
     """
 
     schema_version: Literal[1]
@@ -159,10 +158,10 @@ class GroundTruth(Part, frozen=True, forbid_unknown_fields=True):
 
 
 def load_ground_truth(path: Path) -> GroundTruth:
-    """A ground_truth.json, checked as far as that is possible without the videos.
+    """Load a ground_truth.json and validate it without reading the videos.
 
     Raises:
-        InputError: it cannot be read, says something impossible, or has another schema version.
+        InputError: the file cannot be read, is invalid, or has another schema version.
     """
     try:
         return load_document(path, GroundTruth, "valid ground truth", HINT)
@@ -178,14 +177,14 @@ def _check_end(start_s: float, end_s: float | None) -> None:
 
 
 def _check_inside(file: str) -> None:
-    """See that a path stays below its folder: whoever wrote the file must not choose others'."""
+    """Require a path inside the folder: an untrusted document must not reach other files."""
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts or "\0" in file or "\\" in file:
         raise ValueError(f"{file!r} must be a path inside the folder, with / between its parts")
 
 
 def _repeated(rows: Sequence[Hashable]) -> int | None:
-    """Position of the first row that equals one before it."""
+    """Position of the first row that equals an earlier one; None if all differ."""
     seen: set[Hashable] = set()
     for number, row in enumerate(rows):
         if row in seen:

@@ -1,4 +1,4 @@
-"""What methods are scored on: clips from a seed, the user's own videos, or folders of classes."""
+"""Benchmark data sets: synthetic clips, the user's own videos, and folders of classes."""
 
 from staa_cli.benchmark.datasets.base import (
     DATASETS,

@@ -1,4 +1,4 @@
-"""What a data set is: clips by number, and what is asked about each."""
+"""The base class of data sets, their samples and questions, and the registry."""
 
 from __future__ import annotations
 
@@ -19,89 +19,89 @@ from staa_cli.schema import Bool, UInt8
 
 Split = Literal["development", "test"]
 OnProgress = Callable[[int, int], None]
-"""Told how far something is: (done, all)."""
+"""Progress callback: (done, total)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """A class that is asked for, and where and when its answer lies."""
+    """A target class to explain, with its ground truth."""
 
     target: int | None = None
-    """None for whatever the model says."""
+    """Class index; None for the class that the model predicts."""
     mask: Bool | None = None
-    """[T, H, W] where the actor is, in what the model sees; None where that is not known."""
+    """[T, H, W] the actor's pixels, in the model's view; None if unknown."""
     event: Bool | None = None
-    """[T] frames of the event; None where they are not known."""
+    """[T] frames of the event; None if unknown."""
     distractor: Bool | None = None
-    """[T, H, W] where the actor of another class is; None where there is none."""
+    """[T, H, W] pixels of an actor of another class; None if the clip has no such actor."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A clip, and all that is asked about it."""
+    """A clip and its questions."""
 
     frames: UInt8
     """[T, H, W, 3]."""
     questions: tuple[Question, ...]
     viewed: bool = False
-    """Whether the frames are what the model sees, so that nothing is scaled or cropped any more."""
+    """Whether the frames are already scaled and cropped to the model's view."""
     correct: bool | None = None
-    """Whether the model is right about it, where that does not follow from what it says of the
-    whole: of a clip made of several, whether it is about each of them."""
+    """Whether the model classifies all parts of a composite clip correctly; None if the prediction
+    for the whole clip decides."""
 
     def preprocess(self, model: LoadedModel) -> Tensor:
-        """The frames as a model takes them: normalized float [1, T, 3, h, w] on the CPU."""
+        """The frames as model input: normalized float [1, T, 3, h, w] on the CPU."""
         given = replace(model.input, resize=None) if self.viewed else model.input
         return torch.stack([preprocess_frame(frame, given) for frame in self.frames])[None]
 
 
 class Dataset(ABC):
-    """Clips by number."""
+    """A numbered collection of clips."""
 
     name: str
     truth: Collection[Known] = ()
-    """What is known of the clips, or of some of them."""
+    """Kinds of ground truth that at least some clips have."""
     count: int | None = None
-    """Clips that there are; None for as many as one likes."""
+    """Number of clips; None if unlimited."""
     drawn: bool = False
-    """Whether nobody wants all of these unless told so, since they are drawn from all that could be
-    made."""
+    """Whether the clips are sampled from all possible combinations, so that the default is not to
+    score all of them."""
 
     notes: Sequence[str] = ()
-    """Warnings about what was found, a line each, for before anything is scored."""
+    """Warnings to show before scoring, one line each."""
 
     @abstractmethod
     def sample(self, number: int) -> Sample:
         """One of the clips.
 
         Raises:
-            InputError: there is nothing to be read of it.
+            InputError: the clip cannot be read.
         """
 
     def describe(self, number: int) -> str:
-        """What a clip is called."""
+        """Display name of a clip."""
         return f"clip {number}"
 
     def held_out(self, on_progress: OnProgress) -> dict[str, Any] | None:
-        """How good the model is on the videos that the clips are made of, where that can be known.
+        """Accuracy of the model on the source videos of the clips; None if unknown.
 
-        Told with the result, as JSON has it; see `held_out.measure_held_out`.
+        Plain data for the result; see `held_out.measure_held_out`.
         """
         return None
 
     def fingerprint(self) -> Any:
-        """What tells these clips from others of that name, as JSON has it; None for nothing."""
+        """JSON data that distinguishes these clips from others of that name; None if not needed."""
         return None
 
 
 Opener = Callable[[str, LoadedModel, int, Split], Dataset]
-"""(name, model that is to classify the clips, seed, split) -> data set of that name.
+"""(name, model that classifies the clips, seed, split) -> data set of that name.
 
-One that is declared with a colon at the end of its name takes an argument: ``mosaics:`` is given
-``mosaics:DIR`` for a name.
+A name that is declared with a trailing colon takes an argument: the opener of ``mosaics:`` receives
+the name ``mosaics:DIR``.
 
-It may be a subclass of `Dataset` that is made from these four, and raises UsageError where the
-model does not fit.
+An opener may be a subclass of `Dataset` whose constructor takes these four. It raises UsageError if
+the model does not fit.
 """
 
 
@@ -113,11 +113,11 @@ def _accept(name: str, declared: Any) -> Opener:
 
 
 def declared_name(name: str) -> str:
-    """What a data set is declared as, by its name with an argument or without."""
+    """The declared name of a data set: its name without the argument."""
     kind, colon, _ = name.partition(":")
     return kind + colon
 
 
 DATASETS: Registry[Opener] = Registry("data set", entry_points.DATASETS, _accept)
 register_dataset = DATASETS.register
-"""A decorator that files an `Opener` under a name, for as long as the program runs."""
+"""A decorator that registers an `Opener` under a name for the current process."""

@@ -1,8 +1,8 @@
-"""Held-out clips of a folder with classes, and clips made of several: splices and mosaics.
+"""Held-out clips of a folder with classes, and composites of them: splices and mosaics.
 
-Nobody has to mark anything in them. Where two clips follow each other it is known when each is, and
-where four stand side by side it is known where each is ("Focus! Rating XAI Methods and Finding
-Biases", arXiv 2109.15035, does so with pictures).
+Composites need no annotation: the position of a part in the sequence (splices) or in the grid
+(mosaics) is the ground truth, as in "Focus! Rating XAI Methods and Finding Biases", arXiv
+2109.15035, which composes pictures.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from staa_cli.schema import UInt8
 
 
 class HeldOut(Dataset):
-    """The middle clip of every video of the test split; asked for is its class.
+    """The middle clip of every video of the test split, with the video's class as the target.
 
     Args:
         name: ``classes:DIR``.
-        model: that is to classify the clips.
-        seed: of what is drawn; the split does not depend on it.
+        model: classifies the clips.
+        seed: of random choices; the split does not depend on it.
         split: test.
 
     Raises:
-        UsageError: no such folder, the model does not know its classes, or another split.
-        NothingMatched, InputError: it is no folder with classes; see `ClassFolder`.
+        UsageError: the folder does not exist, the model lacks its classes, or another split.
+        NothingMatched, InputError: the folder has no classes; see `ClassFolder`.
     """
 
     truth: tuple[Known, ...] = ("label",)
@@ -64,7 +64,7 @@ class HeldOut(Dataset):
         self.videos = self.folder.of_split("test")
         self.clips = self.folder.clips("test", model.input)
         self.count: int | None = len(self.videos)
-        self._said: dict[int, int] = {}
+        self._predicted: dict[int, int] = {}
 
     def sample(self, number: int) -> Sample:
         """One of the clips; one question.
@@ -80,7 +80,7 @@ class HeldOut(Dataset):
         return str(self.videos[number].path)
 
     def fingerprint(self) -> list[tuple[str, int, str]]:
-        """What tells these videos from others: path below the folder, size, and split."""
+        """Identity of the videos: path below the folder, size, and split."""
         videos = self.folder.videos
         sizes = path_sizes(self.folder.folder, [video.path for video in videos])
         return [(*sizes[number], video.split) for number, video in enumerate(videos)]
@@ -92,41 +92,41 @@ class HeldOut(Dataset):
         )
 
     def predict(self, number: int) -> int:
-        """Which of the folder's classes the model takes a test clip for; -1 for none of them.
+        """The predicted class of a test clip, as an index into the folder's; -1 for any other.
 
         Raises:
             VideoError: its video does not open or decode.
         """
-        if number not in self._said:
+        if number not in self._predicted:
             model, sample = self.model, HeldOut.sample(self, number)
-            said = int(
-                predict_batch(model.module, model.place(sample.preprocess(model)))[0].argmax()
-            )
-            self._said[number] = self.targets.index(said) if said in self.targets else -1
-        return self._said[number]
+            scores = predict_batch(model.module, model.place(sample.preprocess(model)))[0]
+            top = int(scores.argmax())
+            self._predicted[number] = self.targets.index(top) if top in self.targets else -1
+        return self._predicted[number]
 
     def is_right(self, number: int) -> bool:
         """Whether the model classifies a test clip correctly."""
         return self.predict(number) == self.videos[number].label
 
     def _draw(self, random: np.random.Generator, *labels: int) -> list[int]:
-        """Numbers of test clips of these classes; none twice, as long as there are others."""
+        """Random test clips, one per label; a clip repeats only once its class is exhausted."""
         drawn: list[int] = []
         for label in labels:
-            there = [n for n, video in enumerate(self.videos) if video.label == label]
-            drawn.append(int(random.choice([n for n in there if n not in drawn] or there)))
+            candidates = [n for n, video in enumerate(self.videos) if video.label == label]
+            unused = [n for n in candidates if n not in drawn]
+            drawn.append(int(random.choice(unused or candidates)))
         return drawn
 
 
 class Joined(HeldOut):
-    """Clips that are made of several test clips; there are as many as can be made, none twice.
+    """Composites of several test clips: all possible ones, without repetition.
 
-    Kinds of them, such as two classes in their order, take turns.
+    Kinds of composites, such as ordered pairs of classes, alternate.
     """
 
     drawn = True
     stream: int
-    """Tells what is drawn for clips of one sort from what is for others."""
+    """Part of the random seed, different for each subclass."""
 
     def __init__(self, name: str, model: LoadedModel, seed: int, split: Split) -> None:
         super().__init__(name, model, seed, split)
@@ -141,53 +141,53 @@ class Joined(HeldOut):
     @property
     @abstractmethod
     def kinds(self) -> int:
-        """How many kinds there are."""
+        """Number of kinds."""
 
     @abstractmethod
     def ways(self, kind: int) -> int:
-        """How many different ones of a kind can be made."""
+        """Number of different composites of a kind."""
 
     @abstractmethod
     def draw(self, random: np.random.Generator, kind: int) -> list[int]:
-        """Numbers of the test clips that one of a kind is made of."""
+        """Numbers of random test clips for a composite of a kind."""
 
     def parts(self, number: int) -> tuple[int, ...]:
-        """Numbers of the test clips that it is made of, in the order in which they are shown."""
+        """Numbers of the test clips in a composite, in display order."""
         return self._of(number)[1]
 
     def describe(self, number: int) -> str:
-        """The paths of its parts, in their order."""
+        """The paths of the parts, in display order."""
         return " + ".join(str(self.videos[part].path) for part in self.parts(number))
 
     def _of(self, number: int) -> tuple[int, tuple[int, ...]]:
-        """Its kind, and its parts."""
+        """Kind and parts of a composite."""
         while len(self._made) <= number:
             self._made.append(next(self._new))
         return self._made[number]
 
     def _make(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Kinds and parts; the seed of each depends on its turn alone."""
+        """Generate kinds and parts; the seed of each turn depends on its number alone."""
         made, turn = set[tuple[int, tuple[int, ...]]](), 0
         while any(self._left):
             kind, random = turn % self.kinds, np.random.default_rng([self.seed, turn, self.stream])
             turn += 1
             if not self._left[kind]:
                 continue
-            while (one := (kind, tuple(self.draw(random, kind)))) in made:
-                pass  # there are others, which are drawn in the end
-            made.add(one)
+            while (composite := (kind, tuple(self.draw(random, kind)))) in made:
+                pass  # terminates: some composite of this kind is left
+            made.add(composite)
             self._left[kind] -= 1
-            yield one
+            yield composite
 
 
 class Splices(Joined):
-    """Two test clips of different classes, one after the other; both classes are asked for.
+    """Two test clips of different classes in sequence, with one question for each class.
 
-    Each is as long as half of what the model sees. A splice is scored where the model is right
-    about each of the two by itself.
+    Each part fills half of the model's input. A splice is scored only if the model classifies both
+    parts correctly on their own.
 
     Raises:
-        UsageError: as of `HeldOut`, or the model sees but one step in time.
+        UsageError: as for `HeldOut`, or the model has a single token step in time.
     """
 
     truth: tuple[Known, ...] = ("label", "event")
@@ -228,7 +228,7 @@ class Splices(Joined):
         """
         parts = self.parts(number)
         grid, size = self.model.layout.grid, self.model.input.frames
-        first = grid[0] // 2 * (size // grid[0])  # so that no token sees both
+        first = grid[0] // 2 * (size // grid[0])  # no token covers both parts
         lengths = (first, size - first)
         frames = np.concatenate(
             [_middle(self.clips[part].frames, n) for part, n in zip(parts, lengths, strict=True)]
@@ -243,10 +243,10 @@ class Splices(Joined):
 
 
 class Mosaics(Joined):
-    """Four test clips at half the size, side by side; asked for is the class that one of them has.
+    """A 2 x 2 grid of test clips at half the size; only one of them has the target class.
 
-    The place of that one takes turns. A mosaic is scored where the model is right about each of the
-    four by itself.
+    The place of the target alternates. A mosaic is scored only if the model classifies all four
+    parts correctly on their own.
     """
 
     truth: tuple[Known, ...] = ("label", "mask")
@@ -259,24 +259,24 @@ class Mosaics(Joined):
 
     @property
     def kinds(self) -> int:
-        """Classes that are asked for, at each of the four places."""
+        """Target classes times the four places."""
         return 4 * len(self.sizes)
 
     def ways(self, kind: int) -> int:
-        """Clips of the class that is asked for, times ordered threes of others."""
-        asked = kind % len(self.sizes)
-        others = sorted(size for label, size in enumerate(self.sizes) if label != asked)
-        return self.sizes[asked] * _sequences(tuple(others), 3)
+        """Clips of the target class, times ordered triples of clips of other classes."""
+        target = kind % len(self.sizes)
+        others = sorted(size for label, size in enumerate(self.sizes) if label != target)
+        return self.sizes[target] * _sequences(tuple(others), 3)
 
     def draw(self, random: np.random.Generator, kind: int) -> list[int]:
-        """A test clip of the class that is asked for, at its place, among three of others."""
-        place, asked = divmod(kind, len(self.sizes))
-        others = random.choice([n for n in range(len(self.sizes)) if n != asked], 3)
-        found, *rest = self._draw(random, asked, *(int(other) for other in others))
-        return [*rest[:place], found, *rest[place:]]
+        """A test clip of the target class at its place, among three of other classes."""
+        place, target = divmod(kind, len(self.sizes))
+        others = random.choice([n for n in range(len(self.sizes)) if n != target], 3)
+        target_clip, *rest = self._draw(random, target, *(int(other) for other in others))
+        return [*rest[:place], target_clip, *rest[place:]]
 
     def place(self, number: int) -> int:
-        """Which of the four, by rows, has the class that is asked for."""
+        """Place of the target class, 0 to 3 in row-major order."""
         return self._of(number)[0] // len(self.sizes)
 
     def sample(self, number: int) -> Sample:
@@ -301,25 +301,25 @@ class Mosaics(Joined):
 
 @cache
 def _sequences(sizes: tuple[int, ...], length: int) -> int:
-    """In how many ways as many clips can be drawn one by one from classes of these sizes.
+    """Number of ordered draws of `length` clips from classes of these sizes.
 
-    None is drawn twice, as long as there are others of its class.
+    A clip repeats only once its class is exhausted.
     """
-    found = [1, *[0] * length]  # by length, of the classes so far
+    counts = [1, *[0] * length]  # by length, for the classes so far
     for size in sizes:
         own = [prod(size - n if n < size else size for n in range(k)) for k in range(length + 1)]
-        found = [
-            sum(comb(total, k) * own[k] * found[total - k] for k in range(total + 1))
+        counts = [
+            sum(comb(total, k) * own[k] * counts[total - k] for k in range(total + 1))
             for total in range(length + 1)
         ]
-    return found[length]
+    return counts[length]
 
 
 def _target(label: str, model: LoadedModel) -> int:
-    """The class of the model that has a folder's name.
+    """Index of the model's class with a folder's name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the model has no such class.
     """
     target, reason = find_target(label, model.labels)
     if target is None or reason != "named":
@@ -330,6 +330,6 @@ def _target(label: str, model: LoadedModel) -> int:
 
 
 def _middle(frames: UInt8, length: int) -> UInt8:
-    """As many frames from the middle [T, h, w, 3]."""
+    """The middle `length` of the frames [T, h, w, 3]."""
     start = (len(frames) - length) // 2
     return frames[start : start + length]

@@ -1,4 +1,4 @@
-"""Synthetic clips made from a seed, with ground truth: what happens, where, and when."""
+"""Synthetic clips generated from a seed, with ground truth for class, place, and time."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class EventClips(Dataset):
 
 
 class TwinClips(Dataset):
-    """Clips with two actors; both labels are asked for."""
+    """Clips with two actors, with one question for each label."""
 
     name, truth = "twins", ("label", "mask", "event", "distractor")
 
@@ -78,11 +78,11 @@ class TwinClips(Dataset):
         self.seed, self.split = seed, split
 
     def sample(self, number: int) -> Sample:
-        """One of the clips; two questions, each with the other's actor for a distractor."""
+        """One of the clips; two questions, each with the other actor as the distractor."""
         pair, in_turn = divmod(number, 2)
         count = len(EVENTS)
         first = pair % count
-        second = (first + 1 + pair // count % (count - 1)) % count  # all pairs, none with itself
+        second = (first + 1 + pair // count % (count - 1)) % count  # all pairs of different events
         clip = twin_clip(
             clip_seed(self.split, self.seed, number),
             (1 + first, 1 + second),
@@ -98,10 +98,10 @@ class TwinClips(Dataset):
 
 
 def open_event_clips(name: str, model: LoadedModel, seed: int, split: Split) -> EventClips:
-    """Event clips of the settings of that name, as the model's input requires.
+    """Event clips of the settings of that name, in the format of the model's input.
 
     Raises:
-        UsageError: the model does not know their classes, or its clips do not last two seconds.
+        UsageError: the model lacks their classes, or its clips do not last two seconds.
     """
     model_input = model.input
     lasts = math.isclose(model_input.frames * model_input.interval_s, DURATION_S)
@@ -115,7 +115,7 @@ def open_twin_clips(name: str, model: LoadedModel, seed: int, split: Split) -> T
     """Clips with two actors.
 
     Raises:
-        UsageError: the model does not know their classes.
+        UsageError: the model lacks their classes, or its input has another size.
     """
     size = model.input.frames, model.input.size
     if model.labels != LABELS or size != (FRAMES, (SIZE_PX, SIZE_PX)):

@@ -27,11 +27,11 @@ from staa_cli.schema import Bool, Clip, VideoInfo
 from staa_cli.video.probe import probe
 
 TOLERANCE_S = 1e-3
-"""Times in a file are rounded: a frame that starts this much early counts as being at a time."""
+"""Allowance for rounded times: a frame may start this much before a time and still count."""
 _SAME_SHAPE = 0.02
 _MASK = "a mask is a PNG file that shows the whole upright picture, at any size"
 _LABELS = 5
-"""Unknown ones that are named."""
+"""Maximum number of unknown labels in a warning."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -39,19 +39,19 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 class _TrueClip:
     video: TrueVideo
     info: VideoInfo | None
-    """None where the video does not open."""
+    """None if the video does not open."""
     clip: Clip | None
 
 
 class TrueVideos(Dataset):
     """Clips of the videos that a ground_truth.json lists: one around the middle of every event.
 
-    An event that the clip of another one shows whole has none of its own. A video without events
-    has one clip in the middle of the time for which it is known where the thing is, or else in its
-    own middle. Asked for is the label, where the model has it, or else what the model says.
+    An event within the clip of another one gets no clip of its own. A video without events has one
+    clip, in the middle of the time that its boxes or masks cover, or else in the middle of the
+    video. The target is the label if the model has it, or else the predicted class.
 
     Raises:
-        InputError: the file says something impossible, or names a file that is not there.
+        InputError: the file is invalid, or names a file that does not exist.
     """
 
     def __init__(self, folder: Path, model: LoadedModel) -> None:
@@ -67,7 +67,7 @@ class TrueVideos(Dataset):
             "mask": any(video.places for video in videos),
             "event": any(video.events for video in videos),
         }
-        self.truth = [name for name, told in known.items() if told]
+        self.truth = [name for name, is_known in known.items() if is_known]
         self._files = [folder / file for video in videos for file in _files(video)]
 
     def sample(self, number: int) -> Sample:
@@ -75,17 +75,17 @@ class TrueVideos(Dataset):
 
         Raises:
             VideoError: the video does not open or decode.
-            InputError: a mask is no PNG file, or of another shape than the video's picture.
+            InputError: a mask is not a PNG file, or its shape differs from the video's picture.
         """
-        found = self._clips[number]
-        info = found.info or probe(self._folder / found.video.file)
-        clip = found.clip or middle_clip(info, self._given)
+        entry = self._clips[number]
+        info = entry.info or probe(self._folder / entry.video.file)
+        clip = entry.clip or middle_clip(info, self._given)
         times_s = np.array(clip.times_s) + TOLERANCE_S
-        events, places = found.video.events, found.video.places
+        events, places = entry.video.events, entry.video.places
         mask = self._mask(places, times_s.tolist(), info) if places else None
         question = Question(
-            self._targets[found.video.file],
-            mask if mask is not None and mask.any() else None,  # what is not seen cannot be found
+            self._targets[entry.video.file],
+            mask if mask is not None and mask.any() else None,  # an empty mask cannot be scored
             np.any([(e.start_s <= times_s) & (times_s < e.end_s) for e in events], axis=0)
             if events
             else None,
@@ -93,34 +93,34 @@ class TrueVideos(Dataset):
         return Sample(read_clip(info, clip, self._given), (question,), viewed=True)
 
     def describe(self, number: int) -> str:
-        """The video's path, and where it has several clips, when this one begins."""
-        found = self._clips[number]
-        path = str(self._folder / found.video.file)
-        if found.clip is None or sum(other.video is found.video for other in self._clips) == 1:
+        """The video's path, with the start of the clip if the video has several."""
+        entry = self._clips[number]
+        path = str(self._folder / entry.video.file)
+        if entry.clip is None or sum(other.video is entry.video for other in self._clips) == 1:
             return path
-        return f"{path} from {raw(found.clip.start_s)} s"
+        return f"{path} from {raw(entry.clip.start_s)} s"
 
     def fingerprint(self) -> list[tuple[str, Any]]:
-        """What tells these clips from others: the files with their sizes, and what is said."""
-        said = (FILE, sha256_of(self._folder / FILE))
-        return [*path_sizes(self._folder, self._files), said]
+        """Identity of the clips: the files with their sizes, and the hash of the ground truth."""
+        truth = (FILE, sha256_of(self._folder / FILE))
+        return [*path_sizes(self._folder, self._files), truth]
 
     def _check_files(self, videos: Sequence[TrueVideo]) -> None:
         for number, video in enumerate(videos):
             for position, file in enumerate(_files(video)):
                 kind = "mask" if position else "video"
-                said = f"{self._folder / FILE}: videos[{number}] names the {kind} {file!r}, which"
+                entry = f"{self._folder / FILE}: videos[{number}] names the {kind} {file!r}, which"
                 path = self._folder / file
                 if not path.is_file():
-                    what = "is a folder" if path.is_dir() else "does not exist"
-                    raise InputError(f"{said} {what}", f"paths start from {self._folder}")
+                    problem = "is a folder" if path.is_dir() else "does not exist"
+                    raise InputError(f"{entry} {problem}", f"paths start from {self._folder}")
                 if kind == "mask" and not _is_png(path):
-                    raise InputError(f"{said} is not a PNG file", _MASK)
+                    raise InputError(f"{entry} is not a PNG file", _MASK)
 
     def _clips_of(self, video: TrueVideo) -> Iterator[_TrueClip]:
         try:
             info = probe(self._folder / video.file)
-        except VideoError:  # which is told when its turn comes, and the others go on
+        except VideoError:  # reported by `sample`, so that the other videos are still scored
             yield _TrueClip(video, None, None)
             return
         for field, time_s in video.times_s():
@@ -141,7 +141,7 @@ class TrueVideos(Dataset):
     def _mask(
         self, places: Sequence[Box | Mask], times_s: Sequence[float], info: VideoInfo
     ) -> Bool:
-        """[T, h, w] where the places of each time are, in what the model sees."""
+        """[T, h, w] the boxes or masks at these times, in the model's view."""
         views: dict[tuple[Box | Mask, ...], Bool] = {}
         frames = []
         for time_s in times_s:
@@ -159,14 +159,14 @@ class TrueVideos(Dataset):
 
 
 def held_places(places: Sequence[Box | Mask], time_s: float) -> tuple[Box | Mask, ...]:
-    """Those that hold at a time: of the last time that has any, unless they have ended."""
+    """Places that hold at a time: those with the latest start, unless they have ended."""
     last_s = max((p.time_s for p in places if p.time_s <= time_s), default=None)
     held = (p for p in places if p.time_s == last_s and (p.end_s is None or time_s < p.end_s))
     return tuple(held)
 
 
 def _known_target(label: str | None, model: LoadedModel) -> int | None:
-    """The class that a label names; None where the model does not have it."""
+    """Index of the class that a label names; None if the model does not have it."""
     try:
         target, reason = find_target(label, model.labels)
     except UsageError:
@@ -177,18 +177,18 @@ def _known_target(label: str | None, model: LoadedModel) -> int | None:
 def _unknown_labels(
     videos: Sequence[TrueVideo], targets: Mapping[str, int | None], model: LoadedModel
 ) -> list[str]:
-    """A line about labels that count as absent, since no class of the model has that name."""
+    """A warning about labels that count as absent because the model lacks their classes."""
     labels = {v.label for v in videos if v.label is not None and targets[v.file] is None}
     if not labels:
         return []
-    told = []
+    shown = []
     for label in sorted(labels)[:_LABELS]:
         near = did_you_mean(label, model.labels)
-        told.append(f"{label!r} ({near})" if near else repr(label))
+        shown.append(f"{label!r} ({near})" if near else repr(label))
     more = f", and {len(labels) - _LABELS} more" if len(labels) > _LABELS else ""
     return [
         f"{FILE} has labels that name no class of the model and count as absent: "
-        f"{', '.join(told)}{more}"
+        f"{', '.join(shown)}{more}"
     ]
 
 
@@ -197,7 +197,7 @@ def _files(video: TrueVideo) -> list[str]:
 
 
 def _stretches(video: TrueVideo, info: VideoInfo) -> list[tuple[float, float]]:
-    """Start and end of what is to be seen in a clip each, in order; none where nothing is known."""
+    """Start and end of the intervals that need a clip, in order; empty if no time is known."""
     if video.events:
         return sorted((event.start_s, event.end_s) for event in video.events)
     if not video.places:
@@ -208,7 +208,7 @@ def _stretches(video: TrueVideo, info: VideoInfo) -> list[tuple[float, float]]:
 
 
 def _fill_box(mask: Bool, box: Box) -> None:
-    """Set the pixels [H, W] of a box, one at least along each side."""
+    """Set the pixels [H, W] of a box, at least one along each axis."""
     spans = []
     for start, length, pixels in ((box.y, box.height, 0), (box.x, box.width, 1)):
         size = mask.shape[pixels]
@@ -218,7 +218,7 @@ def _fill_box(mask: Bool, box: Box) -> None:
 
 
 def _is_png(path: Path) -> bool:
-    """Whether a file begins as a PNG does; one that cannot be read is told in its turn."""
+    """Whether a file has the PNG signature; True if unreadable, which `sample` reports later."""
     with suppress(OSError), path.open("rb") as file:
         return file.read(len(_PNG)) == _PNG
     return True
@@ -231,7 +231,7 @@ def _read_mask(path: Path, info: VideoInfo) -> Bool:
             values = np.asarray(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"the mask {path} cannot be decoded: {error}", _MASK) from error
-    if values.ndim == 3:  # transparency does not count
+    if values.ndim == 3:  # ignore the alpha channel
         colors = values.shape[2] - (values.shape[2] % 2 == 0)
         values = np.asarray(values[..., :colors].any(axis=2))
     height, width = values.shape

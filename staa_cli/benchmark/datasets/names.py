@@ -1,4 +1,4 @@
-"""From a name, or a folder, to its clips."""
+"""Open a data set by name or by folder."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from staa_cli.results.ground_truth import FILE
 
 
 def open_dataset(name: str, model: LoadedModel, seed: int, split: Split = "test") -> Dataset:
-    """A data set's name, or a folder of videos, in; its clips out.
+    """Open a declared data set, or a folder of videos.
 
     Args:
-        name: of a data set that is declared, with its argument if it takes one, as in
-            ``mosaics:DIR``; or a folder's path.
-        model: that is to classify the clips.
-        seed: which clips, of those made from a seed.
+        name: of a declared data set, with its argument if it takes one, as in ``mosaics:DIR``; or
+            a folder's path.
+        model: classifies the clips.
+        seed: of generated or randomly drawn clips.
         split: development clips are for choosing, test clips for reporting.
 
     Raises:
-        UsageError: there is no such data set, or the model does not know its classes.
-        UnavailableError: it is of a package, and cannot be loaded.
+        UsageError: the data set does not exist, or the model lacks its classes.
+        UnavailableError: the package that declares the data set cannot be loaded.
         NothingMatched: the folder holds no video.
-        InputError: the ground_truth.json in it cannot be right.
+        InputError: its ground_truth.json is invalid.
     """
     if (declared := declared_name(name)) in DATASETS:
         return DATASETS.get(declared)(name, model, seed, split)
@@ -40,6 +40,6 @@ def open_dataset(name: str, model: LoadedModel, seed: int, split: Split = "test"
             "give the folder that it is in",
         )
     known = DATASETS.names()
-    usage = ", ".join(f"{each}DIR" if each.endswith(":") else each for each in known)
+    usage = ", ".join(f"{option}DIR" if option.endswith(":") else option for option in known)
     hint = did_you_mean(name, known) or f"a folder of videos, or one of {usage}"
     raise UsageError(f"unknown data set {name!r}", hint)

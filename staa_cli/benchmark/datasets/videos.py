@@ -14,12 +14,12 @@ from staa_cli.video.probe import probe
 
 
 class Videos(Dataset):
-    """The middle clip of every video in a folder and below; asked for is what the model says.
+    """The middle clip of every video in a folder and below; the target is the predicted class.
 
-    What `staa explain` has written there is left out.
+    The output folder of `staa explain` is skipped.
 
     Raises:
-        NothingMatched: there is no video.
+        NothingMatched: the folder holds no video.
     """
 
     def __init__(self, folder: Path, model: LoadedModel) -> None:
@@ -45,12 +45,12 @@ class Videos(Dataset):
         return str(self.paths[number])
 
     def fingerprint(self) -> list[tuple[str, int]]:
-        """What tells these videos from others: each one's path below the folder, and its size."""
+        """Identity of the videos: their paths below the folder, and their sizes."""
         return path_sizes(Path(self.name), self.paths)
 
 
 def path_sizes(folder: Path, paths: list[Path]) -> list[tuple[str, int]]:
-    """What tells files from others: each one's path below the folder, and its size."""
+    """Paths of files below the folder, and their sizes; 0 for a missing file."""
     below = [path.relative_to(folder).as_posix() for path in paths]
     sizes = (path.stat().st_size if path.is_file() else 0 for path in paths)
     return list(zip(below, sizes, strict=True))
