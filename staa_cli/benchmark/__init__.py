@@ -1,1 +1,1 @@
-"""Methods on data sets: quality, cost, the resumable store, tables."""
+"""Benchmarks of methods on data sets: quality, cost, the resumable store, and tables."""

@@ -1,7 +1,7 @@
-"""What a method costs beside a plain forward pass: passes a clip, time, and memory.
+"""Cost of methods relative to a plain forward pass: passes per clip, time, and memory.
 
-Time is measured in interleaved rounds within one process; memory in a process of its own for each
-method, since a process never forgets its peak: ``python -m staa_cli.benchmark.cost JSON``.
+Time is measured in interleaved rounds within one process. Peak memory cannot be reset within a
+process, so each method runs in its own: ``python -m staa_cli.benchmark.cost JSON``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.schema import SCHEMA_VERSION
 
 PLAIN = "plain"
-"""Stands for the forward pass that only predicts."""
+"""Name of the forward pass that only predicts."""
 
 
 def measure_cost(
@@ -43,20 +43,19 @@ def measure_cost(
 ) -> dict[str, Any]:
     """Measure the passes per clip, wall time ratio, and memory ratio of methods, as plain data.
 
-    Passes are counted on one clip of this very model, as forward passes; a backward pass counts as
-    two.
+    Passes are counted on one clip of this model, in forward passes; a backward pass counts as two.
 
     Args:
-        model: on which; a clip of noise is explained.
+        model: explained on a clip of noise.
         methods: names.
-        rounds: of every method, one after the other and back again; the first more warms up.
-        memory: measure it, in a process each; the model is loaded anew by its name.
+        rounds: measured runs per method, in alternating order, after one more to warm up.
+        memory: measure memory, with one process per method, which loads the model again by name.
         options: of all methods.
-        arch: what the model was loaded with, where its weights do not say it.
-        on_progress: told (rounds and processes done, all of them).
+        arch: that the model was loaded with, if its weights do not contain it.
+        on_progress: called with (runs done, total), over rounds and processes.
 
     Raises:
-        UsageError: an unknown method, or one that does not fit the model or cannot take so many
+        UsageError: a method is unknown, does not fit the model, or does not support that many
             samples.
         UnavailableError: a package that a method needs is not installed.
     """
@@ -76,12 +75,12 @@ def measure_cost(
         for name, job in order if number % 2 else reversed(order):
             began = time.perf_counter()
             with memory_for(name, model.device):
-                found = job()
+                outcome = job()
             if model.device.type == "cuda":
                 torch.cuda.synchronize(model.device)
             times[name].append(time.perf_counter() - began)
-            if isinstance(found, Explained):
-                counted[name] = found.passes_per_clip
+            if isinstance(outcome, Explained):
+                counted[name] = outcome.passes_per_clip
             done += 1
             on_progress(done, total)
     peaks: dict[str, int] = {}
@@ -112,9 +111,9 @@ def _row(
     times: Mapping[str, Sequence[float]],
     peaks: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Ratios of medians; their range is that of the rounds, each beside its own plain pass."""
+    """Ratios of medians; the range is over rounds, each relative to its own plain pass."""
     own, plain = times[name][1:], times[PLAIN][1:]
-    ratios = [mine / other for mine, other in zip(own, plain, strict=True)]
+    ratios = [own_s / plain_s for own_s, plain_s in zip(own, plain, strict=True)]
     return {
         "method": name,
         "passes_per_clip": passes,
@@ -127,7 +126,7 @@ def _row(
 
 
 def noise(model: LoadedModel) -> Tensor:
-    """A clip [1, T, 3, h, w] that the model could be fed, the same every time."""
+    """A deterministic noise clip [1, T, 3, h, w] in the format of the model's input."""
     generator = torch.Generator().manual_seed(0)
     shape = (1, model.input.frames, 3, *model.input.size)
     return model.place(torch.randn(shape, generator=generator))
@@ -144,42 +143,45 @@ def _explain(model: LoadedModel, clip: Tensor, name: str, options: Options) -> E
 def peak_in_child(model: LoadedModel, name: str, options: Options, arch: str | None = None) -> int:
     """Peak bytes of a process that loads the model and explains one clip by a method.
 
-    Of the accelerator's memory where the model is on one that counts it, else resident.
+    Accelerator memory if the model's device counts it, else resident memory.
 
     Raises:
         UnavailableError: the process failed.
     """
-    named = model.info.source == "bundled" or model.info.source.startswith("random weights")
-    asked = {
-        "model": model.info.name if named else model.info.source,
+    has_name = model.info.source == "bundled" or model.info.source.startswith("random weights")
+    request = {
+        "model": model.info.name if has_name else model.info.source,
         "arch": arch,
         "device": str(model.device),
         "precision": model.precision,
         "method": name,
         "options": asdict(options),
     }
-    command = [sys.executable, "-m", "staa_cli.benchmark.cost", json.dumps(asked)]
+    command = [sys.executable, "-m", "staa_cli.benchmark.cost", json.dumps(request)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        told = (done.stderr.strip() or "no word").splitlines()[-1]
-        raise UnavailableError(f"cannot measure the memory of {name}: {told}")
+        reason = (done.stderr.strip() or "no word").splitlines()[-1]
+        raise UnavailableError(f"cannot measure the memory of {name}: {reason}")
     return int(done.stdout)
 
 
-def main(asked: str) -> None:
-    """A child's part: one clip, and the peak on stdout."""
-    facts = json.loads(asked)
-    given = facts["options"]
-    if isinstance(given["layers"], list):
-        given["layers"] = tuple(given["layers"])
+def main(request_json: str) -> None:
+    """Entry point of the child process: explain one clip and print the peak to stdout."""
+    request = json.loads(request_json)
+    options = request["options"]
+    if isinstance(options["layers"], list):
+        options["layers"] = tuple(options["layers"])
     model = load_model(
-        facts["model"], arch=facts["arch"], device=facts["device"], precision=facts["precision"]
+        request["model"],
+        arch=request["arch"],
+        device=request["device"],
+        precision=request["precision"],
     )
     clip = noise(model)
-    if facts["method"] == PLAIN:
+    if request["method"] == PLAIN:
         predict_batch(model.module, clip)
     else:
-        _explain(model, clip, facts["method"], Options(**given))
+        _explain(model, clip, request["method"], Options(**options))
     on_cuda = model.device.type == "cuda"
     print(torch.cuda.max_memory_allocated(model.device) if on_cuda else peak_memory_bytes())
 

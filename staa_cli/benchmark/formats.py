@@ -34,14 +34,14 @@ _LATEX = {
 
 
 def quality_text(result: Mapping[str, Any], form: Format) -> str:
-    """The result of a quality benchmark; as CSV a row a method and metric, not rounded."""
+    """The result of a quality benchmark; as CSV, one row per method and metric, not rounded."""
     if form == "csv":
         return _csv(_COLUMNS, _quality_rows(result))
     return _laid_out(quality_parts(result), form)
 
 
 def cost_text(result: Mapping[str, Any], form: Format) -> str:
-    """What methods cost; as CSV a row a method, not rounded."""
+    """The result of a cost benchmark; as CSV, one row per method, not rounded."""
     if form == "csv":
         rows = result["results"]
         return _csv([*rows[0]], rows)
@@ -63,7 +63,7 @@ def _quality_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows below the names of the columns; a field is empty where there is none."""
+    """A header line and the rows; missing values are empty fields."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -76,7 +76,7 @@ def _laid_out(parts: Sequence[Part], form: Format) -> str:
 
 
 def latex(parts: Sequence[Part]) -> str:
-    """Prose and tables in their order, for a document that needs no package."""
+    """Prose and tables in order, as LaTeX that needs no package."""
     return "\n\n".join(_prose(part) if isinstance(part, str) else _tabular(part) for part in parts)
 
 
@@ -88,9 +88,9 @@ def _tabular(lines: Sequence[Sequence[str]]) -> str:
 
 
 def _prose(text: str) -> str:
-    """What Markdown has between backticks is set in type of one width."""
+    """Text with Markdown code spans in typewriter type."""
     parts = text.split("`")
-    if len(parts) % 2 == 0:  # one that is part of a name
+    if len(parts) % 2 == 0:  # an unpaired backtick, part of a name
         return _escaped(text)
     return "".join(
         f"\\texttt{{{_escaped(part)}}}" if number % 2 else _escaped(part)
@@ -99,5 +99,5 @@ def _prose(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """As it is read, whatever characters it has; a minus is as long as a plus."""
+    """Text with special characters escaped; the minus of a number is set in math mode."""
     return re.sub(r"(?<![\w$])-(?=[\d.])", "$-$", "".join(_LATEX.get(c, c) for c in text))

@@ -1,6 +1,7 @@
-"""How good a model is on held-out videos with classes, beside predictors that see next to nothing.
+"""Accuracy of a model on held-out videos with classes, compared with trivial predictors.
 
-Where the size of a file tells its class, a model may have learned that: the set leaks.
+A set leaks if trivial features, such as the file size, predict the class: a model may have learned
+them instead.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ TRIVIAL = {
     "variability of motion": ("variability of motion",),
     "all of these": FEATURES,
 }
-"""What a predictor is called, and what it sees of a video."""
+"""Trivial predictor -> its features."""
 
 ENOUGH = 20
-"""Held-out clips below which nothing is said of leaks: of few, many are right by chance."""
+"""Minimum number of held-out clips to report leaks: on fewer, chance accuracy may be high."""
 
 _STEPS, _RATE, _PENALTY = 2000, 0.5, 1e-3
 _TINY = 1e-3
@@ -42,29 +43,29 @@ def measure_held_out(
     given: ModelInput,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Accuracy on the test split, of a model and of what is fitted to the train split.
+    """Accuracy on the test split of a model, and of predictors fitted to the train split.
 
     Videos that do not decode are left out.
 
     Args:
-        folder: of the classes.
-        tested: its test split, as the model sees it.
-        predict: the model's class of a test video, by its number; raises VideoError.
-        given: what the model takes.
-        on_progress: told how many videos are done, of how many.
+        folder: with the classes.
+        tested: clips of its test split, in the model's view.
+        predict: returns the predicted class of a test video by its number; raises VideoError.
+        given: input format of the model.
+        on_progress: called with (videos done, total).
 
     Returns:
-        `clips` there are in the test split; the model's `accuracy` with its interval; that of the
-        most frequent class, `majority`; and rows of `trivial` predictors. One of which the interval
-        lies above the majority `leaks`; None where there are fewer clips than `ENOUGH`.
+        The number of test `clips`; the model's `accuracy` with its interval; the accuracy of the
+        most frequent class, `majority`; rows of `trivial` predictors; and as `leaks` those whose
+        interval lies above the majority, or None with fewer than `ENOUGH` clips.
 
     Raises:
-        InputError: there is no video in a split that decodes.
+        InputError: no video of a split decodes.
     """
-    learnt = folder.clips("train", given, kept_bytes=0)
-    train, test = learnt.videos, tested.videos
+    trained = folder.clips("train", given, kept_bytes=0)
+    train, test = trained.videos, tested.videos
     rows: dict[ClassVideo, list[float]] = {}
-    for clips, before in ((learnt, 0), (tested, len(train))):
+    for clips, before in ((trained, 0), (tested, len(train))):
         for number, video in enumerate(clips.videos):
             with suppress(VideoError):
                 rows[video] = _features(clips, number)
@@ -74,17 +75,19 @@ def measure_held_out(
     fitted = [video for video in train if video in rows]
     if not numbers or not fitted:
         raise InputError(f"no video of {folder.folder} can be read in one of its splits")
-    known, asked = (
+    (train_features, train_labels), (test_features, test_labels) = (
         (np.array([rows[v] for v in part]), np.array([v.label for v in part], np.intp))
         for part in (fitted, [test[number] for number in numbers])
     )
-    most = np.bincount(known[1], minlength=len(folder.classes)).argmax()
-    majority = float((asked[1] == most).mean())
+    most_frequent = np.bincount(train_labels, minlength=len(folder.classes)).argmax()
+    majority = float((test_labels == most_frequent).mean())
     trivial: list[dict[str, Any]] = []
-    for name, seen in TRIVIAL.items():
-        columns = [FEATURES.index(feature) for feature in seen]
-        said = fit_and_predict(known[0][:, columns], known[1], asked[0][:, columns])
-        hits = int((said == asked[1]).sum())
+    for name, features in TRIVIAL.items():
+        columns = [FEATURES.index(feature) for feature in features]
+        predicted = fit_and_predict(
+            train_features[:, columns], train_labels, test_features[:, columns]
+        )
+        hits = int((predicted == test_labels).sum())
         trivial.append({"predictor": name, **_accuracy(hits, len(numbers))})
     leaks = [row["predictor"] for row in trivial if row["low"] > majority]
     return {
@@ -99,8 +102,8 @@ def measure_held_out(
 
 
 def held_out_lines(held_out: Mapping[str, Any]) -> str:
-    """The same in words, one line for the model, one for the others."""
-    told = ", ".join(f"{row['predictor']} {_share(row)}" for row in held_out["trivial"])
+    """The result in words: one line for the model, one for the trivial predictors."""
+    accuracies = ", ".join(f"{row['predictor']} {_share(row)}" for row in held_out["trivial"])
     leaks = "this set leaks: " if held_out["leaks"] else ""
     if held_out["leaks"] is None:
         leaks = f"too few held-out clips to say whether the set leaks (at least {ENOUGH}): "
@@ -108,37 +111,37 @@ def held_out_lines(held_out: Mapping[str, Any]) -> str:
     return (
         f"{held_out['clips']} held-out clips of {held_out['sources']} sources: the model is right "
         f"about {_share(held_out)}, the most frequent class about {percent(held_out['majority'])}\n"
-        f"{leaks}{trivial}: {told}"
+        f"{leaks}{trivial}: {accuracies}"
     )
 
 
 def fit_and_predict(known: Float64, labels: Labels, asked: Float64) -> Labels:
-    """Logistic regression (softmax, with a slight penalty on large weights), fitted and asked.
+    """Fit a softmax regression with a small L2 penalty, and predict with it.
 
     Args:
-        known: features [N, F] to learn from.
+        known: training features [N, F].
         labels: their classes [N].
-        asked: features [M, F].
+        asked: features [M, F] to predict the classes of.
 
     Returns:
-        The likeliest class of each of the M.
+        The most likely classes [M].
     """
     mean, scale = known.mean(axis=0), np.maximum(known.std(axis=0), 1e-12)
-    inputs, others = (
+    inputs, queries = (
         np.column_stack([(part - mean) / scale, np.ones(len(part))]) for part in (known, asked)
     )
-    wanted = np.eye(labels.max() + 1)[labels]  # [N, classes]
-    weights = np.zeros((inputs.shape[1], wanted.shape[1]))
+    one_hot = np.eye(labels.max() + 1)[labels]  # [N, classes]
+    weights = np.zeros((inputs.shape[1], one_hot.shape[1]))
     for _ in range(_STEPS):
         logits = inputs @ weights
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        error = odds / odds.sum(axis=1, keepdims=True) - wanted
+        error = odds / odds.sum(axis=1, keepdims=True) - one_hot
         weights -= _RATE * (inputs.T @ error / len(inputs) + _PENALTY * weights)
-    return np.asarray((others @ weights).argmax(axis=1), np.intp)
+    return np.asarray((queries @ weights).argmax(axis=1), np.intp)
 
 
 def _features(clips: ClassClips, number: int) -> list[float]:
-    """`FEATURES` of a video, as logarithms: twice as much is as far from once as that from half."""
+    """`FEATURES` of a video, as logarithms, so that equal ratios are equal distances."""
     frames, info = clips[number].frames.mean(axis=3, dtype=np.float32), clips.info(number)
     motion = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2))
     spread = float(motion.std()) if len(motion) else 0.0
@@ -146,8 +149,8 @@ def _features(clips: ClassClips, number: int) -> list[float]:
 
 
 def _accuracy(right: int, clips: int) -> dict[str, float | None]:
-    found = wilson(right, clips)
-    return {"accuracy": found.mean, "low": found.low, "high": found.high}
+    interval = wilson(right, clips)
+    return {"accuracy": interval.mean, "low": interval.low, "high": interval.high}
 
 
 def _share(row: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`staa benchmark quality`: methods beside trivial baselines, scored on clips of a data set."""
+"""`staa benchmark quality`: scores of methods and trivial baselines on clips of a data set."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ from staa_cli.schema import SCHEMA_VERSION, Float32
 from staa_cli.statistics import Interval, bootstrap
 
 COST = "forwards"
-"""Stands in the store for what a method's map has cost, in forward passes, as counted."""
+"""Key in the store of a map's counted cost in forward passes."""
 
 WHOLE = -1
-"""Stands in the store for the number of a clip, where something is known of the data set."""
+"""Clip number in the store for facts about the whole data set."""
 
 OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What is measured, of which model, on what.
+    """The setup of a quality benchmark.
 
     Args:
-        model: that is explained.
+        model: to explain.
         dataset: of `open_dataset`.
         methods: their names.
         metrics: their names.
         options: of all methods.
-        seed: of what metrics draw at random.
-        post: threshold and focus of all maps; none unless told.
-        store: where scores are kept and found again.
+        seed: of the random choices of methods and metrics.
+        post: threshold and focus of all maps; none by default.
+        store: of earlier and new scores.
 
     Raises:
-        UsageError: an unknown name, a method that does not fit the model or cannot take so many
-            samples, or a metric that needs ground truth, or a model trained with random masks,
-            where there is none.
+        UsageError: a name is unknown, a method does not fit the model or does not support that many
+            samples, or a metric needs ground truth that the data set lacks, or a model trained with
+            random masks.
         UnavailableError: a package that a method needs is not installed.
     """
 
@@ -96,31 +96,31 @@ class Benchmark:
             )
 
     def is_scored(self, number: int) -> bool:
-        """Whether there is nothing left to measure of a clip."""
+        """Whether nothing is left to measure on a clip."""
         clip = self.store.get(number)
         if clip is None or not clip["scored"]:
             return clip is not None
         return not any(self.missing(number, method) for method in self.methods)
 
     def known(self, number: int, method: str) -> dict[str, float]:
-        """A method's scores on a clip by metric, as far as there are any, and its `COST`."""
+        """The stored scores of a method on a clip by metric, and its `COST`."""
         row = self.store.get(number, _stored(METHODS, method)) or {}
         keys = {name: _stored(METRICS, name) for name in self.metrics} | {COST: COST}
         return {name: row[key] for name, key in keys.items() if key in row}
 
     def missing(self, number: int, method: str) -> list[str]:
-        """Metrics that a method has no score of yet, on a clip."""
+        """Metrics without a stored score of a method on a clip."""
         known = self.known(number, method)
         return [name for name in self.metrics if name not in known]
 
     def scored(self, clips: int) -> list[int]:
-        """Numbers of the clips that have all scores; one that cannot be read any more has not."""
+        """Numbers of the clips with all scores."""
         done = (n for n in range(clips) if self.is_scored(n))
         return [n for n in done if (self.store.get(n) or {})["scored"]]
 
 
 def _stored(registry: Registry[Any], name: str) -> str:
-    """A name as the store has it: what a package declares, or own code, may change."""
+    """Key of a name in the store, with the package or the hash of code from outside staa."""
     if is_reference(name):
         return f"{name} {code_sha256(load_reference(name, 'Class'))}"
     package = registry.package_of(name)
@@ -135,26 +135,25 @@ def measure_quality(
     on_held_out: OnProgress = lambda done, total: None,
     on_problem: Callable[[str, StaaError], None] = lambda name, error: None,
 ) -> dict[str, Any]:
-    """A benchmark in, a table of means with 95 % intervals out, as plain data.
+    """Run a benchmark, and return means with 95 % intervals as plain data.
 
-    Of clips whose class is known, only those that the model classifies correctly are scored;
-    `correct` says how many of how many that are labeled.
+    Labeled clips are scored only if the model classifies them correctly: `correct` of `labeled`.
 
     Args:
         benchmark: what to measure.
-        clips: how many.
-        on_progress: told (clips times methods done, all of them).
-        on_held_out: told (held-out videos seen, all of them), before any clip is scored.
-        on_problem: told what a clip is called that cannot be read, and why; the others go on.
+        clips: maximum number of clips.
+        on_progress: called with (done, total), in clips times methods.
+        on_held_out: called with (videos done, total) while held-out accuracy is measured.
+        on_problem: called with the name of an unreadable clip and the error; the run continues.
     """
     steps, clips = len(benchmark.methods), min(clips, benchmark.dataset.count or clips)
-    if benchmark.store.get(WHOLE) is None and (told := benchmark.dataset.held_out(on_held_out)):
-        benchmark.store.put({"held_out": told}, WHOLE)
+    if benchmark.store.get(WHOLE) is None and (held_out := benchmark.dataset.held_out(on_held_out)):
+        benchmark.store.put({"held_out": held_out}, WHOLE)
     for number in range(clips):
         if not benchmark.is_scored(number):
             try:
                 sample = benchmark.dataset.sample(number)
-            except Exception as error:  # whatever it is, it is this clip's
+            except Exception as error:  # any error concerns this clip alone
                 on_problem(benchmark.dataset.describe(number), understood(error))
             else:
                 for step in _score(benchmark, number, sample):
@@ -174,14 +173,14 @@ def fitting_metrics(dataset: Dataset, model: LoadedModel) -> list[str]:
 
 
 def default_metrics(known: Collection[Known]) -> list[str]:
-    """Names of the metrics that are measured by default with that ground truth."""
+    """Names of the default metrics for that ground truth."""
     truth = frozenset(known) & {"mask", "event"}
     names = ["pointing", "energy", "temporal_auc", "iou"] if truth else ["srg"]
     return [name for name in names if METRICS.get(name).truth <= frozenset(known)]
 
 
 def store_header(benchmark: Benchmark) -> dict[str, Any]:
-    """What scores depend on, beside the clip, the method, and the metric."""
+    """Everything that scores depend on besides the clip, the method, and the metric."""
     dataset = benchmark.dataset
     header = {
         "staa_version": __version__,
@@ -193,7 +192,7 @@ def store_header(benchmark: Benchmark) -> dict[str, Any]:
         "split": getattr(dataset, "split", None),
         "seed": benchmark.seed,
         "options": asdict(benchmark.options),
-        "post": _told_post(benchmark.post),
+        "post": _post_settings(benchmark.post),
     }
     if (clips := dataset.fingerprint()) is not None:
         header["videos"] = clips
@@ -234,7 +233,7 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "mask_share": float(np.mean(shares)) if shares else None,
         "held_out": (store.get(WHOLE) or {}).get("held_out"),
         "options": asdict(benchmark.options),
-        "post": _told_post(benchmark.post),
+        "post": _post_settings(benchmark.post),
         "precision": model.precision,
         "device": str(model.device),
         "versions": library_versions(),
@@ -247,33 +246,35 @@ def _result(benchmark: Benchmark, clips: int) -> dict[str, Any]:
         "per_clip": [
             {"clip": n, **path_fields(benchmark.dataset.describe(n), "name"), "scored": n in scored}
             | {"said": (store.get(n) or {}).get("said")}
-            | {m: _told(benchmark.known(n, m), benchmark.metrics) for m in benchmark.methods}
+            | {m: _clip_scores(benchmark.known(n, m), benchmark.metrics) for m in benchmark.methods}
             for n in range(clips)
         ],
     }
 
 
 def _means(rows: Mapping[str, Sequence[float | None]]) -> dict[str, float]:
-    """The mean of every row; rows without numbers are left out."""
+    """The mean of every row; rows without numbers are omitted."""
     kept = {name: [v for v in row if v is not None] for name, row in rows.items()}
     return {name: float(np.mean(row)) for name, row in kept.items() if row}
 
 
-def _told_post(post: PostSettings) -> dict[str, Any]:
-    """What is done to maps before they are scored."""
+def _post_settings(post: PostSettings) -> dict[str, Any]:
+    """Postprocessing of maps before scoring."""
     names = ("threshold", "threshold_value", "focus_sigma", "focus_gamma")
     return {name: getattr(post, name) for name in names}
 
 
-def _told(scores: Mapping[str, float] | None, metrics: Sequence[str]) -> dict[str, float | None]:
-    """Scores of one clip; None where they say nothing, or the clip was not scored."""
-    found = {name: (scores or {}).get(name) for name in metrics}
-    return {n: None if v is None or np.isnan(v) else v for n, v in found.items()}
+def _clip_scores(
+    scores: Mapping[str, float] | None, metrics: Sequence[str]
+) -> dict[str, float | None]:
+    """Scores of one clip as JSON data; None if undefined, or if the clip was not scored."""
+    values = {name: (scores or {}).get(name) for name in metrics}
+    return {n: None if v is None or np.isnan(v) else v for n, v in values.items()}
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
-    """A question about a clip, ready to be scored."""
+class _PreparedQuestion:
+    """A question with its model input and target, ready to be scored."""
 
     inputs: Tensor
     """[1, T, 3, h, w]."""
@@ -283,11 +284,11 @@ class _Asked:
 
 
 def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
-    """Put what is missing of a clip into the store; yields how many methods are done."""
+    """Store the missing scores of a clip; yields the number of methods done."""
     model = benchmark.model
     inputs = model.place(clip.preprocess(model))
-    answer = predict_batch(model.module, inputs)[0].argsort()[::-1]  # the highest score first
-    targets = {int(label) for label in answer[: len(clip.questions)]}
+    ranking = predict_batch(model.module, inputs)[0].argsort()[::-1]  # highest score first
+    targets = {int(label) for label in ranking[: len(clip.questions)]}
     masks = [q.mask for q in clip.questions if q.mask is not None]
     labels = {q.target for q in clip.questions if q.target is not None}
     correct = clip.correct
@@ -295,57 +296,59 @@ def _score(benchmark: Benchmark, number: int, clip: Sample) -> Iterator[int]:
         correct = targets == labels
     share = [float(coverage(mask, model.layout.grid).mean()) for mask in masks]
     facts: dict[str, Any] = {"scored": correct is not False, "correct": correct}
-    if clip.correct is None:  # or else it is asked about parts
-        facts["said"] = model.labels[int(answer[0])]
+    if clip.correct is None:  # else the questions are about parts
+        facts["said"] = model.labels[int(ranking[0])]
     benchmark.store.put(facts | {"share": float(np.mean(share)) if share else None}, number)
     if correct is False:
         return
     seeds = [draw_seed(benchmark.seed, number)]
     replacement = replacement_for(inputs, benchmark.options.replacement, model.input, seeds)[0]
-    asked = [
-        _ask(benchmark, inputs, replacement, question, int(answer[0]), number)
+    prepared = [
+        _prepare(benchmark, inputs, replacement, question, int(ranking[0]), number)
         for question in clip.questions
     ]
     for step, name in enumerate(benchmark.methods):
         if benchmark.missing(number, name):
             with memory_for(f"{name} of clip {number}", model.device):
-                _score_method(benchmark, name, number, asked)
+                _score_method(benchmark, name, number, prepared)
         yield step + 1
 
 
-def _ask(
+def _prepare(
     benchmark: Benchmark,
     inputs: Tensor,
     replacement: Tensor,
     question: Question,
     top: int,
     number: int,
-) -> _Asked:
+) -> _PreparedQuestion:
     model, seed = benchmark.model, draw_seed(benchmark.seed, number)
     target = top if question.target is None else question.target
     grid, output = model.layout.grid, model.info.output
     perturbed = PerturbedClip(
         model.module, inputs[0], replacement, grid, target, seed, output=output
     )
-    return _Asked(inputs, target, question, perturbed)
+    return _PreparedQuestion(inputs, target, question, perturbed)
 
 
-def _score_method(benchmark: Benchmark, name: str, number: int, asked: Sequence[_Asked]) -> None:
-    """Put a method's scores into the store; of a clip with several questions, their means."""
+def _score_method(
+    benchmark: Benchmark, name: str, number: int, prepared: Sequence[_PreparedQuestion]
+) -> None:
+    """Store a method's scores on a clip, as means over its questions."""
     rows = []
-    for each in asked:
-        values, forwards = explain_one(benchmark, name, each.inputs, each.target, number)
+    for item in prepared:
+        values, forwards = explain_one(benchmark, name, item.inputs, item.target, number)
         trial = Trial(
             values,
-            each.perturbed,
-            each.question.mask,
-            each.question.event,
-            partial(_explain_again, benchmark, name, each, number),
-            distractor=each.question.distractor,
+            item.perturbed,
+            item.question.mask,
+            item.question.event,
+            partial(_explain_again, benchmark, name, item, number),
+            distractor=item.question.distractor,
             random_masks=benchmark.model.info.random_masks,
         )
-        wanted = benchmark.missing(number, name)
-        scores = {metric: METRICS.get(metric).score(trial) for metric in wanted}
+        missing = benchmark.missing(number, name)
+        scores = {metric: METRICS.get(metric).score(trial) for metric in missing}
         rows.append(scores | {COST: forwards})
     means = {metric: float(np.mean([row[metric] for row in rows])) for metric in rows[0]}
     scores = {key if key == COST else _stored(METRICS, key): mean for key, mean in means.items()}
@@ -355,51 +358,51 @@ def _score_method(benchmark: Benchmark, name: str, number: int, asked: Sequence[
 def _explain_again(
     benchmark: Benchmark,
     name: str,
-    asked: _Asked,
+    prepared: _PreparedQuestion,
     number: int,
     *,
     target: int | None = None,
     module: nn.Module | None = None,
     inputs: Tensor | None = None,
 ) -> Float32:
-    """A clip's map for another class, of another module in the model's place, or of other inputs.
+    """Compute another map [T', h, w] of a clip with the same method.
 
-    All by the same method; [T', h, w].
+    It may be for another class, with another module instead of the model, or for other inputs.
     """
     if module is not None:
         benchmark = replace(benchmark, model=replace(benchmark.model, module=module))
-    clip = asked.inputs if inputs is None else inputs
-    target = asked.target if target is None else target
+    clip = prepared.inputs if inputs is None else inputs
+    target = prepared.target if target is None else target
     return explain_one(benchmark, name, clip, target, number)[0]
 
 
 def result_rows(
     scores: Mapping[tuple[str, str], Sequence[float]], first: str, seed: int
 ) -> list[dict[str, Any]]:
-    """A row a method and metric; without a mean where no clip has a score.
+    """One row per method and metric; its mean is None if no clip has a score.
 
-    Each but the first method's has the difference to the first, clip by clip.
+    Rows of other methods include the clip-wise difference to the first method.
     """
     rows = []
-    for (method, metric), row in scores.items():
-        found: dict[str, Any] = {"method": method, "metric": metric}
-        if np.isnan(row).all():
-            rows.append(found | dict.fromkeys(Interval._fields) | {"n": 0})
+    for (method, metric), values in scores.items():
+        row: dict[str, Any] = {"method": method, "metric": metric}
+        if np.isnan(values).all():
+            rows.append(row | dict.fromkeys(Interval._fields) | {"n": 0})
             continue
-        found |= bootstrap(row, seed)._asdict()
-        gaps = np.subtract(row, scores[first, metric])
+        row |= bootstrap(values, seed)._asdict()
+        gaps = np.subtract(values, scores[first, metric])
         if method != first and not np.isnan(gaps).all():
-            found["difference"] = bootstrap(gaps.tolist(), seed)._asdict()
-        rows.append(found)
+            row["difference"] = bootstrap(gaps.tolist(), seed)._asdict()
+        rows.append(row)
     return rows
 
 
 def explain_one(
     benchmark: Benchmark, name: str, inputs: Tensor, target: int, number: int
 ) -> tuple[Float32, float]:
-    """A normalized clip [1, T, 3, h, w] in; a method's map [T', h, w], as it is scored, out.
+    """Explain a normalized clip [1, T, 3, h, w] with a method.
 
-    Beside the map, what it has cost in forward passes.
+    Returns the postprocessed map [T', h, w], and its cost in forward passes.
     """
     model = benchmark.model
     explained = explain_batch(
@@ -413,5 +416,5 @@ def explain_one(
         given=model.input,
         output=model.info.output,
     )
-    values = postprocess(explained.values[0], **_told_post(benchmark.post))
+    values = postprocess(explained.values[0], **_post_settings(benchmark.post))
     return values, explained.passes_per_clip

@@ -1,4 +1,4 @@
-"""Scores of a benchmark as they come, in a file that an interrupted run goes on from."""
+"""A resumable store of benchmark scores in an append-only file."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ Facts = dict[str, Any]
 
 
 class Store:
-    """What is known of each clip, and each method's scores on it; kept in a file where one is.
+    """Facts about clips, and scores of methods on them; kept in a file if a path is given.
 
-    The file has a line that says what is measured, then one a clip, then one a clip and method. A
-    line that a kill has cut off is dropped, and what it held is measured again.
+    The file begins with a header line, followed by lines with facts about a clip or with scores of
+    a method on a clip. A last line that is incomplete after an interruption is dropped, and its
+    content is measured again.
 
     Args:
         path: of the file; None keeps everything in memory.
-        header: what the scores depend on; scores of another header are not mixed in.
+        header: everything that the scores depend on; a file must have the same.
 
     Raises:
         UsageError: the file holds another benchmark.
-        InputError: it is none of staa's.
+        InputError: the file is not a benchmark store.
     """
 
     def __init__(self, path: Path | None, header: Mapping[str, Any]) -> None:
@@ -41,11 +42,11 @@ class Store:
                 path.write_text(json.dumps(dict(header)) + "\n", encoding="utf-8")
 
     def get(self, clip: int, method: str = "") -> Facts | None:
-        """What is known of a clip, or a method's scores on it; None where nothing is."""
+        """Facts about a clip, or a method's scores on it; None if there are none."""
         return self._rows.get((clip, method))
 
     def put(self, facts: Facts, clip: int, method: str = "") -> None:
-        """Keep what is known of a clip, or a method's scores on it, beside what is already."""
+        """Add facts about a clip, or a method's scores on it."""
         self._rows.setdefault((clip, method), {}).update(facts)
         if self._path is not None:
             row = {"clip": clip, "method": method, **facts}
@@ -54,38 +55,38 @@ class Store:
 
     def _read(self, path: Path, header: Mapping[str, Any]) -> None:
         try:
-            whole, _, cut = path.read_text(encoding="utf-8").rpartition("\n")
-            known, *rows = (json.loads(line) for line in whole.splitlines())
-            told = json.loads(json.dumps(dict(header)))
-            other = _differences(known, told)
+            complete, _, partial_line = path.read_text(encoding="utf-8").rpartition("\n")
+            known, *rows = (json.loads(line) for line in complete.splitlines())
+            expected = json.loads(json.dumps(dict(header)))
+            differences = _differences(known, expected)
             for row in rows:
                 self._rows.setdefault((row.pop("clip"), row.pop("method")), {}).update(row)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise InputError(
                 f"{path} is not a staa benchmark file", "choose another folder"
             ) from error
-        if other:
+        if differences:
             raise UsageError(
-                f"{path.parent} holds a benchmark with {', '.join(other)}",
+                f"{path.parent} holds a benchmark with {', '.join(differences)}",
                 "choose another folder, or use the same settings to continue",
             )
-        if cut:  # or the next line would be glued to it
-            path.write_text(whole + "\n", encoding="utf-8")
+        if partial_line:  # the next line would be appended to it
+            path.write_text(complete + "\n", encoding="utf-8")
 
 
-def _differences(known: Facts, told: Facts) -> list[str]:
-    """What is not as it was, in words: its name, and where they are short, both values."""
-    found: dict[str, tuple[Any, Any]] = {}
-    for name in sorted({*known, *told}):
-        old, new = known.get(name), told.get(name)
+def _differences(known: Facts, expected: Facts) -> list[str]:
+    """Differences of two headers in words: the names, with both values if they are short."""
+    values: dict[str, tuple[Any, Any]] = {}
+    for name in sorted({*known, *expected}):
+        old, new = known.get(name), expected.get(name)
         if old != new and isinstance(old, dict) and isinstance(new, dict):
-            found |= {each: (old.get(each), new.get(each)) for each in {*old, *new}}
+            values |= {key: (old.get(key), new.get(key)) for key in {*old, *new}}
         else:
-            found[name] = (old, new)
+            values[name] = (old, new)
     return [
         f"other {name}"
         if isinstance(old, list) or name.endswith("sha256")
         else f"{name} {old} instead of {new}"
-        for name, (old, new) in found.items()
+        for name, (old, new) in values.items()
         if old != new
     ]

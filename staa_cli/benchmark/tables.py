@@ -1,4 +1,4 @@
-"""A benchmark's result -> benchmark.json, benchmark.md, and the picture of quality against cost."""
+"""Write benchmark results: benchmark.json, benchmark.md, and a plot of quality against cost."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from staa_cli.schema import Output
 SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.md", "quality.png"
 COST_JSON, COST_MARKDOWN = "cost.json", "cost.md"
 Part = str | list[list[str]]
-"""Prose, or the cells of a table, the first line of which is its head."""
+"""Prose, or the cells of a table with a header line."""
 LOSES = "!"
-"""Stands beside a figure that does not beat every baseline's."""
+"""Marks a score that does not beat every baseline."""
 SURE = "*"
-"""Stands beside a difference whose interval leaves out zero."""
+"""Marks a difference whose interval excludes zero."""
 _NEEDED = {
     "mask": "boxes or a mask within what the model sees",
     "event": "an event within the frames that it sees",
     "distractor": "a mask of another class's actor",
 }
-"""Ground truth of a clip, in words."""
+"""Descriptions of a clip's ground truth for messages."""
 
 
 def beats_baselines(result: Mapping[str, Any], method: str, metric: str) -> bool | None:
-    """Whether a method's mean is better than that of every baseline that was measured.
+    """Whether a method's mean is better than that of every measured baseline.
 
-    None for a baseline itself, where no baseline or no score is there, where there is nothing to
-    beat, and where scores are of one clip alone.
+    None for a baseline itself, without a baseline or a score, for a metric that is not `beatable`,
+    and for scores of a single clip.
     """
     rows = [row for row in result["results"] if row["metric"] == metric and row["n"] > 1]
     means = {row["method"]: row["mean"] for row in rows}
@@ -49,18 +49,18 @@ def beats_baselines(result: Mapping[str, Any], method: str, metric: str) -> bool
 
 
 def headline(result: Mapping[str, Any]) -> str:
-    """One line: what was scored, on how many clips, and what stood where something was removed."""
+    """One line with the model, the data set, the number of clips, and the replacement."""
     line = f"{result['model']} on {result['dataset']}"
     if result.get("split") is not None:
         line += f" ({result['split']})"
-    there, scored = result.get("of") or result["clips"], result["scored"]
+    total, scored = result.get("of") or result["clips"], result["scored"]
     line += f", seed {result['seed']}: "
     if result["correct"] is None and result["mask_share"] is None:
-        line += f"{scored} of {there} videos scored, one clip each"
+        line += f"{scored} of {total} videos scored, one clip each"
     elif result["correct"] == scored:
         line += f"{scored} of {result['clips']} clips classified correctly and scored"
     else:
-        line += f"{scored} of {there} clips scored"
+        line += f"{scored} of {total} clips scored"
         if result.get("labeled"):
             line += f", {result['correct']} of the {result['labeled']} labeled ones correctly"
     if result["mask_share"] is not None:
@@ -92,14 +92,14 @@ def quality_parts(result: Mapping[str, Any]) -> list[Part]:
 
 
 def markdown(parts: Sequence[Part]) -> str:
-    """Prose and tables in their order, as Markdown."""
+    """Prose and tables in order, as Markdown."""
     return "\n\n".join(part if isinstance(part, str) else _table(part) for part in parts)
 
 
 def undefined(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
-    """Which scores exist on no clip, and on some alone, and on how many; empty where none are."""
+    """Metrics that are undefined on some or all scored clips, with clip counts; empty if none."""
     nowhere: list[str] = []
-    told: list[str] = []
+    partly: list[str] = []
     for metric in metrics if result["scored"] else ():
         rows = [row for row in result["results"] if row["metric"] == metric]
         fewer = [row for row in rows if row["n"] < result["scored"]]
@@ -108,12 +108,12 @@ def undefined(result: Mapping[str, Any], metrics: Sequence[str]) -> str:
             needs = [words for known, words in _NEEDED.items() if known in truth]
             nowhere.append(f"{metric} (it needs {' and '.join(needs)})" if needs else metric)
         elif len(fewer) == len(rows) and len({row["n"] for row in rows}) <= 1:
-            told.append(f"{metric} ({rows[0]['n']})")  # whatever the method
+            partly.append(f"{metric} ({rows[0]['n']})")  # the same for every method
         else:
-            told += [f"{metric} of {row['method']} ({row['n']})" for row in fewer]
+            partly += [f"{metric} of {row['method']} ({row['n']})" for row in fewer]
     notes = {
         "undefined on every scored clip": nowhere,
-        "undefined on some clips and therefore scored on fewer": told,
+        "undefined on some clips and therefore scored on fewer": partly,
     }
     return "; ".join(f"{what}: {', '.join(names)}" for what, names in notes.items() if names)
 
@@ -129,9 +129,10 @@ def _grid(
     lines = [["method", *(name + arrow(name) for name in metrics)]]
     lines += [[name, *(text(result, name, metric) for metric in metrics)] for name in methods]
     if costs:
-        told = [f"{result['forwards'][name]:,.0f}" for name in methods]
+        passes = [f"{result['forwards'][name]:,.0f}" for name in methods]
         lines = [
-            [line[0], cost, *line[1:]] for line, cost in zip(lines, ["passes", *told], strict=True)
+            [line[0], cost, *line[1:]]
+            for line, cost in zip(lines, ["passes", *passes], strict=True)
         ]
     return lines
 
@@ -141,13 +142,13 @@ def _metrics(result: Mapping[str, Any]) -> list[str]:
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:
-    """Cells, those of the first line being the head, as Markdown."""
+    """A Markdown table; the first line is the header."""
     rows = [f"| {' | '.join(line)} |" for line in lines]
     return "\n".join([rows[0], "|---" * len(lines[0]) + "|", *rows[1:]])
 
 
 def cell(result: Mapping[str, Any], method: str, metric: str) -> str:
-    """A mean with its interval, marked where it does not beat every baseline; - for no score."""
+    """A mean with its interval, marked if it does not beat every baseline; - without a score."""
     row = _row(result, method, metric)
     if row is None or row["mean"] is None:
         return "-"
@@ -156,12 +157,12 @@ def cell(result: Mapping[str, Any], method: str, metric: str) -> str:
 
 
 def output_of(result: Mapping[str, Any]) -> Output:
-    """What the logits of the model mean, and so in what units some figures are."""
+    """How the model's logits become scores, which sets the unit of some metrics."""
     return cast(Output, result.get("output", "softmax"))
 
 
 def difference(result: Mapping[str, Any], method: str, metric: str) -> str:
-    """A mean difference to the first method, marked where its interval leaves out zero."""
+    """A mean difference to the first method, marked if its interval excludes zero."""
     row = _row(result, method, metric)
     if row is None or "difference" not in row:
         return "-"
@@ -178,7 +179,7 @@ def _row(result: Mapping[str, Any], method: str, metric: str) -> Mapping[str, An
 
 
 def arrow(metric: str) -> str:
-    """Which way is better."""
+    """An arrow in the direction of better scores."""
     return " ↑" if METRICS.get(metric).better == "higher" else " ↓"
 
 
@@ -216,7 +217,7 @@ def cost_parts(result: Mapping[str, Any]) -> list[Part]:
 
 
 def write_cost(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
-    """Write what methods cost as numbers and as a table.
+    """Write a cost result as JSON and as a Markdown table.
 
     Raises:
         OutputError: a file cannot be written.
@@ -228,13 +229,13 @@ def write_cost(result: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
 def write_results(
     result: Mapping[str, Any], folder: Path, plot: str | None = None
 ) -> tuple[Path, ...]:
-    """Write the numbers and the table beside the scores, and a picture of quality against cost.
+    """Write a quality result as JSON and Markdown, and a plot of quality against cost.
 
     Args:
         result: of a benchmark.
-        folder: made where it is missing.
-        plot: the metric of the picture; srg, pointing, or the first one where None. A
-            metric without a score has none.
+        folder: created if missing.
+        plot: metric of the plot; None for srg, pointing, or else the first one. A metric without a
+            score gets no plot.
 
     Raises:
         OutputError: a file cannot be written.
@@ -244,11 +245,11 @@ def write_results(
     text = as_text(f"{markdown(quality_parts(result))}\n")
     written = _write(folder, {JSON: _json(result), MARKDOWN: text})
     metrics: list[str] = [row["metric"] for row in result["results"] if row["n"]]
-    told = next((name for name in ("srg", "pointing") if name in metrics), None)
-    drawn = plot or told or next(iter(metrics), None)
-    if drawn is None or drawn not in metrics:
+    preferred = next((name for name in ("srg", "pointing") if name in metrics), None)
+    plotted = plot or preferred or next(iter(metrics), None)
+    if plotted is None or plotted not in metrics:
         return written
-    scatter(result, drawn, METRICS.get(drawn).better, folder / PICTURE)
+    scatter(result, plotted, METRICS.get(plotted).better, folder / PICTURE)
     return (*written, folder / PICTURE)
 
 
