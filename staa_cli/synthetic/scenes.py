@@ -57,6 +57,9 @@ HARD_VARIANTS = (
 )
 STATES = Setting("states", labels=("none", "split", "grow", "shrink"), decoys=False)
 """Events that single frames tell: no bystander looks as they do."""
+SMALL_VIEW = Setting("small view", resting=(0, 0), circling_a_while=(2, 2))
+"""For views of 64 pixels. Less of the background moves there, so more bystanders have to, or motion
+would tell when the event is."""
 SETTINGS = {setting.name: setting for setting in (STANDARD, *HARD_VARIANTS)}
 
 

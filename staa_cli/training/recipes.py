@@ -29,6 +29,9 @@ class Recipe:
     seed: int = 0
     batch_size: int = 32
     learning_rate: float = 1.5e-3
+    muon: float = 0.0
+    """Learning rate of Muon for the matrices of the blocks, relative to `learning_rate`; 0 trains
+    them with AdamW, like everything else."""
     weight_decay: float = 0.05
     warmup: int = 200
     decay: float = 0.73

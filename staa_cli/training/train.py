@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,8 +67,8 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
     model = build(recipe).to(device)
     ema = get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=ema)
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
-    step, seconds = _restore(out, model, average, optimizer, device)
+    optimizers = make_optimizers(model, recipe)
+    step, seconds = _restore(out, model, average, optimizers, device)
     started = time.monotonic()
     loader = DataLoader(
         ClipBatches(recipe, step), batch_size=None, num_workers=1, prefetch_factor=8
@@ -76,7 +77,7 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
     with (out / "log.jsonl").open("a") as log:
         for batch in loader:
             batch = tuple(part.to(device) for part in batch)
-            losses.append(train_step(model, average, optimizer, batch, recipe, step))
+            losses.append(train_step(model, average, optimizers, batch, recipe, step))
             step += 1
             if step % 50 == 0:
                 spent = seconds + time.monotonic() - started
@@ -87,7 +88,7 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
                 losses.clear()
             out_of_time = minutes is not None and time.monotonic() - started > minutes * 60
             if step % 250 == 0 or step == recipe.steps or out_of_time:
-                _save(out, model, average, optimizer, step, seconds + time.monotonic() - started)
+                _save(out, model, average, optimizers, step, seconds + time.monotonic() - started)
             if out_of_time:
                 break
     return step >= recipe.steps
@@ -124,10 +125,32 @@ def make_uniform(model: nn.Module) -> None:
             layer.qkv.bias.data[:width] = 0.0
 
 
+def make_optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """AdamW, and Muon for the matrices of the blocks if the recipe has it.
+
+    Muon: Jordan et al. 2024, with the learning rate's scale of "Muon is Scalable for LLM Training"
+    (arXiv 2502.16982), which makes it comparable with AdamW's.
+    """
+    matrices = {
+        name: weight
+        for name, weight in model.named_parameters()
+        if recipe.muon and weight.ndim == 2 and "block" in name
+    }
+    others = [weight for name, weight in model.named_parameters() if name not in matrices]
+    decay = recipe.weight_decay
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, weight_decay=decay)]
+    if matrices:
+        group = {"params": list(matrices.values()), "scale": recipe.muon}
+        optimizers.append(
+            torch.optim.Muon([group], weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+        )
+    return optimizers
+
+
 def train_step(
     model: nn.Module,
     average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     batch: tuple[Tensor, Tensor, Tensor],
     recipe: Recipe,
     step: int,
@@ -139,8 +162,9 @@ def train_step(
         grid = model.token_grid(*frames.shape[1:4])  # type: ignore[operator]
         prefix = model.layout().prefix_tokens  # type: ignore[operator]
         lead(model.modules(), grid, STRENGTH * recipe.lead_at(step), prefix)
-    for group in optimizer.param_groups:
-        group["lr"] = recipe.rate_at(step)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate_at(step) * group.get("scale", 1.0)
     with torch.autocast(frames.device.type, torch.bfloat16):
         clips = normalize(frames)
         if recipe.token_loss:
@@ -156,10 +180,11 @@ def train_step(
         weight[0] = 1.0
         token_loss = F.cross_entropy(places.float().flatten(0, 3), tokens.flatten(), weight)
         total = loss + recipe.token_loss * token_loss
-    optimizer.zero_grad()
+    model.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     if recipe.uniform:
         make_uniform(model)
     average.update_parameters(model)
@@ -203,14 +228,14 @@ def _save(
     out: Path,
     model: nn.Module,
     average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     step: int,
     seconds: float,
 ) -> None:
     state = {
         "model": model.state_dict(),
         "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "step": step,
         "seconds": seconds,
     }
@@ -222,7 +247,7 @@ def _restore(
     out: Path,
     model: nn.Module,
     average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     device: str,
 ) -> tuple[int, float]:
     """Step and seconds of a checkpoint, which is loaded; (0, 0.0) if there is none."""
@@ -232,7 +257,8 @@ def _restore(
     state = torch.load(path, map_location=device, weights_only=True)
     model.load_state_dict(state["model"])
     average.load_state_dict(state["average"])
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, stored in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(stored)
     return int(state["step"]), float(state["seconds"])
 
 

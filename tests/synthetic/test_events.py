@@ -29,6 +29,7 @@ from staa_cli.synthetic.events import (
     make_scene,
     render,
 )
+from staa_cli.synthetic.scenes import SMALL_VIEW
 
 SCALE_PX = 112
 PATCH_PX = 8
@@ -223,7 +224,7 @@ def test_a_smaller_view_keeps_the_size_of_objects() -> None:
 
 def attributed(name: str, clips: list[EventClip]) -> np.ndarray:
     """[n, T, h, w] what a method that asks no model says of clips."""
-    layout = timesformer_tiny_events().layout()
+    layout = timesformer_tiny_events(img_size=clips[0].frames.shape[1]).layout()
     method, nothing, maps = get_method(name), torch.zeros(1, dtype=torch.long), []
     for index, clip in enumerate(clips):
         inputs = torch.from_numpy(clip.frames)[None].permute(0, 1, 4, 2, 3) / 255
@@ -237,7 +238,7 @@ def attributed(name: str, clips: list[EventClip]) -> np.ndarray:
 def touched(clips: list[EventClip]) -> np.ndarray:
     """[n, T, h, w] which tokens touch the actor."""
     masks = np.stack([clip.mask for clip in clips])
-    side = SIZE_PX // PATCH_PX
+    side = masks.shape[-1] // PATCH_PX
     return np.asarray(masks.reshape(-1, FRAMES, side, PATCH_PX, side, PATCH_PX).any(axis=(3, 5)))
 
 
@@ -256,6 +257,18 @@ def temporal_auc(maps: np.ndarray, clips: list[EventClip]) -> float:
 
 def test_motion_does_not_give_the_actor_away(event_clips: list[EventClip]) -> None:
     clips = [clip for clip in event_clips if clip.label]
+    maps = attributed("frame-difference", clips)
+    assert pointing(maps, touched(clips)) < 0.5
+    assert temporal_auc(maps, clips) < 0.7
+
+
+def test_motion_does_not_give_the_actor_away_in_a_small_view() -> None:
+    clips = [
+        event_clip(
+            clip_seed("development", 0, n), SMALL_VIEW, label=1 + n % 8, size_px=64, view=64 / 112
+        )
+        for n in range(192)
+    ]
     maps = attributed("frame-difference", clips)
     assert pointing(maps, touched(clips)) < 0.5
     assert temporal_auc(maps, clips) < 0.7

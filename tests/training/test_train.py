@@ -25,13 +25,14 @@ from staa_cli.training import train as training
 from staa_cli.training.clips import GROUP, UNCLEAR, ClipBatches, augment, token_labels
 from staa_cli.training.export import confusion
 from staa_cli.training.recipes import EASY, LONG, STEPS, Recipe, Stage, default_recipe
-from staa_cli.training.train import build, normalize, train, train_step
+from staa_cli.training.train import build, make_optimizers, normalize, train, train_step
 
 TINY = Recipe(
     (Stage(2, 32, EASY), Stage(2, 48, EASY)),
     seed=3,
     batch_size=2,
     warmup=2,
+    muon=1.5,  # both optimizers
     model=(("embed_dim", 24), ("depth", 1), ("num_heads", 2), ("img_size", 48)),
 )
 
@@ -126,12 +127,12 @@ def test_steps_learn_a_batch_by_heart_and_the_average_follows(arch: str) -> None
     torch.manual_seed(0)
     model: Any = build(recipe)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
+    optimizers = make_optimizers(model, recipe)
     clips = [event_clip(seed, EASY, size_px=48, view=48 / 112) for seed in range(4)]
     frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
     labels = torch.tensor([clip.label for clip in clips])
     tokens = torch.from_numpy(np.stack([token_labels(clip) for clip in clips]))
-    words = (model, average, optimizer, (frames, labels, tokens), recipe, 1)
+    words = (model, average, optimizers, (frames, labels, tokens), recipe, 1)
     losses = np.array([train_step(*words).tolist() for _ in range(240)])
     assert losses[0].min() > 1.5  # guessing one of nine costs 2.2
     assert losses[-1].max() < 0.1

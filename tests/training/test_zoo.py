@@ -14,7 +14,7 @@ from staa_cli.models.checkpoints.sources import open_bundled
 from staa_cli.training import zoo
 from staa_cli.training.clips import ClipBatches
 from staa_cli.training.recipes import Stage
-from staa_cli.training.train import build, normalize, train, train_step
+from staa_cli.training.train import build, make_optimizers, normalize, train, train_step
 from staa_cli.training.zoo import MEMBERS, SIZE_PX, Member, export
 
 
@@ -40,11 +40,11 @@ def test_attention_that_is_held_uniform_stays_uniform() -> None:
     torch.manual_seed(0)
     model = build(recipe)
     average = torch.optim.swa_utils.AveragedModel(model)
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
+    optimizers = make_optimizers(model, recipe)
     batch = next(iter(ClipBatches(recipe, 0)))
     before = model.get_parameter("blocks.0.attn.qkv.weight").detach().clone()
     for step in range(2):
-        train_step(model, average, optimizer, batch, recipe, step)
+        train_step(model, average, optimizers, batch, recipe, step)
     width = 2 * before.shape[1]
     after = model.get_parameter("blocks.0.attn.qkv.weight").detach()
     assert not after[:width].any()

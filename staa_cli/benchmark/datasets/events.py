@@ -19,13 +19,14 @@ from staa_cli.synthetic.events import (
     clip_seed,
     event_clip,
 )
-from staa_cli.synthetic.scenes import STATES
+from staa_cli.synthetic.scenes import SMALL_VIEW, STATES
 from staa_cli.synthetic.twins import twin_clip
 
 EVENT_SETS: dict[str, tuple[Setting, ...]] = {
     "events": (STANDARD,),
     "events-hard": HARD_VARIANTS,
     **{f"events-{setting.name}": (setting,) for setting in HARD_VARIANTS},
+    "events-small": (SMALL_VIEW,),
     STATES.name: (STATES,),
 }
 """Data set -> the settings that its clips alternate between."""
