@@ -1,0 +1,140 @@
+"""Is the default the right choice for a model that it was not chosen on?
+
+    python docs/figures/leave_one_out.py [--models A,B] [--clips N] [--few N]
+
+Scores every candidate for the default on development clips of every model of the zoo. For each
+model in turn, the candidate with the highest mean score on the *other* models is chosen and scored
+on this one. A candidate's score on a model is the mean of its symmetric relevance gain, pointing,
+and temporal AUC. Models that are left out of means over the zoo choose nothing.
+
+Scores are kept in docs/benchmark/zoo/MODEL/candidates.ndjson: the command can be interrupted, and
+what is already measured is not measured again.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from candidates import CANDIDATES
+
+from staa_cli import load_model
+from staa_cli.benchmark.datasets import open_dataset
+from staa_cli.benchmark.quality import Benchmark, measure_quality, store_header
+from staa_cli.benchmark.store import Store
+from staa_cli.methods import Options
+from staa_cli.models.catalog.zoo import ENOUGH, ZOO, zoo_manifests
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmark" / "zoo"
+SEED = 11
+SCORED = ("srg", "pointing", "temporal_auc")
+LOCATED = ("pointing", "energy", "temporal_auc", "iou")
+PUBLISHED = ("rollout", "staa-published", "rfem", "token-transformation")
+"""Of other papers, in one pass."""
+THREE_PASSES = ("grad-attention", "legrad", "rfem-class")
+TODAY = ("staa-class", "staa", "staa-value", "staa-logit")
+BASELINES = ("random", "center", "frame-difference")
+KNOWN = (*TODAY, *PUBLISHED, *THREE_PASSES, *BASELINES)
+UNIFORM = "divided-uniform"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Mean scores on one model's clips."""
+
+    model: str
+    counts: bool
+    """Whether the model takes part in choices."""
+    means: dict[tuple[str, str], float]
+    """(method, metric) to its mean."""
+
+    def of(self, method: str) -> float:
+        """The score by which candidates are chosen."""
+        return float(np.mean([self.means[method, metric] for metric in SCORED]))
+
+
+def main(
+    models: Annotated[str, typer.Option(help="Of the zoo, without prefix; all by default.")] = "",
+    clips: Annotated[int, typer.Option(help="Development clips for localization.")] = 64,
+    few: Annotated[int, typer.Option(help="Clips of these for relevance gains.")] = 24,
+) -> None:
+    """Measure what is missing, and print the tables."""
+    names = models.split(",") if models else list(zoo_manifests())
+    scores = [measure(name, clips, few) for name in names]
+    print(table_of_methods(scores))
+    print()
+    print(table_of_choices([each for each in scores if each.counts]))
+
+
+def measure(name: str, clips: int, few: int) -> Scores:
+    """Scores of all methods on a model of the zoo."""
+    model, manifest = load_model(ZOO + name), zoo_manifests()[name]
+    assert manifest.dataset is not None
+    data = open_dataset(manifest.dataset, model, SEED, "development")
+    methods = (*KNOWN, *CANDIDATES)
+    options, means = Options(seed=SEED), {}
+    plain = Benchmark(model, data, methods, LOCATED, options, SEED)
+    store = Store(FOLDER / name / "candidates.ndjson", store_header(plain))
+    for metrics, count in ((LOCATED, clips), (("srg",), few)):
+        benchmark = Benchmark(model, data, methods, metrics, options, SEED, store=store)
+        result = measure_quality(benchmark, count, on_progress=_progress(f"{name} {metrics[0]}"))
+        means |= {(row["method"], row["metric"]): row["mean"] for row in result["results"]}
+    accurate = manifest.accuracy is not None and manifest.accuracy >= ENOUGH
+    return Scores(name, accurate and name != UNIFORM, means)
+
+
+def _progress(what: str) -> Any:
+    def report(done: int, total: int) -> None:
+        print(f"\r{what}: {done} of {total}", end="", file=sys.stderr, flush=True)
+
+    return report
+
+
+def choose(scores: list[Scores]) -> str:
+    """The candidate with the highest mean score."""
+    return max(CANDIDATES, key=lambda method: np.mean([each.of(method) for each in scores]))
+
+
+def table_of_choices(scores: list[Scores]) -> str:
+    """For each model, what the others choose, and what it would have chosen itself."""
+    lines = [
+        "| model | chosen on the others | its score here | best here | its score | `staa-class` |",
+        "|---" * 6 + "|",
+    ]
+    for left_out in scores:
+        others = [each for each in scores if each is not left_out]
+        if not others:
+            continue
+        chosen, best = choose(others), choose([left_out])
+        lines.append(
+            f"| {left_out.model} | `{chosen}` | {left_out.of(chosen):.3f} | `{best}` "
+            f"| {left_out.of(best):.3f} | {left_out.of('staa-class'):.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def table_of_methods(scores: list[Scores]) -> str:
+    """All methods, best first, with means over the models that count and scores on each model."""
+    counted = [each for each in scores if each.counts] or scores
+    mean = {m: float(np.mean([each.of(m) for each in counted])) for m in (*KNOWN, *CANDIDATES)}
+    names = [each.model if each.counts else f"({each.model})" for each in scores]
+    lines = [
+        f"| method | mean | {' | '.join((*SCORED, 'energy', 'iou'))} | {' | '.join(names)} |",
+        "|---" * (len(SCORED) + 4 + len(names)) + "|",
+    ]
+    for method in sorted(mean, key=lambda m: -mean[m]):
+        metrics = [
+            np.mean([each.means[method, metric] for each in counted])
+            for metric in (*SCORED, "energy", "iou")
+        ]
+        cells = [mean[method], *metrics, *(each.of(method) for each in scores)]
+        lines.append(f"| `{method}` | {' | '.join(f'{cell:.3f}' for cell in cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    typer.run(main)
