@@ -120,6 +120,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "events-drift": f"{_DATASETS}.events:open_event_clips",
         "events-contrast": f"{_DATASETS}.events:open_event_clips",
         "events-length": f"{_DATASETS}.events:open_event_clips",
+        "events-small": f"{_DATASETS}.events:open_event_clips",
         "states": f"{_DATASETS}.events:open_event_clips",
         "twins": f"{_DATASETS}.events:open_twin_clips",
         "classes:": f"{_DATASETS}.classes:HeldOut",

@@ -118,6 +118,20 @@ def place_and_time(path: Tensor, parts: Tensor) -> Tensor:
     return _place(parts) * path.sum(dim=(2, 3), keepdim=True)
 
 
+def place_at_time(path: Tensor, parts: Tensor) -> Tensor:
+    """The time of the path, spread over places as the positive parts are at that time."""
+    positive = parts.clamp_min(0)
+    shares = positive / positive.sum(dim=(2, 3), keepdim=True).clamp_min(TINY)
+    return shares * path.sum(dim=(2, 3), keepdim=True)
+
+
+def place_mixed(path: Tensor, parts: Tensor) -> Tensor:
+    """The time of the path; of places, half of that at this time, half of that at all times."""
+    positive = parts.clamp_min(0)
+    mixed = positive + positive.mean(dim=1, keepdim=True)
+    return mixed * path.sum(dim=(2, 3), keepdim=True)
+
+
 def place_weighted(path: Tensor, parts: Tensor) -> Tensor:
     """The path, each place weighted by its positive parts at all times."""
     return _place(parts) * path
@@ -142,6 +156,8 @@ FORMULAS: dict[str, Formula] = {
     "softplus": softplus_weighted,
     "positive": positive_weighted,
     "place,time": place_and_time,
+    "place-at-time,time": place_at_time,
+    "place-mixed,time": place_mixed,
     "place": place_weighted,
     "time-at-place": time_at_place,
     "even": even,

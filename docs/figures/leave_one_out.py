@@ -26,8 +26,11 @@ from staa_cli import load_model
 from staa_cli.benchmark.datasets import open_dataset
 from staa_cli.benchmark.quality import Benchmark, measure_quality, store_header
 from staa_cli.benchmark.store import Store
-from staa_cli.methods import Options
+from staa_cli.errors import UsageError
+from staa_cli.methods import Options, get_method
+from staa_cli.models.catalog.manifests import Manifest
 from staa_cli.models.catalog.zoo import ENOUGH, ZOO, zoo_manifests
+from staa_cli.models.load import LoadedModel
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmark" / "zoo"
 SEED = 11
@@ -54,7 +57,11 @@ class Scores:
 
     def of(self, method: str) -> float:
         """The score by which candidates are chosen."""
-        return float(np.mean([self.means[method, metric] for metric in SCORED]))
+        return float(np.mean([self.mean(method, metric) for metric in SCORED]))
+
+    def mean(self, method: str, metric: str) -> float:
+        """A method's mean score; NaN if it does not fit the model."""
+        return self.means.get((method, metric), float("nan"))
 
 
 def main(
@@ -63,20 +70,34 @@ def main(
     few: Annotated[int, typer.Option(help="Clips of these for relevance gains.")] = 24,
 ) -> None:
     """Measure what is missing, and print the tables."""
-    names = models.split(",") if models else list(zoo_manifests())
+    zoo = {name: each for name, each in zoo_manifests().items() if is_original(each)}
+    names = models.split(",") if models else list(zoo)
     scores = [measure(name, clips, few) for name in names]
     print(table_of_methods(scores))
     print()
     print(table_of_choices([each for each in scores if each.counts]))
 
 
+def is_original(manifest: Manifest) -> bool:
+    """Whether a model was trained on generated clips alone, from random weights."""
+    return bool(manifest.dataset) and manifest.random_masks is None
+
+
+def fits(method: str, model: LoadedModel, options: Options) -> bool:
+    """Whether a method is defined for a model."""
+    try:
+        get_method(method).check(model.module, model.layout, options)
+    except UsageError:
+        return False
+    return True
+
+
 def measure(name: str, clips: int, few: int) -> Scores:
     """Scores of all methods on a model of the zoo."""
     model, manifest = load_model(ZOO + name), zoo_manifests()[name]
-    assert manifest.dataset is not None
     data = open_dataset(manifest.dataset, model, SEED, "development")
-    methods = (*KNOWN, *CANDIDATES)
     options, means = Options(seed=SEED), {}
+    methods = [method for method in (*KNOWN, *CANDIDATES) if fits(method, model, options)]
     plain = Benchmark(model, data, methods, LOCATED, options, SEED)
     store = Store(FOLDER / name / "candidates.ndjson", store_header(plain))
     for metrics, count in ((LOCATED, clips), (("srg",), few)):
@@ -89,7 +110,8 @@ def measure(name: str, clips: int, few: int) -> Scores:
 
 def _progress(what: str) -> Any:
     def report(done: int, total: int) -> None:
-        print(f"\r{what}: {done} of {total}", end="", file=sys.stderr, flush=True)
+        if done % 100 == 0 or done == total:
+            print(f"\r{what}: {done} of {total}", end="", file=sys.stderr, flush=True)
 
     return report
 
@@ -121,14 +143,15 @@ def table_of_methods(scores: list[Scores]) -> str:
     """All methods, best first, with means over the models that count and scores on each model."""
     counted = [each for each in scores if each.counts] or scores
     mean = {m: float(np.mean([each.of(m) for each in counted])) for m in (*KNOWN, *CANDIDATES)}
+    # A method that does not fit every model has no mean, and comes last.
     names = [each.model if each.counts else f"({each.model})" for each in scores]
     lines = [
         f"| method | mean | {' | '.join((*SCORED, 'energy', 'iou'))} | {' | '.join(names)} |",
         "|---" * (len(SCORED) + 4 + len(names)) + "|",
     ]
-    for method in sorted(mean, key=lambda m: -mean[m]):
+    for method in sorted(mean, key=lambda m: -np.nan_to_num(mean[m], nan=-1.0)):
         metrics = [
-            np.mean([each.means[method, metric] for each in counted])
+            np.mean([each.mean(method, metric) for each in counted])
             for metric in (*SCORED, "energy", "iou")
         ]
         cells = [mean[method], *metrics, *(each.of(method) for each in scores)]

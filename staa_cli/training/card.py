@@ -62,6 +62,7 @@ def card(
             "|---|---|",
             f"| made by | {command} |",
             f"| steps, batch, seed | {run.steps}, {run.recipe.batch_size}, {run.recipe.seed} |",
+            f"| optimizer | {_optimizer(run.recipe)} |",
             f"| hours | {run.hours:.2f} of wall time, on a machine with {os.cpu_count()} cores "
             f"({platform.machine()}) |",
             f"| held-out clips | {reported.sum()} of seed {seed}, {setting} setting |",
@@ -102,9 +103,30 @@ def lead_paragraphs(recipe: Recipe) -> list[str]:
     ]
 
 
+def start_paragraphs(recipe: Recipe) -> list[str]:
+    """The card's paragraph about the model that training started from; none without one."""
+    if not recipe.start:
+        return []
+    text = f"Training started from the weights of `{recipe.start}`."
+    if masks := recipe.random_masks:
+        text += (
+            f" From half of the clips, up to {percent(masks.share)} of the tokens were removed at "
+            f"random and replaced ({masks.replacement})."
+        )
+    return [text]
+
+
 def accuracy(counts: Counts) -> float:
     """Share of correct predictions."""
     return float(counts.trace() / counts.sum())
+
+
+def _optimizer(recipe: Recipe) -> str:
+    text = f"AdamW, learning rate {recipe.learning_rate:g}"
+    if not recipe.muon:
+        return text
+    rate = recipe.muon * recipe.learning_rate
+    return f"Muon for the matrices of the blocks, learning rate {rate:g}; for the rest {text}"
 
 
 def _sparkline(values: Sequence[float]) -> str:

@@ -29,7 +29,10 @@ UNCLEAR = -100
 """Label of a token that the loss ignores."""
 
 
-class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class ClipBatches(IterableDataset[Batch]):
     """Batches (frames uint8 [B, T, H, W, 3], labels int64 [B], `token_labels` [B, T, h, w]).
 
     Steps come in groups. A group renders new clips and uses each of them `REUSE` times, with
@@ -40,7 +43,7 @@ class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         self.recipe = recipe
         self.first_step = first_step
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         step = self.first_step
         while step < self.recipe.steps:
             group, skipped = divmod(step, GROUP)
@@ -57,9 +60,7 @@ class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         rounds = [rng.permutation(new_clips) for _ in range(REUSE)]
         return group * new_clips + np.concatenate(rounds).reshape(GROUP, self.recipe.batch_size)
 
-    def _batch(
-        self, step: int, indices: np.ndarray, cache: dict[int, EventClip]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _batch(self, step: int, indices: np.ndarray, cache: dict[int, EventClip]) -> Batch:
         stage = self.recipe.stage_at(step)
         rng = np.random.default_rng([self.recipe.seed, step, 0xA06])
         frames, labels, tokens = [], [], []
@@ -80,7 +81,8 @@ class ClipBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 def draw_clip(recipe: Recipe, stage: Stage, seed: int) -> EventClip:
-    """The clip of a seed, with the length and view of a recipe and stage."""
+    """The clip of a seed, with the length and view of a recipe and a stage of generated clips."""
+    assert stage.setting is not None
     return event_clip(
         seed,
         stage.setting,

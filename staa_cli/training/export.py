@@ -77,7 +77,7 @@ def held_out(
         seed: of the clips.
     """
     return {
-        stage.setting.name: confusion(
+        stage.name: confusion(
             module,
             recipe,
             stage,

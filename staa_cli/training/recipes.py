@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from staa_cli.schema import RandomMasks
 from staa_cli.synthetic.events import FRAMES, LABELS, SIZE_PX, STANDARD, Setting
 
 
@@ -18,7 +19,13 @@ class Stage:
 
     steps: int
     size_px: int
-    setting: Setting
+    setting: Setting | None
+    """Of the generated clips; None if the clips are those of a folder."""
+
+    @property
+    def name(self) -> str:
+        """Where its clips are from."""
+        return self.setting.name if self.setting else "folder"
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,10 @@ class Recipe:
     """Of a clip; they are spread over the duration of a scene."""
     labels: tuple[str, ...] = LABELS
     """Of the head; the labels of all settings must be among these."""
+    start: str = ""
+    """A model of the zoo that training starts from, as far as its weights fit."""
+    random_masks: RandomMasks | None = None
+    """Tokens that are removed at random from half of the clips."""
     uniform: bool = False
     """Whether attention is kept uniform: every query weights all keys equally."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,15 +24,19 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from staa_cli.errors import UsageError
+from staa_cli.methods.perturbation.base import over_pixels, replacement_for
 from staa_cli.models.architectures import ARCHITECTURES
+from staa_cli.models.catalog.zoo import zoo_manifest
+from staa_cli.models.checkpoints.sources import open_bundled
 from staa_cli.models.families.timesformer.module import TimeSformer
 from staa_cli.models.families.videomae.module import VideoMAE
 from staa_cli.models.layers import TapAttention
+from staa_cli.schema import RandomMasks
 from staa_cli.training.attention_prior import STRENGTH, PriorAttention, lead
-from staa_cli.training.clips import PATCH_PX, ClipBatches
+from staa_cli.training.clips import PATCH_PX, Batch, ClipBatches
 from staa_cli.training.recipes import STEPS, Recipe, default_recipe
 
 FEW_TOKENS = 600
@@ -47,7 +51,14 @@ def normalize(frames: Tensor) -> Tensor:
     return (frames.permute(0, 1, 4, 2, 3).contiguous().float() / 255 - MEAN) / STD
 
 
-def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> bool:
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    device: str,
+    minutes: float | None,
+    batches: Callable[[Recipe, int], IterableDataset[Batch]] = ClipBatches,
+) -> bool:
     """Train until the recipe is finished or time is up; True if it is finished.
 
     Args:
@@ -55,6 +66,7 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
         out: folder for ``checkpoint.pt``, ``log.jsonl``, and ``recipe.json``.
         device: cpu or cuda.
         minutes: time limit; None for no limit.
+        batches: makes the batches of a recipe from a step on.
 
     Raises:
         UsageError: the folder holds a run of another recipe.
@@ -70,9 +82,7 @@ def train(recipe: Recipe, out: Path, *, device: str, minutes: float | None) -> b
     optimizers = make_optimizers(model, recipe)
     step, seconds = _restore(out, model, average, optimizers, device)
     started = time.monotonic()
-    loader = DataLoader(
-        ClipBatches(recipe, step), batch_size=None, num_workers=1, prefetch_factor=8
-    )
+    loader = DataLoader(batches(recipe, step), batch_size=None, num_workers=1, prefetch_factor=8)
     losses: list[Tensor] = []
     with (out / "log.jsonl").open("a") as log:
         for batch in loader:
@@ -104,7 +114,7 @@ def _prepare_folder(out: Path, recipe: Recipe) -> None:
 
 
 def build(recipe: Recipe) -> nn.Module:
-    """The recipe's model with random weights."""
+    """The recipe's model with the weights that training starts from."""
     arguments: dict[str, Any] = dict(recipe.model)
     if recipe.lead[1]:
         arguments["attn_layer"] = PriorAttention
@@ -113,6 +123,11 @@ def build(recipe: Recipe) -> nn.Module:
     )
     if recipe.uniform:
         make_uniform(model)
+    if recipe.start:
+        trained, _ = open_bundled(zoo_manifest(recipe.start))
+        shapes = {name: weight.shape for name, weight in model.state_dict().items()}
+        fitting = {k: v for k, v in trained.state_dict().items() if shapes[k] == v.shape}
+        model.load_state_dict(fitting, strict=False)
     return model
 
 
@@ -151,11 +166,15 @@ def train_step(
     model: nn.Module,
     average: AveragedModel,
     optimizers: Sequence[torch.optim.Optimizer],
-    batch: tuple[Tensor, Tensor, Tensor],
+    batch: Batch,
     recipe: Recipe,
     step: int,
 ) -> Tensor:
-    """One update; returns the losses of the clips and of the patch tokens, [2]."""
+    """One update; returns the losses of the clips and of the patch tokens, [2].
+
+    A batch is frames uint8 [B, T, H, W, 3], labels [B] or their shares [B, classes], and
+    `token_labels` [B, T, h, w], which are empty if the recipe does not use them.
+    """
     frames, labels, tokens = batch
     _choose_attention(model, frames)
     if recipe.lead[1]:
@@ -167,6 +186,8 @@ def train_step(
             group["lr"] = recipe.rate_at(step) * group.get("scale", 1.0)
     with torch.autocast(frames.device.type, torch.bfloat16):
         clips = normalize(frames)
+        if recipe.random_masks:
+            clips = with_random_masks(clips, model, recipe.random_masks, [step, recipe.seed])
         if recipe.token_loss:
             if not isinstance(model, TimeSformer | VideoMAE):
                 raise TypeError(f"token labels are not supported for {type(model).__name__}")
@@ -189,6 +210,26 @@ def train_step(
         make_uniform(model)
     average.update_parameters(model)
     return torch.stack([loss, token_loss]).detach()
+
+
+def with_random_masks(
+    clips: Tensor, model: nn.Module, masks: RandomMasks, seed: Sequence[int]
+) -> Tensor:
+    """Clips [B, T, 3, H, W], from every second of which random tokens are removed.
+
+    How likely a token is removed varies between these clips, up to the share of `masks`.
+    """
+    rng = np.random.default_rng([*seed, 0x3A5C])
+    some = clips[::2]
+    grid = model.token_grid(*some.shape[1:2], *some.shape[-2:])  # type: ignore[operator]
+    odds = masks.share * rng.random((len(some), 1, 1, 1))
+    kept = torch.from_numpy(rng.random((len(some), *grid)) >= odds).float().to(clips)
+    seeds = rng.integers(2**31, size=len(some)).tolist()
+    replacement = replacement_for(some, masks.replacement, seeds=seeds)
+    shown = torch.stack([over_pixels(mask[None], some[0])[0] for mask in kept])
+    masked = clips.clone()
+    masked[::2] = torch.where(shown > 0, some, replacement)
+    return masked
 
 
 def _choose_attention(model: nn.Module, frames: Tensor) -> None:

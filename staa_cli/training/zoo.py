@@ -15,18 +15,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
 
-from staa_cli.models.catalog.zoo import ENOUGH, ZOO, zoo_folder, zoo_manifest
+from staa_cli.models.catalog.zoo import ENOUGH, ZOO, how_made, zoo_folder, zoo_manifest
 from staa_cli.models.checkpoints.sources import open_bundled
+from staa_cli.schema import RandomMasks
 from staa_cli.synthetic.events import FRAMES, INTERVAL_S
 from staa_cli.synthetic.scenes import SMALL_VIEW, STATES
-from staa_cli.training.card import accuracy, card, lead_paragraphs
+from staa_cli.training.card import accuracy, card, lead_paragraphs, start_paragraphs
 from staa_cli.training.export import held_out, read_run, write_weights
 from staa_cli.training.recipes import EASY, LONG, Recipe, Stage
 from staa_cli.training.train import MEAN, STD, train
@@ -68,17 +69,35 @@ def _states(steps: int) -> tuple[Stage, ...]:
     return (Stage(steps // 2, SIZE_PX, LONG_STATES), Stage(steps - steps // 2, SIZE_PX, STATES))
 
 
-def _divided(what: str, seed: int = 0, uniform: bool = False, **model: Any) -> Member:
+def _divided(
+    what: str, steps: int = 3000, *, seed: int = 0, uniform: bool = False, **model: Any
+) -> Member:
     arguments = {"img_size": SIZE_PX, "depth": 3, **model}
-    recipe = _label_only("timesformer_tiny_events", _events(4000), arguments, seed=seed)
+    recipe = _label_only("timesformer_tiny_events", _events(steps), arguments, seed=seed)
     return Member(what, "timesformer", replace(recipe, uniform=uniform))
 
 
-def _joint(what: str, family: str, seed: int = 0, **model: Any) -> Member:
+def _joint(what: str, family: str, steps: int = 2500, *, seed: int = 0, **model: Any) -> Member:
     """Joint attention over tubelets of two frames, as published models have them."""
-    arguments = {"img_size": SIZE_PX, "num_frames": 2 * FRAMES, "tubelet_size": 2, **model}
-    recipe = _label_only(f"{family}_tiny_events", _events(4000), arguments, seed=seed)
+    tubelets = {"img_size": SIZE_PX, "num_frames": 2 * FRAMES, "tubelet_size": 2}
+    arguments = {**tubelets, "depth": 3, **model}
+    recipe = _label_only(f"{family}_tiny_events", _events(steps), arguments, seed=seed)
     return Member(what, family, replace(recipe, frames=2 * FRAMES, lead=LEAD))
+
+
+def _masked(name: str) -> Member:
+    """A member that has also seen clips with missing tokens, for F-Fidelity."""
+    member = MEMBERS[name]
+    recipe = replace(
+        member.recipe,
+        stages=(Stage(800, SIZE_PX, SMALL_VIEW),),
+        learning_rate=5e-4,
+        warmup=50,
+        lead=(0.0, 0.0),
+        start=ZOO + name,
+        random_masks=RandomMasks(0.5, "blur"),
+    )
+    return replace(member, what=f"{member.what}, trained on with random masks", recipe=recipe)
 
 
 def _framewise(what: str, pool: str) -> Member:
@@ -97,9 +116,14 @@ def _label_only(
 
 
 MEMBERS: dict[str, Member] = {
-    "divided-cls": _divided("A TimeSformer with divided attention, read by its class token"),
+    "divided-cls": _divided("A TimeSformer with divided attention, read by its class token", 4000),
     "joint-cls": _joint("A ViViT with joint attention, read by its class token", "vivit"),
-    "joint-mean": _joint("A VideoMAE with joint attention, read by the mean of tokens", "videomae"),
+    "joint-mean": _joint(
+        "A VideoMAE with joint attention and four blocks, read by the mean of tokens",
+        "videomae",
+        4000,
+        depth=4,
+    ),
     "joint-token0": _joint(
         "A VideoMAE with joint attention, read by its token 0", "videomae", pooling="token"
     ),
@@ -108,23 +132,23 @@ MEMBERS: dict[str, Member] = {
     "framewise-mean": _framewise("An image ViT frame by frame, read by the mean of tokens", "avg"),
     "divided-cls-b": _divided(
         "As divided-cls, from another seed, wider, with two blocks",
-        1,
-        embed_dim=128,
+        seed=1,
+        embed_dim=112,
         num_heads=4,
         depth=2,
     ),
     "joint-mean-b": _joint(
         "As joint-mean, from another seed, wider, with three blocks",
         "videomae",
-        1,
-        embed_dim=120,
-        depth=3,
+        seed=1,
+        embed_dim=108,
     ),
     "divided-uniform": _divided(
         "As divided-cls, with attention that is kept uniform and therefore uninformative",
         uniform=True,
     ),
 }
+MEMBERS |= {f"{name}-masked": _masked(name) for name in ("divided-cls",)}
 """The models of the zoo by name; `catalog.zoo.RECIPES` has the same names."""
 
 
@@ -146,12 +170,12 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(weights, folder / f"{name}.safetensors")
     manifest = _manifest(name, member)
-    _write_json(folder / f"{name}.json", manifest)
+    write_json(folder / f"{name}.json", manifest)
     module, _ = open_bundled(zoo_manifest(ZOO + name, folder))
     *easier, last = recipe.stages
     counts = held_out(recipe, [last, *easier], module, clips, seed)
-    share = accuracy(counts[last.setting.name])
-    _write_json(folder / f"{name}.json", manifest | {"accuracy": round(share, 4)})
+    share = accuracy(counts[last.name])
+    write_json(folder / f"{name}.json", manifest | {"accuracy": round(share, 4)})
     text = card(
         ZOO + name,
         [
@@ -159,13 +183,14 @@ def export(
             "It was trained with one label per clip only, on frames of "
             f"{SIZE_PX} x {SIZE_PX} pixels.",
             *lead_paragraphs(recipe),
+            *start_paragraphs(recipe),
             *(
                 []
                 if share >= ENOUGH
                 else [f"Its accuracy is below {ENOUGH}, so it is left out of means over the zoo."]
             ),
         ],
-        f"`python -m staa_cli.training.zoo RUNS {name}`",
+        f"`{how_made(name)}`",
         facts,
         counts,
         seed,
@@ -176,6 +201,7 @@ def export(
 
 def _manifest(name: str, member: Member) -> dict[str, Any]:
     recipe = member.recipe
+    masks = recipe.random_masks
     return {
         "family": member.family,
         "arch": recipe.arch,
@@ -192,13 +218,15 @@ def _manifest(name: str, member: Member) -> dict[str, Any]:
             "resize": SIZE_PX,
         },
         "license": "Apache-2.0",
-        "origin": f"python -m staa_cli.training.zoo RUNS {name}",
+        "origin": how_made(name),
         "note": "of the benchmark's zoo: knows synthetic events only",
         "dataset": member.dataset,
+        **({"random_masks": asdict(masks)} if masks else {}),
     }
 
 
-def _write_json(path: Path, facts: Mapping[str, Any]) -> None:
+def write_json(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write a manifest."""
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 

@@ -9,12 +9,20 @@ import pytest
 import torch
 
 from staa_cli.errors import UnavailableError, UsageError
+from staa_cli.methods.perturbation.base import replacement_for
 from staa_cli.models.catalog.zoo import RECIPES, list_zoo, zoo_manifest
 from staa_cli.models.checkpoints.sources import open_bundled
 from staa_cli.training import zoo
 from staa_cli.training.clips import ClipBatches
 from staa_cli.training.recipes import Stage
-from staa_cli.training.train import build, make_optimizers, normalize, train, train_step
+from staa_cli.training.train import (
+    build,
+    make_optimizers,
+    normalize,
+    train,
+    train_step,
+    with_random_masks,
+)
 from staa_cli.training.zoo import MEMBERS, SIZE_PX, Member, export
 
 
@@ -33,6 +41,29 @@ def test_a_member_takes_what_training_makes_and_only_labels_teach_it(name: str) 
     assert tokens.numel() == 0
     logits = build(recipe)(normalize(frames))
     assert logits.shape == (len(labels), len(recipe.labels))
+
+
+def test_random_masks_remove_tokens_from_every_second_clip() -> None:
+    recipe = MEMBERS["divided-cls-masked"].recipe
+    masks = recipe.random_masks
+    assert masks is not None
+    model = build(recipe)
+    torch.manual_seed(0)
+    clips = torch.randn(6, 8, 3, 64, 64)
+    masked = with_random_masks(clips, model, masks, [3])
+    assert torch.equal(masked[1::2], clips[1::2])
+    replaced = (masked != clips)[::2].all(dim=2)  # [3, T, H, W]
+    patches = replaced.unflatten(3, (8, 8)).unflatten(2, (8, 8)).permute(0, 1, 2, 4, 3, 5)
+    whole, some = patches.flatten(4).all(dim=4), patches.flatten(4).any(dim=4)
+    assert torch.equal(whole, some)  # tokens are removed as a whole
+    shares = whole.flatten(1).float().mean(dim=1)
+    assert (shares > 0).all()
+    assert (shares <= masks.share + 0.05).all()
+    blurred = replacement_for(clips[::2], "blur").transpose(1, 2)
+    assert torch.equal(
+        masked[::2].transpose(1, 2)[replaced[:, None].expand_as(blurred)],
+        blurred[replaced[:, None].expand_as(blurred)],
+    )
 
 
 def test_attention_that_is_held_uniform_stays_uniform() -> None:

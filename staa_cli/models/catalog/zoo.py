@@ -29,8 +29,11 @@ RECIPES = (
     "divided-cls-b",
     "joint-mean-b",
     "divided-uniform",
+    "divided-cls-masked",
 )
 """Names of the models that `training.zoo`, which imports torch, can train."""
+FOOTAGE = "footage"
+"""Name of the model that `training.footage` trains on a folder of videos with classes."""
 
 
 def zoo_folder() -> Path:
@@ -67,6 +70,13 @@ def is_left_out(name: str, accuracy: float | None) -> bool:
     return name.startswith(ZOO) and accuracy is not None and accuracy < ENOUGH
 
 
+def how_made(model: str) -> str:
+    """The command that trains and exports a model, by its name without prefix."""
+    if model == FOOTAGE:
+        return "python -m staa_cli.training.footage RUNS FOLDER"
+    return f"{MAKE} {model}"
+
+
 def zoo_manifest(name: str, folder: Path | None = None) -> Manifest:
     """``zoo:NAME`` to the manifest of that model.
 
@@ -77,13 +87,13 @@ def zoo_manifest(name: str, folder: Path | None = None) -> Manifest:
     model, folder = name.removeprefix(ZOO), folder or zoo_folder()
     known = zoo_names(folder)
     if name not in known:
-        if model in RECIPES:
+        if model in (*RECIPES, FOOTAGE):
             hint = (
-                f"a checkout of the repository makes it: {MAKE} {model}, "
+                f"a checkout of the repository makes it: {how_made(model)}, "
                 f"with a folder for RUNS; {LIST}"
             )
         else:
-            near = nearest(model, [*RECIPES, *(each.removeprefix(ZOO) for each in known)])
+            near = nearest(model, [*RECIPES, FOOTAGE, *(each.removeprefix(ZOO) for each in known)])
             mean = " or ".join(repr(ZOO + each) for each in dict.fromkeys(near))
             hint = f"did you mean {mean}? {LIST}" if near else LIST
         raise UnavailableError(f"the zoo has no model {model!r}", hint)
@@ -91,6 +101,6 @@ def zoo_manifest(name: str, folder: Path | None = None) -> Manifest:
     if not manifest.weights.is_file():
         raise UnavailableError(
             f"the weights of {name} are missing: {manifest.weights.name}",
-            f"a checkout of the repository makes them: {MAKE} {model}",
+            f"a checkout of the repository makes them: {how_made(model)}",
         )
     return replace(manifest, name=name)
