@@ -125,8 +125,11 @@ def compare_video(
         VideoError: the file does not open or decode.
     """
     settings = settings or Settings()
-    output = replace(settings.output, faithfulness=False, quick_faithfulness=False)
-    settings = replace(settings, output=output)  # all are measured together
+    # All are measured together, but their warnings must know that they are.
+    output = replace(
+        settings.output, faithfulness=depth == "full", quick_faithfulness=depth == "quick"
+    )
+    settings = replace(settings, output=output)
     options = method_options(settings.method)
     fitted = model.fitted(settings.sampling.frames, settings.sampling.size)
     variants = _variants(methods, classes, model, settings)

@@ -12,7 +12,7 @@ from explaining import CountedReads
 from small_videos import asked, film
 
 from staa_cli.api import explain_video
-from staa_cli.config.settings import MethodSettings
+from staa_cli.config.settings import Depth, MethodSettings
 from staa_cli.errors import UsageError
 from staa_cli.evaluation.comparison import Comparison, agreement, compare_video
 from staa_cli.models.load import LoadedModel, load_model
@@ -49,6 +49,17 @@ def test_each_explanation_is_what_explaining_alone_gives(
         for a, b in zip(found.attributions, alone.attributions, strict=True):
             np.testing.assert_array_equal(a.values, b.values)
     assert len({each.prediction.target for each in compared.explanations}) == 1
+
+
+def test_the_replacement_and_the_seed_have_an_effect_if_faithfulness_is_measured(
+    video: Path, model: LoadedModel
+) -> None:
+    settings = asked(method=MethodSettings(replacement="mean", seed=5))
+    cases: tuple[tuple[Depth | None, int], ...] = (("quick", 0), (None, 2))
+    for depth, warned in cases:
+        found = compare_video(video, model, methods=("rollout",), settings=settings, depth=depth)
+        codes = [warning["code"] for warning in document(found)["warnings"]]
+        assert codes.count("setting-without-effect") == warned
 
 
 def test_one_check_has_every_method_and_the_baselines(compared: Comparison) -> None:
