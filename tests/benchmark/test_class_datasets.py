@@ -227,6 +227,13 @@ def test_the_result_tells_how_good_the_model_is_and_that_the_set_leaks(
     held_out = json.loads((tmp_path / "benchmark.json").read_text())["held_out"]
     assert "file size and frame rate" in held_out["leaks"]
     assert held_out["classes"] == list(LEVELS)
+    # CSV has no place for what the set says of itself, so it stands beside it.
+    assert run([*line, "--format", "csv"]) == 3
+    table, notes = capsys.readouterr()
+    assert table.startswith("method,metric,better,mean")
+    assert table.count("\n") == 1
+    assert "this set leaks: trivial predictors" in notes
+    assert "the model is right about" in notes
     # What is known of it already is not measured again.
     stored = (tmp_path / "scores.ndjson").read_text()
     assert stored.count("held_out") == 1

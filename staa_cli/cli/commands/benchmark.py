@@ -271,7 +271,14 @@ def _report(
 ) -> None:
     """Write the results to the folder, if given, and print them."""
     from staa_cli.benchmark.formats import quality_text
-    from staa_cli.benchmark.tables import JSON, MARKDOWN, PICTURE, write_results
+    from staa_cli.benchmark.tables import (
+        JSON,
+        MARKDOWN,
+        PICTURE,
+        headline,
+        notes,
+        write_results,
+    )
     from staa_cli.results.folder import ResultFolder
 
     if into is not None:
@@ -283,6 +290,9 @@ def _report(
         put_json(console, {name: fact for name, fact in result.items() if name != "per_clip"})
     elif form != "text":
         console.write(quality_text(result, form), sys.stdout)
+        if form == "csv":  # which has no place for them
+            for line in "\n".join([headline(result), *notes(result, metrics)]).splitlines():
+                console.message(line)
     else:
         put(console, _as_table(result, metrics, colored=console.colors(sys.stdout)))
 
@@ -370,12 +380,14 @@ def cost(
             written = write_cost(result, into)
         for path in written:
             console.message(str(path))
+    head, columns, rows = cost_table(result)
     if printed == "json":
         put_json(console, result)
     elif printed != "text":
         console.write(cost_text(result, printed), sys.stdout)
+        if printed == "csv":  # which has no place for it
+            console.message(head)
     else:
-        head, columns, rows = cost_table(result)
         put(console, head + "\n\n" + table(columns, rows, terminal_width(sys.stdout)))
 
 
@@ -407,9 +419,7 @@ def metrics(
 
 def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) -> str:
     """Several tables if not all metrics fit: wrapped lines would be unreadable."""
-    from staa_cli.benchmark.agreement import agreement_line
-    from staa_cli.benchmark.held_out import held_out_lines
-    from staa_cli.benchmark.tables import LOSES, arrow, beats_baselines, cell, headline, undefined
+    from staa_cli.benchmark.tables import LOSES, arrow, beats_baselines, cell, headline, notes
 
     methods = list(dict.fromkeys(row["method"] for row in result["results"]))
     first = ["METHOD", *methods]
@@ -431,7 +441,4 @@ def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) 
     parts = [shown(headline(result)), *(tables if methods else ())]
     if losers:
         parts.append(f"{LOSES} does not beat every baseline")
-    parts += [note for note in (undefined(result, metrics), agreement_line(result)) if note]
-    if result["held_out"]:
-        parts.append(held_out_lines(result["held_out"]))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *notes(result, metrics)])
