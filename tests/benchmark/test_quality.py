@@ -15,12 +15,8 @@ from torch import Tensor
 
 from staa_cli.benchmark.datasets import open_dataset
 from staa_cli.benchmark.datasets.events import EventClips
-from staa_cli.benchmark.quality import (
-    Benchmark,
-    fitting_metrics,
-    measure_quality,
-    result_rows,
-)
+from staa_cli.benchmark.quality import Benchmark, measure_quality, result_rows
+from staa_cli.benchmark.requirements import fitting_metrics
 from staa_cli.cli.app import run
 from staa_cli.config.settings import PostSettings
 from staa_cli.errors import UsageError

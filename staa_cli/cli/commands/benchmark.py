@@ -313,7 +313,7 @@ def _form(name: str | None, as_json: bool) -> _Form:
 
 
 def _metrics(names: str | None, data: Dataset, model: LoadedModel) -> list[str]:
-    from staa_cli.benchmark.quality import default_metrics, fitting_metrics
+    from staa_cli.benchmark.requirements import default_metrics, fitting_metrics
     from staa_cli.methods import listed
 
     groups = {"all": fitting_metrics(data, model)}
