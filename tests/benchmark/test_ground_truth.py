@@ -209,8 +209,9 @@ def test_what_is_known_decides_which_metrics_there_are(
     truth(tmp_path, {"file": "a.mp4", **when})
     assert run([*line, "--metrics", "energy"]) == 2
     told = capsys.readouterr().err
-    assert "has no mask, which energy requires" in told
-    assert "temporal_auc" in told
+    assert "has no boxes or masks, which is needed for energy" in told
+    assert "hint: boxes or masks come from a ground_truth.json in the folder" in told
+    assert "without --metrics: temporal_auc\n" in told
     # Labels alone: correctness, of those that the model knows.
     labels = load_model("test_timesformer").labels
     videos = [
