@@ -292,8 +292,7 @@ def test_logistic_regression_is_that_of_scikit_learn() -> None:
     ("name", "words", "hint"),
     [
         ("splices", "unknown data set 'splices'", "'splices:'"),
-        ("splices:", "no folder ''", "splices:DIR"),
-        ("mosaics:nowhere", "no folder 'nowhere'", "mosaics:DIR"),
+        ("splices:", "splices: names no folder", "splices:DIR"),
         ("events:nowhere", "unknown data set 'events:nowhere'", ""),
         ("nowhere", "unknown data set 'nowhere'", "mosaics:DIR"),
         (__file__, "is a file", "the folder that it is in"),
@@ -323,7 +322,9 @@ def test_a_folder_that_is_none_ends_with_the_right_code(
 ) -> None:
     line = ["benchmark", "quality", "--model", "test_timesformer", "--methods", "random"]
     assert run([*line, "--dataset", f"mosaics:{tmp_path}"]) == 4
-    assert "no class in" in capsys.readouterr().err
+    assert "no video in a class folder of" in capsys.readouterr().err
+    assert run([*line, "--dataset", f"mosaics:{tmp_path / 'nowhere'}"]) == 3
+    assert "nowhere: no such file or directory\n" in capsys.readouterr().err
     (tmp_path / "class_0").mkdir()
     (tmp_path / "class_0" / "a.mp4").touch()
     assert run([*line, "--dataset", f"mosaics:{tmp_path}"]) == 3
