@@ -10,7 +10,7 @@ from staa_cli.benchmark.agreement import agreement_line
 from staa_cli.benchmark.held_out import held_out_lines
 from staa_cli.evaluation.base import BASELINES, METRICS
 from staa_cli.files import atomic_path, output_errors
-from staa_cli.formatting import percent, with_interval
+from staa_cli.formatting import LOSES, percent, with_interval
 from staa_cli.paths import as_text
 from staa_cli.results.files import json_text
 from staa_cli.schema import Output
@@ -19,8 +19,6 @@ SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.
 COST_JSON, COST_MARKDOWN = "cost.json", "cost.md"
 Part = str | list[list[str]]
 """Prose, or the cells of a table with a header line."""
-LOSES = "!"
-"""Marks a score that does not beat every baseline."""
 SURE = "*"
 """Marks a difference whose interval excludes zero."""
 _NEEDED = {

@@ -14,6 +14,7 @@ from small_videos import asked, film
 from staa_cli.api import explain_video
 from staa_cli.config.settings import Depth, MethodSettings
 from staa_cli.errors import UsageError
+from staa_cli.evaluation.base import BASELINES
 from staa_cli.evaluation.comparison import Comparison, agreement, compare_video
 from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.results.comparison import document
@@ -72,6 +73,21 @@ def test_one_check_has_every_method_and_the_baselines(compared: Comparison) -> N
         assert told["srg"] == pytest.approx(row.srg, rel=1e-5)
     assert (facts["quick"], facts["steps"]) == (True, 10)  # unless somebody asks for more
     assert facts["rows"][0]["passes"] == len(compared.explanations[0].clips)
+
+
+def test_what_a_baseline_beats_is_marked_and_a_baseline_is_not(compared: Comparison) -> None:
+    (checked,) = compared.faithfulness
+    gains = {row.method: row.srg for row in checked.rows}
+    for row in compared.rows:
+        at_least = {name for name in BASELINES if gains[name] >= gains[row.method]}
+        assert set(row.beaten_by) == (set() if row.method in BASELINES else at_least)
+    worst = replace(checked.rows[0], insertion_area=-2.0)
+    losing = replace(compared, faithfulness=(replace(checked, rows=(worst, *checked.rows[1:])),))
+    first, second, *others = document(losing)["rows"]
+    assert first["beaten_by"] == ["random", "center", "frame-difference"]  # one of them a panel
+    assert second["beaten_by"] == list(compared.rows[1].beaten_by)
+    assert others[0]["beaten_by"] == []
+    assert "beaten_by" not in others[1]
 
 
 def test_agreement_is_the_mean_rank_correlation_over_clips(compared: Comparison) -> None:

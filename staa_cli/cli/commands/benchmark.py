@@ -24,7 +24,7 @@ from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown, side_by_side, table, terminal_width
 from staa_cli.config.settings import Loaded
 from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
-from staa_cli.formatting import counted
+from staa_cli.formatting import LOSES, counted
 from staa_cli.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -419,7 +419,7 @@ def metrics(
 
 def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) -> str:
     """Several tables if not all metrics fit: wrapped lines would be unreadable."""
-    from staa_cli.benchmark.tables import LOSES, arrow, beats_baselines, cell, headline, notes
+    from staa_cli.benchmark.tables import arrow, beats_baselines, cell, headline, notes
 
     methods = list(dict.fromkeys(row["method"] for row in result["results"]))
     first = ["METHOD", *methods]
