@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from staa_cli.schema import Output
 
+LOSES = "!"
+"""Marks a score that does not beat every baseline."""
+
 
 def percent(share: float, digits: int = 0) -> str:
     """A share such as `87 %`; only exactly 1 and 0 are written as 100 % and 0 %.

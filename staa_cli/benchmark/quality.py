@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -14,10 +14,11 @@ from staa_cli import __version__
 from staa_cli.benchmark.agreement import replacement_agreement
 from staa_cli.benchmark.datasets import DATASETS, Dataset, Question, Sample
 from staa_cli.benchmark.datasets.base import declared_name
+from staa_cli.benchmark.requirements import check_metrics
 from staa_cli.benchmark.store import Store
 from staa_cli.config.settings import PostSettings
-from staa_cli.errors import StaaError, UsageError
-from staa_cli.evaluation.base import METRICS, Known, Trial, library_versions
+from staa_cli.errors import StaaError
+from staa_cli.evaluation.base import METRICS, Trial, library_versions
 from staa_cli.evaluation.localization import coverage
 from staa_cli.failures import understood
 from staa_cli.memory import memory_for
@@ -76,24 +77,7 @@ class Benchmark:
             method = get_method(name)
             method.check(self.model.module, self.model.layout, self.options)
             method.perturbations(self.model.layout, self.options)
-        known = frozenset(self.dataset.truth)
-        metrics = {name: METRICS.get(name) for name in self.metrics}
-        fit = ", ".join(fitting_metrics(self.dataset, self.model))
-        unknown = [name for name, metric in metrics.items() if not metric.truth <= known]
-        if unknown:
-            missing = sorted(metrics[unknown[0]].truth - known)
-            lacks = f"no {' and no '.join(missing)}" if known else "no ground truth"
-            raise UsageError(
-                f"{self.dataset.name} has {lacks}, which {', '.join(unknown)} requires",
-                f"--metrics supports {fit} for this data set",
-            )
-        masked = [name for name, metric in metrics.items() if metric.random_masks]
-        if masked and self.model.info.random_masks is None:
-            raise UsageError(
-                f"{', '.join(masked)} requires a model that was trained with random masks; the "
-                f"manifest of {self.model.info.name} does not say so",
-                f"--metrics supports {fit} for this model",
-            )
+        check_metrics(self.metrics, self.dataset, self.model)
 
     def is_scored(self, number: int) -> bool:
         """Whether nothing is left to measure on a clip."""
@@ -160,23 +144,6 @@ def measure_quality(
                     on_progress(number * steps + step, clips * steps)
         on_progress((number + 1) * steps, clips * steps)
     return _result(benchmark, clips)
-
-
-def fitting_metrics(dataset: Dataset, model: LoadedModel) -> list[str]:
-    """Names of the metrics whose requirements the data set and the model meet."""
-    masked, known = model.info.random_masks is not None, frozenset(dataset.truth)
-    return [
-        name
-        for name, metric in METRICS.items()
-        if metric.truth <= known and (masked or not metric.random_masks)
-    ]
-
-
-def default_metrics(known: Collection[Known]) -> list[str]:
-    """Names of the default metrics for that ground truth."""
-    truth = frozenset(known) & {"mask", "event"}
-    names = ["pointing", "energy", "temporal_auc", "iou"] if truth else ["srg"]
-    return [name for name in names if METRICS.get(name).truth <= frozenset(known)]
 
 
 def store_header(benchmark: Benchmark) -> dict[str, Any]:

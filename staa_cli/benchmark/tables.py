@@ -10,7 +10,7 @@ from staa_cli.benchmark.agreement import agreement_line
 from staa_cli.benchmark.held_out import held_out_lines
 from staa_cli.evaluation.base import BASELINES, METRICS
 from staa_cli.files import atomic_path, output_errors
-from staa_cli.formatting import percent, with_interval
+from staa_cli.formatting import LOSES, percent, with_interval
 from staa_cli.paths import as_text
 from staa_cli.results.files import json_text
 from staa_cli.schema import Output
@@ -19,8 +19,6 @@ SCORES, JSON, MARKDOWN, PICTURE = "scores.ndjson", "benchmark.json", "benchmark.
 COST_JSON, COST_MARKDOWN = "cost.json", "cost.md"
 Part = str | list[list[str]]
 """Prose, or the cells of a table with a header line."""
-LOSES = "!"
-"""Marks a score that does not beat every baseline."""
 SURE = "*"
 """Marks a difference whose interval excludes zero."""
 _NEEDED = {
@@ -78,12 +76,8 @@ def quality_parts(result: Mapping[str, Any]) -> list[Part]:
         parts.append(means)
     if any(text.endswith(f" {LOSES}") for line in means for text in line):
         parts.append(f"`{LOSES}` does not beat every baseline.")
-    if fewer := undefined(result, _metrics(result)):
-        parts.append(f"{fewer[0].upper()}{fewer[1:]}.")
-    if agreement := agreement_line(result):
-        parts.append(f"{agreement}.")
-    if held_out := result.get("held_out"):
-        parts += [f"{line[0].upper()}{line[1:]}." for line in held_out_lines(held_out).splitlines()]
+    for note in notes(result, _metrics(result)):
+        parts += [f"{line[0].upper()}{line[1:]}." for line in note.splitlines()]
     if len(methods) > 1:
         sure = f"; `{SURE}` where the 95 % interval excludes zero" if result["scored"] > 1 else ""
         parts.append(f"Difference to `{methods[0]}`, clip by clip{sure}:")
@@ -94,6 +88,21 @@ def quality_parts(result: Mapping[str, Any]) -> list[Part]:
 def markdown(parts: Sequence[Part]) -> str:
     """Prose and tables in order, as Markdown."""
     return "\n\n".join(part if isinstance(part, str) else _table(part) for part in parts)
+
+
+def notes(result: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
+    """What a reader of the scores must know besides: one note of one or more lines per subject.
+
+    Metrics without a score on some clips; the agreement between replacements; and accuracy on
+    held-out clips, with leaks.
+    """
+    held_out = result.get("held_out")
+    found = (
+        undefined(result, metrics),
+        agreement_line(result),
+        held_out_lines(held_out) if held_out else "",
+    )
+    return [note for note in found if note]
 
 
 def undefined(result: Mapping[str, Any], metrics: Sequence[str]) -> str:

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from staa_cli.jobs.outcome import Event, Outcome
     from staa_cli.results.document import Report, Temporal, WarningRow
 
-_STATUS_WORDS = {"done": "explained", "skipped": "skipped", "failed": "failed"}
+_STATUS_WORDS = {
+    "done": "explained",
+    "redrawn": "drawn from stored maps",
+    "skipped": "skipped",
+    "failed": "failed",
+}
 
 
 class Reporter:
@@ -98,7 +103,7 @@ class Reporter:
 
     def interrupted(self) -> None:
         """Report what is finished after an interrupt."""
-        finished = self._counts["done"] + self._counts["skipped"]
+        finished = sum(self._counts[status] for status in ("done", "redrawn", "skipped"))
         of_total = "" if self._total is None else f" of {self._total}"
         self._console.message(
             f"interrupted: {finished}{of_total} finished; run the same command again to continue"
@@ -164,6 +169,8 @@ def _in_words(outcome: Outcome) -> str:
         *_faithfulness(report),
         *dict.fromkeys(f"warning: {warning.code}" for warning in report.warnings),
     ]
+    if outcome.status == "redrawn":
+        words.append("drawn from the stored maps")
     words.append(
         "skipped, already finished" if outcome.status == "skipped" else f"{outcome.seconds:.1f} s"
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from staa_cli.config.settings import Depth, Settings
 from staa_cli.errors import UsageError
+from staa_cli.evaluation.base import BASELINES
 from staa_cli.evaluation.measure import measure_faithfulness
 from staa_cli.explain.attribution import most_probable
 from staa_cli.explain.clips import FrameCache
@@ -48,6 +49,8 @@ class ComparisonRow:
     """Of its map, in forward passes of one clip."""
     seconds: float = 0.0
     """Time of the model's passes; passes shared by several classes count for each."""
+    beaten_by: tuple[str, ...] = ()
+    """Baselines that are at least as faithful; none for a baseline itself, or if not measured."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,10 +72,14 @@ class Comparison:
         """One row per panel, then one per baseline."""
         of_classes = len(self.faithfulness) > 1
         measured: list[FaithfulnessRow | None] = []
+        beaten_by: list[tuple[str, ...]] = []
         baselines: list[ComparisonRow] = []
         for panel, faithfulness in zip(self.names, self.faithfulness, strict=False):
             explained = 1 if of_classes else len(self.names)
             measured += faithfulness.rows[:explained]
+            beaten_by += [
+                _beaten_by(row, faithfulness.rows) for row in faithfulness.rows[:explained]
+            ]
             for row in faithfulness.rows[explained:]:
                 name = f"{row.method}, {panel}" if of_classes else row.method
                 baselines.append(ComparisonRow(name, row.method, row))
@@ -84,11 +91,13 @@ class Comparison:
                 explanation,
                 _passes(explanation),
                 explanation.run.seconds.get("forward", 0.0) if explanation.run else 0.0,
+                beaten,
             )
-            for name, explanation, areas in zip(
+            for name, explanation, areas, beaten in zip(
                 self.names,
                 self.explanations,
                 measured or [None] * len(self.names),
+                beaten_by or [()] * len(self.names),
                 strict=True,
             )
         ]
@@ -125,8 +134,11 @@ def compare_video(
         VideoError: the file does not open or decode.
     """
     settings = settings or Settings()
-    output = replace(settings.output, faithfulness=False, quick_faithfulness=False)
-    settings = replace(settings, output=output)  # all are measured together
+    # All are measured together, but their warnings must know that they are.
+    output = replace(
+        settings.output, faithfulness=depth == "full", quick_faithfulness=depth == "quick"
+    )
+    settings = replace(settings, output=output)
     options = method_options(settings.method)
     fitted = model.fitted(settings.sampling.frames, settings.sampling.size)
     variants = _variants(methods, classes, model, settings)
@@ -188,6 +200,13 @@ def agreement(explanations: Sequence[Explanation]) -> Float64:
             ordered = by_clip[~np.isnan(by_clip)]
             means[i, j] = means[j, i] = ordered.mean() if ordered.size else np.nan
     return means
+
+
+def _beaten_by(row: FaithfulnessRow, rows: Sequence[FaithfulnessRow]) -> tuple[str, ...]:
+    """The baselines of the rows, also those with a panel, that are at least as faithful as one."""
+    if row.method in BASELINES:
+        return ()
+    return tuple(r.method for r in rows if r.method in BASELINES and r.srg >= row.srg)
 
 
 def _variants(

@@ -306,7 +306,7 @@ def _explanation(
                 options,
                 settings.target is not None,
                 method.is_class_specific(model.layout, options),
-                faithfulness is not None,
+                _used_for_every_method(settings),
             ),
             *setting_warnings(settings),
             *threshold_warnings(settings.post.threshold, maps),
@@ -374,6 +374,12 @@ def method_options(settings: MethodSettings) -> Options:
     return Options(
         settings.layers, settings.combine, settings.seed, settings.replacement, settings.samples
     )
+
+
+def _used_for_every_method(settings: Settings) -> set[str]:
+    """Method options that have an effect besides the method, by --seed or through faithfulness."""
+    measured, drawn = settings.output.depth is not None, settings.sampling.strategy == "random"
+    return ({"replacement"} if measured else set()) | ({"seed"} if measured or drawn else set())
 
 
 def _pieces(

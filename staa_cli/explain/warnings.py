@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 
@@ -120,19 +120,23 @@ def _decode_warnings(info: VideoInfo, missing: int) -> Iterator[ReportWarning]:
 
 
 def method_warnings(
-    method: Method, options: Options, named: bool, of_class: bool, measured: bool = False
+    method: Method,
+    options: Options,
+    named: bool,
+    of_class: bool,
+    used_elsewhere: Collection[str] = (),
 ) -> tuple[ReportWarning, ...]:
     """Warnings about a method: class-blind, or options without effect.
 
-    `named` says whether the user named a class; `measured` whether faithfulness is measured, which
-    uses the replacement for every method.
+    `named` says whether the user named a class; `used_elsewhere` are options that have an effect
+    for every method.
     """
     warnings, defaults = [], Options()
-    used = method.supported_options | ({"replacement"} if measured else set())
+    used = method.options_used(options).union(used_elsewhere)
     if named and not of_class:
         text = f"{method.name} is class-blind: its maps are the same for every class"
         warnings.append(ReportWarning("class-blind-method", text))
-    for name in ("layers", "combine", "replacement", "samples"):
+    for name in ("layers", "combine", "seed", "replacement", "samples"):
         value = getattr(options, name)
         if value != getattr(defaults, name) and name not in used:
             text = f"{method.name} does not use {name}: {value!r} has no effect"

@@ -72,9 +72,10 @@ class ClassFolder:
         seed: of the split; a model must be tested with the seed that it was trained with.
 
     Raises:
-        NothingMatched: there is no class.
-        InputError: the list is invalid or names a missing file; there is only one class; a source
-            is in both splits; a split lacks a class.
+        NothingMatched: there is no video, or the list is empty.
+        InputError: the folder does not exist or cannot be read; the list is invalid or names a
+            missing file; there is only one class; a source is in both splits; a split lacks a
+            class.
     """
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
@@ -83,7 +84,7 @@ class ClassFolder:
         self.classes = tuple(sorted({row.label for row in rows}))
         """Names of the classes, sorted."""
         if not self.classes:
-            raise NothingMatched(f"no class in {folder}", LAYOUT)
+            raise NothingMatched(f"no video in a class folder of {folder}", LAYOUT)
         if len(self.classes) == 1:
             raise InputError(f"{folder} has only one class, {self.classes[0]!r}", LAYOUT)
         splits = _listed_splits(rows) or _random_splits(rows, seed)
@@ -175,7 +176,10 @@ class ClassClips(Sequence[LabeledClip]):
 def _walk(folder: Path) -> list[_Row]:
     """The videos in the subfolders, each its own source."""
     results = absolute(folder / OutputSettings().dir)
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    except OSError as error:
+        raise InputError(f"{folder}: {(error.strerror or str(error)).lower()}", LAYOUT) from error
     rows = []
     for name in names:
         if name.startswith(".") or absolute(folder / name) == results:
@@ -196,9 +200,11 @@ def _read_list(folder: Path) -> list[_Row]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error}", LAYOUT) from error
     for column in ("file", "class", "source"):
-        if column not in columns:
-            head = f"its first line is {','.join(columns)[:80]!r}" if columns else "it is empty"
+        if columns and column not in columns:
+            head = f"its first line is {','.join(columns)[:80]!r}"
             raise InputError(f"{path} has no column {column!r}: {head}", HEAD)
+    if not lines:
+        raise NothingMatched(f"{path} lists no video", HEAD)
     rows, files = [], set()
     for number, line in lines:
         place = f"{path}, line {number}"

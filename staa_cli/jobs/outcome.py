@@ -20,7 +20,8 @@ class Outcome:
     """The outcome of one video."""
 
     job: Job
-    status: Literal["done", "skipped", "failed"]
+    status: Literal["done", "redrawn", "skipped", "failed"]
+    """Redrawn from the stored explanation, without the model."""
     report: Report | None = None
     error: StaaError | None = None
     """Why it failed; `__cause__` is the original exception if that was not a StaaError."""

@@ -22,7 +22,7 @@ class Planned:
     """The planned work for one video."""
 
     job: Job
-    status: Literal["explain", "skip", "fail"]
+    status: Literal["explain", "redraw", "skip", "fail"]
     clips: int | None = None
     files: tuple[str, ...] = ()
     error: StaaError | None = None
@@ -51,8 +51,9 @@ def plan(jobs: Iterable[Job], worker: Worker) -> list[Planned]:
 def _planned(job: Job, worker: Worker) -> Planned:
     settings = worker.request.settings
     try:
-        outcome = worker.finished(job)
-        if outcome is None:
+        status: Literal["explain", "redraw", "skip"] = "skip"
+        if worker.finished(job) is None:
+            status = "redraw" if worker.stored(job) is not None else "explain"
             worker.check_folder(job)
         video = probe(job.source)
         clips = plan_clips(video, worker.model_facts.input, settings)
@@ -60,7 +61,7 @@ def _planned(job: Job, worker: Worker) -> Planned:
         return Planned(job, "fail", error=failure(error))
     return Planned(
         job,
-        "skip" if outcome else "explain",
+        status,
         len(clips.clips),
         tuple(wanted_files(settings.output)),
         video=video,

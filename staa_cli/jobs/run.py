@@ -1,5 +1,7 @@
 """Run one job: finished ones are skipped, and a failure affects only its own job.
 
+A result that only has to be drawn otherwise is drawn from its stored explanation.
+
 torch is imported only when a job needs the model: checking a folder in which everything is finished
 takes only the time of its checksums.
 """
@@ -7,12 +9,12 @@ takes only the time of its checksums.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from staa_cli.config.settings import Settings
 from staa_cli.errors import InputError, OutputError, StaaError
@@ -25,9 +27,10 @@ from staa_cli.memory import let_go, ran_out_of_memory
 from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.checkpoints.labels import read_labels
 from staa_cli.results.folder import ResultFolder, Source
-from staa_cli.results.save import save
+from staa_cli.results.redraw import stored_explanation
+from staa_cli.results.save import Saved, save
 from staa_cli.results.writers.base import wanted_files
-from staa_cli.schema import ModelInput, Output
+from staa_cli.schema import Explanation, ModelInput, OnProgress, Output
 
 if TYPE_CHECKING:
     from staa_cli.jobs.explainer import Explainer
@@ -91,7 +94,7 @@ class Worker:
         self._on_event(Started(job))
         start = time.perf_counter()
         try:
-            outcome = self.finished(job) or self._explained(job)
+            outcome = self.finished(job) or self._redrawn(job) or self._explained(job)
         except _EndOfRun as end:
             raise end.error from end.error.__cause__
         except Exception as error:
@@ -117,15 +120,29 @@ class Worker:
             video = sha256_of(job.source)
         except OSError:
             return None  # explaining it will report the problem
-        with _ending_the_run():
-            model = self.model_facts
-        expected = fingerprint(video, model.weights_sha256, model.output, model.labels, settings)
+        expected = self._fingerprint(video, settings)
         names = wanted_files(settings.output)
         report = folder.finished(names, expected, reproducible=self.request.reproducible)
         if report is None:
             return None
         outputs = tuple(job.folder / name for name in names)
         return Outcome(job, "skipped", report, outputs=outputs)
+
+    def stored(self, job: Job) -> Explanation | None:
+        """The explanation of an earlier run from which the job can be drawn, without the model.
+
+        Raises:
+            VideoError: the video does not open.
+        """
+        if self.request.force or not (job.folder / REPORT).is_file():
+            return None
+        settings = self.request.settings
+        return stored_explanation(job.folder, job.source, settings, self._fingerprint)
+
+    def _fingerprint(self, video_sha256: str, settings: Settings | Mapping[str, Any]) -> str:
+        with _ending_the_run():
+            model = self.model_facts
+        return fingerprint(video_sha256, model.weights_sha256, model.output, model.labels, settings)
 
     def check_folder(self, job: Job) -> None:
         """Check that results would not overwrite files that staa did not write.
@@ -171,6 +188,13 @@ class Worker:
 
         return Explainer(self.request.settings, self.announce)
 
+    def _redrawn(self, job: Job) -> Outcome | None:
+        if (explanation := self.stored(job)) is None:
+            return None
+        self.check_folder(job)
+        saved = self._save(explanation, job)
+        return Outcome(job, "redrawn", saved.report, outputs=saved.paths)
+
     def _explained(self, job: Job) -> Outcome:
         self.check_folder(job)  # before the work, which may take an hour
         with _ending_the_run():
@@ -180,25 +204,31 @@ class Worker:
             with _ending_the_run():
                 self._on_event(Opened(job, workload))
 
+        try:
+            explanation = explainer.explain(job.source, opened, self._progress(job))
+            saved = self._save(explanation, job)
+        except Exception as error:
+            method = self.request.settings.method.name
+            error.add_note(f"with {method} on {explainer.model.info.name}")
+            raise
+        return Outcome(job, "done", saved.report, outputs=saved.paths)
+
+    def _save(self, explanation: Explanation, job: Job) -> Saved:
+        return save(
+            explanation,
+            job.folder,
+            self.request.settings,
+            reproducible=self.request.reproducible,
+            force=self.request.force,
+            on_progress=self._progress(job),
+        )
+
+    def _progress(self, job: Job) -> OnProgress:
         def progress(stage: str, done: int, total: int) -> None:
             with _ending_the_run():
                 self._on_event(Progress(job, stage, done, total))
 
-        settings, reproducible = self.request.settings, self.request.reproducible
-        try:
-            explanation = explainer.explain(job.source, opened, progress)
-            saved = save(
-                explanation,
-                job.folder,
-                settings,
-                reproducible=reproducible,
-                force=self.request.force,
-                on_progress=progress,
-            )
-        except Exception as error:
-            error.add_note(f"with {settings.method.name} on {explainer.model.info.name}")
-            raise
-        return Outcome(job, "done", saved.report, outputs=saved.paths)
+        return progress
 
 
 class _EndOfRun(BaseException):

@@ -165,7 +165,15 @@ class Method:
     """Cost per clip in forward passes (a backward pass counts as two); for sampling methods, on
     a bundled model's grid with the default number of samples. The report has the counted cost."""
     supported_options: ClassVar[frozenset[str]] = frozenset()
-    """Names of the Options that affect it; a user is warned about the others."""
+    """Names of the Options that affect it, see `options_used`."""
+
+    def options_used(self, options: Options) -> frozenset[str]:
+        """Names of the options that affect it with these values; a user is warned about the others.
+
+        They are the supported ones, and the seed for a replacement that is drawn.
+        """
+        drawn = "replacement" in self.supported_options and options.replacement == "noise"
+        return self.supported_options | ({"seed"} if drawn else set())
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """The tensors to record during the forward pass.

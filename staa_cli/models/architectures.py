@@ -19,8 +19,10 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from staa_cli.errors import UsageError
+from staa_cli.models.catalog.names import TIMM
 from staa_cli.models.families.base import FAMILIES
-from staa_cli.registry import Registry
+from staa_cli.registry import Registry, did_you_mean
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -63,6 +65,23 @@ class _Architectures(Registry[Architecture]):
 
 
 ARCHITECTURES = _Architectures("architecture", "staa.architectures", _accept)
+
+
+def family_of_arch(arch: str) -> str:
+    """Name of the family that a registered architecture, or ``timm:NAME``, belongs to.
+
+    Raises:
+        UsageError: there is no such architecture.
+    """
+    if arch.startswith(TIMM):
+        return "framewise"
+    if arch in ARCHITECTURES.names():
+        return ARCHITECTURES.get(arch).family
+    known = [name for name in ARCHITECTURES.names() if not name.startswith("test_")]
+    raise UsageError(
+        f"unknown architecture {arch!r}",
+        did_you_mean(arch, known) or f"available: {', '.join(known)}",
+    )
 
 
 def register_architecture(family: str) -> Callable[[Callable[..., M]], Callable[..., M]]:

@@ -23,11 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from staa_cli.errors import CheckpointError, StaaError, UsageError
+from staa_cli.models.checkpoints.examination import configured, examine_tensors
 from staa_cli.models.checkpoints.formats import refuse_broken_numbers
 from staa_cli.models.checkpoints.key_maps import State
 from staa_cli.models.checkpoints.labels import labels_from_config, placeholder_labels
 from staa_cli.models.checkpoints.processors import class_of, processor_input
-from staa_cli.models.checkpoints.sources import Opened, configured, examine_tensors, load_examined
+from staa_cli.models.checkpoints.sources import Opened, load_examined
 from staa_cli.models.custom import describe, digest
 from staa_cli.models.families.base import FAMILIES, Family, family_of_config
 from staa_cli.models.heads import output_of

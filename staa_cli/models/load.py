@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from staa_cli.errors import UnavailableError, UsageError
 from staa_cli.memory import free_memory_bytes, memory_for
+from staa_cli.models.architectures import ARCHITECTURES
 from staa_cli.models.catalog.hub import Announce
 from staa_cli.models.catalog.manifests import list_models
 from staa_cli.models.catalog.names import MODELS, TIMM, check_name, published, repository
@@ -19,7 +20,6 @@ from staa_cli.models.catalog.zoo import ZOO, zoo_manifest, zoo_names
 from staa_cli.models.checkpoints.labels import read_labels
 from staa_cli.models.checkpoints.sources import (
     Opened,
-    architectures,
     files_of,
     open_bundled,
     open_files,
@@ -272,13 +272,13 @@ def _open(name: str, arch: str | None, offline: bool, announce: Announce) -> Ope
         return open_timm(name, offline, announce)
     if is_reference(name):
         return open_custom_model(name)
-    if name in architectures("test_*"):
+    if name in ARCHITECTURES.names("test_*"):
         return open_random(name)
     raise _not_found(name, [*MODELS.names(), *published(), *zoo_names()])
 
 
 def _not_found(name: str, known: list[str]) -> UnavailableError:
-    if name in architectures():
+    if name in ARCHITECTURES.names():
         return UnavailableError(
             f"{name} is an architecture without weights", f"give a checkpoint and --arch {name}"
         )

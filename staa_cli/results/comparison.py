@@ -82,6 +82,8 @@ def _row(row: ComparisonRow) -> dict[str, Any]:
             "srg_low": row.faithfulness.srg_low,
             "srg_high": row.faithfulness.srg_high,
         }
+        if row.explanation is not None:
+            fields["beaten_by"] = list(row.beaten_by)
     return fields
 
 

@@ -121,6 +121,11 @@ class ResultFolder:
         except InputError:  # truncated or edited: it will be replaced
             return None
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether there is a marker: files may be from a later, interrupted run."""
+        return (self.path / MARK).exists()
+
     def source(self) -> Source | None:
         """The source of the document, None if there is no document with a single source."""
         return Source.of_document(self.document() or {})
@@ -132,8 +137,7 @@ class ResultFolder:
 
         If `reproducible`, a report with run details does not count as finished.
         """
-        # With a marker, files may be from a later, interrupted run.
-        if (self.path / MARK).exists():
+        if self.interrupted:
             return None
         report, written = self.report(), [self.path / name for name in names]
         complete = all(path.is_file() and path.stat().st_size for path in written)

@@ -96,7 +96,7 @@ class Mask(Part, frozen=True, forbid_unknown_fields=True):
 
 
 class TrueVideo(Part, frozen=True, forbid_unknown_fields=True):
-    """Ground truth of one video."""
+    """Ground truth of one video; with a file alone, it is scored by faithfulness alone."""
 
     file: RelativePath
     """Path of the video, relative to the folder of ground_truth.json and inside it."""
@@ -116,8 +116,6 @@ class TrueVideo(Part, frozen=True, forbid_unknown_fields=True):
         _check_inside(self.file)
         if self.boxes is not None and self.masks is not None:
             raise ValueError("a video has boxes or masks, not both")
-        if self.label is None and not (self.events or self.boxes or self.masks):
-            raise ValueError("a video needs a label, events, boxes, or masks")
         for name in ("events", "boxes"):
             if (second := _repeated(getattr(self, name) or ())) is not None:
                 raise ValueError(f"{name}[{second}] is listed twice")

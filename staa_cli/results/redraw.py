@@ -1,17 +1,21 @@
-"""Draw an explanation again from its result folder and its video, without the model."""
+"""Draw an explanation again from its result folder and its video, without the model.
+
+`redraw` keeps the settings that are not given explicitly; for `stored_explanation`, all are given,
+as in `staa explain`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from staa_cli.config.settings import Loaded, OutputSettings, RenderSettings, Settings
 from staa_cli.errors import InputError
-from staa_cli.explain.provenance import fingerprint
+from staa_cli.explain.provenance import fingerprint, relevant
 from staa_cli.files import sha256_of
 from staa_cli.results.arrays import load_explanation
 from staa_cli.results.folder import ResultFolder
@@ -20,6 +24,9 @@ from staa_cli.schema import Explanation, OnProgress, VideoInfo
 from staa_cli.video.folders import absolute
 
 S = TypeVar("S", RenderSettings, OutputSettings)
+
+_MEASURED = ("faithfulness", "quick_faithfulness")
+"""Settings of the output that take passes of the model."""
 
 
 def redraw(
@@ -71,6 +78,53 @@ def redraw(
     )
 
 
+def stored_explanation(
+    folder: Path,
+    source: Path,
+    settings: Settings,
+    fingerprint_of: Callable[[str, Mapping[str, Any]], str],
+) -> Explanation | None:
+    """The explanation in a folder, with these settings, if they differ only in what is drawn.
+
+    Args:
+        folder: of a result.
+        source: the video.
+        settings: requested ones.
+        fingerprint_of: from the video's SHA-256 and relevant settings.
+
+    Returns:
+        The explanation, ready to be saved; None if the video has to be explained.
+
+    Raises:
+        VideoError: the video does not open.
+    """
+    result, wanted = ResultFolder(folder), relevant(settings)
+    report = result.report()
+    if report is None or result.interrupted:
+        return None
+    before = {name: report.settings.get(name, {}) for name in ("output", "render")}
+    if any(wanted["output"][name] != before["output"].get(name) for name in _MEASURED):
+        return None
+    as_before = wanted | before
+    if fingerprint_of(report.video.sha256, as_before) != report.fingerprint:
+        return None
+    try:
+        explanation = load_explanation(folder)
+    except InputError:  # the maps are missing or damaged
+        return None
+    info = _probed(source, explanation.video)
+    if info.sha256 != explanation.video.sha256:
+        return None
+    run = explanation.run and replace(explanation.run, folder=str(Path.cwd()))
+    return replace(
+        explanation,
+        video=info,
+        settings=wanted,
+        fingerprint=fingerprint_of(info.sha256, wanted),
+        run=run,
+    )
+
+
 def _changed(kind: type[S], section: str, explanation: Explanation, loaded: Loaded) -> S:
     """A section of settings: explicitly set values, otherwise those of the report."""
     stored, current = explanation.settings.get(section, {}), getattr(loaded.settings, section)
@@ -98,8 +152,6 @@ def _video(explanation: Explanation, folder: Path, named: Path | None) -> VideoI
     Raises:
         InputError: it is missing, or is another video.
     """
-    from staa_cli.video.probe import probe
-
     explained = explanation.video
     source = ResultFolder(folder).source()
     candidates = [Path(explained.path), *([source.file] if source and source.file else [])]
@@ -113,7 +165,14 @@ def _video(explanation: Explanation, folder: Path, named: Path | None) -> VideoI
             f"{absolute(existing[0])} is not the video that was explained",
             "explain this one, or give the original with --video PATH",
         )
-    info = probe(matching[0])
+    return _probed(matching[0], explained)
+
+
+def _probed(path: Path, explained: VideoInfo) -> VideoInfo:
+    """The facts of a video, with the problems that were found in explaining it."""
+    from staa_cli.video.probe import probe
+
+    info = probe(path)
     return replace(
         info,
         packets_bad=max(info.packets_bad, explained.packets_bad),

@@ -122,8 +122,8 @@ def _feed(
 
 def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanation:
     """Add problems that decoding of every frame found and sampling did not."""
-    warnings = (*explanation.warnings, *_sound_warnings(report))
-    explanation = replace(explanation, warnings=warnings)
+    others = [warning for warning in explanation.warnings if warning.code not in SOUND]
+    explanation = replace(explanation, warnings=(*others, *_sound_warnings(report)))
     bad, missing = report.packets_bad, len(report.missing)
     if bad <= explanation.video.packets_bad and not missing:
         return explanation
@@ -136,6 +136,10 @@ def _after_decoding(explanation: Explanation, report: DecodeReport) -> Explanati
     return replace(
         explanation, video=video, warnings=(*others, ReportWarning("decode-errors", text))
     )
+
+
+SOUND = ("sound-left-out", "sound-errors")
+"""Codes of warnings about the sound; in a result that is drawn again, they are from before."""
 
 
 def _sound_warnings(report: DecodeReport) -> Iterator[ReportWarning]:

@@ -227,6 +227,13 @@ def test_the_result_tells_how_good_the_model_is_and_that_the_set_leaks(
     held_out = json.loads((tmp_path / "benchmark.json").read_text())["held_out"]
     assert "file size and frame rate" in held_out["leaks"]
     assert held_out["classes"] == list(LEVELS)
+    # CSV has no place for what the set says of itself, so it stands beside it.
+    assert run([*line, "--format", "csv"]) == 3
+    table, notes = capsys.readouterr()
+    assert table.startswith("method,metric,better,mean")
+    assert table.count("\n") == 1
+    assert "this set leaks: trivial predictors" in notes
+    assert "the model is right about" in notes
     # What is known of it already is not measured again.
     stored = (tmp_path / "scores.ndjson").read_text()
     assert stored.count("held_out") == 1
@@ -285,8 +292,7 @@ def test_logistic_regression_is_that_of_scikit_learn() -> None:
     ("name", "words", "hint"),
     [
         ("splices", "unknown data set 'splices'", "'splices:'"),
-        ("splices:", "no folder ''", "splices:DIR"),
-        ("mosaics:nowhere", "no folder 'nowhere'", "mosaics:DIR"),
+        ("splices:", "splices: names no folder", "splices:DIR"),
         ("events:nowhere", "unknown data set 'events:nowhere'", ""),
         ("nowhere", "unknown data set 'nowhere'", "mosaics:DIR"),
         (__file__, "is a file", "the folder that it is in"),
@@ -316,7 +322,9 @@ def test_a_folder_that_is_none_ends_with_the_right_code(
 ) -> None:
     line = ["benchmark", "quality", "--model", "test_timesformer", "--methods", "random"]
     assert run([*line, "--dataset", f"mosaics:{tmp_path}"]) == 4
-    assert "no class in" in capsys.readouterr().err
+    assert "no video in a class folder of" in capsys.readouterr().err
+    assert run([*line, "--dataset", f"mosaics:{tmp_path / 'nowhere'}"]) == 3
+    assert "nowhere: no such file or directory\n" in capsys.readouterr().err
     (tmp_path / "class_0").mkdir()
     (tmp_path / "class_0" / "a.mp4").touch()
     assert run([*line, "--dataset", f"mosaics:{tmp_path}"]) == 3

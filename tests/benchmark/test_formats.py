@@ -105,6 +105,11 @@ def test_the_command_prints_them(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [float(row["mean"]) for row in rows] == [row["mean"] for row in kept]
     assert run([*line, "--format", "markdown"]) == 0
     assert capsys.readouterr().out == (tmp_path / "benchmark.md").read_text()
+    loud = [word for word in line if word != "-q"]
+    assert run([*loud, "--format", "csv"]) == 0
+    table, said = capsys.readouterr()
+    assert [*csv.DictReader(io.StringIO(table))] == rows
+    assert "on events (test), seed 0: " in said
 
 
 @pytest.mark.parametrize("part", ["quality", "cost"])

@@ -206,11 +206,18 @@ def test_what_is_known_decides_which_metrics_there_are(
     assert places["metrics"] == {"pointing": 1, "energy": 1, "iou": 1}
     both = scored({"file": "a.mp4", "boxes": [box]}, {"file": "b.mp4", **when})
     assert both["metrics"] == {"pointing": 1, "energy": 1, "iou": 1, "temporal_auc": 1}
+    # A file alone: faithfulness, of the class that the model says of the middle of the video.
+    alone = scored({"file": "a.mp4"})
+    assert alone["metrics"] == {"srg": 1}
+    assert (alone["scored"], alone["of"], alone["labeled"]) == (1, 1, None)
+    beside = scored({"file": "a.mp4"}, {"file": "b.mp4", **when}, more=("--metrics", "srg"))
+    assert beside["metrics"] == {"srg": 2}
     truth(tmp_path, {"file": "a.mp4", **when})
     assert run([*line, "--metrics", "energy"]) == 2
     told = capsys.readouterr().err
-    assert "has no mask, which energy requires" in told
-    assert "temporal_auc" in told
+    assert "has no boxes or masks, which is needed for energy" in told
+    assert "hint: boxes or masks come from a ground_truth.json in the folder" in told
+    assert "without --metrics: temporal_auc\n" in told
     # Labels alone: correctness, of those that the model knows.
     labels = load_model("test_timesformer").labels
     videos = [
@@ -336,7 +343,6 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "an object for a list": (one(boxes=BOX), "videos[0].boxes: expected array"),
     "no boxes": (one(boxes=[]), "videos[0].boxes: expected array of length >= 1"),
     "no videos": (truth, "videos: expected array of length >= 1"),
-    "nothing said": (one(boxes=None), "needs a label, events, boxes, or masks"),
     "boxes and masks": (one(masks=[{"time_s": 0, "file": "a.mp4"}]), "boxes or masks, not both"),
     "a video twice": (
         lambda folder: truth(folder, VIDEO, {**VIDEO, "file": "./a.mp4"}),

@@ -15,12 +15,8 @@ from torch import Tensor
 
 from staa_cli.benchmark.datasets import open_dataset
 from staa_cli.benchmark.datasets.events import EventClips
-from staa_cli.benchmark.quality import (
-    Benchmark,
-    fitting_metrics,
-    measure_quality,
-    result_rows,
-)
+from staa_cli.benchmark.quality import Benchmark, measure_quality, result_rows
+from staa_cli.benchmark.requirements import fitting_metrics
 from staa_cli.cli.app import run
 from staa_cli.config.settings import PostSettings
 from staa_cli.errors import UsageError
@@ -134,8 +130,8 @@ def test_a_metric_of_masked_clips_asks_only_a_model_that_was_trained_with_them(
     wanted: dict[str, Any] = {"methods": ("staa",), "metrics": ("f_fidelity",)}
     with pytest.raises(UsageError, match="f_fidelity requires a model that was trained") as caught:
         benchmark(model, **wanted)
-    assert "f_fidelity" not in caught.value.hint
-    assert "pointing, " in caught.value.hint
+    assert '"random_masks": {"share"' in caught.value.hint
+    assert caught.value.hint.endswith("without --metrics: pointing, energy, temporal_auc, iou")
     trained = replace(model, info=replace(model.info, random_masks=RandomMasks(0.2, "blur")))
     (row,) = measure_quality(benchmark(trained, **wanted), 1)["results"]
     assert row["mean"] > 0
@@ -177,7 +173,14 @@ def test_a_folder_of_videos_is_scored_and_what_does_not_decode_is_named(
     assert "b [x].mp4" not in printed.err
     assert [row["n"] for row in result["results"]] == [2, 2]
     assert run([*line, "--metrics", "pointing"]) == 2
-    assert "no ground truth, which pointing requires" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"{tmp_path} has no boxes or masks, which is needed for pointing\n" in told
+    assert "hint: boxes or masks come from a ground_truth.json in the folder, " in told
+    assert "twins" not in told
+    assert run([*line, "--metrics", "twin_share,temporal_auc"]) == 2
+    told = capsys.readouterr().err
+    assert "and no actors of a second class, which is needed for twin_share, temporal_auc" in told
+    assert "hint: --dataset twins has them; without --metrics: srg\n" in told
     few = [*line[:-1], "--metrics", "polarity_violations", "--clips", "1"]
     assert run(few) == 0
     assert "1 of 3 videos" in capsys.readouterr().out

@@ -40,6 +40,20 @@ def test_a_table_and_its_files(run: Any) -> None:
         assert still.size == (width, height // 2)  # on scales of their own they have none
 
 
+def test_a_method_that_does_not_beat_the_baselines_is_marked(run: Any) -> None:
+    wandering_square("walk.mkv", frames=12)
+    line = "compare walk.mkv --methods rollout,staa,gradcam,random --no-annotated"
+    table = run(*line.split()).out
+    rows = json.loads(Path("staa-out/walk/compare.json").read_text())["rows"]
+    beaten = {row["name"] for row in rows if row.get("beaten_by")}
+    assert beaten
+    above = table.split("\n\n")[0].splitlines()
+    assert {row.split()[0] for row in above if " ! " in row} == beaten
+    assert "\n! does not beat every baseline\n" in table
+    done = run(*line.split(), "--no-faithfulness")
+    assert "!" not in done.out
+
+
 def test_json_is_what_the_file_has(run: Any) -> None:
     wandering_square("walk.mkv", frames=12)
     done = run("compare", "walk.mkv", "--methods", "rollout", "--no-annotated", "--json")

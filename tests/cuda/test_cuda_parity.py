@@ -20,8 +20,8 @@ from staa_cli.benchmark.datasets.events import EventClips
 from staa_cli.methods import METHODS, Options, get_method
 from staa_cli.methods.perturbation.base import PerturbedClip
 from staa_cli.methods.run import Explained, explain_batch, predict_batch
+from staa_cli.models.architectures import ARCHITECTURES
 from staa_cli.models.catalog.manifests import read_manifests
-from staa_cli.models.checkpoints.sources import architectures
 from staa_cli.models.families.framewise.module import FrameWise
 from staa_cli.models.layers import TapAttention
 from staa_cli.models.load import load_model
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.cuda
 Agree = Callable[..., None]
 
 BUNDLED = sorted(read_manifests())
-KINDS = [*architectures("test_*"), "frames", *BUNDLED]
+KINDS = [*ARCHITECTURES.names("test_*"), "frames", *BUNDLED]
 JOINT = {"test_videomae", "test_vivit", "test_vjepa2", "tiny-events-joint"}
 CASES = [
     (name, kind)

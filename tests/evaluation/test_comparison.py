@@ -12,8 +12,9 @@ from explaining import CountedReads
 from small_videos import asked, film
 
 from staa_cli.api import explain_video
-from staa_cli.config.settings import MethodSettings
+from staa_cli.config.settings import Depth, MethodSettings
 from staa_cli.errors import UsageError
+from staa_cli.evaluation.base import BASELINES
 from staa_cli.evaluation.comparison import Comparison, agreement, compare_video
 from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.results.comparison import document
@@ -51,6 +52,17 @@ def test_each_explanation_is_what_explaining_alone_gives(
     assert len({each.prediction.target for each in compared.explanations}) == 1
 
 
+def test_the_replacement_and_the_seed_have_an_effect_if_faithfulness_is_measured(
+    video: Path, model: LoadedModel
+) -> None:
+    settings = asked(method=MethodSettings(replacement="mean", seed=5))
+    cases: tuple[tuple[Depth | None, int], ...] = (("quick", 0), (None, 2))
+    for depth, warned in cases:
+        found = compare_video(video, model, methods=("rollout",), settings=settings, depth=depth)
+        codes = [warning["code"] for warning in document(found)["warnings"]]
+        assert codes.count("setting-without-effect") == warned
+
+
 def test_one_check_has_every_method_and_the_baselines(compared: Comparison) -> None:
     (checked,) = compared.faithfulness
     names = [row.method for row in checked.rows]
@@ -61,6 +73,21 @@ def test_one_check_has_every_method_and_the_baselines(compared: Comparison) -> N
         assert told["srg"] == pytest.approx(row.srg, rel=1e-5)
     assert (facts["quick"], facts["steps"]) == (True, 10)  # unless somebody asks for more
     assert facts["rows"][0]["passes"] == len(compared.explanations[0].clips)
+
+
+def test_what_a_baseline_beats_is_marked_and_a_baseline_is_not(compared: Comparison) -> None:
+    (checked,) = compared.faithfulness
+    gains = {row.method: row.srg for row in checked.rows}
+    for row in compared.rows:
+        at_least = {name for name in BASELINES if gains[name] >= gains[row.method]}
+        assert set(row.beaten_by) == (set() if row.method in BASELINES else at_least)
+    worst = replace(checked.rows[0], insertion_area=-2.0)
+    losing = replace(compared, faithfulness=(replace(checked, rows=(worst, *checked.rows[1:])),))
+    first, second, *others = document(losing)["rows"]
+    assert first["beaten_by"] == ["random", "center", "frame-difference"]  # one of them a panel
+    assert second["beaten_by"] == list(compared.rows[1].beaten_by)
+    assert others[0]["beaten_by"] == []
+    assert "beaten_by" not in others[1]
 
 
 def test_agreement_is_the_mean_rank_correlation_over_clips(compared: Comparison) -> None:

@@ -49,6 +49,25 @@ def test_a_setting_that_a_method_has_no_use_for_is_told(video: Path, model: Load
 
 
 @pytest.mark.parametrize(
+    ("method", "others", "warned"),
+    [
+        ({"name": "staa"}, {}, True),
+        ({"name": "staa"}, {"sampling": SamplingSettings("random", seed=5)}, False),
+        ({"name": "staa"}, {"output": {"quick_faithfulness": True}}, False),
+        ({"name": "random"}, {}, False),
+        ({"name": "frame-drop"}, {}, True),
+        ({"name": "frame-drop", "replacement": "noise"}, {}, False),
+    ],
+)
+def test_a_seed_without_effect_is_told(
+    video: Path, model: LoadedModel, method: dict[str, Any], others: dict[str, Any], warned: bool
+) -> None:
+    settings = asked(method=MethodSettings(**method, seed=5), **others)
+    texts = [w.text for w in explain_video(video, model, settings=settings).warnings]
+    assert (f"{method['name']} does not use seed: 5 has no effect" in texts) == warned
+
+
+@pytest.mark.parametrize(
     ("group", "idle", "heeded", "text"),
     [
         ("post", {"threshold_value": 9.0}, {"threshold": "percentile"}, "--threshold-value"),

@@ -111,8 +111,14 @@ def of_text(content: bytes) -> Callable[[Path], object]:
 
 
 BAD: dict[str, tuple[Callable[[Path], object], ExitCode, str]] = {
-    "nothing": (lambda folder: None, ExitCode.NOTHING_MATCHED, "no class in"),
-    "an empty list": (rows(), ExitCode.NOTHING_MATCHED, "no class in"),
+    "no folder": (Path.rmdir, ExitCode.INPUT_FAILED, "set: no such file or directory"),
+    "nothing": (lambda folder: None, ExitCode.NOTHING_MATCHED, "no video in a class folder of"),
+    "classes without videos": (
+        lambda folder: (folder / "x").mkdir(),
+        ExitCode.NOTHING_MATCHED,
+        "no video in a class folder of",
+    ),
+    "an empty list": (rows(), ExitCode.NOTHING_MATCHED, "clips.csv lists no video"),
     "one class": (rows(*GOOD[:2]), ExitCode.INPUT_FAILED, "only one class, 'x'"),
     "a missing file": (without("x/2.mp4"), ExitCode.INPUT_FAILED, "line 3: 'x/2.mp4' does not"),
     "no class in a row": (rows(*GOOD, "y/3.mp4,,1"), ExitCode.INPUT_FAILED, "y/3.mp4 has no class"),
@@ -132,7 +138,7 @@ BAD: dict[str, tuple[Callable[[Path], object], ExitCode, str]] = {
         ExitCode.INPUT_FAILED,
         "no column 'file': its first line is 'x/1.mp4,x,1'",
     ),
-    "an empty file": (of_text(b""), ExitCode.INPUT_FAILED, "no column 'file': it is empty"),
+    "an empty file": (of_text(b""), ExitCode.NOTHING_MATCHED, "clips.csv lists no video"),
     "a folder": (rows(*GOOD, ".,x,1"), ExitCode.INPUT_FAILED, "'.' is a folder"),
     "a file twice": (rows(*GOOD, GOOD[0]), ExitCode.INPUT_FAILED, "line 6: 'x/1.mp4' is listed"),
     "outside": (rows(*GOOD, "../z.mp4,x,1"), ExitCode.INPUT_FAILED, "is not inside the folder"),
@@ -173,7 +179,8 @@ def test_what_cannot_be_split_is_told(fault: str, tmp_path: Path) -> None:
     assert str(folder) in caught.value.cause
     assert "\n" not in caught.value.cause
     assert caught.value.hint
-    assert ("file,class,source,split, with commas" in caught.value.hint) == ("no column" in words)
+    of_list = "no column" in words or "lists no video" in words
+    assert ("file,class,source,split, with commas" in caught.value.hint) == of_list
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ import torch
 from job_runs import content, job, planned, run, statuses
 from small_videos import asked, film
 
-from staa_cli.config.settings import MethodSettings, SamplingSettings
+from staa_cli.config.settings import MethodSettings, PostSettings, RenderSettings, SamplingSettings
 from staa_cli.errors import (
     ExitCode,
     InputError,
@@ -33,6 +33,7 @@ from staa_cli.errors import (
     VideoError,
 )
 from staa_cli.explain.pipeline import explain_one
+from staa_cli.files import MARK
 from staa_cli.jobs import explainer
 from staa_cli.jobs.engines.local import run_local
 from staa_cli.jobs.inputs import Job, Problem
@@ -189,6 +190,71 @@ def test_other_settings_make_it_again(tmp_path: Path, changes: dict[str, Any]) -
     settings = asked(changes.pop("output", None), **changes)
     assert statuses(run(one, settings)) == ["done"]
     assert statuses(run(one, settings)) == ["skipped"]
+
+
+DRAWN = {"annotated": True, "npz": True, "storyboard": True, "quick_faithfulness": True}
+
+
+def test_what_is_only_drawn_otherwise_is_not_explained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = job(tmp_path)
+    run(one, asked(DRAWN))
+    other = asked(DRAWN | {"csv": True}, render=RenderSettings("contour", preset="ultrafast"))
+    (wanted,) = run(Job(one.source, tmp_path / "fresh"), other, reproducible=True)
+    (row,) = planned([one], other)
+    assert row.status == "redraw"
+    events: list[Event] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(explainer, "explain_one", None)
+        (outcome,) = run(one, other, events.append, reproducible=True)
+    assert outcome.status == "redrawn"
+    assert outcome.report == wanted.report
+    assert content(one.folder) == content(tmp_path / "fresh")
+    assert {event.stage for event in events if isinstance(event, Progress)} == {"drawing"}
+    assert statuses(run(one, other, reproducible=True)) == ["skipped"]
+    (one.folder / "storyboard.png").unlink()
+    assert statuses(run(one, other, reproducible=True)) == ["redrawn"]
+    assert content(one.folder) == content(tmp_path / "fresh")
+    assert statuses(run(one, asked(DRAWN), force=True)) == ["done"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target": "1"},
+        {"post": PostSettings(threshold="otsu")},
+        {"output": {"npz": True, "faithfulness": True}},
+    ],
+    ids=str,
+)
+def test_what_takes_the_model_is_explained_again(tmp_path: Path, changes: dict[str, Any]) -> None:
+    one = job(tmp_path)
+    run(one, asked({"npz": True}))
+    settings = asked(**{"output": {"npz": True, "csv": True}, **changes})
+    assert planned([one], settings)[0].status == "explain"
+    assert statuses(run(one, settings)) == ["done"]
+
+
+def test_a_stored_explanation_that_is_not_that_of_the_report_is_not_drawn(tmp_path: Path) -> None:
+    one, csv = job(tmp_path), asked({"npz": True, "csv": True})
+    maps, mark = one.folder / "maps.npz", one.folder / MARK
+
+    def explained_anew() -> None:
+        run(one, asked({"npz": True}), force=True)
+        (one.folder / "importance.csv").unlink(missing_ok=True)
+
+    explained_anew()
+    maps.write_bytes(maps.read_bytes()[:-50])
+    assert statuses(run(one, csv)) == ["done"]
+    explained_anew()
+    mark.write_text("{}")  # an interrupted run may have written any of the files
+    assert statuses(run(one, csv)) == ["done"]
+    explained_anew()
+    film(one.source, 12, seed=5)
+    assert statuses(run(one, csv)) == ["done"]
+    explained_anew()
+    assert statuses(run(one, csv)) == ["redrawn"]
 
 
 def test_settings_of_the_machine_do_not(tmp_path: Path) -> None:
@@ -421,20 +487,21 @@ sys.exit(code)
 """
 
 
-def test_where_all_is_finished_torch_is_not_imported(tmp_path: Path) -> None:
+def test_where_all_is_finished_or_stored_torch_is_not_imported(tmp_path: Path) -> None:
     source = film(tmp_path / "walk.mp4", 12)
-    settings = asked(model="tiny-events", threads=1)
+    settings = asked({"npz": True}, model="tiny-events", threads=1)
     run(Job(source, tmp_path / "staa-out" / "walk"), settings)
     environ = os.environ | {"STAA_RENDER_PRESET": "ultrafast", "STAA_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", BUNDLED, "walk.mp4", "--no-annotated", "--no-npz", "--json"],
-        cwd=tmp_path,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(done.stdout)["model"]["name"] == "tiny-events"
-    said, *_, imported = done.stderr.split("\n")[:-1]
-    assert "skipped, already finished" in said
-    assert imported == ""
+    for flags, words in (((), "skipped, already finished"), (("--csv",), "drawn from the stored")):
+        done = subprocess.run(
+            [sys.executable, "-c", BUNDLED, "walk.mp4", "--no-annotated", "--json", *flags],
+            cwd=tmp_path,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert json.loads(done.stdout)["model"]["name"] == "tiny-events"
+        said, *_, imported = done.stderr.split("\n")[:-1]
+        assert words in said
+        assert imported == ""

@@ -129,6 +129,25 @@ def test_what_is_called_a_share_is_one(models: dict[str, Any], name: str, kind: 
     assert "share" not in get_method(name).units or whole <= 1 + 1e-5
 
 
+@pytest.mark.parametrize("replacement", ["blur", "noise"])
+@pytest.mark.parametrize("name", METHODS.names())
+def test_an_option_that_is_not_declared_changes_nothing(
+    models: dict[str, Any], name: str, replacement: str
+) -> None:
+    kind = "joint" if (name, "divided") in MISFITS else "divided"
+    options = {"layers": (0,), "combine": "mean", "seed": 5, "samples": 60}
+    plain = explain(models[kind], clips(), name, replacement=replacement).values
+    used = get_method(name).options_used(Options(replacement=replacement))
+    if name == "frame-shapley":  # exact for so few frames
+        used -= {"samples", "seed"} if replacement == "blur" else {"samples"}
+    for option, value in options.items():
+        changed = {"replacement": replacement, option: value}
+        other = explain(models[kind], clips(), name, **changed).values
+        assert np.array_equal(plain, other) != (option in used), option
+    other = explain(models[kind], clips(), name, replacement="mean").values
+    assert np.array_equal(plain, other) != ("replacement" in used)
+
+
 @pytest.mark.parametrize(("name", "kind"), sorted(MISFITS))
 def test_a_method_that_does_not_fit_says_so(models: dict[str, Any], name: str, kind: str) -> None:
     with pytest.raises(UsageError, match=name) as caught:

@@ -39,18 +39,17 @@ class HeldOut(Dataset):
         split: test.
 
     Raises:
-        UsageError: the folder does not exist, the model lacks its classes, or another split.
-        NothingMatched, InputError: the folder has no classes; see `ClassFolder`.
+        UsageError: the name has no folder, the model lacks its classes, or another split.
+        NothingMatched, InputError: the folder has no classes, or does not exist; see `ClassFolder`.
     """
 
     truth: tuple[Known, ...] = ("label",)
 
     def __init__(self, name: str, model: LoadedModel, seed: int, split: Split) -> None:
         kind, _, folder = name.partition(":")
-        if not Path(folder).is_dir() or not folder:
-            is_file = Path(folder).is_file()
+        if not folder or Path(folder).is_file():
             raise UsageError(
-                f"{name}: {folder!r} is a file" if is_file else f"{name}: no folder {folder!r}",
+                f"{name}: {folder!r} is a file" if folder else f"{name} names no folder",
                 f"{kind}:DIR, where DIR has a folder for each class",
             )
         if split != "test":

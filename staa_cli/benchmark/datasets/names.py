@@ -27,7 +27,8 @@ def open_dataset(name: str, model: LoadedModel, seed: int, split: Split = "test"
         UsageError: the data set does not exist, or the model lacks its classes.
         UnavailableError: the package that declares the data set cannot be loaded.
         NothingMatched: the folder holds no video.
-        InputError: its ground_truth.json is invalid.
+        InputError: its ground_truth.json or its list of classes is invalid, or there is no folder
+            DIR.
     """
     if (declared := declared_name(name)) in DATASETS:
         return DATASETS.get(declared)(name, model, seed, split)

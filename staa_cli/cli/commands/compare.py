@@ -18,11 +18,12 @@ from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown, table, terminal_width
 from staa_cli.config.settings import Depth, Loaded, Settings
 from staa_cli.errors import UsageError, VideoError
-from staa_cli.formatting import counted, figure, with_interval
+from staa_cli.formatting import LOSES, counted, figure, with_interval
 from staa_cli.jobs.inputs import Job, find_jobs
 
 if TYPE_CHECKING:
     from staa_cli.evaluation.comparison import Comparison
+    from staa_cli.schema import Output
 
 _EXAMPLES = """
 staa compare video.mp4
@@ -205,6 +206,12 @@ def _only_job(video: str, output_dir: str) -> Job:
     return jobs[0]
 
 
+def _gain(row: dict[str, Any], output: Output) -> str:
+    """The symmetric relevance gain of a row, marked if a baseline is at least as faithful."""
+    text = with_interval(row["srg"], row["srg_low"], row["srg_high"], output)
+    return f"{text} {LOSES}" if row.get("beaten_by") else text
+
+
 def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
     width = terminal_width(sys.stdout)
     areas = _AREAS if facts["replacement"] is not None else ()  # not measured
@@ -215,7 +222,7 @@ def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
             row["name"],
             answer(row) if "label" in row else "-",
             "-" if row.get("peak_s") is None else f"{row['peak_s']:.2f} s",
-            *(with_interval(row["srg"], row["srg_low"], row["srg_high"], output) for _ in gain),
+            *(_gain(row, output) for _ in gain),
             *(figure(row[key], output) for key in areas),
             f"{row['passes']:,.0f}" if "passes" in row else "0",
             f"{row['seconds']:.1f}" if "seconds" in row else "-",
@@ -239,6 +246,8 @@ def _tables(facts: dict[str, Any], names: Sequence[str]) -> str:
         )
         if facts["quick"]:
             text += ", a quick check: a fifth of the passes of --full-faithfulness"
+        if any(row.get("beaten_by") for row in facts["rows"]):
+            text += f"\n{LOSES} does not beat every baseline"
     if len(names) < 2:
         return text
     return text + "\n\n" + table(("AGREEMENT", *names), agreement, width)

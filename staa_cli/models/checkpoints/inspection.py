@@ -11,13 +11,13 @@ from staa_cli.models.catalog.hub import Announce, fetch
 from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.catalog.names import check_name, published, repository
 from staa_cli.models.catalog.zoo import ZOO, zoo_manifest, zoo_names
-from staa_cli.models.checkpoints.formats import misfits
-from staa_cli.models.checkpoints.sources import (
+from staa_cli.models.checkpoints.examination import (
     examine_bundled,
     examine_files,
     examine_folder,
-    files_of,
 )
+from staa_cli.models.checkpoints.formats import misfits
+from staa_cli.models.checkpoints.sources import files_of
 from staa_cli.registry import did_you_mean
 
 

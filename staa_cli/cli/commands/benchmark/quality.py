@@ -1,38 +1,28 @@
-"""`staa benchmark`: score methods against ground truth and trivial baselines."""
+"""`staa benchmark quality`: scores of methods against ground truth and trivial baselines."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from staa_cli.cli.completion import (
-    Offers,
-    complete_datasets,
-    complete_methods,
-    complete_metrics,
-    one_of,
-)
-from staa_cli.cli.help import HelpGroup
+from staa_cli.cli.commands.benchmark.options import FORMAT, SETTINGS, Form, option, printed_form
 from staa_cli.cli.options import command, put, put_json
 from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown, side_by_side, table, terminal_width
 from staa_cli.config.settings import Loaded
 from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
-from staa_cli.formatting import counted
-from staa_cli.registry import did_you_mean
+from staa_cli.formatting import LOSES, counted
 
 if TYPE_CHECKING:
     from staa_cli.benchmark.datasets import Dataset
     from staa_cli.benchmark.quality import Benchmark
     from staa_cli.models.load import LoadedModel
-
-_Form = Literal["text", "json", "csv", "latex", "markdown"]
 
 _EXAMPLES = """
 staa benchmark quality
@@ -42,73 +32,25 @@ staa benchmark quality --methods all --metrics all --clips 64 --into benchmark/
 staa benchmark quality --dataset clips/ --model ./my-checkpoint
 staa benchmark quality --methods auto,rollout,baselines --format latex > table.tex
 """
-_COST_EXAMPLES = """
-staa benchmark cost
-staa benchmark cost --methods all --no-memory
-staa benchmark cost --model ./my-checkpoint --methods staa,integrated-gradients --json
-"""
-_GROUP_EXAMPLES = """
-staa benchmark quality --methods all --metrics all --clips 64 --into benchmark/
-staa benchmark quality --dataset clips/ --model ./my-checkpoint
-staa benchmark cost --methods all
-staa benchmark metrics
-"""
-_METRICS_EXAMPLES = """
-staa benchmark metrics
-staa benchmark metrics --json
-"""
-
-_SETTINGS = {
-    "Model": ("model", "arch", "labels", "device", "precision", "threads", "offline"),
-    "Attribution": ("method.layers", "method.combine", "method.replacement", "method.samples"),
-}
-_FORMAT = "Print the table as csv (raw numbers), latex, or markdown."
 _POST = ("post.threshold", "post.threshold_value", "post.focus_sigma", "post.focus_gamma")
 _METHODS = "auto,staa,baselines"
-_COST = "auto,staa,grad-attention"
-_OFFERS: dict[str, Callable[..., Offers]] = {
-    "--methods": complete_methods,
-    "--metrics": complete_metrics,
-    "--dataset": complete_datasets,
-    "--split": one_of("test", "development"),
-    "--format": one_of("csv", "latex", "markdown"),
-}
 CLIPS = 256
 """Default number of clips of a generated data set."""
 _COLUMNS = 4
 """Maximum number of metrics side by side."""
 
 
-def add(app: typer.Typer) -> None:
-    """Register the command and its subcommands."""
-    group = typer.Typer(cls=HelpGroup, no_args_is_help=False)
-    group.callback(epilog=_GROUP_EXAMPLES)(_group)
-    scored = _SETTINGS | {"Attribution": (*_SETTINGS["Attribution"], *_POST)}
-    command(group, _EXAMPLES, settings=scored)(quality)
-    command(group, _COST_EXAMPLES, settings=_SETTINGS)(cost)
-    command(group, _METRICS_EXAMPLES)(metrics)
-    app.add_typer(group, name="benchmark")
-
-
-def _group() -> None:
-    """Score attribution methods against ground truth and trivial baselines."""
-
-
-def _option(name: str, metavar: str | None, text: str) -> Any:
-    return typer.Option(
-        name,
-        metavar=metavar,
-        help=text,
-        rich_help_panel="Benchmark",
-        autocompletion=_OFFERS.get(name),
-    )
+def add(group: typer.Typer) -> None:
+    """Register the command."""
+    settings = SETTINGS | {"Attribution": (*SETTINGS["Attribution"], *_POST)}
+    command(group, _EXAMPLES, settings=settings)(quality)
 
 
 def quality(
     *,
     dataset: Annotated[
         str,
-        _option(
+        option(
             "--dataset",
             "NAME",
             "Clips with ground truth (events, events-hard, twins), a folder of videos, or, of a "
@@ -117,7 +59,7 @@ def quality(
     ] = "events",
     methods: Annotated[
         str,
-        _option(
+        option(
             "--methods",
             "A,B",
             "Methods; all adds every other method, baselines adds the model-free "
@@ -126,7 +68,7 @@ def quality(
     ] = _METHODS,
     metrics: Annotated[
         str | None,
-        _option(
+        option(
             "--metrics",
             "A,B",
             "Metrics; all adds every other metric. [localization; for a folder, srg]",
@@ -134,15 +76,15 @@ def quality(
     ] = None,
     clips: Annotated[
         int | None,
-        _option("--clips", "N", f"Number of clips. [{CLIPS}; for a folder, all videos]"),
+        option("--clips", "N", f"Number of clips. [{CLIPS}; for a folder, all videos]"),
     ] = None,
-    seed: Annotated[int, _option("--seed", "N", "Seed of the clips. [0]")] = 0,
+    seed: Annotated[int, option("--seed", "N", "Seed of the clips. [0]")] = 0,
     split: Annotated[
-        str, _option("--split", "NAME", "test, or development for choosing settings. [test]")
+        str, option("--split", "NAME", "test, or development for choosing settings. [test]")
     ] = "test",
     into: Annotated[
         Path | None,
-        _option(
+        option(
             "--into",
             "DIR",
             "Folder that keeps every score, so that a run can continue, and the results.",
@@ -150,14 +92,14 @@ def quality(
     ] = None,
     plot: Annotated[
         str | None,
-        _option(
+        option(
             "--plot",
             "METRIC",
             "Metric shown by the plot in --into. [srg, pointing, or the first]",
         ),
     ] = None,
-    json: Annotated[bool, _option("--json", None, "Print JSON.")] = False,
-    form: Annotated[str | None, _option("--format", "NAME", _FORMAT)] = None,
+    json: Annotated[bool, option("--json", None, "Print JSON.")] = False,
+    form: Annotated[str | None, option("--format", "NAME", FORMAT)] = None,
     console: Console,
     loaded: Loaded,
 ) -> None:
@@ -170,7 +112,7 @@ def quality(
     from staa_cli.methods import named
     from staa_cli.results.folder import ResultFolder
 
-    printed = _form(form, json)
+    printed = printed_form(form, json)
     if split not in ("test", "development"):
         raise UsageError(f"unknown split {split!r}", "test or development")
     if clips is not None and clips < 1:
@@ -266,12 +208,19 @@ def _report(
     metrics: Sequence[str],
     plot: str | None,
     into: Path | None,
-    form: _Form,
+    form: Form,
     console: Console,
 ) -> None:
     """Write the results to the folder, if given, and print them."""
     from staa_cli.benchmark.formats import quality_text
-    from staa_cli.benchmark.tables import JSON, MARKDOWN, PICTURE, write_results
+    from staa_cli.benchmark.tables import (
+        JSON,
+        MARKDOWN,
+        PICTURE,
+        headline,
+        notes,
+        write_results,
+    )
     from staa_cli.results.folder import ResultFolder
 
     if into is not None:
@@ -283,27 +232,15 @@ def _report(
         put_json(console, {name: fact for name, fact in result.items() if name != "per_clip"})
     elif form != "text":
         console.write(quality_text(result, form), sys.stdout)
+        if form == "csv":  # which has no place for them
+            for line in "\n".join([headline(result), *notes(result, metrics)]).splitlines():
+                console.message(line)
     else:
         put(console, _as_table(result, metrics, colored=console.colors(sys.stdout)))
 
 
-def _form(name: str | None, as_json: bool) -> _Form:
-    """What goes to stdout: a table for people, unless something else is asked for."""
-    from staa_cli.benchmark.formats import FORMATS
-
-    if name is None:
-        return "json" if as_json else "text"
-    if as_json:
-        raise UsageError("--json and --format contradict each other", "give one of them")
-    for form in FORMATS:
-        if name == form:
-            return form
-    hint = did_you_mean(name, FORMATS) or f"available: {', '.join(FORMATS)}"
-    raise UsageError(f"unknown format {name!r}", hint)
-
-
 def _metrics(names: str | None, data: Dataset, model: LoadedModel) -> list[str]:
-    from staa_cli.benchmark.quality import default_metrics, fitting_metrics
+    from staa_cli.benchmark.requirements import default_metrics, fitting_metrics
     from staa_cli.methods import listed
 
     groups = {"all": fitting_metrics(data, model)}
@@ -320,96 +257,9 @@ def _check_plot(plot: str | None, metrics: Sequence[str], into: Path | None) -> 
         raise UsageError(f"--plot: {plot!r} is not measured", f"of {', '.join(metrics)}")
 
 
-def cost(
-    *,
-    methods: Annotated[
-        str, _option("--methods", "A,B", f"Methods, or all; baselines count as methods. [{_COST}]")
-    ] = _COST,
-    rounds: Annotated[int, _option("--rounds", "N", "Number of rounds per method. [5]")] = 5,
-    no_memory: Annotated[
-        bool,
-        _option("--no-memory", None, "Do not measure memory, which takes one process per method."),
-    ] = False,
-    into: Annotated[
-        Path | None, _option("--into", "DIR", "Folder to write the numbers and a table to as well.")
-    ] = None,
-    json: Annotated[bool, _option("--json", None, "Print JSON.")] = False,
-    form: Annotated[str | None, _option("--format", "NAME", _FORMAT)] = None,
-    console: Console,
-    loaded: Loaded,
-) -> None:
-    """Measure what methods cost compared with a plain forward pass: passes, time, and memory."""
-    from staa_cli.benchmark.cost import measure_cost
-    from staa_cli.benchmark.formats import cost_text
-    from staa_cli.benchmark.tables import COST_JSON, COST_MARKDOWN, cost_table, write_cost
-    from staa_cli.explain.pipeline import method_options, open_model
-    from staa_cli.methods import named
-    from staa_cli.results.folder import ResultFolder
-
-    printed = _form(form, json)
-    if rounds < 1:
-        raise UsageError(f"--rounds: at least 1, not {rounds}")
-    if into is not None:
-        folder = ResultFolder(into, COST_JSON, "--into")
-        folder.check((COST_JSON, COST_MARKDOWN))
-    use_threads(loaded.settings.threads)
-    model = open_model(loaded.settings, console.message)
-    options = method_options(loaded.settings.method)
-    with console.progress(1) as progress:
-        result = measure_cost(
-            model,
-            named(methods, model.module, model.layout, options),
-            rounds=rounds,
-            memory=not no_memory,
-            options=options,
-            arch=loaded.settings.arch,
-            on_progress=lambda done, total: progress.stage("cost", "measuring", done, total),
-        )
-    if into is not None:
-        with folder.writing((COST_JSON, COST_MARKDOWN)):
-            written = write_cost(result, into)
-        for path in written:
-            console.message(str(path))
-    if printed == "json":
-        put_json(console, result)
-    elif printed != "text":
-        console.write(cost_text(result, printed), sys.stdout)
-    else:
-        head, columns, rows = cost_table(result)
-        put(console, head + "\n\n" + table(columns, rows, terminal_width(sys.stdout)))
-
-
-def metrics(
-    *,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    console: Console,
-) -> None:
-    """List the metrics: whether higher or lower is better, and whether they need ground truth."""
-    from staa_cli.evaluation.base import METRICS, list_metrics
-
-    metrics = list_metrics()
-    for problem in METRICS.problems():
-        console.warning(problem.cause)
-    if json:
-        put_json(console, metrics, indent=2)
-        return
-    rows = [
-        (
-            metric["name"],
-            metric["better"],
-            "yes" if metric["truth"] else "no",
-            metric["summary"],
-        )
-        for metric in metrics
-    ]
-    put(console, table(("NAME", "BETTER", "TRUTH", "ABOUT"), rows, terminal_width(sys.stdout)))
-
-
 def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) -> str:
     """Several tables if not all metrics fit: wrapped lines would be unreadable."""
-    from staa_cli.benchmark.agreement import agreement_line
-    from staa_cli.benchmark.held_out import held_out_lines
-    from staa_cli.benchmark.tables import LOSES, arrow, beats_baselines, cell, headline, undefined
+    from staa_cli.benchmark.tables import arrow, beats_baselines, cell, headline, notes
 
     methods = list(dict.fromkeys(row["method"] for row in result["results"]))
     first = ["METHOD", *methods]
@@ -431,7 +281,4 @@ def _as_table(result: dict[str, Any], metrics: Sequence[str], *, colored: bool) 
     parts = [shown(headline(result)), *(tables if methods else ())]
     if losers:
         parts.append(f"{LOSES} does not beat every baseline")
-    parts += [note for note in (undefined(result, metrics), agreement_line(result)) if note]
-    if result["held_out"]:
-        parts.append(held_out_lines(result["held_out"]))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *notes(result, metrics)])
