@@ -259,8 +259,10 @@ class Attribution:
     cls_self_mass: float | None = None
     """Share of the read-out attention on the class token itself, if known."""
     space_variation: float | None = None
-    """`statistics.space_variation` of the underlying attention, if the values are more than that
-    attention."""
+    """`statistics.space_variation` of the underlying attention; None if none was read."""
+    attention_variation: float | None = None
+    """Coefficient of variation of the underlying attention over all tokens; None if none was
+    read."""
 
     @property
     def temporal(self) -> Float32:
@@ -392,6 +394,17 @@ class SpatialStats:
     does not read attention."""
     flat: bool
     """The maps are indistinguishable from uniform ones."""
+    attention_variation: float | None = None
+    """Coefficient of variation of attention over all tokens of a clip, root mean square over clips;
+    None if the method does not read attention."""
+
+    def uninformative(self, uniform_below: float) -> bool:
+        """Whether attention was read and cannot be told from uniform, in space and in time.
+
+        Args:
+            uniform_below: coefficient of variation below which attention counts as uniform.
+        """
+        return self.attention_variation is not None and self.attention_variation < uniform_below
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,8 +61,9 @@ def wilson(right: int, n: int) -> Interval:
     return Interval(share, max(middle - half, 0.0), min(middle + half, 1.0), n)
 
 
-def variation(values: Float64) -> float:
+def variation(values: Float32 | Float64) -> float:
     """Coefficient of variation: standard deviation over the mean of the magnitudes."""
+    values = values.astype(np.float64)
     scale = float(np.abs(values).mean())
     return float(values.std()) / scale if scale > 0 else 0.0
 

@@ -81,13 +81,15 @@ def attributions_of(
             signed=method.is_signed(model.info.output),
             passes=explained.passes_per_clip,
             cls_self_mass=mass,
-            space_variation=variation,
+            space_variation=in_space,
+            attention_variation=over_all,
         )
-        for values, target, mass, variation in zip(
+        for values, target, mass, in_space, over_all in zip(
             explained.values,
             explained.targets,
             explained.cls_self_mass,
             explained.space_variation,
+            explained.attention_variation,
             strict=True,
         )
     ]

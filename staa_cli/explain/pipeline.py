@@ -300,7 +300,15 @@ def _explanation(
             *plan.warnings,
             *coverage_warnings(coverage, plan, lambda: _dense_clips(info, model.input, settings)),
             *fit_warnings(trained, model.input),
-            *result_warnings(info, model.info, prediction, temporal, spatial, reader.report),
+            *result_warnings(
+                info,
+                model.info,
+                prediction,
+                temporal,
+                spatial,
+                reader.report,
+                settings.post.flat_below,
+            ),
             *method_warnings(
                 method,
                 options,

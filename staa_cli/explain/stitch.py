@@ -310,8 +310,15 @@ def spatial_stats(attributions: Sequence[Attribution], flat_below: float) -> Spa
         else attribution.space_variation
         for attribution in attributions
     ]
-    spread = float(np.sqrt(np.mean(np.square(variations))))
-    return SpatialStats(spread, spread < flat_below)
+    spread = _root_mean_square(variations)
+    attention = [a.attention_variation for a in attributions if a.attention_variation is not None]
+    return SpatialStats(
+        spread, spread < flat_below, _root_mean_square(attention) if attention else None
+    )
+
+
+def _root_mean_square(values: Sequence[float]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
 
 
 @dataclass(frozen=True, slots=True)

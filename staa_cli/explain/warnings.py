@@ -40,8 +40,9 @@ def result_warnings(
     temporal: TemporalStats,
     spatial: SpatialStats,
     report: DecodeReport,
+    uniform_below: float,
 ) -> tuple[ReportWarning, ...]:
-    """Warnings about the video, the prediction, and the curve.
+    """Warnings about the video, the prediction, the curve, and the attention.
 
     Args:
         info: of the video, with decoding problems.
@@ -50,6 +51,7 @@ def result_warnings(
         temporal: of the whole video.
         spatial: of the whole video.
         report: of the pass that was explained.
+        uniform_below: coefficient of variation below which attention counts as uniform.
     """
     warnings = [*_decode_warnings(info, len(report.missing))]
     shorter_px = min(info.width, info.height)
@@ -73,6 +75,12 @@ def result_warnings(
     if spatial.flat:
         text = "spatial attention is indistinguishable from uniform: no place stands out"
         warnings.append(ReportWarning("flat-spatial", text))
+    if spatial.uninformative(uniform_below) and not temporal.still:
+        text = (
+            "the model's attention is almost uniform over space and time, so it does not tell what "
+            "the model uses; --method occlusion does not read it, and --faithfulness tests the map"
+        )
+        warnings.append(ReportWarning("attention-uninformative", text))
     if model.note:
         warnings.append(ReportWarning("model-note", model.note))
     return tuple(warnings)

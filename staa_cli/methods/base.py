@@ -105,8 +105,8 @@ class MethodOutput:
     cls_self_mass: Tensor | None = None
     """[B] share of the read-out's attention to the class token itself."""
     looked: Tensor | None = None
-    """[B, T', h, w] attention over space alone, if the map has other factors: time and the class
-    give structure even to uniform attention."""
+    """[B, T', h, w] attention from the read-out to the tokens, without other factors, if the method
+    reads attention: a class, for one, gives structure even to uniform attention."""
     more_passes: float = 0.0
     """Counted forward passes per clip beyond the one of every method; a backward pass counts as
     two."""

@@ -13,7 +13,7 @@ from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options
 from staa_cli.models.heads import scores_of
 from staa_cli.models.taps import taps
 from staa_cli.schema import AttentionLayout, Float32, ModelInput, Output
-from staa_cli.statistics import space_variation
+from staa_cli.statistics import space_variation, variation
 
 Target = int | Sequence[int] | Callable[[Float32], Sequence[int]] | None
 """Class to explain: one for all clips, one per clip, a function of the scores [B, classes], or None
@@ -33,7 +33,9 @@ class Explained:
     cls_self_mass: tuple[float | None, ...]
     """[B]."""
     space_variation: tuple[float | None, ...]
-    """[B] of attention over space, if the values have other factors."""
+    """[B] of attention, within frames; None for methods that do not read it."""
+    attention_variation: tuple[float | None, ...]
+    """[B] of attention, over all tokens; None for methods that do not read it."""
     passes_per_clip: float
     """Counted cost of each clip in forward passes; a backward pass counts as two."""
     reading: MethodOutput | None = None
@@ -106,16 +108,19 @@ def explain_batch(
             targets=tuple(targets.tolist()),
             values=values.detach().float().cpu().numpy(),
             cls_self_mass=tuple(masses.tolist()) if masses is not None else (None,) * len(logits),
-            space_variation=_variations(reading.looked, len(logits)),
+            space_variation=_variations(space_variation, reading.looked, len(logits)),
+            attention_variation=_variations(variation, reading.looked, len(logits)),
             passes_per_clip=cost,
             reading=reading if keep and reading.serves_all else None,
         )
 
 
-def _variations(looked: Tensor | None, clips: int) -> tuple[float | None, ...]:
+def _variations(
+    measure: Callable[[Float32], float], looked: Tensor | None, clips: int
+) -> tuple[float | None, ...]:
     if looked is None:
         return (None,) * clips
-    return tuple(map(space_variation, looked.detach().float().cpu().numpy()))
+    return tuple(map(measure, looked.detach().float().cpu().numpy()))
 
 
 def _targets(target: Target, logits: Tensor, scores: Float32) -> Tensor:
@@ -136,18 +141,20 @@ def collect(parts: Iterable[tuple[Sequence[int], Explained]], clips: int) -> Exp
     scores = values = np.empty((0, 0), np.float32)
     targets = [0] * clips
     masses: list[float | None] = [None] * clips
-    variations: list[float | None] = [None] * clips
+    variations: list[tuple[float | None, float | None]] = [(None, None)] * clips
     passes = 0.0
     for numbers, part in parts:
         if not len(values):
             scores = np.empty((clips, *part.scores.shape[1:]), np.float32)
             values = np.empty((clips, *part.values.shape[1:]), np.float32)
         scores[list(numbers)], values[list(numbers)] = part.scores, part.values
-        of_clips = zip(part.targets, part.cls_self_mass, part.space_variation, strict=True)
-        for number, (target, mass, variation) in zip(numbers, of_clips, strict=True):
-            targets[number], masses[number], variations[number] = target, mass, variation
+        both = zip(part.space_variation, part.attention_variation, strict=True)
+        of_clips = zip(part.targets, part.cls_self_mass, both, strict=True)
+        for number, (target, mass, of_clip) in zip(numbers, of_clips, strict=True):
+            targets[number], masses[number], variations[number] = target, mass, of_clip
         passes += part.passes_per_clip * len(numbers)
-    gathered = (tuple(targets), values, tuple(masses), tuple(variations))
+    in_space, over_all = zip(*variations, strict=True)
+    gathered = (tuple(targets), values, tuple(masses), in_space, over_all)
     return Explained(scores, *gathered, passes / clips)
 
 

@@ -415,6 +415,9 @@ class Spatial(Part, frozen=True):
     flat: bool
     """Whether the maps are indistinguishable from uniform, so that no place stands out."""
     knots: Knots
+    attention_variation: Amount | None = None
+    """Standard deviation of attention over all tokens of a clip, divided by its mean: root mean
+    square over clips. Attention is almost uniform if it is low; absent if the method reads none."""
 
 
 class WarningRow(Part, frozen=True):

@@ -300,6 +300,7 @@ def _spatial(explanation: Explanation) -> document.Spatial:
             mass=maps.values.sum(axis=(1, 2), dtype=np.float64).tolist(),
             entropy=[entropy_share(heat) for heat in maps.values],
         ),
+        attention_variation=explanation.spatial.attention_variation,
     )
 
 

@@ -7,6 +7,7 @@ the whole view; objects keep their size in pixels, so what the stem has learned 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from staa_cli.schema import RandomMasks
@@ -43,6 +44,9 @@ class Recipe:
     warmup: int = 200
     decay: float = 0.73
     """Share of the steps in which the learning rate decreases."""
+    restarts: tuple[int, ...] = ()
+    """Steps at which the schedule of the learning rate starts anew (SGDR, arXiv 1608.03983). A run
+    that ended too early can be extended by one."""
     ema: float = 0.998
     token_loss: float = 1.0
     """Weight of the patch tokens' loss, relative to the clip's loss."""
@@ -78,10 +82,14 @@ class Recipe:
     def rate_at(self, step: int) -> float:
         """Learning rate: linear warm-up, constant, and linear decay to zero at the end.
 
-        The constant part allows a run to be extended without restarting.
+        Between two restarts, it does so once.
         """
-        decay = max(round(self.steps * self.decay), 1)
-        return self.learning_rate * min((step + 1) / self.warmup, (self.steps - step) / decay, 1.0)
+        edges = (0, *self.restarts, self.steps)
+        start, end = next(
+            pair for pair in pairwise(edges) if step < pair[1] or pair[1] == edges[-1]
+        )
+        decay = max(round((end - start) * self.decay), 1)
+        return self.learning_rate * min((step - start + 1) / self.warmup, (end - step) / decay, 1.0)
 
     def lead_at(self, step: int) -> float:
         """Strength of the attention prior, from 1 to 0."""

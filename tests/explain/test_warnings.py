@@ -12,6 +12,7 @@ from small_videos import asked, film, pictures
 from staa_cli.api import Explanation, explain_video
 from staa_cli.config.settings import MethodSettings, PostSettings, SamplingSettings
 from staa_cli.models.load import LoadedModel, load_model
+from staa_cli.training.train import make_uniform
 from staa_cli.video.encode import write_video
 
 
@@ -133,3 +134,24 @@ def test_a_picture_that_is_padded_has_its_moments_in_the_picture(tmp_path: Path)
         assert max(*moment.box, *moment.center) <= 1
     (told,) = [w.text for w in found.warnings if w.code == "upsampled-input"]
     assert "padded with black" in told
+
+
+@pytest.mark.parametrize("name", ["tiny-events", "tiny-events-joint"])
+def test_attention_that_is_uniform_is_said_to_tell_nothing(name: str, sample_videos: Path) -> None:
+    model = load_model(name)
+    settings = asked(model=name, sampling=SamplingSettings("segments", clips=2))
+    fine = explain_video(sample_videos / "hop.mp4", model, settings=settings)
+    assert "attention-uninformative" not in {w.code for w in fine.warnings}
+    assert fine.spatial.attention_variation is not None
+    assert fine.spatial.attention_variation > 0.3
+    make_uniform(model.module)
+    found = explain_video(sample_videos / "hop.mp4", model, settings=settings)
+    (warning,) = [w for w in found.warnings if w.code == "attention-uninformative"]
+    assert "--method occlusion" in warning.text
+    assert found.spatial.attention_variation == pytest.approx(0, abs=1e-3)
+    method = MethodSettings(name="input-x-gradient")
+    other = explain_video(
+        sample_videos / "hop.mp4", model, settings=replace(settings, method=method)
+    )
+    assert "attention-uninformative" not in {w.code for w in other.warnings}
+    assert other.spatial.attention_variation is None

@@ -180,6 +180,14 @@ def test_rate_rises_stays_and_falls_to_nothing() -> None:
     assert rates[300:] == pytest.approx(top * np.linspace(1, 0, 101))
 
 
+def test_a_restart_extends_a_run_that_is_otherwise_the_same() -> None:
+    before = Recipe((Stage(100, 64, STANDARD),), warmup=10)
+    after = replace(before, stages=(*before.stages, Stage(50, 64, STANDARD)), restarts=(100,))
+    assert [after.rate_at(step) for step in range(100)] == list(map(before.rate_at, range(100)))
+    again = replace(before, stages=(Stage(50, 64, STANDARD),))
+    assert [after.rate_at(100 + step) for step in range(50)] == list(map(again.rate_at, range(50)))
+
+
 def test_stages_follow_each_other() -> None:
     recipe = default_recipe(steps=100)
     sizes = [recipe.stage_at(step).size_px for step in range(101)]

@@ -65,7 +65,9 @@ class Rollout(Method):
         mass = rows[..., :prefix].sum(dim=2).sum(dim=1)  # [B], sum over read-outs
         mass = mass / (rows.shape[1] // averaged)
         values = to_grid(rows[..., prefix:], layout)
-        return MethodOutput(values, mass if prefix else None, shares=frame_shares(method_inputs))
+        return MethodOutput(
+            values, mass if prefix else None, values, shares=frame_shares(method_inputs)
+        )
 
     def step(self, method_inputs: MethodInputs, rows: Tensor, role: str, block: int) -> Tensor:
         """Rows [B, S, N] of a layer's outputs to rows of its inputs."""

@@ -86,9 +86,10 @@ class Staa(Method):
         mass = torch.stack(masses).mean(dim=0) if masses else None  # [B]
         rows = [row for row, _ in split]  # each [B, S, n]
         if combination(layout, method_inputs.options) == "contrast":
-            looked = to_grid(geometric_mean(torch.stack(rows)), layout)  # [B, T, h, w]
+            common = to_grid(geometric_mean(torch.stack(rows)), layout)  # [B, T, h, w]
             maps = temporal_maps(method_inputs, blocks[-1])  # [B, P, T, T']
-            return MethodOutput(contrast(looked, maps), mass, looked)
+            looked = along_path(rows[-1], method_inputs, blocks[-1])
+            return MethodOutput(contrast(common, maps), mass, looked)
         paths = [
             along_path(row, method_inputs, block) for row, block in zip(rows, blocks, strict=True)
         ]

@@ -68,8 +68,7 @@ class StaaClass(Method):
         path_inputs = replace(method_inputs, options=_of_path(layout, options))
         path = _path(layout, options).attribute(path_inputs)
         contributions = _PARTS.attribute(replace(method_inputs, options=_last(layout, options)))
-        looked = path.values if path.looked is None else path.looked
-        return replace(path, looked=looked, parts=contributions.parts, rows=contributions.rows)
+        return replace(path, parts=contributions.parts, rows=contributions.rows)
 
     def weigh(self, parts: Tensor) -> Tensor:
         """The softplus of the contributions, divided by their standard deviation in the clip."""

@@ -41,4 +41,5 @@ class StaaPublished(Method):
         """S [B, T, h, w], unchanged."""
         (block,) = self.blocks(method_inputs.layout, method_inputs.options)
         rows, mass = split_rows(method_inputs.captured["space", block], method_inputs)
-        return MethodOutput(to_grid(rows, method_inputs.layout), mass)
+        values = to_grid(rows, method_inputs.layout)
+        return MethodOutput(values, mass, values)
