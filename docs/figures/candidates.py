@@ -50,7 +50,6 @@ class Factor:
 
 PATHS = {
     "staa": Factor("staa"),
-    "last": Factor("staa", "last", "mean"),
     "all": Factor("staa", "all", "mean"),
     "rollout": Factor("rollout"),
     "rollout-0.7": Factor("rollout-corrected"),
@@ -118,13 +117,6 @@ def place_and_time(path: Tensor, parts: Tensor) -> Tensor:
     return _place(parts) * path.sum(dim=(2, 3), keepdim=True)
 
 
-def place_at_time(path: Tensor, parts: Tensor) -> Tensor:
-    """The time of the path, spread over places as the positive parts are at that time."""
-    positive = parts.clamp_min(0)
-    shares = positive / positive.sum(dim=(2, 3), keepdim=True).clamp_min(TINY)
-    return shares * path.sum(dim=(2, 3), keepdim=True)
-
-
 def place_mixed(path: Tensor, parts: Tensor) -> Tensor:
     """The time of the path; of places, half of that at this time, half of that at all times."""
     positive = parts.clamp_min(0)
@@ -142,11 +134,6 @@ def time_at_place(path: Tensor, parts: Tensor) -> Tensor:
     return _place(parts) * path / path.sum(dim=1, keepdim=True).clamp_min(TINY)
 
 
-def even(path: Tensor, parts: Tensor) -> Tensor:
-    """The geometric mean of the path and the positive parts' place with the path's time."""
-    return (place_and_time(path, parts) * path).sqrt()
-
-
 def _place(parts: Tensor) -> Tensor:
     """[B, 1, h, w] positive parts, summed over time."""
     return parts.clamp_min(0).sum(dim=1, keepdim=True)
@@ -156,11 +143,9 @@ FORMULAS: dict[str, Formula] = {
     "softplus": softplus_weighted,
     "positive": positive_weighted,
     "place,time": place_and_time,
-    "place-at-time,time": place_at_time,
     "place-mixed,time": place_mixed,
     "place": place_weighted,
     "time-at-place": time_at_place,
-    "even": even,
 }
 
 

@@ -13,10 +13,8 @@ what is already measured is not measured again.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -26,23 +24,19 @@ from staa_cli import load_model
 from staa_cli.benchmark.datasets import open_dataset
 from staa_cli.benchmark.quality import Benchmark, measure_quality, store_header
 from staa_cli.benchmark.store import Store
-from staa_cli.errors import UsageError
-from staa_cli.methods import Options, get_method
+from staa_cli.methods import Options, fitting
 from staa_cli.models.catalog.manifests import Manifest
-from staa_cli.models.catalog.zoo import ENOUGH, ZOO, zoo_manifests
-from staa_cli.models.load import LoadedModel
+from staa_cli.models.catalog.zoo import ZOO, zoo_manifests
+from zoo import FOLDER, LOCATED, counts, is_original, reporter
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmark" / "zoo"
 SEED = 11
 SCORED = ("srg", "pointing", "temporal_auc")
-LOCATED = ("pointing", "energy", "temporal_auc", "iou")
 PUBLISHED = ("rollout", "staa-published", "rfem", "token-transformation")
 """Of other papers, in one pass."""
 THREE_PASSES = ("grad-attention", "legrad", "rfem-class")
 TODAY = ("staa-class", "staa", "staa-value", "staa-logit")
 BASELINES = ("random", "center", "frame-difference")
 KNOWN = (*TODAY, *PUBLISHED, *THREE_PASSES, *BASELINES)
-UNIFORM = "divided-uniform"
 
 
 @dataclass(frozen=True)
@@ -72,48 +66,26 @@ def main(
     """Measure what is missing, and print the tables."""
     zoo = {name: each for name, each in zoo_manifests().items() if is_original(each)}
     names = models.split(",") if models else list(zoo)
-    scores = [measure(name, clips, few) for name in names]
+    scores = [measure(name, zoo[name], clips, few) for name in names]
     print(table_of_methods(scores))
     print()
     print(table_of_choices([each for each in scores if each.counts]))
 
 
-def is_original(manifest: Manifest) -> bool:
-    """Whether a model was trained on generated clips alone, from random weights."""
-    return bool(manifest.dataset) and manifest.random_masks is None
-
-
-def fits(method: str, model: LoadedModel, options: Options) -> bool:
-    """Whether a method is defined for a model."""
-    try:
-        get_method(method).check(model.module, model.layout, options)
-    except UsageError:
-        return False
-    return True
-
-
-def measure(name: str, clips: int, few: int) -> Scores:
+def measure(name: str, manifest: Manifest, clips: int, few: int) -> Scores:
     """Scores of all methods on a model of the zoo."""
-    model, manifest = load_model(ZOO + name), zoo_manifests()[name]
+    model = load_model(ZOO + name)
     data = open_dataset(manifest.dataset, model, SEED, "development")
     options, means = Options(seed=SEED), {}
-    methods = [method for method in (*KNOWN, *CANDIDATES) if fits(method, model, options)]
+    fit = fitting(model.module, model.layout, options)
+    methods = [method for method in (*KNOWN, *CANDIDATES) if method in fit]
     plain = Benchmark(model, data, methods, LOCATED, options, SEED)
     store = Store(FOLDER / name / "candidates.ndjson", store_header(plain))
     for metrics, count in ((LOCATED, clips), (("srg",), few)):
         benchmark = Benchmark(model, data, methods, metrics, options, SEED, store=store)
-        result = measure_quality(benchmark, count, on_progress=_progress(f"{name} {metrics[0]}"))
+        result = measure_quality(benchmark, count, on_progress=reporter(f"{name}, {metrics[0]}"))
         means |= {(row["method"], row["metric"]): row["mean"] for row in result["results"]}
-    accurate = manifest.accuracy is not None and manifest.accuracy >= ENOUGH
-    return Scores(name, accurate and name != UNIFORM, means)
-
-
-def _progress(what: str) -> Any:
-    def report(done: int, total: int) -> None:
-        if done % 100 == 0 or done == total:
-            print(f"\r{what}: {done} of {total}", end="", file=sys.stderr, flush=True)
-
-    return report
+    return Scores(name, counts(manifest), means)
 
 
 def choose(scores: list[Scores]) -> str:

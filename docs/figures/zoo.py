@@ -1,0 +1,145 @@
+"""The benchmark over the zoo: every method on every model that was told labels only.
+
+    python docs/figures/zoo.py [--models A,B] [--clips N] [--few N]
+
+Localization is measured on held-out clips; everything that perturbs clips, and methods that do so,
+on the first of these. docs/benchmark/zoo/MODEL keeps every score, so the command can be interrupted
+and continues where it was. It writes tables and a plot for each model, and prints the means over
+all models that count.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from staa_cli import load_model
+from staa_cli.benchmark.datasets import open_dataset
+from staa_cli.benchmark.quality import Benchmark, measure_quality, store_header
+from staa_cli.benchmark.store import Store
+from staa_cli.benchmark.tables import write_results
+from staa_cli.methods import Options, fitting, get_method
+from staa_cli.models.catalog.manifests import Manifest
+from staa_cli.models.catalog.zoo import ENOUGH, ZOO, zoo_manifests
+from staa_cli.statistics import RESAMPLES
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmark" / "zoo"
+SEED = 2
+GAINS = ("srg_blur", "srg_mean", "srg_noise")
+LOCATED = ("pointing", "energy", "temporal_auc", "iou")
+OTHERS = ("saco", "sparseness")
+SHOWN = (*GAINS, *LOCATED, "saco")
+UNIFORM = "divided-uniform"
+MANY_PASSES = 10
+"""Passes per clip from which a method is measured on few clips only."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The scores of one model."""
+
+    name: str
+    counts: bool
+    """Whether the model is part of means."""
+    scores: Mapping[tuple[str, str], list[float]]
+    """(method, metric) to the scores of clips."""
+
+    def mean(self, method: str, metric: str) -> float:
+        """NaN if the method does not fit the model."""
+        values = self.scores.get((method, metric))
+        return float(np.nanmean(values)) if values else float("nan")
+
+
+def main(
+    models: Annotated[str, typer.Option(help="Of the zoo, without prefix; all by default.")] = "",
+    clips: Annotated[int, typer.Option(help="Held-out clips for localization.")] = 128,
+    few: Annotated[int, typer.Option(help="Clips of these for what perturbs them.")] = 32,
+) -> None:
+    """Measure what is missing, and print the table of means."""
+    originals = {name: each for name, each in zoo_manifests().items() if is_original(each)}
+    chosen = models.split(",") if models else list(originals)
+    measured = [measure(name, originals[name], clips, few) for name in chosen]
+    print(table(measured))
+
+
+def is_original(manifest: Manifest) -> bool:
+    """Whether a model was trained on generated clips alone, from random weights."""
+    return bool(manifest.dataset) and manifest.random_masks is None
+
+
+def counts(manifest: Manifest) -> bool:
+    """Whether a model of the zoo is part of means and choices."""
+    accurate = manifest.accuracy is not None and manifest.accuracy >= ENOUGH
+    return accurate and manifest.name != ZOO + UNIFORM
+
+
+def measure(name: str, manifest: Manifest, clips: int, few: int) -> Measured:
+    """Scores of all methods on a model; results are written for all methods on few clips."""
+    model, options = load_model(ZOO + name), Options(seed=SEED)
+    data = open_dataset(manifest.dataset, model, SEED)
+    methods = fitting(model.module, model.layout, options)
+    methods = ["staa-class", *(method for method in methods if method != "staa-class")]
+    cheap = [method for method in methods if get_method(method).passes_per_clip < MANY_PASSES]
+    folder, scores = FOLDER / name, {}
+    plain = Benchmark(model, data, tuple(methods), LOCATED, options, SEED)
+    store = Store(folder / "scores.ndjson", store_header(plain))
+    for names, metrics, count in (
+        (cheap, LOCATED, clips),
+        (methods, (*GAINS, *LOCATED, *OTHERS), few),
+    ):
+        benchmark = Benchmark(model, data, tuple(names), metrics, options, SEED, store=store)
+        progress = reporter(f"{name}, {len(metrics)} metrics")
+        result = measure_quality(benchmark, count, on_progress=progress)
+        for method in names:
+            for metric in metrics:
+                of_clips = [c[method][metric] for c in result["per_clip"] if c["scored"]]
+                found = [np.nan if value is None else value for value in of_clips]
+                scores.setdefault((method, metric), found)  # on as many clips as there are
+    write_results(result, folder, "srg_blur")
+    return Measured(name, counts(manifest), scores)
+
+
+def reporter(what: str) -> Callable[[int, int], None]:
+    """Shows progress on the terminal, a few times."""
+
+    def report(done: int, total: int) -> None:
+        if done % 100 == 0 or done == total:
+            print(f"\r{what}: {done} of {total}", end="", file=sys.stderr, flush=True)
+
+    return report
+
+
+def table(measured: list[Measured]) -> str:
+    """Means over the models that count, with intervals over their clips; best gain first."""
+    counted = [each for each in measured if each.counts]
+    methods = sorted(
+        {method for each in counted for method, _ in each.scores},
+        key=lambda method: -np.nanmean([each.mean(method, GAINS[0]) for each in counted]),
+    )
+    lines = [f"| method | models | {' | '.join(SHOWN)} |", "|---" * (len(SHOWN) + 2) + "|"]
+    for method in methods:
+        fit = [each for each in counted if (method, GAINS[0]) in each.scores]
+        cells = [_interval([each.scores[method, metric] for each in fit]) for metric in SHOWN]
+        lines.append(f"| `{method}` | {len(fit)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _interval(by_model: list[list[float]]) -> str:
+    """The mean over models with its bootstrap interval over the clips of each model."""
+    rng, means = np.random.default_rng(0), []
+    for scores in by_model:
+        kept = np.array([score for score in scores if not np.isnan(score)])
+        means.append(kept[rng.integers(0, len(kept), (RESAMPLES, len(kept)))].mean(axis=1))
+    low, high = np.percentile(np.mean(means, axis=0), (2.5, 97.5))
+    middle = np.mean([np.nanmean(scores) for scores in by_model])
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
+if __name__ == "__main__":
+    typer.run(main)
