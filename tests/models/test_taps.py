@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from staa_cli.models import linear
 from staa_cli.models.layers import TapAttention
 from staa_cli.models.load import load_model
 from staa_cli.models.taps import (
@@ -19,6 +20,7 @@ from staa_cli.models.taps import (
     full_map,
     mean_row,
     row_product,
+    rows_by_head,
     taps,
 )
 
@@ -69,6 +71,39 @@ def test_readers_equal_the_materialized_matrix(length: int) -> None:
     }
     for name, value in expected.items():
         torch.testing.assert_close(seen[name, 0], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("narrow", [True, False], ids=["by convolution", "by matrix"])
+@pytest.mark.parametrize(
+    ("size", "shift"), [(1.0, 0.0), (27.0, 0.0), (1.0, -150.0)], ids=["small", "large", "far below"]
+)
+def test_rows_of_a_long_sequence_are_exact_whatever_the_scores(
+    monkeypatch: pytest.MonkeyPatch, narrow: bool, size: float, shift: float
+) -> None:
+    """In several tiles of queries, each head with its own row."""
+    monkeypatch.setattr(linear, "NARROW_MKL", narrow)
+    layer = OneLayer(64, heads=2).attn
+    q, k, v = tokens(3, 2, 2, 1500, 32).unbind(0)
+    q, k = q * size, k.clone()
+    if shift:  # of every score, which changes no weight
+        q[..., 0], k[..., 0] = 1.0, shift / layer.scale
+    weights = torch.rand(2, 2, 1500, generator=torch.Generator().manual_seed(4))
+    row = rows_by_head(weights)(AttentionTensors(q, k, v), layer)
+    scores = (q.double() @ k.double().mT) * layer.scale
+    assert (scores.max() > 100) == (size > 1)
+    exact = (weights.double()[..., None, :] @ torch.softmax(scores, dim=-1))[..., 0, :]
+    # In float32, a score above a hundred is off by 1e-5, and so is its weight, however computed.
+    rtol = 1e-5 if size == 1 else 1e-4
+    torch.testing.assert_close(row, exact.float(), rtol=rtol, atol=1e-6)
+
+
+def test_rows_are_read_the_same_while_gradients_are_recorded() -> None:
+    layer = OneLayer(64, heads=2).attn
+    q, k, v = tokens(3, 1, 2, 1500, 32).unbind(0)
+    expected = mean_row(AttentionTensors(q, k, v), layer)
+    row = mean_row(AttentionTensors(q.requires_grad_(), k.requires_grad_(), v), layer)
+    assert not row.requires_grad
+    assert torch.equal(row, expected)
 
 
 def test_readings_are_float32_in_a_half_precision_model() -> None:
