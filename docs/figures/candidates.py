@@ -102,14 +102,9 @@ class Candidate(Method):
 
 
 def softplus_weighted(path: Tensor, parts: Tensor) -> Tensor:
-    """The formula of `staa-class`."""
+    """The path, each token weighted by the softplus of its part."""
     sigma = parts.std(dim=(1, 2, 3), keepdim=True).clamp_min(TINY)
     return path * F.softplus(parts / sigma)
-
-
-def positive_weighted(path: Tensor, parts: Tensor) -> Tensor:
-    """The path where the parts speak for the class."""
-    return path * parts.clamp_min(0)
 
 
 def place_and_time(path: Tensor, parts: Tensor) -> Tensor:
@@ -117,21 +112,20 @@ def place_and_time(path: Tensor, parts: Tensor) -> Tensor:
     return _place(parts) * path.sum(dim=(2, 3), keepdim=True)
 
 
-def place_mixed(path: Tensor, parts: Tensor) -> Tensor:
-    """The time of the path; of places, half of that at this time, half of that at all times."""
-    positive = parts.clamp_min(0)
-    mixed = positive + positive.mean(dim=1, keepdim=True)
-    return mixed * path.sum(dim=(2, 3), keepdim=True)
-
-
 def place_weighted(path: Tensor, parts: Tensor) -> Tensor:
     """The path, each place weighted by its positive parts at all times."""
     return _place(parts) * path
 
 
-def time_at_place(path: Tensor, parts: Tensor) -> Tensor:
-    """The place of the positive parts, spread over time as the path is at that place."""
-    return _place(parts) * path / path.sum(dim=1, keepdim=True).clamp_min(TINY)
+def share_weighted(path: Tensor, parts: Tensor) -> Tensor:
+    """The path, each place weighted by its positive parts, half at that time, half at all times.
+
+    Weights are relative to those of the frame's other places, so the time is that of the path.
+    """
+    positive = parts.clamp_min(0)
+    evidence = positive + positive.mean(dim=1, keepdim=True)
+    mean = evidence.mean(dim=(2, 3), keepdim=True)
+    return path * torch.where(mean > 0, evidence / mean, 1.0)
 
 
 def _place(parts: Tensor) -> Tensor:
@@ -141,11 +135,9 @@ def _place(parts: Tensor) -> Tensor:
 
 FORMULAS: dict[str, Formula] = {
     "softplus": softplus_weighted,
-    "positive": positive_weighted,
     "place,time": place_and_time,
-    "place-mixed,time": place_mixed,
     "place": place_weighted,
-    "time-at-place": time_at_place,
+    "share": share_weighted,
 }
 
 

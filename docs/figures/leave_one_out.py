@@ -61,7 +61,7 @@ class Scores:
 def main(
     models: Annotated[str, typer.Option(help="Of the zoo, without prefix; all by default.")] = "",
     clips: Annotated[int, typer.Option(help="Development clips for localization.")] = 64,
-    few: Annotated[int, typer.Option(help="Clips of these for relevance gains.")] = 24,
+    few: Annotated[int, typer.Option(help="Clips of these for relevance gains.")] = 12,
 ) -> None:
     """Measure what is missing, and print the tables."""
     zoo = {name: each for name, each in zoo_manifests().items() if is_original(each)}

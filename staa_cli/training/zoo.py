@@ -164,7 +164,7 @@ MEMBERS: dict[str, Member] = {
         uniform=True,
     ),
 }
-MEMBERS |= {f"{name}-masked": _masked(name) for name in ("divided-cls",)}
+MEMBERS |= {f"{name}-masked": _masked(name) for name in ("divided-cls", "joint-mean")}
 """The models of the zoo by name; `catalog.zoo.RECIPES` has the same names."""
 
 

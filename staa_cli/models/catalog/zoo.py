@@ -30,6 +30,7 @@ RECIPES = (
     "joint-mean-b",
     "divided-uniform",
     "divided-cls-masked",
+    "joint-mean-masked",
 )
 """Names of the models that `training.zoo`, which imports torch, can train."""
 FOOTAGE = "footage"
