@@ -22,7 +22,8 @@ FLOORS = (
     {"evaluation", "footage"},
     {"render"},
     {"results"},
-    {"api", "jobs", "benchmark", "training"},
+    {"api", "jobs", "benchmark"},
+    {"training"},
     {"cli"},
     {"__main__"},
 )
