@@ -17,8 +17,9 @@ from torch import Tensor
 from staa_cli import register_method
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.attention.rollout import Rollout
+from staa_cli.methods.attention.staa_logit import StaaLogit, written_by_attention
 from staa_cli.methods.base import Method, MethodInputs, MethodOutput
-from staa_cli.methods.readout import reads_mean
+from staa_cli.methods.readout import head_taps, output_weights, read_blocks, read_role, value_reader
 from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
 
@@ -33,6 +34,35 @@ class CorrectedRollout(Rollout):
     """Rollout with a larger weight of the identity, as blocks add less than half of a token."""
 
     identity = 0.7
+
+
+@register_method("written")
+class Written(StaaLogit):
+    """What attention writes from each token to those that the head reads, also if it reads a mean.
+
+    `staa-logit` reads a mean's tokens themselves, into which attention has mixed all others.
+    """
+
+    def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
+        """The weighted values of every token, and the norm's input."""
+        values = [
+            Tap(read_role(layout), block, "values", value_reader(layout))
+            for block in self.blocks(layout, options)
+        ]
+        return [*values, *head_taps(layout)]
+
+    def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
+        """The head's weight and the output projections."""
+        return ["head.weight", *output_weights(layout, self.blocks(layout, options))]
+
+    def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
+        """All blocks."""
+        return read_blocks(layout, options, range(layout.depth))
+
+    def _written(self, method_inputs: MethodInputs, rows: Tensor | None) -> Tensor:
+        return written_by_attention(
+            method_inputs, self.blocks(method_inputs.layout, method_inputs.options), rows
+        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +84,7 @@ PATHS = {
     "rollout": Factor("rollout"),
     "rollout-0.7": Factor("rollout-corrected"),
 }
-LAST_PART, ALL_PARTS = Factor("staa-logit"), Factor("staa-logit", "all")
+PARTS = Factor("written", "all")
 
 
 class Candidate(Method):
@@ -71,19 +101,19 @@ class Candidate(Method):
         """The taps of both factors, under names that keep them apart."""
         return [
             replace(tap, name=f"{key} {tap.name}")
-            for key, factor in self._factors(layout).items()
+            for key, factor in self._factors().items()
             for tap in get_method(factor.method).taps(layout, factor.of(options))
         ]
 
     def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
         """The parameters of the parts."""
-        factor = self._factors(layout)["parts"]
+        factor = PARTS
         return get_method(factor.method).weights(layout, factor.of(options))
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """The formula's map for the targets."""
         maps = {}
-        for key, factor in self._factors(method_inputs.layout).items():
+        for key, factor in self._factors().items():
             method, mark = get_method(factor.method), f"{key} "
             captured = {
                 (name.removeprefix(mark), block): tensor
@@ -96,9 +126,8 @@ class Candidate(Method):
             maps[key] = method.for_class(method.attribute(given), method_inputs.targets)
         return MethodOutput(type(self).formula(maps["path"], maps["parts"]))
 
-    def _factors(self, layout: AttentionLayout) -> dict[str, Factor]:
-        # The mean of tokens has no parts of single blocks.
-        return {"path": self.path, "parts": LAST_PART if reads_mean(layout) else ALL_PARTS}
+    def _factors(self) -> dict[str, Factor]:
+        return {"path": self.path, "parts": PARTS}
 
 
 def softplus_weighted(path: Tensor, parts: Tensor) -> Tensor:

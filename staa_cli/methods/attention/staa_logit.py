@@ -93,15 +93,31 @@ class StaaLogit(Method):
         if reads_mean(layout):
             tokens = mean_tokens(method_inputs)  # [B*S, n, D]
             return _along(tokens, rows) / tokens.shape[1]
-        written = None
-        for block in self.blocks(layout, method_inputs.options):
-            matrix = output_projection(method_inputs, block)  # [D, heads * d]
-            if rows is not None:
-                matrix = rows if matrix is None else rows @ matrix
-            part = _along(method_inputs.captured["values", block], matrix)
-            written = part if written is None else written + part
-        assert written is not None  # there is at least one block
-        return written[..., layout.prefix_tokens :]
+        return written_by_attention(method_inputs, self.blocks(layout, method_inputs.options), rows)
+
+
+def written_by_attention(
+    method_inputs: MethodInputs, blocks: Sequence[int], rows: Tensor | None
+) -> Tensor:
+    """What attention writes from each patch to the tokens that the head reads, summed over blocks.
+
+    Args:
+        method_inputs: captured the weighted values of these blocks.
+        blocks: at least one.
+        rows: directions [K, D] to project on, if any.
+
+    Returns:
+        [B*S, D or K, n].
+    """
+    written = None
+    for block in blocks:
+        matrix = output_projection(method_inputs, block)  # [D, heads * d]
+        if rows is not None:
+            matrix = rows if matrix is None else rows @ matrix
+        part = _along(method_inputs.captured["values", block], matrix)
+        written = part if written is None else written + part
+    assert written is not None
+    return written[..., method_inputs.layout.prefix_tokens :]
 
 
 def _along(tokens: Tensor, matrix: Tensor | None) -> Tensor:
