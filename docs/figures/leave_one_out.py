@@ -127,9 +127,8 @@ def table_of_methods(scores: list[Scores]) -> str:
             for metric in (*SCORED, "energy", "iou")
         ]
         cells = [mean[method], *metrics, *(each.of(method) for each in scores)]
-        lines.append(
-            f"| `{method}` | {' | '.join('-' if np.isnan(cell) else f'{cell:.3f}' for cell in cells)} |"
-        )
+        shown = ["-" if np.isnan(cell) else f"{cell:.3f}" for cell in cells]
+        lines.append(f"| `{method}` | {' | '.join(shown)} |")
     return "\n".join(lines)
 
 
