@@ -19,7 +19,7 @@ from staa_cli.methods import Options, get_method
 from staa_cli.methods.attention.rollout import Rollout
 from staa_cli.methods.attention.staa_logit import StaaLogit, written_by_attention
 from staa_cli.methods.base import Method, MethodInputs, MethodOutput
-from staa_cli.methods.readout import head_taps, output_weights, read_blocks, read_role, value_reader
+from staa_cli.methods.readout import read_blocks
 from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
 
@@ -42,18 +42,6 @@ class Written(StaaLogit):
 
     `staa-logit` reads a mean's tokens themselves, into which attention has mixed all others.
     """
-
-    def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
-        """The weighted values of every token, and the norm's input."""
-        values = [
-            Tap(read_role(layout), block, "values", value_reader(layout))
-            for block in self.blocks(layout, options)
-        ]
-        return [*values, *head_taps(layout)]
-
-    def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
-        """The head's weight and the output projections."""
-        return ["head.weight", *output_weights(layout, self.blocks(layout, options))]
 
     def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
         """All blocks."""
@@ -107,8 +95,7 @@ class Candidate(Method):
 
     def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
         """The parameters of the parts."""
-        factor = PARTS
-        return get_method(factor.method).weights(layout, factor.of(options))
+        return get_method(PARTS.method).weights(layout, PARTS.of(options))
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """The formula's map for the targets."""
