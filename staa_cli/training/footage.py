@@ -35,7 +35,7 @@ from staa_cli.training.train import train
 from staa_cli.training.zoo import MEMBERS, SIZE_PX, write_json
 
 START = "joint-mean"
-STEPS = 1000
+STEPS = 1500
 READ_PX = 80
 """Side of the clips that are read; training takes random squares from them."""
 MIXED = 0.3
@@ -45,8 +45,9 @@ MIXED = 0.3
 class FootageBatches(IterableDataset[Batch]):
     """Batches of augmented clips: random squares, mirrored, reversed, brighter or darker, mixed.
 
-    Two clips and their labels are mixed as in mixup (Zhang et al. 2018, arXiv 1710.09412). All
-    classes occur equally often.
+    All classes occur equally often. Each batch is mixed in one of three ways, with labels mixed in
+    the same shares: two clips blended (mixup, Zhang et al. 2018, arXiv 1710.09412), one continued
+    by another (as in VideoMix, Yun et al. 2020, arXiv 2012.03457), or four side by side.
     """
 
     def __init__(self, recipe: Recipe, first_step: int, clips: ClassClips) -> None:
@@ -61,9 +62,9 @@ class FootageBatches(IterableDataset[Batch]):
             drawn = [int(rng.choice(members[n % len(members)])) for n in range(self._batch_size)]
             frames = torch.stack([augment(self.clips[n].frames, size, rng) for n in drawn])
             shares = F.one_hot(torch.from_numpy(labels[drawn]), len(members)).float()
-            weight, order = float(rng.beta(MIXED, MIXED)), rng.permutation(len(drawn))
-            mixed = torch.lerp(frames[order], frames, weight).round().byte()
-            yield mixed, torch.lerp(shares[order], shares, weight), torch.empty(0)
+            mix = MIXES[int(rng.integers(len(MIXES)))]
+            mixed, shares = mix(frames, shares, rng)
+            yield mixed.round().byte(), shares, torch.empty(0)
 
     @property
     def _batch_size(self) -> int:
@@ -82,6 +83,32 @@ def augment(frames: np.ndarray, size_px: int, rng: np.random.Generator) -> Tenso
     contrast, brightness = rng.uniform(0.6, 1.4), rng.uniform(-40, 40)
     mean = pictures.mean()
     return ((pictures - mean) * contrast + mean + brightness).clamp(0, 255).permute(0, 2, 3, 1)
+
+
+def blended(frames: Tensor, shares: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Clips [B, T, h, w, 3] and shares of labels [B, classes], each blended with another."""
+    weight, order = float(rng.beta(MIXED, MIXED)), rng.permutation(len(frames))
+    return torch.lerp(frames[order], frames, weight), torch.lerp(shares[order], shares, weight)
+
+
+def continued(frames: Tensor, shares: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Clips [B, T, h, w, 3] and shares of labels [B, classes], each continued by another."""
+    length, order = frames.shape[1], rng.permutation(len(frames))
+    cut = int(rng.integers(1, length + 1))
+    joined = torch.cat([frames[:, :cut], frames[order, cut:]], dim=1)
+    return joined, torch.lerp(shares[order], shares, cut / length)
+
+
+def tiled(frames: Tensor, shares: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Clips [B, T, h, w, 3] and shares of labels [B, classes], each beside three others, halved."""
+    pictures = F.avg_pool2d(frames.flatten(0, 1).permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+    small = pictures.reshape(*frames.shape[:2], *pictures.shape[1:])
+    orders = [rng.permutation(len(frames)) for _ in range(4)]
+    rows = [torch.cat([small[a], small[b]], dim=3) for a, b in (orders[:2], orders[2:])]
+    return torch.cat(rows, dim=2), torch.stack([shares[order] for order in orders]).mean(dim=0)
+
+
+MIXES = (blended, continued, tiled)
 
 
 def recipe_for(classes: tuple[str, ...], steps: int = STEPS) -> Recipe:

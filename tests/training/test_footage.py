@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +79,36 @@ def test_a_variant_is_a_part_of_the_clip_in_one_of_two_directions() -> None:
         assert (inner.diff() > 0).all()  # down stays down
         assert variant.min() >= 0
         assert variant.max() <= 255
+
+
+def numbered(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clips whose level is their number, and their labels: each is a class of its own."""
+    levels = torch.arange(count).float().reshape(count, 1, 1, 1, 1)
+    return levels.expand(count, 8, 16, 16, 3).clone(), torch.eye(count)
+
+
+@pytest.mark.parametrize("mix", footage.MIXES)
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_are_mixed_in_the_shares_of_the_clips(mix: Callable[..., Any], seed: int) -> None:
+    frames, shares = numbered(8)
+    mixed, mixed_shares = mix(frames, shares, np.random.default_rng(seed))
+    assert mixed.shape == frames.shape
+    # A share of the volume of level n adds that share of n to the mean.
+    np.testing.assert_allclose(
+        mixed.mean(dim=(1, 2, 3, 4)), mixed_shares @ torch.arange(8).float(), atol=1e-5
+    )
+    np.testing.assert_allclose(mixed_shares.sum(dim=1), 1, rtol=1e-6)
+
+
+def test_clips_are_joined_in_time_or_side_by_side() -> None:
+    frames, shares = numbered(8)
+    rng = np.random.default_rng(0)
+    joined, _ = footage.continued(frames, shares, rng)
+    assert (joined == joined[:, :, :1, :1, :1]).all()  # whole frames
+    tiles, _ = footage.tiled(frames, shares, rng)
+    assert (tiles == tiles[:, :1]).all()
+    quarters = [tiles[:, 0, 8 * y : 8 * y + 8, 8 * x : 8 * x + 8] for y in (0, 1) for x in (0, 1)]
+    assert all((part == part[:, :1, :1, :1]).all() for part in quarters)
 
 
 def test_training_starts_from_a_model_of_the_zoo_with_a_new_head(folder: Path, zoo: Path) -> None:
