@@ -7,6 +7,7 @@ same numbers. They are reimplemented because importing timm takes as long as imp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -337,6 +338,31 @@ def resample_positions(
     positions = table[:, 1:].reshape(1, *grid, -1).movedim(-1, 1)  # [1, D, *grid]
     positions = F.interpolate(positions, size=tuple(new_grid), mode=mode)  # [1, D, *new_grid]
     return torch.cat([table[:, :1], positions.flatten(2).transpose(1, 2)], dim=1)
+
+
+@lru_cache(maxsize=4)
+def axes_table(
+    grid: tuple[int, int, int], dim: int, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """Positions [T', h, w, D], a third of D each for time, row, and column; in no checkpoint.
+
+    Wavelengths go from 6 to 600 tokens: longer ones hardly vary on a small grid.
+
+    Raises:
+        ValueError: D does not divide into sines and cosines of three axes.
+    """
+    if dim % 6:
+        raise ValueError(f"embed_dim must be a multiple of 6 for three axes, not {dim}")
+    with torch.inference_mode(False):  # inference tensors could not be used elsewhere
+        rate = 100.0 ** (-torch.arange(dim // 6, dtype=torch.float64) / (dim // 6))
+        axes = []
+        for axis, length in enumerate(grid):
+            angle = torch.arange(length, dtype=torch.float64)[:, None] * rate
+            shape = [1, 1, 1, -1]
+            shape[axis] = length
+            axes.append(torch.cat([angle.sin(), angle.cos()], 1).reshape(shape))
+        table = torch.cat([axis.expand(*grid, -1) for axis in axes], dim=-1)
+        return table.to(torch.float32).to(device, dtype)
 
 
 def init_linear(module: nn.Module) -> None:

@@ -33,6 +33,7 @@ from staa_cli.training.recipes import EASY, LONG, Recipe, Stage
 from staa_cli.training.train import MEAN, STD, train
 
 SIZE_PX = 64
+WHOLE_STATES = replace(STATES, name="whole states", event_share=(0.8, 1.0))
 LONG_STATES = replace(STATES, name="long states", event_share=(0.35, 0.6))
 LEAD = (0.1, 0.45)
 """Joint attention learns almost nothing in this time without an attention prior at first. A model
@@ -67,7 +68,13 @@ def _events(steps: int) -> tuple[Stage, ...]:
 
 
 def _states(steps: int) -> tuple[Stage, ...]:
-    return (Stage(steps // 2, SIZE_PX, LONG_STATES), Stage(steps - steps // 2, SIZE_PX, STATES))
+    """Events in nearly all frames first: from a few of them, a mean of logits teaches little."""
+    whole, long = round(0.3 * steps), round(0.3 * steps)
+    return (
+        Stage(whole, SIZE_PX, WHOLE_STATES),
+        Stage(long, SIZE_PX, LONG_STATES),
+        Stage(steps - whole - long, SIZE_PX, STATES),
+    )
 
 
 def _divided(

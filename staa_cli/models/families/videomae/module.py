@@ -28,6 +28,7 @@ from staa_cli.models.layers import (
     TokenMean,
     TubeletConvStem,
     TubeletEmbed,
+    axes_table,
     init_linear,
 )
 
@@ -159,31 +160,6 @@ def sinusoid_table(length: int, dim: int, device: torch.device, dtype: torch.dty
         rate = 10000 ** (-2 * (torch.arange(dim, dtype=torch.float64) // 2) / dim)
         angle = torch.arange(length, dtype=torch.float64)[:, None] * rate
         table = torch.where(torch.arange(dim) % 2 == 0, angle.sin(), angle.cos())
-        return table.to(torch.float32).to(device, dtype)
-
-
-@lru_cache(maxsize=4)
-def axes_table(
-    grid: tuple[int, int, int], dim: int, device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    """Positions [T', h, w, D], a third of D each for time, row, and column; in no checkpoint.
-
-    Wavelengths go from 6 to 600 tokens: longer ones hardly vary on a small grid.
-
-    Raises:
-        ValueError: D does not divide into sines and cosines of three axes.
-    """
-    if dim % 6:
-        raise ValueError(f"embed_dim must be a multiple of 6 for three axes, not {dim}")
-    with torch.inference_mode(False):  # inference tensors could not be used elsewhere
-        rate = 100.0 ** (-torch.arange(dim // 6, dtype=torch.float64) / (dim // 6))
-        axes = []
-        for axis, length in enumerate(grid):
-            angle = torch.arange(length, dtype=torch.float64)[:, None] * rate
-            shape = [1, 1, 1, -1]
-            shape[axis] = length
-            axes.append(torch.cat([angle.sin(), angle.cos()], 1).reshape(shape))
-        table = torch.cat([axis.expand(*grid, -1) for axis in axes], dim=-1)
         return table.to(torch.float32).to(device, dtype)
 
 

@@ -26,6 +26,8 @@ from staa_cli.models.layers import (
     TapNorm,
     TubeletConvStem,
     TubeletEmbed,
+    axes_table,
+    init_linear,
     resample_positions,
 )
 
@@ -85,6 +87,16 @@ class ViViT(VideoTransformer):
         )
         self.norm = TapNorm(embed_dim, eps=eps)
         self.head = nn.Linear(embed_dim, num_classes)
+        if isinstance(self.patch_embed, TubeletConvStem):
+            self._init_small(self.patch_embed)
+
+    def _init_small(self, stem: TubeletConvStem) -> None:
+        # For training from scratch: from no positions at all, attention to the same place at other
+        # times is hardly found. The table is learned nevertheless.
+        init_linear(self)
+        stem.init_large()
+        axes = axes_table(self.grid_size, self.embed_dim, torch.device("cpu"), torch.float32)
+        self.pos_embed.data[:, 1:] = axes.flatten(0, 2)
 
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
         """(role, block) to the layer that can be tapped; the norm before the head is read_out 0."""
