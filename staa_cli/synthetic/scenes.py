@@ -55,8 +55,15 @@ HARD_VARIANTS = (
     Setting("contrast", contrast=0.4),
     Setting("length", event_share=(0.1, 0.6)),
 )
-STATES = Setting("states", labels=("none", "split", "grow", "shrink"), decoys=False)
-"""Events that single frames tell: no bystander looks as they do."""
+STATES = Setting(
+    "states",
+    resting=(0, 0),
+    circling_a_while=(0, 0),
+    labels=("none", "split", "grow", "shrink"),
+    decoys=False,
+)
+"""Events that single frames tell, for views of 64 pixels: no bystander looks as they do, and few
+objects overlap."""
 SMALL_VIEW = Setting("small view", resting=(0, 0), circling_a_while=(2, 2))
 """For views of 64 pixels. Less of the background moves there, so more bystanders have to, or motion
 would tell when the event is."""

@@ -33,8 +33,9 @@ from staa_cli.training.recipes import EASY, LONG, Recipe, Stage
 from staa_cli.training.train import MEAN, STD, train
 
 SIZE_PX = 64
-WHOLE_STATES = replace(STATES, name="whole states", event_share=(0.8, 1.0))
 LONG_STATES = replace(STATES, name="long states", event_share=(0.35, 0.6))
+WHOLE_STATES = replace(STATES, name="whole states", event_share=(0.8, 1.0))
+LONELY_STATES = replace(WHOLE_STATES, name="lonely states", circling=(0, 0))
 LEAD = (0.1, 0.45)
 """Joint attention learns almost nothing in this time without an attention prior at first. A model
 that reads one token forgets what it has learned if the prior decreases within 500 steps."""
@@ -69,11 +70,10 @@ def _events(steps: int) -> tuple[Stage, ...]:
 
 def _states(steps: int) -> tuple[Stage, ...]:
     """Events in nearly all frames first: from a few of them, a mean of logits teaches little."""
-    whole, long = round(0.3 * steps), round(0.3 * steps)
+    part = round(0.2 * steps)
     return (
-        Stage(whole, SIZE_PX, WHOLE_STATES),
-        Stage(long, SIZE_PX, LONG_STATES),
-        Stage(steps - whole - long, SIZE_PX, STATES),
+        *(Stage(part, SIZE_PX, each) for each in (LONELY_STATES, WHOLE_STATES, LONG_STATES)),
+        Stage(steps - 3 * part, SIZE_PX, STATES),
     )
 
 
