@@ -54,7 +54,8 @@ def render_together(
     masks = np.zeros((len(scenes), len(times), height, width), dtype=bool)
     for scene, mask in zip(scenes, masks, strict=True):
         for index, (thing, pose) in enumerate(zip(scene.things, poses(scene, times), strict=True)):
-            _draw(canvas, mask, thing, pose, scale_px, is_actor=index == scene.actor)
+            own = mask if index == scene.actor else None
+            _draw(canvas, masks, thing, pose, scale_px, own)
     rng = np.random.default_rng([first.seed, 0x9015E])
     grain = rng.integers(0, 256, canvas.shape, dtype=np.uint8)
     canvas += (grain.astype(np.float32) - 127.5) * (first.noise / 127.5)
@@ -148,9 +149,18 @@ def _hat_weights(positions: Float32, cells: int) -> Float32:
 
 
 def _draw(
-    canvas: Float32, mask: Bool, thing: Thing, pose: Pose, scale_px: float, *, is_actor: bool
+    canvas: Float32, masks: Bool, thing: Thing, pose: Pose, scale_px: float, own: Bool | None
 ) -> None:
-    """Draw an object into every frame, and update the mask of the visible part of the actor."""
+    """Draw an object into every frame, and update the masks of the visible parts of actors.
+
+    Args:
+        canvas: [n, H, W, 3].
+        masks: of all actors, [scenes, n, H, W].
+        thing: the object.
+        pose: its pose.
+        scale_px: pixels per unit.
+        own: if it is an actor, its mask among these, [n, H, W].
+    """
     height, width = canvas.shape[1:3]
     reach = int(np.ceil(float((pose.scale * (1.45 + pose.gap)).max()) * scale_px)) + 2
     side = np.arange(-reach, reach + 1)
@@ -169,9 +179,9 @@ def _draw(
             x0 - column[n] + reach : x1 - column[n] + reach,
         ]
         solid = alpha[n][part]
-        mask[n, y0:y1, x0:x1] = (
-            (solid > 0.5) if is_actor else mask[n, y0:y1, x0:x1] & (solid <= 0.5)
-        )
+        masks[:, n, y0:y1, x0:x1] &= solid <= 0.5
+        if own is not None:
+            own[n, y0:y1, x0:x1] |= solid > 0.5
         opaque = (solid * pose.opacity[n])[..., None]
         target = canvas[n, y0:y1, x0:x1]
         target += opaque * (skin[n][part] - target)

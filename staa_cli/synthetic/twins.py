@@ -20,7 +20,7 @@ Arrangement = Literal["together", "in turn"]
 SPARSE = replace(STANDARD, resting=(0, 0), circling=(0, 0), circling_a_while=(0, 1))
 """Fewer bystanders, because two actors take most of the view."""
 REGIONS = ((0.08, 0.08, 0.4, 0.92), (0.6, 0.08, 0.92, 0.92))
-"""Regions of the initial centers of the left and the right actor, in units."""
+"""Regions of the initial centers of the left and the right actor, in sides of the view."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +36,16 @@ class TwinClip:
     labels: tuple[int, int]
 
 
-def twin_clip(seed: int, labels: tuple[int, int], arrangement: Arrangement) -> TwinClip:
+def twin_clip(
+    seed: int,
+    labels: tuple[int, int],
+    arrangement: Arrangement,
+    *,
+    frames: int = FRAMES,
+    interval_s: float = INTERVAL_S,
+    size_px: int = SIZE_PX,
+    view: float = 1.0,
+) -> TwinClip:
     """Make a twin clip.
 
     Args:
@@ -44,9 +53,13 @@ def twin_clip(seed: int, labels: tuple[int, int], arrangement: Arrangement) -> T
         labels: of the left and the right actor, indices of events in LABELS.
         arrangement: ``together`` for events at independent times, ``in turn`` for one event in each
             half of the clip.
+        frames: T.
+        interval_s: between frames, in seconds; together they last as long as a scene does.
+        size_px: height and width of the picture.
+        view: side of the view in units.
     """
     rng = np.random.default_rng([seed, 0x2217])
-    duration_s = FRAMES * INTERVAL_S
+    duration_s = frames * interval_s
     scenes = []
     for number, label in enumerate(labels):
         length = rng.uniform(*STANDARD.event_share) * duration_s
@@ -60,11 +73,13 @@ def twin_clip(seed: int, labels: tuple[int, int], arrangement: Arrangement) -> T
                 SPARSE,
                 label=label,
                 event=(start, start + length),
-                region=REGIONS[number],
+                width=view,
+                height=view,
+                region=tuple(edge * view for edge in REGIONS[number]),  # type: ignore[arg-type]
             )
         )
-    phase = rng.uniform(0.0, INTERVAL_S)
-    times_s = phase + INTERVAL_S * np.arange(FRAMES)
-    frames, masks = render_together(scenes, times_s, SIZE_PX)
+    phase = rng.uniform(0.0, interval_s)
+    times_s = phase + interval_s * np.arange(frames)
+    pictures, masks = render_together(scenes, times_s, size_px / view)
     events = [(times_s >= s.event[0]) & (times_s <= s.event[1]) for s in scenes]
-    return TwinClip(frames, masks, np.stack(events), labels)
+    return TwinClip(pictures, masks, np.stack(events), labels)

@@ -27,7 +27,7 @@ def test_clips_follow_from_seed_and_split_and_labels_are_even() -> None:
 
 def test_twins_ask_about_every_pair_and_never_about_one_label_twice() -> None:
     pairs = [
-        tuple(question.target for question in TwinClips(0, "test").sample(number).questions)
+        tuple(question.target for question in TwinClips(0, "test", 8, 112).sample(number).questions)
         for number in range(0, 112, 2)
     ]
     assert len(set(pairs)) == len(EVENTS) * (len(EVENTS) - 1) == len(pairs)
@@ -52,6 +52,26 @@ def test_twins_are_two_actors_of_which_each_is_where_its_mask_says() -> None:
     assert not differs[first.min() : first.max() + 1].any()
 
 
+def test_twins_have_the_models_view() -> None:
+    """In a smaller view both actors are still there, as large as ever, the first left of the second."""
+    for number in range(8):
+        sample = TwinClips(0, "test", 16, 64).sample(number)
+        assert sample.frames.shape == (16, 64, 64, 3)
+        for question in sample.questions:
+            assert question.event is not None
+            assert question.event.any()
+        left, right = (question.mask for question in sample.questions)
+        assert left is not None
+        assert right is not None
+        assert not (left & right).any()
+        across = [np.flatnonzero(mask.any(axis=(0, 1))).mean() for mask in (left, right)]
+        assert across[0] < across[1]
+        large = TwinClips(0, "test", 8, 112).sample(number)
+        assert large.questions[0].mask is not None
+        ratio = left.sum(axis=(1, 2)).max() / large.questions[0].mask.sum(axis=(1, 2)).max()
+        assert 0.4 < ratio < 2.5
+
+
 def test_clips_are_as_the_model_takes_them_and_ask_for_its_own_labels() -> None:
     data = EventClips("states", 3, "test", frames=16, size_px=64)
     samples = [data.sample(n) for n in range(6)]
@@ -70,7 +90,7 @@ def test_clips_are_as_the_model_takes_them_and_ask_for_its_own_labels() -> None:
 
 @pytest.mark.parametrize(
     ("model", "dataset"),
-    [("tiny-events", "states"), ("test_vivit", "events"), ("zoo:divided-cls", "twins")],
+    [("tiny-events", "states"), ("test_vivit", "events"), ("zoo:footage", "twins")],
 )
 def test_a_model_that_was_trained_on_other_clips_is_refused(model: str, dataset: str) -> None:
     with pytest.raises(UsageError, match=f"was not trained on the clips of {dataset}"):

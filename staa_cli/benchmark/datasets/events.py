@@ -75,8 +75,8 @@ class TwinClips(Dataset):
 
     name, truth = "twins", ("label", "mask", "event", "distractor")
 
-    def __init__(self, seed: int, split: Split) -> None:
-        self.seed, self.split = seed, split
+    def __init__(self, seed: int, split: Split, frames: int, size_px: int) -> None:
+        self.seed, self.split, self.frames, self.size_px = seed, split, frames, size_px
 
     def sample(self, number: int) -> Sample:
         """One of the clips; two questions, each with the other actor as the distractor."""
@@ -88,6 +88,10 @@ class TwinClips(Dataset):
             clip_seed(self.split, self.seed, number),
             (1 + first, 1 + second),
             "in turn" if in_turn else "together",
+            frames=self.frames,
+            interval_s=DURATION_S / self.frames,
+            size_px=self.size_px,
+            view=self.size_px / SIZE_PX,
         )
         return Sample(
             clip.frames,
@@ -104,24 +108,30 @@ def open_event_clips(name: str, model: LoadedModel, seed: int, split: Split) -> 
     Raises:
         UsageError: the model lacks their classes, or its clips do not last two seconds.
     """
-    model_input = model.input
-    lasts = math.isclose(model_input.frames * model_input.interval_s, DURATION_S)
-    square = model_input.size[0] == model_input.size[1]
-    if model.labels != EVENT_SETS[name][0].labels or not lasts or not square:
-        raise _unknown_events(name, model)
-    return EventClips(name, seed, split, model_input.frames, model_input.size[0])
+    frames, size_px = _view(name, model, EVENT_SETS[name][0].labels)
+    return EventClips(name, seed, split, frames, size_px)
 
 
 def open_twin_clips(name: str, model: LoadedModel, seed: int, split: Split) -> TwinClips:
-    """Clips with two actors.
+    """Clips with two actors, in the format of the model's input.
 
     Raises:
-        UsageError: the model lacks their classes, or its input has another size.
+        UsageError: as for event clips.
     """
-    size = model.input.frames, model.input.size
-    if model.labels != LABELS or size != (FRAMES, (SIZE_PX, SIZE_PX)):
+    return TwinClips(seed, split, *_view(name, model, LABELS))
+
+
+def _view(name: str, model: LoadedModel, labels: tuple[str, ...]) -> tuple[int, int]:
+    """Frames of the model's clips and the side of their pictures.
+
+    Raises:
+        UsageError: it has other labels, or its clips do not last two seconds.
+    """
+    given = model.input
+    lasts = math.isclose(given.frames * given.interval_s, DURATION_S)
+    if model.labels != labels or not lasts or given.size[0] != given.size[1]:
         raise _unknown_events(name, model)
-    return TwinClips(seed, split)
+    return given.frames, given.size[0]
 
 
 def _unknown_events(name: str, model: LoadedModel) -> UsageError:
