@@ -73,7 +73,7 @@ class Expression:
             UsageError: it is not an expression of the language, it is too long or too deep, or a
                 field does not exist; with the position, and the nearest field.
         """
-        text = re.sub(r"\s*\n\s*", " ", text).strip()  # several lines, as in a file of YAML
+        text = re.sub(r"\s*[\r\n]\s*", " ", text).strip()  # several lines, as in a file of YAML
         if len(text) > MAX_CHARACTERS:
             raise UsageError(f"{option}: longer than {MAX_CHARACTERS:,} characters")
         if not text:

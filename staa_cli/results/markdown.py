@@ -12,16 +12,17 @@ from staa_cli.paths import as_text, shown
 LARGEST_BYTES = 900_000
 """GitHub drops a step's whole summary above 1,024 kB."""
 _CUT = "\n**Cut here: the whole summary would be larger than 900 kB.**\n"
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_MARKUP = re.compile(r"([!#$&()*+.:<>@\[\\\]^_`{|}~-])")
+"""All ASCII punctuation but `"%',/;=?`, which is literal within a line anyway."""
 
 
 def literal(text: str) -> str:
     """Text that may contain a file name as Markdown that shows it: one line, and no markup.
 
-    A backslash makes any ASCII punctuation literal (CommonMark 0.31, section 2.4), also within the
-    cells of a table.
+    A backslash makes ASCII punctuation literal (CommonMark 0.31, section 2.4), also within cells of
+    a table; those of dots and colons keep addresses from becoming links.
     """
-    return _PUNCTUATION.sub(r"\\\1", shown(as_text(text)))
+    return _MARKUP.sub(r"\\\1", shown(as_text(text)))
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -267,6 +267,23 @@ def test_a_video_without_baseline_is_accepted_on_request_and_a_lost_one_never(ru
     assert run("diff", "old", "new", *gate).code == ExitCode.INPUT_FAILED
 
 
+@pytest.mark.parametrize("damage", ["newer", "empty", "interrupted"])
+def test_a_damaged_baseline_is_not_a_video_without_one(run: Any, damage: str) -> None:
+    for video in SAME:
+        result(OLD, video)
+        result(NEW, video, weights="new")
+    report = OLD / "jump" / "report.json"
+    if damage == "newer":
+        edited(report, newer)
+    elif damage == "empty":
+        report.write_bytes(b"")
+    else:
+        (report.parent / ".staa-writing").write_text("{}")
+    done = run("diff", "old", "new", "--max-shift", "9", "--allow-added")
+    assert done.code == ExitCode.INPUT_FAILED
+    assert "--max-shift 9 could not be evaluated: " in done.err
+
+
 def test_without_a_gate_a_difference_is_no_failure_but_a_broken_report_is(run: Any) -> None:
     result(OLD)
     result(NEW, peak_s=1.5)

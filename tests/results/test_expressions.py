@@ -76,6 +76,7 @@ def holds(text: str) -> bool:
         "1 in none or true",
         "n in none or true",
         "  x\n  < 1\n",
+        "x\r< 1",
         "label == 'h\u00f6p' or x < 1",
     ],
 )

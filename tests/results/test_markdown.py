@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import string
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from staa_cli.errors import OutputError
 from staa_cli.results.markdown import LARGEST_BYTES, append, literal, table
@@ -25,10 +27,22 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_markup_of_a_name_survives(name: str) -> None:
-    """Every ASCII punctuation character has a backslash, which makes it literal."""
+    """Every ASCII punctuation character that markup can be made of has a backslash before it."""
     text = literal(name)
     assert re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text) == name
-    assert not re.search(r"[!-/:-@\[-`{-~]", re.sub(r"\\.", "", text))
+    assert set(string.punctuation) & set(re.sub(r"\\.", "", text)) <= set("\"%',/;=?")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_renderer_shows_the_name_and_makes_nothing_of_it(name: str) -> None:
+    renderer = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    (token,) = (
+        token for token in renderer.parse("\n".join(table(["video"], [[name]])))
+        if token.type == "inline" and token.content != "video"
+    )  # fmt: skip
+    parts = token.children or []
+    assert {part.type for part in parts} <= {"text", "text_special"}
+    assert "".join(part.content for part in parts) == name
 
 
 def test_a_name_stays_in_its_cell_and_its_line() -> None:
