@@ -38,7 +38,7 @@ class ExitCode(IntEnum):
     OK = 0, "everything succeeded"
     GATE_FAILED = 1, "a requested limit was not met; no other outcome uses this code"
     USAGE = 2, "invalid option, name, or configuration file"
-    INPUT_FAILED = 3, "an input failed or its results could not be written; the others finished"
+    INPUT_FAILED = 3, "an input failed, results could not be written, or a limit not checked"
     NOTHING_MATCHED = 4, "no input found"
     UNAVAILABLE = 5, "a model, device, codec, or enough memory is not available"
     INTERNAL = 70, "a bug in staa"

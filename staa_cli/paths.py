@@ -17,6 +17,7 @@ import codecs
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -44,6 +45,15 @@ def escaped(character: str) -> str:
     if 0x80 <= byte <= 0xFF:
         return f"\\x{byte:02x}"
     return character.encode("unicode_escape").decode()
+
+
+def shown(text: str) -> str:
+    """Escape control characters in text that may contain a file name, so that it stays one line."""
+    return "".join(escaped(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
+
+
+# Controls, directions that reorder a line, lone surrogates, and the two line separators.
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def path_fields(path: str | Path, name: str = "path") -> dict[str, str]:

@@ -14,6 +14,7 @@ from staa_cli.cli.commands import (
     benchmark,
     compare,
     config,
+    diff,
     doctor,
     explain,
     methods,
@@ -63,7 +64,8 @@ def _root(
     """Show where and when a video transformer looked, and how far that can be trusted."""
 
 
-for _command in (explain, compare, render, benchmark, models, methods, config, doctor, schema):
+_COMMANDS = (explain, compare, render, diff, benchmark, models, methods, config, doctor, schema)
+for _command in _COMMANDS:
     _command.add(app)
 
 

@@ -16,7 +16,10 @@ from staa_cli.config.settings import Loaded, keys, load_settings, value_of
 from staa_cli.errors import ExitCode, StaaError, UsageError
 from staa_cli.registry import did_you_mean
 
-PANELS = ("Arguments", "Inputs", "Model", "Sampling", "Attribution", "Picture", "Output", "Run")
+PANELS = (
+    *("Arguments", "Inputs", "Model", "Sampling", "Attribution", "Picture", "Gate", "Output"),
+    "Run",
+)
 _MESSAGES, _WHOLE = "Messages", "staa.whole_help"
 _MAX_WIDTH = 100
 _FIRST_COLUMN = 24
@@ -88,17 +91,16 @@ def page(command: Any, ctx: typer.Context, *, whole: bool = True) -> str:
     if isinstance(command, TyperGroup):
         rows = [(name, sub.get_short_help_str(200)) for name, sub in command.commands.items()]
         tables = {"Commands": rows} | tables
-    if whole and short:
+    has_presets = any(param.name == "config" for param in params)
+    if whole and short and has_presets:
         tables["Presets of --config"] = list(describe_presets().items())
     if whole and (short or root):
-        codes = [
-            code for code in ExitCode if code is not ExitCode.GATE_FAILED
-        ]  # not used by a command yet
-        tables["Exit codes"] = [(str(int(code)), code.meaning) for code in codes]
+        tables["Exit codes"] = [(str(int(code)), code.meaning) for code in ExitCode]
     first = min(max(len(name) for rows in tables.values() for name, _ in rows), _FIRST_COLUMN)
     parts += [_section(title, _rows(rows, first + 2, width)) for title, rows in tables.items()]
     if short and not whole:
-        more = f"All options, presets, and exit codes: {ctx.command_path} --help"
+        presets = ", presets," if has_presets else ""
+        more = f"All options{presets} and exit codes: {ctx.command_path} --help"
         parts.append(_wrapped(more, width))
     return "\n\n".join(parts) + "\n"
 
@@ -120,6 +122,7 @@ _COMMON = frozenset(
         ),
         *("methods", "classes", "full_faithfulness", "no_faithfulness"),
         *("dataset", "metrics", "clips", "seed", "into"),
+        *("max_shift", "max_label_changes", "fail_if", "noise"),
     )
 )
 """The most important options; if a command has many others, -h shows only these."""

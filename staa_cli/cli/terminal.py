@@ -11,13 +11,12 @@ import shutil
 import sys
 import textwrap
 import traceback
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from staa_cli.errors import StaaError, UnexpectedError
-from staa_cli.paths import escaped
+from staa_cli.paths import shown as shown  # used together with what is here
 
 if TYPE_CHECKING:
     from staa_cli.cli.progress import Progress
@@ -34,15 +33,6 @@ def wants_color(stream: TextIO, flag: Color, environ: Mapping[str, str]) -> bool
     if environ.get("FORCE_COLOR"):
         return True
     return environ.get("TERM") != "dumb" and stream.isatty()
-
-
-def shown(text: str) -> str:
-    """Escape control characters in text that may contain a file name, so that it stays one line."""
-    return "".join(escaped(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
-
-
-# Controls, directions that reorder a line, lone surrogates, and the two line separators.
-_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class Console:

@@ -1,4 +1,4 @@
-"""Generate the JSON Schemas of the package from the types of `document` and `ground_truth`.
+"""Generate the JSON Schemas of the package from the types of their documents.
 
 Run `python -m staa_cli.results.generate_schema` after a change of these types or of the settings; a
 test compares the two.
@@ -20,6 +20,8 @@ import msgspec
 from staa_cli.config.settings import Settings, keys
 from staa_cli.config.values import Key
 from staa_cli.results import document, ground_truth
+from staa_cli.results.diff import document as diff_document
+from staa_cli.results.diff.document import Diff
 from staa_cli.results.document import Report
 from staa_cli.results.ground_truth import GroundTruth
 from staa_cli.schema import SCHEMA_VERSION
@@ -39,9 +41,16 @@ def ground_truth_schema() -> dict[str, Any]:
     return {**root, "$defs": parts}
 
 
+def diff_schema() -> dict[str, Any]:
+    """The JSON Schema of the output of `staa diff --json`, in the same form."""
+    root, parts = _schema_of(Diff, diff_document, "staa diff")
+    return {**root, "$defs": parts}
+
+
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     f"schema_v{SCHEMA_VERSION}.json": report_schema,
     f"ground_truth_schema_v{SCHEMA_VERSION}.json": ground_truth_schema,
+    f"diff_schema_v{SCHEMA_VERSION}.json": diff_schema,
 }
 """Files beside this one, and what is in them."""
 

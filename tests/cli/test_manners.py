@@ -22,7 +22,7 @@ from staa_cli.errors import ExitCode
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = [
-    *("explain", "compare", "benchmark", "benchmark quality", "benchmark cost", "models"),
+    *("explain", "compare", "diff", "benchmark", "benchmark quality", "benchmark cost", "models"),
     *("models inspect", "methods", "config", "config show", "doctor", "schema"),
 ]
 
@@ -97,11 +97,13 @@ def test_h_shows_twenty_options_and_where_the_others_are(run: Any) -> None:
         assert run(*command.split(), "-h").out == run(*command.split(), "--help").out
 
 
-@pytest.mark.parametrize("line", ["-h", "--help", "explain --help", "compare --help"])
+@pytest.mark.parametrize(
+    "line", ["-h", "--help", "explain --help", "compare --help", "diff --help"]
+)
 def test_help_tells_the_exit_codes(run: Any, line: str) -> None:
     told = run(*line.split()).out.partition("Exit codes:")[2]
     codes = [int(code) for code in re.findall(r"^  (\d+) ", told, re.MULTILINE)]
-    assert codes == [int(code) for code in ExitCode if code is not ExitCode.GATE_FAILED]
+    assert codes == [int(code) for code in ExitCode]
 
 
 def test_help_tells_the_presets_as_their_files_do(run: Any) -> None:

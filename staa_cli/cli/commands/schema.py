@@ -1,4 +1,4 @@
-"""`staa schema`: the JSON Schemas of report.json and of ground_truth.json."""
+"""`staa schema`: the JSON Schemas of report.json and of other documents."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ from staa_cli.registry import did_you_mean
 _EXAMPLES = """
 staa schema > report.schema.json
 staa schema ground-truth > ground_truth.schema.json
+staa schema diff > diff.schema.json
 """
-_FILES = {"report": "schema_v1.json", "ground-truth": "ground_truth_schema_v1.json"}
+_FILES = {
+    "report": "schema_v1.json",
+    "ground-truth": "ground_truth_schema_v1.json",
+    "diff": "diff_schema_v1.json",
+}
 
 
 def add(app: typer.Typer) -> None:
@@ -31,7 +36,8 @@ def schema(
         str,
         typer.Argument(
             metavar="DOCUMENT",
-            help="report, for report.json, or ground-truth, for ground_truth.json. [report]",
+            help="report, for report.json, ground-truth, for ground_truth.json, or diff, for the "
+            "output of `staa diff --json`. [report]",
             autocompletion=one_of(*_FILES),
             show_default=False,
         ),
@@ -39,7 +45,7 @@ def schema(
     *,
     console: Console,
 ) -> None:
-    """Print the JSON Schema of report.json or of ground_truth.json."""
+    """Print the JSON Schema of report.json, or of another document."""
     if document not in _FILES:
         hint = did_you_mean(document, _FILES) or f"available: {', '.join(_FILES)}"
         raise UsageError(f"no schema of {document!r}", hint)

@@ -1,0 +1,1 @@
+"""Two runs over the same videos compared: what has shifted, and whether that passes a gate."""
