@@ -53,7 +53,7 @@ def test_twins_are_two_actors_of_which_each_is_where_its_mask_says() -> None:
 
 
 def test_twins_have_the_models_view() -> None:
-    """In a smaller view both actors are still there, as large as ever, the first left of the second."""
+    """In a smaller view both actors are still there, as large as ever, in the same order."""
     for number in range(8):
         sample = TwinClips(0, "test", 16, 64).sample(number)
         assert sample.frames.shape == (16, 64, 64, 3)
