@@ -128,7 +128,8 @@ def _framewise(what: str, pool: str) -> Member:
     recipe = _label_only(
         "framewise_tiny_events", _states(2500), {"global_pool": pool, "fc_norm": False}
     )
-    return Member(what, "framewise", replace(recipe, labels=STATES.labels), STATES.name)
+    member = Member(what, "framewise", replace(recipe, labels=STATES.labels), STATES.name)
+    return _extended(member, 2500)
 
 
 def _label_only(
