@@ -145,10 +145,6 @@ class HeatPainter {
     }
     this.context.putImageData(this.image, 0, 0);
   }
-
-  clear() {
-    this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
-  }
 }
 
 /** Cells and weights of cubic interpolation (Catmull and Rom 1974), four for each pixel. */

@@ -21,6 +21,9 @@ class Player {
       video.addEventListener(name, () => this.onstate());
     }
     video.addEventListener("seeked", () => this.seekPending());
+    for (const name of ["seeked", "pause"]) {
+      video.addEventListener(name, () => setTimeout(() => this.settle(), 150));
+    }
     this.watch();
   }
 
@@ -40,9 +43,12 @@ class Player {
     }
     const last = this.times.length - 1;
     if (this.video.ended || !this.touched || (this.target < 0 ? this.shown : this.target) >= last) {
-      this.seek(0);
+      this.target = 0;
+      this.sought = -1;
+      this.seekPending();
     }
     this.touched = true;
+    this.tries = 0;
     this.target = -1;
     this.video.play().catch(() => {});
   }
@@ -51,6 +57,7 @@ class Player {
   seek(frame) {
     this.target = Math.max(0, Math.min(this.times.length - 1, frame));
     this.touched = true;
+    this.tries = 0;
     if (!this.video.seeking) this.seekPending();
     this.onstate();
   }
@@ -66,6 +73,18 @@ class Player {
     const start = this.times[this.target], next = this.times[this.target + 1] ?? this.end;
     // A little inside the frame, so that rounding cannot show the one before.
     this.video.currentTime = (start + Math.min((next - start) / 2, 5000) - this.offset) / 1e6;
+  }
+
+  /** Browsers do not report a frame that comes right after another report: show it again. */
+  settle() {
+    if (!this.video.paused || this.video.seeking) return;
+    const now = this.frameAt(this.video.currentTime * 1e6 + this.offset);
+    const wanted = this.target < 0 ? now : this.target;
+    if (this.shown === wanted || this.tries >= 3) return; // a damaged video lacks frames
+    this.tries += 1;
+    this.target = wanted;
+    this.sought = -1;
+    this.seekPending();
   }
 
   watch() {

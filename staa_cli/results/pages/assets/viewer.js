@@ -59,7 +59,9 @@ class Viewer {
   retry() {
     const address = this.video.getAttribute("src");
     if (!address.startsWith("data:")) {
-      this.fail(`The video is not where it was: ${decodeURI(address)}`);
+      let place = address;
+      try { place = decodeURIComponent(address); } catch { /* a name that is not UTF-8 */ }
+      this.fail(`The video is not where it was: ${place}`);
       return;
     }
     const [head, content] = address.split(",", 2);
@@ -219,9 +221,8 @@ class Viewer {
     this.showState();
     if (shown < 0) return;
     const levels = this.method.field.at(times[shown], this.scale);
-    crop.hidden = !levels;
-    if (levels && this.heat.checked) this.painter.draw(levels);
-    else this.painter.clear();
+    crop.hidden = !levels || !this.heat.checked;
+    if (!crop.hidden) this.painter.draw(levels);
     const badge = this.find(".badge");
     badge.textContent = levels ? "flat: no place stands out" : "not seen by the model";
     badge.hidden = Boolean(levels) && !this.method.flat;
