@@ -35,6 +35,7 @@ def annotate(
     draw: Draw,
     *,
     size: tuple[int, int] | None = None,
+    scaled_to: tuple[int, int] | None = None,
     audio: bool = True,
     preset: str = "veryfast",
     crf: float = 23,
@@ -57,7 +58,9 @@ def annotate(
         video: a probed file, or a source; a source that is not a file has no sound.
         destination: path of the MP4; removed on failure.
         draw: maps (position, seconds, planes [H, W]) to planes of `size`.
-        size: (width, height) of drawn frames, even; by default the video's, rounded up to even.
+        size: (width, height) of drawn frames, even; by default that of the frames before drawing.
+        scaled_to: (width, height) of frames before drawing, even; by default the video's, rounded
+            up to even.
         audio: keep the sound track.
         preset: of x264.
         crf: quality of x264, lower is better.
@@ -85,17 +88,27 @@ def annotate(
                 on_picture(index, picture)
 
         _annotate_source(
-            video, destination, draw, size, frames, on_frame, pass_watched, report, encoding
+            video,
+            destination,
+            draw,
+            size,
+            scaled_to,
+            frames,
+            on_frame,
+            pass_watched,
+            report,
+            encoding,
         )
         return
     info = video if isinstance(video, VideoInfo) else video.info
-    table, convert = table_of(info), Converter(info)
+    scaled = _scaled(info, scaled_to)
+    table, convert = table_of(info), Converter(scaled)
     requested, rgb = RequestedFrames(watched), Converter(info).rgb
     report.truncated = table.truncated
     part = range(info.frames) if frames is None else frames
     time_base, starts = _starts(table, part)
     key = seek_point(file_of(info), table, part.start)
-    shape = _shape(info, size, time_base, _color(info))
+    shape = _shape(scaled, size, time_base, _color(info))
     with (
         open_video(file_of(info), sound=audio) as (container, stream),
         VideoWriter(destination, shape, **encoding) as writer,
@@ -139,6 +152,7 @@ def _annotate_source(
     destination: Path,
     draw: Draw,
     size: tuple[int, int] | None,
+    scaled_to: tuple[int, int] | None,
     frames: range | None,
     on_frame: Callable[[int], None] | None,
     on_picture: Callable[[int, UInt8], object],
@@ -147,6 +161,7 @@ def _annotate_source(
 ) -> None:
     """Annotate a source that is not a file; its frames are upright sRGB already."""
     info = replace(source.info, rotation=0, mirrored=False, transfer="sdr")
+    info = _scaled(info, scaled_to)
     convert, part = Converter(info), range(info.frames) if frames is None else frames
     time_base, starts = _starts(_table_of_times(info), part)
     with VideoWriter(destination, _shape(info, size, time_base, BT709), **encoding) as writer:
@@ -158,6 +173,10 @@ def _annotate_source(
             writer.write(frame_of(planes), start, stop - start)
             if on_frame is not None:
                 on_frame(index)
+
+
+def _scaled(info: VideoInfo, size: tuple[int, int] | None) -> VideoInfo:
+    return info if size is None else replace(info, width=size[0], height=size[1])
 
 
 def _table_of_times(info: VideoInfo) -> FrameTable:

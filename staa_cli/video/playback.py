@@ -18,7 +18,6 @@ from staa_cli.video.container import open_video, packets
 from staa_cli.video.decode import file_of, table_of
 from staa_cli.video.encode import Mp4Writer
 from staa_cli.video.frame_source import SeekableSource
-from staa_cli.video.pixels import YuvPlanes, frame_of, plane_array
 from staa_cli.video.table import DecodeReport, frame_table
 
 _CODECS = {"h264", "av1", "vp8", "vp9"}
@@ -41,8 +40,8 @@ def browser_type(info: VideoInfo) -> str | None:
     """The media type of a file that browsers play, with the times of the report; None if not.
 
     They do not rely on what differs between browsers: Matroska, QuickTime, HEVC, more than 8 bits,
-    HDR, interlacing, mirrored pictures, damaged files, and files whose time does not begin at the
-    first frame, or that hide frames by an edit list.
+    HDR, interlacing, mirrored pictures, damaged files, and files whose time does not begin at zero,
+    or that hide frames by an edit list. Sound may begin before the first frame.
     """
     media_type = _file_type(info)
     if media_type is None or not _is_playable(info) or info.audio not in _SOUND[media_type]:
@@ -51,7 +50,7 @@ def browser_type(info: VideoInfo) -> str | None:
         return None
     with open_video(file_of(info), sound=True) as (container, _):
         earliest_s = (container.start_time or 0) / 1_000_000
-    from_zero = abs(info.start_s) < _ROUNDING_S and abs(earliest_s) < _ROUNDING_S
+    from_zero = abs(earliest_s) < _ROUNDING_S
     return media_type if from_zero and info.frames_declared in (0, info.frames) else None
 
 
@@ -134,17 +133,11 @@ def encode_for_browsers(
         return False
     scale = min(1.0, _LONGEST_PX / max(info.width, info.height))
     width, height = (max(2, 2 * round(side * scale / 2)) for side in (info.width, info.height))
-
-    def scaled(index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
-        frame = frame_of(planes).reformat(width, height)
-        y, u, v = (plane_array(plane).copy() for plane in frame.planes)
-        return YuvPlanes(y, u, v, planes.matrix)
-
     annotate(
         source,
         destination,
-        scaled,
-        size=(width, height),
+        lambda index, time_s, planes: planes,
+        scaled_to=(width, height),
         crf=_CRF,
         max_rate=max_rate,
         repeatable=repeatable,

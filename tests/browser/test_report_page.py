@@ -15,7 +15,7 @@ from explanations import blobs
 from open_pages import Page
 from PIL import Image
 from small_videos import asked
-from stamped import read, write_stamped
+from stamped import read, with_silence, write_stamped
 
 from staa_cli.api import Explanation, explain_video
 from staa_cli.config.settings import RenderSettings
@@ -102,9 +102,21 @@ def check_heat(page: Page, explanation: Explanation, frame: int, scale: str = "v
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_frame_under_the_heat_is_the_right_one(name: str, opened: Open, tmp_path: Path) -> None:
     file, options = SOURCES[name]
-    explanation = explained(write_stamped(tmp_path / file, 60, **options))
-    explanation.save(tmp_path / "out")
-    page = opened(tmp_path / "out" / "report.html")
+    check_frames(explained(write_stamped(tmp_path / file, 60, **options)), opened, tmp_path / "out")
+
+
+def test_sound_before_the_first_frame(opened: Open, tmp_path: Path) -> None:
+    late = write_stamped(tmp_path / "a.mp4", 60, start=20)
+    explanation = explained(with_silence(tmp_path / "b.mp4", late))
+    assert explanation.video.start_s == pytest.approx(20 / 30, abs=0.01)
+    check_frames(explanation, opened, tmp_path / "out")
+    assert "own bytes" in (tmp_path / "out" / "report.html").read_text()
+
+
+def check_frames(explanation: Explanation, opened: Open, folder: Path) -> None:
+    """At three times, the frame of that time is shown, and its heat."""
+    explanation.save(folder)
+    page = opened(folder / "report.html")
     times = explanation.video.times_s
     for time_s in (times[7] + 0.001, times[31] + 0.011, times[52] + 0.001):
         frame = int(np.searchsorted(times, time_s, side="right")) - 1
@@ -114,7 +126,7 @@ def test_the_frame_under_the_heat_is_the_right_one(name: str, opened: Open, tmp_
         page.keys("h")
         assert stamp_of(page, explanation) == frame
         page.keys("h")
-    page.check_quiet(tmp_path / "out" / "report.html")
+    page.check_quiet(folder / "report.html")
 
 
 def test_it_opens_at_the_highest_moment(opened: Open, written: Path, source: Explanation) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from stamped import read, stamp, write_stamped
+from stamped import read, stamp, with_silence, write_stamped
 
 from staa_cli.errors import OutputError
 from staa_cli.schema import VideoInfo
@@ -61,6 +61,11 @@ def test_what_browsers_play(
     tmp_path: Path, name: str, options: dict[str, Any], expected: str | None
 ) -> None:
     assert browser_type(made(tmp_path / name, **options)) == expected
+
+
+def test_sound_may_begin_before_the_first_frame(tmp_path: Path) -> None:
+    late = write_stamped(tmp_path / "late.mp4", 30, start=20)
+    assert browser_type(probe(with_silence(tmp_path / "a.mp4", late))) == "video/mp4"
 
 
 @pytest.mark.parametrize(

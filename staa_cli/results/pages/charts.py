@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from staa_cli.formatting import figure, with_interval
+from staa_cli.formatting import counted, figure
 from staa_cli.results.pages.page import escaped, words
-from staa_cli.schema import Faithfulness, Float32, Output
+from staa_cli.schema import Faithfulness, FaithfulnessRow, Float32, Output
 
 _SIZE = 100
 
@@ -19,20 +19,33 @@ def faithfulness_section(faithfulness: Faithfulness, output: Output) -> str:
     )
     rows = "".join(
         f'<tr class="{"own" if row is explained else "other"}"><th scope="row">{words(row.method)}'
-        f"</th><td>{escaped(with_interval(row.srg, row.srg_low, row.srg_high, output))}</td>"
+        f"</th><td>{_gain(row, output)}</td>"
         f"<td>{escaped(figure(row.deletion_area, output))}</td>"
         f"<td>{escaped(figure(row.insertion_area, output))}</td></tr>"
         for row in (explained, *baselines)
     )
     clips = len(faithfulness.clips)
-    note = f"{faithfulness.steps} steps on {clips} clip{'s'[: clips != 1]}"
-    note += f", removed by {faithfulness.replacement}"
+    note = (
+        "The score of the class while parts of a clip are removed (deletion) or restored "
+        "(insertion), the most relevant first; baselines are gray. "
+        f"{faithfulness.steps} steps on {counted(clips, 'clip')}, removed by "
+        f"{faithfulness.replacement}; srg is insertion minus deletion."
+    )
     return (
         f'<div class="charts">{charts}</div><table><thead><tr><th scope="col">method</th>'
         '<th scope="col">srg ↑</th><th scope="col">deletion ↓</th>'
         f'<th scope="col">insertion ↑</th></tr></thead><tbody>{rows}</tbody></table>'
         f'<p class="soft">{escaped(note)}</p>'
     )
+
+
+def _gain(row: FaithfulnessRow, output: Output) -> str:
+    """The symmetric relevance gain, and below it its interval over clips."""
+    gain = escaped(figure(row.srg, output))
+    if row.srg_low is None or row.srg_high is None:
+        return gain
+    interval = f"{figure(row.srg_low, output)} to {figure(row.srg_high, output)}"
+    return f'{gain} <span class="soft">{escaped(interval)}</span>'
 
 
 def _chart(curves: list[Float32], kind: str) -> str:

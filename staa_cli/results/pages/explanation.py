@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ def _data(
                 "spans": [list(span) for span in one.frames.spans()],
                 "scores": list(score_range(one)),
                 "flat": one.spatial.flat,
+                "ends": {scale: HeatField(one, scale).ends("heat") for scale in SCALES},
             }
             for one in explanations
         ],
@@ -134,7 +136,7 @@ def _stage(explanation: Explanation, media: Media, poster: Image.Image) -> str:
     info = explanation.video
     across, down = info.sample_aspect_ratio
     width, height = max(1, round(info.width * across / down)), info.height
-    source = f' src="{escaped(media.address)}"' if media.address else ""
+    source = f' src="{escape(media.address)}"' if media.address else ""
     video = (
         f'<video controls playsinline preload="auto" width="{width}" height="{height}" '
         f'poster="{jpeg(poster)}"{source} aria-label="{escaped(Path(info.path).name)}"></video>'
@@ -159,7 +161,7 @@ def _controls(explanations: Sequence[Explanation], settings: RenderSettings) -> 
         'title="Previous frame (←)"></button>'
         '<button class="step" type="button" data-step="1" aria-label="Next frame" '
         'title="Next frame (→)"></button>'
-        '<output class="clock"></output><output class="frame soft"></output>'
+        '<span class="clock"></span><span class="frame soft"></span>'
         '<button class="help" type="button" aria-label="Keys" title="Keys (?)">?</button></div>'
         '<div class="look"><label class="switch"><input type="checkbox" class="heat" checked> heat'
         '</label><label>opacity <input class="opacity" type="range" min="0" max="1" step="0.05" '
@@ -330,7 +332,7 @@ def _clips(explanation: Explanation) -> str:
         of_target = answer(float(prediction.scores[target]), output)
         rows.append(
             f'<tr><td><button type="button" class="link" data-seek="{clip.start_s:.6f}">'
-            f"{clock(clip.start_s, total)}</button></td><td>{words(label)}</td>"
+            f"{clock(clip.start_s, total, 2)}</button></td><td>{words(label)}</td>"
             f"<td>{escaped(answer(score, output))}</td><td>{escaped(of_target)}</td>"
             "</tr>"
         )

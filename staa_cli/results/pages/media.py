@@ -49,8 +49,8 @@ def media_of(explanation: Explanation, folder: Path, *, reproducible: bool = Fal
     if is_file and (media_type := browser_type(info)) is not None:
         if info.size_bytes <= EMBEDDED_BYTES:
             address = _data_url(Path(info.path).read_bytes(), media_type)
-            return Media(address, 0.0, "the source's own bytes")
-        return Media(_link(Path(info.path), folder), 0.0, "linked, as it is large")
+            return Media(address, -info.start_s, "the source's own bytes")
+        return Media(_link(Path(info.path), folder), -info.start_s, "linked, as it is large")
     if is_file and info.size_bytes <= EMBEDDED_BYTES:
         copied = _written(lambda path: copy_for_browsers(info, path))
         if copied is not None and len(copied) <= EMBEDDED_BYTES:

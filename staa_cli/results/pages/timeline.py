@@ -20,6 +20,7 @@ from staa_cli.schema import Explanation
 _WIDTH, _HEIGHT = 1001, 101
 """Points of a stretched curve; coordinates are 0 to 1000 and 0 to 100."""
 _STRETCHED = f'viewBox="0 0 {_WIDTH - 1} {_HEIGHT - 1}" preserveAspectRatio="none"'
+_BELOW_RANKS = 'y="18%" height="82%"'
 _NUMBERED, _APART = 6, 2.5
 """Number of numbered moments, and the least distance of two numbers in percent."""
 _MOST_CLIPS = 400
@@ -48,7 +49,7 @@ def curve_lane(explanation: Explanation) -> str:
     gaps = "".join(_spans(curve, unseen(explanation), "unseen"))
     return (
         f'<svg class="curve" role="img" aria-label="{escaped(curve_words(explanation))}">'
-        f'{moments}{gaps}<svg {_STRETCHED}><path class="area" d="{areas}"/>'
+        f'{moments}{gaps}<svg {_BELOW_RANKS} {_STRETCHED}><path class="area" d="{areas}"/>'
         f'<path class="zero" d="M0 {zero:.4g}H{_WIDTH - 1}"/>'
         f'<path class="line" d="{stroke}"/></svg>'
         f"{''.join(_ranks(explanation, curve))}</svg>"
@@ -149,7 +150,8 @@ def _ranks(explanation: Explanation, curve: Curve) -> Iterator[str]:
         share = min(max(_share(curve, moment.peak_s), 1.0), 99.0)
         if all(abs(share - other) > _APART for other in drawn):
             drawn.append(share)
-            yield f'<text class="rank" x="{share:.4g}%" y="13" text-anchor="middle">{rank}</text>'
+            side = 'dx="7"' if share < 97 else 'dx="-7" text-anchor="end"'  # of the playhead
+            yield f'<text class="rank" x="{share:.4g}%" y="13" {side}>{rank}</text>'
 
 
 def _spans(curve: Curve, spans: Iterable[tuple[float, float]], kind: str) -> Iterator[str]:

@@ -31,6 +31,11 @@ class Player {
     return !this.video.paused && !this.video.ended;
   }
 
+  /** The frame that was asked for, or else the one that is shown. */
+  get frame() {
+    return Math.max(0, this.target < 0 ? this.shown : this.target);
+  }
+
   /** The frame that is shown at a time. */
   frameAt(time) {
     return Math.max(0, lowerBound(this.times, time + this.rounding + 1) - 1);
@@ -41,12 +46,11 @@ class Player {
       this.video.pause();
       return;
     }
-    const last = this.times.length - 1;
-    if (this.video.ended || !this.touched || (this.target < 0 ? this.shown : this.target) >= last) {
+    if (this.video.ended || !this.touched || this.frame >= this.times.length - 1) {
       this.target = 0;
       this.sought = -1;
-      this.seekPending();
     }
+    this.seekPending();
     this.touched = true;
     this.tries = 0;
     this.target = -1;
@@ -64,7 +68,7 @@ class Player {
 
   step(frames) {
     this.video.pause();
-    this.seek((this.target < 0 ? this.shown : this.target) + frames);
+    this.seek(this.frame + frames);
   }
 
   seekPending() {

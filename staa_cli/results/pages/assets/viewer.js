@@ -40,11 +40,6 @@ class Viewer {
     return this.find("select.scale").selectedOptions[0].textContent;
   }
 
-  /** The frame that the user looks at, or has asked for. */
-  get frame() {
-    return Math.max(0, this.player.target < 0 ? this.player.shown : this.player.target);
-  }
-
   setUpStage() {
     const { video } = this;
     this.root.classList.add("live");
@@ -124,7 +119,7 @@ class Viewer {
     const takesText = focus.matches("select, input:not([type=checkbox])");
     if (takesText && (key.startsWith("Arrow") || key === "Home" || key === "End")) return;
     if (key === " " && focus.matches("button, input, select, summary, a")) return;
-    const second = (sign) => this.seekTime(this.player.times[this.frame] + sign * 1e6);
+    const second = (sign) => this.seekTime(this.player.times[this.player.frame] + sign * 1e6);
     const last = this.player.times.length - 1;
     const actions = {
       " ": () => this.player.toggle(),
@@ -219,6 +214,9 @@ class Viewer {
   draw() {
     const { shown, times } = this.player, crop = this.find(".crop");
     this.showState();
+    [".low", ".high"].forEach((end, i) => {
+      this.find(end).textContent = this.method.ends[this.scale][i];
+    });
     if (shown < 0) return;
     const levels = this.method.field.at(times[shown], this.scale);
     crop.hidden = !levels || !this.heat.checked;
@@ -229,7 +227,7 @@ class Viewer {
   }
 
   showState() {
-    const { playing, times } = this.player, { frame } = this;
+    const { playing, times, frame } = this.player;
     const button = this.find(".play");
     this.root.classList.toggle("playing", playing);
     button.ariaLabel = playing ? "Pause" : "Play";
