@@ -6,39 +6,26 @@ was predicted, and each of them has a row on the time axis and maps to choose fr
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from staa_cli import __version__
 from staa_cli.config.settings import RenderSettings
 from staa_cli.formatting import answer, clock, counted, number, percent
-from staa_cli.render.color import colormap
-from staa_cli.render.heat import HeatField
 from staa_cli.results.pages import timeline
-from staa_cli.results.pages.arrays import (
-    SCALES,
-    method_arrays,
-    packed,
-    score_range,
-    shared_arrays,
-)
 from staa_cli.results.pages.charts import faithfulness_section
 from staa_cli.results.pages.facts import facts_sections
 from staa_cli.results.pages.media import Media
-from staa_cli.results.pages.page import base64_block, data_block, escaped, page, words
+from staa_cli.results.pages.page import escaped, page, words
+from staa_cli.results.pages.viewer import HELP, SCRIPTS, STYLES, jpeg, viewer
 from staa_cli.schema import Explanation, Moment
 
-STYLES, SCRIPTS = ("page.css", "viewer.css"), ("heat.js", "player.js", "viewer.js")
-_SHOWN_MOMENTS = 6
-_MORE_MOMENTS = 24
+_CARDS, _LISTED = 6, 30
+"""Numbers of moments with a card, and of those that are listed."""
 _SHOWN_CLIPS = 60
-_QUALITY = 78
 
 
 def explanation_page(
@@ -62,67 +49,22 @@ def explanation_page(
     """
     explanation = explanations[0]
     name = Path(explanation.video.path).name
-    arrays = shared_arrays(explanation, settings)
-    for number_, one in enumerate(explanations):
-        arrays |= method_arrays(one, number_)
-    table, content = packed(arrays)
+    moments = _moments(explanation, stills)
     body = (
-        f"{timeline.HATCH}{_header(explanation, name)}"
-        '<main class="columns"><div class="viewer" data-viewer>'
-        f"{_stage(explanation, media, poster)}{_controls(explanations, settings)}"
-        f"{_lanes(explanations)}"
-        f"{_moments(explanation, stills)}</div>"
-        f"<aside>{''.join(_panel(explanation, media))}</aside></main>{_footer(files)}{_HELP}"
-        f"{data_block('data', _data(explanations, media, settings) | {'arrays': table})}"
-        f"{base64_block('arrays', content)}"
+        f'{timeline.HATCH}{_header(explanation, name)}<main class="columns">'
+        f"{viewer(explanations, media, poster, settings, moments)}"
+        f"<aside>{''.join(_panel(explanation, media))}</aside></main>{_footer(files)}{HELP}"
     )
     title = f"{explanation.prediction.label} · {name} · staa"
-    return page(title, body, styles=STYLES, scripts=SCRIPTS, media=media.policy)
-
-
-def _data(
-    explanations: Sequence[Explanation], media: Media, settings: RenderSettings
-) -> dict[str, Any]:
-    """What the scripts need, except for the arrays."""
-    explanation = explanations[0]
-    return {
-        "start_s": explanation.start_s,
-        "end_s": explanation.end_s,
-        "first": explanation.part.start,
-        "offset_s": media.offset_s,
-        "peak_s": _peak_s(explanation),
-        "opacity": settings.opacity,
-        "scale": settings.scale,
-        "methods": [
-            {
-                "name": one.attributions[0].method,
-                "grid": list(one.maps.values.shape[1:]),
-                "box": list(one.maps.box),
-                "spans": [list(span) for span in one.frames.spans()],
-                "scores": list(score_range(one)),
-                "flat": one.spatial.flat,
-                "ends": {scale: HeatField(one, scale).ends("heat") for scale in SCALES},
-            }
-            for one in explanations
-        ],
-    }
-
-
-def _peak_s(explanation: Explanation) -> float:
-    from staa_cli.render.storyboard import highest
-
-    return float(explanation.video.times_s[highest(explanation)])
+    styles = ("page.css", *STYLES)
+    return page(title, body, styles=styles, scripts=SCRIPTS, media=media.policy)
 
 
 def _header(explanation: Explanation, name: str) -> str:
     prediction = explanation.prediction
-    reason = {
-        "top-1": "most probable class",
-        "named": "class asked for",
-        "index": "class asked for",
-    }
-    how = "highest score" if not prediction.is_probability else reason["top-1"]
-    how = how if prediction.reason == "top-1" else reason[prediction.reason]
+    how = "class asked for"
+    if prediction.reason == "top-1":
+        how = "most probable class" if prediction.is_probability else "highest score"
     method, model = explanation.attributions[0].method, explanation.model.name
     return (
         f'<header><h1>{words(prediction.label)} <span class="answer">'
@@ -130,96 +72,6 @@ def _header(explanation: Explanation, name: str) -> str:
         f'<p class="soft">{escaped(how)} · {words(name)} · {words(method)} · {words(model)}</p>'
         "</header>"
     )
-
-
-def _stage(explanation: Explanation, media: Media, poster: Image.Image) -> str:
-    info = explanation.video
-    across, down = info.sample_aspect_ratio
-    width, height = max(1, round(info.width * across / down)), info.height
-    source = f' src="{escape(media.address)}"' if media.address else ""
-    video = (
-        f'<video controls playsinline preload="auto" width="{width}" height="{height}" '
-        f'poster="{jpeg(poster)}"{source} aria-label="{escaped(Path(info.path).name)}"></video>'
-    )
-    return (
-        f'<div class="stage"><div class="picture">{video}'
-        '<div class="crop" hidden><canvas></canvas></div>'
-        '<p class="badge" hidden></p><p class="problem" role="alert" hidden></p></div></div>'
-    )
-
-
-def _controls(explanations: Sequence[Explanation], settings: RenderSettings) -> str:
-    """Controls, which scripts show."""
-    field = HeatField(explanations[0], settings.scale)
-    low, high = field.ends("heat")
-    names = [one.attributions[0].method for one in explanations]
-    return (
-        '<div class="controls" hidden>'
-        '<div class="transport">'
-        '<button class="play" type="button" aria-label="Play" title="Play (space)"></button>'
-        '<button class="step" type="button" data-step="-1" aria-label="Previous frame" '
-        'title="Previous frame (←)"></button>'
-        '<button class="step" type="button" data-step="1" aria-label="Next frame" '
-        'title="Next frame (→)"></button>'
-        '<span class="clock"></span><span class="frame soft"></span>'
-        '<button class="help" type="button" aria-label="Keys" title="Keys (?)">?</button></div>'
-        '<div class="look"><label class="switch"><input type="checkbox" class="heat" checked> heat'
-        '</label><label>opacity <input class="opacity" type="range" min="0" max="1" step="0.05" '
-        f'value="{settings.opacity:g}"></label>'
-        '<label>from level <input class="threshold" type="range" min="0" max="0.95" step="0.05" '
-        f'value="0"></label>{_select("scale", SCALES, settings.scale)}'
-        f"{_select('method', names, names[0]) if len(names) > 1 else ''}"
-        f'<span class="legend" title="evidence"><span class="low">{escaped(low)}</span>'
-        f'{_color_bar(settings.colormap)}<span class="high">{escaped(high)}</span></span>'
-        "</div></div>"
-    )
-
-
-def _select(name: str, choices: Sequence[str], chosen: str) -> str:
-    options = "".join(
-        f"<option{' selected' if choice == chosen else ''}>{escaped(choice)}</option>"
-        for choice in choices
-    )
-    return f'<label>{name} <select class="{name}">{options}</select></label>'
-
-
-def _color_bar(name: str) -> str:
-    colors = colormap(name)[::15]
-    stops = "".join(
-        f'<stop offset="{place / (len(colors) - 1):.3g}" stop-color="#{bytes(color).hex()}"/>'
-        for place, color in enumerate(colors)
-    )
-    return (
-        '<svg class="bar" aria-hidden="true"><defs><linearGradient id="colors">'
-        f'{stops}</linearGradient></defs><rect width="100%" height="100%" fill="url(#colors)"/>'
-        "</svg>"
-    )
-
-
-def _lanes(explanations: Sequence[Explanation]) -> str:
-    """The time axis with a row for each method."""
-    explanation = explanations[0]
-    rows = "".join(
-        f'<div class="lane" data-method="{place}"><p class="name">'
-        f"{words(one.attributions[0].method)}{_flat_note(one)}</p>{timeline.curve_lane(one)}</div>"
-        for place, one in enumerate(explanations)
-    )
-    clips = timeline.clip_lane(explanation)
-    captions = [timeline.seen_words(explanation)]
-    captions += [timeline.clip_words(explanation)] if clips else []
-    return (
-        f'<section aria-label="Time" class="time"><div class="lanes">{rows}'
-        f"{timeline.seen_lane(explanation)}{clips}"
-        '<div class="playhead" hidden></div><div class="pointer" hidden></div></div>'
-        f"{timeline.time_axis(explanation)}"
-        f'<p class="soft">{escaped(" · ".join(captions))}</p></section>'
-    )
-
-
-def _flat_note(explanation: Explanation) -> str:
-    if not explanation.temporal.flat:
-        return ""
-    return f' <span class="note">{escaped(timeline.flat_words(explanation))}</span>'
 
 
 def _moments(explanation: Explanation, stills: Mapping[int, Image.Image]) -> str:
@@ -230,8 +82,8 @@ def _moments(explanation: Explanation, stills: Mapping[int, Image.Image]) -> str
     more = "".join(
         f'<button type="button" class="chip" data-seek="{moment.peak_s:.6f}"><b>{rank}</b> '
         f"{escaped(clock(moment.peak_s, total))}</button>"
-        for rank, moment in enumerate(moments[: _MORE_MOMENTS + _SHOWN_MOMENTS], start=1)
-        if rank > _SHOWN_MOMENTS
+        for rank, moment in enumerate(moments[:_LISTED], start=1)
+        if rank > _CARDS
     )
     chips = f'<p class="chips">{more}</p>' if more else ""
     title = "Top moments" if moments else "Frames"
@@ -243,10 +95,12 @@ def _moments(explanation: Explanation, stills: Mapping[int, Image.Image]) -> str
 
 def _card(explanation: Explanation, index: int, still: Image.Image) -> str:
     time_s, total = float(explanation.video.times_s[index]), explanation.video.duration_s
-    moment = next((m for m in explanation.moments if abs(m.peak_s - time_s) < 1e-6), None)
+    times_s = explanation.video.times_s
+    peaks = [int(np.abs(times_s - moment.peak_s).argmin()) for moment in explanation.moments]
     rank, text, place = "", "", ""
-    if moment is not None:
-        rank = f"<b>{explanation.moments.index(moment) + 1}</b> "
+    if index in peaks:
+        moment = explanation.moments[peaks.index(index)]
+        rank = f"<b>{peaks.index(index) + 1}</b> "
         span = f"{clock(moment.start_s, total)} to {clock(moment.end_s, total)}"
         text = f'<span class="soft">{span} · {percent(moment.share)} of the evidence</span>'
         place = f", heat {_place(moment.center)}"
@@ -267,13 +121,16 @@ def _moments_table(moments: Sequence[Moment], total: float) -> str:
         f"{clock(moment.start_s, total, 2)} to {clock(moment.end_s, total, 2)}</td><td>"
         f"{percent(moment.share)}</td><td>{number(moment.peak_score)}</td>"
         f"<td>{_place(moment.center)}</td></tr>"
-        for rank, moment in enumerate(moments[: _SHOWN_MOMENTS + _MORE_MOMENTS], start=1)
+        for rank, moment in enumerate(moments[:_LISTED], start=1)
     )
+    hidden = len(moments) - _LISTED
+    note = f'<p class="soft">{counted(hidden, "more moment")} in report.json</p>'
     names = ("rank", "peak", "span", "share", "peak score", "place")
     heads = "".join(f'<th scope="col">{name}</th>' for name in names)
     return (
         '<details><summary>as a table</summary><div class="scroll"><table><thead><tr>'
-        f"{heads}</tr></thead><tbody>{rows}</tbody></table></div></details>"
+        f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"{note if hidden > 0 else ''}</details>"
     )
 
 
@@ -351,29 +208,3 @@ def _clips(explanation: Explanation) -> str:
 def _footer(files: Sequence[str]) -> str:
     links = "".join(f' · <a href="{escaped(name)}">{escaped(name)}</a>' for name in files)
     return f'<footer class="soft">staa {escaped(__version__)}{links}</footer>'
-
-
-_KEYS = (
-    ("space", "play or pause"),
-    ("← →", "previous or next frame; with shift, a second"),
-    ("home end", "first or last frame"),
-    ("h", "heat on or off"),
-    ("m", "next method"),
-    ("[ ]", "less or more opaque"),
-    ("?", "this list"),
-)
-_HELP = (
-    '<dialog class="keys" aria-label="Keys"><dl>'
-    + "".join(
-        f"<dt><kbd>{'</kbd><kbd>'.join(keys.split())}</kbd></dt><dd>{text}</dd>"
-        for keys, text in _KEYS
-    )
-    + '</dl><form method="dialog"><button>close</button></form></dialog>'
-)
-
-
-def jpeg(picture: Image.Image) -> str:
-    """A picture as a data URL."""
-    content = BytesIO()
-    picture.save(content, "JPEG", quality=_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"

@@ -20,9 +20,10 @@ from PIL import Image
 from staa_cli.config.settings import RenderSettings
 from staa_cli.render.heat import HeatField
 from staa_cli.results.pages.arrays import UNKNOWN
-from staa_cli.results.pages.explanation import SCRIPTS, explanation_page
+from staa_cli.results.pages.explanation import explanation_page
 from staa_cli.results.pages.media import Media
 from staa_cli.results.pages.page import assets
+from staa_cli.results.pages.viewer import SCRIPTS
 from staa_cli.schema import Explanation, ReportWarning
 
 HOSTILE = (
@@ -92,9 +93,9 @@ def page_of(*explanations: Explanation, media: Media | None = None, **options: A
 
 def arrays_of(page: Parsed) -> dict[str, np.ndarray]:
     """The arrays as the script reads them, independently of the code that packs them."""
-    content = zlib.decompress(base64.b64decode(page.by_id["arrays"]))
+    content = zlib.decompress(base64.b64decode(page.by_id["viewer-arrays"]))
     arrays, at = {}, 0
-    for name, kind, length in json.loads(page.by_id["data"])["arrays"]:
+    for name, kind, length in json.loads(page.by_id["viewer-data"])["arrays"]:
         arrays[name] = np.frombuffer(content, TYPES[kind], length, at)
         at += arrays[name].nbytes
     assert at == len(content)
@@ -124,7 +125,7 @@ def test_what_users_name_stays_text(text: str) -> None:
         (tag, list(attrs)) for tag, attrs in plain.elements
     ]
     assert " ".join(text.split()) in page.text
-    data = json.loads(page.by_id["data"])
+    data = json.loads(page.by_id["viewer-data"])
     assert data["methods"][0]["name"] == text
     arrays_of(page)  # the block after it is whole
 
@@ -207,7 +208,7 @@ def test_the_maps_are_those_of_the_annotated_video(scale: str, flat_space: bool)
 def test_times_are_exact_to_a_microsecond_and_scores_to_a_thousandth() -> None:
     source = explanation(frames=3000, rate=30000 / 1001, clip_starts=[0, 900], part=(100, 2000))
     page = Parsed(page_of(source))
-    data, arrays = json.loads(page.by_id["data"]), arrays_of(page)
+    data, arrays = json.loads(page.by_id["viewer-data"]), arrays_of(page)
     frames = source.frames
     times = data["start_s"] + np.cumsum(arrays["frame_us"].astype(np.int64)) / 1e6
     np.testing.assert_allclose(times, frames.times_s, rtol=0, atol=1.1e-6)

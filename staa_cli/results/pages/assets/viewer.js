@@ -263,8 +263,9 @@ class Viewer {
 }
 
 async function mountViewer(root) {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const arrays = await unpack(document.getElementById("arrays"), data.arrays);
+  const part = (name) => document.getElementById(`${root.dataset.viewer}-${name}`);
+  const data = JSON.parse(part("data").textContent);
+  const arrays = await unpack(part("arrays"), data.arrays);
   root.viewer = new Viewer(root, data, arrays);
 }
 
