@@ -200,6 +200,27 @@ def test_how_the_heat_looks_is_chosen(opened: Open, written: Path, source: Expla
     page.check_quiet(written)
 
 
+def test_what_was_not_seen_has_no_heat(opened: Open, source: Explanation, tmp_path: Path) -> None:
+    frames = source.frames
+    covered = frames.covered.copy()
+    covered[20:40] = False
+    scores = np.where(covered, frames.weighted_score, np.float32(np.nan))
+    sparse = replace(
+        source,
+        frames=replace(frames, covered=covered, weighted_score=scores, seen=frames.seen & covered),
+    )
+    sparse.save(tmp_path)
+    page = opened(tmp_path / "report.html")
+    badge = "document.querySelector('.badge')"
+    for frame in (40, 19, 20, 39):
+        page.viewer(f"player.seek({frame})")
+        page.wait_for_frame(frame)
+        check_heat(page, sparse, frame)
+        assert page.run(f"{badge}.hidden") == bool(covered[frame])
+    assert page.run(f"{badge}.textContent") == "not seen by the model"
+    page.check_quiet(tmp_path / "report.html")
+
+
 def test_methods_switch(opened: Open, source: Explanation, tmp_path: Path) -> None:
     other = explained(Path(source.video.path), "frame-difference")
     poster = Image.new("RGB", (32, 24))

@@ -114,7 +114,8 @@ class Viewer {
   }
 
   onKey(event, keys) {
-    if (event.ctrlKey || event.altKey || event.metaKey || keys.open) return;
+    const isCommand = event.ctrlKey || event.altKey || event.metaKey;
+    if (keys.open || isCommand && !event.getModifierState("AltGraph")) return; // [ in German
     const focus = event.target, { key } = event;
     const takesText = focus.matches("select, input:not([type=checkbox])");
     if (takesText && (key.startsWith("Arrow") || key === "Home" || key === "End")) return;
