@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from explanations import blobs
-from open_pages import Page
+from open_pages import VIEWER, Page
 from PIL import Image
 from small_videos import asked
 from stamped import read, with_silence, write_stamped
@@ -21,6 +20,8 @@ from staa_cli.api import Explanation, explain_video
 from staa_cli.config.settings import RenderSettings
 from staa_cli.models.load import load_model
 from staa_cli.render.heat import HeatField, cubic_weights
+from staa_cli.render.painter import Painter
+from staa_cli.render.storyboard import painted
 from staa_cli.results.pages import media
 from staa_cli.results.pages.explanation import explanation_page
 from staa_cli.results.pages.media import media_of
@@ -129,6 +130,27 @@ def check_frames(explanation: Explanation, opened: Open, folder: Path) -> None:
     page.check_quiet(folder / "report.html")
 
 
+def test_the_heat_has_the_colors_of_the_annotated_video(opened: Open, tmp_path: Path) -> None:
+    green = np.full((240, 320, 3), (30, 200, 60), np.uint8)
+    green[120:] = (10, 40, 120)
+    explanation = explained(write_stamped(tmp_path / "a.mp4", [green] * 60))
+    explanation.save(tmp_path / "out")
+    page = opened(tmp_path / "out" / "report.html")
+    page.viewer("player.seek(40)")
+    page.wait_for_frame(40)
+    shown = page.picture()
+    size = shown.shape[1] // 2 * 2, shown.shape[0] // 2 * 2
+    got = np.asarray(Image.fromarray(shown).resize(size), np.float32)
+    plain = Image.fromarray(green).resize(size)
+    painter = Painter(explanation, replace(RenderSettings(), strip="none"), size)
+    time_s = float(explanation.video.times_s[40])
+    expected = np.asarray(painted(painter, plain, time_s), np.float32)
+    hot = np.abs(expected - np.asarray(plain)).max(axis=2) > 60
+    assert hot.mean() > 0.02
+    assert np.abs(got - expected)[hot].mean() < 12
+    assert np.abs(np.asarray(plain) - expected)[hot].mean() > 60
+
+
 def test_it_opens_at_the_highest_moment(opened: Open, written: Path, source: Explanation) -> None:
     page = opened(written)
     assert source.temporal.peak_s is not None
@@ -141,22 +163,28 @@ def test_it_plays_from_the_beginning_to_the_end(
     opened: Open, written: Path, source: Explanation
 ) -> None:
     page = opened(written)
+    page.viewer(
+        "player.onframe = function () {"
+        "  const { viewer } = document.querySelector('[data-viewer]'), { shown } = viewer.player;"
+        "  viewer.draw();"
+        "  if (viewer.player.playing) (viewer.played ??= []).push(shown);"
+        "  if (shown >= 15 && !viewer.goesOn) viewer.video.pause();"
+        "}"
+    )
     page.point(".play", 0.5)
-    page.wait("!document.querySelector('video').paused")
-    page.wait("document.querySelector('.clock').textContent.startsWith('0.')")
-    page.keys(" ")
-    page.wait("document.querySelector('video').paused")
-    time.sleep(0.5)  # until it has settled
-    page.wait("!document.querySelector('video').seeking")
+    page.wait(f"{VIEWER}.played && {VIEWER}.video.paused")
+    page.wait_to_settle()
     shown = page.viewer("player.shown")
+    check_heat(page, source, shown)
     page.keys("h")
     assert stamp_of(page, source) == shown
+    page.viewer("goesOn = true")
     page.keys("h", " ")
-    page.wait("document.querySelector('video').ended")
     page.wait_for_frame(59)
-    page.keys(" ")
-    page.wait("!document.querySelector('video').ended")
-    page.keys(" ")
+    page.wait("document.querySelector('video').paused")
+    played = page.viewer("played")
+    assert played[0] < 15
+    assert (np.diff(played) >= 0).all()
     page.check_quiet(written)
 
 

@@ -29,7 +29,8 @@ class Page:
         for kind in ("browser", "performance"):
             self.driver.get_log(kind)
         self.driver.get(path.as_uri())
-        self.wait(f"{VIEWER} && {VIEWER}.player.shown === {VIEWER}.player.target")
+        self.wait(f"{VIEWER}")
+        self.wait_to_settle()
 
     def set_up(self, width: int, theme: str = "light", height: int = 900) -> None:
         scheme = {"name": "prefers-color-scheme", "value": theme}
@@ -63,6 +64,11 @@ class Page:
         """Wait until a frame is on the screen."""
         self.wait(f"{VIEWER}.player.shown === {frame} && !{VIEWER}.video.seeking")
 
+    def wait_to_settle(self) -> None:
+        """Wait until the frame that was asked for is on the screen."""
+        player = f"{VIEWER}.player"
+        self.wait(f"!{player}.video.seeking && {player}.shown === {player}.target")
+
     def keys(self, *keys: str) -> None:
         from selenium.webdriver import ActionChains
 
@@ -86,13 +92,16 @@ class Page:
     def picture(self) -> UInt8:
         """What is seen of the video, RGB [H, W, 3]."""
         self.run("document.querySelector('.picture').scrollIntoView({block: 'center'})")
-        self.wait("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.driver.execute_async_script(  # until what was drawn is on the screen
+            "const done = arguments[0], next = requestAnimationFrame;"
+            "next(() => next(() => next(() => done())))"
+        )
         content = self.driver.find_element("css selector", ".picture").screenshot_as_png
         return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
     def heat(self) -> UInt8:
         """The canvas with the heat, RGBA [H, W, 4]."""
-        address = self.run("document.querySelector('canvas').toDataURL('image/png')")
+        address = self.run("document.querySelector('.glow').toDataURL('image/png')")
         content = base64.b64decode(address.partition(",")[2])
         return np.asarray(Image.open(io.BytesIO(content)).convert("RGBA"))
 

@@ -199,7 +199,7 @@ def _clips(explanation: Explanation) -> str:
     return (
         f"<details{' open' if len(pairs) <= 8 else ''}><summary><h2>{counted(len(pairs), 'clip')}"
         '</h2></summary><div class="scroll"><table><thead><tr><th scope="col">from</th>'
-        '<th scope="col">label</th><th scope="col"></th>'
+        '<th scope="col">label</th><th scope="col">score</th>'
         f'<th scope="col">{target_label}</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
         f"</div>{note}</details>"
     )

@@ -101,7 +101,7 @@ def _stage(explanation: Explanation, media: Media, poster: Image.Image) -> str:
     )
     return (
         f'<div class="stage"><div class="picture">{video}'
-        '<div class="crop" hidden><canvas></canvas></div>'
+        '<div class="crop" hidden><canvas class="hue"></canvas><canvas class="glow"></canvas></div>'
         '<p class="badge" hidden></p><p class="problem" role="alert" hidden></p></div></div>'
     )
 

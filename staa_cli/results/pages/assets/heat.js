@@ -83,32 +83,41 @@ class HeatField {
   }
 }
 
-/** Draws levels on a canvas over the part of the picture that the model saw. */
+/**
+ * Draws levels over the part of the picture that the model saw, in two layers: one replaces the hue
+ * of the picture, and above it one covers a part of its contrast.
+ */
 class HeatPainter {
   static FULL_OPACITY = 0.45; // level from which the heat has full opacity
 
-  constructor(canvas, colors) {
-    this.canvas = canvas;
-    this.context = canvas.getContext("2d");
+  constructor(hue, glow, colors) {
+    this.layers = [hue, glow].map((canvas) => ({
+      canvas, context: canvas.getContext("2d"), table: new Uint32Array(256),
+    }));
     this.colors = colors;
-    this.table = new Uint32Array(256);
   }
 
   /** The grid of the maps; the canvas has some pixels for each cell, the browser scales it. */
   resize(rows, columns) {
     const times = Math.max(4, Math.min(24, Math.round(256 / Math.max(rows, columns))));
-    this.canvas.height = rows * times;
-    this.canvas.width = columns * times;
-    this.down = cubicTaps(this.canvas.height, rows);
-    this.across = cubicTaps(this.canvas.width, columns);
-    this.wide = new Float32Array(rows * this.canvas.width);
-    this.image = this.context.createImageData(this.canvas.width, this.canvas.height);
-    this.pixels = new Uint32Array(this.image.data.buffer);
+    this.height = rows * times;
+    this.width = columns * times;
+    this.down = cubicTaps(this.height, rows);
+    this.across = cubicTaps(this.width, columns);
+    this.wide = new Float32Array(rows * this.width);
+    for (const layer of this.layers) {
+      Object.assign(layer.canvas, { width: this.width, height: this.height });
+      layer.image = layer.context.createImageData(this.width, this.height);
+      layer.pixels = new Uint32Array(layer.image.data.buffer);
+    }
   }
 
-  /** Colors of the levels: what is below a threshold is transparent. */
+  /**
+   * Colors of the levels, as those of annotated.mp4 (tint_tables); what is below a threshold is
+   * transparent. Of the contrast of the picture, `keep` remains, and of its hue the fourth power.
+   */
   setLook(opacity, threshold) {
-    const bytes = new Uint8ClampedArray(this.table.buffer);
+    const [hue, glow] = this.layers.map((layer) => new Uint8ClampedArray(layer.table.buffer));
     for (let i = 0; i < 256; i++) {
       const ramp = Math.min(1, i / (255 * HeatPainter.FULL_OPACITY));
       const alpha = i / 255 < threshold ? 0 : opacity * ramp * ramp * (3 - 2 * ramp);
@@ -119,12 +128,13 @@ class HeatPainter {
       const luma = 0.2126 * r + 0.7152 * g + 0.0722 * b;
       const middle = Math.max(half, Math.min(255 - half, luma));
       const shift = alpha > 0 ? (middle - half) / alpha - luma : 0;
-      bytes.set([r + shift, g + shift, b + shift, 255 * alpha], 4 * i);
+      glow.set([r + shift, g + shift, b + shift, 255 * alpha], 4 * i);
+      hue.set([r, g, b, 255 * (1 - keep ** 3)], 4 * i);
     }
   }
 
   draw(levels) {
-    const { width, height } = this.canvas, columns = this.across.cells, rows = this.down.cells;
+    const { width, height } = this, columns = this.across.cells, rows = this.down.cells;
     for (let row = 0; row < rows; row++) {
       for (let x = 0; x < width; x++) {
         let sum = 0;
@@ -134,16 +144,19 @@ class HeatPainter {
         this.wide[row * width + x] = sum;
       }
     }
+    const [hue, glow] = this.layers;
     for (let y = 0; y < height; y++) {
       const [a, b, c, d] = this.down.weights.subarray(4 * y, 4 * y + 4);
       const [i, j, k, l] = this.down.places.subarray(4 * y, 4 * y + 4).map((row) => row * width);
       for (let x = 0; x < width; x++) {
         const level = a * this.wide[i + x] + b * this.wide[j + x]
           + c * this.wide[k + x] + d * this.wide[l + x];
-        this.pixels[y * width + x] = this.table[Math.max(0, Math.min(255, 255 * level + 0.5)) | 0];
+        const index = Math.max(0, Math.min(255, 255 * level + 0.5)) | 0;
+        hue.pixels[y * width + x] = hue.table[index];
+        glow.pixels[y * width + x] = glow.table[index];
       }
     }
-    this.context.putImageData(this.image, 0, 0);
+    for (const layer of this.layers) layer.context.putImageData(layer.image, 0, 0);
   }
 }
 

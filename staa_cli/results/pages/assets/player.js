@@ -20,10 +20,14 @@ class Player {
     for (const name of ["play", "pause", "ended", "seeking"]) {
       video.addEventListener(name, () => this.onstate());
     }
-    video.addEventListener("seeked", () => this.seekPending());
-    for (const name of ["seeked", "pause"]) {
-      video.addEventListener(name, () => setTimeout(() => this.settle(), 150));
-    }
+    video.addEventListener("seeked", () => {
+      this.seekPending();
+      setTimeout(() => this.settle(), 150);
+    });
+    // A paused browser may show the frame after the one that it reported last: be exact.
+    video.addEventListener("pause", () => {
+      if (this.target < 0) this.seek(this.frameAt(video.currentTime * 1e6 + this.offset));
+    });
     this.watch();
   }
 
@@ -79,14 +83,11 @@ class Player {
     this.video.currentTime = (start + Math.min((next - start) / 2, 5000) - this.offset) / 1e6;
   }
 
-  /** Browsers do not report a frame that comes right after another report: show it again. */
+  /** Browsers do not report a frame that comes right after another report: ask for it again. */
   settle() {
-    if (!this.video.paused || this.video.seeking) return;
-    const now = this.frameAt(this.video.currentTime * 1e6 + this.offset);
-    const wanted = this.target < 0 ? now : this.target;
-    if (this.shown === wanted || this.tries >= 3) return; // a damaged video lacks frames
+    if (this.video.seeking || this.target < 0 || this.shown === this.target) return;
+    if (this.tries >= 3) return; // a damaged video lacks frames
     this.tries += 1;
-    this.target = wanted;
     this.sought = -1;
     this.seekPending();
   }

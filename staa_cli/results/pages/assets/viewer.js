@@ -12,7 +12,7 @@ class Viewer {
     const times = accumulated(arrays.frame_us, start);
     this.video = this.find("video");
     this.player = new Player(this.video, times, this.end, Math.round(data.offset_s * 1e6));
-    this.painter = new HeatPainter(this.find("canvas"), arrays.colors);
+    this.painter = new HeatPainter(this.find(".hue"), this.find(".glow"), arrays.colors);
     this.methods = data.methods.map((method, number) => ({
       ...method,
       scores: arrays[`scores_${number}`],
