@@ -93,6 +93,7 @@ BUILTIN: dict[str, dict[str, str]] = {
     },
     WRITERS: {
         "annotated": f"{_WRITERS}.annotated_mp4:AnnotatedMp4",
+        "html": f"{_WRITERS}.report_html:ReportHtml",
         "storyboard": f"{_WRITERS}.storyboard_png:StoryboardPng",
         "gif": f"{_WRITERS}.annotated_gif:AnnotatedGif",
         "csv": f"{_WRITERS}.importance_csv:ImportanceCsv",

@@ -12,7 +12,8 @@ from uuid import uuid4
 
 from staa_cli.errors import OutputError
 
-REPORT, MAPS, COMPARISON = "report.json", "maps.npz", "compare.json"
+REPORT, PAGE, MAPS = "report.json", "report.html", "maps.npz"
+COMPARISON = "compare.json"
 WRITTEN_VIDEOS = (ANNOTATED, GIF, COMPARED) = ("annotated.mp4", "annotated.gif", "compare.mp4")
 """Videos that staa writes next to these files; they must not be used as inputs."""
 COMPARED_STILL = "compare.png"

@@ -175,6 +175,12 @@ class OutputSettings:
         shapes_result=False,
     )
     annotated: bool = setting(True, "write annotated.mp4", flag="--no-annotated", turns_off=True)
+    html: bool = setting(
+        True,
+        "write report.html, a page with the video, the heat, and the curve",
+        flag="--no-html",
+        turns_off=True,
+    )
     plot: bool = setting(False, "write a plot of the temporal curve")
     storyboard: bool = setting(False, "write an image of the top moments with their times")
     gif: bool = setting(

@@ -18,7 +18,7 @@ from staa_cli.formatting import counted
 from staa_cli.paths import as_text
 from staa_cli.render import text
 from staa_cli.render.chart import OWN
-from staa_cli.render.curve import Curve, Point, unseen
+from staa_cli.render.curve import Curve, unseen
 from staa_cli.render.layout import ELLIPSIS
 from staa_cli.render.plot import facts_line, time_ticks, time_words
 from staa_cli.render.storyboard import highest
@@ -103,7 +103,7 @@ def _top(explanation: Explanation) -> Iterator[str]:
 def _curve(explanation: Explanation) -> str:
     """The temporal score, as in the strip of annotated.mp4, with times below it."""
     curve = Curve.of(explanation)
-    end_s, lines = curve.end_s, _lines(curve)
+    end_s, lines = curve.end_s, curve.joined(_WIDTH, _HEIGHT)
     moments = _spans(curve, [(moment.start_s, moment.end_s) for moment in explanation.moments], 2)
     gaps = _spans(curve, unseen(explanation), 0)
     zero = curve.y(0, _HEIGHT)
@@ -149,19 +149,6 @@ def _spans(curve: Curve, spans: list[tuple[float, float]], min_px: int) -> str:
         for left, right in sorted(edges)
         if right - left + min_px > 0
     )
-
-
-def _lines(curve: Curve) -> list[list[Point]]:
-    """The curve's lines, joined across gaps below one pixel, which limits their number."""
-    zero = curve.y(0, _HEIGHT)
-    lines: list[list[Point]] = []
-    for line in curve.points(_WIDTH, _HEIGHT):
-        if lines and round(line[0][0]) == round(lines[-1][-1][0]):
-            joint = max(lines[-1].pop(), line[0], key=lambda point: abs(point[1] - zero))
-            lines[-1] += [joint, *line[1:]]
-        else:
-            lines.append(line)
-    return lines
 
 
 def _warnings(explanation: Explanation) -> Iterator[str]:

@@ -58,6 +58,18 @@ class Curve:
         """
         return [self._line(start, stop, width, height) for start, stop in self.runs]
 
+    def joined(self, width: float, height: float) -> list[list[Point]]:
+        """The same, joined across gaps below one pixel, which limits their number."""
+        zero = self.y(0, height)
+        lines: list[list[Point]] = []
+        for line in self.points(width, height):
+            if lines and round(line[0][0]) == round(lines[-1][-1][0]):
+                joint = max(lines[-1].pop(), line[0], key=lambda point: abs(point[1] - zero))
+                lines[-1] += [joint, *line[1:]]
+            else:
+                lines.append(line)
+        return lines
+
     def _line(self, start: int, stop: int, width: float, height: float) -> list[Point]:
         end_s = self.times_s[stop] if stop < len(self.times_s) else self.end_s
         times = np.append(self.times_s[start:stop], end_s)

@@ -56,7 +56,8 @@ def redraw(
     info = _video(explanation, folder, video)
     render = _changed(RenderSettings, "render", explanation, loaded)
     output = _changed(OutputSettings, "output", explanation, loaded)
-    output = replace(output, annotated=loaded.settings.output.annotated, npz=True)
+    wanted = loaded.settings.output
+    output = replace(output, annotated=wanted.annotated, html=wanted.html, npz=True)
     if explanation.faithfulness is None:
         output = replace(output, faithfulness=False, quick_faithfulness=False)
     written = {name: value for name, value in asdict(output).items() if name != "dir"}

@@ -116,6 +116,7 @@ def _feed(
         for index, picture in source_of(explanation).read(sorted(watched)):
             feed(index, picture)
     for writer in stills:
+        writer.explanation = explanation  # with the warnings from decoding
         writer.write(folder / writer.file)
     return explanation
 

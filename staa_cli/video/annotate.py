@@ -20,7 +20,7 @@ from staa_cli.schema import UInt8, VideoInfo
 from staa_cli.video.audio import Sound, sound_handling
 from staa_cli.video.container import open_video, packets, sound_of
 from staa_cli.video.decode import RequestedFrames, all_frames, file_of, seek_point, table_of
-from staa_cli.video.encode import BT709, CLOCK, LONGEST_STEP, Color, Shape, VideoWriter
+from staa_cli.video.encode import BT709, CLOCK, LONGEST_STEP, Color, Mp4Writer, Shape, VideoWriter
 from staa_cli.video.frame_source import SeekableSource, VideoFile
 from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix, use_supported_matrix
 from staa_cli.video.table import DecodeReport, FrameTable, first_frame
@@ -35,9 +35,11 @@ def annotate(
     draw: Draw,
     *,
     size: tuple[int, int] | None = None,
+    scaled_to: tuple[int, int] | None = None,
     audio: bool = True,
     preset: str = "veryfast",
     crf: float = 23,
+    max_rate: float | None = None,
     repeatable: bool = False,
     frames: range | None = None,
     on_frame: Callable[[int], None] | None = None,
@@ -56,10 +58,13 @@ def annotate(
         video: a probed file, or a source; a source that is not a file has no sound.
         destination: path of the MP4; removed on failure.
         draw: maps (position, seconds, planes [H, W]) to planes of `size`.
-        size: (width, height) of drawn frames, even; by default the video's, rounded up to even.
+        size: (width, height) of drawn frames, even; by default that of the frames before drawing.
+        scaled_to: (width, height) of frames before drawing, even; by default the video's, rounded
+            up to even.
         audio: keep the sound track.
         preset: of x264.
         crf: quality of x264, lower is better.
+        max_rate: limit in bits per second, which lowers the quality if necessary.
         repeatable: encode equal frames to equal bytes; the file grows a little.
         frames: positions of the frames to write; None for all.
         on_frame: called with the position of every written frame.
@@ -73,34 +78,46 @@ def annotate(
         OutputError: the file cannot be written.
     """
     report = report if report is not None else DecodeReport()
+    encoding: dict[str, Any] = {
+        "preset": preset, "crf": crf, "max_rate": max_rate, "repeatable": repeatable
+    }  # fmt: skip
     if isinstance(video, SeekableSource) and not isinstance(video, VideoFile):
-        encoding: dict[str, Any] = {"preset": preset, "crf": crf, "repeatable": repeatable}
 
         def pass_watched(index: int, picture: UInt8) -> None:
             if index in watched:
                 on_picture(index, picture)
 
         _annotate_source(
-            video, destination, draw, size, frames, on_frame, pass_watched, report, encoding
+            video,
+            destination,
+            draw,
+            size,
+            scaled_to,
+            frames,
+            on_frame,
+            pass_watched,
+            report,
+            encoding,
         )
         return
     info = video if isinstance(video, VideoInfo) else video.info
-    table, convert = table_of(info), Converter(info)
+    scaled = _scaled(info, scaled_to)
+    table, convert = table_of(info), Converter(scaled)
     requested, rgb = RequestedFrames(watched), Converter(info).rgb
     report.truncated = table.truncated
     part = range(info.frames) if frames is None else frames
     time_base, starts = _starts(table, part)
     key = seek_point(file_of(info), table, part.start)
-    shape = _shape(info, size, time_base, _color(info))
+    shape = _shape(scaled, size, time_base, _color(info))
     with (
         open_video(file_of(info), sound=audio) as (container, stream),
-        VideoWriter(destination, shape, preset=preset, crf=crf, repeatable=repeatable) as writer,
+        VideoWriter(destination, shape, **encoding) as writer,
     ):
-        sound = _sound(info, container, writer, table, part, report) if audio else None
+        sound = sound_track(info, container, writer, table, part, report) if audio else None
         written = set()
         if key is not None:
             container.seek(key.seek, stream=stream)
-        video_packets = _split_packets(container, stream, sound)
+        video_packets = split_packets(container, stream, sound)
         for index, frame in all_frames(table, video_packets, report):
             if index >= part.stop:
                 break
@@ -135,6 +152,7 @@ def _annotate_source(
     destination: Path,
     draw: Draw,
     size: tuple[int, int] | None,
+    scaled_to: tuple[int, int] | None,
     frames: range | None,
     on_frame: Callable[[int], None] | None,
     on_picture: Callable[[int, UInt8], object],
@@ -143,6 +161,7 @@ def _annotate_source(
 ) -> None:
     """Annotate a source that is not a file; its frames are upright sRGB already."""
     info = replace(source.info, rotation=0, mirrored=False, transfer="sdr")
+    info = _scaled(info, scaled_to)
     convert, part = Converter(info), range(info.frames) if frames is None else frames
     time_base, starts = _starts(_table_of_times(info), part)
     with VideoWriter(destination, _shape(info, size, time_base, BT709), **encoding) as writer:
@@ -154,6 +173,10 @@ def _annotate_source(
             writer.write(frame_of(planes), start, stop - start)
             if on_frame is not None:
                 on_frame(index)
+
+
+def _scaled(info: VideoInfo, size: tuple[int, int] | None) -> VideoInfo:
+    return info if size is None else replace(info, width=size[0], height=size[1])
 
 
 def _table_of_times(info: VideoInfo) -> FrameTable:
@@ -202,14 +225,18 @@ def _color(info: VideoInfo) -> Color:
     return Color(kept_matrix(frame) or BT709.matrix, frame.color_trc, frame.color_primaries)
 
 
-def _sound(
+def sound_track(
     info: VideoInfo,
     container: InputContainer,
-    writer: VideoWriter,
+    writer: Mp4Writer,
     table: FrameTable,
     part: range,
     report: DecodeReport,
 ) -> Sound | None:
+    """The sound of a part of a video, to be written next to its frames; None if there is none.
+
+    Sound that neither fits into an MP4 nor decodes is left out; the report names it.
+    """
     source = sound_of(container)
     if source is None:
         return None
@@ -224,7 +251,7 @@ def _sound(
     return Sound(source, handling == "copied", writer, start_s, shifts_s, length_s)
 
 
-def _split_packets(
+def split_packets(
     container: InputContainer, stream: VideoStream, sound: Sound | None
 ) -> Iterator[Packet[Any]]:
     """The video packets in file order; sound packets are passed to `sound`."""

@@ -16,7 +16,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 
 from staa_cli.video.container import fraction, open_video, packets, sound_of
-from staa_cli.video.encode import VideoWriter
+from staa_cli.video.encode import Mp4Writer
 
 _MP4_CODECS = {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}
 """Codecs that players support in an MP4; the format allows a few more."""
@@ -106,7 +106,7 @@ class Sound:
         self,
         source: AudioStream,
         copied: bool,
-        writer: VideoWriter,
+        writer: Mp4Writer,
         start_s: Fraction,
         shifts_s: Iterable[Fraction] = (),
         length_s: Fraction | None = None,
@@ -233,7 +233,7 @@ class Sound:
                 self._writer.encode(self._stream, part)
 
 
-def _aac(source: AudioStream, writer: VideoWriter) -> AudioStream:
+def _aac(source: AudioStream, writer: Mp4Writer) -> AudioStream:
     rate = source.codec_context.sample_rate
     layout = "mono" if source.codec_context.channels == 1 else "stereo"
     rate = rate if rate in _AAC_RATES else 48_000

@@ -58,46 +58,20 @@ class Shape:
     rotation: int = 0
 
 
-class VideoWriter:
-    """Writes an MP4; a context manager that removes the file on an exception.
+class Mp4Writer:
+    """Writes tracks to an MP4; a context manager that removes the file on an exception.
 
     Args:
         path: of the MP4, with any ending.
-        shape: properties of the video.
-        preset: of x264.
-        crf: quality of x264, lower is better.
-        gop: maximum number of frames between key frames.
-        repeatable: encode equal frames to equal bytes on the same machine.
+        time_base: of the times of its video track.
 
     Raises:
-        OutputError: the file cannot be written, or the encoder fails.
+        OutputError: the file cannot be written.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        shape: Shape,
-        *,
-        preset: str = "veryfast",
-        crf: float = 23,
-        gop: int | None = None,
-        repeatable: bool = False,
-    ) -> None:
+    def __init__(self, path: Path, time_base: Fraction) -> None:
         self._path = path
-        self._durations: dict[int, int] = {}
-        self._size = shape.width, shape.height
-        if max(self._size) > _MAX_SIDE:
-            size = f"{shape.width}x{shape.height}"
-            raise OutputError(
-                f"{size} pixels are too many for H.264, which allows {_MAX_SIDE} per side",
-                "use --no-annotated to skip the annotated video",
-            )
-        # x264's macroblock tree is not deterministic at some widths (with AVX-512).
-        params = ["mbtree=0"] if repeatable else []
-        if shape.width * shape.height > _SAVE_MEMORY_PIXELS:
-            params += ["rc-lookahead=0", "bframes=0", "ref=1", "subme=0", "threads=1"]
         av.logging.set_level(None)
-        self._time_base = shape.time_base
         with self.errors():
             self.container = av.open(
                 f"file:{path.absolute()}",
@@ -106,15 +80,9 @@ class VideoWriter:
                 options={
                     "movflags": "+faststart",
                     # A finer timescale, chosen by the muxer, could overflow at a long step.
-                    "video_track_timescale": str(shape.time_base.denominator),
+                    "video_track_timescale": str(time_base.denominator),
                 },
             )
-            self._stream = self.container.add_stream(
-                "libx264",
-                rate=shape.rate,
-                options={"preset": preset, "crf": str(crf), "x264-params": ":".join(params)},
-            )
-            _set_up(self._stream, shape, gop)
 
     def __enter__(self) -> Self:
         return self
@@ -133,15 +101,6 @@ class VideoWriter:
             self._discard()
             raise
         self._discard()
-
-    def write(self, frame: VideoFrame, ticks: int, duration: int) -> None:
-        """Write a yuv420p frame; its start and duration are in units of the shape's time base."""
-        if (frame.width, frame.height) != self._size:
-            raise ValueError(f"a picture of {frame.width}x{frame.height} for {self._size}")
-        frame.pts, frame.time_base = ticks, self._time_base
-        frame.pict_type = 0  # otherwise the encoder copies the source's key frames
-        self._durations[ticks] = duration
-        self._encode(frame)
 
     def encode(self, stream: Any, frame: Any) -> None:
         """Encode a frame of a stream of this file and write its packets; None flushes."""
@@ -164,6 +123,78 @@ class VideoWriter:
             except FFmpegError as error:
                 raise OutputError(f"cannot encode {self._path}: {error.strerror}") from error
 
+    def _finish(self) -> None:
+        with self.errors():
+            self.container.close()
+
+    def _discard(self) -> None:
+        with suppress(FFmpegError, OSError):
+            self.container.close()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+class VideoWriter(Mp4Writer):
+    """Writes an MP4 with a video track in H.264.
+
+    Args:
+        path: of the MP4, with any ending.
+        shape: properties of the video.
+        preset: of x264.
+        crf: quality of x264, lower is better.
+        max_rate: limit in bits per second, which lowers the quality if necessary.
+        gop: maximum number of frames between key frames.
+        repeatable: encode equal frames to equal bytes on the same machine.
+
+    Raises:
+        OutputError: the file cannot be written, or the encoder fails.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shape: Shape,
+        *,
+        preset: str = "veryfast",
+        crf: float = 23,
+        max_rate: float | None = None,
+        gop: int | None = None,
+        repeatable: bool = False,
+    ) -> None:
+        self._durations: dict[int, int] = {}
+        self._size = shape.width, shape.height
+        if max(self._size) > _MAX_SIDE:
+            size = f"{shape.width}x{shape.height}"
+            raise OutputError(
+                f"{size} pixels are too many for H.264, which allows {_MAX_SIDE} per side",
+                "use --no-annotated to skip the annotated video",
+            )
+        # x264's macroblock tree is not deterministic at some widths (with AVX-512).
+        params = ["mbtree=0"] if repeatable else []
+        if shape.width * shape.height > _SAVE_MEMORY_PIXELS:
+            params += ["rc-lookahead=0", "bframes=0", "ref=1", "subme=0", "threads=1"]
+        if max_rate is not None:
+            kilobits = max(1, round(max_rate / 1000))
+            params += [f"vbv-maxrate={kilobits}", f"vbv-bufsize={4 * kilobits}"]
+        super().__init__(path, shape.time_base)
+        self._time_base = shape.time_base
+        with self.errors():
+            self._stream = self.container.add_stream(
+                "libx264",
+                rate=shape.rate,
+                options={"preset": preset, "crf": str(crf), "x264-params": ":".join(params)},
+            )
+            _set_up(self._stream, shape, gop)
+
+    def write(self, frame: VideoFrame, ticks: int, duration: int) -> None:
+        """Write a yuv420p frame; its start and duration are in units of the shape's time base."""
+        if (frame.width, frame.height) != self._size:
+            raise ValueError(f"a picture of {frame.width}x{frame.height} for {self._size}")
+        frame.pts, frame.time_base = ticks, self._time_base
+        frame.pict_type = 0  # otherwise the encoder copies the source's key frames
+        self._durations[ticks] = duration
+        self._encode(frame)
+
     def _encode(self, frame: VideoFrame | None) -> None:
         with self.errors():
             packets = self._stream.encode(frame)
@@ -177,14 +208,7 @@ class VideoWriter:
         if not self._stream.codec_context.is_open:
             raise OutputError(f"no frame to write to {self._path}")
         self._encode(None)
-        with self.errors():
-            self.container.close()
-
-    def _discard(self) -> None:
-        with suppress(FFmpegError, OSError):
-            self.container.close()
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+        super()._finish()
 
 
 def write_video(

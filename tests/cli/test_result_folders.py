@@ -91,7 +91,8 @@ def test_results_are_drawn_again_without_torch(staa: Any, tmp_path: Path) -> Non
         "error: staa-out/b has no maps.npz, which is needed for more than the report",
         "error: nothing: cannot read nothing/report.json: no such file or directory",
     ]
-    names = ("annotated.mp4", "storyboard.png", "annotated.gif", "maps.npz", "report.json")
+    drawn = ("annotated.mp4", "report.html", "storyboard.png", "annotated.gif")
+    names = (*drawn, "maps.npz", "report.json")
     assert done.stdout.splitlines() == [f"staa-out/a/{name}" for name in names]
     report = json.loads(Path("staa-out/a/report.json").read_text())
     assert report["settings"]["render"]["view"] == "contour"

@@ -487,6 +487,9 @@ sys.exit(code)
 """
 
 
+KEPT = ("--no-annotated", "--no-html")
+
+
 def test_where_all_is_finished_or_stored_torch_is_not_imported(tmp_path: Path) -> None:
     source = film(tmp_path / "walk.mp4", 12)
     settings = asked({"npz": True}, model="tiny-events", threads=1)
@@ -494,7 +497,7 @@ def test_where_all_is_finished_or_stored_torch_is_not_imported(tmp_path: Path) -
     environ = os.environ | {"STAA_RENDER_PRESET": "ultrafast", "STAA_THREADS": "1"}
     for flags, words in (((), "skipped, already finished"), (("--csv",), "drawn from the stored")):
         done = subprocess.run(
-            [sys.executable, "-c", BUNDLED, "walk.mp4", "--no-annotated", "--json", *flags],
+            [sys.executable, "-c", BUNDLED, "walk.mp4", *KEPT, "--json", *flags],
             cwd=tmp_path,
             env=environ,
             capture_output=True,

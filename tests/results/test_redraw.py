@@ -19,7 +19,7 @@ from staa_cli.results.arrays import load_explanation
 from staa_cli.results.redraw import redraw
 from staa_cli.results.save import save
 
-OUTPUT = {"annotated": True, "npz": True, "storyboard": True, "gif": True, "plot": True}
+OUTPUT = dict.fromkeys(("annotated", "html", "npz", "storyboard", "gif", "plot"), True)
 
 
 def flags(**values: Any) -> Loaded:
@@ -105,7 +105,9 @@ def test_the_fingerprint_is_never_that_of_another_look(folder: Path) -> None:
 
 def test_elsewhere_and_the_result_itself_stays(folder: Path, tmp_path: Path) -> None:
     before = content(folder)
-    saved = redraw(folder, flags(annotated=False, csv=True, gif=False), into=tmp_path / "new")
+    saved = redraw(
+        folder, flags(annotated=False, html=False, csv=True, gif=False), into=tmp_path / "new"
+    )
     assert content(folder) == before
     assert set(content(tmp_path / "new")) == {
         *("maps.npz", "report.json", "storyboard.png", "curve.png", "importance.csv"),

@@ -31,10 +31,10 @@ from staa_cli.video import annotate as annotating
 from staa_cli.video import decode as decoding
 from staa_cli.video.probe import probe
 
-EVERYTHING = dict.fromkeys(("annotated", "plot", "storyboard", "gif", "npz", "csv"), True)
+EVERYTHING = dict.fromkeys(("annotated", "html", "plot", "storyboard", "gif", "npz", "csv"), True)
 FILES = {
-    "annotated.mp4", "curve.png", "storyboard.png", "annotated.gif", "maps.npz", "importance.csv",
-    "report.json",
+    "annotated.mp4", "report.html", "curve.png", "storyboard.png", "annotated.gif", "maps.npz",
+    "importance.csv", "report.json",
 }  # fmt: skip
 
 
@@ -229,7 +229,7 @@ def test_a_failure_leaves_no_part(
 
     monkeypatch.setattr(place, half)
     with pytest.raises(ValueError, match="broken"):
-        save(explanation, tmp_path, asked(EVERYTHING))
+        save(explanation, tmp_path, asked(EVERYTHING | {"html": False}))
     assert len(parts) == 1
     assert not [name for name in names(tmp_path) if name.endswith(".part")]
     assert "report.json" not in names(tmp_path)

@@ -22,6 +22,8 @@ from staa_cli.results.writers.base import WRITERS, Writer, wanted_files
 from staa_cli.schema import Explanation
 
 STILLS = ("storyboard", "gif")
+FROM_VIDEO = ("annotated", "html")
+"""Formats that need the video itself."""
 
 
 def write(name: str, source: Explanation, path: Path) -> None:
@@ -70,7 +72,7 @@ def test_equal_input_gives_equal_bytes(name: str, tmp_path: Path) -> None:
 def test_every_writer_writes_its_file_and_nothing_else(tmp_path: Path) -> None:
     source = replace(explanation(size=(160, 90)), faithfulness=measured())
     for name, writer in WRITERS.items():
-        if name != "annotated":  # which needs a video
+        if name not in FROM_VIDEO:
             write(name, source, tmp_path / writer.file)
     assert {path.name for path in tmp_path.iterdir()} == {
         *("importance.csv", "maps.npz", "curve.png", "faithfulness.png", "storyboard.png"),
@@ -81,7 +83,7 @@ def test_every_writer_writes_its_file_and_nothing_else(tmp_path: Path) -> None:
         assert image.format == "PNG"
 
 
-@pytest.mark.parametrize("name", [name for name in WRITERS.names() if name != "annotated"])
+@pytest.mark.parametrize("name", sorted({*WRITERS.names()} - {*FROM_VIDEO}))
 def test_a_writer_that_cannot_write_says_so_and_leaves_no_part(name: str, tmp_path: Path) -> None:
     target = tmp_path / WRITERS.get(name).file
     target.mkdir()
@@ -112,8 +114,9 @@ def test_every_format_has_a_setting_that_asks_for_it() -> None:
     assert WRITERS.get("json").is_wanted(OutputSettings(annotated=False, npz=False))
 
 
-def test_by_default_the_video_the_maps_and_the_report() -> None:
-    assert wanted_files(OutputSettings()) == ["annotated.mp4", "maps.npz", "report.json"]
+def test_by_default_the_video_the_page_the_maps_and_the_report() -> None:
+    written = ["annotated.mp4", "report.html", "maps.npz", "report.json"]
+    assert wanted_files(OutputSettings()) == written
     assert len({writer.file for _, writer in WRITERS.items()}) == len(WRITERS.names())
 
 
@@ -133,7 +136,7 @@ def test_the_report_stays_the_last_whoever_registers_after_it(
     registry = Registry("format", WRITERS.group, lambda name, declared: declared)
     registry.register("notes")(Notes)
     monkeypatch.setattr(base, "WRITERS", registry)
-    everything = OutputSettings(annotated=False, npz=False)
+    everything = OutputSettings(annotated=False, html=False, npz=False)
     assert base.wanted_files(everything) == ["notes.txt", "report.json"]
 
 
@@ -142,5 +145,6 @@ def test_frames_that_are_wanted() -> None:
     counts = {name: len(writer.frames(source)) for name, writer in WRITERS.items()}
     assert counts.pop("annotated") == 50
     assert 0 < counts.pop("storyboard") <= 6
+    assert 0 < counts.pop("html") <= 7
     assert 0 < counts.pop("gif") <= 50
     assert set(counts.values()) == {0}

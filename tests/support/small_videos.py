@@ -42,7 +42,7 @@ def film(
 
 def asked(output: dict[str, bool] | None = None, **changes: Any) -> Settings:
     """Settings for the test model; by default only the report is written."""
-    formats: dict[str, Any] = {"annotated": False, "npz": False, **(output or {})}
+    formats: dict[str, Any] = {"annotated": False, "html": False, "npz": False, **(output or {})}
     defaults: dict[str, Any] = {
         "model": "test_timesformer",
         "output": OutputSettings(**formats),

@@ -73,3 +73,21 @@ def write_stamped(
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     return path
+
+
+def with_silence(path: Path, source: Path, seconds: int = 3, rate: int = 48_000) -> Path:
+    """The packets of a video at their times, next to silence that begins at zero."""
+    with av.open(str(source)) as video, av.open(str(path), "w") as output:
+        track = output.add_stream_from_template(video.streams.video[0])
+        sound: Any = output.add_stream("aac", rate=rate, layout="mono")
+        for packet in video.demux(video=0):
+            if packet.size:
+                packet.stream = track
+                output.mux(packet)
+        for start in range(0, seconds * rate, 1024):
+            samples = np.zeros((1, 1024), np.float32)
+            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+            output.mux(sound.encode(frame))
+        output.mux(sound.encode(None))
+    return path

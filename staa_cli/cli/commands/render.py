@@ -20,7 +20,7 @@ staa render staa-out/video --view contour --gif
 staa render staa-out/* --colormap viridis --strip over -o again/
 staa render staa-out/video --video moved/video.mp4 --storyboard
 """
-_NAMES = ("annotated", "plot", "storyboard", "gif", "csv", "formats")
+_NAMES = ("annotated", "html", "plot", "storyboard", "gif", "csv", "formats")
 _SETTINGS = {
     "Picture": SETTINGS["Picture"],
     "Output": tuple(f"output.{name}" for name in _NAMES),
