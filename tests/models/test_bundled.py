@@ -113,3 +113,10 @@ def test_the_bundled_model_tells_events_apart(name: str) -> None:
     logits = torch.cat([model.forward(model.preprocess(clip.frames)) for clip in clips])
     right = logits.argmax(dim=1) == torch.tensor([clip.label for clip in clips])
     assert right.float().mean() > 0.85  # chance is 0.11
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES.names("*_tiny_events"))
+def test_a_model_is_built_on_the_meta_device_before_its_weights_are_read(arch: str) -> None:
+    with torch.device("meta"):
+        module = ARCHITECTURES.get(arch).build(img_size=64)
+    assert all(parameter.is_meta for parameter in module.parameters())

@@ -95,8 +95,9 @@ class ViViT(VideoTransformer):
         # times is hardly found. The table is learned nevertheless.
         init_linear(self)
         stem.init_large()
-        axes = axes_table(self.grid_size, self.embed_dim, torch.device("cpu"), torch.float32)
-        self.pos_embed.data[:, 1:] = axes.flatten(0, 2)
+        if not self.pos_embed.is_meta:  # or a checkpoint is going to fill it
+            axes = axes_table(self.grid_size, self.embed_dim, torch.device("cpu"), torch.float32)
+            self.pos_embed.data[:, 1:] = axes.flatten(0, 2)
 
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
         """(role, block) to the layer that can be tapped; the norm before the head is read_out 0."""
