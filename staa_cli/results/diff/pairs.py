@@ -143,7 +143,7 @@ class Result:
             InputError: a file is broken or inconsistent, or of another schema version.
         """
         report, explanation = load_consistent(path), explanation_beside(path)
-        return cls(path, report, explanation and explanation.maps)
+        return cls(path, report, None if explanation is None else explanation.maps)
 
     @property
     def label(self) -> str:
