@@ -21,6 +21,9 @@ from staa_cli.schema import Explanation
 Rows = Literal["frames", "videos", "moments"]
 Maps = Literal["all", "seen", "none"]
 
+_ROUNDED_S = 0.001
+"""Difference of times that are equal but for their rounding in a report."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
@@ -90,8 +93,8 @@ class Result:
     def span(self, moment: Moment) -> tuple[int, int]:
         """Positions in the report's frames of the first and the last frame of a moment."""
         times_s = self.report.frames.time_s
-        first = min(bisect_left(times_s, moment.start_s), len(times_s) - 1)
-        return first, max(bisect_left(times_s, moment.end_s) - 1, first)
+        first = min(bisect_left(times_s, moment.start_s - _ROUNDED_S), len(times_s) - 1)
+        return first, max(bisect_left(times_s, moment.end_s - _ROUNDED_S) - 1, first)
 
 
 class Export(ABC):

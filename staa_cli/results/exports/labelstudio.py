@@ -4,8 +4,9 @@ The formats are those of Label Studio's documentation: "Import pre-annotated dat
 Studio" for tasks, the tags "TimelineLabels", "VideoRectangle", "Video", and "Choices" for results
 and the interface, and "Local storage" for addresses of local files.
 
-Label Studio counts frames from 1, at the constant rate that the task states: frame f is shown at
-f / rate seconds. So frames are computed from times, and right at a variable rate, too.
+Label Studio counts frames from 1, at the constant rate that the task states: version 1.23 shows
+frame f at (f - 1) / rate seconds. So frames are computed from times, and right at a variable rate,
+too. The `time` of a keyframe is f / rate, as in its documentation; it is not used for showing.
 """
 
 from __future__ import annotations
@@ -151,6 +152,7 @@ def _interface(labels: Sequence[str]) -> ElementTree.Element:
         for label in labels if choice else ():
             ElementTree.SubElement(element, choice, {"value": label})
 
+    tag("Header", {"value": "Class, moments, boxes", "size": "5"})
     tag("Choices", {"name": "class", "toName": "video", "showInline": "true"}, "Choice")
     tag("TimelineLabels", {"name": "moments", "toName": "video"}, "Label")
     tag("Labels", {"name": "labels", "toName": "video"}, "Label")
@@ -176,7 +178,7 @@ def _rate(result: Result) -> float:
 
 
 def _frame(result: Result, time_s: float) -> int:
-    return min(max(round(time_s * _rate(result)), 1), result.report.video.frames)
+    return min(round(time_s * _rate(result)) + 1, result.report.video.frames)
 
 
 def _span(result: Result, moment: Moment) -> tuple[int, int]:

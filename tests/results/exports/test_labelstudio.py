@@ -147,13 +147,13 @@ def test_moments_are_spans_of_the_timeline_and_boxes_for_as_long(tmp_path: Path)
     ((task,), view, _) = tasks_of(tmp_path / "run")
     rows = task["predictions"][0]["result"]
     ranges = [row["value"]["ranges"][0] for row in rows if row["type"] == "timelinelabels"]
-    # A moment ends with its last frame: that at 29 / 30 s, and so on.
-    assert ranges == [{"start": 15, "end": 29}, {"start": 1, "end": 1}, {"start": 57, "end": 59}]
+    # Frames count from 1. A moment ends with its last frame: that at 29 / 30 s, and so on.
+    assert ranges == [{"start": 16, "end": 30}, {"start": 1, "end": 1}, {"start": 58, "end": 60}]
     boxes = [row["value"] for row in rows if row["type"] == "videorectangle"]
     shape = {"x": 10.0, "y": 25.0, "width": 30.0, "height": 50.0, "rotation": 0}
     assert boxes[0]["sequence"] == [
-        {**shape, "frame": 15, "enabled": True, "time": 0.5},
-        {**shape, "frame": 29, "enabled": False, "time": 0.966667},
+        {**shape, "frame": 16, "enabled": True, "time": 0.533333},
+        {**shape, "frame": 30, "enabled": False, "time": 1.0},
     ]
     assert boxes[1]["sequence"] == [{**shape, "frame": 1, "enabled": False, "time": 0.033333}]
     assert [(box["framesCount"], box["duration"]) for box in boxes] == [(60, 2.0)] * 3
@@ -175,7 +175,7 @@ def test_frames_follow_the_time_at_a_variable_rate(tmp_path: Path) -> None:
     edited(path, slower)
     ((task,), _, _) = tasks_of(tmp_path / "run")
     (span,) = task["predictions"][0]["result"][1]["value"]["ranges"]
-    assert span == {"start": 40, "end": 47}  # 2 s and 2.33 s at 20 frames per second
+    assert span == {"start": 41, "end": 48}  # 2 s and 2.33 s at 20 frames per second
 
 
 def test_the_answer_is_a_choice_with_its_probability(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_no_label_breaks_the_interface_or_names_a_variable(tmp_path: Path, label
     result(tmp_path / "run", label=label)
     ((task,), view, _) = tasks_of(tmp_path / "run")
     assert [tag.tag for tag in view] == [
-        *("Choices", "TimelineLabels", "Labels", "Video", "VideoRectangle")
+        *("Header", "Choices", "TimelineLabels", "Labels", "Video", "VideoRectangle")
     ]
     chosen = task["predictions"][0]["result"][0]["value"]["choices"][0]
     assert "$" not in chosen
