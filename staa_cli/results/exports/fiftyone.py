@@ -170,7 +170,7 @@ def _sample(result: Result, video: Path, ids: _Ids) -> dict[str, Any]:
             "mime_type": mimetypes.guess_type(video.name)[0] or "video/mp4",
             "frame_width": info.width,
             "frame_height": info.height,
-            "frame_rate": info.rate,
+            "frame_rate": info.rate or 1.0,  # a single frame has no rate
             "total_frame_count": info.frames,
             "duration": info.duration_s,
             "encoding_str": info.codec,

@@ -264,3 +264,12 @@ def test_a_video_that_has_moved_is_found_below_the_root(tmp_path: Path) -> None:
     moved.touch()
     ((task,), _, _) = tasks_of(tmp_path / "run", root=moved.parent)
     assert task["data"]["video"] == "/data/local-files/?d=walk.mp4"
+
+
+def test_a_single_frame_has_a_place_on_the_timeline(tmp_path: Path) -> None:
+    path = result(tmp_path / "run", frames=1, clip_starts=[0])
+    edited(path, lambda report: report["video"].update(rate=0.0))
+    edited(path, lambda report: report.update(moments=[moment(0.0, 0.0, 0.04)]))
+    ((task,), _, _) = tasks_of(tmp_path / "run")
+    assert task["data"]["fps"] > 0
+    assert task["predictions"][0]["result"][1]["value"]["ranges"] == [{"start": 1, "end": 1}]
