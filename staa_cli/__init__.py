@@ -26,6 +26,7 @@ __all__ = [
     "list_methods",
     "load_model",
     "register_dataset",
+    "register_export",
     "register_family",
     "register_method",
     "register_metric",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from staa_cli.methods.base import register_method
     from staa_cli.models.catalog.names import register_model
     from staa_cli.models.families.base import register_family
+    from staa_cli.results.exports.base import register_export
     from staa_cli.results.writers.base import register_writer
 
 _MODULES = {
@@ -76,6 +78,7 @@ _MODULES = {
     "list_methods": "staa_cli.methods",
     "load_model": "staa_cli.models.load",  # imports no video decoder
     "register_dataset": "staa_cli.benchmark.datasets",
+    "register_export": "staa_cli.results.exports.base",
     "register_family": "staa_cli.models.families.base",
     "register_method": "staa_cli.methods.base",
     "register_metric": "staa_cli.evaluation.base",

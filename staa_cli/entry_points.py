@@ -21,7 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-METHODS, METRICS, WRITERS = "staa.methods", "staa.metrics", "staa.writers"
+METHODS, METRICS = "staa.methods", "staa.metrics"
+WRITERS, EXPORTS = "staa.writers", "staa.exports"
 MODELS, FAMILIES, DATASETS = "staa.models", "staa.families", "staa.datasets"
 
 _ATTENTION = "staa_cli.methods.attention"
@@ -30,6 +31,7 @@ _PERTURBATION = "staa_cli.methods.perturbation"
 _EVALUATION = "staa_cli.evaluation"
 _FAMILIES = "staa_cli.models.families"
 _WRITERS = "staa_cli.results.writers"
+_EXPORTS = "staa_cli.results.exports"
 _DATASETS = "staa_cli.benchmark.datasets"
 
 BUILTIN: dict[str, dict[str, str]] = {
@@ -101,6 +103,12 @@ BUILTIN: dict[str, dict[str, str]] = {
         "faithfulness": f"{_WRITERS}.faithfulness_png:FaithfulnessPng",
         "npz": f"{_WRITERS}.maps_npz:MapsNpz",
         "json": f"{_WRITERS}.report_json:ReportJson",
+    },
+    EXPORTS: {
+        "fiftyone": f"{_EXPORTS}.fiftyone:FiftyOne",
+        "labelstudio": f"{_EXPORTS}.labelstudio:LabelStudio",
+        "csv": f"{_EXPORTS}.csv_table:CsvTable",
+        "parquet": f"{_EXPORTS}.parquet:Parquet",
     },
     MODELS: {
         "tiny-events": "staa_cli.models.catalog.manifests:tiny_events",

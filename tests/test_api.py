@@ -26,7 +26,13 @@ ROOT = Path(__file__).parent.parent
 
 PUBLIC = {
     *("Explanation", "Settings", "explain_clip", "explain_video", "list_methods", "load_model"),
-    *("register_dataset", "register_family", "register_method", "register_metric"),
+    *(
+        "register_dataset",
+        "register_export",
+        "register_family",
+        "register_method",
+        "register_metric",
+    ),
     *("register_model", "register_writer", "__version__", "ExitCode"),
 }
 

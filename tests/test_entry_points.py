@@ -21,9 +21,10 @@ from staa_cli.methods import METHODS, Method
 from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.catalog.names import MODELS
 from staa_cli.models.families.base import FAMILIES, Family
+from staa_cli.results.exports.base import EXPORTS
 from staa_cli.results.writers.base import WRITERS
 
-REGISTRIES = (METHODS, METRICS, WRITERS, MODELS, FAMILIES, DATASETS)
+REGISTRIES = (METHODS, METRICS, WRITERS, EXPORTS, MODELS, FAMILIES, DATASETS)
 
 
 def things_in(room: ModuleType) -> Iterator[Any]:

@@ -17,6 +17,7 @@ from staa_cli.cli.commands import (
     diff,
     doctor,
     explain,
+    export,
     methods,
     models,
     render,
@@ -64,7 +65,10 @@ def _root(
     """Show where and when a video transformer looked, and how far that can be trusted."""
 
 
-_COMMANDS = (explain, compare, render, diff, benchmark, models, methods, config, doctor, schema)
+_COMMANDS = (
+    *(explain, compare, render, diff, export, benchmark),
+    *(models, methods, config, doctor, schema),
+)
 for _command in _COMMANDS:
     _command.add(app)
 

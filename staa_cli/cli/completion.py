@@ -11,7 +11,7 @@ import typer
 
 from staa_cli.config.presets import describe_presets
 from staa_cli.config.settings import Settings
-from staa_cli.entry_points import DATASETS, METHODS, METRICS, declared
+from staa_cli.entry_points import DATASETS, EXPORTS, METHODS, METRICS, declared
 from staa_cli.models.catalog.names import bundled, of_packages, published
 
 Offers = list[tuple[str, str]]
@@ -44,6 +44,11 @@ def complete_metrics(incomplete: str) -> Offers:
 def complete_datasets(incomplete: str) -> Offers:
     """Named data sets; if none matches, the shell offers files."""
     return _matching(_plain(declared(DATASETS)), incomplete)
+
+
+def complete_exports(incomplete: str) -> Offers:
+    """Export formats."""
+    return _matching(_plain(declared(EXPORTS)), incomplete)
 
 
 def complete_classes(ctx: typer.Context, incomplete: str) -> Offers:

@@ -102,7 +102,8 @@ class ResultFolder:
 
     Args:
         path: of the folder, which may not exist yet.
-        document: the JSON file that is written last; if staa wrote it, it also wrote the others.
+        document: the JSON file that is written last; if staa wrote it, it also wrote the others, or
+            those that the document lists as `files`.
         option: command-line option that selects another folder, for errors.
     """
 
@@ -246,7 +247,11 @@ class ResultFolder:
     def _own_names(self, names: Sequence[str]) -> set[str]:
         """Names of files in the folder that staa may replace."""
         marked = {str(name) for name in self._mark().get("files", [])}
-        return marked | set(names) if self.document() is not None else marked
+        document = self.document()
+        if document is None:
+            return marked
+        files = document.get("files")
+        return marked | (set(map(str, files)) if isinstance(files, list) else set(names))
 
     def _read(self, name: str) -> dict[str, Any] | None:
         if not (self.path / name).is_file():

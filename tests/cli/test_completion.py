@@ -36,7 +36,7 @@ def offered(run: Any) -> Any:
 @pytest.mark.parametrize(
     ("line", "values"),
     [
-        ("staa exp", ["explain"]),
+        ("staa exp", ["explain", "export"]),
         ("staa benchmark q", ["quality"]),
         ("staa explain --dry", ["--dry-run"]),
         ("staa explain --sampling s", ["segments"]),

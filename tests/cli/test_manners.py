@@ -22,8 +22,8 @@ from staa_cli.errors import ExitCode
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = [
-    *("explain", "compare", "diff", "benchmark", "benchmark quality", "benchmark cost", "models"),
-    *("models inspect", "methods", "config", "config show", "doctor", "schema"),
+    *("explain", "compare", "diff", "export", "benchmark", "benchmark quality", "benchmark cost"),
+    *("models", "models inspect", "methods", "config", "config show", "doctor", "schema"),
 ]
 
 

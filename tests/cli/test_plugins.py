@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from compared_runs import result
 from plugins import PACKAGE, declare, declare_package, on_the_path
 from safetensors.torch import save_file
 from small_videos import film
@@ -83,6 +84,19 @@ def test_their_format_is_written_from_the_one_decode_and_drawn_again(
     assert "did you mean 'their-text'?" in slip.err
 
 
+def test_their_export_is_written_like_those_of_staa(theirs: Path, run: Any) -> None:
+    for name, confidence in (("walk.mp4", 0.5), ("jump.mp4", 0.75)):
+        result(theirs / "run", name, confidence=confidence)
+    done = run("export", "their-list", "run")
+    assert done.code == ExitCode.OK
+    path = Path("staa-export", "their-list", "videos.m3u")
+    assert done.out == f"{path}\n"
+    assert path.read_text() == "/videos/jump.mp4\n/videos/walk.mp4\n"
+    slip = run("export", "their-list", "run", "--rows", "videos")
+    assert slip.code == ExitCode.USAGE
+    assert "error: --rows has no effect on their-list" in slip.err
+
+
 def test_their_method_is_scored_by_their_metric_on_their_data(theirs: Path, run: Any) -> None:
     done = run(*BENCHMARK, "--into", "scores")
     assert done.code == ExitCode.OK
@@ -136,6 +150,7 @@ def test_theirs_are_in_every_list_behind_those_of_staa(theirs: Path, run: Any) -
         "method": ["their-method (their-staa 1.0)"],
         "metric": ["their_metric (their-staa 1.0)"],
         "format": ["their-text (their-staa 1.0)"],
+        "export format": ["their-list (their-staa 1.0)"],
         "model": ["their-model (their-staa 1.0)"],
         "model family": ["their-family (their-staa 1.0)"],
         "data set": ["their-dataset (their-staa 1.0)"],
@@ -152,6 +167,7 @@ def test_theirs_are_in_every_list_behind_those_of_staa(theirs: Path, run: Any) -
         ("staa benchmark quality --metrics their", "their_metric"),
         ("staa benchmark quality --dataset their", "their-dataset"),
         ("staa explain --model their", "their-model"),
+        ("staa export their", "their-list"),
     ],
 )
 def test_theirs_are_offered_without_being_imported(
@@ -193,6 +209,7 @@ def test_what_is_broken_is_in_nobodys_way(broken: Path, run: Any, tmp_path: Path
         (("explain", "walk.mp4", "--model", "broken-models"), "model"),
         (("benchmark", "quality", "--metrics", "broken-metrics"), "metric"),
         (("benchmark", "quality", "--dataset", "broken-datasets"), "data set"),
+        (("export", "broken-exports", "."), "export format"),
     ],
 )
 def test_what_is_broken_fails_in_one_line_where_it_is_asked_for(

@@ -161,11 +161,15 @@ def _plugins() -> _Section:
     from staa_cli.methods import METHODS
     from staa_cli.models.catalog.names import MODELS
     from staa_cli.models.families.base import FAMILIES
+    from staa_cli.results.exports.base import EXPORTS
     from staa_cli.results.writers.base import WRITERS
 
     plugins: dict[str, Any] = {}
     problems: list[str] = []
-    registries: tuple[Registry[Any], ...] = (METHODS, METRICS, WRITERS, MODELS, FAMILIES, DATASETS)
+    registries: tuple[Registry[Any], ...] = (
+        *(METHODS, METRICS, WRITERS, EXPORTS),
+        *(MODELS, FAMILIES, DATASETS),
+    )
     for registry in registries:
         packages = {name: registry.package_of(name) for name in registry.names()}
         if listed := [f"{name} ({package})" for name, package in packages.items() if package]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,8 @@ import msgspec
 import numpy as np
 
 from staa_cli.errors import InputError
-from staa_cli.files import MAPS, MARK, REPORT
+from staa_cli.files import MAPS, REPORT
 from staa_cli.paths import path_fields, path_from
-from staa_cli.results.arrays import load_explanation
 from staa_cli.results.diff import measures
 from staa_cli.results.diff.document import (
     Failure,
@@ -26,7 +24,13 @@ from staa_cli.results.diff.document import (
     Unpaired,
 )
 from staa_cli.results.document import Report, WarningRow
-from staa_cli.results.report import EXPLAIN_AGAIN, load_document, load_report
+from staa_cli.results.report import EXPLAIN_AGAIN, load_document
+from staa_cli.results.stored import (
+    check_finished,
+    explanation_beside,
+    load_consistent,
+    report_paths,
+)
 from staa_cli.schema import HeatMaps
 
 _SEEDS = ("sampling.seed", "method.seed")
@@ -68,12 +72,9 @@ def find_entries(run: Path) -> tuple[list[Entry], list[Failure]]:
     """
     if not run.exists():
         raise InputError(f"no such file or folder: {run}", "give a report, or a folder of them")
-    if run.is_dir():
-        paths = sorted(_reports(run))
-        if not paths:
-            raise InputError(f"{run} has no {REPORT} in it", "give a report, or a folder of them")
-    else:
-        paths = [run]
+    paths = report_paths(run)
+    if not paths:
+        raise InputError(f"{run} has no {REPORT} in it", "give a report, or a folder of them")
     entries, failures = [], []
     for path in paths:
         try:
@@ -83,18 +84,8 @@ def find_entries(run: Path) -> tuple[list[Entry], list[Failure]]:
     return entries, failures
 
 
-def _reports(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise InputError(f"cannot read {error.filename}: {(error.strerror or '').lower()}")
-
-    for here, _, names in os.walk(folder, onerror=refuse):
-        if REPORT in names:
-            yield Path(here, REPORT)
-
-
 def _entry(path: Path, run: Path) -> Entry:
-    if (path.parent / MARK).exists():
-        raise InputError(f"{path.parent} is of an interrupted run", EXPLAIN_AGAIN)
+    check_finished(path)
     video = load_document(path, _Head).video
     if not video.sha256:
         raise InputError(f"{path} does not say which video it is of", EXPLAIN_AGAIN)
@@ -151,11 +142,8 @@ class Result:
         Raises:
             InputError: a file is broken or inconsistent, or of another schema version.
         """
-        report = load_report(path)
-        if fault := next(_faults(report), None):
-            raise InputError(f"{path} is not a staa report: {fault}", EXPLAIN_AGAIN)
-        has_maps = path.name == REPORT and (path.parent / MAPS).is_file()
-        return cls(path, report, load_explanation(path.parent).maps if has_maps else None)
+        report, explanation = load_consistent(path), explanation_beside(path)
+        return cls(path, report, None if explanation is None else explanation.maps)
 
     @property
     def label(self) -> str:
@@ -180,27 +168,6 @@ class Result:
         frames = self.report.frames
         pairs = zip(frames.index, frames.score, strict=True)
         return {index: score for index, score in pairs if score is not None}
-
-
-def _faults(report: Report) -> Iterator[str]:
-    """What is inconsistent in a report, as after an edit by hand; types cannot say it."""
-    frames, spatial = report.frames, report.spatial
-    if len({len(column) for column in (frames.index, frames.time_s, frames.score)}) != 1:
-        yield "frames: its columns differ in length"
-    elif len(set(frames.index)) < len(frames.index) or (np.diff(frames.time_s) <= 0).any():
-        yield "frames: not in the order of time"
-    elif all(score is None for score in frames.score):
-        yield "frames: no frame has a score"
-    rows, columns = spatial.grid
-    if len(spatial.mean_map) != rows or {len(row) for row in spatial.mean_map} != {columns}:
-        yield "spatial.mean_map: not of the size of spatial.grid"
-    left, top, right, bottom = spatial.box
-    if left >= right or top >= bottom:
-        yield "spatial.box: it is empty"
-    if min(report.video.sample_aspect_ratio) < 1:
-        yield "video.sample_aspect_ratio: not of positive numbers"
-    if not report.prediction.top_k:
-        yield "prediction.top_k: it is empty"
 
 
 def measure(old: Result, new: Result) -> Measures:
