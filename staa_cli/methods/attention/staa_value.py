@@ -24,6 +24,7 @@ from staa_cli.methods.readout import (
     time_taps,
     value_reader,
 )
+from staa_cli.models.linear import linear
 from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
 
@@ -63,6 +64,6 @@ class StaaValue(Method):
         moved = method_inputs.captured["values", block]  # [B*S, prefix + n, heads * d]
         projection = output_projection(method_inputs, block)
         if projection is not None:
-            moved = moved @ projection.T  # [B*S, prefix + n, D]
+            moved = linear(moved, projection)  # [B*S, prefix + n, D]
         norms, _ = split_rows(moved.norm(dim=-1), method_inputs)  # [B, S, n]
         return along_path(norms, method_inputs, block)

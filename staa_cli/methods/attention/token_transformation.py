@@ -23,7 +23,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from staa_cli.errors import UsageError
@@ -37,6 +36,7 @@ from staa_cli.methods.readout import (
     time_taps,
     to_grid,
 )
+from staa_cli.models.linear import linear
 from staa_cli.models.taps import AttentionTensors, Tap, cls_row
 from staa_cli.schema import AttentionLayout
 
@@ -104,10 +104,11 @@ def _transformation(method_inputs: MethodInputs, role: str, block: int) -> Tenso
     after = tensors.v.float().transpose(-3, -2).flatten(-2)  # [rows, N, D]
     projection = output_projection(method_inputs, block, role)
     if projection is not None:
-        after = F.linear(after, projection)
-    growth = after.norm(dim=-1) / before.norm(dim=-1).clamp_min(torch.finfo(torch.float32).tiny)
-    necc = F.cosine_similarity(before, after, dim=-1).softmax(dim=-1) * before.shape[-2]
-    weights: Tensor = growth * necc
+        after = linear(after, projection)
+    smallest = torch.finfo(torch.float32).tiny
+    length, changed = (x.norm(dim=-1).clamp_min(smallest) for x in (before, after))
+    cosine = torch.linalg.vecdot(before, after) / (length * changed)
+    weights: Tensor = changed / length * cosine.softmax(dim=-1) * before.shape[-2]
     return weights
 
 

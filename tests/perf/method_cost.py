@@ -1,0 +1,59 @@
+"""What methods cost on three base sizes: ``python tests/perf/method_cost.py``.
+
+CPU time of interleaved rounds in one process, beside the plain forward pass, with random weights,
+batch 1, and float32: methods of one pass, and those that differentiate and count as three. Prints a
+Markdown table and what it was measured on; ``--json`` prints every number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+from family_cost import FAMILIES, jobs_of
+from measure import Row, interleaved, show
+from start_cost import machine
+
+ONE_PASS, THREE_PASSES = 1.10, 3.30
+"""How much a method may cost."""
+LIMITS = {
+    **dict.fromkeys(("staa-logit", "rfem", "token-transformation"), ONE_PASS),
+    **dict.fromkeys(("grad-attention", "legrad", "rfem-class"), THREE_PASSES),
+}
+
+
+def rows(rounds: int) -> list[Row]:
+    """A row for each method on each family."""
+    found: list[Row] = []
+    for family, (called, _) in FAMILIES.items():
+        times = interleaved(jobs_of(family, tuple(LIMITS)), rounds, time.process_time)
+        medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+        found += [
+            {
+                "what": f"`{name}` / plain forward, CPU time, {called}",
+                "ratio": medians[name] / medians["plain"],
+                "limit": limit,
+                "n": rounds,
+                "seconds": medians[name],
+                "plain": medians["plain"],
+            }
+            for name, limit in LIMITS.items()
+        ]
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    measured = rows(given.rounds)
+    show(measured, given.json)
+    if not given.json:
+        print(f"\nMeasured on: {machine()}.")
+
+
+if __name__ == "__main__":
+    main()
