@@ -344,7 +344,7 @@ def resample_positions(
 def axes_table(
     grid: tuple[int, int, int], dim: int, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
-    """Positions [T', h, w, D], a third of D each for time, row, and column; in no checkpoint.
+    """Positions [T', h, w, D], a third of D each for time, row, and column.
 
     Wavelengths go from 6 to 600 tokens: longer ones hardly vary on a small grid.
 

@@ -37,8 +37,8 @@ LONG_STATES = replace(STATES, name="long states", event_share=(0.35, 0.6))
 WHOLE_STATES = replace(STATES, name="whole states", event_share=(0.8, 1.0))
 LONELY_STATES = replace(WHOLE_STATES, name="lonely states", circling=(0, 0))
 LEAD = (0.1, 0.45)
-"""Joint attention learns almost nothing in this time without an attention prior at first. A model
-that reads one token forgets what it has learned if the prior decreases within 500 steps."""
+"""Joint attention learns almost nothing in this time without an attention prior at first. It
+decreases slowly, because a model that reads one token may otherwise forget what it has learned."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -27,6 +28,25 @@ def interleaved(
             job()
             times[name].append(clock() - began)
     return {name: seconds[1:] for name, seconds in times.items()}
+
+
+def cpu_rows(
+    jobs: Mapping[str, Callable[[], object]], limits: Mapping[str, float], rounds: int, where: str
+) -> list[Row]:
+    """A row for each limited job: its CPU time relative to that of the job `plain`."""
+    times = interleaved(jobs, rounds, time.process_time)
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    return [
+        {
+            "what": f"`{name}` / plain forward, CPU time, {where}",
+            "ratio": medians[name] / medians["plain"],
+            "limit": limit,
+            "n": rounds,
+            "seconds": medians[name],
+            "plain": medians["plain"],
+        }
+        for name, limit in limits.items()
+    ]
 
 
 def child(script: str, *arguments: object) -> float:

@@ -8,11 +8,9 @@ Markdown table and what it was measured on; ``--json`` prints every number.
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 
 from family_cost import FAMILIES, jobs_of
-from measure import Row, interleaved, show
+from measure import Row, cpu_rows, show
 from start_cost import machine
 
 ONE_PASS, THREE_PASSES = 1.10, 3.30
@@ -25,22 +23,11 @@ LIMITS = {
 
 def rows(rounds: int) -> list[Row]:
     """A row for each method on each family."""
-    found: list[Row] = []
-    for family, (called, _) in FAMILIES.items():
-        times = interleaved(jobs_of(family, tuple(LIMITS)), rounds, time.process_time)
-        medians = {name: statistics.median(seconds) for name, seconds in times.items()}
-        found += [
-            {
-                "what": f"`{name}` / plain forward, CPU time, {called}",
-                "ratio": medians[name] / medians["plain"],
-                "limit": limit,
-                "n": rounds,
-                "seconds": medians[name],
-                "plain": medians["plain"],
-            }
-            for name, limit in LIMITS.items()
-        ]
-    return found
+    return [
+        row
+        for family, (called, _) in FAMILIES.items()
+        for row in cpu_rows(jobs_of(family, tuple(LIMITS)), LIMITS, rounds, called)
+    ]
 
 
 def main() -> None:

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from family_cost import jobs_of
-from measure import Row, interleaved, show
+from measure import Row, cpu_rows, show
 from start_cost import machine
 
 from staa_cli.cli.process import keep_freed_memory
@@ -62,22 +60,11 @@ def rows(rounds: int, counts: Sequence[int] = NEIGHBORS) -> list[Row]:
     jobs = jobs_of("videomae", tuple(LIMITS))
     found: list[Row] = []
     for count in counts:
-        with neighbors(count):
-            times = interleaved(jobs, rounds, time.process_time)
-        medians = {name: statistics.median(seconds) for name, seconds in times.items()}
         where = f"beside {count} busy neighbors" if count else "alone"
-        found += [
-            {
-                "what": f"`{name}` / plain forward, CPU time, VideoMAE-B 16x224, {where}",
-                "ratio": medians[name] / medians["plain"],
-                "limit": limits[count > 0],
-                "n": rounds,
-                "seconds": medians[name],
-                "plain": medians["plain"],
-                "where": where,
-            }
-            for name, limits in LIMITS.items()
-        ]
+        limits = {name: pair[count > 0] for name, pair in LIMITS.items()}
+        with neighbors(count):
+            measured = cpu_rows(jobs, limits, rounds, f"VideoMAE-B 16x224, {where}")
+        found += [row | {"where": where} for row in measured]
     return found
 
 

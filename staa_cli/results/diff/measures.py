@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from staa_cli.results.document import Box
+from staa_cli.results.resampling import resampled
 from staa_cli.schema import Float64
 from staa_cli.statistics import rank_correlation
-
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom as shares of the picture."""
 
 _LEAST_IN_COMMON = 0.5
 """Share of the frames, or of the time, that must be common for a statement about the whole."""
@@ -105,25 +104,6 @@ def _common_edges(
     low, high = min(span[0], other[0]), max(span[1], other[1])
     cell = max((span[1] - span[0]) / count, (other[1] - other[0]) / other_count)
     return np.linspace(low, high, max(round((high - low) / cell), 1) + 1)
-
-
-def resampled(maps: Float64, box: Box, rows: Float64, columns: Float64) -> Float64:
-    """Maps [..., h, w] over a box as maps with other edges, [R + 1] and [C + 1]; sums are kept.
-
-    Each cell is divided among the new cells by the area that they cover of it; the new edges must
-    enclose the box.
-    """
-    down = _overlaps(rows, box[1], box[3], maps.shape[-2])
-    across = _overlaps(columns, box[0], box[2], maps.shape[-1])
-    return np.asarray(down @ maps @ across.T, np.float64)
-
-
-def _overlaps(edges: Float64, low: float, high: float, count: int) -> Float64:
-    """[n, count] share of each of `count` equal cells that lies between two of n + 1 edges."""
-    own = np.linspace(low, high, count + 1)
-    upper = np.minimum(edges[1:, None], own[None, 1:])
-    lower = np.maximum(edges[:-1, None], own[None, :-1])
-    return np.asarray((upper - lower).clip(0.0) / np.diff(own), np.float64)
 
 
 def energy_moved_by_time(

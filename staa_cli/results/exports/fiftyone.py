@@ -24,13 +24,13 @@ import numpy as np
 from staa_cli.errors import InputError
 from staa_cli.formatting import counted
 from staa_cli.paths import as_text
-from staa_cli.results.diff.measures import resampled
 from staa_cli.results.document import Box, Scored
 from staa_cli.results.exports.base import Export, ExportOptions, Result
 from staa_cli.results.exports.fiftyone_schema import FRAME_FIELDS, SAMPLE_FIELDS, VIDEO_COLUMNS
 from staa_cli.results.exports.lists import JsonList
 from staa_cli.results.exports.tables import rows_of
 from staa_cli.results.report import EXPLAIN_AGAIN
+from staa_cli.results.resampling import resampled
 
 if TYPE_CHECKING:
     from staa_cli.schema import Float32, Float64, UInt8

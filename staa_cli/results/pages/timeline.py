@@ -36,10 +36,9 @@ def curve_lane(explanation: Explanation) -> str:
     """The curve of one method, with moments shaded and numbered, and what was not seen hatched."""
     curve = Curve.of(explanation)
     zero = curve.y(0, _HEIGHT)
-    lines = [
-        "L".join(f"{x:.4g} {y:.4g}" for x, y in line) for line in curve.joined(_WIDTH, _HEIGHT)
-    ]
-    ends = [(line[0][0], line[-1][0]) for line in curve.joined(_WIDTH, _HEIGHT)]
+    joined = curve.joined(_WIDTH, _HEIGHT)
+    lines = ["L".join(f"{x:.4g} {y:.4g}" for x, y in line) for line in joined]
+    ends = [(line[0][0], line[-1][0]) for line in joined]
     areas = "".join(
         f"M{first:.4g} {zero:.4g}L{line}L{last:.4g} {zero:.4g}Z"
         for line, (first, last) in zip(lines, ends, strict=True)

@@ -16,9 +16,9 @@ from staa_cli.results.diff.measures import (
     energy_moved,
     energy_moved_by_time,
     rank_agreement,
-    resampled,
     time_shift_s,
 )
+from staa_cli.results.resampling import resampled
 
 PICTURE = (0.0, 0.0, 1.0, 1.0)
 
