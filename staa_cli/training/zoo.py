@@ -157,12 +157,15 @@ MEMBERS: dict[str, Member] = {
     "pooler": _joint("A V-JEPA 2 with joint attention, read by an attentive pooler", "vjepa2"),
     "framewise-cls": _framewise("An image ViT frame by frame, read by its class tokens", "token"),
     "framewise-mean": _framewise("An image ViT frame by frame, read by the mean of tokens", "avg"),
-    "divided-cls-b": _divided(
-        "As divided-cls, from another seed, wider, with two blocks",
-        seed=1,
-        embed_dim=112,
-        num_heads=4,
-        depth=2,
+    "divided-cls-b": _extended(
+        _divided(
+            "As divided-cls, from another seed, wider, with two blocks",
+            seed=1,
+            embed_dim=112,
+            num_heads=4,
+            depth=2,
+        ),
+        3000,
     ),
     "joint-mean-b": _joint(
         "As joint-mean, from another seed, wider, with three blocks",
