@@ -17,10 +17,10 @@ from torch import Tensor
 from staa_cli import register_method
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.attention.rollout import Rollout
-from staa_cli.methods.attention.staa_logit import StaaLogit, written_by_attention
+from staa_cli.methods.attention.staa_logit import StaaLogit
 from staa_cli.methods.base import Method, MethodInputs, MethodOutput
-from staa_cli.methods.readout import read_blocks
-from staa_cli.models.taps import Tap
+from staa_cli.methods.readout import attends_over_time, head_taps, reads_mean, space_role
+from staa_cli.models.taps import Tap, shown
 from staa_cli.schema import AttentionLayout
 
 TINY = torch.finfo(torch.float32).tiny
@@ -36,21 +36,19 @@ class CorrectedRollout(Rollout):
     identity = 0.7
 
 
-@register_method("written")
-class Written(StaaLogit):
-    """What attention writes from each token to those that the head reads, also if it reads a mean.
+@register_method("averaged")
+class Averaged(StaaLogit):
+    """The contributions of the averaged tokens themselves to a logit: class activation mapping."""
 
-    `staa-logit` reads a mean's tokens themselves, into which attention has mixed all others.
-    """
-
-    def blocks(self, layout: AttentionLayout, options: Options) -> tuple[int, ...]:
-        """All blocks."""
-        return read_blocks(layout, options, range(layout.depth))
+    def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
+        """The last block's tokens, and the norm's input."""
+        return [Tap("block", layout.depth - 1, "tokens", shown), *head_taps(layout)]
 
     def _written(self, method_inputs: MethodInputs, rows: Tensor | None) -> Tensor:
-        return written_by_attention(
-            method_inputs, self.blocks(method_inputs.layout, method_inputs.options), rows
-        )
+        layout = method_inputs.layout
+        tokens = method_inputs.captured["tokens", layout.depth - 1][:, layout.prefix_tokens :]
+        projected = tokens if rows is None else tokens @ rows.T
+        return projected.transpose(1, 2) / tokens.shape[1]
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,8 @@ PATHS = {
     "rollout": Factor("rollout"),
     "rollout-0.7": Factor("rollout-corrected"),
 }
-PARTS = Factor("written", "all")
+PARTS = Factor("staa-logit", "all")
+AVERAGED = Factor("averaged")
 
 
 class Candidate(Method):
@@ -89,18 +88,19 @@ class Candidate(Method):
         """The taps of both factors, under names that keep them apart."""
         return [
             replace(tap, name=f"{key} {tap.name}")
-            for key, factor in self._factors().items()
+            for key, factor in self._factors(layout).items()
             for tap in get_method(factor.method).taps(layout, factor.of(options))
         ]
 
     def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
         """The parameters of the parts."""
-        return get_method(PARTS.method).weights(layout, PARTS.of(options))
+        parts = self._factors(layout)["parts"]
+        return get_method(parts.method).weights(layout, parts.of(options))
 
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """The formula's map for the targets."""
         maps = {}
-        for key, factor in self._factors().items():
+        for key, factor in self._factors(method_inputs.layout).items():
             method, mark = get_method(factor.method), f"{key} "
             captured = {
                 (name.removeprefix(mark), block): tensor
@@ -113,7 +113,7 @@ class Candidate(Method):
             maps[key] = method.for_class(method.attribute(given), method_inputs.targets)
         return MethodOutput(type(self).formula(maps["path"], maps["parts"]))
 
-    def _factors(self) -> dict[str, Factor]:
+    def _factors(self, layout: AttentionLayout) -> dict[str, Factor]:
         return {"path": self.path, "parts": PARTS}
 
 
@@ -171,7 +171,20 @@ def _register(name: str, path: Factor, formula: Formula) -> str:
     return name
 
 
+@register_method("earlier")
+class Earlier(Candidate):
+    """The default of earlier versions: another path for each layout, and parts as they were."""
+
+    formula = staticmethod(softplus_weighted)
+
+    def _factors(self, layout: AttentionLayout) -> dict[str, Factor]:
+        averaged, joint = reads_mean(layout), space_role(layout) == "joint"
+        path = "rollout" if averaged and joint else "staa" if attends_over_time(layout) else "all"
+        return {"path": PATHS[path], "parts": AVERAGED if averaged else PARTS}
+
+
 CANDIDATES = [
+    "earlier",
     *(_register(f"{name} alone", path, _path_alone) for name, path in PATHS.items()),
     _register("parts", PATHS["staa"], _positive),
     *(

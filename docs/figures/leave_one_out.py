@@ -13,49 +13,34 @@ what is already measured is not measured again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 import typer
-from candidates import CANDIDATES
+from candidates import CANDIDATES, FORMULAS
 
 from staa_cli import load_model
 from staa_cli.benchmark.datasets import open_dataset
 from staa_cli.benchmark.quality import Benchmark, measure_quality, store_header
 from staa_cli.benchmark.store import Store
 from staa_cli.methods import Options, fitting
+from staa_cli.methods.readout import attends_over_time
 from staa_cli.models.catalog.manifests import Manifest
 from staa_cli.models.catalog.zoo import ZOO, zoo_manifests
-from zoo import FOLDER, LOCATED, counts, is_original, reporter
+from staa_cli.statistics import bootstrap
+from zoo import FOLDER, LOCATED, Measured, clip_scores, counts, is_original, reporter
 
 SEED = 11
 SCORED = ("srg", "pointing", "temporal_auc")
 PUBLISHED = ("rollout", "staa-published", "rfem", "token-transformation")
 """Of other papers, in one pass."""
 THREE_PASSES = ("grad-attention", "legrad", "rfem-class")
-TODAY = ("staa-class", "staa", "staa-value", "staa-logit")
+OURS = ("staa-class", "staa", "staa-value", "staa-logit")
 BASELINES = ("random", "center", "frame-difference")
-KNOWN = (*TODAY, *PUBLISHED, *THREE_PASSES, *BASELINES)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Mean scores on one model's clips."""
-
-    model: str
-    counts: bool
-    """Whether the model takes part in choices."""
-    means: dict[tuple[str, str], float]
-    """(method, metric) to its mean."""
-
-    def of(self, method: str) -> float:
-        """The score by which candidates are chosen."""
-        return float(np.mean([self.mean(method, metric) for metric in SCORED]))
-
-    def mean(self, method: str, metric: str) -> float:
-        """A method's mean score; NaN if it does not fit the model."""
-        return self.means.get((method, metric), float("nan"))
+BY_LAYOUT = tuple(f"path*{formula}" for formula in FORMULAS)
+"""Other candidates by layout: `staa` is the path with divided attention, else `rollout`."""
+KNOWN = (*OURS, *PUBLISHED, *THREE_PASSES, *BASELINES)
+ALL = (*KNOWN, *BY_LAYOUT, *CANDIDATES)
 
 
 def main(
@@ -70,13 +55,15 @@ def main(
     print(table_of_methods(scores))
     print()
     print(table_of_choices([each for each in scores if each.counts]))
+    print()
+    print(table_of_baselines(scores))
 
 
-def measure(name: str, manifest: Manifest, clips: int, few: int) -> Scores:
+def measure(name: str, manifest: Manifest, clips: int, few: int) -> Measured:
     """Scores of all methods on a model of the zoo."""
     model = load_model(ZOO + name)
     data = open_dataset(manifest.dataset, model, SEED, "development")
-    options, means = Options(seed=SEED), {}
+    options, scores = Options(seed=SEED), {}
     fit = fitting(model.module, model.layout, options)
     methods = [method for method in (*KNOWN, *CANDIDATES) if method in fit]
     plain = Benchmark(model, data, methods, LOCATED, options, SEED)
@@ -84,39 +71,51 @@ def measure(name: str, manifest: Manifest, clips: int, few: int) -> Scores:
     for metrics, count in ((LOCATED, clips), (("srg",), few)):
         benchmark = Benchmark(model, data, methods, metrics, options, SEED, store=store)
         result = measure_quality(benchmark, count, on_progress=reporter(f"{name}, {metrics[0]}"))
-        means |= {(row["method"], row["metric"]): row["mean"] for row in result["results"]}
-    return Scores(name, counts(manifest), means)
+        scores |= clip_scores(result, methods, metrics)
+    path = "staa" if attends_over_time(model.layout) else "rollout"
+    for (method, metric), found in list(scores.items()):
+        if method.startswith(f"{path}*"):
+            scores[method.replace(path, "path"), metric] = found
+    return Measured(name, counts(manifest), scores)
 
 
-def choose(scores: list[Scores]) -> str:
+def score(model: Measured, method: str) -> float:
+    """The score by which candidates are chosen."""
+    return float(np.mean([model.mean(method, metric) for metric in SCORED]))
+
+
+def choose(models: list[Measured]) -> str:
     """The candidate with the highest mean score."""
-    return max(CANDIDATES, key=lambda method: np.mean([each.of(method) for each in scores]))
+    return max(
+        (*BY_LAYOUT, *CANDIDATES),
+        key=lambda method: np.mean([score(each, method) for each in models]),
+    )
 
 
-def table_of_choices(scores: list[Scores]) -> str:
+def table_of_choices(models: list[Measured]) -> str:
     """For each model, what the others choose, and what it would have chosen itself."""
     lines = [
-        "| model | chosen on the others | its score here | best here | its score | `staa-class` |",
+        "| model | chosen on the others | its score here | best here | its score | `earlier` |",
         "|---" * 6 + "|",
     ]
-    for left_out in scores:
-        others = [each for each in scores if each is not left_out]
+    for left_out in models:
+        others = [each for each in models if each is not left_out]
         if not others:
             continue
         chosen, best = choose(others), choose([left_out])
         lines.append(
-            f"| {left_out.model} | `{chosen}` | {left_out.of(chosen):.3f} | `{best}` "
-            f"| {left_out.of(best):.3f} | {left_out.of('staa-class'):.3f} |"
+            f"| {left_out.name} | `{chosen}` | {score(left_out, chosen):.3f} | `{best}` "
+            f"| {score(left_out, best):.3f} | {score(left_out, 'earlier'):.3f} |"
         )
     return "\n".join(lines)
 
 
-def table_of_methods(scores: list[Scores]) -> str:
+def table_of_methods(models: list[Measured]) -> str:
     """All methods, best first, with means over the models that count and scores on each model."""
-    counted = [each for each in scores if each.counts] or scores
-    mean = {m: float(np.mean([each.of(m) for each in counted])) for m in (*KNOWN, *CANDIDATES)}
+    counted = [each for each in models if each.counts] or models
+    mean = {m: float(np.mean([score(each, m) for each in counted])) for m in ALL}
     # A method that does not fit every model has no mean, and comes last.
-    names = [each.model if each.counts else f"({each.model})" for each in scores]
+    names = [each.name if each.counts else f"({each.name})" for each in models]
     lines = [
         f"| method | mean | {' | '.join((*SCORED, 'energy', 'iou'))} | {' | '.join(names)} |",
         "|---" * (len(SCORED) + 4 + len(names)) + "|",
@@ -126,9 +125,23 @@ def table_of_methods(scores: list[Scores]) -> str:
             np.mean([each.mean(method, metric) for each in counted])
             for metric in (*SCORED, "energy", "iou")
         ]
-        cells = [mean[method], *metrics, *(each.of(method) for each in scores)]
+        cells = [mean[method], *metrics, *(score(each, method) for each in models)]
         shown = ["-" if np.isnan(cell) else f"{cell:.3f}" for cell in cells]
         lines.append(f"| `{method}` | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def table_of_baselines(models: list[Measured]) -> str:
+    """How far the default is ahead of the best baseline on each model, with intervals."""
+    lines = [f"| model | {' | '.join(SCORED)} |", "|---" * (len(SCORED) + 1) + "|"]
+    for model in models:
+        cells = []
+        for metric in SCORED:
+            best = max(BASELINES, key=lambda name: model.mean(name, metric))
+            ours, theirs = (np.array(model.scores[m, metric]) for m in ("staa-class", best))
+            mean, low, high, _ = bootstrap(list(ours - theirs))
+            cells.append(f"{mean:+.2f} ({low:+.2f} to {high:+.2f}) over {best}")
+        lines.append(f"| {model.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -41,13 +41,23 @@ def put(text: str, command: str, body: str) -> str:
 
 
 def main() -> None:
-    """Update the pages part by part, so that concurrent edits and finished parts are kept."""
+    """Update the pages part by part, so that concurrent edits and finished parts are kept.
+
+    A part whose command fails, for example because it needs videos that are not here, is kept too.
+    """
     word = sys.argv[1] if len(sys.argv) > 1 else ""
+    failed = []
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for command in commands(page.read_text()):
             if word in command:
-                body = printed(command)
-                page.write_text(put(page.read_text(), command, body))
+                try:
+                    body = printed(command)
+                except subprocess.CalledProcessError:
+                    failed.append(command)
+                else:
+                    page.write_text(put(page.read_text(), command, body))
+    if failed:
+        sys.exit("\n".join(["failed, and their parts are as they were:", *failed]))
 
 
 if __name__ == "__main__":

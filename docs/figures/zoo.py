@@ -11,10 +11,10 @@ all models that count.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -86,7 +86,8 @@ def measure(name: str, manifest: Manifest, clips: int, few: int) -> Measured:
     methods = fitting(model.module, model.layout, options)
     methods = ["staa-class", *(method for method in methods if method != "staa-class")]
     cheap = [method for method in methods if get_method(method).passes_per_clip < MANY_PASSES]
-    folder, scores = FOLDER / name, {}
+    folder = FOLDER / name
+    scores: dict[tuple[str, str], list[float]] = {}
     plain = Benchmark(model, data, tuple(methods), LOCATED, options, SEED)
     store = Store(folder / "scores.ndjson", store_header(plain))
     for names, metrics, count in (
@@ -96,13 +97,23 @@ def measure(name: str, manifest: Manifest, clips: int, few: int) -> Measured:
         benchmark = Benchmark(model, data, tuple(names), metrics, options, SEED, store=store)
         progress = reporter(f"{name}, {len(metrics)} metrics")
         result = measure_quality(benchmark, count, on_progress=progress)
-        for method in names:
-            for metric in metrics:
-                of_clips = [c[method][metric] for c in result["per_clip"] if c["scored"]]
-                found = [np.nan if value is None else value for value in of_clips]
-                scores.setdefault((method, metric), found)  # on as many clips as there are
+        scores = clip_scores(result, names, metrics) | scores  # on as many clips as there are
     write_results(result, folder, "srg_blur")
     return Measured(name, counts(manifest), scores)
+
+
+def clip_scores(
+    result: Mapping[str, Any], methods: Sequence[str], metrics: Sequence[str]
+) -> dict[tuple[str, str], list[float]]:
+    """(method, metric) to the scores of the clips that are scored; NaN where one is undefined."""
+    clips = [clip for clip in result["per_clip"] if clip["scored"]]
+    return {
+        (method, metric): [
+            np.nan if clip[method][metric] is None else clip[method][metric] for clip in clips
+        ]
+        for method in methods
+        for metric in metrics
+    }
 
 
 def reporter(what: str) -> Callable[[int, int], None]:

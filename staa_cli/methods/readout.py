@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from staa_cli.models.linear import linear
 from staa_cli.models.taps import (
     Reader,
     Tap,
@@ -245,19 +246,14 @@ def output_projection(
     owner: Any = model.get_submodule(names[0].rsplit(".", 3)[0])
     if role == "temporal":
         after: nn.Linear | None = getattr(owner, "temporal_fc", None)
-        return weight if after is None else after.weight.float() @ weight
+        return weight if after is None else linear(after.weight.float(), weight.T)
     scale: Tensor | None = getattr(getattr(owner, "ls1", None), "gamma", None)
     return weight if scale is None else scale.float()[:, None] * weight
 
 
 def head_taps(layout: AttentionLayout) -> list[Tap]:
-    """The taps of `normed_tokens` and `mean_tokens`."""
-    norm = Tap("read_out", 0, "read_out", shown)
-    if read_role(layout) == "pooler":
-        return []
-    if reads_mean(layout) and layout.kind != "frame":
-        return [Tap("tokens", 0, "tokens", shown), norm]
-    return [norm]
+    """The taps of `normed_tokens`."""
+    return [] if read_role(layout) == "pooler" else [Tap("read_out", 0, "read_out", shown)]
 
 
 def logits_of_tokens(tokens: Tensor, method_inputs: MethodInputs) -> Tensor:
@@ -281,27 +277,16 @@ def logits_of_tokens(tokens: Tensor, method_inputs: MethodInputs) -> Tensor:
     return head(norm(pooled))  # type: ignore[no-any-return]
 
 
-def mean_tokens(method_inputs: MethodInputs) -> Tensor:
-    """The tokens [B or B*T, n, D] whose mean the head reads.
-
-    An image model norms each of them separately, before the mean.
-    """
-    layout = method_inputs.layout
-    if layout.kind == "frame":
-        return method_inputs.captured["read_out", 0][:, layout.prefix_tokens :].float()
-    return method_inputs.captured["tokens", 0].float()
-
-
 def normed_tokens(method_inputs: MethodInputs) -> Tensor | None:
     """The input of the norm before the head, as far as the head reads it.
 
     One token [B or B*T, 1, D] or, if the mean comes after the norm, all of its tokens
-    [B*T, n, D]; None with a pooler, which has no norm after it.
+    [B or B*T, n, D]; None with a pooler, which has no norm after it.
     """
     layout = method_inputs.layout
     if read_role(layout) == "pooler":
         return None
-    if reads_mean(layout) and layout.kind == "frame":
-        return mean_tokens(method_inputs)
     tokens = method_inputs.captured["read_out", 0].float()  # [B or B*T, N, D], or [B, D]
-    return tokens[:, None] if tokens.ndim == 2 else tokens[:, :1]
+    if tokens.ndim == 2:
+        return tokens[:, None]
+    return tokens[:, layout.prefix_tokens :] if reads_mean(layout) else tokens[:, :1]

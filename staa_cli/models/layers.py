@@ -156,11 +156,11 @@ class TapNorm(nn.LayerNorm):
         return super().forward(x)
 
 
-class TokenMean(nn.Module):
-    """The mean of all tokens; the tokens can be tapped."""
+class FrameMean(nn.Module):
+    """The mean of frames' logits, which can be tapped."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens [B, N, D] to [B, D]."""
+        """Logits [B, T, classes] to [B, classes]."""
         record(self, x)
         return x.mean(dim=1)
 

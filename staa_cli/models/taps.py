@@ -37,8 +37,8 @@ class AttentionTensors(NamedTuple):
 
 Reader = Callable[[Any, nn.Module], Tensor]
 """(recorded, layer) -> tensor to keep. Attention records `AttentionTensors`; a block, its output
-tokens [B or B*T, N, D]; the norm before the head, its input [B, N, D] or [B, D]; the token mean,
-its tokens [B, N, D]."""
+tokens [B or B*T, N, D]; the norm before the head, its input [B, N, D] or [B, D]; the mean of
+frames' logits, these logits [B, T, classes]."""
 
 _READERS: ContextVar[Mapping[int, Callable[..., None]] | None] = ContextVar(
     "staa_taps", default=None
@@ -61,8 +61,8 @@ class Tap:
     Args:
         role: ``spatial``, ``temporal``, or ``joint`` attention; in a pooler, ``pooler`` for the
             cross-attention and ``pooler_self`` for the blocks before it; ``block``, the output
-            tokens of a block; ``read_out``, the norm before the head; or ``tokens``, the tokens
-            whose mean the head reads.
+            tokens of a block; ``read_out``, the norm before the head; or ``frames``, the logits
+            of frames whose mean is the clip's.
         block: index of the block, from 0; 0 if there is only one.
         name: the key under which the reading is returned.
         read: what to keep.
@@ -272,5 +272,5 @@ def queries_and_keys(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
 
 
 def shown(x: Tensor, layer: nn.Module) -> Tensor:
-    """The recorded tensor: a block's output, or the input of a norm or of the token mean."""
+    """The recorded tensor: a block's output, or the input of a norm or of a mean."""
     return x

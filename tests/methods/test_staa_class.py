@@ -1,4 +1,4 @@
-"""The product of the path and of the parts of a logit."""
+"""The attention path, its places weighted by what they contribute to a logit."""
 
 from __future__ import annotations
 
@@ -6,32 +6,64 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from attention_oracles import KINDS, clips, explain, tiny
 
 from staa_cli.benchmark.datasets import open_dataset
 from staa_cli.benchmark.quality import Benchmark, measure_quality
 from staa_cli.methods import Options
+from staa_cli.methods.attention.staa_class import StaaClass
 from staa_cli.models.load import load_model
 
 TARGET = 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("layers", "parts"), [("default", "all"), ("last", "last"), ((0,), (0,))])
-def test_a_token_counts_as_it_is_looked_at_and_as_it_speaks(
-    kind: str, layers: Any, parts: Any
+@pytest.mark.parametrize(("layers", "read"), [("default", "all"), ("last", "last"), ((0,), (0,))])
+def test_attention_tells_the_time_and_the_class_weighs_places(
+    kind: str, layers: Any, read: Any
 ) -> None:
     """Of a model of two blocks, the last four are all; divided, the path has its own default."""
     module = tiny(kind)
-    path = explain(module, clips(), "staa", layers=layers if kind == "divided" else parts)
-    said = explain(module, clips(), "staa-logit", target=TARGET, layers=parts)
+    divided = kind == "divided"
+    looked = "staa" if divided else "rollout"
+    path = explain(module, clips(), looked, layers=layers if divided else read)
+    said = explain(module, clips(), "staa-logit", target=TARGET, layers=read)
     found = explain(module, clips(), "staa-class", target=TARGET, layers=layers)
-    strength = said.values / said.values.std(axis=(1, 2, 3), keepdims=True, ddof=1)
-    expected = path.values * np.log1p(np.exp(strength.astype(np.float64)))
-    np.testing.assert_allclose(found.values, expected, rtol=1e-4)
-    assert found.cls_self_mass == path.cls_self_mass
-    assert found.passes_per_clip == 1
     assert {*np.sign(said.values).ravel()} == {-1, 1}
+    np.testing.assert_allclose(found.values, weighted(path.values, said.values), rtol=1e-4)
+    assert found.cls_self_mass == path.cls_self_mass
+    assert found.attention_variation == path.attention_variation
+    assert found.passes_per_clip == 1
+
+
+def test_a_combination_of_blocks_that_the_user_names_is_that_of_staa() -> None:
+    module = tiny("joint")
+    path = explain(module, clips(), "staa", layers="all", combine="mean")
+    said = explain(module, clips(), "staa-logit", target=TARGET, layers="all")
+    found = explain(module, clips(), "staa-class", target=TARGET, layers="all", combine="mean")
+    np.testing.assert_allclose(found.values, weighted(path.values, said.values), rtol=1e-4)
+
+
+def weighted(path: Any, parts: Any) -> Any:
+    """A path [B, T', h, w], every place as its positive parts are to those of the mean place."""
+    result = np.empty(path.shape)
+    for clip, of_clip in enumerate(np.maximum(parts.astype(np.float64), 0)):
+        evidence = sum(of_clip)
+        for frame in range(len(of_clip)):
+            result[clip, frame] = path[clip, frame] * evidence / evidence.mean()
+    return result
+
+
+def test_a_clip_without_evidence_keeps_its_attention() -> None:
+    """And the other clips of its batch do not matter to it."""
+    parts = -torch.rand(2, 3, 4, 5)
+    assert torch.equal(StaaClass().weigh(parts).expand_as(parts), torch.ones_like(parts))
+    parts[1, 2, 0, 0] = 0.5
+    weights = StaaClass().weigh(parts)
+    assert torch.equal(weights[0], torch.ones(1, 4, 5))
+    assert weights[1, 0, 0, 0] == 20
+    assert weights[1].sum() == 20
 
 
 @pytest.mark.parametrize(

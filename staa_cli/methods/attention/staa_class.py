@@ -1,18 +1,17 @@
-"""STAA for one class: where attention looks, weighted by its contribution to the class.
+"""STAA for one class: where and when attention looks, at the places that count for the class.
 
-    J_c[n] = A[n] * log(1 + exp(L_c[n] / sigma))
+    J_c[t, p] = A[t, p] * w_c[p],   w_c[p] = sum_t L_c+[t, p] / mean_q sum_t L_c+[t, q]
 
-A is the attention path, L_c each token's contribution to the class's logit (`staa-logit`), summed
-over the last blocks that write it, and sigma the standard deviation of L_c over the clip. All come
-from one forward pass. Attention alone is class-blind, and contributions to a logit, which sums over
-frames, hardly localize in time; both are high for the tokens from which the class was read. The
-plain product fails if a part of the actor is evidence against the class, so contributions only
-weight the path: from about zero for evidence against it, over 0.7 for none, to their own size.
+A is the attention path: with divided attention that of `staa`, which contrasts a position's times,
+else the `rollout` through the last blocks. L_c+ is each token's contribution to the class's logit
+(`staa-logit`, summed over the last blocks) where it is positive. All come from one forward pass.
 
-The path is that of `staa`: with ``contrast`` for divided attention, else the mean over the last
-blocks. If the head reads the mean of tokens that all attend to each other, it is the `rollout`
-through the last blocks: such a token has its content from others, and the rows of one block do not
-show where those had it from. All were chosen by faithfulness and localization on development clips.
+Attention alone is class-blind. Contributions alone mislead about time: when a logit is read,
+attention has carried what happened to tokens of other frames, and in a model that was trained with
+labels only, those of frames at rest often contribute more than those of the event. So contributions
+are summed over time and only weight places; the path tells when. Where they are equal, or none is
+positive, the path is left as it is. The rule was chosen on models that were trained with labels
+only, each left out once (docs/methods.md).
 """
 
 from __future__ import annotations
@@ -21,14 +20,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from staa_cli.methods.attention.rollout import Rollout
 from staa_cli.methods.attention.staa import Staa, combination
 from staa_cli.methods.attention.staa_logit import StaaLogit
 from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options
-from staa_cli.methods.readout import reads_mean, space_role
+from staa_cli.methods.readout import attends_over_time
 from staa_cli.models.taps import Tap
 from staa_cli.schema import AttentionLayout
 
@@ -39,10 +37,10 @@ _PATH, _ROLLOUT, _PARTS = Staa(), Rollout(), StaaLogit()
 
 
 class StaaClass(Method):
-    """The attention path, each token weighted by its contribution to the class's logit."""
+    """The attention path, each place weighted by its contribution to the class's logit."""
 
-    summary = "where attention looks, weighted by what it contributes to the class"
-    source = "arXiv 2411.00630 for the path; the product is staa's own"
+    summary = "where and when attention looks, places weighted by their part in the class"
+    source = "arXiv 2411.00630 and 2005.00928 for the path; the product is staa's own"
     units = "weighted attention"
     class_specific = True
     any_class = True
@@ -71,15 +69,18 @@ class StaaClass(Method):
         return replace(path, parts=contributions.parts, rows=contributions.rows)
 
     def weigh(self, parts: Tensor) -> Tensor:
-        """The softplus of the contributions, divided by their standard deviation in the clip."""
-        sigma = parts.std(dim=(1, 2, 3), keepdim=True).clamp_min(torch.finfo(parts.dtype).tiny)
-        return F.softplus(parts / sigma)
+        """Each place's evidence for the class, relative to that of the clip's mean place.
+
+        One everywhere in a clip without evidence.
+        """
+        evidence = parts.clamp_min(0).sum(dim=1, keepdim=True)  # [B, 1, h, w]
+        mean = evidence.mean(dim=(2, 3), keepdim=True)
+        return torch.where(mean > 0, evidence / mean, 1.0)
 
 
 def _path(layout: AttentionLayout, options: Options) -> Method:
     """The method whose map is weighted; `staa` if the user names a combination of blocks."""
-    rolled = reads_mean(layout) and space_role(layout) == "joint" and options.combine == "default"
-    return _ROLLOUT if rolled else _PATH
+    return _PATH if attends_over_time(layout) or options.combine != "default" else _ROLLOUT
 
 
 def _last(layout: AttentionLayout, options: Options) -> Options:

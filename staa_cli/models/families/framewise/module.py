@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from staa_cli.errors import CheckpointError
 from staa_cli.models.architectures import register_with_timm
 from staa_cli.models.families.transformer import attention_of
-from staa_cli.models.layers import Rope, TapAttention, TapNorm, TokenMean
+from staa_cli.models.layers import FrameMean, Rope, TapAttention, TapNorm
 from staa_cli.schema import AttentionLayout
 
 FRAMES = 8
@@ -71,7 +71,7 @@ class FrameWise(nn.Module):
     def __init__(self, vit: nn.Module, num_frames: int = FRAMES) -> None:
         super().__init__()
         self.vit = _tapped(vit)
-        self.mean = TokenMean()
+        self.mean = FrameMean()
         self.num_frames, self.num_classes = num_frames, self.vit.num_classes
         self.pooling: Literal["cls", "mean"] = "cls" if self.vit.global_pool == "token" else "mean"
 

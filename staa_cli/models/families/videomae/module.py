@@ -25,7 +25,6 @@ from staa_cli.models.layers import (
     Block,
     TapAttention,
     TapNorm,
-    TokenMean,
     TubeletConvStem,
     TubeletEmbed,
     axes_table,
@@ -97,7 +96,6 @@ class VideoMAE(VideoTransformer):
             for _ in range(depth)
         )
         if pooling == "mean":
-            self.pool = TokenMean()
             self.fc_norm = TapNorm(embed_dim, eps=fc_eps)
         else:
             self.norm = TapNorm(embed_dim, eps=eps)
@@ -108,12 +106,12 @@ class VideoMAE(VideoTransformer):
 
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
         """(role, block) to the layer that can be tapped; see `Tap` for the roles."""
-        read_out: dict[tuple[str, int], nn.Module] = (
-            {("tokens", 0): self.pool, ("read_out", 0): self.fc_norm}
-            if self.pooling == "mean"
-            else {("read_out", 0): self.norm}
-        )
-        return {**read_out, **blocks_of(self.blocks), **attention_of(self.blocks, "joint")}
+        norm = self.fc_norm if self.pooling == "mean" else self.norm
+        return {
+            ("read_out", 0): norm,
+            **blocks_of(self.blocks),
+            **attention_of(self.blocks, "joint"),
+        }
 
     def forward_features(self, x: Tensor, corner: tuple[int, int] | None = None) -> Tensor:
         """Normalized float [B, T, 3, H, W] to tokens [B, N, D], before the last norm.
@@ -149,7 +147,7 @@ class VideoMAE(VideoTransformer):
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Tokens [B, N, D] to logits [B, classes], or to what the head reads [B, D]."""
-        pooled = self.fc_norm(self.pool(x)) if self.pooling == "mean" else self.norm(x[:, 0])
+        pooled = self.fc_norm(x.mean(dim=1)) if self.pooling == "mean" else self.norm(x[:, 0])
         return pooled if pre_logits else self.head(pooled)  # type: ignore[no-any-return]
 
 
