@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from staa_cli.methods.base import MethodInputs, MethodOutput, Options
 from staa_cli.methods.gradient.gradients import (
     GradientMethod,
     attention_tensors,
     gradients_of,
-    weighted_rows,
 )
 from staa_cli.methods.readout import (
     attends_over_time,
@@ -29,7 +27,7 @@ from staa_cli.methods.readout import (
     start_rows,
     to_grid,
 )
-from staa_cli.models.taps import AttentionTensors, Tap
+from staa_cli.models.taps import AttentionTensors, Tap, rows_by_head
 from staa_cli.schema import AttentionLayout
 
 
@@ -103,8 +101,8 @@ def relevance_rows(
         return (rows - start)[..., prefix:]
 
 
-def _pushed(rows: Tensor, **layer: Any) -> Tensor:
+def _pushed(rows: Tensor, tensors: AttentionTensors, gradient: Tensor, layer: nn.Module) -> Tensor:
     """Rows [B, heads or 1, S, N] times relu(A * dA) of a layer's heads: [B, heads, S, N]."""
     sequences = rows.transpose(1, 2).flatten(0, 1)  # [B*S, heads or 1, N]
-    products = weighted_rows(sequences, **layer)
+    products = rows_by_head(sequences, gradient)(tensors, layer)
     return products.reshape(len(rows), -1, *products.shape[1:]).transpose(1, 2)
