@@ -9,7 +9,7 @@ is left behind, and threads do not see each other's taps.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ _READERS: ContextVar[Mapping[int, Callable[..., None]] | None] = ContextVar(
 LONG = 400
 """Length from which the CPU reads attention head by head; below, all heads at once are as fast."""
 TILE = 1 << 20
-"""Numbers of attention that the CPU then computes at once: 4 MB (measured on VideoMAE-B)."""
+"""Numbers of a matrix that the CPU then computes at once: 4 MB (measured on VideoMAE-B)."""
 BITS = 60.0
 """Largest score, as a power of two, whose exponential needs no maximum subtracted: it neither
 overflows in a sum, nor do weights vanish that are visible beside it."""
@@ -179,64 +179,125 @@ def row_product(row: Tensor) -> Reader:
     return read
 
 
-def rows_by_head(rows: Tensor) -> Reader:
-    """A reader of `rows` times the attention matrix of each head: [..., heads, N], in chunks.
+def rows_by_head(rows: Tensor, gradient: Tensor | None = None) -> Reader:
+    """A reader of `rows` times the attention matrix A of each head: [..., heads, N], in chunks.
 
     Args:
-        rows: [..., heads, N], or [..., 1, N] for the same row in every head.
+        rows: weights of the queries, [..., heads, N], or [..., 1, N] for the same in every head.
+        gradient: of the attention output, [..., heads, N, d]; the matrix is then A * relu(dA),
+            where dA = gradient v^T.
     """
 
     def read(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
-        q, k, scale = recorded.q.detach(), recorded.k.detach(), float(layer.scale)  # type: ignore[arg-type]
-        of_heads = rows.expand(q.shape[:-1])
-        if q.device.type != "cpu" or q.shape[-2] < LONG:
-            return _chunked_product(of_heads, q, k, scale)
-        return _product_by_head(of_heads, q, k, scale)
+        q, k, v = recorded.q.detach(), recorded.k.detach(), recorded.v.detach()
+        weights, slopes = rows.expand(q.shape[:-1]), None if gradient is None else (gradient, v)
+        if q.device.type == "cpu":
+            # If the head reads one token, the last block's other queries have no weight.
+            used = weights.flatten(end_dim=-2).any(dim=0).nonzero()[:, 0]
+            if len(used) < q.shape[-2]:
+                weights, q = weights[..., used], q[..., used, :]
+                slopes = slopes and (slopes[0][..., used, :], v)
+        multiply = _product_by_head if _by_head(k) else _chunked_product
+        return multiply(weights, q, k, float(layer.scale), slopes)  # type: ignore[arg-type]
 
     return read
 
 
-def _chunked_product(rows: Tensor, q: Tensor, k: Tensor, scale: float) -> Tensor:
-    """Rows [..., heads, N] times each head's attention, all heads in the same few kernels."""
-    length = q.shape[-2]
-    chunk = min(length, rows_at_once(q, k))
-    total = torch.zeros_like(rows, memory_format=torch.contiguous_format)
-    # Allocating memory for every chunk would cost as much as the arithmetic.
-    memory = total.new_empty(*q.shape[:-2], chunk, k.shape[-2])
-    for start in range(0, length, chunk):
-        queries = q[..., start : start + chunk, :]
-        part = attention_rows(queries, k, scale, out=memory[..., : queries.shape[-2], :])
-        total += (rows[..., None, start : start + chunk] @ part)[..., 0, :]
+def slope_sums(gradient: Tensor, v: Tensor) -> Tensor:
+    """Sum over the queries of relu(dA) of each head: [..., heads, N], in chunks.
+
+    Args:
+        gradient: of the attention output of n queries, [..., heads, n, d].
+        v: [..., heads, N, d].
+    """
+    gradient, v = gradient.float(), v.detach().float().contiguous()
+    total = v.new_zeros(v.shape[:-1])
+    for head, part in _tiles(gradient, v):
+        of_queries = gradient[head][..., part, :]
+        total[head] += _relu_product(v[head], of_queries) @ v.new_ones(of_queries.shape[-2])
     return total
 
 
-def _product_by_head(rows: Tensor, q: Tensor, k: Tensor, scale: float) -> Tensor:
-    """The same, one head after the other, so that its keys are read from the cache.
+def _by_head(k: Tensor) -> bool:
+    """Whether a matrix with the columns k [..., heads, N, d] is computed head by head."""
+    return k.device.type == "cpu" and k.shape[-2] >= LONG
+
+
+def _tiles(q: Tensor, k: Tensor) -> Iterator[tuple[Any, slice]]:
+    """The parts of q k^T [..., heads, n, N] to compute at once: (index of the head, queries).
+
+    The index is that of one head, whose keys then are read from the cache, or `...` for all.
+    """
+    heads: Iterable[Any] = [...]
+    size = rows_at_once(q, k)
+    if _by_head(k):
+        heads, size = product(*map(range, q.shape[:-2])), max(64, TILE // k.shape[-2] // 64 * 64)
+    for head in heads:
+        for start in range(0, q.shape[-2], size):
+            yield head, slice(start, start + size)
+
+
+def _chunked_product(
+    rows: Tensor, q: Tensor, k: Tensor, scale: float, slopes: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    """Rows [..., heads, n] times each head's matrix, all heads in the same few kernels.
+
+    Args:
+        rows: of n queries.
+        q: [..., heads, n, d].
+        k: [..., heads, N, d].
+        scale: of the layer.
+        slopes: gradient and v, like q and k, if the matrix is A * relu(gradient v^T).
+    """
+    total = rows.new_zeros(k.shape[:-1])
+    # Allocating memory for every chunk would cost as much as the arithmetic.
+    memory = total.new_empty(*q.shape[:-2], min(q.shape[-2], rows_at_once(q, k)), k.shape[-2])
+    for _, part in _tiles(q, k):
+        queries = q[..., part, :]
+        matrix = attention_rows(queries, k, scale, out=memory[..., : queries.shape[-2], :])
+        if slopes:
+            matrix *= _relu_product(slopes[0][..., part, :].float(), slopes[1].float())
+        total += (rows[..., None, part] @ matrix)[..., 0, :]
+    return total
+
+
+def _product_by_head(
+    rows: Tensor, q: Tensor, k: Tensor, scale: float, slopes: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    """The same, one head after the other.
 
     Scores are powers of two, which torch computes in a quarter of the time that those of e take.
     """
     q, k = q.float() * (scale * math.log2(math.e)), k.float().contiguous()
     # No score is larger than the product of the norms.
     large = q.norm(dim=-1).amax(dim=-1) * k.norm(dim=-1).amax(dim=-1) > BITS  # [..., heads]
-    length = q.shape[-2]
-    chunk = max(64, TILE // length // 64 * 64)
-    total = torch.zeros_like(rows, memory_format=torch.contiguous_format)
-    for head in product(*map(range, q.shape[:-2])):
-        row, queries, shift = rows[head], q[head], bool(large[head])
-        for start in range(0, length, chunk):
-            part = slice(start, start + chunk)
-            total[head] += _tile_product(row[part], queries[part], k[head], shift)
+    if slopes:
+        slopes = slopes[0].float(), slopes[1].float().contiguous()
+    total = rows.new_zeros(k.shape[:-1])
+    for head, part in _tiles(q, k):
+        factors = slopes and (slopes[0][head][part], slopes[1][head])
+        total[head] += _tile_product(rows[head][part], q[head][part], k[head], large[head], factors)
     return total
 
 
-def _tile_product(row: Tensor, q: Tensor, k: Tensor, shift: bool) -> Tensor:
-    """A row [n] times the attention [n, N] of queries [n, d], whose memory is then free again."""
+def _tile_product(
+    row: Tensor, q: Tensor, k: Tensor, large: Tensor, slopes: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    """A row [n] times one head's matrix of queries [n, d], whose memory is then free again."""
     tile = linear(k, q)  # [N, n]
-    if shift:
+    if large:
         tile -= tile.amax(dim=0)
     tile.exp2_()
     # A sum would be split among threads, which takes longer than this one product.
-    return tile @ (row / (k.new_ones(len(k)) @ tile))
+    row = row / (k.new_ones(len(k)) @ tile)
+    if slopes:
+        tile *= _relu_product(slopes[1], slopes[0])
+    return tile @ row
+
+
+def _relu_product(a: Tensor, b: Tensor) -> Tensor:
+    """relu(a b^T) [..., N, n] of a [..., N, d] and b [..., n, d]."""
+    return (linear(a, b) if b.ndim == 2 else a @ b.transpose(-2, -1)).clamp_min_(0)
 
 
 def cls_values(recorded: AttentionTensors, layer: nn.Module) -> Tensor:

@@ -21,6 +21,7 @@ from staa_cli.models.taps import (
     mean_row,
     row_product,
     rows_by_head,
+    slope_sums,
     taps,
 )
 
@@ -95,6 +96,27 @@ def test_rows_of_a_long_sequence_are_exact_whatever_the_scores(
     # In float32, a score above a hundred is off by 1e-5, and so is its weight, however computed.
     rtol = 1e-5 if size == 1 else 1e-4
     torch.testing.assert_close(row, exact.float(), rtol=rtol, atol=1e-6)
+
+
+@pytest.mark.parametrize("narrow", [True, False], ids=["by convolution", "by matrix"])
+@pytest.mark.parametrize("length", [30, 1500])  # all heads at once, and several tiles of each
+def test_positive_gradients_of_attention_are_autograds(
+    monkeypatch: pytest.MonkeyPatch, narrow: bool, length: int
+) -> None:
+    """Of an output that is any function of attention times values, each head with its own row."""
+    monkeypatch.setattr(linear, "NARROW_MKL", narrow)
+    layer = OneLayer(64, heads=2).attn
+    q, k, v, out_gradient = tokens(4, 2, 2, length, 32).unbind(0)
+    weights = torch.rand(2, 2, length, generator=torch.Generator().manual_seed(4))
+    weights[..., 3:17] = 0  # not computed
+    matrix = torch.softmax((q.double() @ k.double().mT) * layer.scale, dim=-1).requires_grad_()
+    ((matrix @ v.double()) * out_gradient.double()).sum().backward()
+    positive = matrix.grad.clamp_min(0)
+    relevance = (weights.double()[..., None, :] @ (matrix.detach() * positive))[..., 0, :]
+    row = rows_by_head(weights, out_gradient)(AttentionTensors(q, k, v), layer)
+    torch.testing.assert_close(row, relevance.float(), rtol=1e-5, atol=1e-6)
+    sums = slope_sums(out_gradient[..., 2:, :], v)
+    torch.testing.assert_close(sums, positive[..., 2:, :].sum(dim=-2).float(), rtol=1e-5, atol=1e-4)
 
 
 def test_rows_are_read_the_same_while_gradients_are_recorded() -> None:
@@ -227,3 +249,17 @@ def test_a_row_never_takes_the_whole_matrix(read: Any, most: int) -> None:
     assert row.shape == (1, length)
     assert row.untyped_storage().nbytes() == 4 * length  # and does not keep a larger one alive
     assert largest.numbers <= most < length * length
+
+
+@pytest.mark.parametrize("length", [200, 4096])
+def test_queries_without_weight_cost_nothing(length: int) -> None:
+    layer = OneLayer().attn
+    q, k, v = tokens(3, 1, 2, length, 8).unbind(0)
+    weights = torch.zeros(1, 1, length)
+    weights[..., 7] = 1.0
+    with Largest() as largest:
+        rows = rows_by_head(weights, v)(AttentionTensors(q, k, v), layer)
+    assert largest.numbers <= 2 * length * 8
+    slopes = (v[:, :, 7:8] @ v.mT).clamp_min(0)
+    expected = (torch.softmax(q[:, :, 7:8] @ k.mT * layer.scale, dim=-1) * slopes)[:, :, 0]
+    torch.testing.assert_close(rows, expected, rtol=1e-5, atol=1e-6)

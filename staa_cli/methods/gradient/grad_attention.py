@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from staa_cli.methods.base import MethodInputs, MethodOutput, Options
 from staa_cli.methods.gradient.gradients import (
     GradientMethod,
     attention_tensors,
     gradients_of,
-    weighted_rows,
 )
 from staa_cli.methods.readout import (
     attends_over_time,
@@ -29,7 +27,7 @@ from staa_cli.methods.readout import (
     start_rows,
     to_grid,
 )
-from staa_cli.models.taps import AttentionTensors, Tap
+from staa_cli.models.taps import AttentionTensors, Tap, rows_by_head
 from staa_cli.schema import AttentionLayout
 
 
@@ -81,30 +79,31 @@ def relevance_rows(
     tensors: list[AttentionTensors] = [method_inputs.captured[layer] for layer in layers]  # type: ignore[misc]
     gradients = gradients_of(method_inputs, [t.out for t in tensors if t.out is not None])
     with torch.no_grad():
-        start = rows = start_rows(method_inputs)[:, None]  # [B, 1, S, prefix + n]
+        start = start_rows(method_inputs)[:, None]  # [B, 1, S, prefix + n]
+        passed = torch.zeros_like(start)  # a part of it: beside the start, digits would be lost
         steps = [*zip(layers, tensors, gradients, strict=True)]
         for layer, layer_tensors, gradient in reversed(steps):
-            rows = per_head(rows, layer_tensors.q.shape[-3])
+            rows = per_head(start + passed, layer_tensors.q.shape[-3])
             product = partial(
                 _pushed, tensors=layer_tensors, gradient=gradient, layer=method_inputs.layer(*layer)
             )
             if layer[0] == "pooler":
                 query = rows.new_ones(len(rows), 1, 1, 1)
-                rows = rows + fused(product(query))
+                moved = fused(product(query))
             elif layer[0] == "temporal":
                 moved = fused(product(rows[..., prefix:].transpose(-2, -1)).transpose(-2, -1))
-                rows = rows + F.pad(moved, (prefix, 0))
+                moved = F.pad(moved, (prefix, 0))
             else:
                 moved = fused(product(rows))
                 if attends_over_time(layout):
                     # All frames share the class token, so its relevances are summed.
                     moved[..., :prefix] = moved[..., :prefix].sum(dim=-2, keepdim=True)
-                rows = rows + moved
-        return (rows - start)[..., prefix:]
+            passed = per_head(passed, moved.shape[1]) + moved
+        return passed[..., prefix:]
 
 
-def _pushed(rows: Tensor, **layer: Any) -> Tensor:
+def _pushed(rows: Tensor, tensors: AttentionTensors, gradient: Tensor, layer: nn.Module) -> Tensor:
     """Rows [B, heads or 1, S, N] times relu(A * dA) of a layer's heads: [B, heads, S, N]."""
     sequences = rows.transpose(1, 2).flatten(0, 1)  # [B*S, heads or 1, N]
-    products = weighted_rows(sequences, **layer)
+    products = rows_by_head(sequences, gradient)(tensors, layer)
     return products.reshape(len(rows), -1, *products.shape[1:]).transpose(1, 2)
