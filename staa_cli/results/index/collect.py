@@ -125,6 +125,7 @@ def _has_result(failed: FailedInput, found: dict[Place, str]) -> bool:
 
 def _entry(report: Report, result: Path, folder: Path) -> Entry:
     video, model, frames = report.video, report.model, report.frames
+    across, down = video.sample_aspect_ratio
     step_s = 1 / video.rate if video.rate else 0.0
     end_s = frames.time_s[-1] + step_s
     return Entry(
@@ -133,6 +134,7 @@ def _entry(report: Report, result: Path, folder: Path) -> Entry:
         video=Place(video.path, video.path_bytes),
         sha256=video.sha256,
         duration_s=video.duration_s,
+        aspect_ratio=video.width / video.height * across / down,
         start_s=frames.time_s[0],
         end_s=end_s,
         model=model.name,

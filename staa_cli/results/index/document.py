@@ -48,6 +48,8 @@ class Entry(Part, frozen=True, kw_only=True):
     """Hexadecimal hash of the video."""
     duration_s: Amount
     """Duration of the video in seconds."""
+    aspect_ratio: Annotated[float, Meta(gt=0)]
+    """Width of the upright picture divided by its height."""
     start_s: float
     """Start of the explained part in seconds."""
     end_s: float

@@ -25,7 +25,7 @@ from staa_cli.results.pages.page import (
 )
 from staa_cli.results.pages.thumbnails import ACROSS, DOWN, Thumbnails
 
-STYLES, SCRIPTS = ("page.css", "index.css"), ("index.js",)
+STYLES, SCRIPTS = ("page.css", "index.css"), ("rows.js", "index.js")
 """Its assets."""
 _LINKED = (PAGE, ANNOTATED, REPORT)
 """What a row links to: the first that there is."""
@@ -59,7 +59,7 @@ def index_page(
     thumbnails, slots = Thumbnails(len(index.results)), []
     for done, entry in enumerate(index.results):
         on_result(entry.folder.path, done, len(index.results))
-        slots.append(thumbnails.add(folder_of(entry, folder)))
+        slots.append(thumbnails.add(folder_of(entry, folder), entry))
     thumbnails.finish()
     data = _data(index.results) | {
         "slot": slots,

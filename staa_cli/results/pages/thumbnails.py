@@ -6,7 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from staa_cli.files import PAGE
+from staa_cli.files import ANNOTATED, PAGE
+from staa_cli.results.index.document import Entry
 from staa_cli.results.pages.stills import jpeg, stored_poster
 from staa_cli.results.writers.storyboard_png import StoryboardPng
 
@@ -31,12 +32,17 @@ class Thumbnails:
         """Width and height of each picture, one after the other."""
         self._sheet = self._empty()
 
-    def add(self, folder: Path) -> int:
+    def add(self, folder: Path, entry: Entry) -> int:
         """Add the picture of a result; its number, or -1 if the result has none.
 
-        It is the one that report.html begins with, or else the storyboard.
+        It is the one that report.html begins with, or else the storyboard, or else one of the
+        annotated video.
         """
-        picture = stored_poster(folder / PAGE) or _opened(folder / StoryboardPng.file)
+        picture = (
+            stored_poster(folder / PAGE)
+            or _opened(folder / StoryboardPng.file)
+            or _key_frame(folder / ANNOTATED, entry)
+        )
         number = len(self.sizes) // 2
         try:
             if picture is None:
@@ -67,6 +73,26 @@ class Thumbnails:
 
     def _empty(self) -> Image.Image:
         return Image.new("RGB", (ACROSS * self.cell[0], DOWN * self.cell[1]))
+
+
+def _key_frame(path: Path, entry: Entry) -> Image.Image | None:
+    """The last key frame before the highest score, without the strip below; others take long."""
+    if not path.is_file():
+        return None
+    import av
+
+    try:
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.skip_frame = "NONKEY"
+            after_s = max((entry.peak_s or entry.start_s) - entry.start_s, 0)
+            container.seek(int(after_s * av.time_base))
+            frame = next(container.decode(stream))
+            picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
+    except (OSError, ValueError, IndexError, StopIteration):  # damaged
+        return None
+    height = min(picture.height, max(1, round(picture.width / entry.aspect_ratio)))
+    return picture.crop((0, 0, picture.width, height))
 
 
 def _opened(path: Path) -> Image.Image | None:

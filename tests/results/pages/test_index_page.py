@@ -9,6 +9,7 @@ import json
 import re
 from pathlib import Path
 
+import av
 import msgspec
 import numpy as np
 import pytest
@@ -121,7 +122,7 @@ def test_pictures_are_those_of_the_results(entry: Entry, tmp_path: Path) -> None
             write_page(folder, color=color, size=(360, 640) if number else (640, 360))
         else:
             write_poster(folder, color)
-        slots.append(thumbnails.add(folder))
+        slots.append(thumbnails.add(folder, entry))
     thumbnails.finish()
     assert slots == [0, 1, 2, -1, *range(3, 104)]
     sheets = [Image.open(io.BytesIO(sheet)).convert("RGB") for sheet in thumbnails.sheets]
@@ -138,11 +139,35 @@ def test_pictures_are_those_of_the_results(entry: Entry, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", ["", "<video poster=x>", "poster data", "PNG"])
-def test_a_damaged_page_has_no_picture(content: str, tmp_path: Path) -> None:
+def test_a_damaged_page_has_no_picture(content: str, entry: Entry, tmp_path: Path) -> None:
     broken = f'<video a poster="data:image/jpeg;base64,{base64.b64encode(b"x").decode()}" src="">'
     (tmp_path / "report.html").write_text(content or broken)
     (tmp_path / "storyboard.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    assert Thumbnails(1).add(tmp_path) == -1
+    (tmp_path / "annotated.mp4").write_bytes(b"broken")
+    assert Thumbnails(1).add(tmp_path, entry) == -1
+
+
+def test_the_annotated_video_is_the_last_choice_and_its_strip_is_cut_off(
+    entry: Entry, tmp_path: Path
+) -> None:
+    """Its pictures are red, then green; the strip below is white."""
+    with av.open(tmp_path / "annotated.mp4", "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 320, 260, "yuv420p"
+        stream.gop_size = 10
+        for number in range(20):
+            picture = Image.new("RGB", (320, 260), (255, 255, 255))
+            color = (220, 20, 20) if number < 10 else (20, 200, 20)
+            picture.paste(color, (0, 0, 320, 180))
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    for peak_s, color in ((0.4, (220, 20, 20)), (1.6, (20, 200, 20)), (None, (220, 20, 20))):
+        thumbnails = Thumbnails(1)
+        assert thumbnails.add(tmp_path, msgspec.structs.replace(entry, peak_s=peak_s)) == 0
+        thumbnails.finish()
+        assert thumbnails.sizes == [144, 81]
+        sheet = np.asarray(Image.open(io.BytesIO(thumbnails.sheets[0])).convert("RGB"), int)
+        assert np.abs(sheet[4:77, 4:140] - color).max() < 20
 
 
 def test_many_rows_without_scripts_are_cut(entry: Entry, tmp_path: Path) -> None:
