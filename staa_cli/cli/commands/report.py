@@ -48,7 +48,8 @@ def report(
 ) -> None:
     """Write the overview of a folder: index.html, index.json, summary.md, and junit.xml."""
     ci = Ci(summary_md, annotations=annotations)
-    from staa_cli.files import JUNIT, OVERVIEW, SUMMARY
+    from staa_cli.files import JUNIT, OVERVIEW, PAGE, SUMMARY
+    from staa_cli.formatting import counted
     from staa_cli.results.index.collect import collect_folder
     from staa_cli.results.index.summary import headline
     from staa_cli.results.index.write import write_index
@@ -74,6 +75,9 @@ def report(
             failures += rebuilt.failures
             for cause, hint in rebuilt.caveats:
                 console.warning(f"{cause}; {hint}")
+            if rebuilt.absent:
+                without = f"{counted(rebuilt.absent, 'result')} without {PAGE}"
+                console.message(f"{without}; `staa render` writes it if the video is there")
         paths += write_index(index, folder, (OVERVIEW, SUMMARY, JUNIT), stage("overview"))
     if json:
         put_json(console, plain_document(index))

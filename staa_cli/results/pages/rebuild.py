@@ -29,6 +29,8 @@ class Rebuilt:
     """What people should know about the others, each with a hint."""
     failures: list[InputError]
     """Why others could not be written again."""
+    absent: int
+    """Number of results that have no page."""
 
 
 def rebuild_pages(
@@ -39,7 +41,7 @@ def rebuild_pages(
     Raises:
         OutputError: a page cannot be written.
     """
-    rebuilt = Rebuilt([], [], [])
+    paths, caveats, failures = list[Path](), list[tuple[str, str]](), list[InputError]()
     absent = without_maps = 0
     for done, entry in enumerate(index.results):
         result = folder_of(entry, folder)
@@ -52,19 +54,16 @@ def rebuild_pages(
             try:
                 missing = rebuild_page(result)
             except InputError as error:
-                rebuilt.failures.append(error)
+                failures.append(error)
                 continue
-            rebuilt.paths.append(result / PAGE)
+            paths.append(result / PAGE)
             if missing is not None:
                 cause = f"{result / PAGE} shows a video that is gone: {missing}"
-                rebuilt.caveats.append((cause, f"`staa render {result} --video ITS-NEW-PLACE`"))
+                caveats.append((cause, f"`staa render {result} --video ITS-NEW-PLACE`"))
     if without_maps:
         cause = f"{counted(without_maps, 'page')} stayed as before: {MAPS} is missing"
-        rebuilt.caveats.append((cause, EXPLAIN_AGAIN))
-    if absent:
-        cause = f"{counted(absent, 'result')} without {PAGE}"
-        rebuilt.caveats.append((cause, "`staa render FOLDER` writes it if the video is there"))
-    return rebuilt
+        caveats.append((cause, EXPLAIN_AGAIN))
+    return Rebuilt(paths, caveats, failures, absent)
 
 
 def rebuild_page(folder: Path) -> Path | None:

@@ -35,13 +35,13 @@ class Thumbnails:
     def add(self, folder: Path, entry: Entry) -> int:
         """Add the picture of a result; its number, or -1 if the result has none.
 
-        It is the one that report.html begins with, or else the storyboard, or else one of the
-        annotated video.
+        It is the one that report.html begins with, or else one of the annotated video, or else the
+        storyboard.
         """
         picture = (
             stored_poster(folder / PAGE)
-            or _opened(folder / StoryboardPng.file)
             or _key_frame(folder / ANNOTATED, entry)
+            or _opened(folder / StoryboardPng.file)
         )
         number = len(self.sizes) // 2
         try:

@@ -147,7 +147,7 @@ def test_a_damaged_page_has_no_picture(content: str, entry: Entry, tmp_path: Pat
     assert Thumbnails(1).add(tmp_path, entry) == -1
 
 
-def test_the_annotated_video_is_the_last_choice_and_its_strip_is_cut_off(
+def test_without_a_page_it_is_from_the_annotated_video_without_its_strip(
     entry: Entry, tmp_path: Path
 ) -> None:
     """Its pictures are red, then green; the strip below is white."""

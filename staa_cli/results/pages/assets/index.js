@@ -31,7 +31,7 @@ class Index {
   space() {
     const row = element("tr", "space"), cell = element("td");
     row.ariaHidden = "true";
-    cell.colSpan = 7;
+    cell.colSpan = this.maker.measured ? 7 : 6;
     row.append(cell);
     return row;
   }
