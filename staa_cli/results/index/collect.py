@@ -126,8 +126,8 @@ def _has_result(failed: FailedInput, found: dict[Place, str]) -> bool:
 def _entry(report: Report, result: Path, folder: Path) -> Entry:
     video, model, frames = report.video, report.model, report.frames
     across, down = video.sample_aspect_ratio
-    step_s = 1 / video.rate if video.rate else 0.0
-    end_s = frames.time_s[-1] + step_s
+    first_s, last_s, steps = frames.time_s[0], frames.time_s[-1], len(frames.time_s) - 1
+    end_s = last_s + (last_s - first_s) / steps if steps else min(last_s + 1, video.duration_s)
     return Entry(
         folder=place_of(result, folder),
         fingerprint=report.fingerprint,
@@ -135,7 +135,7 @@ def _entry(report: Report, result: Path, folder: Path) -> Entry:
         sha256=video.sha256,
         duration_s=video.duration_s,
         aspect_ratio=video.width / video.height * across / down,
-        start_s=frames.time_s[0],
+        start_s=first_s,
         end_s=end_s,
         model=model.name,
         weights_sha256=model.weights_sha256,
@@ -162,6 +162,8 @@ def _curve(
     """
     values = np.array([np.nan if score is None else score for score in scores])
     count = min(_PARTS, len(values))
+    if np.isnan(values).all():
+        return [None] * count
     span_s = max(end_s - times_s[0], 1e-9)
     shares = (np.array(times_s) - times_s[0]) / span_s
     parts = (shares * count + _ROUNDED).astype(int).clip(0, count - 1)

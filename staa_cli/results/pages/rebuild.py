@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from staa_cli.errors import InputError
+from staa_cli.errors import StaaError
+from staa_cli.failures import understood
 from staa_cli.files import MAPS, PAGE, REPORT, atomic_path
 from staa_cli.formatting import counted
 from staa_cli.results.arrays import load_explanation
@@ -27,7 +28,7 @@ class Rebuilt:
     """Pages that were written again."""
     caveats: list[tuple[str, str]]
     """What people should know about the others, each with a hint."""
-    failures: list[InputError]
+    failures: list[StaaError]
     """Why others could not be written again."""
     absent: int
     """Number of results that have no page."""
@@ -38,10 +39,9 @@ def rebuild_pages(
 ) -> Rebuilt:
     """Write the pages of results again where the stored files suffice; see `rebuild_page`.
 
-    Raises:
-        OutputError: a page cannot be written.
+    Whatever happens to one page is its failure; the others are written.
     """
-    paths, caveats, failures = list[Path](), list[tuple[str, str]](), list[InputError]()
+    paths, caveats, failures = list[Path](), list[tuple[str, str]](), list[StaaError]()
     absent = without_maps = 0
     for done, entry in enumerate(index.results):
         result = folder_of(entry, folder)
@@ -53,8 +53,8 @@ def rebuild_pages(
         else:
             try:
                 missing = rebuild_page(result)
-            except InputError as error:
-                failures.append(error)
+            except Exception as error:
+                failures.append(understood(error))
                 continue
             paths.append(result / PAGE)
             if missing is not None:

@@ -14,6 +14,8 @@ from staa_cli.results.writers.storyboard_png import StoryboardPng
 ACROSS, DOWN = 10, 10
 """Pictures of a sheet."""
 _QUALITY = 70
+_DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""Errors of Pillow for a picture that is damaged."""
 _CELL, _SMALL_CELL, _MANY = (144, 81), (96, 54), 1000
 """Largest size of a picture, and beyond so many of them."""
 
@@ -49,7 +51,7 @@ class Thumbnails:
                 return -1
             picture.draft("RGB", self.cell)
             small = picture.convert("RGB")
-        except (OSError, SyntaxError, ValueError):  # damaged
+        except _DAMAGED:
             return -1
         small.thumbnail(self.cell, Image.Resampling.LANCZOS)
         row, column = divmod(number % (ACROSS * DOWN), ACROSS)
@@ -89,7 +91,7 @@ def _key_frame(path: Path, entry: Entry) -> Image.Image | None:
             container.seek(int(after_s * av.time_base))
             frame = next(container.decode(stream))
             picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
-    except (OSError, ValueError, IndexError, StopIteration):  # damaged
+    except (av.FFmpegError, OSError, ValueError, IndexError, StopIteration):  # damaged
         return None
     height = min(picture.height, max(1, round(picture.width / entry.aspect_ratio)))
     return picture.crop((0, 0, picture.width, height))
@@ -98,5 +100,5 @@ def _key_frame(path: Path, entry: Entry) -> Image.Image | None:
 def _opened(path: Path) -> Image.Image | None:
     try:
         return Image.open(path)
-    except (OSError, SyntaxError, ValueError):
+    except _DAMAGED:
         return None

@@ -81,6 +81,7 @@ def test_the_curve_has_the_highest_score_of_each_part(run: Path) -> None:
     assert curve_of(run, [1.0, None, 2.0]) == [0.5, None, 1]
     # the second frame lasts until the third begins
     assert curve_of(run, [1.0, 3.0, 4.0, 2.0], [0.0, 0.01, 2.0, 3.0]) == [0.75, 0.75, 1, 0.5]
+    assert curve_of(run, [None, None]) == [None, None]
     assert curve_of(run, [1e308, -1e308, 0.0]) == [1, 0, 0.5]
 
 
@@ -130,6 +131,7 @@ def test_no_number_of_a_report_breaks_the_overview(run: Path, value: float, tmp_
     def change(report: dict[str, Any]) -> None:
         report["temporal"]["peak_s"] = abs(value)
         report["video"]["duration_s"] = abs(value)
+        report["video"]["rate"] = abs(value)
         report["frames"]["weighted_score"][:2] = [value, -value]
         report["prediction"]["target"] |= {"value": value}
         report["prediction"]["target"].pop("probability")
