@@ -13,6 +13,8 @@ from uuid import uuid4
 from staa_cli.errors import OutputError
 
 REPORT, PAGE, MAPS = "report.json", "report.html", "maps.npz"
+INDEX, OVERVIEW = "index.json", "index.html"
+SUMMARY, JUNIT = "summary.md", "junit.xml"
 COMPARISON = "compare.json"
 WRITTEN_VIDEOS = (ANNOTATED, GIF, COMPARED) = ("annotated.mp4", "annotated.gif", "compare.mp4")
 """Videos that staa writes next to these files; they must not be used as inputs."""

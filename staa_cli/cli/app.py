@@ -21,6 +21,7 @@ from staa_cli.cli.commands import (
     methods,
     models,
     render,
+    report,
     schema,
 )
 from staa_cli.cli.help import HelpGroup, help_hint
@@ -66,7 +67,7 @@ def _root(
 
 
 _COMMANDS = (
-    *(explain, compare, render, diff, export, benchmark),
+    *(explain, compare, render, report, diff, export, benchmark),
     *(models, methods, config, doctor, schema),
 )
 for _command in _COMMANDS:

@@ -17,7 +17,7 @@ from staa_cli.errors import ExitCode, StaaError, UsageError
 from staa_cli.registry import did_you_mean
 
 PANELS = (
-    *("Arguments", "Inputs", "Model", "Sampling", "Attribution", "Picture", "Gate", "Output"),
+    *("Arguments", "Inputs", "Model", "Sampling", "Attribution", "Picture", "Gate", "Output", "CI"),
     "Run",
 )
 _MESSAGES, _WHOLE = "Messages", "staa.whole_help"

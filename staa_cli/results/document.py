@@ -40,6 +40,24 @@ class Document(Part, frozen=True):
     """Version of staa that wrote the file."""
 
 
+class Place(Part, frozen=True):
+    """A file or a folder."""
+
+    path: str
+    r"""Path as given; bytes that are not UTF-8 appear as \xff."""
+    path_bytes: Base64 | None = None
+    """Exact bytes of the path in base64; present only if they are not UTF-8."""
+
+
+class Failure(Part, frozen=True):
+    """A report that could not be used."""
+
+    cause: str
+    """What is wrong, with the path."""
+    hint: str | None
+    """How to fix it."""
+
+
 class Video(Part, frozen=True):
     """The input file."""
 

@@ -104,7 +104,7 @@ class ResultFolder:
         path: of the folder, which may not exist yet.
         document: the JSON file that is written last; if staa wrote it, it also wrote the others, or
             those that the document lists as `files`.
-        option: command-line option that selects another folder, for errors.
+        option: command-line option that selects another folder, for errors; may be empty.
     """
 
     def __init__(self, path: Path, document: str = REPORT, option: str = "--output-dir") -> None:
@@ -166,9 +166,10 @@ class ResultFolder:
                 name for name in names if name not in own_files and (self.path / name).exists()
             ]
         if foreign:
+            elsewhere = f", or choose another folder with {self._option}" if self._option else ""
             raise OutputError(
                 f"{self.path / foreign[0]} is in the way and was not written by staa",
-                f"move it away, or choose another folder with {self._option}",
+                f"move it away{elsewhere}",
             )
         if source is not None and not force:
             self.check_source(source)

@@ -24,6 +24,8 @@ from staa_cli.results.diff import document as diff_document
 from staa_cli.results.diff.document import Diff
 from staa_cli.results.document import Report
 from staa_cli.results.ground_truth import GroundTruth
+from staa_cli.results.index import document as index_document
+from staa_cli.results.index.document import Index
 from staa_cli.schema import SCHEMA_VERSION
 
 
@@ -47,10 +49,17 @@ def diff_schema() -> dict[str, Any]:
     return {**root, "$defs": parts}
 
 
+def index_schema() -> dict[str, Any]:
+    """The JSON Schema of index.json, in the same form."""
+    root, parts = _schema_of(Index, index_document, "staa index")
+    return {**root, "$defs": parts}
+
+
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     f"schema_v{SCHEMA_VERSION}.json": report_schema,
     f"ground_truth_schema_v{SCHEMA_VERSION}.json": ground_truth_schema,
     f"diff_schema_v{SCHEMA_VERSION}.json": diff_schema,
+    f"index_schema_v{SCHEMA_VERSION}.json": index_schema,
 }
 """Files beside this one, and what is in them."""
 

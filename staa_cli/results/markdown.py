@@ -42,16 +42,20 @@ def append(path: Path, lines: Sequence[str]) -> bool:
     """
     with output_errors(path), path.open("ab") as file:
         size = file.tell()
-        kept = ["\n"] if size else []
-        room = LARGEST_BYTES - size - len(_CUT) - len(kept)
-        for line in lines:
-            room -= len(f"{line}\n".encode())
-            if room < 0:
-                break
-            kept.append(f"{line}\n")
-        complete = room >= 0
-        if not complete:
-            kept.append(_CUT)
-        if complete or size + len("".join(kept).encode()) < LARGEST_BYTES:
-            file.write("".join(kept).encode())
+        text, complete = within([""] * bool(size) + [*lines], LARGEST_BYTES - size)
+        file.write(text.encode())
         return complete
+
+
+def within(lines: Sequence[str], room: int = LARGEST_BYTES) -> tuple[str, bool]:
+    """Lines as a text below `room` bytes, and whether it has all of them; a note says if not."""
+    left, kept = room - len(_CUT), list[str]()
+    for line in lines:
+        left -= len(f"{line}\n".encode())
+        if left < 0:
+            break
+        kept.append(f"{line}\n")
+    if left >= 0:
+        return "".join(kept), True
+    cut = "".join(kept) + _CUT
+    return (cut if len(cut.encode()) < room else ""), False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from staa_cli.results.arrays import load_explanation
 from staa_cli.results.document import Report
 from staa_cli.results.report import EXPLAIN_AGAIN, load_report
 from staa_cli.schema import Explanation
+
+_LONGEST_S = 1e9
 
 
 def report_paths(place: Path) -> list[Path]:
@@ -68,6 +70,10 @@ def explanation_beside(path: Path) -> Explanation | None:
     return load_explanation(path.parent) if has_maps else None
 
 
+def _is_within(time_s: float | None, times_s: Sequence[float]) -> bool:
+    return time_s is None or times_s[0] - 1 <= time_s <= times_s[-1] + 1
+
+
 def _faults(report: Report) -> Iterator[str]:
     """What is inconsistent in a report, as after an edit by hand; types cannot say it."""
     frames, spatial = report.frames, report.spatial
@@ -78,6 +84,10 @@ def _faults(report: Report) -> Iterator[str]:
         yield "frames: not in the order of time"
     elif all(score is None for score in frames.score):
         yield "frames: no frame has a score"
+    elif frames.time_s[-1] > _LONGEST_S:
+        yield "frames.time_s: it is longer than thirty years"
+    elif not _is_within(report.temporal.peak_s, frames.time_s):
+        yield "temporal.peak_s: not within the frames"
     rows, columns_across = spatial.grid
     if len(spatial.mean_map) != rows or {len(row) for row in spatial.mean_map} != {columns_across}:
         yield "spatial.mean_map: not of the size of spatial.grid"

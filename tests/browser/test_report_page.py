@@ -25,6 +25,7 @@ from staa_cli.render.storyboard import painted
 from staa_cli.results.pages import media
 from staa_cli.results.pages.explanation import explanation_page
 from staa_cli.results.pages.media import media_of
+from staa_cli.results.pages.stills import Still
 from staa_cli.results.save import save
 from staa_cli.schema import Float32, SpatialStats, UInt8
 
@@ -251,7 +252,7 @@ def test_what_was_not_seen_has_no_heat(opened: Open, source: Explanation, tmp_pa
 
 def test_methods_switch(opened: Open, source: Explanation, tmp_path: Path) -> None:
     other = explained(Path(source.video.path), "frame-difference")
-    poster = Image.new("RGB", (32, 24))
+    poster = Still.of(Image.new("RGB", (32, 24)))
     html = explanation_page(
         [source, other], media_of(source, tmp_path), poster, {}, RenderSettings()
     )

@@ -19,6 +19,7 @@ from small_videos import wandering_square
 from staa_cli.errors import ExitCode
 
 ROOT = Path(__file__).parent.parent.parent
+OVERVIEW = ["staa-out/index.html", "staa-out/index.json"]
 
 
 @pytest.fixture(autouse=True)
@@ -214,7 +215,7 @@ def test_shards_and_single_calls_in_any_order_write_what_one_call_would(run: Any
     fixed = ("--no-annotated", "--reproducible")
     Path("list").write_text("\n".join(names))
     whole = run("explain", "in", "-r", *fixed, "-o", "whole")
-    assert (whole.code, len(whole.out.splitlines())) == (ExitCode.OK, 3 * len(names))
+    assert (whole.code, len(whole.out.splitlines())) == (ExitCode.OK, 3 * len(names) + 2)
     one = {path.removeprefix("whole/"): data for path, data in written("whole").items()}
     calls = [("in", "-r", "--shard", f"{index}/3") for index in (2, 3, 1)]
     by_list = ("--from-file", "list", "--root", "in", "--shard")
@@ -240,8 +241,8 @@ def test_an_empty_shard_is_no_failure_and_failures_are_sharded_as_any(run: Any) 
     fixed = ("explain", "a.mkv", "nothing*", "--no-annotated", "--shard")
     first, second, third = (run(*fixed, f"{index}/3") for index in (1, 2, 3))
     written_files = [f"staa-out/a/{name}" for name in ("report.html", "maps.npz", "report.json")]
-    assert (first.code, first.out.splitlines()) == (ExitCode.OK, written_files)
-    assert (second.code, second.out) == (ExitCode.INPUT_FAILED, "")
+    assert (first.code, first.out.splitlines()) == (ExitCode.OK, [*written_files, *OVERVIEW])
+    assert (second.code, second.out.splitlines()) == (ExitCode.INPUT_FAILED, OVERVIEW)
     assert "nothing*: no such file" in second.err
     assert (third.code, third.out, third.err) == (ExitCode.OK, "", "this shard has no inputs\n")
     assert run("explain", "nothing*", "--shard", "2/3").code == ExitCode.NOTHING_MATCHED
@@ -341,7 +342,8 @@ def test_a_list_on_stdin_is_sharded_and_planned(staa: Any) -> None:
     plans = staa(*line, "--dry-run", "--json", "--shard", "1/2", stdin=names)
     assert [json.loads(plan)["input"] for plan in plans.stdout.splitlines()] == ["a.mkv", "c.mkv"]
     done = staa(*line, "--shard", "2/2", stdin=names)
-    written_files = [f"staa-out/b/{name}" for name in ("report.html", "maps.npz", "report.json")]
+    files = ("report.html", "maps.npz", "report.json")
+    written_files = [*(f"staa-out/b/{name}" for name in files), *OVERVIEW]
     assert (done.returncode, done.stdout.splitlines()) == (ExitCode.OK, written_files)
     nothing = staa(*line, stdin="")
     assert nothing.returncode == ExitCode.NOTHING_MATCHED

@@ -22,7 +22,16 @@ from staa_cli.errors import ExitCode
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = [
-    *("explain", "compare", "diff", "export", "benchmark", "benchmark quality", "benchmark cost"),
+    *(
+        "explain",
+        "compare",
+        "report",
+        "diff",
+        "export",
+        "benchmark",
+        "benchmark quality",
+        "benchmark cost",
+    ),
     *("models", "models inspect", "methods", "config", "config show", "doctor", "schema"),
 ]
 

@@ -57,7 +57,7 @@ class Page:
     def state(self) -> Any:
         """Where the player is, for messages."""
         parts = ("shown", "target", "sought", "video.currentTime", "video.readyState")
-        player = f"{VIEWER} && {VIEWER}.player"
+        player = f"{VIEWER.replace('.viewer', '?.viewer')}?.player"
         return self.run(f"{player} && [{', '.join(f'{VIEWER}.player.{part}' for part in parts)}]")
 
     def wait_for_frame(self, frame: int) -> None:

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from staa_cli.cli.options import SETTINGS, command
+from staa_cli.cli.ci import Annotations, Ci, Junit, SummaryMd
+from staa_cli.cli.options import SETTINGS, as_argument, command, put
 from staa_cli.cli.outcomes import Reporter
 from staa_cli.cli.plans import show_plans
 from staa_cli.cli.process import use_threads
-from staa_cli.cli.terminal import Console
+from staa_cli.cli.terminal import Console, shown
 from staa_cli.config.settings import Loaded
-from staa_cli.errors import ExitCode, UsageError
+from staa_cli.errors import ExitCode, StaaError, UsageError
 from staa_cli.jobs.inputs import Job, Shard, find_jobs, iter_jobs
 from staa_cli.jobs.lists import read_list, stream_list
 
 if TYPE_CHECKING:
+    from staa_cli.cli.progress import Progress
+    from staa_cli.jobs.overview import Overview
     from staa_cli.jobs.run import Request
 
 _EXAMPLES = """
@@ -104,12 +107,16 @@ def explain(
     reproducible: _Reproducible = False,
     fail_fast: _FailFast = False,
     dry_run: _DryRun = False,
+    summary_md: SummaryMd = None,
+    junit: Junit = None,
+    annotations: Annotations = None,
     console: Console,
     loaded: Loaded,
 ) -> None:
     """Explain what a video model looked at: an annotated video and a report for every input."""
     if force and no_clobber:
         raise UsageError("--force and --no-clobber contradict each other", "give one of them")
+    ci = Ci(summary_md, junit, annotations)
     part = Shard() if shard is None else Shard.parse(shard)
     folder = Path(loaded.settings.output.dir)
     jobs = _jobs(inputs or [], folder, recursive, from_file, root, part)
@@ -119,7 +126,7 @@ def explain(
     if dry_run:
         _plan(jobs, request, loaded, json, console)
     else:
-        _run(jobs, request, loaded, json, fail_fast, console)
+        _run(jobs, request, loaded, json, fail_fast, part.count > 1, ci, console)
 
 
 def _jobs(
@@ -155,25 +162,75 @@ def _run(
     loaded: Loaded,
     json: bool,
     fail_fast: bool,
+    of_several: bool,
+    ci: Ci,
     console: Console,
 ) -> None:
     """Explain, and report each outcome before the next job is started."""
     from staa_cli.jobs.engines.local import run_local
+    from staa_cli.jobs.overview import Overview
 
     total = len(jobs) if isinstance(jobs, tuple) else None
     with console.progress(total) as progress:
         reporter = Reporter(console, progress, loaded, total, json)
+        overview = Overview(Path(loaded.settings.output.dir))
         try:
             for outcome in run_local(jobs, request, reporter.on_event, console.message):
                 reporter.take(outcome)
+                overview.take(outcome)
                 if fail_fast and reporter.failed:
                     break
+            told = _tell(overview, of_several, loaded, json, ci, progress, console)
         except KeyboardInterrupt:
             reporter.interrupted()
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     reporter.conclude()
-    if reporter.failed:
+    if reporter.failed or not told:
         raise typer.Exit(ExitCode.INPUT_FAILED)
+
+
+def _tell(
+    overview: Overview,
+    of_several: bool,
+    loaded: Loaded,
+    json: bool,
+    ci: Ci,
+    progress: Progress,
+    console: Console,
+) -> bool:
+    """Write the overview of several results, and what CI gets; whether that was possible."""
+    from staa_cli.files import OVERVIEW
+    from staa_cli.results.index.write import write_index
+
+    output, whole, complete = loaded.settings.output, None, True
+    folder = Path(output.dir)
+
+    def stage(result: str, done: int, total: int) -> None:
+        progress.stage(shown(result), "overview", done, total)
+
+    try:
+        if len(overview) > 1 or (of_several and len(overview)):
+            whole = overview.of_folder(stage)
+            names = [OVERVIEW] if output.html else []
+            for path in write_index(whole, folder, names, stage, option="--output-dir"):
+                if not json:
+                    put(console, as_argument(path))
+    except StaaError as error:  # the results themselves are written
+        console.error(error)
+        complete = False
+    try:
+        if ci.wanted:
+            ci.tell(
+                overview.of_call(whole),
+                folder,
+                console,
+                seconds=overview.seconds,
+                unchanged=overview.unchanged,
+            )
+    except StaaError as error:
+        console.error(error)
+        return False
+    return complete
 
 
 def _plan(

@@ -18,11 +18,13 @@ _EXAMPLES = """
 staa schema > report.schema.json
 staa schema ground-truth > ground_truth.schema.json
 staa schema diff > diff.schema.json
+staa schema index > index.schema.json
 """
 _FILES = {
     "report": "schema_v1.json",
     "ground-truth": "ground_truth_schema_v1.json",
     "diff": "diff_schema_v1.json",
+    "index": "index_schema_v1.json",
 }
 
 
@@ -36,8 +38,8 @@ def schema(
         str,
         typer.Argument(
             metavar="DOCUMENT",
-            help="report, for report.json, ground-truth, for ground_truth.json, or diff, for the "
-            "output of `staa diff --json`. [report]",
+            help="report, for report.json, ground-truth, for ground_truth.json, diff, for the "
+            "output of `staa diff --json`, or index, for index.json. [report]",
             autocompletion=one_of(*_FILES),
             show_default=False,
         ),

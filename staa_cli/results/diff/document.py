@@ -11,10 +11,11 @@ from msgspec import Meta
 
 from staa_cli.results.document import (
     Amount,
-    Base64,
     Count,
     Document,
+    Failure,
     Part,
+    Place,
     Report,
     Share,
     Target,
@@ -81,15 +82,6 @@ class Scope(Measures, frozen=True, kw_only=True):
     """The measures of every noise run against the old report."""
 
 
-class Place(Part, frozen=True):
-    """A file or a folder."""
-
-    path: str
-    r"""Path as given; bytes that are not UTF-8 appear as \xff."""
-    path_bytes: Base64 | None = None
-    """Exact bytes of the path in base64; present only if they are not UTF-8."""
-
-
 class Side(Place, frozen=True, kw_only=True):
     """One of the two reports of a video; path is that of report.json."""
 
@@ -131,15 +123,6 @@ class Unpaired(Place, frozen=True, kw_only=True):
     """Path of the video in the report."""
     sha256: str
     """Hexadecimal hash of the video."""
-
-
-class Failure(Part, frozen=True):
-    """A report that could not be used."""
-
-    cause: str
-    """What is wrong, with the path."""
-    hint: str | None
-    """How to fix it."""
 
 
 class Finding(Part, frozen=True):

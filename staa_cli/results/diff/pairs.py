@@ -15,15 +15,13 @@ from staa_cli.files import MAPS, REPORT
 from staa_cli.paths import path_fields, path_from
 from staa_cli.results.diff import measures
 from staa_cli.results.diff.document import (
-    Failure,
     Measures,
-    Place,
     Side,
     SpatialShift,
     TemporalShift,
     Unpaired,
 )
-from staa_cli.results.document import Report, WarningRow
+from staa_cli.results.document import Failure, Place, Report, WarningRow
 from staa_cli.results.report import EXPLAIN_AGAIN, load_document
 from staa_cli.results.stored import (
     check_finished,

@@ -10,7 +10,7 @@ from typing import Any
 from staa_cli import __version__
 from staa_cli.errors import InputError
 from staa_cli.paths import as_text, path_fields
-from staa_cli.results.diff.document import Diff, Failure, Measures, Pair, Place, Scope
+from staa_cli.results.diff.document import Diff, Measures, Pair, Scope
 from staa_cli.results.diff.gate import Gate, Tally, overall
 from staa_cli.results.diff.pairs import (
     Entry,
@@ -21,6 +21,7 @@ from staa_cli.results.diff.pairs import (
     measure,
     paired,
 )
+from staa_cli.results.document import Failure, Place
 from staa_cli.schema import SCHEMA_VERSION
 
 OnPair = Callable[[str, int, int], None]

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from staa_cli.formatting import counted, percent, raw
 from staa_cli.paths import path_from
-from staa_cli.results.diff.document import Diff, Finding, GateResult, Pair, Place, Side
+from staa_cli.results.diff.document import Diff, Finding, GateResult, Pair, Side
+from staa_cli.results.document import Place
 from staa_cli.results.markdown import literal, table
 
 HEADERS = ("SHIFT", "RANK", "MOVED", "CENTER", "VIDEO")

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from staa_cli import __version__
 from staa_cli.config.settings import RenderSettings
@@ -20,7 +19,8 @@ from staa_cli.results.pages.charts import faithfulness_section
 from staa_cli.results.pages.facts import facts_sections
 from staa_cli.results.pages.media import Media
 from staa_cli.results.pages.page import escaped, page, words
-from staa_cli.results.pages.viewer import HELP, SCRIPTS, STYLES, jpeg, viewer
+from staa_cli.results.pages.stills import Still
+from staa_cli.results.pages.viewer import HELP, SCRIPTS, STYLES, viewer
 from staa_cli.schema import Explanation, Moment
 
 _CARDS, _LISTED = 6, 30
@@ -31,8 +31,8 @@ _SHOWN_CLIPS = 60
 def explanation_page(
     explanations: Sequence[Explanation],
     media: Media,
-    poster: Image.Image,
-    stills: Mapping[int, Image.Image],
+    poster: Still,
+    stills: Mapping[int, Still],
     settings: RenderSettings,
     *,
     files: Sequence[str] = (),
@@ -74,7 +74,7 @@ def _header(explanation: Explanation, name: str) -> str:
     )
 
 
-def _moments(explanation: Explanation, stills: Mapping[int, Image.Image]) -> str:
+def _moments(explanation: Explanation, stills: Mapping[int, Still]) -> str:
     """Cards that seek, with pictures, and all moments as a table."""
     total = explanation.video.duration_s
     cards = "".join(_card(explanation, index, still) for index, still in stills.items())
@@ -93,7 +93,7 @@ def _moments(explanation: Explanation, stills: Mapping[int, Image.Image]) -> str
     )
 
 
-def _card(explanation: Explanation, index: int, still: Image.Image) -> str:
+def _card(explanation: Explanation, index: int, still: Still) -> str:
     time_s, total = float(explanation.video.times_s[index]), explanation.video.duration_s
     times_s = explanation.video.times_s
     peaks = [int(np.abs(times_s - moment.peak_s).argmin()) for moment in explanation.moments]
@@ -107,7 +107,7 @@ def _card(explanation: Explanation, index: int, still: Image.Image) -> str:
     when = clock(time_s, total, 2)
     width, height = still.size
     return (
-        f'<button type="button" class="card" data-seek="{time_s:.6f}"><img src="{jpeg(still)}" '
+        f'<button type="button" class="card" data-seek="{time_s:.6f}"><img src="{still.address}" '
         f'width="{width}" height="{height}" alt="Frame at {when}{place}">'
         f"<span>{rank}at {when}</span>{text}</button>"
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -57,6 +57,18 @@ def escaped(text: str) -> str:
 def words(text: str) -> str:
     """Text of a user as an element: its direction, such as that of Arabic, ends with it."""
     return f"<bdi>{escaped(text)}</bdi>"
+
+
+def keys_dialog(keys: Mapping[str, str]) -> str:
+    """A list of keys, which scripts open: each key, or several with blanks, with what it does."""
+    rows = "".join(
+        f"<dt><kbd>{'</kbd><kbd>'.join(names.split())}</kbd></dt><dd>{text}</dd>"
+        for names, text in keys.items()
+    )
+    return (
+        f'<dialog class="keys" aria-label="Keys"><dl>{rows}</dl>'
+        '<form method="dialog"><button>close</button></form></dialog>'
+    )
 
 
 def data_block(name: str, value: Any) -> str:

@@ -6,14 +6,10 @@ time axis.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from html import escape
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from staa_cli.config.settings import RenderSettings
 from staa_cli.render.color import colormap
@@ -28,18 +24,18 @@ from staa_cli.results.pages.arrays import (
     shared_arrays,
 )
 from staa_cli.results.pages.media import Media
-from staa_cli.results.pages.page import base64_block, data_block, escaped, words
+from staa_cli.results.pages.page import base64_block, data_block, escaped, keys_dialog, words
+from staa_cli.results.pages.stills import Still
 from staa_cli.schema import Explanation
 
 STYLES, SCRIPTS = ("viewer.css",), ("heat.js", "player.js", "viewer.js")
 """Its assets."""
-_QUALITY = 78
 
 
 def viewer(
     explanations: Sequence[Explanation],
     media: Media,
-    poster: Image.Image,
+    poster: Still,
     settings: RenderSettings,
     below: str = "",
     name: str = "viewer",
@@ -74,6 +70,7 @@ def _data(explanations: Sequence[Explanation], media: Media) -> dict[str, Any]:
         "end_s": explanation.end_s,
         "first": explanation.part.start,
         "offset_s": media.offset_s,
+        "media": media.note,
         "peak_s": float(explanation.video.times_s[highest(explanation)]),
         "methods": [
             {
@@ -90,14 +87,14 @@ def _data(explanations: Sequence[Explanation], media: Media) -> dict[str, Any]:
     }
 
 
-def _stage(explanation: Explanation, media: Media, poster: Image.Image) -> str:
+def _stage(explanation: Explanation, media: Media, poster: Still) -> str:
     info = explanation.video
     across, down = info.sample_aspect_ratio
     width, height = max(1, round(info.width * across / down)), info.height
     source = f' src="{escape(media.address)}"' if media.address else ""
     video = (
         f'<video controls playsinline preload="auto" width="{width}" height="{height}" '
-        f'poster="{jpeg(poster)}"{source} aria-label="{escaped(Path(info.path).name)}"></video>'
+        f'poster="{poster.address}"{source} aria-label="{escaped(Path(info.path).name)}"></video>'
     )
     return (
         f'<div class="stage"><div class="picture">{video}'
@@ -180,28 +177,15 @@ def _flat_note(explanation: Explanation) -> str:
     return f' <span class="note">{escaped(timeline.flat_words(explanation))}</span>'
 
 
-_KEYS = (
-    ("space", "play or pause"),
-    ("← →", "previous or next frame; with shift, a second"),
-    ("home end", "first or last frame"),
-    ("h", "heat on or off"),
-    ("m", "next method"),
-    ("[ ]", "less or more opaque"),
-    ("?", "this list"),
-)
-HELP = (
-    '<dialog class="keys" aria-label="Keys"><dl>'
-    + "".join(
-        f"<dt><kbd>{'</kbd><kbd>'.join(keys.split())}</kbd></dt><dd>{text}</dd>"
-        for keys, text in _KEYS
-    )
-    + '</dl><form method="dialog"><button>close</button></form></dialog>'
+HELP = keys_dialog(
+    {
+        "space": "play or pause",
+        "← →": "previous or next frame; with shift, a second",
+        "home end": "first or last frame",
+        "h": "heat on or off",
+        "m": "next method",
+        "[ ]": "less or more opaque",
+        "?": "this list",
+    }
 )
 """The list of keys, once in a page."""
-
-
-def jpeg(picture: Image.Image) -> str:
-    """A picture as a data URL."""
-    content = BytesIO()
-    picture.save(content, "JPEG", quality=_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"

@@ -12,7 +12,7 @@ from staa_cli.results.writers.base import Writer, wanted_files
 from staa_cli.schema import Explanation, UInt8
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from staa_cli.results.pages.stills import Still
 
 _POSTER_PX, _STILL_PX = 640, 320
 """Longest side of the poster and of a moment's picture."""
@@ -29,8 +29,8 @@ class ReportHtml(Writer):
 
         self._highest = highest(self.explanation)
         self._shown = storyboard_indices(self.explanation)
-        self._poster: Image | None = None
-        self._stills: dict[int, Image] = {}
+        self._poster: Still | None = None
+        self._stills: dict[int, Still] = {}
 
     @classmethod
     def frames(cls, explanation: Explanation) -> Sequence[int]:
@@ -71,11 +71,12 @@ class ReportHtml(Writer):
         with atomic_path(path) as part:
             part.write_text(html, encoding="utf-8")
 
-    def _drawn(self, index: int, picture: UInt8, longest: int) -> Image:
+    def _drawn(self, index: int, picture: UInt8, longest: int) -> Still:
         from PIL.Image import Resampling, fromarray
 
         from staa_cli.render.painter import Painter
         from staa_cli.render.storyboard import fitted, painted, shown_size
+        from staa_cli.results.pages.stills import Still
 
         shown = shown_size(self.explanation, picture)
         side = min(longest, max(shown))
@@ -83,4 +84,4 @@ class ReportHtml(Writer):
         look = replace(self.settings.render, view="heat", strip="none")
         plain = fromarray(picture).resize(size, Resampling.LANCZOS)
         time_s = float(self.explanation.video.times_s[index])
-        return painted(Painter(self.explanation, look, size), plain, time_s)
+        return Still.of(painted(Painter(self.explanation, look, size), plain, time_s))

@@ -9,12 +9,12 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
 import pytest
 from explanations import explanation, measured
+from parsed_page import HOSTILE, Parsed
 from PIL import Image
 
 from staa_cli.config.settings import RenderSettings
@@ -23,64 +23,15 @@ from staa_cli.results.pages.arrays import UNKNOWN
 from staa_cli.results.pages.explanation import explanation_page
 from staa_cli.results.pages.media import Media
 from staa_cli.results.pages.page import assets
+from staa_cli.results.pages.stills import Still
 from staa_cli.results.pages.viewer import SCRIPTS
 from staa_cli.schema import Explanation, ReportWarning
 
-HOSTILE = (
-    "<img src=x onerror=alert(1)>",
-    "</script><script>alert(1)</script>",
-    "\"><b onclick='alert(1)'>",
-    "<!-- <script>",
-    "&lt;i&gt; {{x}} ${x} ]]>",
-    "a\nb\u2028c\u202e\u0000",
-)
-VOID = {"meta", "img", "input", "br", "link"}
 TYPES = {"int32": np.int32, "float32": np.float32, "uint16": np.uint16, "uint8": np.uint8}
 
 
-class Parsed(HTMLParser):
-    """Elements with their attributes, text outside scripts, and the contents of raw elements."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.raw: dict[str, list[str]] = {"script": [], "style": []}
-        self.by_id: dict[str, str] = {}
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        inside = self._open[-1] if self._open else ""
-        if inside not in self.raw:
-            self.text += data
-            return
-        self.raw[inside].append(data)
-        if (name := self.elements[-1][1].get("id")) is not None:
-            self.by_id[name] = self.by_id.get(name, "") + data
-
-    def attributes(self) -> list[tuple[str, str, str | None]]:
-        return [(tag, name, value) for tag, attrs in self.elements for name, value in attrs.items()]
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attrs for name, attrs in self.elements if name == tag]
-
-
 def page_of(*explanations: Explanation, media: Media | None = None, **options: Any) -> str:
-    picture = Image.new("RGB", (64, 36), (90, 90, 90))
+    picture = Still.of(Image.new("RGB", (64, 36), (90, 90, 90)))
     first = explanations[0]
     stills = {
         int(np.argmin(np.abs(first.video.times_s - m.peak_s))): picture for m in first.moments

@@ -1,0 +1,105 @@
+"""Options for CI services, and what they print and write at the end of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from staa_cli.cli.completion import one_of
+from staa_cli.cli.terminal import Console
+from staa_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from staa_cli.results.document import Place
+    from staa_cli.results.index.document import Index
+
+SummaryMd = Annotated[
+    Path | None,
+    typer.Option(
+        "--summary-md",
+        metavar="FILE",
+        help="Append a summary in Markdown, cut below 900 kB of FILE.",
+        rich_help_panel="CI",
+    ),
+]
+Junit = Annotated[
+    Path | None,
+    typer.Option(
+        "--junit",
+        metavar="FILE",
+        help="Write JUnit XML: a failed input is an error, a finished one is skipped.",
+        rich_help_panel="CI",
+    ),
+]
+Annotations = Annotated[
+    str | None,
+    typer.Option(
+        "--annotations",
+        metavar="KIND",
+        help="Print failures and warnings as annotations of a CI service to stderr: github.",
+        rich_help_panel="CI",
+        autocompletion=one_of("github"),
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Ci:
+    """What a CI service gets.
+
+    Raises:
+        UsageError: unknown annotations.
+    """
+
+    summary_md: Path | None = None
+    junit: Path | None = None
+    annotations: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.annotations not in (None, "github"):
+            raise UsageError(f"--annotations: expected github, not {self.annotations!r}")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anything to do."""
+        return (self.summary_md, self.junit, self.annotations) != (None, None, None)
+
+    def tell(
+        self,
+        index: Index,
+        folder: Path,
+        console: Console,
+        *,
+        seconds: Mapping[Place, float] | None = None,
+        unchanged: Collection[Place] = (),
+    ) -> None:
+        """Write the requested files, and print annotations.
+
+        Args:
+            index: of the results.
+            folder: of the index.
+            console: for annotations, and a warning if the summary is cut.
+            seconds: time that each result took, by its folder.
+            unchanged: folders of results of an earlier run.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        from staa_cli.files import atomic_path
+        from staa_cli.results.index.annotations import github
+        from staa_cli.results.index.junit import junit
+        from staa_cli.results.index.summary import markdown
+        from staa_cli.results.markdown import append
+
+        if self.annotations is not None:
+            for line in github(index, folder):
+                console.write(line)  # not on stdout, which is for results; GitHub reads both
+        if self.junit is not None:
+            with atomic_path(self.junit) as part:
+                part.write_bytes(junit(index, seconds, unchanged))
+        if self.summary_md is not None and not append(self.summary_md, markdown(index)):
+            console.warning(f"{self.summary_md} was cut below 900 kB")
