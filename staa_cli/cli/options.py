@@ -36,6 +36,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         *("model", "arch", "labels", "target", "device", "precision", "compile", "threads"),
         *("batch_size", "offline"),
     ),
+    "Inputs": ("max_download", "cache_dir"),
     "Sampling": (
         *("sampling.strategy", "sampling.frames", "sampling.size", "sampling.stride"),
         *("sampling.hop", "sampling.clips", "sampling.seed", "sampling.start", "sampling.end"),

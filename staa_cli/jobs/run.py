@@ -21,12 +21,14 @@ from staa_cli.errors import InputError, OutputError, StaaError
 from staa_cli.explain.provenance import fingerprint
 from staa_cli.failures import understood
 from staa_cli.files import REPORT, sha256_of
+from staa_cli.jobs.copies import cache_of, source_of, with_copy, with_url
 from staa_cli.jobs.inputs import Job
 from staa_cli.jobs.outcome import OnEvent, Opened, Opening, Outcome, Progress, Started
 from staa_cli.memory import let_go, ran_out_of_memory
 from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.checkpoints.labels import read_labels
-from staa_cli.results.folder import ResultFolder, Source
+from staa_cli.remote.downloads import Cache
+from staa_cli.results.folder import ResultFolder
 from staa_cli.results.redraw import stored_explanation
 from staa_cli.results.save import Saved, save
 from staa_cli.results.writers.base import wanted_files
@@ -94,6 +96,7 @@ class Worker:
         self._on_event(Started(job))
         start = time.perf_counter()
         try:
+            job = with_copy(job, self.cache, self._progress(job))
             outcome = self.finished(job) or self._redrawn(job) or self._explained(job)
         except _EndOfRun as end:
             raise end.error from end.error.__cause__
@@ -112,7 +115,7 @@ class Worker:
         if self.request.force or not (job.folder / REPORT).is_file():
             return None
         folder = ResultFolder(job.folder)
-        folder.check_source(Source.of_file(job.source))
+        folder.check_source(source_of(job))
         if self.request.no_clobber:
             return Outcome(job, "skipped")
         settings = self.request.settings
@@ -137,7 +140,8 @@ class Worker:
         if self.request.force or not (job.folder / REPORT).is_file():
             return None
         settings = self.request.settings
-        return stored_explanation(job.folder, job.source, settings, self._fingerprint)
+        stored = stored_explanation(job.folder, job.source, settings, self._fingerprint)
+        return None if stored is None else with_url(stored, job)
 
     def _fingerprint(self, video_sha256: str, settings: Settings | Mapping[str, Any]) -> str:
         with _ending_the_run():
@@ -151,8 +155,7 @@ class Worker:
             OutputError: they would.
         """
         names = wanted_files(self.request.settings.output)
-        source = Source.of_file(job.source)
-        ResultFolder(job.folder).check(names, source, force=self.request.force)
+        ResultFolder(job.folder).check(names, source_of(job), force=self.request.force)
         for target in (job.folder / name for name in names):
             if target.exists() and job.source.exists() and target.samefile(job.source):
                 raise OutputError(f"{target} is the video itself", "choose another --output-dir")
@@ -188,6 +191,11 @@ class Worker:
 
         return Explainer(self.request.settings, self.announce)
 
+    @cached_property
+    def cache(self) -> Cache:
+        """Copies of videos at URLs."""
+        return cache_of(self.request.settings, self.announce)
+
     def _redrawn(self, job: Job) -> Outcome | None:
         if (explanation := self.stored(job)) is None:
             return None
@@ -206,7 +214,7 @@ class Worker:
 
         try:
             explanation = explainer.explain(job.source, opened, self._progress(job))
-            saved = self._save(explanation, job)
+            saved = self._save(with_url(explanation, job), job)
         except Exception as error:
             method = self.request.settings.method.name
             error.add_note(f"with {method} on {explainer.model.info.name}")

@@ -18,7 +18,7 @@ from staa_cli.errors import InputError
 STORES, WEB = ("s3", "gs", "az"), ("http", "https")
 _URL = re.compile(r"([A-Za-z][\w+.-]*)://(.*)", re.DOTALL)
 _CHAINED = re.compile(r"[A-Za-z][\w+.-]*::.*://.*", re.DOTALL)
-_SUPPORTED = f"{', '.join((*STORES, *WEB))} are supported; download it first"
+_SUPPORTED = f"it may be at {'://, '.join((*STORES, *WEB))}://; download it first"
 
 _CREDENTIAL = re.compile(
     "sig|token|key|secret|auth|pass|pwd|cred|policy|session|jwt|hmac|access|x-amz|x-goog", re.I
@@ -55,7 +55,9 @@ class Address:
         match = _URL.fullmatch(text)
         protocol, rest = (match[1].lower(), match[2]) if match else ("", "")
         if protocol not in (*STORES, *WEB):
-            raise InputError(f"no support for URLs like {without_credentials(text)}", _SUPPORTED)
+            raise InputError(
+                f"{without_credentials(text)} is a URL, but staa reads only files", _SUPPORTED
+            )
         host = re.split("[/?#]", rest, maxsplit=1)[0]
         if not host:
             kind = "server" if protocol in WEB else "bucket"

@@ -119,7 +119,7 @@ class Cache:
             source = files.open(address.url, "rb", **how)
         with source, part.open("wb") as file:
             while True:
-                with remote_errors(address, f"the download broke off after {megabytes(done)}"):
+                with remote_errors(address, _broke_off(done, size)):
                     block = source.read(_BLOCK)
                 if not block:
                     break
@@ -131,16 +131,18 @@ class Cache:
                 file.write(block)
                 on_bytes(done, size or 0)
         if size is not None and done != size:
-            raise InputError(
-                f"the download ended after {megabytes(done)} of {megabytes(size)}",
-                "run the same command again",
-            )
+            raise InputError(_broke_off(done, size), "run the same command again")
 
     def _too_large(self, reason: str) -> InputError:
         return InputError(
             f"larger than the limit for downloads of {megabytes(self.limit_bytes)}: {reason}",
             "raise it with --max-download GB",
         )
+
+
+def _broke_off(done: int, size: int | None) -> str:
+    of_size = "" if size is None else f" of {megabytes(size)}"
+    return f"the download broke off after {megabytes(done)}{of_size}"
 
 
 def _web_page() -> InputError:

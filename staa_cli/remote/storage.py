@@ -74,24 +74,24 @@ async def _check_redirect(session: Any, context: Any, redirect: Any) -> None:
 
 
 @contextmanager
-def remote_errors(address: Address, otherwise: str = "cannot be reached") -> Iterator[None]:
+def remote_errors(address: Address, broke_off: str | None = None) -> Iterator[None]:
     """Convert errors of file systems and their connections to an `InputError`.
 
     Args:
         address: of the file or folder.
-        otherwise: what went wrong if the error says nothing better.
+        broke_off: what went wrong if it is nothing but the connection.
     """
     try:
         yield
     except StaaError:
         raise
     except Exception as error:  # the libraries and their errors differ by protocol and release
-        failed = _understood(error, address, otherwise)
+        failed = _understood(error, address, broke_off)
         # Their messages contain the complete URL, which a traceback would print.
         raise failed from (error if address.shown == address.url else None)
 
 
-def _understood(error: Exception, address: Address, otherwise: str) -> StaaError:
+def _understood(error: Exception, address: Address, broke_off: str | None) -> StaaError:
     cause = error
     while isinstance(cause, FileNotFoundError) and isinstance(cause.__cause__, Exception):
         cause = cause.__cause__  # fsspec raises it for any failure of a web server
@@ -113,8 +113,10 @@ def _understood(error: Exception, address: Address, otherwise: str) -> StaaError
         return InputError(f"the server answers with an error ({status})", "try again later")
     if isinstance(cause, TimeoutError):
         return InputError("the server does not answer", "try again later")
+    if broke_off is not None:
+        return InputError(broke_off, "run the same command again")
     return InputError(
-        f"{otherwise}: {_first_line(cause, address)}",
+        f"cannot be reached: {_first_line(cause, address)}",
         "check the network; finished downloads can be used with --offline",
     )
 

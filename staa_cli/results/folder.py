@@ -29,6 +29,7 @@ from staa_cli.files import (
     sha256_of,
 )
 from staa_cli.paths import as_text, path_fields, path_from
+from staa_cli.remote.addresses import is_url
 from staa_cli.results.report import load_document, load_report
 from staa_cli.results.writers.base import WRITERS
 from staa_cli.schema import VideoInfo
@@ -45,20 +46,23 @@ class Source:
     """The file that a result is made from."""
 
     file: Path | None
-    """Absolute; None if a result does not state the folder that its path is relative to."""
+    """Absolute; None if it is not here, or if a result does not state the folder that its path is
+    relative to."""
     sha256: str | None = None
     """None if the file has not been read yet."""
+    url: str | None = None
+    """Where the file was downloaded from, without credentials."""
 
     @classmethod
-    def of_file(cls, path: Path) -> Source:
-        """The source of a file that has not been read."""
-        return cls(absolute(path))
+    def of_file(cls, path: Path, url: str | None = None) -> Source:
+        """The source of a file that has not been read; of a copy, its URL is given."""
+        return cls(absolute(path), url=url)
 
     @classmethod
     def of_video(cls, video: VideoInfo) -> Source:
         """The source of a probed video; one that is not a file has only a hash."""
         file = absolute(Path(video.path))
-        return cls(file if file.is_file() else None, video.sha256)
+        return cls(file if file.is_file() else None, video.sha256, video.url)
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> Source | None:
@@ -69,6 +73,8 @@ class Source:
         video = document.get("video")
         if not isinstance(video, Mapping):
             return None
+        if is_url(str(video.get("path"))):
+            return cls(None, video.get("sha256"), video["path"])
         run = document.get("run") or {}
         try:
             base = path_from(run, "folder") if "folder" in run else Path()
@@ -80,9 +86,11 @@ class Source:
     def is_same(self, other: Source) -> bool:
         """Whether `other`, the source of a result, is the same as this one.
 
-        They are the same file, even if it has been edited or re-encoded since, or have the same
-        content, as after a move.
+        They are the same file or URL, even if it has been edited or re-encoded since, or have the
+        same content, as after a move.
         """
+        if self.url is not None and self.url == other.url:
+            return True
         if (
             self.file is not None
             and other.file is not None
@@ -182,7 +190,8 @@ class ResultFolder:
         with output_errors(self.path):
             others = [other for other in self._sources() if not source.is_same(other)]
         if others:
-            name = f", {as_text(others[0].file)}" if others[0].file is not None else ""
+            place = others[0].url or others[0].file
+            name = f", {as_text(place)}" if place is not None else ""
             raise OutputError(
                 f"{self.path} holds the results of another video{name}",
                 f"{APART}; --force replaces them" if self._document == REPORT else APART,
@@ -272,7 +281,8 @@ class ResultFolder:
     def _write_mark(self, names: Iterable[str], source: Source | None) -> None:
         mark: dict[str, Any] = {"staa_version": __version__, "files": sorted(names)}
         if source is not None:
-            path = path_fields(source.file) if source.file is not None else {}
+            place = source.url or source.file
+            path = path_fields(place) if place is not None else {}
             mark["video"] = path | {"sha256": source.sha256}
         with atomic_path(self.path / MARK) as part:
             part.write_text(json.dumps(mark) + "\n", encoding="utf-8")

@@ -50,11 +50,11 @@ def test_a_url_that_is_signed_again_has_the_same_identity() -> None:
 @pytest.mark.parametrize(
     ("url", "cause"),
     [
-        ("rtsp://me:word@camera/1", "no support for URLs like rtsp://camera/1"),
-        ("file:///etc/passwd", "no support"),
-        ("memory://a.mp4", "no support"),
-        ("github://org:repo@/a.mp4", "no support"),
-        ("simplecache::s3://bucket/a.mp4", "no support"),
+        ("rtsp://me:word@camera/1", "rtsp://camera/1 is a URL, but staa reads only files"),
+        ("file:///etc/passwd", "staa reads only files"),
+        ("memory://a.mp4", "staa reads only files"),
+        ("github://org:repo@/a.mp4", "staa reads only files"),
+        ("simplecache::s3://bucket/a.mp4", "staa reads only files"),
         ("s3://bucket/a.mp4::file:///etc/passwd", "chains"),
         ("s3://key:word@bucket/a.mp4", "must not have credentials"),
         ("https:///a.mp4", "has no server"),

@@ -28,6 +28,7 @@ staa explain clips/ -r --model ./my-checkpoint --class pouring
 staa explain *.mp4 --method rollout --sampling segments --clips 4
 staa explain talk.mkv --start 60 --end 90 --view side-by-side
 staa explain clips/ -r --config ci --json > reports.ndjson
+staa explain s3://bucket/clips/ -r -o explained    # see docs/remote.md
 """
 
 
@@ -37,7 +38,7 @@ def _flag(text: str, panel: str, *names: str) -> Any:
 
 _Inputs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="INPUT", help="Videos, folders, or quoted patterns."),
+    typer.Argument(metavar="INPUT", help="Videos, folders, quoted patterns, or URLs."),
 ]
 _FromFile = Annotated[
     str | None,
@@ -112,7 +113,7 @@ def explain(
         raise UsageError("--force and --no-clobber contradict each other", "give one of them")
     part = Shard() if shard is None else Shard.parse(shard)
     folder = Path(loaded.settings.output.dir)
-    jobs = _jobs(inputs or [], folder, recursive, from_file, root, part)
+    jobs = _jobs(inputs or [], folder, recursive, from_file, root, part, loaded.settings.offline)
     from staa_cli.jobs.run import Request
 
     request = Request(loaded.settings, force, no_clobber, reproducible)
@@ -129,6 +130,7 @@ def _jobs(
     from_file: str | None,
     root: str | None,
     shard: Shard,
+    offline: bool,
 ) -> Iterable[Job]:
     """A tuple of jobs, or, for a list on standard input, an iterator that reads as needed."""
     if root is not None and from_file is None:
@@ -138,15 +140,16 @@ def _jobs(
             f"--root: expected a folder, not {root!r}",
             "give the folder that contains the listed files",
         )
-    root_path = None if root is None else Path(root)
+    where: dict[str, Any] = {
+        "recursive": recursive,
+        "root": None if root is None else Path(root),
+        "offline": offline,
+    }
     if from_file == "-":
         names = stream_list(sys.stdin.buffer)
-        return shard.of(
-            iter_jobs(inputs, output_dir, recursive=recursive, listed=names, root=root_path)
-        )
+        return shard.of(iter_jobs(inputs, output_dir, listed=names, **where))
     names_read = [] if from_file is None else read_list(from_file)
-    jobs = find_jobs(inputs, output_dir, recursive=recursive, listed=names_read, root=root_path)
-    return tuple(shard.of(jobs))
+    return tuple(shard.of(find_jobs(inputs, output_dir, listed=names_read, **where)))
 
 
 def _run(
