@@ -171,8 +171,8 @@ def put(console: Console, line: str) -> None:
         console.write(line, sys.stdout)
 
 
-def as_argument(path: Path) -> str:
-    """A path that no program mistakes for an option."""
+def as_argument(path: Path | str) -> str:
+    """A path, or a URL, that no program mistakes for an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 

@@ -39,7 +39,7 @@ def show_plans(
             "-" if plan.workload is None else f"{plan.workload.total:,}",
             "-" if plan.seconds is None else about(plan.seconds),
             f"{plan.job.title}{_download(plan)} -> "
-            f"{plan.error.cause if plan.error else plan.job.folder}",
+            f"{plan.error.cause if plan.error else plan.job.place}",
         )
         for plan in plans
     ]
@@ -71,7 +71,7 @@ def _all_in_words(plans: Sequence[Planned], rates: Rates) -> str:
 
 
 def _json(plan: Planned) -> dict[str, Any]:
-    row = path_fields(plan.job.title, "input") | path_fields(plan.job.folder, "folder")
+    row = path_fields(plan.job.title, "input") | path_fields(plan.job.place, "folder")
     facts: dict[str, Any] = {"status": plan.status}
     if plan.download is not None:
         facts |= {"download_bytes": plan.download.size, "files": list(plan.files)}

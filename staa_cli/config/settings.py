@@ -168,7 +168,7 @@ class OutputSettings:
 
     dir: str = setting(
         "staa-out",
-        "folder that receives one subfolder per video",
+        "folder that receives one subfolder per video, or the URL of one",
         flag="--output-dir",
         short="-o",
         metavar="DIR",

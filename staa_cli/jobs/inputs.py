@@ -38,11 +38,18 @@ class Job:
     """Set if the job must fail: no video, or another video has the same result folder."""
     remote: Address | None = None
     """Of a video at a URL; `source` is then its name, and its copy once that is there."""
+    destination: Address | None = None
+    """Where the result folder is uploaded to; `folder` is then a temporary one."""
 
     @property
     def title(self) -> str:
         """The video for messages: its path as given, or its URL without credentials."""
         return str(self.source) if self.remote is None else self.remote.shown
+
+    @property
+    def place(self) -> str:
+        """Where the result folder is in the end, for messages."""
+        return str(self.folder) if self.destination is None else self.destination.shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ def find_jobs(
     listed: Iterable[str] = (),
     root: Path | None = None,
     offline: bool = False,
+    destination: Address | None = None,
 ) -> tuple[Job, ...]:
     """All jobs of a call, each video once; see `iter_jobs`."""
     return tuple(
@@ -91,6 +99,7 @@ def find_jobs(
             listed=listed,
             root=root,
             offline=offline,
+            destination=destination,
             repeats=False,
         )
     )
@@ -104,6 +113,7 @@ def iter_jobs(
     listed: Iterable[str] = (),
     root: Path | None = None,
     offline: bool = False,
+    destination: Address | None = None,
     repeats: bool = True,
 ) -> Iterator[Job]:
     """Yield a job per input video: in the order given, with folders and patterns sorted.
@@ -121,6 +131,7 @@ def iter_jobs(
         listed: more inputs, which are never patterns.
         root: folder below which paths of listed inputs are mirrored; by default the current one.
         offline: list no folders at URLs.
+        destination: folder that results are uploaded to; `output_dir` is then a temporary one.
         repeats: whether a video that is named again is a job again, so that every line of a list
             has an outcome.
 
@@ -131,7 +142,7 @@ def iter_jobs(
     """
     if "" in arguments:
         raise UsageError("an input name is empty", "is a shell variable unset or misspelled?")
-    search = _Search(absolute(output_dir), recursive, root or Path(), offline)
+    search = _Search(absolute(output_dir), recursive, root or Path(), offline, destination)
     folders = ResultFolders()
     owners: dict[Path, str] = {}
     for match in search.run(arguments, listed):
@@ -143,14 +154,16 @@ def iter_jobs(
         else:
             folder = folders.name(match.path, match.base)
             source = str(absolute(match.path))
+        there = None if destination is None else destination.below(folder.as_posix())
+        job = Job(match.path, output_dir / folder, None, match.remote, there)
         is_new = folder not in owners
         owner = owners.setdefault(folder, source)
         if owner != source:
             used = without_credentials(owner) if is_url(owner) else owner
-            cause = f"its results would go to {output_dir / folder}, which is used for {used}"
+            cause = f"its results would go to {job.place}, which is used for {used}"
             yield Job(match.path, output_dir, Problem(cause, APART), match.remote)
         elif is_new or repeats:
-            yield Job(match.path, output_dir / folder, remote=match.remote)
+            yield job
     if not owners:
         raise search.nothing()
 
@@ -186,9 +199,16 @@ class _Match(NamedTuple):
 class _Search:
     """Finds the videos that inputs name, and records inputs for an error if there is none."""
 
-    def __init__(self, output_dir: Path, recursive: bool, root: Path, offline: bool) -> None:
+    def __init__(
+        self,
+        output_dir: Path,
+        recursive: bool,
+        root: Path,
+        offline: bool,
+        destination: Address | None,
+    ) -> None:
         self._output_dir, self._recursive, self._root = output_dir, recursive, root
-        self._offline = offline
+        self._offline, self._destination = offline, destination
         self._first: list[str] = []
         """The first inputs, for a message."""
         self._not_a_file: Problem | None = None
@@ -245,7 +265,12 @@ class _Search:
             for video in (
                 [listed_video(address)]
                 if listed
-                else named_videos(address, recursive=self._recursive, offline=self._offline)
+                else named_videos(
+                    address,
+                    recursive=self._recursive,
+                    offline=self._offline,
+                    skip=self._destination,
+                )
             ):
                 empty = False
                 yield _Match(Path(video.address.name), video.folder, remote=video.address)

@@ -10,6 +10,7 @@ from staa_cli.errors import StaaError
 from staa_cli.explain.pipeline import find_target, plan_clips
 from staa_cli.jobs.inputs import Job
 from staa_cli.jobs.run import Worker, failure
+from staa_cli.jobs.uploads import likeness
 from staa_cli.jobs.workload import Workload
 from staa_cli.methods import candidates
 from staa_cli.remote.downloads import Download
@@ -61,9 +62,10 @@ def _planned(job: Job, worker: Worker) -> Planned:
                 return Planned(job, "explain", files=names, download=found)
             job = replace(job, source=found)
         status: Literal["explain", "redraw", "skip"] = "skip"
-        if worker.finished(job) is None:
-            status = "redraw" if worker.stored(job) is not None else "explain"
-            worker.check_folder(job)
+        with likeness(job):
+            if worker.finished(job) is None:
+                status = "redraw" if worker.stored(job) is not None else "explain"
+                worker.check_folder(job)
         video = probe(job.source)
         clips = plan_clips(video, worker.model_facts.input, settings)
     except Exception as error:

@@ -113,11 +113,19 @@ class ResultFolder:
         document: the JSON file that is written last; if staa wrote it, it also wrote the others, or
             those that the document lists as `files`.
         option: command-line option that selects another folder, for errors.
+        title: where the folder is, for errors; by default its path.
     """
 
-    def __init__(self, path: Path, document: str = REPORT, option: str = "--output-dir") -> None:
+    def __init__(
+        self,
+        path: Path,
+        document: str = REPORT,
+        option: str = "--output-dir",
+        title: str | None = None,
+    ) -> None:
         self.path = path
         self._document, self._option = document, option
+        self._title = str(path) if title is None else title
 
     def document(self) -> dict[str, Any] | None:
         """The content of the document, None if there is none from staa."""
@@ -175,7 +183,7 @@ class ResultFolder:
             ]
         if foreign:
             raise OutputError(
-                f"{self.path / foreign[0]} is in the way and was not written by staa",
+                f"{self._title}/{foreign[0]} is in the way and was not written by staa",
                 f"move it away, or choose another folder with {self._option}",
             )
         if source is not None and not force:
@@ -193,7 +201,7 @@ class ResultFolder:
             place = others[0].url or others[0].file
             name = f", {as_text(place)}" if place is not None else ""
             raise OutputError(
-                f"{self.path} holds the results of another video{name}",
+                f"{self._title} holds the results of another video{name}",
                 f"{APART}; --force replaces them" if self._document == REPORT else APART,
             )
 
@@ -279,13 +287,8 @@ class ResultFolder:
         return mark if isinstance(mark, dict) else {}
 
     def _write_mark(self, names: Iterable[str], source: Source | None) -> None:
-        mark: dict[str, Any] = {"staa_version": __version__, "files": sorted(names)}
-        if source is not None:
-            place = source.url or source.file
-            path = path_fields(place) if place is not None else {}
-            mark["video"] = path | {"sha256": source.sha256}
         with atomic_path(self.path / MARK) as part:
-            part.write_text(json.dumps(mark) + "\n", encoding="utf-8")
+            part.write_text(mark_text(names, source), encoding="utf-8")
 
     def _restore(self, mark: bytes | None, is_new: bool) -> None:
         """Restore the marker and the folder; errors are suppressed in favor of the original one."""
@@ -313,6 +316,16 @@ class ResultFolder:
             else:
                 stamps.append((stat.st_ino, stat.st_mtime_ns))
         return stamps
+
+
+def mark_text(names: Iterable[str], source: Source | None) -> str:
+    """The content of the marker: the files that belong to staa, and their source."""
+    mark: dict[str, Any] = {"staa_version": __version__, "files": sorted(names)}
+    if source is not None:
+        place = source.url or source.file
+        path = path_fields(place) if place is not None else {}
+        mark["video"] = path | {"sha256": source.sha256}
+    return json.dumps(mark) + "\n"
 
 
 def _is_same_file(one: Path, other: Path) -> bool:

@@ -20,6 +20,7 @@ from staa_cli.config.settings import Depth, Loaded, Settings
 from staa_cli.errors import InputError, StaaError, UsageError, VideoError
 from staa_cli.formatting import LOSES, counted, figure, with_interval
 from staa_cli.jobs.inputs import Job, find_jobs
+from staa_cli.remote.addresses import is_url
 
 if TYPE_CHECKING:
     from staa_cli.evaluation.comparison import Comparison
@@ -212,6 +213,10 @@ def _scaled(settings: Settings, scale: str | None) -> tuple[Settings, bool]:
 
 
 def _only_job(video: str, settings: Settings) -> Job:
+    if is_url(settings.output.dir):
+        raise UsageError(
+            "--output-dir: a comparison is not uploaded", "give a local folder, and upload it"
+        )
     jobs = find_jobs([video], Path(settings.output.dir), offline=settings.offline)
     if len(jobs) != 1:
         raise UsageError(f"{video} is not a single video", "give one; `staa explain` takes folders")

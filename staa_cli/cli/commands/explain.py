@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,10 +16,12 @@ from staa_cli.cli.outcomes import Reporter
 from staa_cli.cli.plans import show_plans
 from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console
-from staa_cli.config.settings import Loaded
-from staa_cli.errors import ExitCode, UsageError
+from staa_cli.config.settings import Loaded, Settings
+from staa_cli.errors import ExitCode, InputError, UsageError
 from staa_cli.jobs.inputs import Job, Shard, find_jobs, iter_jobs
 from staa_cli.jobs.lists import read_list, stream_list
+from staa_cli.remote.addresses import Address, is_url
+from staa_cli.remote.storage import file_system
 
 if TYPE_CHECKING:
     from staa_cli.jobs.run import Request
@@ -112,25 +116,59 @@ def explain(
     if force and no_clobber:
         raise UsageError("--force and --no-clobber contradict each other", "give one of them")
     part = Shard() if shard is None else Shard.parse(shard)
-    folder = Path(loaded.settings.output.dir)
-    jobs = _jobs(inputs or [], folder, recursive, from_file, root, part, loaded.settings.offline)
-    from staa_cli.jobs.run import Request
+    with ExitStack() as stack:
+        folder, destination = Path(loaded.settings.output.dir), _destination(loaded.settings)
+        if destination is not None:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="staa-")))
+        where: dict[str, Any] = {
+            "recursive": recursive,
+            "offline": loaded.settings.offline,
+            "destination": destination,
+        }
+        jobs = _jobs(inputs or [], folder, from_file, root, part, where)
+        from staa_cli.jobs.run import Request
 
-    request = Request(loaded.settings, force, no_clobber, reproducible)
-    if dry_run:
-        _plan(jobs, request, loaded, json, console)
-    else:
-        _run(jobs, request, loaded, json, fail_fast, console)
+        request = Request(loaded.settings, force, no_clobber, reproducible)
+        if dry_run:
+            _plan(jobs, request, loaded, json, console)
+        else:
+            _run(jobs, request, loaded, json, fail_fast, console)
+
+
+def _destination(settings: Settings) -> Address | None:
+    """Where results are uploaded to, None if the output folder is not a URL.
+
+    Raises:
+        UsageError: not a URL that takes results.
+        UnavailableError: a package for it is missing.
+    """
+    url = settings.output.dir
+    if not is_url(url):
+        return None
+    try:
+        address = Address.parse(url)
+    except InputError as error:
+        raise UsageError(f"--output-dir: {error.cause}", error.hint) from error
+    if not address.is_store:
+        raise UsageError(
+            f"--output-dir: {address.shown} is on a web server, which takes no results",
+            "give a folder, or one in an object store",
+        )
+    if settings.offline:
+        raise UsageError(
+            "--offline and a URL as --output-dir contradict each other", "give a local folder"
+        )
+    file_system(address)
+    return address
 
 
 def _jobs(
     inputs: Sequence[str],
     output_dir: Path,
-    recursive: bool,
     from_file: str | None,
     root: str | None,
     shard: Shard,
-    offline: bool,
+    where: dict[str, Any],
 ) -> Iterable[Job]:
     """A tuple of jobs, or, for a list on standard input, an iterator that reads as needed."""
     if root is not None and from_file is None:
@@ -140,11 +178,7 @@ def _jobs(
             f"--root: expected a folder, not {root!r}",
             "give the folder that contains the listed files",
         )
-    where: dict[str, Any] = {
-        "recursive": recursive,
-        "root": None if root is None else Path(root),
-        "offline": offline,
-    }
+    where = {**where, "root": None if root is None else Path(root)}
     if from_file == "-":
         names = stream_list(sys.stdin.buffer)
         return shard.of(iter_jobs(inputs, output_dir, listed=names, **where))
