@@ -182,6 +182,9 @@ def test_credentials_are_written_nowhere(
             assert b"=cafe" not in content
     assert "me:word" not in done.err
     assert "=cafe" not in done.err
+    page = Path("staa-out/walk/report.html").read_text()
+    assert f"{web.url}/walk.mkv" in page
+    assert "cache/downloads" not in page
 
 
 def test_offline_refuses_what_is_not_cached(
