@@ -138,6 +138,7 @@ def iter_jobs(
     Raises:
         UsageError: an argument is empty, or no input is a file (a stream, a camera).
         NothingMatched: no input matched a video; raised at the end.
+        InputError: the same, and a folder at a URL could not be listed.
         UnavailableError: a package for a URL is missing.
     """
     if "" in arguments:
@@ -212,6 +213,7 @@ class _Search:
         self._first: list[str] = []
         """The first inputs, for a message."""
         self._not_a_file: Problem | None = None
+        self._not_listed: Problem | None = None
         self._folder = False
 
     def run(self, arguments: Sequence[str], listed: Iterable[str]) -> Iterator[_Match]:
@@ -227,8 +229,10 @@ class _Search:
             for match in self._rejected(name) or self._named(Path(name)):
                 yield match._replace(base=self._root)
 
-    def nothing(self) -> UsageError | NothingMatched:
+    def nothing(self) -> UsageError | InputError | NothingMatched:
         """The error if there was no video."""
+        if self._not_listed is not None:
+            return InputError(*self._not_listed)
         if self._not_a_file is not None:
             return UsageError(*self._not_a_file)
         if not self._first:
@@ -276,6 +280,7 @@ class _Search:
                 yield _Match(Path(video.address.name), video.folder, remote=video.address)
         except InputError as error:
             problem = Problem(error.cause, error.hint)
+            self._not_listed = Problem(f"{address.shown}: {error.cause}", error.hint)
         else:
             if not empty:
                 return

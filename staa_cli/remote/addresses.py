@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from staa_cli.errors import InputError
 
 STORES, WEB = ("s3", "gs", "az"), ("http", "https")
-_URL = re.compile(r"([A-Za-z][\w+.-]*)://(.*)", re.DOTALL)
+_URL = re.compile(r"([A-Za-z][\w+.-]+)://(.*)", re.DOTALL)
 _CHAINED = re.compile(r"[A-Za-z][\w+.-]*::.*://.*", re.DOTALL)
 _SUPPORTED = f"it may be at {'://, '.join((*STORES, *WEB))}://; download it first"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from remote_files import Bucket
 
-from staa_cli.errors import NothingMatched, UnavailableError, UsageError
+from staa_cli.errors import InputError, NothingMatched, UnavailableError, UsageError
 from staa_cli.jobs.inputs import find_jobs
 
 
@@ -151,6 +151,8 @@ def test_a_folder_that_cannot_be_listed_is_a_problem_of_its_own(
 
     monkeypatch.setattr(Bucket, "find", refuse)
     assert problems("s3://b/in/", "s3://b/x.mp4") == {"s3://b/in/": "no permission to read it"}
+    with pytest.raises(InputError, match="s3://b/in/: no permission to read it"):
+        find_jobs(["s3://b/in/"], Path("out"))
 
 
 @pytest.mark.parametrize(
