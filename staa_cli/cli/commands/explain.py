@@ -32,7 +32,7 @@ staa explain clips/ -r --model ./my-checkpoint --class pouring
 staa explain *.mp4 --method rollout --sampling segments --clips 4
 staa explain talk.mkv --start 60 --end 90 --view side-by-side
 staa explain clips/ -r --config ci --json > reports.ndjson
-staa explain s3://bucket/clips/ -r -o explained    # see docs/remote.md
+staa explain s3://bucket/clips/ -r -o explained  downloads each video once
 """
 
 
