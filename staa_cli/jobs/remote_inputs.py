@@ -34,6 +34,7 @@ def listed_video(address: Address) -> RemoteVideo:
     host, *parents = address.identity.partition("?")[0].partition("://")[2].split("/")[:-1] or [""]
     if not address.is_store:
         parents = [unquote(part) for part in parents]
+    host = host.replace(":", "_")  # before a port
     return RemoteVideo(address, _mirrored((host, *parents, address.name)))
 
 

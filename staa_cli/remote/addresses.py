@@ -69,7 +69,8 @@ class Address:
                 f"{without_credentials(text)} must not have credentials before the bucket",
                 "configure them as the provider's own tools do",
             )
-        return cls(f"{protocol}://{rest}")
+        # Two ways to write one URL; a key of an object store is not encoded.
+        return cls(f"{protocol}://{rest.replace(' ', '%20') if protocol in WEB else rest}")
 
     @property
     def protocol(self) -> str:

@@ -21,6 +21,7 @@ SIGNED = (
         ("s3://bucket/a b.mp4", "s3://bucket/a b.mp4"),
         ("s3://bucket/what?.mp4", "s3://bucket/what?.mp4"),
         ("HTTPS://example.org/a.mp4#t=10", "https://example.org/a.mp4"),
+        ("https://example.org/a b.mp4", "https://example.org/a%20b.mp4"),
         ("https://me:word@example.org:81/a.mp4", "https://example.org:81/a.mp4"),
         ("https://example.org/get?id=17&part=2", "https://example.org/get?id=17&part=2"),
         (f"https://example.org/a.mp4?{SIGNED}", "https://example.org/a.mp4"),
