@@ -54,6 +54,11 @@ def number(value: float) -> str:
     return f"{value:.2g}"
 
 
+def megabytes(size: float) -> str:
+    """A number of bytes: `12 MB`, below one megabyte `340 kB`."""
+    return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"
+
+
 def counted(number: int, noun: str) -> str:
     """A count with its noun: `1 frame`, `1,200 frames`."""
     return f"{number:,} {noun}{'s'[: number != 1]}"

@@ -74,6 +74,13 @@ class VideoInfo:
     """The timestamps contradicted the order of the frames and have been sorted."""
     color_guessed: bool = False
     """The file's color matrix is not supported; the most similar one was used."""
+    url: str | None = None
+    """Where the file was downloaded from, without credentials; `path` is then its copy."""
+
+    @property
+    def address(self) -> str:
+        """Where the video is from, for people and reports: its URL, else its path."""
+        return self.url or self.path
 
     @property
     def frames(self) -> int:

@@ -15,7 +15,7 @@ FLOORS = (
     {"schema", "errors", "failures", "entry_points", "registry", "references", "files", "paths"}
     | {"memory"}
     | {"formatting", "statistics"},
-    {"config"},
+    {"config", "remote"},
     {"models", "video", "synthetic"},
     {"methods"},
     {"explain"},
@@ -31,6 +31,7 @@ FLOORS = (
 GROUND = FLOORS[0]
 HEAVY = {"torch", "torchvision", "timm", "av", "PIL", "imageio", "matplotlib", "captum"}
 NEVER = {
+    "remote": HEAVY | {"fsspec", "aiohttp"},
     "config": HEAVY,
     "cli": HEAVY,
     "render": {"torch", "torchvision", "timm", "captum"},

@@ -36,6 +36,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         *("model", "arch", "labels", "target", "device", "precision", "compile", "threads"),
         *("batch_size", "offline"),
     ),
+    "Inputs": ("max_download", "cache_dir"),
     "Sampling": (
         *("sampling.strategy", "sampling.frames", "sampling.size", "sampling.stride"),
         *("sampling.hop", "sampling.clips", "sampling.seed", "sampling.start", "sampling.end"),
@@ -170,8 +171,8 @@ def put(console: Console, line: str) -> None:
         console.write(line, sys.stdout)
 
 
-def as_argument(path: Path) -> str:
-    """A path that no program mistakes for an option."""
+def as_argument(path: Path | str) -> str:
+    """A path, or a URL, that no program mistakes for an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 

@@ -17,8 +17,6 @@ from staa_cli.formatting import answer, counted, percent, with_interval
 from staa_cli.paths import path_fields
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from staa_cli.cli.progress import Progress
     from staa_cli.jobs.outcome import Event, Outcome
     from staa_cli.results.document import Report, Temporal, WarningRow
@@ -48,7 +46,7 @@ class Reporter:
         self._console, self._progress, self._loaded = console, progress, loaded
         self._total, self._json = total, json
         self._counts: Counter[str] = Counter()
-        self._failures: list[tuple[StaaError, Path]] = []
+        self._failures: list[tuple[StaaError, str]] = []
         self._trailing_failures = 0
         """Number of consecutive failures at the end so far."""
         self._codes: set[str] = set()
@@ -80,12 +78,12 @@ class Reporter:
         """Report one outcome immediately."""
         self._counts[outcome.status] += 1
         self._progress.finished()
-        source = outcome.job.source
+        source = outcome.job.title
         if outcome.error is not None:
             self._failures.append((outcome.error, source))
             self._trailing_failures += 1
             self._console.trace(outcome.error)
-            self._console.error(outcome.error, str(source))
+            self._console.error(outcome.error, source)
         else:
             self._trailing_failures = 0
             self._console.message(f"{source}: {_in_words(outcome)}")
@@ -122,7 +120,7 @@ class Reporter:
         if self._trailing_failures == len(self._failures) or self._console.verbosity < 0:
             return
         for error, source in self._failures:
-            self._console.error(error, str(source))
+            self._console.error(error, source)
 
     def _warn(self, warnings: Sequence[WarningRow]) -> None:
         """Print warnings: with -v for every video, else only the first one of each code."""
@@ -152,7 +150,7 @@ def _json(outcome: Outcome) -> dict[str, Any]:
     if outcome.report is not None:
         return plain_document(outcome.report)
     head = {"schema_version": SCHEMA_VERSION}
-    row = {"video": path_fields(outcome.job.source), "status": outcome.status}
+    row = {"video": path_fields(outcome.job.title), "status": outcome.status}
     return head | row | error_fields(outcome.error)
 
 

@@ -11,7 +11,7 @@ from staa_cli.cli.options import put, put_json
 from staa_cli.cli.outcomes import error_fields
 from staa_cli.cli.terminal import Console, table, terminal_width
 from staa_cli.config.settings import Loaded
-from staa_cli.formatting import about, raw
+from staa_cli.formatting import about, megabytes, raw
 from staa_cli.paths import path_fields
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def show_plans(
         if plan.error is not None:
             console.trace(plan.error)
             if console.verbosity < 0:  # no table is printed
-                console.error(plan.error, str(plan.job.source))
+                console.error(plan.error, plan.job.title)
         if json:
             put_json(console, _json(plan))
     if json:
@@ -38,7 +38,8 @@ def show_plans(
             "-" if plan.clips is None else f"{plan.clips:,}",
             "-" if plan.workload is None else f"{plan.workload.total:,}",
             "-" if plan.seconds is None else about(plan.seconds),
-            f"{plan.job.source} -> {plan.error.cause if plan.error else plan.job.folder}",
+            f"{plan.job.title}{_download(plan)} -> "
+            f"{plan.error.cause if plan.error else plan.job.place}",
         )
         for plan in plans
     ]
@@ -49,7 +50,15 @@ def show_plans(
         console.message(_all_in_words(plans, rates))
     for plan in plans:
         if plan.workload is not None and (hint := long_video_hint(plan.workload, loaded)):
-            console.message(f"{plan.job.source}: {hint}")
+            console.message(f"{plan.job.title}: {hint}")
+
+
+def _download(plan: Planned) -> str:
+    """What would be downloaded first, in words; nothing if there is a copy."""
+    if plan.download is None:
+        return ""
+    size = plan.download.size
+    return f" (to be downloaded, {'of unknown size' if size is None else megabytes(size)})"
 
 
 def _all_in_words(plans: Sequence[Planned], rates: Rates) -> str:
@@ -62,8 +71,10 @@ def _all_in_words(plans: Sequence[Planned], rates: Rates) -> str:
 
 
 def _json(plan: Planned) -> dict[str, Any]:
-    row = path_fields(plan.job.source, "input") | path_fields(plan.job.folder, "folder")
+    row = path_fields(plan.job.title, "input") | path_fields(plan.job.place, "folder")
     facts: dict[str, Any] = {"status": plan.status}
+    if plan.download is not None:
+        facts |= {"download_bytes": plan.download.size, "files": list(plan.files)}
     if plan.clips is not None:
         facts |= {"clips": plan.clips, "files": list(plan.files)}
     if plan.workload is not None:

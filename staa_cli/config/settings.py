@@ -168,7 +168,7 @@ class OutputSettings:
 
     dir: str = setting(
         "staa-out",
-        "folder that receives one subfolder per video",
+        "folder that receives one subfolder per video, or the URL of one",
         flag="--output-dir",
         short="-o",
         metavar="DIR",
@@ -252,6 +252,20 @@ class Settings:
         False, "compile the model first: a slow start, but faster long runs", shapes_result=False
     )
     offline: bool = setting(False, "never use the network", shapes_result=False)
+    max_download: float = setting(
+        2.0,
+        "largest video that is downloaded from a URL",
+        unit="GB",
+        above=0,
+        shapes_result=False,
+    )
+    cache_dir: str | None = setting(
+        None,
+        "folder for videos that were downloaded from URLs",
+        unset="staa in the user's cache",
+        metavar="DIR",
+        shapes_result=False,
+    )
     target: str | None = setting(
         None,
         "class to explain, by name or index",

@@ -34,7 +34,8 @@ def estimate(plans: Sequence[Planned], worker: Worker) -> tuple[list[Planned], R
         UsageError: a method that does not fit the model.
         UnavailableError: no such model or device.
     """
-    todo = [plan for plan in plans if plan.status == "explain"]
+    # Of a video that has to be downloaded first, nothing is known.
+    todo = [plan for plan in plans if plan.status == "explain" and plan.clips is not None]
     if not todo:
         return list(plans), None
     settings, model = worker.request.settings, worker.explainer.model

@@ -17,6 +17,7 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,30 +43,9 @@ class ResultFolders:
         video, base = absolute(video), absolute(base)
         if not video.is_relative_to(base):
             base = Path(video.anchor)
-        *parents, name = video.relative_to(base).parts
-        parts = []
-        for part in parents:
-            parts.append(self._folder_name(base, part))
-            base /= part
-        return Path(*parts, self._video_name(base, name))
-
-    def _folder_name(self, parent: Path, name: str) -> str:
-        return (
-            _with_hash(name, name)
-            if self._listing(parent).has_equivalent(name)
-            else _plain_or_hashed(name, name)
+        return _mirrored(
+            video.relative_to(base).parts, lambda parents: self._listing(base.joinpath(*parents))
         )
-
-    def _video_name(self, parent: Path, name: str) -> str:
-        stem, listing = Path(name).stem, self._listing(parent)
-        if listing.has_equivalent(name):
-            return _with_hash(name, name)
-        if set(stem) != {"."} and not listing.is_claimed(stem, name):
-            return _plain_or_hashed(stem, name)
-        # A video has priority for its full name, but other files do not.
-        if _claims(name) or not listing.is_claimed(name, name):
-            return _plain_or_hashed(name, name)
-        return _with_hash(name, name)
 
     def _listing(self, folder: Path) -> _Listing:
         try:
@@ -76,6 +56,44 @@ class ResultFolders:
         if cached is None or cached[0] != changed:
             self._listings[folder] = cached = (changed, _Listing.of(folder))
         return cached[1]
+
+
+def mirrored(parts: tuple[str, ...], listings: Mapping[tuple[str, ...], _Listing]) -> Path:
+    """The folder of a video's results from its path as names, and `listings_of` its folders."""
+    return _mirrored(parts, lambda parents: listings.get(parents, _EMPTY))
+
+
+def listings_of(paths: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], _Listing]:
+    """The names in each folder of a tree, from the paths of its files as names."""
+    names: dict[tuple[str, ...], set[str]] = {}
+    for path in paths:
+        for depth, name in enumerate(path):
+            names.setdefault(path[:depth], set()).add(name)
+    return {folder: _Listing.of_names(frozenset(inside)) for folder, inside in names.items()}
+
+
+def _mirrored(parts: tuple[str, ...], listing_of: Callable[[tuple[str, ...]], _Listing]) -> Path:
+    *parents, name = parts
+    folders = [
+        _folder_name(listing_of(parts[:depth]), parent) for depth, parent in enumerate(parents)
+    ]
+    return Path(*folders, _video_name(listing_of(tuple(parents)), name))
+
+
+def _folder_name(listing: _Listing, name: str) -> str:
+    return _with_hash(name, name) if listing.has_equivalent(name) else _plain_or_hashed(name, name)
+
+
+def _video_name(listing: _Listing, name: str) -> str:
+    stem = Path(name).stem
+    if listing.has_equivalent(name):
+        return _with_hash(name, name)
+    if set(stem) != {"."} and not listing.is_claimed(stem, name):
+        return _plain_or_hashed(stem, name)
+    # A video has priority for its full name, but other files do not.
+    if _claims(name) or not listing.is_claimed(name, name):
+        return _plain_or_hashed(name, name)
+    return _with_hash(name, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +112,10 @@ class _Listing:
             names = frozenset(os.listdir(folder))  # noqa: PTH208 (names, not paths)
         except OSError:
             return _EMPTY
+        return cls.of_names(names)
+
+    @classmethod
+    def of_names(cls, names: frozenset[str]) -> _Listing:
         claims = Counter(key for name in names for key in _claims(name))
         return cls(names, Counter(map(_key, names)), claims)
 

@@ -25,7 +25,8 @@ class Outcome:
     report: Report | None = None
     error: StaaError | None = None
     """Why it failed; `__cause__` is the original exception if that was not a StaaError."""
-    outputs: tuple[Path, ...] = ()
+    outputs: tuple[Path | str, ...] = ()
+    """The written files: paths, or URLs without credentials."""
     seconds: float = 0.0
 
 

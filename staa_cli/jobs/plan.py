@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from staa_cli.errors import StaaError
 from staa_cli.explain.pipeline import find_target, plan_clips
 from staa_cli.jobs.inputs import Job
 from staa_cli.jobs.run import Worker, failure
+from staa_cli.jobs.uploads import likeness
 from staa_cli.jobs.workload import Workload
 from staa_cli.methods import candidates
+from staa_cli.remote.downloads import Download
 from staa_cli.results.writers.base import wanted_files
 from staa_cli.schema import VideoInfo
 from staa_cli.video.probe import probe
@@ -26,6 +28,8 @@ class Planned:
     clips: int | None = None
     files: tuple[str, ...] = ()
     error: StaaError | None = None
+    download: Download | None = None
+    """Set if the video is at a URL and has no copy yet; its clips are then unknown."""
     workload: Workload | None = None
     """Set by an estimate if there is something to do."""
     seconds: float | None = None
@@ -50,11 +54,18 @@ def plan(jobs: Iterable[Job], worker: Worker) -> list[Planned]:
 
 def _planned(job: Job, worker: Worker) -> Planned:
     settings = worker.request.settings
+    names = tuple(wanted_files(settings.output))
     try:
+        if job.remote is not None and job.problem is None:
+            found = worker.cache.find(job.remote)
+            if isinstance(found, Download):
+                return Planned(job, "explain", files=names, download=found)
+            job = replace(job, source=found)
         status: Literal["explain", "redraw", "skip"] = "skip"
-        if worker.finished(job) is None:
-            status = "redraw" if worker.stored(job) is not None else "explain"
-            worker.check_folder(job)
+        with likeness(job):
+            if worker.finished(job) is None:
+                status = "redraw" if worker.stored(job) is not None else "explain"
+                worker.check_folder(job)
         video = probe(job.source)
         clips = plan_clips(video, worker.model_facts.input, settings)
     except Exception as error:
@@ -63,7 +74,7 @@ def _planned(job: Job, worker: Worker) -> Planned:
         job,
         status,
         len(clips.clips),
-        tuple(wanted_files(settings.output)),
+        names,
         video=video,
         frames=video.frames if settings.sampling.keep_rest else len(clips.part),
     )

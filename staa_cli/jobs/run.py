@@ -21,12 +21,15 @@ from staa_cli.errors import InputError, OutputError, StaaError
 from staa_cli.explain.provenance import fingerprint
 from staa_cli.failures import understood
 from staa_cli.files import REPORT, sha256_of
+from staa_cli.jobs.copies import cache_of, source_of, with_copy, with_url
 from staa_cli.jobs.inputs import Job
 from staa_cli.jobs.outcome import OnEvent, Opened, Opening, Outcome, Progress, Started
+from staa_cli.jobs.uploads import destinations, likeness, uploading
 from staa_cli.memory import let_go, ran_out_of_memory
 from staa_cli.models.catalog.manifests import read_manifests
 from staa_cli.models.checkpoints.labels import read_labels
-from staa_cli.results.folder import ResultFolder, Source
+from staa_cli.remote.downloads import Cache
+from staa_cli.results.folder import ResultFolder
 from staa_cli.results.redraw import stored_explanation
 from staa_cli.results.save import Saved, save
 from staa_cli.results.writers.base import wanted_files
@@ -94,7 +97,9 @@ class Worker:
         self._on_event(Started(job))
         start = time.perf_counter()
         try:
-            outcome = self.finished(job) or self._redrawn(job) or self._explained(job)
+            job = with_copy(job, self.cache, self._progress(job))
+            with likeness(job):
+                outcome = self.finished(job) or self._written(job)
         except _EndOfRun as end:
             raise end.error from end.error.__cause__
         except Exception as error:
@@ -111,8 +116,8 @@ class Worker:
             raise InputError(*job.problem)
         if self.request.force or not (job.folder / REPORT).is_file():
             return None
-        folder = ResultFolder(job.folder)
-        folder.check_source(Source.of_file(job.source))
+        folder = ResultFolder(job.folder, title=job.place)
+        folder.check_source(source_of(job))
         if self.request.no_clobber:
             return Outcome(job, "skipped")
         settings = self.request.settings
@@ -125,8 +130,7 @@ class Worker:
         report = folder.finished(names, expected, reproducible=self.request.reproducible)
         if report is None:
             return None
-        outputs = tuple(job.folder / name for name in names)
-        return Outcome(job, "skipped", report, outputs=outputs)
+        return Outcome(job, "skipped", report, outputs=destinations(job, names))
 
     def stored(self, job: Job) -> Explanation | None:
         """The explanation of an earlier run from which the job can be drawn, without the model.
@@ -137,7 +141,8 @@ class Worker:
         if self.request.force or not (job.folder / REPORT).is_file():
             return None
         settings = self.request.settings
-        return stored_explanation(job.folder, job.source, settings, self._fingerprint)
+        stored = stored_explanation(job.folder, job.source, settings, self._fingerprint)
+        return None if stored is None else with_url(stored, job)
 
     def _fingerprint(self, video_sha256: str, settings: Settings | Mapping[str, Any]) -> str:
         with _ending_the_run():
@@ -151,8 +156,8 @@ class Worker:
             OutputError: they would.
         """
         names = wanted_files(self.request.settings.output)
-        source = Source.of_file(job.source)
-        ResultFolder(job.folder).check(names, source, force=self.request.force)
+        folder = ResultFolder(job.folder, title=job.place)
+        folder.check(names, source_of(job), force=self.request.force)
         for target in (job.folder / name for name in names):
             if target.exists() and job.source.exists() and target.samefile(job.source):
                 raise OutputError(f"{target} is the video itself", "choose another --output-dir")
@@ -188,15 +193,25 @@ class Worker:
 
         return Explainer(self.request.settings, self.announce)
 
+    @cached_property
+    def cache(self) -> Cache:
+        """Copies of videos at URLs."""
+        return cache_of(self.request.settings, self.announce)
+
+    def _written(self, job: Job) -> Outcome:
+        self.check_folder(job)  # before the work, which may take an hour
+        names = wanted_files(self.request.settings.output)
+        with uploading(job, names):
+            outcome = self._redrawn(job) or self._explained(job)
+        return replace(outcome, outputs=destinations(job, names))
+
     def _redrawn(self, job: Job) -> Outcome | None:
         if (explanation := self.stored(job)) is None:
             return None
-        self.check_folder(job)
         saved = self._save(explanation, job)
-        return Outcome(job, "redrawn", saved.report, outputs=saved.paths)
+        return Outcome(job, "redrawn", saved.report)
 
     def _explained(self, job: Job) -> Outcome:
-        self.check_folder(job)  # before the work, which may take an hour
         with _ending_the_run():
             explainer = self.explainer
 
@@ -206,12 +221,12 @@ class Worker:
 
         try:
             explanation = explainer.explain(job.source, opened, self._progress(job))
-            saved = self._save(explanation, job)
+            saved = self._save(with_url(explanation, job), job)
         except Exception as error:
             method = self.request.settings.method.name
             error.add_note(f"with {method} on {explainer.model.info.name}")
             raise
-        return Outcome(job, "done", saved.report, outputs=saved.paths)
+        return Outcome(job, "done", saved.report)
 
     def _save(self, explanation: Explanation, job: Job) -> Saved:
         return save(

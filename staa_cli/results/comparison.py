@@ -33,7 +33,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
     content = {
         "schema_version": SCHEMA_VERSION,
         "staa_version": __version__,
-        "video": path_fields(first.video.path) | {"sha256": first.video.sha256},
+        "video": path_fields(first.video.address) | {"sha256": first.video.sha256},
         "run": path_fields(Path.cwd(), "folder"),
         "model": {
             "name": first.model.name,
@@ -87,13 +87,13 @@ def _row(row: ComparisonRow) -> dict[str, Any]:
     return fields
 
 
-def check_writable(folder: Path, settings: Settings, video: Path) -> None:
+def check_writable(folder: Path, settings: Settings, source: Source) -> None:
     """Check that a comparison would not overwrite foreign files or another video's result.
 
     Raises:
         OutputError: it would.
     """
-    ResultFolder(folder, COMPARISON).check(_wanted_files(settings), Source.of_file(video))
+    ResultFolder(folder, COMPARISON).check(_wanted_files(settings), source)
 
 
 def _wanted_files(settings: Settings) -> list[str]:

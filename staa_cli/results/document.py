@@ -62,7 +62,8 @@ class Video(Part, frozen=True):
     """The input file."""
 
     path: str
-    r"""Path as given, or <frames> for frames in memory; bytes that are not UTF-8 appear as \xff."""
+    r"""Path as given, URL without credentials, or <frames> for frames in memory; bytes that are not
+    UTF-8 appear as \xff."""
     sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")]
     """Hexadecimal hash of the file's bytes; for frames in memory, of their shape, times, and
     pixels."""

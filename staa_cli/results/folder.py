@@ -29,6 +29,7 @@ from staa_cli.files import (
     sha256_of,
 )
 from staa_cli.paths import as_text, path_fields, path_from
+from staa_cli.remote.addresses import is_url
 from staa_cli.results.report import load_document, load_report
 from staa_cli.results.writers.base import WRITERS
 from staa_cli.schema import VideoInfo
@@ -45,20 +46,23 @@ class Source:
     """The file that a result is made from."""
 
     file: Path | None
-    """Absolute; None if a result does not state the folder that its path is relative to."""
+    """Absolute; None if it is not here, or if a result does not state the folder that its path is
+    relative to."""
     sha256: str | None = None
     """None if the file has not been read yet."""
+    url: str | None = None
+    """Where the file was downloaded from, without credentials."""
 
     @classmethod
-    def of_file(cls, path: Path) -> Source:
-        """The source of a file that has not been read."""
-        return cls(absolute(path))
+    def of_file(cls, path: Path, url: str | None = None) -> Source:
+        """The source of a file that has not been read; of a copy, its URL is given."""
+        return cls(absolute(path), url=url)
 
     @classmethod
     def of_video(cls, video: VideoInfo) -> Source:
         """The source of a probed video; one that is not a file has only a hash."""
         file = absolute(Path(video.path))
-        return cls(file if file.is_file() else None, video.sha256)
+        return cls(file if file.is_file() else None, video.sha256, video.url)
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> Source | None:
@@ -69,6 +73,8 @@ class Source:
         video = document.get("video")
         if not isinstance(video, Mapping):
             return None
+        if is_url(str(video.get("path"))):
+            return cls(None, video.get("sha256"), video["path"])
         run = document.get("run") or {}
         try:
             base = path_from(run, "folder") if "folder" in run else Path()
@@ -80,9 +86,11 @@ class Source:
     def is_same(self, other: Source) -> bool:
         """Whether `other`, the source of a result, is the same as this one.
 
-        They are the same file, even if it has been edited or re-encoded since, or have the same
-        content, as after a move.
+        They are the same file or URL, even if it has been edited or re-encoded since, or have the
+        same content, as after a move.
         """
+        if self.url is not None and self.url == other.url:
+            return True
         if (
             self.file is not None
             and other.file is not None
@@ -104,12 +112,20 @@ class ResultFolder:
         path: of the folder, which may not exist yet.
         document: the JSON file that is written last; if staa wrote it, it also wrote the others, or
             those that the document lists as `files`.
-        option: command-line option that selects another folder, for errors; may be empty.
+                f"{self._title}/{foreign[0]} is in the way and was not written by staa",
+                f"move it away{elsewhere}",
     """
 
-    def __init__(self, path: Path, document: str = REPORT, option: str = "--output-dir") -> None:
+    def __init__(
+        self,
+        path: Path,
+        document: str = REPORT,
+        option: str = "--output-dir",
+        title: str | None = None,
+    ) -> None:
         self.path = path
         self._document, self._option = document, option
+        self._title = str(path) if title is None else title
 
     def document(self) -> dict[str, Any] | None:
         """The content of the document, None if there is none from staa."""
@@ -168,7 +184,7 @@ class ResultFolder:
         if foreign:
             elsewhere = f", or choose another folder with {self._option}" if self._option else ""
             raise OutputError(
-                f"{self.path / foreign[0]} is in the way and was not written by staa",
+                f"{self._title}/{foreign[0]} is in the way and was not written by staa",
                 f"move it away{elsewhere}",
             )
         if source is not None and not force:
@@ -183,9 +199,10 @@ class ResultFolder:
         with output_errors(self.path):
             others = [other for other in self._sources() if not source.is_same(other)]
         if others:
-            name = f", {as_text(others[0].file)}" if others[0].file is not None else ""
+            place = others[0].url or others[0].file
+            name = f", {as_text(place)}" if place is not None else ""
             raise OutputError(
-                f"{self.path} holds the results of another video{name}",
+                f"{self._title} holds the results of another video{name}",
                 f"{APART}; --force replaces them" if self._document == REPORT else APART,
             )
 
@@ -271,12 +288,8 @@ class ResultFolder:
         return mark if isinstance(mark, dict) else {}
 
     def _write_mark(self, names: Iterable[str], source: Source | None) -> None:
-        mark: dict[str, Any] = {"staa_version": __version__, "files": sorted(names)}
-        if source is not None:
-            path = path_fields(source.file) if source.file is not None else {}
-            mark["video"] = path | {"sha256": source.sha256}
         with atomic_path(self.path / MARK) as part:
-            part.write_text(json.dumps(mark) + "\n", encoding="utf-8")
+            part.write_text(mark_text(names, source), encoding="utf-8")
 
     def _restore(self, mark: bytes | None, is_new: bool) -> None:
         """Restore the marker and the folder; errors are suppressed in favor of the original one."""
@@ -304,6 +317,16 @@ class ResultFolder:
             else:
                 stamps.append((stat.st_ino, stat.st_mtime_ns))
         return stamps
+
+
+def mark_text(names: Iterable[str], source: Source | None) -> str:
+    """The content of the marker: the files that belong to staa, and their source."""
+    mark: dict[str, Any] = {"staa_version": __version__, "files": sorted(names)}
+    if source is not None:
+        place = source.url or source.file
+        path = path_fields(place) if place is not None else {}
+        mark["video"] = path | {"sha256": source.sha256}
+    return json.dumps(mark) + "\n"
 
 
 def _is_same_file(one: Path, other: Path) -> bool:

@@ -158,8 +158,11 @@ def _video(explanation: Explanation, folder: Path, named: Path | None) -> VideoI
     candidates = [Path(explained.path), *([source.file] if source and source.file else [])]
     existing = [path for path in ([named] if named else candidates) if path.is_file()]
     if not existing:
-        missing = absolute(named or candidates[-1])
-        raise InputError(f"its video is missing: {missing}", "give its new place with --video PATH")
+        missing = explained.url if named is None else None
+        raise InputError(
+            f"its video is missing: {missing or absolute(named or candidates[-1])}",
+            "give its new place with --video PATH",
+        )
     matching = [path for path in existing if _sha256(path) == explained.sha256]
     if not matching:
         raise InputError(
@@ -178,6 +181,7 @@ def _probed(path: Path, explained: VideoInfo) -> VideoInfo:
         info,
         packets_bad=max(info.packets_bad, explained.packets_bad),
         truncated=info.truncated or explained.truncated,
+        url=explained.url if str(path) == explained.path else None,
     )
 
 

@@ -191,7 +191,7 @@ def _run(details: RunDetails) -> document.Run:
 
 
 def _video(explanation: Explanation) -> document.Video:
-    paths: dict[str, Any] = {"path_bytes": None, **path_fields(explanation.video.path)}
+    paths: dict[str, Any] = {"path_bytes": None, **path_fields(explanation.video.address)}
     return _part(document.Video, explanation.video, **paths)
 
 

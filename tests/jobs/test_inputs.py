@@ -162,7 +162,7 @@ def test_what_staa_wrote_among_the_inputs_is_no_input(tmp_path: Path) -> None:
     ("argument", "words"),
     [
         ("rtsp://localhost/x", "rtsp://localhost/x is a URL"),
-        ("https://example.org/a.mp4?b=[1]", "is a URL"),
+        ("file:///a.mp4?b=[1]", "is a URL"),
         ("0", "0 is a camera"),
         ("/dev/video99", "/dev/video99 is a camera"),
         ("-", "standard input"),
@@ -178,7 +178,7 @@ def test_what_is_no_file_is_told_as_it_was_typed(
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("argument", ["https://example.org/a.mp4", "0", "-"])
+@pytest.mark.parametrize("argument", ["rtsp://example.org/a.mp4", "0", "-"])
 def test_what_is_no_file_is_a_failure_of_its_own_beside_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argument: str
 ) -> None:

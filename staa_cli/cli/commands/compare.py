@@ -17,9 +17,10 @@ from staa_cli.cli.options import answer, command, put, put_json, without
 from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown, table, terminal_width
 from staa_cli.config.settings import Depth, Loaded, Settings
-from staa_cli.errors import UsageError, VideoError
+from staa_cli.errors import InputError, StaaError, UsageError, VideoError
 from staa_cli.formatting import LOSES, counted, figure, with_interval
 from staa_cli.jobs.inputs import Job, find_jobs
+from staa_cli.remote.addresses import is_url
 
 if TYPE_CHECKING:
     from staa_cli.evaluation.comparison import Comparison
@@ -44,7 +45,7 @@ def add(app: typer.Typer) -> None:
 
 
 def compare(
-    video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video.")],
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video, or its URL.")],
     *,
     methods: Annotated[
         str | None,
@@ -107,9 +108,10 @@ def compare(
         )
     depth: Depth | None = None if no_faithfulness else "full" if full_faithfulness else "quick"
     settings = loaded.settings
-    job = _only_job(video, settings.output.dir)
+    job = _only_job(video, settings)
     from staa_cli.evaluation.comparison import compare_video
     from staa_cli.explain.pipeline import PLANNING, method_options, open_model
+    from staa_cli.jobs.copies import cache_of, source_of, with_copy, with_url
     from staa_cli.jobs.workload import workload
     from staa_cli.methods import named
     from staa_cli.results import comparison
@@ -118,7 +120,16 @@ def compare(
     settings, shared = _scaled(settings, scale)
     if classes and len(classes) == 1:
         settings, classes = replace(settings, target=classes[0]), None
-    comparison.check_writable(job.folder, settings, job.source)
+    try:
+        if job.problem is not None:
+            raise InputError(*job.problem)
+        cache = cache_of(settings, console.message)
+        job = with_copy(job, cache, lambda stage, done, total: None)
+    except StaaError as error:
+        console.trace(error)
+        console.error(error, job.title)
+        raise typer.Exit(error.exit_code) from None
+    comparison.check_writable(job.folder, settings, source_of(job))
     use_threads(settings.threads)
     model = open_model(settings, console.message)
     options = method_options(settings.method)
@@ -150,8 +161,10 @@ def compare(
             )
         except VideoError as error:
             console.trace(error)
-            console.error(error, str(job.source))
+            console.error(error, job.title)
             raise typer.Exit(error.exit_code) from None
+        explanations = tuple(with_url(explanation, job) for explanation in result.explanations)
+        result = replace(result, explanations=explanations)
         paths = comparison.save(result, job.folder, settings, on_progress, shared=shared)
     if console.verbosity >= 1:
         _details(result, console)
@@ -199,8 +212,12 @@ def _scaled(settings: Settings, scale: str | None) -> tuple[Settings, bool]:
     return replace(settings, render=replace(settings.render, scale=panel_scale)), scale == "shared"
 
 
-def _only_job(video: str, output_dir: str) -> Job:
-    jobs = find_jobs([video], Path(output_dir), recursive=False)
+def _only_job(video: str, settings: Settings) -> Job:
+    if is_url(settings.output.dir):
+        raise UsageError(
+            "--output-dir: a comparison is not uploaded", "give a local folder, and upload it"
+        )
+    jobs = find_jobs([video], Path(settings.output.dir), offline=settings.offline)
     if len(jobs) != 1:
         raise UsageError(f"{video} is not a single video", "give one; `staa explain` takes folders")
     return jobs[0]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,10 +17,12 @@ from staa_cli.cli.outcomes import Reporter
 from staa_cli.cli.plans import show_plans
 from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown
-from staa_cli.config.settings import Loaded
-from staa_cli.errors import ExitCode, StaaError, UsageError
+from staa_cli.config.settings import Loaded, Settings
+from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
 from staa_cli.jobs.inputs import Job, Shard, find_jobs, iter_jobs
 from staa_cli.jobs.lists import read_list, stream_list
+from staa_cli.remote.addresses import Address, is_url
+from staa_cli.remote.storage import file_system
 
 if TYPE_CHECKING:
     from staa_cli.cli.progress import Progress
@@ -31,6 +35,7 @@ staa explain clips/ -r --model ./my-checkpoint --class pouring
 staa explain *.mp4 --method rollout --sampling segments --clips 4
 staa explain talk.mkv --start 60 --end 90 --view side-by-side
 staa explain clips/ -r --config ci --json > reports.ndjson
+staa explain s3://bucket/clips/ -r -o explained  downloads each video once
 """
 
 
@@ -40,7 +45,7 @@ def _flag(text: str, panel: str, *names: str) -> Any:
 
 _Inputs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="INPUT", help="Videos, folders, or quoted patterns."),
+    typer.Argument(metavar="INPUT", help="Videos, folders, quoted patterns, or URLs."),
 ]
 _FromFile = Annotated[
     str | None,
@@ -118,24 +123,65 @@ def explain(
         raise UsageError("--force and --no-clobber contradict each other", "give one of them")
     ci = Ci(summary_md, junit, annotations)
     part = Shard() if shard is None else Shard.parse(shard)
-    folder = Path(loaded.settings.output.dir)
-    jobs = _jobs(inputs or [], folder, recursive, from_file, root, part)
-    from staa_cli.jobs.run import Request
+    with ExitStack() as stack:
+        folder, destination = Path(loaded.settings.output.dir), _destination(loaded.settings)
+        if destination is not None:
+            if ci.wanted:
+                raise UsageError(
+                    "--summary-md, --junit, and --annotations need results in a local folder",
+                    "copy them from the URL, and run `staa report`",
+                )
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="staa-")))
+        where: dict[str, Any] = {
+            "recursive": recursive,
+            "offline": loaded.settings.offline,
+            "destination": destination,
+        }
+        jobs = _jobs(inputs or [], folder, from_file, root, part, where)
+        from staa_cli.jobs.run import Request
 
-    request = Request(loaded.settings, force, no_clobber, reproducible)
-    if dry_run:
-        _plan(jobs, request, loaded, json, console)
-    else:
-        _run(jobs, request, loaded, json, fail_fast, part.count > 1, ci, console)
+        request = Request(loaded.settings, force, no_clobber, reproducible)
+        if dry_run:
+            _plan(jobs, request, loaded, json, console)
+        else:
+            told = ci if destination is None else None
+            _run(jobs, request, loaded, json, fail_fast, part.count > 1, told, console)
+
+
+def _destination(settings: Settings) -> Address | None:
+    """Where results are uploaded to, None if the output folder is not a URL.
+
+    Raises:
+        UsageError: not a URL that takes results.
+        UnavailableError: a package for it is missing.
+    """
+    url = settings.output.dir
+    if not is_url(url):
+        return None
+    try:
+        address = Address.parse(url)
+    except InputError as error:
+        raise UsageError(f"--output-dir: {error.cause}", error.hint) from error
+    if not address.is_store:
+        raise UsageError(
+            f"--output-dir: {address.shown} is on a web server, which takes no results",
+            "give a folder, or one in an object store",
+        )
+    if settings.offline:
+        raise UsageError(
+            "--offline and a URL as --output-dir contradict each other", "give a local folder"
+        )
+    file_system(address)
+    return address
 
 
 def _jobs(
     inputs: Sequence[str],
     output_dir: Path,
-    recursive: bool,
     from_file: str | None,
     root: str | None,
     shard: Shard,
+    where: dict[str, Any],
 ) -> Iterable[Job]:
     """A tuple of jobs, or, for a list on standard input, an iterator that reads as needed."""
     if root is not None and from_file is None:
@@ -145,15 +191,12 @@ def _jobs(
             f"--root: expected a folder, not {root!r}",
             "give the folder that contains the listed files",
         )
-    root_path = None if root is None else Path(root)
+    where = {**where, "root": None if root is None else Path(root)}
     if from_file == "-":
         names = stream_list(sys.stdin.buffer)
-        return shard.of(
-            iter_jobs(inputs, output_dir, recursive=recursive, listed=names, root=root_path)
-        )
+        return shard.of(iter_jobs(inputs, output_dir, listed=names, **where))
     names_read = [] if from_file is None else read_list(from_file)
-    jobs = find_jobs(inputs, output_dir, recursive=recursive, listed=names_read, root=root_path)
-    return tuple(shard.of(jobs))
+    return tuple(shard.of(find_jobs(inputs, output_dir, listed=names_read, **where)))
 
 
 def _run(
@@ -163,24 +206,29 @@ def _run(
     json: bool,
     fail_fast: bool,
     of_several: bool,
-    ci: Ci,
+    ci: Ci | None,
     console: Console,
 ) -> None:
-    """Explain, and report each outcome before the next job is started."""
+    """Explain, and report each outcome before the next job is started.
+
+    Results that are uploaded have no overview: `ci` is None.
+    """
     from staa_cli.jobs.engines.local import run_local
     from staa_cli.jobs.overview import Overview
 
     total = len(jobs) if isinstance(jobs, tuple) else None
     with console.progress(total) as progress:
         reporter = Reporter(console, progress, loaded, total, json)
-        overview = Overview(Path(loaded.settings.output.dir))
+        overview, told = Overview(Path(loaded.settings.output.dir)), True
         try:
             for outcome in run_local(jobs, request, reporter.on_event, console.message):
                 reporter.take(outcome)
-                overview.take(outcome)
+                if ci is not None:
+                    overview.take(outcome)
                 if fail_fast and reporter.failed:
                     break
-            told = _tell(overview, of_several, loaded, json, ci, progress, console)
+            if ci is not None:
+                told = _tell(overview, of_several, loaded, json, ci, progress, console)
         except KeyboardInterrupt:
             reporter.interrupted()
             raise typer.Exit(ExitCode.INTERRUPTED) from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from staa_cli.errors import CheckpointError, StaaError, UnavailableError, UsageError
+from staa_cli.formatting import megabytes
 from staa_cli.models.checkpoints.formats import find_weights, refuse_adapter
 
 Announce = Callable[[str], None]
@@ -95,7 +96,7 @@ def _download(repo: str, revision: str | None, announce: Announce) -> Path:
         sizes = {file.rfilename: file.size or 0 for file in facts.siblings or ()}
         files = _needed_files(sizes, full_name)
         size = sum(sizes[file] for file in files)
-        announce(f"downloading {full_name} ({_megabytes(size)}) from {api.endpoint}")
+        announce(f"downloading {full_name} ({megabytes(size)}) from {api.endpoint}")
         return Path(
             snapshot_download(
                 repo,
@@ -150,7 +151,3 @@ def _progress_bar_class() -> Any:
 
 def _arguments(repo: str, revision: str | None) -> str:
     return repo if revision is None else f"{repo} --revision {revision}"
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"

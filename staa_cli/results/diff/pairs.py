@@ -13,6 +13,7 @@ import numpy as np
 from staa_cli.errors import InputError
 from staa_cli.files import MAPS, REPORT
 from staa_cli.paths import path_fields, path_from
+from staa_cli.remote.addresses import is_url
 from staa_cli.results.diff import measures
 from staa_cli.results.diff.document import (
     Measures,
@@ -42,7 +43,8 @@ class Entry:
     """Of the report."""
     folder: Path
     """Folder of the report, relative to that of the run."""
-    video: Path
+    video: Path | str
+    """Its path, or its URL."""
     sha256: str
 
     def unpaired(self) -> Unpaired:
@@ -89,9 +91,10 @@ def _entry(path: Path, run: Path) -> Entry:
         raise InputError(f"{path} does not say which video it is of", EXPLAIN_AGAIN)
     folder = path.parent.relative_to(run) if run.is_dir() else Path()
     try:
-        source = path_from({"path": video.path, "path_bytes": video.path_bytes})
+        source: Path | str = path_from({"path": video.path, "path_bytes": video.path_bytes})
     except ValueError as error:
         raise InputError(f"{path} does not say which video it is of", EXPLAIN_AGAIN) from error
+    source = video.path if is_url(video.path) else source
     return Entry(path, folder, source, video.sha256)
 
 

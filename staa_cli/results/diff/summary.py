@@ -28,6 +28,8 @@ _STATUS = {
 
 def name_of(place: Place) -> str:
     """A path for people."""
+    if place.path_bytes is None:
+        return place.path  # possibly a URL
     return str(path_from({"path": place.path, "path_bytes": place.path_bytes}))
 
 

@@ -14,6 +14,7 @@ from staa_cli import entry_points
 from staa_cli.errors import InputError
 from staa_cli.paths import path_from
 from staa_cli.registry import Registry
+from staa_cli.remote.addresses import is_url
 from staa_cli.results.document import Moment, Report
 from staa_cli.results.stored import check_finished, explanation_beside, load_consistent
 from staa_cli.schema import Explanation
@@ -74,13 +75,18 @@ class Result:
         Of these, the first in which it is, or else the first.
 
         Raises:
-            InputError: the result is of frames in memory.
+            InputError: the result is of frames in memory, or of a video at a URL.
         """
         video, run = self.report.video, self.report.run
         if video.path == "<frames>":
             raise InputError(
                 f"{self.path} is of frames in memory",
                 "export it as csv or parquet, which need no video",
+            )
+        if is_url(video.path):
+            raise InputError(
+                f"{self.path} is of a video at a URL, {video.path}",
+                "export it as labelstudio, csv, or parquet; or download it, and explain the copy",
             )
         folders = [root.absolute()] if root is not None else []
         if run is not None:

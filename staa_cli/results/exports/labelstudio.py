@@ -21,6 +21,7 @@ from xml.etree import ElementTree
 from staa_cli.errors import InputError
 from staa_cli.formatting import percent
 from staa_cli.paths import as_text, shown
+from staa_cli.remote.addresses import is_url
 from staa_cli.results.document import Moment
 from staa_cli.results.exports.base import Export, ExportOptions, Result
 from staa_cli.results.exports.lists import JsonList
@@ -109,8 +110,9 @@ class LabelStudio(Export):
     def _data(self, result: Result) -> dict[str, Any]:
         """The video, and columns for the list of tasks."""
         report = result.report
+        url = report.video.path if is_url(report.video.path) else None
         return {
-            "video": address(result.video_file(self.chosen.root), self.chosen),
+            "video": url or address(result.video_file(self.chosen.root), self.chosen),
             "fps": _rate(result),
             "result": as_text(result.name),
             "label": report.prediction.top_k[0].label,

@@ -82,7 +82,7 @@ def _video(explanation: Explanation) -> Facts:
     rate = f"{video.rate:.4g} per second, {'variable' if video.variable_rate else 'constant'}"
     turned = f", turned by {video.rotation}°" if video.rotation else ""
     return [
-        ("file", video.path),
+        ("file", video.address),
         ("size", f"{video.width} {_TIMES} {video.height}{turned}"),
         ("duration", f"{clock(video.duration_s, video.duration_s, 2)}, "
                      f"{counted(video.frames, 'frame')}"),

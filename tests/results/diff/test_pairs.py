@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from compared_runs import result
+from compared_runs import edited, result
 
 from staa_cli.errors import InputError
 from staa_cli.results.diff.pairs import Entry, find_entries, paired
 from staa_cli.results.diff.run import diff
+from staa_cli.results.diff.summary import name_of
 
 
 def entry(folder: str, content: str) -> Entry:
@@ -75,6 +76,15 @@ def test_a_folder_without_a_report_is_an_error(tmp_path: Path) -> None:
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+def test_a_url_is_shown_as_it_is(tmp_path: Path) -> None:
+    url = "s3://bucket/a.mp4"
+    for run in ("old", "new"):
+        report = result(tmp_path / run, "a.mp4")
+        edited(report, lambda content: content["video"].update(path=url))
+    (pair,) = diff(tmp_path / "old", tmp_path / "new").pairs
+    assert name_of(pair.video) == pair.video.path == url
 
 
 def test_every_pair_is_announced(tmp_path: Path) -> None:

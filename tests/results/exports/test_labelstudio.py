@@ -246,6 +246,13 @@ def test_addresses_start_with_the_prefix_and_continue_below_the_root(tmp_path: P
         assert task["data"]["video"] == expected
 
 
+def test_a_video_at_a_url_is_there(tmp_path: Path) -> None:
+    path = result(tmp_path / "run")
+    edited(path, lambda report: report["video"].update(path="s3://bucket/a b.mp4"))
+    ((task,), _, _) = tasks_of(tmp_path / "run", root=Path("/videos"), url="https://x.org/")
+    assert task["data"]["video"] == "s3://bucket/a b.mp4"
+
+
 def test_a_video_outside_of_the_root_has_no_address(tmp_path: Path) -> None:
     result(tmp_path / "run", "walk.mp4")
     other = result(tmp_path / "run", "jump.mp4")

@@ -152,6 +152,15 @@ def test_an_unknown_format_names_the_nearest(run: Path, tmp_path: Path) -> None:
     assert "labelstudio" in str(caught.value.hint)
 
 
+def test_a_video_at_a_url_is_no_file_for_fiftyone(run: Path, tmp_path: Path) -> None:
+    url = "s3://bucket/walk.mp4"
+    edited(run / "walk" / "report.json", lambda report: report["video"].update(path=url))
+    exported = export(run, "fiftyone", tmp_path / "out")
+    assert exported.count == 1
+    (failure,) = exported.failures
+    assert url in failure.cause
+
+
 @pytest.mark.parametrize("name", ["labelstudio", "fiftyone"])
 def test_frames_in_memory_have_no_video_to_show(name: str, run: Path, tmp_path: Path) -> None:
     edited(run / "walk" / "report.json", lambda report: report["video"].update(path="<frames>"))

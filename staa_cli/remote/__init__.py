@@ -1,0 +1,1 @@
+"""Files at URLs: addresses, the file systems of fsspec, and the cache of downloads."""
