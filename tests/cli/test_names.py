@@ -153,6 +153,7 @@ def test_a_standard_output_of_another_encoding_takes_every_name() -> None:
     assert done.stdout.splitlines() == [
         b"o\\xff/z/report.json",
         b"o\\xff/\xe9\\u52d5\\U0001f600/report.json",
+        b"o\\xff/index.json",
     ]
     assert b"\xe9\\u52d5\\U0001f600.mp4: " in done.stderr
 
