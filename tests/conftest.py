@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from remote_files import WebServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,3 +47,22 @@ def clips() -> Path:
 def sample_videos() -> Path:
     """The bundled sample videos."""
     return ROOT / "sample_videos"
+
+
+@pytest.fixture
+def bucket() -> Iterator[dict[str, bytes]]:
+    """Files at s3:// URLs, by `bucket/key`."""
+    from remote_files import Bucket
+
+    with Bucket.registered() as files:
+        yield files
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    """A web server without pages."""
+    pytest.importorskip("aiohttp", reason="http:// URLs need aiohttp")
+    from remote_files import WebServer
+
+    with WebServer().running() as server:
+        yield server

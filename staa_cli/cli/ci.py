@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +22,7 @@ SummaryMd = Annotated[
     typer.Option(
         "--summary-md",
         metavar="FILE",
-        help="Append a summary in Markdown, cut below 900 kB of FILE.",
+        help="Append a summary in Markdown, cut so that FILE stays below 900 kB.",
         rich_help_panel="CI",
     ),
 ]
@@ -93,7 +93,6 @@ class Ci:
         from staa_cli.results.index.annotations import github
         from staa_cli.results.index.junit import junit
         from staa_cli.results.index.summary import markdown
-        from staa_cli.results.markdown import append
 
         if self.annotations is not None:
             for line in github(index, folder):
@@ -101,5 +100,17 @@ class Ci:
         if self.junit is not None:
             with atomic_path(self.junit) as part:
                 part.write_bytes(junit(index, seconds, unchanged))
-        if self.summary_md is not None and not append(self.summary_md, markdown(index)):
-            console.warning(f"{self.summary_md} was cut below 900 kB")
+        if self.summary_md is not None:
+            append_summary(self.summary_md, markdown(index), console)
+
+
+def append_summary(path: Path, lines: Sequence[str], console: Console) -> None:
+    """Append lines of Markdown to a file, and warn if they are cut.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    from staa_cli.results.markdown import append
+
+    if not append(path, lines):
+        console.warning(f"{path} was cut below 900 kB")

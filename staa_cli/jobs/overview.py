@@ -91,7 +91,7 @@ class Overview:
             report = ResultFolder(job.folder).report()
             fingerprint = None if report is None else report.fingerprint
         return FailedInput(
-            input=Place(**path_fields(job.source)),
+            input=Place(**path_fields(job.title)),
             kind=type(error).__name__,
             cause=error.cause,
             hint=error.hint,

@@ -100,9 +100,7 @@ def _understood(error: Exception, address: Address, broke_off: str | None) -> St
         return cause
     if status in (401, 403) or isinstance(cause, PermissionError) or _lacks_credentials(cause):
         return InputError(
-            "no permission to read it"
-            if status is None
-            else f"no permission to read it ({status})",
+            "access denied" if status is None else f"access denied ({status})",
             "configure credentials as the provider's own tools do"
             if address.is_store
             else "the server may need a user and a password, or a signed URL",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ MARK = f"{PLACE}/.staa-writing"
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: dict[str, bytes]) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STAA_THREADS", "1")
     monkeypatch.setenv("STAA_MODEL", "test_timesformer")
@@ -28,12 +28,6 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", None)
     (tmp_path / "tmp").mkdir()
     wandering_square("walk.mkv")
-
-
-@pytest.fixture(autouse=True)
-def bucket() -> Iterator[dict[str, bytes]]:
-    with Bucket.registered() as files:
-        yield files
 
 
 def report(bucket: dict[str, bytes]) -> dict[str, Any]:
@@ -103,7 +97,7 @@ def test_a_failed_upload_is_a_failure_of_its_input_and_is_repeated(
     wandering_square("other.mkv", 20)
     done = run(*LINE, "walk.mkv", "other.mkv")
     assert done.code == ExitCode.INPUT_FAILED
-    assert f"error: walk.mkv: s3://{PLACE} cannot be written: no permission" in done.err
+    assert f"error: walk.mkv: s3://{PLACE} cannot be written: access denied" in done.err
     assert "s3://results/out/other/report.json" in done.out
     assert MARK in bucket
     assert f"{PLACE}/report.json" not in bucket
@@ -120,7 +114,7 @@ def test_a_store_that_cannot_be_written_is_found_out_before_the_work(
     Bucket.broken[f"wb {MARK}"] = PermissionError("denied")
     done = run(*LINE, "walk.mkv", STAA_MODEL="none.pth")  # not even opened
     assert done.code == ExitCode.INPUT_FAILED
-    assert "cannot be written: no permission" in done.err
+    assert "cannot be written: access denied" in done.err
     assert list(bucket) == []
 
 

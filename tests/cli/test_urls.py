@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +24,6 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAA_THREADS", "1")
     monkeypatch.setenv("STAA_MODEL", "test_timesformer")
     monkeypatch.setenv("STAA_CACHE_DIR", "cache")
-
-
-@pytest.fixture
-def bucket() -> Iterator[dict[str, bytes]]:
-    with Bucket.registered() as files:
-        yield files
-
-
-@pytest.fixture
-def web() -> Iterator[WebServer]:
-    pytest.importorskip("aiohttp", reason="http:// URLs need aiohttp")
-    with WebServer().running() as server:
-        yield server
 
 
 @pytest.fixture
@@ -142,7 +129,7 @@ def test_bad_urls_fail_alone_and_say_so_in_one_line(
         "rtsp://me:word@camera/1": "is a URL, but staa reads only files",
         f"{host}/missing.mkv": "no such file there",
         f"{host}/page.mkv": "a web page, not a video",
-        f"{host}/secret.mkv?token=cafe": "no permission to read it (403)",
+        f"{host}/secret.mkv?token=cafe": "access denied (403)",
         f"{host}/cut.mkv": "the download broke off",
         f"{host}/else.mkv": "the server redirects to http://localhost:9",
         f"{host}/broken.mkv": "broken.mkv: ",
@@ -156,6 +143,11 @@ def test_bad_urls_fail_alone_and_say_so_in_one_line(
         *("staa-out/good/maps.npz", "staa-out/good/report.json"),
         "staa-out/index.json",
     ]
+    overview = json.loads(Path("staa-out/index.json").read_text())
+    failed = {failed["input"]["path"] for failed in overview["failed_inputs"]}
+    assert "s3://films/none.mkv" in failed
+    assert {f"{web.url}/missing.mkv", f"{web.url}/secret.mkv"} <= failed
+    assert len(failed) == len(urls)
     errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2 * len(urls)  # once more at the end
     assert done.err.count("hint: ") >= len(urls)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,8 @@ from staa_cli.jobs.inputs import find_jobs
 
 
 @pytest.fixture(autouse=True)
-def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: dict[str, bytes]) -> None:
     monkeypatch.chdir(tmp_path)
-    with Bucket.registered() as files:
-        yield files
 
 
 def put(bucket: dict[str, bytes], *keys: str) -> None:
@@ -150,8 +148,8 @@ def test_a_folder_that_cannot_be_listed_is_a_problem_of_its_own(
         raise PermissionError("denied")
 
     monkeypatch.setattr(Bucket, "find", refuse)
-    assert problems("s3://b/in/", "s3://b/x.mp4") == {"s3://b/in/": "no permission to read it"}
-    with pytest.raises(InputError, match="s3://b/in/: no permission to read it"):
+    assert problems("s3://b/in/", "s3://b/x.mp4") == {"s3://b/in/": "access denied"}
+    with pytest.raises(InputError, match="s3://b/in/: access denied"):
         find_jobs(["s3://b/in/"], Path("out"))
 
 

@@ -197,8 +197,8 @@ def test_a_wrong_size_is_cut_off_at_the_limit(bucket: dict[str, bytes], cache: C
     ("page", "cause"),
     [
         (Page(status=404), "no such file there"),
-        (Page(status=401), "no permission to read it (401)"),
-        (Page(status=403), "no permission to read it (403)"),
+        (Page(status=401), "access denied (401)"),
+        (Page(status=403), "access denied (403)"),
         (Page(status=500), "the server answers with an error (500)"),
         (Page(b"<!DOCTYPE html><p>Log in", {"Content-Type": "text/html"}), "a web page"),
         (Page(b"\n <HTML><p>Log in"), "a web page"),

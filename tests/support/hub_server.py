@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import unquote, urlparse
+
+from local_server import serving
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -26,29 +27,10 @@ class Hub:
 
     @contextmanager
     def running(self) -> Iterator[Hub]:
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                hub.answer(self, body=False)
-
-            def do_GET(self) -> None:
-                hub.answer(self, body=True)
-
-            def log_message(self, *words: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
+        with serving(self.answer) as self.url:
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
 
-    def answer(self, request: BaseHTTPRequestHandler, body: bool) -> None:
+    def answer(self, request: BaseHTTPRequestHandler, *, body: bool) -> None:
         path = unquote(urlparse(request.path).path)
         self.asked.append(f"{request.command} {path}")
         for repo, folder in self.repositories.items():

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 
 import fsspec
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
+from local_server import serving
 
 from staa_cli.remote import storage
 
@@ -102,27 +102,8 @@ class WebServer:
 
     @contextmanager
     def running(self) -> Iterator[WebServer]:
-        web = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                web.answer(self, body=False)
-
-            def do_GET(self) -> None:
-                web.answer(self, body=True)
-
-            def log_message(self, *words: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
+        with serving(self.answer) as self.url:
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
 
     def answer(self, request: BaseHTTPRequestHandler, *, body: bool) -> None:
         self.asked.append(f"{request.command} {request.path}")

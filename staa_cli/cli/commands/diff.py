@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from staa_cli.cli.ci import SummaryMd, append_summary
 from staa_cli.cli.options import command, put, put_json
 from staa_cli.cli.terminal import Console, shown, table, terminal_width
 from staa_cli.errors import ExitCode, StaaError
@@ -79,12 +80,6 @@ _AllowAdded = Annotated[
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=_OUTPUT)]
-_SummaryMd = Annotated[
-    Path | None,
-    _option(
-        "--summary-md", "FILE", "Append a summary in Markdown, cut below 900 kB of FILE.", _OUTPUT
-    ),
-]
 
 
 def add(app: typer.Typer) -> None:
@@ -104,13 +99,12 @@ def diff(
     noise: _Noise = None,
     allow_added: _AllowAdded = False,
     json: _Json = False,
-    summary_md: _SummaryMd = None,
+    summary_md: SummaryMd = None,
     console: Console,
 ) -> None:
     """Compare two runs over the same videos: what has moved, and whether a gate accepts it."""
     from staa_cli.results.diff import gate as gating
     from staa_cli.results.diff import run, summary
-    from staa_cli.results.markdown import append
     from staa_cli.results.report import plain_document
 
     gates: list[Gate] = []
@@ -142,8 +136,8 @@ def diff(
         for line in summary.COLUMNS_ABOUT:
             console.message(line)
     _report(result, console)
-    if summary_md is not None and not append(summary_md, summary.markdown(result)):
-        console.warning(f"{summary_md} was cut below 900 kB")
+    if summary_md is not None:
+        append_summary(summary_md, summary.markdown(result), console)
     if result.status == "unevaluated" or result.failures:
         raise typer.Exit(ExitCode.INPUT_FAILED)
     if result.status == "failed":

@@ -144,8 +144,8 @@ def explain(
         if dry_run:
             _plan(jobs, request, loaded, json, console)
         else:
-            told = ci if destination is None else None
-            _run(jobs, request, loaded, json, fail_fast, part.count > 1, told, console)
+            local = ci if destination is None else None
+            _run(jobs, request, loaded, json, fail_fast, part.count > 1, local, console)
 
 
 def _destination(settings: Settings) -> Address | None:

@@ -14,7 +14,7 @@ mean.
 
 Why not the contributions of the averaged tokens themselves, which add up to the logit (class
 activation mapping, Zhou et al. 2016, arXiv 1512.04150)? Attention has mixed them: in a model that
-was trained with labels only, they point at chance (docs/methods.md).
+was trained with labels only, they score below random maps (`averaged` in docs/methods.md).
 
 All is linear in the class's row, so one pass serves every class: it stores each token's
 contributions to all logits, or the token's output if that is smaller.
