@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from staa_cli import register_method
+from staa_cli.errors import UsageError
 from staa_cli.methods import Options, get_method
 from staa_cli.methods.attention.rollout import Rollout
 from staa_cli.methods.attention.staa_logit import StaaLogit
@@ -41,7 +42,13 @@ class Averaged(StaaLogit):
     """The contributions of the averaged tokens themselves to a logit: class activation mapping."""
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
-        """The last block's tokens, and the norm's input."""
+        """The last block's tokens, and the norm's input.
+
+        Raises:
+            UsageError: the head reads one token.
+        """
+        if not reads_mean(layout):
+            raise UsageError("averaged needs a head that reads the mean of tokens")
         return [Tap("block", layout.depth - 1, "tokens", shown), *head_taps(layout)]
 
     def _written(self, method_inputs: MethodInputs, rows: Tensor | None) -> Tensor:

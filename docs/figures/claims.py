@@ -30,6 +30,7 @@ from staa_cli.formatting import percent
 from staa_cli.methods import Options
 from staa_cli.models.load import LoadedModel
 from staa_cli.statistics import Interval, bootstrap
+from zoo import clip_scores
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "sample_videos"
@@ -87,14 +88,7 @@ def _measure(
     quality = measure_quality(
         Benchmark(model, data, methods, metrics, Options(), SEED, post), clips
     )
-    rows = [row for row in quality["per_clip"] if row["scored"]]
-    return {
-        (method, metric): [
-            np.nan if row[method][metric] is None else row[method][metric] for row in rows
-        ]
-        for method in methods
-        for metric in metrics
-    }
+    return clip_scores(quality, methods, metrics)
 
 
 def _interval(interval: Interval, signed: bool = False) -> str:

@@ -23,6 +23,7 @@ from staa_cli import load_model
 from staa_cli.benchmark.datasets import open_dataset
 from staa_cli.benchmark.quality import Benchmark, measure_quality, store_header
 from staa_cli.benchmark.store import Store
+from staa_cli.evaluation.base import BASELINES
 from staa_cli.methods import Options, fitting
 from staa_cli.methods.readout import attends_over_time
 from staa_cli.models.catalog.manifests import Manifest
@@ -36,10 +37,11 @@ PUBLISHED = ("rollout", "staa-published", "rfem", "token-transformation")
 """Of other papers, in one pass."""
 THREE_PASSES = ("grad-attention", "legrad", "rfem-class")
 OURS = ("staa-class", "staa", "staa-value", "staa-logit")
-BASELINES = ("random", "center", "frame-difference")
+AVERAGED = ("averaged",)
+"""What `staa-logit` was for heads that read a mean; it fits no other."""
 BY_LAYOUT = tuple(f"path*{formula}" for formula in FORMULAS)
 """Other candidates by layout: `staa` is the path with divided attention, else `rollout`."""
-KNOWN = (*OURS, *PUBLISHED, *THREE_PASSES, *BASELINES)
+KNOWN = (*OURS, *AVERAGED, *PUBLISHED, *THREE_PASSES, *BASELINES)
 ALL = (*KNOWN, *BY_LAYOUT, *CANDIDATES)
 
 
