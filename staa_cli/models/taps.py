@@ -167,7 +167,7 @@ def full_maps(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
 
 def mean_row(recorded: AttentionTensors, layer: nn.Module, first: int = 0) -> Tensor:
     """Mean over heads and all query rows from `first` on: [..., N]. Memory is O(chunk * N)."""
-    return row_product(_mean_weights(recorded.q, first))(recorded, layer)
+    return row_product(mean_weights(recorded.q, first))(recorded, layer)
 
 
 def row_product(row: Tensor) -> Reader:
@@ -189,8 +189,23 @@ def rows_by_head(rows: Tensor, gradient: Tensor | None = None) -> Reader:
     """
 
     def read(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
+        return several_rows(rows[..., None, :], gradient)(recorded, layer)[..., 0, :]
+
+    return read
+
+
+def several_rows(rows: Tensor, gradient: Tensor | None = None) -> Reader:
+    """As `rows_by_head`, for r rows that share the work: [..., heads, r, N].
+
+    Args:
+        rows: [..., heads, r, N], or [..., 1, r, N] for the same in every head.
+        gradient: as for `rows_by_head`.
+    """
+
+    def read(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
         q, k, v = recorded.q.detach(), recorded.k.detach(), recorded.v.detach()
-        weights, slopes = rows.expand(q.shape[:-1]), None if gradient is None else (gradient, v)
+        weights = rows.expand(*q.shape[:-2], *rows.shape[-2:])
+        slopes = None if gradient is None else (gradient, v)
         if q.device.type == "cpu":
             # If the head reads one token, the last block's other queries have no weight.
             used = weights.flatten(end_dim=-2).any(dim=0).nonzero()[:, 0]
@@ -240,16 +255,16 @@ def _tiles(q: Tensor, k: Tensor) -> Iterator[tuple[Any, slice]]:
 def _chunked_product(
     rows: Tensor, q: Tensor, k: Tensor, scale: float, slopes: tuple[Tensor, Tensor] | None
 ) -> Tensor:
-    """Rows [..., heads, n] times each head's matrix, all heads in the same few kernels.
+    """Rows [..., heads, r, n] times each head's matrix, all heads in the same few kernels.
 
     Args:
-        rows: of n queries.
+        rows: weights of n queries.
         q: [..., heads, n, d].
         k: [..., heads, N, d].
         scale: of the layer.
         slopes: gradient and v, like q and k, if the matrix is A * relu(gradient v^T).
     """
-    total = rows.new_zeros(k.shape[:-1])
+    total = rows.new_zeros(*rows.shape[:-1], k.shape[-2])
     # Allocating memory for every chunk would cost as much as the arithmetic.
     memory = total.new_empty(*q.shape[:-2], min(q.shape[-2], rows_at_once(q, k)), k.shape[-2])
     for _, part in _tiles(q, k):
@@ -257,7 +272,7 @@ def _chunked_product(
         matrix = attention_rows(queries, k, scale, out=memory[..., : queries.shape[-2], :])
         if slopes:
             matrix *= _relu_product(slopes[0][..., part, :].float(), slopes[1].float())
-        total += (rows[..., None, part] @ matrix)[..., 0, :]
+        total += rows[..., part] @ matrix
     return total
 
 
@@ -273,26 +288,28 @@ def _product_by_head(
     large = q.norm(dim=-1).amax(dim=-1) * k.norm(dim=-1).amax(dim=-1) > BITS  # [..., heads]
     if slopes:
         slopes = slopes[0].float(), slopes[1].float().contiguous()
-    total = rows.new_zeros(k.shape[:-1])
+    total = rows.new_zeros(*rows.shape[:-1], k.shape[-2])
     for head, part in _tiles(q, k):
         factors = slopes and (slopes[0][head][part], slopes[1][head])
-        total[head] += _tile_product(rows[head][part], q[head][part], k[head], large[head], factors)
+        weights = rows[head][:, part]
+        total[head] += _tile_product(weights, q[head][part], k[head], large[head], factors)
     return total
 
 
 def _tile_product(
-    row: Tensor, q: Tensor, k: Tensor, large: Tensor, slopes: tuple[Tensor, Tensor] | None
+    rows: Tensor, q: Tensor, k: Tensor, large: Tensor, slopes: tuple[Tensor, Tensor] | None
 ) -> Tensor:
-    """A row [n] times one head's matrix of queries [n, d], whose memory is then free again."""
+    """Rows [r, n] times one head's matrix of queries [n, d], whose memory is then free again."""
     tile = linear(k, q)  # [N, n]
     if large:
         tile -= tile.amax(dim=0)
     tile.exp2_()
     # A sum would be split among threads, which takes longer than this one product.
-    row = row / (k.new_ones(len(k)) @ tile)
+    rows = rows / (k.new_ones(len(k)) @ tile)
     if slopes:
         tile *= _relu_product(slopes[1], slopes[0])
-    return tile @ row
+    # A product with one vector reads the tile faster than one with a matrix of one column.
+    return torch.stack([tile @ row for row in rows])
 
 
 def _relu_product(a: Tensor, b: Tensor) -> Tensor:
@@ -306,23 +323,23 @@ def cls_values(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
     The attention-weighted value alpha_h[n] * v_h[n], heads concatenated as the projection expects.
     As large as one activation of the layer.
     """
-    return _weighted_values(cls_rows(recorded, layer), recorded.v)
+    return weighted_values(cls_rows(recorded, layer), recorded.v)
 
 
 def mean_values(recorded: AttentionTensors, layer: nn.Module, first: int = 0) -> Tensor:
     """Like `cls_values`, but the mean over the queries from `first` on."""
-    rows = rows_by_head(_mean_weights(recorded.q, first)[..., None, :])(recorded, layer)
-    return _weighted_values(rows, recorded.v)
+    rows = rows_by_head(mean_weights(recorded.q, first)[..., None, :])(recorded, layer)
+    return weighted_values(rows, recorded.v)
 
 
-def _mean_weights(q: Tensor, first: int) -> Tensor:
+def mean_weights(q: Tensor, first: int) -> Tensor:
     """The weights [..., N] of a mean over the queries from `first` on."""
     weights = q.new_zeros((*q.shape[:-3], q.shape[-2]), dtype=torch.float32)
     weights[..., first:] = 1.0 / (q.shape[-2] - first)
     return weights
 
 
-def _weighted_values(row: Tensor, v: Tensor) -> Tensor:
+def weighted_values(row: Tensor, v: Tensor) -> Tensor:
     """Weights [..., heads, N] times values, heads concatenated: [..., N, heads * d]."""
     return (row[..., None] * v.float()).transpose(-3, -2).flatten(-2)
 
@@ -330,6 +347,21 @@ def _weighted_values(row: Tensor, v: Tensor) -> Tensor:
 def queries_and_keys(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
     """Queries over keys: [2, ..., heads, N, d]; a copy, so that v's memory can be freed."""
     return torch.stack([recorded.q, recorded.k])
+
+
+def queries(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
+    """The queries, not copied: [..., heads, N, d]."""
+    return recorded.q
+
+
+def keys(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
+    """The keys, not copied: [..., heads, N, d]."""
+    return recorded.k
+
+
+def values(recorded: AttentionTensors, layer: nn.Module) -> Tensor:
+    """The values, not copied: [..., heads, N, d]."""
+    return recorded.v
 
 
 def shown(x: Tensor, layer: nn.Module) -> Tensor:

@@ -11,8 +11,10 @@ from attention_oracles import KINDS, clips, explain, tiny
 
 from staa_cli.benchmark.datasets import open_dataset
 from staa_cli.benchmark.quality import Benchmark, measure_quality
-from staa_cli.methods import Options
+from staa_cli.methods import Options, get_method
 from staa_cli.methods.attention.staa_class import StaaClass
+from staa_cli.methods.run import explain_batch
+from staa_cli.models.architectures import ARCHITECTURES
 from staa_cli.models.load import load_model
 
 TARGET = 3
@@ -35,6 +37,36 @@ def test_attention_tells_the_time_and_the_class_weighs_places(
     assert found.cls_self_mass == path.cls_self_mass
     assert found.attention_variation == path.attention_variation
     assert found.passes_per_clip == 1
+
+
+@pytest.mark.parametrize(
+    ("arch", "arguments"),
+    [
+        ("videomae_tiny_events", {"num_frames": 8, "tubelet_size": 2}),
+        ("framewise_tiny_events", {"global_pool": "avg", "fc_norm": False}),
+    ],
+)
+@pytest.mark.parametrize("layers", ["default", "last", (0, 1)])
+def test_both_factors_are_read_together_if_the_head_reads_a_mean(
+    arch: str, arguments: dict[str, Any], layers: Any
+) -> None:
+    """As if each was read alone."""
+    torch.manual_seed(0)
+    build = ARCHITECTURES.get(arch).build
+    module = build(num_classes=5, img_size=32, depth=5, **arguments).eval()
+    inputs, layout, last = torch.randn(2, 8, 3, 32, 32), module.layout(), range(1, 5)
+    found, path, said = (
+        explain_batch(
+            module,
+            layout,
+            inputs,
+            get_method(name),
+            Options(layers=tuple(last) if layers == "default" and name != "staa-class" else layers),
+            target=TARGET,
+        )
+        for name in ("staa-class", "rollout", "staa-logit")
+    )
+    np.testing.assert_allclose(found.values, weighted(path.values, said.values), rtol=1e-4)
 
 
 def test_a_combination_of_blocks_that_the_user_names_is_that_of_staa() -> None:

@@ -21,6 +21,7 @@ from staa_cli.models.taps import (
     mean_row,
     row_product,
     rows_by_head,
+    several_rows,
     slope_sums,
     taps,
 )
@@ -117,6 +118,20 @@ def test_positive_gradients_of_attention_are_autograds(
     torch.testing.assert_close(row, relevance.float(), rtol=1e-5, atol=1e-6)
     sums = slope_sums(out_gradient[..., 2:, :], v)
     torch.testing.assert_close(sums, positive[..., 2:, :].sum(dim=-2).float(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [30, 1500])  # all heads at once, and several tiles of each
+def test_several_rows_are_each_as_if_read_alone(length: int) -> None:
+    layer = OneLayer(64, heads=2).attn
+    q, k, v = tokens(3, 2, 2, length, 32).unbind(0)
+    generator = torch.Generator().manual_seed(4)
+    of_each, of_all = torch.rand(2, 2, 3, length, generator=generator), torch.rand(2, 1, 3, length)
+    of_each[..., 3:17] = 0  # not computed
+    for weights in (of_each, of_all):
+        found = several_rows(weights)(AttentionTensors(q, k, v), layer)
+        for n, row in enumerate(weights.unbind(dim=2)):
+            alone = rows_by_head(row)(AttentionTensors(q, k, v), layer)
+            torch.testing.assert_close(found[:, :, n], alone, rtol=1e-5, atol=1e-6)
 
 
 def test_rows_are_read_the_same_while_gradients_are_recorded() -> None:

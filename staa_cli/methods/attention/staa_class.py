@@ -26,12 +26,61 @@ from staa_cli.methods.attention.rollout import Rollout
 from staa_cli.methods.attention.staa import Staa, combination
 from staa_cli.methods.attention.staa_logit import StaaLogit
 from staa_cli.methods.base import Method, MethodInputs, MethodOutput, Options
-from staa_cli.methods.readout import attends_over_time
-from staa_cli.models.taps import Tap
+from staa_cli.methods.readout import (
+    attends_over_time,
+    attention_layers,
+    frame_taps,
+    head_taps,
+    reads_mean,
+)
+from staa_cli.models.taps import (
+    AttentionTensors,
+    Tap,
+    keys,
+    mean_weights,
+    queries,
+    several_rows,
+    values,
+    weighted_values,
+)
 from staa_cli.schema import AttentionLayout
 
 BLOCKS = 4
 """The last ones; each stores as much as one activation of the model."""
+
+
+class RolloutFromMean(Rollout):
+    """The rollout from a mean of tokens; beside it, what attention writes from each to that mean.
+
+    Both weigh the rows of the same attention matrix, which is computed only once.
+    """
+
+    def __init__(self) -> None:
+        self.written: dict[tuple[str, int], Tensor] = {}
+        """What `StaaLogit` reads, after `attribute`."""
+
+    def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
+        """Queries, keys, and values of every layer."""
+        return [
+            *frame_taps(layout),
+            *(
+                Tap(role, block, read.__name__, read)
+                for role, block in attention_layers(layout, self.blocks(layout, options))
+                for read in (queries, keys, values)
+            ),
+        ]
+
+    def step(self, method_inputs: MethodInputs, rows: Tensor, role: str, block: int) -> Tensor:
+        """Rows [B, S, N] of a layer's outputs to rows of its inputs."""
+        q, k, v = (method_inputs.captured[read.__name__, block] for read in (queries, keys, values))
+        mean = mean_weights(q, method_inputs.layout.prefix_tokens)  # [B*S, N]
+        read = several_rows(torch.stack([rows.flatten(0, 1), mean], dim=1)[:, None])
+        pushed, of_mean = read(AttentionTensors(q, k, v), method_inputs.layer(role, block)).unbind(
+            2
+        )
+        self.written["values", block] = weighted_values(of_mean, v)
+        return self.identity * rows + (1 - self.identity) * pushed.mean(dim=1).view_as(rows)
+
 
 _PATH, _ROLLOUT, _PARTS = Staa(), Rollout(), StaaLogit()
 
@@ -48,8 +97,10 @@ class StaaClass(Method):
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
         """The taps of both factors, without duplicates."""
-        path = _path(layout, options).taps(layout, _of_path(layout, options))
-        return list(dict.fromkeys([*path, *_PARTS.taps(layout, _last(layout, options))]))
+        path = _path(layout, options)
+        shared = isinstance(path, RolloutFromMean)
+        parts = head_taps(layout) if shared else _PARTS.taps(layout, _last(layout, options))
+        return list(dict.fromkeys([*path.taps(layout, _of_path(layout, options)), *parts]))
 
     def weights(self, layout: AttentionLayout, options: Options) -> Sequence[str]:
         """The parameters of the logit contributions."""
@@ -63,10 +114,14 @@ class StaaClass(Method):
     def attribute(self, method_inputs: MethodInputs) -> MethodOutput:
         """Both factors: the path, and contributions to every class's logit."""
         layout, options = method_inputs.layout, method_inputs.options
-        path_inputs = replace(method_inputs, options=_of_path(layout, options))
-        path = _path(layout, options).attribute(path_inputs)
-        contributions = _PARTS.attribute(replace(method_inputs, options=_last(layout, options)))
-        return replace(path, parts=contributions.parts, rows=contributions.rows)
+        path, captured = _path(layout, options), method_inputs.captured
+        found = path.attribute(replace(method_inputs, options=_of_path(layout, options)))
+        if isinstance(path, RolloutFromMean):
+            captured = {**captured, **path.written}
+        contributions = _PARTS.attribute(
+            replace(method_inputs, captured=captured, options=_last(layout, options))
+        )
+        return replace(found, parts=contributions.parts, rows=contributions.rows)
 
     def weigh(self, parts: Tensor) -> Tensor:
         """Each place's evidence for the class, relative to that of the clip's mean place.
@@ -80,7 +135,9 @@ class StaaClass(Method):
 
 def _path(layout: AttentionLayout, options: Options) -> Method:
     """The method whose map is weighted; `staa` if the user names a combination of blocks."""
-    return _PATH if attends_over_time(layout) or options.combine != "default" else _ROLLOUT
+    if attends_over_time(layout) or options.combine != "default":
+        return _PATH
+    return RolloutFromMean() if reads_mean(layout) else _ROLLOUT
 
 
 def _last(layout: AttentionLayout, options: Options) -> Options:
