@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from staa_cli.formatting import percent
@@ -63,8 +64,7 @@ def card(
             f"| made by | {command} |",
             f"| steps, batch, seed | {run.steps}, {run.recipe.batch_size}, {run.recipe.seed} |",
             f"| optimizer | {_optimizer(run.recipe)} |",
-            f"| hours | {run.hours:.2f} of wall time, on a machine with {os.cpu_count()} cores "
-            f"({platform.machine()}) |",
+            f"| hours | {run.hours:.2f} of wall time, on a machine with {_machine()} |",
             f"| held-out clips | {reported.sum()} of seed {seed}, {setting} setting |",
             f"| top-1 | **{accuracy(reported):.4f}** |",
             *([f"| remark | {remark} |"] if remark else []),
@@ -119,6 +119,11 @@ def start_paragraphs(recipe: Recipe) -> list[str]:
 def accuracy(counts: Counts) -> float:
     """Share of correct predictions."""
     return float(counts.trace() / counts.sum())
+
+
+def _machine() -> str:
+    cores = f"{os.cpu_count()} cores ({platform.machine()})"
+    return f"{cores} and {torch.cuda.get_device_name()}" if torch.cuda.is_available() else cores
 
 
 def _optimizer(recipe: Recipe) -> str:
