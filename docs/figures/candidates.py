@@ -78,6 +78,8 @@ PATHS = {
     "rollout-0.7": Factor("rollout-corrected"),
 }
 PARTS = Factor("staa-logit", "all")
+LAST_PARTS = Factor("staa-logit")
+"""Of the last block only; the other blocks need not be read for them."""
 AVERAGED = Factor("averaged")
 
 
@@ -89,6 +91,7 @@ class Candidate(Method):
     units = "weighted attention"
     class_specific = True
     path: Factor
+    parts: Factor = PARTS
     formula: Formula
 
     def taps(self, layout: AttentionLayout, options: Options) -> Sequence[Tap]:
@@ -121,7 +124,7 @@ class Candidate(Method):
         return MethodOutput(type(self).formula(maps["path"], maps["parts"]))
 
     def _factors(self, layout: AttentionLayout) -> dict[str, Factor]:
-        return {"path": self.path, "parts": PARTS}
+        return {"path": self.path, "parts": self.parts}
 
 
 def softplus_weighted(path: Tensor, parts: Tensor) -> Tensor:
@@ -162,6 +165,8 @@ FORMULAS: dict[str, Formula] = {
     "place": place_weighted,
     "share": share_weighted,
 }
+LAST = "last place"
+"""As ``place``, with the parts of the last block only."""
 
 
 def _path_alone(path: Tensor, parts: Tensor) -> Tensor:
@@ -172,8 +177,9 @@ def _positive(path: Tensor, parts: Tensor) -> Tensor:
     return parts.clamp_min(0)
 
 
-def _register(name: str, path: Factor, formula: Formula) -> str:
-    method = type(name, (Candidate,), {"path": path, "formula": staticmethod(formula)})
+def _register(name: str, path: Factor, formula: Formula, parts: Factor = PARTS) -> str:
+    attributes = {"path": path, "parts": parts, "formula": staticmethod(formula)}
+    method = type(name, (Candidate,), attributes)
     register_method(name)(method)
     return name
 
@@ -198,6 +204,10 @@ CANDIDATES = [
         _register(f"{name}*{formula}", path, FORMULAS[formula])
         for name, path in PATHS.items()
         for formula in FORMULAS
+    ),
+    *(
+        _register(f"{name}*{LAST}", path, place_weighted, LAST_PARTS)
+        for name, path in PATHS.items()
     ),
 ]
 """Names of the registered methods; each takes one forward pass."""

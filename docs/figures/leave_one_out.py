@@ -17,19 +17,18 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from candidates import CANDIDATES, FORMULAS
+from candidates import CANDIDATES, FORMULAS, LAST
 
 from staa_cli import load_model
 from staa_cli.benchmark.datasets import open_dataset
-from staa_cli.benchmark.quality import Benchmark, measure_quality, store_header
-from staa_cli.benchmark.store import Store
+from staa_cli.benchmark.quality import Benchmark, measure_quality
 from staa_cli.evaluation.base import BASELINES
 from staa_cli.methods import Options, fitting
 from staa_cli.methods.readout import attends_over_time
 from staa_cli.models.catalog.manifests import Manifest
 from staa_cli.models.catalog.zoo import ZOO, zoo_manifests
 from staa_cli.statistics import bootstrap
-from zoo import FOLDER, LOCATED, Measured, clip_scores, counts, is_original, reporter
+from zoo import FOLDER, LOCATED, Measured, clip_scores, counts, is_original, open_store, reporter
 
 SEED = 11
 SCORED = ("srg", "pointing", "temporal_auc")
@@ -39,7 +38,7 @@ THREE_PASSES = ("grad-attention", "legrad", "rfem-class")
 OURS = ("staa-class", "staa", "staa-value", "staa-logit")
 AVERAGED = ("averaged",)
 """What `staa-logit` was for heads that read a mean; it fits no other."""
-BY_LAYOUT = tuple(f"path*{formula}" for formula in FORMULAS)
+BY_LAYOUT = tuple(f"path*{formula}" for formula in (*FORMULAS, LAST))
 """Other candidates by layout: `staa` is the path with divided attention, else `rollout`."""
 KNOWN = (*OURS, *AVERAGED, *PUBLISHED, *THREE_PASSES, *BASELINES)
 ALL = (*KNOWN, *BY_LAYOUT, *CANDIDATES)
@@ -69,7 +68,7 @@ def measure(name: str, manifest: Manifest, clips: int, few: int) -> Measured:
     fit = fitting(model.module, model.layout, options)
     methods = [method for method in (*KNOWN, *CANDIDATES) if method in fit]
     plain = Benchmark(model, data, methods, LOCATED, options, SEED)
-    store = Store(FOLDER / name / "candidates.ndjson", store_header(plain))
+    store = open_store(FOLDER / name / "candidates.ndjson", plain)
     for metrics, count in ((LOCATED, clips), (("srg",), few)):
         benchmark = Benchmark(model, data, methods, metrics, options, SEED, store=store)
         result = measure_quality(benchmark, count, on_progress=reporter(f"{name}, {metrics[0]}"))

@@ -4,15 +4,15 @@
 
 Localization is measured on held-out clips; everything that perturbs clips, and methods that do so,
 on the first of these. docs/benchmark/zoo/MODEL keeps every score, so the command can be interrupted
-and continues where it was. It writes tables and a plot for each model, and prints the means over
-all models that count.
+and continues where it was, on another device too. It writes tables and a plot for each model, and
+prints the means over all models that count, and a table of the models trained with random masks.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,8 +33,11 @@ FOLDER = Path(__file__).resolve().parents[1] / "benchmark" / "zoo"
 SEED = 2
 GAINS = ("srg_blur", "srg_mean", "srg_noise")
 LOCATED = ("pointing", "energy", "temporal_auc", "iou")
-OTHERS = ("saco", "sparseness")
-SHOWN = (*GAINS, *LOCATED, "saco")
+OTHERS = ("deletion", "insertion", "monotonicity", "correlation", "saco", "sparseness")
+MASKED = "f_fidelity"
+REPEATED = ("max_sensitivity",)
+"""Metrics that explain a clip several times; not measured for methods that take many passes."""
+SHOWN = (*GAINS, *LOCATED, "saco", "max_sensitivity", "sparseness")
 UNIFORM = "divided-uniform"
 MANY_PASSES = 10
 """Passes per clip from which a method is measured on few clips only."""
@@ -62,10 +65,13 @@ def main(
     few: Annotated[int, typer.Option(help="Clips of these for what perturbs them.")] = 32,
 ) -> None:
     """Measure what is missing, and print the table of means."""
-    originals = {name: each for name, each in zoo_manifests().items() if is_original(each)}
-    chosen = models.split(",") if models else list(originals)
-    measured = [measure(name, originals[name], clips, few) for name in chosen]
+    zoo = {name: each for name, each in zoo_manifests().items() if each.dataset}
+    chosen = models.split(",") if models else list(zoo)
+    measured = [measure(name, zoo[name], clips, few) for name in chosen]
     print(table(measured))
+    if masked := [each for each in measured if zoo[each.name].random_masks]:
+        print()
+        print(table_of_masked(masked))
 
 
 def is_original(manifest: Manifest) -> bool:
@@ -76,7 +82,36 @@ def is_original(manifest: Manifest) -> bool:
 def counts(manifest: Manifest) -> bool:
     """Whether a model of the zoo is part of means and choices."""
     accurate = manifest.accuracy is not None and manifest.accuracy >= ENOUGH
-    return accurate and manifest.name != ZOO + UNIFORM
+    return accurate and is_original(manifest) and manifest.name != ZOO + UNIFORM
+
+
+def open_store(path: Path, benchmark: Benchmark) -> Store:
+    """The store of a benchmark, which can be continued on another device.
+
+    Scores on a CPU and on a GPU differ by rounding only; `tests/cuda` tests that.
+    """
+    header = store_header(benchmark)
+    return Store(path, {name: value for name, value in header.items() if name != "device"})
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is measured on equally many clips."""
+
+    methods: Sequence[str]
+    metrics: Sequence[str]
+    clips: int
+
+
+def parts(manifest: Manifest, methods: Sequence[str], clips: int, few: int) -> tuple[Part, ...]:
+    """What is measured of methods on a model; the last part has all of them."""
+    cheap = [name for name in methods if get_method(name).passes_per_clip < MANY_PASSES]
+    masked = (MASKED,) if manifest.random_masks else ()
+    return (
+        Part(cheap, LOCATED, clips),
+        Part(cheap, REPEATED, few),
+        Part(methods, (*GAINS, *LOCATED, *OTHERS, *masked), few),
+    )
 
 
 def measure(name: str, manifest: Manifest, clips: int, few: int) -> Measured:
@@ -85,20 +120,16 @@ def measure(name: str, manifest: Manifest, clips: int, few: int) -> Measured:
     data = open_dataset(manifest.dataset, model, SEED)
     methods = fitting(model.module, model.layout, options)
     methods = ["staa-class", *(method for method in methods if method != "staa-class")]
-    cheap = [method for method in methods if get_method(method).passes_per_clip < MANY_PASSES]
     folder = FOLDER / name
     scores: dict[tuple[str, str], list[float]] = {}
     plain = Benchmark(model, data, tuple(methods), LOCATED, options, SEED)
-    store = Store(folder / "scores.ndjson", store_header(plain))
-    for names, metrics, count in (
-        (cheap, LOCATED, clips),
-        (methods, (*GAINS, *LOCATED, *OTHERS), few),
-    ):
-        benchmark = Benchmark(model, data, tuple(names), metrics, options, SEED, store=store)
-        progress = reporter(f"{name}, {len(metrics)} metrics")
-        result = measure_quality(benchmark, count, on_progress=progress)
-        scores = clip_scores(result, names, metrics) | scores  # on as many clips as there are
-    write_results(result, folder, "srg_blur")
+    store = open_store(folder / "scores.ndjson", plain)
+    for part in parts(manifest, methods, clips, few):
+        benchmark = replace(plain, methods=part.methods, metrics=part.metrics, store=store)
+        progress = reporter(f"{name}, {len(part.metrics)} metrics")
+        result = measure_quality(benchmark, part.clips, on_progress=progress)
+        scores = clip_scores(result, part.methods, part.metrics) | scores  # most clips first
+    write_results(result | {"per_clip": []}, folder, "srg_blur")  # the store has every clip
     return Measured(name, counts(manifest), scores)
 
 
@@ -136,16 +167,34 @@ def table(measured: list[Measured]) -> str:
     lines = [f"| method | models | {' | '.join(SHOWN)} |", "|---" * (len(SHOWN) + 2) + "|"]
     for method in methods:
         fit = [each for each in counted if (method, GAINS[0]) in each.scores]
-        cells = [_interval([each.scores[method, metric] for each in fit]) for metric in SHOWN]
+        cells = [_interval(fit, method, metric) for metric in SHOWN]
         lines.append(f"| `{method}` | {len(fit)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _interval(by_model: list[list[float]]) -> str:
+def table_of_masked(measured: list[Measured]) -> str:
+    """F-Fidelity and the gain of methods on models trained with random masks, best first."""
+    columns = [(each, metric) for each in measured for metric in (MASKED, GAINS[0])]
+    methods = sorted(
+        {method for each in measured for method, _ in each.scores},
+        key=lambda method: -np.nanmean([each.mean(method, MASKED) for each in measured]),
+    )
+    heads = [f"{each.name}: {metric}" for each, metric in columns]
+    lines = [f"| method | {' | '.join(heads)} |", "|---" * (len(columns) + 1) + "|"]
+    for method in methods:
+        cells = [_interval([each], method, metric) for each, metric in columns]
+        lines.append(f"| `{method}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _interval(models: Sequence[Measured], method: str, metric: str) -> str:
     """The mean over models with its bootstrap interval over the clips of each model."""
+    by_model = [each.scores.get((method, metric), []) for each in models]
     rng, means = np.random.default_rng(0), []
     for scores in by_model:
         kept = np.array([score for score in scores if not np.isnan(score)])
+        if not len(kept):
+            return "-"
         means.append(kept[rng.integers(0, len(kept), (RESAMPLES, len(kept)))].mean(axis=1))
     low, high = np.percentile(np.mean(means, axis=0), (2.5, 97.5))
     middle = np.mean([np.nanmean(scores) for scores in by_model])
