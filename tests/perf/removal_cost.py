@@ -45,7 +45,7 @@ def jobs_of(name: str) -> dict[str, Callable[[], object]]:
     def copies() -> PerturbedClip:
         return PerturbedClip(model.module, clip[0], filling[0], grid, target=1)
 
-    at_once = copies().a_pass
+    at_once = copies().together
 
     @torch.inference_mode()
     def plain(count: int) -> None:

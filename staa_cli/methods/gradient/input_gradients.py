@@ -22,8 +22,8 @@ from staa_cli.schema import AttentionLayout
 STEPS = 50
 MOST = 1000
 """Maximum of steps; the table of Captum's integration rule grows with their square."""
-GRAPH = 4
-"""Memory of a differentiated copy, as a multiple of one that is not."""
+GRAPH = 2
+"""Memory of a differentiated copy, as a multiple of one that is not; passes run one at a time."""
 
 
 class InputXGradient(GradientMethod):

@@ -18,16 +18,17 @@ from torch import Tensor, nn
 from staa_cli.errors import UsageError
 from staa_cli.memory import ran_out_of_memory
 from staa_cli.methods.base import Method, MethodInputs, MethodOutput
+from staa_cli.methods.perturbation.passes import passes_at_once, side_by_side
 from staa_cli.models.heads import scores_of
 from staa_cli.schema import ModelInput, Output
 
 REPLACEMENTS = ("blur", "mean", "black", "noise")
 BLUR = 1 / 16
 """Standard deviation of the blur, as a share of the picture's shorter side."""
-TOKENS_A_PASS = 1 << 13
+TOKENS_A_PASS = 1 << 12
 """Maximum of tokens in one pass on a CPU; more are slower there, since new memory for every layer's
 output costs as much as the arithmetic."""
-ON_GPU = 8
+ON_GPU = 16
 """Factor for other devices, which a few copies would not fill."""
 
 
@@ -193,9 +194,10 @@ class PerturbedClip:
         )
 
     @property
-    def a_pass(self) -> int:
-        """Number of copies in one pass."""
-        return perturbations_per_pass(self.grid, self.clip.device)
+    def together(self) -> int:
+        """Number of copies to ask about together: those of all passes that run side by side."""
+        device = self.clip.device
+        return passes_at_once(self.model, device) * perturbations_per_pass(self.grid, device)
 
     def under(self, replacement: str) -> PerturbedClip:
         """The same clip with another replacement, except `black`; itself if they are equal.
@@ -215,16 +217,21 @@ class PerturbedClip:
 
         In one pass or, if it does not fit into memory, in passes of half the size.
         """
-        return self._ask(len(clips), lambda part: clips[part])
+        return self._ask(len(clips), lambda part: clips[part], len(clips))
 
     def keep(self, kept: Tensor) -> Tensor:
-        """Score of the class with tokens [M, T', h, w] kept (1) or removed (0): [M]."""
+        """Score of the class with tokens [M, T', h, w] kept (1) or removed (0): [M].
+
+        On a CPU, several passes run side by side.
+        """
         kept = kept.to(self.clip.device, self.clip.dtype)
 
         def altered(part: slice) -> Tensor:
             return torch.lerp(self.replacement, self.clip, over_pixels(kept[part], self.clip))
 
-        return self._ask(len(kept), altered, self.a_pass)
+        device = self.clip.device
+        most = perturbations_per_pass(self.grid, device)
+        return self._ask(len(kept), altered, most, passes_at_once(self.model, device))
 
     def ends(self) -> tuple[Tensor, Tensor]:
         """Scores [1] of the class in the whole clip and with all tokens removed; cached."""
@@ -235,25 +242,30 @@ class PerturbedClip:
         scores: Tensor = self.known["ends"]
         return scores[:1], scores[1:]
 
-    @torch.inference_mode()
-    def _ask(self, count: int, make: Callable[[slice], Tensor], most: int = 1 << 30) -> Tensor:
-        """Scores [M] of copies, which are made per pass to save memory."""
+    def _ask(
+        self, count: int, make: Callable[[slice], Tensor], most: int, passes: int = 1
+    ) -> Tensor:
+        """Scores [M] of copies, at most so many per pass, which are made there to save memory."""
+
+        @torch.inference_mode()
+        def a_pass(part: slice) -> Tensor:
+            return scores_of(self.model(make(part)), self.output)[:, self.target]
+
         scores: list[Tensor] = []
         done = 0
         while done < count:
-            part = slice(done, min(count, done + min(most, self.at_once)))
-            size = part.stop - part.start
+            size = min(most, self.at_once, count - done)
+            parts = [slice(n, min(count, n + size)) for n in range(done, count, size)]
             try:
-                logits: Tensor = self.model(make(part))
+                for part, found in zip(parts, side_by_side(a_pass, parts, passes), strict=True):
+                    scores.append(found)
+                    done = part.stop
+                    self.asked += len(found)
+                    self.on_perturbed(len(found))
             except (RuntimeError, MemoryError) as error:
                 if size == 1 or not ran_out_of_memory(error):
                     raise
                 self.at_once = size // 2
-                continue
-            scores.append(scores_of(logits, self.output)[:, self.target])
-            done = part.stop
-            self.asked += size
-            self.on_perturbed(size)
         return torch.cat(scores) if scores else self.clip.new_empty(0)
 
 

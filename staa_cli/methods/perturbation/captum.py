@@ -60,7 +60,7 @@ def over_features(
         attribution = explainer(captum_attr(), lambda kept: asks[0](kept)).attribute(
             present,
             baselines=torch.zeros_like(present),
-            perturbations_per_eval=perturbed.a_pass,
+            perturbations_per_eval=perturbed.together,
             **more,
         )
     finally:

@@ -50,7 +50,7 @@ def _mean_mask(perturbed: PerturbedClip, samples: int) -> Tensor:
     device = perturbed.clip.device
     weighted_sum, mask_sum = (torch.zeros(perturbed.grid, device=device) for _ in range(2))
     score_sum = torch.zeros((), device=device)
-    batches = zip(*(torch.split(t, perturbed.a_pass) for t in (cells, shifts)), strict=True)
+    batches = zip(*(torch.split(t, perturbed.together) for t in (cells, shifts)), strict=True)
     for batch_cells, batch_shifts in batches:
         masks = soft_masks(batch_cells.to(device), batch_shifts, perturbed.grid)
         scores = perturbed.keep(masks)

@@ -152,7 +152,7 @@ def _ask(perturbed: PerturbedClip, kept: Tensor, prefix: int) -> Tensor:
     scores = torch.zeros(len(kept), device=kept.device)
     for size in set(sizes.tolist()):  # all copies of one pass need equally many tokens
         same_size = (sizes == size).nonzero()[:, 0]
-        for batch in same_size.split(2 * perturbed.a_pass):
+        for batch in same_size.split(2 * perturbed.together):
             scores[batch] = thinned.ask(kept[batch]).float()
     perturbed.asked = thinned.asked
     return scores
