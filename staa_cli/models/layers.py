@@ -128,25 +128,6 @@ class LayerScale(nn.Module):
         return x * self.gamma
 
 
-class DropPath(nn.Module):
-    """Stochastic depth (arXiv 1603.09382): in training, a branch is dropped for some samples.
-
-    Kept samples are scaled up to preserve the mean.
-    """
-
-    def __init__(self, drop_prob: float) -> None:
-        super().__init__()
-        self.drop_prob = drop_prob
-
-    def forward(self, x: Tensor) -> Tensor:
-        """A branch [B, ...] with some samples set to zero."""
-        if not self.training or not self.drop_prob:
-            return x
-        keep_prob = 1.0 - self.drop_prob
-        factor = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(keep_prob)
-        return x * factor.div_(keep_prob)
-
-
 class TapNorm(nn.LayerNorm):
     """A LayerNorm whose input can be tapped, such as the one before the head."""
 

@@ -1,8 +1,8 @@
 """Linear layers that use the faster of torch's two matrix libraries on the CPU.
 
 torch multiplies float32 matrices with Intel's MKL, which uses half the width of the AVX-512 units
-of AMD processors. Convolutions use oneDNN, which uses the full width: on such a processor, a
-projection of many tokens takes 2.2 times less as a 1 x 1 convolution.
+of AMD processors. Convolutions use oneDNN, which uses the full width: on such a processor, as a
+1 x 1 convolution, a projection of many tokens is 2.2 times as fast.
 """
 
 from __future__ import annotations

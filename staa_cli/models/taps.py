@@ -124,6 +124,12 @@ def record(layer: nn.Module, *tensors: Tensor) -> None:
         readers[id(layer)](AttentionTensors(*tensors) if len(tensors) > 1 else tensors[0])
 
 
+def is_read(layer: nn.Module) -> bool:
+    """Whether a tap reads `layer` in this pass; if not, what `record` would get can be left out."""
+    readers = _READERS.get()
+    return readers is not None and id(layer) in readers
+
+
 def attention_rows(q: Tensor, k: Tensor, scale: float, out: Tensor | None = None) -> Tensor:
     """Attention [..., heads, n, N] of n queries, in float32: softmax(q k^T * scale).
 

@@ -105,9 +105,10 @@ def test_cam_is_that_of_the_norms_output(kind: str) -> None:
     handle = module.blocks[-1].norm1.register_forward_hook(keep)
     module(clips(kind).requires_grad_())[:, TARGET].sum().backward()
     handle.remove()
+    prefix = 0 if kind == "test_timesformer" else layout.prefix_tokens
+    patches = tokens[-1]  # alone if attention is divided, after the class token
     values, slopes = (
-        each[:, layout.prefix_tokens :].reshape(2, -1, each.shape[-1]).detach()
-        for each in (tokens[0], tokens[0].grad)
+        each[:, prefix:].reshape(2, -1, each.shape[-1]).detach() for each in (patches, patches.grad)
     )
     wanted = torch.einsum("bnd,bd->bn", values, slopes.mean(dim=1)).relu()
     frames, height, width = layout.grid

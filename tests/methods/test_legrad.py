@@ -44,9 +44,13 @@ def cut_apart(module: Any, inputs: Tensor, read_out: ReadOut, target: int) -> li
     logits: list[Tensor] = []
 
     def cut(_block: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (given[0].detach().requires_grad_(), *given[1:])
+        return tuple(
+            each.detach().requires_grad_() if isinstance(each, Tensor) else each for each in given
+        )
 
-    def read(_block: Any, _given: Any, tokens: Tensor) -> None:
+    def read(_block: Any, _given: Any, out: Any) -> None:
+        # A divided block leaves the class token and the patches [B, P, T, D].
+        tokens = out if isinstance(out, Tensor) else torch.cat([out[0], out[1].flatten(1, 2)], 1)
         logits.append(read_out(module, tokens)[:, target].sum())
 
     handles = [block.register_forward_pre_hook(cut) for block in module.blocks]

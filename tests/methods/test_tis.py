@@ -142,7 +142,7 @@ def test_where_time_runs_fastest_and_with_a_class_token() -> None:
         kept = [int((tokens == token).all(dim=1).nonzero()) for token in copy[1:]]
         x = whole[0][:, [0, *(1 + n for n in kept)]]
         for block in module.blocks:
-            x = block(x, 3)
+            x = block(x)
         score = torch.softmax(module.head(module.norm(x)[0, 0]), dim=0)[TARGET].item()
         total[kept] += score
         times[kept] += 1

@@ -45,7 +45,6 @@ PAIRS: dict[str, tuple[Make, Make]] = {
         lambda: theirs.Mlp(24, 50, act_layer=GELUTanh),
     ),
     "layer scale": (lambda: ours.LayerScale(24, 0.3), lambda: theirs.LayerScale(24, 0.3)),
-    "drop path": (lambda: ours.DropPath(0.4), lambda: theirs.DropPath(0.4)),
     "patches": (
         lambda: ours.PatchEmbed(8, 20),
         lambda: theirs.PatchEmbed((16, 24), 8, embed_dim=20, strict_img_size=False),

@@ -99,10 +99,10 @@ def test_one_changed_patch_lights_its_own_place_and_time(hf_folder: MakeFolder) 
     frame, row, column = 2, 1, 3
     changed[0, frame, :, row * 8 : row * 8 + 8, column * 8 : column * 8 + 8] = 1.0
     tokens: list[Tensor] = []  # [1, 1+P*T, D], as the first block is given them
-    module.blocks[0].register_forward_pre_hook(lambda _module, given: tokens.append(given[0]))
+    module.blocks[0].register_forward_pre_hook(lambda _module, given: tokens.append(given[1]))
     for x in (clip, changed):
         module(x)
-    differing = (tokens[0] != tokens[1]).any(dim=-1)[0, 1:].reshape(4, 4, 4)  # [h, w, t]
+    differing = (tokens[0] != tokens[1]).any(dim=-1)[0].reshape(4, 4, 4)  # [h, w, t]
     assert differing.nonzero().tolist() == [[row, column, frame]]
 
 

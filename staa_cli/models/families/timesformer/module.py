@@ -6,7 +6,7 @@ order with time as the fastest axis, as in every published checkpoint.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,6 @@ from staa_cli.models.families.transformer import (
 )
 from staa_cli.models.layers import (
     ConvStem,
-    DropPath,
     Mlp,
     PatchEmbed,
     TapAttention,
@@ -31,7 +30,7 @@ from staa_cli.models.layers import (
     resample_positions,
 )
 from staa_cli.models.linear import Linear
-from staa_cli.models.taps import record
+from staa_cli.models.taps import is_read, record
 
 AttentionType = Literal["divided_space_time", "joint_space_time", "space_only"]
 
@@ -44,24 +43,24 @@ _KINDS: dict[AttentionType, Literal["divided", "joint", "space"]] = {
 
 
 class Block(nn.Module):
-    """One pre-norm block; with divided attention it attends over time, then over space."""
+    """One pre-norm block: attention over all tokens, then the MLP."""
+
+    divided: ClassVar[bool] = False
+    """Whether it has attention over time of its own."""
 
     def __init__(
         self,
         dim: int,
         num_heads: int,
         mlp_ratio: float,
-        divided: bool,
         eps: float,
         attn_drop: float = 0.0,
-        drop_path: float = 0.0,
         qkv_bias: bool = True,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=eps)
         self.attn = TapAttention(dim, num_heads=num_heads, qkv_bias=qkv_bias, attn_drop=attn_drop)
-        self.divided = divided
-        if divided:
+        if self.divided:
             self.temporal_norm1 = nn.LayerNorm(dim, eps=eps)
             self.temporal_attn = TapAttention(
                 dim, num_heads=num_heads, qkv_bias=qkv_bias, attn_drop=attn_drop
@@ -69,36 +68,59 @@ class Block(nn.Module):
             self.temporal_fc = Linear(dim, dim)
         self.norm2 = nn.LayerNorm(dim, eps=eps)
         self.mlp = Mlp(dim, round(dim * mlp_ratio))
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Tokens [B, N, D] to tokens [B, N, D]; `frames` is T, for divided attention."""
-        if self.divided:
-            x = self._attend_over_space(self._attend_over_time(x, frames), frames)
-        else:
-            x = x + self.drop_path(self.attn(self.norm1(x)))
-        x = x + self.drop_path(self.mlp(self.norm2(x)))
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens [B, N, D] to tokens [B, N, D]."""
+        x = x + self.attn(self.norm1(x))
+        x = x + self.mlp(self.norm2(x))
         record(self, x)
         return x
 
-    def _attend_over_time(self, x: Tensor, frames: int) -> Tensor:
-        batch, _, dim = x.shape
-        patches = x[:, 1:]
-        rows = self.temporal_norm1(patches).reshape(-1, frames, dim)  # [B*P, T, D]
-        out = self.temporal_fc(self.drop_path(self.temporal_attn(rows)))
-        return torch.cat([x[:, :1], patches + out.reshape(batch, -1, dim)], dim=1)
 
-    def _attend_over_space(self, x: Tensor, frames: int) -> Tensor:
-        batch, length, dim = x.shape
-        positions = (length - 1) // frames
-        normed = self.norm1(x)
-        patches = normed[:, 1:].reshape(batch, positions, frames, dim).transpose(1, 2)
-        cls_token = normed[:, None, :1].expand(batch, frames, 1, dim)
-        rows = torch.cat([cls_token, patches], dim=2)  # [B, T, 1+P, D]
-        rows = rows.reshape(-1, 1 + positions, dim)
-        out = self.drop_path(self.attn(rows)).reshape(batch, frames, 1 + positions, dim)
-        patch_out = out[:, :, 1:].transpose(1, 2).reshape(batch, -1, dim)  # time fastest again
-        return x + torch.cat([out[:, :, 0].mean(dim=1, keepdim=True), patch_out], dim=1)
+class DividedBlock(Block):
+    """A block that attends over time at every position, then over space in every frame.
+
+    The class token and the patches are kept apart: joining them for every step would copy all.
+    """
+
+    divided = True
+
+    def forward(  # type: ignore[override]
+        self, cls_token: Tensor, patches: Tensor, whole: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """The class token [B, 1, D] and the patches [B, P, T, D] to the same.
+
+        Args:
+            cls_token: of the clip; a frame attends with a copy of it, whose results are averaged.
+            patches: of the clip.
+            whole: whether the patches are needed; if not, they are returned before the MLP.
+        """
+        patches = patches + self._over_time(patches)
+        of_cls, of_patches = self._over_space(cls_token, patches)
+        cls_token, patches = cls_token + of_cls, patches + of_patches
+        cls_token = cls_token + self.mlp(self.norm2(cls_token))
+        whole = whole or is_read(self)
+        if whole:
+            patches = patches + self.mlp(self.norm2(patches))
+            if is_read(self):
+                record(self, joined(cls_token, patches))
+        return cls_token, patches
+
+    def _over_time(self, patches: Tensor) -> Tensor:
+        rows = self.temporal_norm1(patches).flatten(0, 1)  # [B*P, T, D]
+        return self.temporal_fc(self.temporal_attn(rows)).view_as(patches)  # type: ignore[no-any-return]
+
+    def _over_space(self, cls_token: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
+        batch, frames = patches.shape[0], patches.shape[2]
+        of_frames = self.norm1(cls_token)[:, None].expand(-1, frames, -1, -1)  # [B, T, 1, D]
+        rows = torch.cat([of_frames, self.norm1(patches).transpose(1, 2)], dim=2)
+        out = self.attn(rows.flatten(0, 1)).unflatten(0, (batch, frames))  # [B, T, 1+P, D]
+        return out[:, :, 0].mean(dim=1, keepdim=True), out[:, :, 1:].transpose(1, 2)
+
+
+def joined(cls_token: Tensor, patches: Tensor) -> Tensor:
+    """Class token [B, 1, D] and patches [B, P, T, D] to tokens [B, 1 + P*T, D]."""
+    return torch.cat([cls_token, patches.flatten(1, 2)], dim=1)
 
 
 class TimeSformer(VideoTransformer):
@@ -117,7 +139,6 @@ class TimeSformer(VideoTransformer):
         stem: ``patch`` for one projection per patch, ``conv`` for strided 3x3 convolutions.
         eps: of every LayerNorm.
         attn_drop: dropout on attention weights in training.
-        drop_path: stochastic depth of the last block in training.
         qkv_bias: whether queries, keys, and values have a bias.
     """
 
@@ -139,7 +160,6 @@ class TimeSformer(VideoTransformer):
         stem: Literal["patch", "conv"] = "patch",
         eps: float = 1e-6,
         attn_drop: float = 0.0,
-        drop_path: float = 0.0,
         qkv_bias: bool = True,
     ) -> None:
         super().__init__(img_size, patch_size, 1, num_frames, num_classes, embed_dim)
@@ -152,11 +172,9 @@ class TimeSformer(VideoTransformer):
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + positions, embed_dim))
         if self.kind != "space":
             self.time_embed = nn.Parameter(torch.zeros(1, num_frames, embed_dim))
-        divided = self.kind == "divided"
-        rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
+        block = DividedBlock if self.kind == "divided" else Block
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, divided, eps, attn_drop, rate, qkv_bias)
-            for rate in rates
+            block(embed_dim, num_heads, mlp_ratio, eps, attn_drop, qkv_bias) for _ in range(depth)
         )
         self.norm = TapNorm(embed_dim, eps=eps)
         self.head = nn.Linear(embed_dim, num_classes) if num_classes else nn.Identity()
@@ -188,13 +206,32 @@ class TimeSformer(VideoTransformer):
         """Normalized float [B, T, 3, H, W] to tokens [B, 1 + P*T, D]; space only, [B, 1 + P, D]."""
         batch, frames = x.shape[:2]
         tokens = self._embed(x)  # [B*T, 1+P, D]
-        if self.kind != "space":
-            tokens = self._add_time(tokens, batch, frames)  # [B, 1+P*T, D]
+        if self.kind == "divided":
+            return self.norm(joined(*self._divided(tokens, batch)))  # type: ignore[no-any-return]
+        if self.kind == "joint":
+            tokens = joined(*self._add_time(tokens, batch))
         for block in self.blocks:
-            tokens = block(tokens, frames)
+            tokens = block(tokens)
         if self.kind == "space":
             tokens = tokens.reshape(batch, frames, *tokens.shape[1:]).mean(dim=1)  # [B, 1+P, D]
         return self.norm(tokens)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalized float [B, T, 3, H, W] to logits [B, classes]."""
+        if self.kind != "divided" or torch.is_grad_enabled():
+            return super().forward(x)
+        cls_token, _ = self._divided(self._embed(x), len(x), whole=False)
+        return self.forward_head(self.norm(cls_token))
+
+    def _divided(self, tokens: Tensor, batch: int, whole: bool = True) -> tuple[Tensor, Tensor]:
+        """Embedded frames [B*T, 1+P, D] to the last block's class token and patches.
+
+        Unless they are needed as a whole, the last MLP is computed for the class token only.
+        """
+        cls_token, patches = self._add_time(tokens, batch)
+        for index, block in enumerate(self.blocks, 1):
+            cls_token, patches = block(cls_token, patches, whole or index < len(self.blocks))
+        return cls_token, patches
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Tokens [B, N, D] to logits [B, classes], or to the class token [B, D]."""
@@ -215,15 +252,16 @@ class TimeSformer(VideoTransformer):
         # Nearest, as in the published code.
         return resample_positions(self.pos_embed, self.grid_size[1:], grid, "nearest")
 
-    def _add_time(self, tokens: Tensor, batch: int, frames: int) -> Tensor:
-        """[B*T, 1+P, D] to [B, 1+P*T, D]: class token, then patches with time fastest."""
-        cls_token = tokens.reshape(batch, frames, *tokens.shape[1:])[:, 0, :1]
-        patches = tokens[:, 1:].reshape(batch, frames, -1, self.embed_dim).transpose(1, 2)
+    def _add_time(self, tokens: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        """[B*T, 1+P, D] to the class token [B, 1, D] and patches [B, P, T, D] with their time."""
+        tokens = tokens.reshape(batch, -1, *tokens.shape[1:])  # [B, T, 1+P, D]
         time: Tensor = self.time_embed
-        if frames != time.shape[1]:
-            time = F.interpolate(time.transpose(1, 2), size=frames, mode="nearest").transpose(1, 2)
-        patches = patches + time[:, None]  # [B, P, T, D]
-        return torch.cat([cls_token, patches.flatten(1, 2)], dim=1)
+        if len(tokens[0]) != time.shape[1]:
+            time = F.interpolate(
+                time.transpose(1, 2), size=len(tokens[0]), mode="nearest"
+            ).transpose(1, 2)
+        patches = tokens[:, :, 1:].transpose(1, 2).contiguous()  # time fastest
+        return tokens[:, 0, :1], patches + time[:, None]
 
 
 @register_architecture("timesformer")
