@@ -11,11 +11,13 @@ import typer
 
 from staa_cli.cli.completion import one_of
 from staa_cli.cli.terminal import Console
-from staa_cli.errors import UsageError
+from staa_cli.errors import StaaError, UsageError
 
 if TYPE_CHECKING:
+    from staa_cli.results.diff.document import GateResult
     from staa_cli.results.document import Place
     from staa_cli.results.index.document import Index
+    from staa_cli.results.index.gates import ReportGates
 
 SummaryMd = Annotated[
     Path | None,
@@ -43,6 +45,17 @@ Annotations = Annotated[
         help="Print failures and warnings as annotations of a CI service to stderr: github.",
         rich_help_panel="CI",
         autocompletion=one_of("github"),
+    ),
+]
+
+
+FailIf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-if",
+        metavar="EXPR",
+        help="Exit with 1 if an expression over a report is true of a video.",
+        rich_help_panel="CI",
     ),
 ]
 
@@ -76,6 +89,7 @@ class Ci:
         *,
         seconds: Mapping[Place, float] | None = None,
         unchanged: Collection[Place] = (),
+        gates: ReportGates | None = None,
     ) -> None:
         """Write the requested files, and print annotations.
 
@@ -85,6 +99,7 @@ class Ci:
             console: for annotations, and a warning if the summary is cut.
             seconds: time that each result took, by its folder.
             unchanged: folders of results of an earlier run.
+            gates: that have judged the results.
 
         Raises:
             OutputError: a file cannot be written.
@@ -94,14 +109,27 @@ class Ci:
         from staa_cli.results.index.junit import junit
         from staa_cli.results.index.summary import markdown
 
+        outcomes = [] if gates is None else list(zip(gates.results(), gates.lines(), strict=True))
+        failed = [line for gate, line in outcomes if gate.status != "passed"]
         if self.annotations is not None:
-            for line in github(index, folder):
+            for line in github(index, folder, failed):
                 console.write(line)  # not on stdout, which is for results; GitHub reads both
         if self.junit is not None:
             with atomic_path(self.junit) as part:
-                part.write_bytes(junit(index, seconds, unchanged))
+                part.write_bytes(junit(index, seconds, unchanged, outcomes))
         if self.summary_md is not None:
-            append_summary(self.summary_md, markdown(index), console)
+            append_summary(
+                self.summary_md, markdown(index, [line for _, line in outcomes]), console
+            )
+
+
+def tell_gates(gates: Sequence[GateResult], lines: Sequence[str], console: Console) -> None:
+    """Print the outcome of every gate, each a line: as an error unless it has passed."""
+    for gate, line in zip(gates, lines, strict=True):
+        if gate.status == "passed":
+            console.message(line)
+        else:
+            console.error(StaaError(line))
 
 
 def append_summary(path: Path, lines: Sequence[str], console: Console) -> None:

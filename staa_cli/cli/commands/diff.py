@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from staa_cli.cli.ci import SummaryMd, append_summary
+from staa_cli.cli.ci import SummaryMd, append_summary, tell_gates
 from staa_cli.cli.options import command, put, put_json
 from staa_cli.cli.terminal import Console, shown, table, terminal_width
 from staa_cli.errors import ExitCode, StaaError
@@ -154,9 +154,4 @@ def _report(result: Diff, console: Console) -> None:
         console.warning(line)
     for failure in result.failures:
         console.error(StaaError(failure.cause, failure.hint))
-    for gate in result.gates:
-        line = summary.outcome(gate, result)
-        if gate.status == "passed":
-            console.message(line)
-        else:
-            console.error(StaaError(line))
+    tell_gates(result.gates, summary.outcomes(result), console)

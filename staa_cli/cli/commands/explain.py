@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from staa_cli.cli.ci import Annotations, Ci, Junit, SummaryMd
+from staa_cli.cli.ci import Annotations, Ci, FailIf, Junit, SummaryMd, tell_gates
 from staa_cli.cli.options import SETTINGS, as_argument, command, put
 from staa_cli.cli.outcomes import Reporter
 from staa_cli.cli.plans import show_plans
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from staa_cli.cli.progress import Progress
     from staa_cli.jobs.overview import Overview
     from staa_cli.jobs.run import Request
+    from staa_cli.results.index.gates import ReportGates
 
 _EXAMPLES = """
 staa explain video.mp4                          into staa-out/video/
@@ -35,6 +36,7 @@ staa explain clips/ -r --model ./my-checkpoint --class pouring
 staa explain *.mp4 --method rollout --sampling segments --clips 4
 staa explain talk.mkv --start 60 --end 90 --view side-by-side
 staa explain clips/ -r --config ci --json > reports.ndjson
+staa explain clips/ -r --fail-if temporal.flat  exits with 1 if a curve is flat
 staa explain s3://bucket/clips/ -r -o explained  downloads each video once
 """
 
@@ -112,6 +114,7 @@ def explain(
     reproducible: _Reproducible = False,
     fail_fast: _FailFast = False,
     dry_run: _DryRun = False,
+    fail_if: FailIf = None,
     summary_md: SummaryMd = None,
     junit: Junit = None,
     annotations: Annotations = None,
@@ -121,7 +124,11 @@ def explain(
     """Explain what a video model looked at: an annotated video and a report for every input."""
     if force and no_clobber:
         raise UsageError("--force and --no-clobber contradict each other", "give one of them")
-    ci = Ci(summary_md, junit, annotations)
+    ci, gates = Ci(summary_md, junit, annotations), None
+    if fail_if:
+        from staa_cli.results.index.gates import ReportGates
+
+        gates = ReportGates("--fail-if", fail_if)
     part = Shard() if shard is None else Shard.parse(shard)
     with ExitStack() as stack:
         folder, destination = Path(loaded.settings.output.dir), _destination(loaded.settings)
@@ -145,7 +152,7 @@ def explain(
             _plan(jobs, request, loaded, json, console)
         else:
             local = ci if destination is None else None
-            _run(jobs, request, loaded, json, fail_fast, part.count > 1, local, console)
+            _run(jobs, request, loaded, json, fail_fast, part.count > 1, local, gates, console)
 
 
 def _destination(settings: Settings) -> Address | None:
@@ -207,6 +214,7 @@ def _run(
     fail_fast: bool,
     of_several: bool,
     ci: Ci | None,
+    gates: ReportGates | None,
     console: Console,
 ) -> None:
     """Explain, and report each outcome before the next job is started.
@@ -223,18 +231,24 @@ def _run(
         try:
             for outcome in run_local(jobs, request, reporter.on_event, console.message):
                 reporter.take(outcome)
+                if gates is not None:
+                    gates.take(outcome.job.title, outcome.report)
                 if ci is not None:
                     overview.take(outcome)
                 if fail_fast and reporter.failed:
                     break
             if ci is not None:
-                told = _tell(overview, of_several, loaded, json, ci, progress, console)
+                told = _tell(overview, of_several, loaded, json, ci, gates, progress, console)
         except KeyboardInterrupt:
             reporter.interrupted()
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     reporter.conclude()
-    if reporter.failed or not told:
+    found = [] if gates is None else gates.results()
+    tell_gates(found, [] if gates is None else gates.lines(), console)
+    if reporter.failed or not told or any(gate.status == "unevaluated" for gate in found):
         raise typer.Exit(ExitCode.INPUT_FAILED)
+    if any(gate.status == "failed" for gate in found):
+        raise typer.Exit(ExitCode.GATE_FAILED)
 
 
 def _tell(
@@ -243,6 +257,7 @@ def _tell(
     loaded: Loaded,
     json: bool,
     ci: Ci,
+    gates: ReportGates | None,
     progress: Progress,
     console: Console,
 ) -> bool:
@@ -274,6 +289,7 @@ def _tell(
                 console,
                 seconds=overview.seconds,
                 unchanged=overview.unchanged,
+                gates=gates,
             )
     except StaaError as error:
         console.error(error)

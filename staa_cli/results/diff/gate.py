@@ -1,4 +1,4 @@
-"""Gates over the pairs of a comparison: limits on measures, and conditions.
+"""Gates over the pairs of a comparison, or over single reports: limits on measures, and conditions.
 
 A gate fails closed. It passes only if every video has been compared and everything that it names is
 there; otherwise it is unevaluated, whatever the other videos say.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from msgspec import Struct
 
 from staa_cli.errors import InputError, UsageError
 from staa_cli.results.diff.document import Finding, GateResult, Measures, Scope, Status
@@ -37,11 +39,11 @@ class Gate(Protocol):
     def allowed(self) -> int:
         """Number of pairs that may be beyond it."""
 
-    def judge(self, pair: Scope) -> Verdict:
-        """Judge a pair.
+    def judge(self, pair: Any) -> Verdict:
+        """Judge a pair, or a report.
 
         Raises:
-            InputError: the pair does not have what is needed.
+            InputError: it does not have what is needed.
         """
 
 
@@ -84,23 +86,23 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition that at most `allowed` pairs may fulfill."""
+    """A condition that at most `allowed` pairs, or reports, may fulfill."""
 
     text: str
     expression: Expression
     allowed: int = 0
 
     @classmethod
-    def parse(cls, option: str, text: str) -> Condition:
-        """From an option and its expression over the fields of a `Scope`.
+    def parse(cls, option: str, text: str, kind: type[Struct] = Scope) -> Condition:
+        """From an option and its expression over the fields of a `Scope`, or of another type.
 
         Raises:
             UsageError: it is not an expression.
         """
-        return cls(f"{option} {text}", Expression.parse(text, Scope, option))
+        return cls(f"{option} {text}", Expression.parse(text, kind, option))
 
-    def judge(self, pair: Scope) -> Verdict:
-        """Judge a pair."""
+    def judge(self, pair: Struct) -> Verdict:
+        """Judge a pair, or a report."""
         return Verdict(None, self.expression.holds(pair))
 
 
@@ -153,8 +155,8 @@ class Tally:
         self._within_noise: list[Finding] = []
         self._reasons: list[str] = []
 
-    def add(self, number: int, name: str, pair: Scope) -> None:
-        """Judge the pair with that index in the output; `name` is of its video."""
+    def add(self, number: int, name: str, pair: Struct) -> None:
+        """Judge the pair, or the report, with that index; `name` is of its video."""
         try:
             verdict = self._gate.judge(pair)
         except InputError as error:

@@ -80,24 +80,29 @@ def gaps(diff: Diff) -> Iterator[str]:
             yield f"{counted(len(videos), 'video')} {where}: {names}"
 
 
-def outcome(gate: GateResult, diff: Diff) -> str:
-    """The outcome of a gate in a line."""
+def outcome(gate: GateResult, names: Sequence[str]) -> str:
+    """The outcome of a gate in a line; `names` are those of all videos, by index."""
     if gate.status == "unevaluated":
         return f"{gate.gate} {_STATUS[gate.status]}: {_listed(gate.reasons, '; ')}"
     accepted = f", {gate.allowed} accepted" if gate.allowed else ""
-    found = f"{len(gate.findings)} of {counted(len(diff.pairs), 'video')}{accepted}"
+    found = f"{len(gate.findings)} of {counted(len(names), 'video')}{accepted}"
     if gate.findings:
-        found += f": {_listed(_values(gate.findings, diff))}"
+        found += f": {_listed(_values(gate.findings, names))}"
     if gate.within_noise:
-        found += f"; not beyond noise: {_listed(_values(gate.within_noise, diff))}"
+        found += f"; not beyond noise: {_listed(_values(gate.within_noise, names))}"
     return f"{gate.gate} {_STATUS[gate.status]}: {found}"
 
 
-def _values(findings: Sequence[Finding], diff: Diff) -> list[str]:
+def outcomes(diff: Diff) -> list[str]:
+    """The outcome of every gate of a comparison in a line."""
+    names = [name_of(pair.video) for pair in diff.pairs]
+    return [outcome(gate, names) for gate in diff.gates]
+
+
+def _values(findings: Sequence[Finding], names: Sequence[str]) -> list[str]:
     """`hop.mp4 0.42` for each finding."""
     return [
-        name_of(diff.pairs[finding.pair].video)
-        + ("" if finding.value is None else f" {finding.value:.6g}")
+        names[finding.pair] + ("" if finding.value is None else f" {finding.value:.6g}")
         for finding in findings
     ]
 
@@ -110,7 +115,7 @@ def _listed(words: Sequence[str], separator: str = ", ") -> str:
 def markdown(diff: Diff) -> list[str]:
     """Lines of a summary in Markdown: the outcome first, as the end may be cut."""
     lines = [f"## staa diff: {_STATUS[diff.status]}", ""]
-    lines += [f"- {literal(outcome(gate, diff))}" for gate in diff.gates]
+    lines += [f"- {literal(line)}" for line in outcomes(diff)]
     lines += [f"- {literal(failure.cause)}" for failure in diff.failures[:_SHOWN]]
     lines += [f"- {literal(line)}" for line in gaps(diff)]
     lines += [f"- {code}: {literal(text)}" for code, text in caveats(diff)]

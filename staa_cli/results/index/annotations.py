@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from staa_cli.formatting import counted
@@ -13,7 +13,7 @@ _MOST = 10
 """GitHub shows so many annotations of a step."""
 
 
-def github(index: Index, folder: Path) -> list[str]:
+def github(index: Index, folder: Path, gates: Sequence[str] = ()) -> list[str]:
     """Workflow commands of GitHub: an error or a warning for each video that has one.
 
     At most ten, errors first; the last one counts what has no annotation.
@@ -21,8 +21,10 @@ def github(index: Index, folder: Path) -> list[str]:
     Args:
         index: of the results.
         folder: of the index.
+        gates: outcomes of those that have not passed, each in a line; they come first.
     """
-    commands = [*_errors(index, folder), *_warnings(index)]
+    commands = [f"::error title={_property('staa: gate')}::{_escaped(line)}" for line in gates]
+    commands += [*_errors(index, folder), *_warnings(index)]
     more = len(commands) - _MOST + 1
     if more <= 1:
         return commands

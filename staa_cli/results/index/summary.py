@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from staa_cli.formatting import LOSES, answer, clock, counted, with_interval
 from staa_cli.results.index.document import Entry, Index
 from staa_cli.results.markdown import literal, table
@@ -17,9 +19,15 @@ def headline(index: Index) -> str:
     return ", ".join(parts)
 
 
-def markdown(index: Index) -> list[str]:
-    """Lines of a summary: failures first, as the end may be cut."""
+def markdown(index: Index, gates: Sequence[str] = ()) -> list[str]:
+    """Lines of a summary: gates and failures first, as the end may be cut.
+
+    Args:
+        index: of the results.
+        gates: the outcome of every gate in a line.
+    """
     lines = [f"## staa: {headline(index)}", ""]
+    lines += [f"- {literal(line)}" for line in gates]
     lines += [
         f"- **failed** {literal(f'{failed.input.path}: {failed.cause}')}"
         for failed in index.failed_inputs
