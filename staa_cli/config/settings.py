@@ -261,7 +261,7 @@ class Settings:
     )
     cache_dir: str | None = setting(
         None,
-        "folder for videos that were downloaded from URLs",
+        "folder for downloaded videos, and checksums of finished ones",
         unset="staa in the user's cache",
         metavar="DIR",
         shapes_result=False,

@@ -13,10 +13,15 @@ from staa_cli.results.folder import Source
 from staa_cli.schema import Explanation, OnProgress
 
 
+def cache_folder(settings: Settings) -> Path:
+    """Folder for what can be downloaded or computed again."""
+    return default_cache() if settings.cache_dir is None else Path(settings.cache_dir)
+
+
 def cache_of(settings: Settings, announce: Callable[[str], None]) -> Cache:
     """The cache of copies; `announce` is called with one line before each download."""
     return Cache(
-        default_cache() if settings.cache_dir is None else Path(settings.cache_dir),
+        cache_folder(settings),
         settings.max_download * 1e9,
         settings.offline,
         announce,

@@ -21,7 +21,8 @@ from staa_cli.errors import InputError, OutputError, StaaError
 from staa_cli.explain.provenance import fingerprint
 from staa_cli.failures import understood
 from staa_cli.files import REPORT, sha256_of
-from staa_cli.jobs.copies import cache_of, source_of, with_copy, with_url
+from staa_cli.jobs.checksums import Checksums
+from staa_cli.jobs.copies import cache_folder, cache_of, source_of, with_copy, with_url
 from staa_cli.jobs.inputs import Job
 from staa_cli.jobs.outcome import OnEvent, Opened, Opening, Outcome, Progress, Started
 from staa_cli.jobs.uploads import destinations, likeness, uploading
@@ -52,6 +53,8 @@ class Request:
     """Skip a folder that contains a report, regardless of its settings."""
     reproducible: bool = False
     """Omit from the report what differs between runs."""
+    verify: bool = False
+    """Read finished videos again, even if their sizes and times are as they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ class Worker:
             return Outcome(job, "skipped")
         settings = self.request.settings
         try:
-            video = sha256_of(job.source)
+            video = self.checksums.of(job.source)
         except OSError:
             return None  # explaining it will report the problem
         expected = self._fingerprint(video, settings)
@@ -197,6 +200,11 @@ class Worker:
     def cache(self) -> Cache:
         """Copies of videos at URLs."""
         return cache_of(self.request.settings, self.announce)
+
+    @cached_property
+    def checksums(self) -> Checksums:
+        """Of videos that may be finished."""
+        return Checksums(cache_folder(self.request.settings), self.request.verify)
 
     def _written(self, job: Job) -> Outcome:
         self.check_folder(job)  # before the work, which may take an hour

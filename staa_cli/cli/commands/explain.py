@@ -81,6 +81,14 @@ _Shard = Annotated[
 _Recursive = Annotated[bool, _flag("Search subfolders, too.", "Inputs", "--recursive", "-r")]
 _Json = Annotated[bool, _flag("Print reports to stdout.", "Output", "--json")]
 _Force = Annotated[bool, _flag("Explain inputs again that are already finished.", "Run", "--force")]
+_Verify = Annotated[
+    bool,
+    _flag(
+        "Read finished videos again, even if their sizes and times are unchanged.",
+        "Run",
+        "--verify",
+    ),
+]
 _NoClobber = Annotated[
     bool, _flag("Never replace a result, even one made with other settings.", "Run", "--no-clobber")
 ]
@@ -111,6 +119,7 @@ def explain(
     json: _Json = False,
     force: _Force = False,
     no_clobber: _NoClobber = False,
+    verify: _Verify = False,
     reproducible: _Reproducible = False,
     fail_fast: _FailFast = False,
     dry_run: _DryRun = False,
@@ -147,7 +156,7 @@ def explain(
         jobs = _jobs(inputs or [], folder, from_file, root, part, where)
         from staa_cli.jobs.run import Request
 
-        request = Request(loaded.settings, force, no_clobber, reproducible)
+        request = Request(loaded.settings, force, no_clobber, reproducible, verify)
         if dry_run:
             _plan(jobs, request, loaded, json, console)
         else:
