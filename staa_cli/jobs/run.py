@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from staa_cli.explain.provenance import fingerprint
 from staa_cli.failures import understood
 from staa_cli.files import REPORT, sha256_of
 from staa_cli.jobs.checksums import Checksums
+from staa_cli.jobs.claims import Claimed, claim
 from staa_cli.jobs.copies import cache_folder, cache_of, source_of, with_copy, with_url
 from staa_cli.jobs.inputs import Job
 from staa_cli.jobs.outcome import OnEvent, Opened, Opening, Outcome, Progress, Started
@@ -94,6 +95,7 @@ class Worker:
         interrupt.
 
         Raises:
+            Claimed: another process works on it.
             UsageError: an unknown method or class, or one that does not fit the model.
             UnavailableError: no such model, device, or package.
         """
@@ -105,6 +107,8 @@ class Worker:
                 outcome = self.finished(job) or self._written(job)
         except _EndOfRun as end:
             raise end.error from end.error.__cause__
+        except Claimed:
+            raise
         except Exception as error:
             outcome = Outcome(job, "failed", error=failure(error))
         return replace(outcome, seconds=time.perf_counter() - start)
@@ -209,8 +213,12 @@ class Worker:
     def _written(self, job: Job) -> Outcome:
         self.check_folder(job)  # before the work, which may take an hour
         names = wanted_files(self.request.settings.output)
-        with uploading(job, names):
-            outcome = self._redrawn(job) or self._explained(job)
+        # A folder that is uploaded is a temporary one of this process.
+        with claim(job.folder) if job.destination is None else nullcontext():
+            if (outcome := self.finished(job)) is not None:  # by another process since
+                return outcome
+            with uploading(job, names):
+                outcome = self._redrawn(job) or self._explained(job)
         return replace(outcome, outputs=destinations(job, names))
 
     def _redrawn(self, job: Job) -> Outcome | None:

@@ -1,0 +1,107 @@
+"""Claims on result folders, so that several processes share the work on one output folder.
+
+A claim is a file in the result folder with its owner, a process on a host, which touches it all the
+time. One that has not been touched for a while, or whose process on this host is gone, is stale,
+and is taken over. Ages are differences of times that the file system gives, so that the clocks of
+hosts need not agree. If two processes take over at the same moment, or one that was stopped goes
+on, both do the same work: results are written so that this damages nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from staa_cli.files import output_errors
+
+CLAIM = ".staa-claim"
+TOUCHED_S, STALE_S = 10.0, 60.0
+"""Interval at which a claim is touched, and age without a touch from which it is stale."""
+
+
+class Claimed(Exception):
+    """Another process works on the result folder."""
+
+
+@contextmanager
+def claim(folder: Path) -> Iterator[None]:
+    """A context in which no other process claims a result folder.
+
+    The folder is created if missing; if it is empty at the end, what was created is removed.
+
+    Raises:
+        Claimed: another process has a claim on it that is not stale.
+        OutputError: the folder cannot be written.
+    """
+    path = folder / CLAIM
+    created = [each for each in (folder, *folder.parents) if not each.exists()]
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not _created(path):
+            if not _is_stale(path):
+                raise Claimed
+            path.unlink(missing_ok=True)
+            if not _created(path):  # another process was faster
+                raise Claimed
+    done = threading.Event()
+    heart = threading.Thread(target=_touch, args=(path, done), name="claim", daemon=True)
+    heart.start()
+    try:
+        yield
+    finally:
+        done.set()
+        heart.join()
+        with suppress(OSError):  # the folder is not empty, or somebody removed it
+            path.unlink()
+            for each in created:
+                each.rmdir()
+
+
+def _created(path: Path) -> bool:
+    """Whether the claim did not exist, and is now this process's."""
+    owner = {"host": socket.gethostname(), "pid": os.getpid()}
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(json.dumps(owner) + "\n")
+    except FileExistsError:
+        return False
+    return True
+
+
+def _touch(path: Path, done: threading.Event) -> None:
+    while not done.wait(TOUCHED_S):
+        with suppress(OSError):
+            os.utime(path)
+
+
+def _is_stale(path: Path) -> bool:
+    try:
+        touched = path.stat().st_mtime
+        owner = json.loads(path.read_text(encoding="utf-8"))
+        host, process = str(owner["host"]), int(owner["pid"])
+    except FileNotFoundError:
+        return True  # released just now
+    except (ValueError, LookupError, TypeError):
+        host, process = "", 0  # it is being written, or was left behind half-written
+    if host == socket.gethostname() and not _is_running(process):
+        return True
+    with NamedTemporaryFile(dir=path.parent, prefix=CLAIM) as now:
+        return Path(now.name).stat().st_mtime - touched > STALE_S
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # elsewhere a signal ends the process, also this one
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user
+        return True
+    return True
