@@ -123,7 +123,7 @@ def explain(
     reproducible: _Reproducible = False,
     fail_fast: _FailFast = False,
     dry_run: _DryRun = False,
-    fail_if: FailIf = None,
+    conditions: FailIf = None,
     summary_md: SummaryMd = None,
     junit: Junit = None,
     annotations: Annotations = None,
@@ -134,10 +134,10 @@ def explain(
     if force and no_clobber:
         raise UsageError("--force and --no-clobber contradict each other", "give one of them")
     ci, gates = Ci(summary_md, junit, annotations), None
-    if fail_if:
+    if conditions:
         from staa_cli.results.index.gates import ReportGates
 
-        gates = ReportGates("--fail-if", fail_if)
+        gates = ReportGates("--fail-if", conditions)
     part = Shard() if shard is None else Shard.parse(shard)
     with ExitStack() as stack:
         folder, destination = Path(loaded.settings.output.dir), _destination(loaded.settings)
