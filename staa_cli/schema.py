@@ -422,6 +422,10 @@ class ReportWarning:
     text: str
 
 
+ROUNDING = 1e-5
+"""Part of a score by which it may differ because of rounding."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FaithfulnessRow:
     """Deletion and insertion curves of the target's score, in the order of a method.
@@ -448,6 +452,10 @@ class FaithfulnessRow:
         """Symmetric relevance gain: insertion minus deletion."""
         return self.insertion_area - self.deletion_area
 
+    def gains_over(self, srg: float) -> bool:
+        """Whether the gain is above another one by more than rounding."""
+        return bool(self.srg > srg + ROUNDING * abs(float(self.deletion[0])))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faithfulness:
@@ -473,7 +481,12 @@ class Faithfulness:
     def beaten_by(self) -> tuple[str, ...]:
         """Baselines that are at least as faithful."""
         explained, *baselines = self.rows
-        return tuple(row.method for row in baselines if row.srg >= explained.srg)
+        return tuple(row.method for row in baselines if not explained.gains_over(row.srg))
+
+    @property
+    def gains(self) -> bool:
+        """Whether the order of the explanation is better than its reverse."""
+        return self.rows[0].gains_over(0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def test_a_shift_blocks_though_the_pull_request_edits_the_baseline(
         checkout.commit(checkout.folder)
     done = checkout.run()
     assert done.returncode == 1
-    assert "error: --max-shift 0.15 failed: 1 of 1 video: walk.mp4" in done.stderr
+    assert "error: --max-shift 0.15 failed for 1 of 1 video: walk.mp4" in done.stderr
     assert checkout.files["summary"].read_text().startswith("## staa diff: failed\n")
 
 

@@ -56,15 +56,25 @@ class Store:
     def _read(self, path: Path, header: Mapping[str, Any]) -> None:
         try:
             complete, _, partial_line = path.read_text(encoding="utf-8").rpartition("\n")
-            known, *rows = (json.loads(line) for line in complete.splitlines())
+            first, *lines = complete.splitlines()
             expected = json.loads(json.dumps(dict(header)))
-            differences = _differences(known, expected)
-            for row in rows:
-                self._rows.setdefault((row.pop("clip"), row.pop("method")), {}).update(row)
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            differences = _differences(json.loads(first), expected)
+        except (ValueError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{path} is not a staa benchmark file", "choose another folder"
             ) from error
+        for number, line in enumerate(lines, 2):
+            try:
+                row = json.loads(line)
+                clip, method = int(row.pop("clip")), str(row.pop("method"))
+                if method and not all(isinstance(score, int | float) for score in row.values()):
+                    raise TypeError
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                raise InputError(
+                    f"{path}: line {number} is damaged",
+                    "remove this line: what it held is measured again",
+                ) from error
+            self._rows.setdefault((clip, method), {}).update(row)
         if differences:
             raise UsageError(
                 f"{path.parent} holds a benchmark with {', '.join(differences)}",

@@ -11,7 +11,7 @@ import typer
 
 from staa_cli.cli.completion import one_of
 from staa_cli.cli.terminal import Console
-from staa_cli.errors import StaaError, UsageError
+from staa_cli.errors import OutputError, StaaError, UsageError
 
 if TYPE_CHECKING:
     from staa_cli.results.diff.document import GateResult
@@ -65,7 +65,7 @@ class Ci:
     """What a CI service gets.
 
     Raises:
-        UsageError: unknown annotations.
+        UsageError: unknown annotations, or a folder in place of a file.
     """
 
     summary_md: Path | None = None
@@ -75,6 +75,9 @@ class Ci:
     def __post_init__(self) -> None:
         if self.annotations not in (None, "github"):
             raise UsageError(f"--annotations: expected github, not {self.annotations!r}")
+        for option, path in (("--summary-md", self.summary_md), ("--junit", self.junit)):
+            if path is not None and path.is_dir():
+                raise UsageError(f"{option}: {path} is a folder", "name a file")
 
     @property
     def wanted(self) -> bool:
@@ -90,8 +93,10 @@ class Ci:
         seconds: Mapping[Place, float] | None = None,
         unchanged: Collection[Place] = (),
         gates: ReportGates | None = None,
-    ) -> None:
-        """Write the requested files, and print annotations.
+    ) -> bool:
+        """Write the requested files, and print annotations; whether all could be written.
+
+        What cannot be written is told, and does not keep the rest from being written.
 
         Args:
             index: of the results.
@@ -100,9 +105,6 @@ class Ci:
             seconds: time that each result took, by its folder.
             unchanged: folders of results of an earlier run.
             gates: that have judged the results.
-
-        Raises:
-            OutputError: a file cannot be written.
         """
         from staa_cli.files import atomic_path
         from staa_cli.results.index.annotations import github
@@ -114,13 +116,22 @@ class Ci:
         if self.annotations is not None:
             for line in github(index, folder, failed):
                 console.write(line)  # not on stdout, which is for results; GitHub reads both
+        complete = True
         if self.junit is not None:
-            with atomic_path(self.junit) as part:
-                part.write_bytes(junit(index, seconds, unchanged, outcomes))
+            try:
+                with atomic_path(self.junit) as part:
+                    part.write_bytes(junit(index, seconds, unchanged, outcomes))
+            except OutputError as error:
+                console.error(error)
+                complete = False
         if self.summary_md is not None:
-            append_summary(
-                self.summary_md, markdown(index, [line for _, line in outcomes]), console
-            )
+            lines = markdown(index, [line for _, line in outcomes])
+            try:
+                append_summary(self.summary_md, lines, console)
+            except OutputError as error:
+                console.error(error)
+                complete = False
+        return complete
 
 
 def tell_gates(gates: Sequence[GateResult], lines: Sequence[str], console: Console) -> None:

@@ -206,7 +206,7 @@ def _beaten_by(row: FaithfulnessRow, rows: Sequence[FaithfulnessRow]) -> tuple[s
     """The baselines of the rows, also those with a panel, that are at least as faithful as one."""
     if row.method in BASELINES:
         return ()
-    return tuple(r.method for r in rows if r.method in BASELINES and r.srg >= row.srg)
+    return tuple(r.method for r in rows if r.method in BASELINES and not row.gains_over(r.srg))
 
 
 def _variants(

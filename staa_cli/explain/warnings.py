@@ -73,9 +73,9 @@ def result_warnings(
             )
         warnings.append(ReportWarning("flat-temporal", text))
     if spatial.flat:
-        text = "spatial attention is indistinguishable from uniform: no place stands out"
+        text = "the model's attention to places is indistinguishable from uniform"
         warnings.append(ReportWarning("flat-spatial", text))
-    if spatial.uninformative(uniform_below) and not temporal.still:
+    if spatial.uninformative(uniform_below):
         text = (
             "the model's attention is almost uniform over space and time, so it does not tell what "
             "the model uses; --method occlusion does not read it, and --faithfulness tests the map"
@@ -206,8 +206,11 @@ def _size(model_input: ModelInput) -> str:
 def faithfulness_warnings(
     faithfulness: Faithfulness | None, output: Output
 ) -> tuple[ReportWarning, ...]:
-    """Warn if the explanation is not more faithful than a baseline; None was not measured."""
-    if faithfulness is None or not faithfulness.beaten_by:
+    """Warn if an explanation is not more faithful than a baseline, or than its reverse order.
+
+    None was not measured.
+    """
+    if faithfulness is None or (faithfulness.gains and not faithfulness.beaten_by):
         return ()
     row, *others = faithfulness.rows
     gain = with_interval(row.srg, row.srg_low, row.srg_high, output)
@@ -216,9 +219,10 @@ def faithfulness_warnings(
         for other in others
         if other.method in faithfulness.beaten_by
     )
+    compared = "what a baseline highlights" if baselines else "the rest"
     text = (
-        f"removing what {row.method} highlights changes the answer no more than "
-        f"removing what a baseline highlights: symmetric relevance gain {gain}, {baselines}"
+        f"removing what {row.method} highlights changes the answer no more than removing "
+        f"{compared}: symmetric relevance gain {', '.join(filter(None, [gain, baselines]))}"
         + (
             " (a quick check; --faithfulness runs five times as many passes)"
             if faithfulness.quick

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from staa_cli.errors import InputError
 
@@ -62,6 +62,11 @@ class Address:
         if not host:
             kind = "server" if protocol in WEB else "bucket"
             raise InputError(f"the URL {without_credentials(text)} has no {kind}")
+        try:
+            _ = urlsplit(f"{protocol}://{rest}").port
+        except ValueError as error:
+            text = without_credentials(f"{protocol}://{host}")
+            raise InputError(f"{text} is not a URL: {str(error).lower()}") from error
         if protocol in STORES and "::" in rest:
             raise InputError(f"{without_credentials(text)} chains URLs with ::", _SUPPORTED)
         if protocol in STORES and "@" in host:

@@ -135,6 +135,8 @@ class _Checker:
                 raise self._error(node, f"{self._source(node)!r} is not allowed", _FUNCTIONS)
             case _:
                 for inner in ast.iter_child_nodes(node):
+                    if not isinstance(inner, _NODES) and not hasattr(inner, "col_offset"):
+                        raise self._error(node, f"{self._source(node)!r} is not allowed", _LANGUAGE)
                     self.check(inner)
 
     def _check_constant(self, node: ast.Constant, value: object) -> None:

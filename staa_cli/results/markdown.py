@@ -34,12 +34,16 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def append(path: Path, lines: Sequence[str]) -> bool:
     """Append lines to a file as long as it stays below `LARGEST_BYTES`, with a note if it is cut.
 
+    Its folder is created if missing.
+
     Returns:
         Whether all lines are in the file.
 
     Raises:
         OutputError: it cannot be written.
     """
+    with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with output_errors(path), path.open("ab") as file:
         size = file.tell()
         text, complete = within([""] * bool(size) + [*lines], LARGEST_BYTES - size)

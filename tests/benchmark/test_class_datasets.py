@@ -86,13 +86,33 @@ def test_held_out_clips_are_those_of_the_test_split_with_their_class(
     data = open_dataset(f"classes:{folder}", model, 0)
     assert isinstance(data, HeldOut)
     assert data.count == len(data.videos) == 21
+    labels = {str(video.path): video.label for video in data.videos}
+    described = [data.describe(number) for number in range(21)]
+    assert sorted(described) == sorted(labels)
     for number in range(data.count or 0):
         sample = data.sample(number)
         (question,) = sample.questions
-        assert question.target == data.videos[number].label
+        assert question.target == labels[described[number]]
         assert (question.mask, question.event) == (None, None)
         assert abs(sample.frames.mean() - level_of(question.target)) < 10
-        assert data.describe(number) == str(data.videos[number].path)
+
+
+def test_the_first_held_out_clips_are_of_every_class_and_drawn_by_the_seed(
+    folder: Path, model: LoadedModel
+) -> None:
+    orders = []
+    for seed in (0, 0, 1):
+        data = open_dataset(f"classes:{folder}", model, seed)
+        assert isinstance(data, HeldOut)
+        labels = {str(video.path): video.label for video in data.videos}
+        orders.append([data.describe(number) for number in range(21)])
+        kinds = len(set(labels.values()))
+        assert len({labels[path] for path in orders[-1][:kinds]}) == kinds
+        assert [entry[0] for entry in data.fingerprint()[:21]] == [
+            Path(path).relative_to(folder).as_posix() for path in orders[-1]
+        ]
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2]
 
 
 def test_of_a_splice_it_is_known_when_each_class_is(folder: Path, model: LoadedModel) -> None:

@@ -59,11 +59,31 @@ def test_another_benchmark_is_not_mixed_in(tmp_path: Path) -> None:
     Store(videos, {**HEADER, "videos": [["a.mp4", 1]]})
     with pytest.raises(UsageError, match="with other videos"):
         Store(videos, {**HEADER, "videos": [["a.mp4", 1], ["b.mp4", 1]]})
-    header = json.dumps(HEADER)
-    for damaged in (b"something else\n", b"\xff\xfe\n", f"{header}\n{{}}\n".encode(), b"[]\n"):
+    for damaged in (b"something else\n", b"\xff\xfe\n", b"[]\n"):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match="not a staa benchmark"):
             Store(path, HEADER)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "{}",
+        "[]",
+        '{"clip": 1, "meth',
+        '{"clip": 1, "method": "staa", "srg": "high"}',
+        '{"clip": 1, "method": "staa", "srg": null}',
+        '{"clip": "one", "method": "staa", "srg": 0.5}',
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path: Path, damaged: str) -> None:
+    path = tmp_path / "scores.ndjson"
+    good = '{"clip": 0, "method": "staa", "srg": 0.5}'
+    path.write_text("\n".join([json.dumps(HEADER), good, damaged, good, ""]))
+    with pytest.raises(InputError, match=r"scores\.ndjson: line 3 is damaged"):
+        Store(path, HEADER)
+    path.write_text("\n".join([json.dumps(HEADER), good, good, ""]))
+    assert Store(path, HEADER).get(0, "staa") == {"srg": 0.5}
 
 
 @pytest.mark.parametrize("differs", [{"precision": "bf16"}, {"device": "cuda"}])

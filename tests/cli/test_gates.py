@@ -28,10 +28,10 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_condition_that_is_true_of_a_video_fails(run: Any) -> None:
     passed = run(*LINE, "--fail-if", DOES_NOT_HOLD)
     assert passed.code == ExitCode.OK
-    assert f"--fail-if {DOES_NOT_HOLD} passed: 0 of 2 videos" in passed.err
+    assert f"--fail-if {DOES_NOT_HOLD} passed for all 2 videos" in passed.err
     failed = run(*LINE, "--fail-if", DOES_NOT_HOLD, "--fail-if", HOLDS)
     assert failed.code == ExitCode.GATE_FAILED == 1
-    line = f"--fail-if {HOLDS} failed: 2 of 2 videos: clips/jump.mp4, clips/walk.mp4"
+    line = f"--fail-if {HOLDS} failed for 2 of 2 videos: clips/jump.mp4, clips/walk.mp4"
     assert f"error: {line}" in failed.err.splitlines()
     assert len(failed.out.splitlines()) == len(passed.out.splitlines())  # all is written
 
@@ -40,7 +40,7 @@ def test_one_video_is_enough(run: Any) -> None:
     """Told by its name, as it is in the report."""
     done = run(*LINE, "--fail-if", 'video.path == "clips/walk.mp4"')
     assert done.code == ExitCode.GATE_FAILED
-    assert "failed: 1 of 2 videos: clips/walk.mp4" in done.err
+    assert "failed for 1 of 2 videos: clips/walk.mp4" in done.err
 
 
 @pytest.mark.parametrize("condition", [HOLDS, DOES_NOT_HOLD])
@@ -100,3 +100,9 @@ def test_finished_videos_are_judged_again(run: Any) -> None:
     assert done.code == ExitCode.GATE_FAILED
     assert len([json.loads(line) for line in done.out.splitlines()]) == 2
     assert "2 skipped" in done.err
+
+
+def test_what_is_not_explained_is_not_judged(run: Any) -> None:
+    done = run(*LINE, "--dry-run", "--fail-if", HOLDS)
+    assert done.code == ExitCode.USAGE
+    assert "--dry-run and --fail-if contradict each other" in done.err

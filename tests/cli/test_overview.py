@@ -153,3 +153,15 @@ def test_what_annotations_it_does_not_know(run: Any) -> None:
     assert (done.code, done.out) == (ExitCode.USAGE, "")
     assert done.err.startswith("error: --annotations: expected github, not 'gitlab'\n")
     assert not Path("staa-out").exists()
+
+
+def test_what_cannot_be_written_keeps_nothing_else_from_being_written(run: Any) -> None:
+    Path("in the way").write_text("")
+    done = run(*LINE, "--junit", "in the way/j.xml", "--summary-md", "new/s.md")
+    assert done.code == ExitCode.INPUT_FAILED
+    assert "cannot write in the way" in done.err
+    assert "2 videos" in Path("new/s.md").read_text()
+    done = run(*LINE, "--junit", "clips", "-o", "other")
+    assert done.code == ExitCode.USAGE
+    assert done.err.startswith("error: --junit: clips is a folder")
+    assert not Path("other").exists()

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from explanations import measured
 from small_videos import asked, film, pictures
 
 from staa_cli.api import Explanation, explain_video
 from staa_cli.config.settings import MethodSettings, PostSettings, SamplingSettings
+from staa_cli.explain.warnings import faithfulness_warnings
 from staa_cli.models.load import LoadedModel, load_model
+from staa_cli.schema import Faithfulness
 from staa_cli.training.train import make_uniform
 from staa_cli.video.encode import write_video
 
@@ -155,3 +158,33 @@ def test_attention_that_is_uniform_is_said_to_tell_nothing(name: str, sample_vid
     )
     assert "attention-uninformative" not in {w.code for w in other.warnings}
     assert other.spatial.attention_variation is None
+
+
+def of_gains(*gains: float) -> Faithfulness:
+    """Faithfulness of `staa`, and of baselines, with these gains."""
+    full = measured()
+    rows = [
+        replace(row, insertion_area=row.deletion_area + gain, srg_low=gain, srg_high=gain)
+        for row, gain in zip(full.rows, gains, strict=True)
+    ]
+    return replace(full, rows=tuple(rows))
+
+
+@pytest.mark.parametrize(
+    ("gains", "beaten_by", "told"),
+    [
+        ((0.3, 0.0, 0.2), (), None),
+        ((0.3, 0.0, 0.3), ("center",), "what a baseline highlights"),
+        ((1.3e-7, 3.6e-8, 6.6e-8), ("random", "center"), "what a baseline highlights"),  # rounding
+        ((-0.02, -0.05, -0.04), (), "the rest"),
+        ((1e-7, -0.05, -0.04), (), "the rest"),
+    ],
+)
+def test_a_gain_that_is_none_is_not_faithful(
+    gains: tuple[float, ...], beaten_by: tuple[str, ...], told: str | None
+) -> None:
+    faithfulness = of_gains(*gains)
+    assert faithfulness.beaten_by == beaten_by
+    found = faithfulness_warnings(faithfulness, "softmax")
+    assert [warning.code for warning in found] == ["not-faithful"] * (told is not None)
+    assert told is None or f"no more than removing {told}: " in found[0].text

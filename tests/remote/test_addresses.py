@@ -52,6 +52,9 @@ def test_a_url_that_is_signed_again_has_the_same_identity() -> None:
     ("url", "cause"),
     [
         ("rtsp://me:word@camera/1", "rtsp://camera/1 is a URL, but staa reads only files"),
+        ("http://me:word@host:99999/a.mp4", "http://host:99999 is not a URL: port out of range"),
+        ("https://host:http/a.mp4?sig=x", "https://host:http is not a URL: port could not be cast"),
+        ("http://[::1/a.mp4", "is not a URL: invalid ipv6 url"),
         ("file:///etc/passwd", "staa reads only files"),
         ("memory://a.mp4", "staa reads only files"),
         ("github://org:repo@/a.mp4", "staa reads only files"),

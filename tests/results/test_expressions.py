@@ -162,7 +162,7 @@ def test_parts_are_evaluated_from_left_to_right_as_far_as_needed() -> None:
         ("len() > 1", "not allowed", "abs(a)"),
         ("max(*rows) > 1", "not allowed", "and, or"),
         ("max(rows, key=1) > 1", "not allowed", "abs(a)"),
-        ("x ** 2 > 1", "", "and, or, not"),
+        ("x ** 2 > 1", "'x ** 2' is not allowed at character 1", "and, or, not"),
         ("x // 2 > 1", "", "and, or, not"),
         ("label % 2 > 1", "", ""),
         ("x is null", "", ""),

@@ -90,5 +90,11 @@ def test_as_much_as_fits_exactly_is_not_cut(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         append(tmp_path, ["one"])
+    (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
-        append(tmp_path / "no" / "folder.md", ["one"])
+        append(tmp_path / "file" / "in a file.md", ["one"])
+
+
+def test_its_folder_is_made(tmp_path: Path) -> None:
+    assert append(tmp_path / "deep" / "folder.md", ["one"])
+    assert (tmp_path / "deep" / "folder.md").read_text() == "one\n"

@@ -8,8 +8,9 @@ Composites need no annotation: the position of a part in the sequence (splices) 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import zip_longest
 from math import comb, prod
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,12 @@ from staa_cli.schema import UInt8
 class HeldOut(Dataset):
     """The middle clip of every video of the test split, with the video's class as the target.
 
+    Their order is random, and classes take turns, as long as there are videos of each.
+
     Args:
         name: ``classes:DIR``.
         model: classifies the clips.
-        seed: of random choices; the split does not depend on it.
+        seed: of the order; the split does not depend on it.
         split: test.
 
     Raises:
@@ -63,6 +66,7 @@ class HeldOut(Dataset):
         self.videos = self.folder.of_split("test")
         self.clips = self.folder.clips("test", model.input)
         self.count: int | None = len(self.videos)
+        self.order = _in_turn([video.label for video in self.videos], seed)
         self._predicted: dict[int, int] = {}
 
     def sample(self, number: int) -> Sample:
@@ -71,16 +75,23 @@ class HeldOut(Dataset):
         Raises:
             VideoError: the video does not open or decode.
         """
+        return self._of_video(self.order[number])
+
+    def _of_video(self, number: int) -> Sample:
         frames, label = self.clips[number]
         return Sample(frames, (Question(self.targets[label]),), viewed=True)
 
     def describe(self, number: int) -> str:
         """The video's path."""
-        return str(self.videos[number].path)
+        return str(self.videos[self.order[number]].path)
 
     def fingerprint(self) -> list[tuple[str, int, str]]:
-        """Identity of the videos: path below the folder, size, and split."""
-        videos = self.folder.videos
+        """Identity of the videos: path below the folder, size, and split; first those of the test.
+
+        They are in the order in which they are scored.
+        """
+        others = [video for video in self.folder.videos if video.split != "test"]
+        videos = [*(self.videos[number] for number in self.order), *others]
         sizes = path_sizes(self.folder.folder, [video.path for video in videos])
         return [(*sizes[number], video.split) for number, video in enumerate(videos)]
 
@@ -97,7 +108,7 @@ class HeldOut(Dataset):
             VideoError: its video does not open or decode.
         """
         if number not in self._predicted:
-            model, sample = self.model, HeldOut.sample(self, number)
+            model, sample = self.model, self._of_video(number)
             scores = predict_batch(model.module, model.place(sample.preprocess(model)))[0]
             top = int(scores.argmax())
             self._predicted[number] = self.targets.index(top) if top in self.targets else -1
@@ -296,6 +307,13 @@ class Mosaics(Joined):
         target = self.targets[self.videos[parts[place]].label]
         correct = all(self.is_right(part) for part in parts)
         return Sample(frames, (Question(target, mask),), viewed=True, correct=correct)
+
+
+def _in_turn(labels: Sequence[int], seed: int) -> list[int]:
+    """The positions of labels in random order, one of each label in turn."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels)).tolist()
+    by_label = [[n for n in shuffled if labels[n] == label] for label in sorted(set(labels))]
+    return [n for turn in zip_longest(*by_label) for n in turn if n is not None]
 
 
 @cache

@@ -135,6 +135,10 @@ def explain(
         raise UsageError("--force and --no-clobber contradict each other", "give one of them")
     ci, gates = Ci(summary_md, junit, annotations), None
     if conditions:
+        if dry_run:
+            raise UsageError(
+                "--dry-run and --fail-if contradict each other", "nothing is explained to be judged"
+            )
         from staa_cli.results.index.gates import ReportGates
 
         gates = ReportGates("--fail-if", conditions)
@@ -290,20 +294,17 @@ def _tell(
     except StaaError as error:  # the results themselves are written
         console.error(error)
         complete = False
-    try:
-        if ci.wanted:
-            ci.tell(
-                overview.of_call(whole),
-                folder,
-                console,
-                seconds=overview.seconds,
-                unchanged=overview.unchanged,
-                gates=gates,
-            )
-    except StaaError as error:
-        console.error(error)
-        return False
-    return complete
+    if not ci.wanted:
+        return complete
+    told = ci.tell(
+        overview.of_call(whole),
+        folder,
+        console,
+        seconds=overview.seconds,
+        unchanged=overview.unchanged,
+        gates=gates,
+    )
+    return complete and told
 
 
 def _plan(

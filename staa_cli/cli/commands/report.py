@@ -84,9 +84,9 @@ def report(
     else:
         for path in paths:
             put(console, as_argument(path))
-    ci.tell(index, folder, console)
+    told = ci.tell(index, folder, console)
     for error in failures:
         console.error(error)
     console.message(headline(index))
-    if failures:
+    if failures or not told:
         raise typer.Exit(ExitCode.INPUT_FAILED)

@@ -74,7 +74,10 @@ def caveats(diff: Diff) -> Iterator[tuple[str, str]]:
 
 def gaps(diff: Diff) -> Iterator[str]:
     """A line for every kind of videos without a counterpart."""
-    for videos, where in ((diff.missing, "only in the old run"), (diff.added, "only in the new")):
+    for videos, where in (
+        (diff.missing, "only in the old run"),
+        (diff.added, "only in the new run"),
+    ):
         if videos:
             names = _listed([name_of(unpaired.video) for unpaired in videos])
             yield f"{counted(len(videos), 'video')} {where}: {names}"
@@ -85,12 +88,16 @@ def outcome(gate: GateResult, names: Sequence[str]) -> str:
     if gate.status == "unevaluated":
         return f"{gate.gate} {_STATUS[gate.status]}: {_listed(gate.reasons, '; ')}"
     accepted = f", {gate.allowed} accepted" if gate.allowed else ""
-    found = f"{len(gate.findings)} of {counted(len(names), 'video')}{accepted}"
+    videos = counted(len(names), "video")
+    found = f" for all {videos}" if len(names) > 1 else " for the video"
     if gate.findings:
-        found += f": {_listed(_values(gate.findings, names))}"
+        count, listed = len(gate.findings), _listed(_values(gate.findings, names))
+        found = f" for {count} of {videos}{accepted}: {listed}"
+        if gate.status == "passed":
+            found = f": {count} of {videos} beyond it{accepted}: {listed}"
     if gate.within_noise:
         found += f"; not beyond noise: {_listed(_values(gate.within_noise, names))}"
-    return f"{gate.gate} {_STATUS[gate.status]}: {found}"
+    return f"{gate.gate} {_STATUS[gate.status]}{found}"
 
 
 def outcomes(diff: Diff) -> list[str]:
