@@ -414,9 +414,21 @@ class SpatialStats:
         return self.attention_variation is not None and self.attention_variation < uniform_below
 
 
+WARNINGS = frozenset(
+    (
+        *("attention-uninformative", "batch-size-reduced", "class-blind-method", "color-guessed"),
+        *("decode-errors", "flat-spatial", "flat-temporal", "low-confidence", "low-frame-rate"),
+        *("model-note", "not-faithful", "nothing-left", "setting-without-effect", "short-video"),
+        *("sound-errors", "sound-left-out", "sparse-sampling", "stride-mismatch"),
+        *("times-repaired", "truncated", "untrained-size", "upsampled-input"),
+    )
+)
+"""Codes of all warnings of a report; they are stable."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReportWarning:
-    """A warning in the report; `code` is stable, `text` is for people."""
+    """A warning in the report; `code` is one of `WARNINGS`, `text` is for people."""
 
     code: str
     text: str

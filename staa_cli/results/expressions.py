@@ -29,6 +29,7 @@ from msgspec import Struct
 
 from staa_cli.errors import InputError, UsageError
 from staa_cli.registry import did_you_mean
+from staa_cli.schema import WARNINGS
 
 MAX_CHARACTERS, MAX_DEPTH = 1000, 20
 _WORDS = {"true": True, "false": False, "null": None}
@@ -49,6 +50,8 @@ _NODES = (
     *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.BinOp, *_ARITHMETIC),
     *(ast.Compare, ast.Eq, ast.NotEq, ast.In, ast.NotIn, *_ORDERS),
 )
+_OF_CODES = ("code", "warnings_added", "warnings_removed")
+"""Fields with codes of warnings."""
 _FUNCTIONS = "functions are abs(a), len(list), min(a, b), max(a, b), min(list), max(list)"
 _LANGUAGE = "expressions have fields, numbers, texts, and, or, not, in, == != < <= > >=, + - * /"
 
@@ -126,6 +129,11 @@ class _Checker:
                 self._type_of(node)
             case ast.Constant(value=value):
                 self._check_constant(node, value)
+            case ast.Compare(left=left, comparators=others):
+                for one, other in zip([left, *others], others, strict=False):
+                    self._check_code(one, other)
+                    self._check_code(other, one)
+                self._check_inner(node)
             case ast.Call(func=ast.Name(id="abs" | "len"), keywords=[], args=[argument]):
                 self.check(argument)
             case ast.Call(func=ast.Name(id="min" | "max"), keywords=[], args=[_, *_] as arguments):
@@ -134,10 +142,24 @@ class _Checker:
             case ast.Call():
                 raise self._error(node, f"{self._source(node)!r} is not allowed", _FUNCTIONS)
             case _:
-                for inner in ast.iter_child_nodes(node):
-                    if not isinstance(inner, _NODES) and not hasattr(inner, "col_offset"):
-                        raise self._error(node, f"{self._source(node)!r} is not allowed", _LANGUAGE)
-                    self.check(inner)
+                self._check_inner(node)
+
+    def _check_inner(self, node: ast.AST) -> None:
+        for inner in ast.iter_child_nodes(node):
+            if not isinstance(inner, _NODES) and not hasattr(inner, "col_offset"):
+                raise self._error(node, f"{self._source(node)!r} is not allowed", _LANGUAGE)
+            self.check(inner)
+
+    def _check_code(self, text: ast.expr, field: ast.expr) -> None:
+        """Check a text that is compared with codes of warnings: a wrong one is never there."""
+        while isinstance(field, ast.Subscript):
+            field = field.value
+        name = field.attr if isinstance(field, ast.Attribute) else getattr(field, "id", "")
+        if name in _OF_CODES and isinstance(text, ast.Constant) and isinstance(text.value, str):
+            code = text.value
+            if code not in WARNINGS:
+                hint = did_you_mean(code, WARNINGS) or f"warnings: {', '.join(sorted(WARNINGS))}"
+                raise self._error(text, f"no warning has the code {code!r}", hint)
 
     def _check_constant(self, node: ast.Constant, value: object) -> None:
         if not isinstance(value, bool | int | float | str | None):

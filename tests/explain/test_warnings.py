@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from staa_cli.api import Explanation, explain_video
 from staa_cli.config.settings import MethodSettings, PostSettings, SamplingSettings
 from staa_cli.explain.warnings import faithfulness_warnings
 from staa_cli.models.load import LoadedModel, load_model
-from staa_cli.schema import Faithfulness
+from staa_cli.schema import WARNINGS, Faithfulness
 from staa_cli.training.train import make_uniform
 from staa_cli.video.encode import write_video
 
@@ -188,3 +189,14 @@ def test_a_gain_that_is_none_is_not_faithful(
     found = faithfulness_warnings(faithfulness, "softmax")
     assert [warning.code for warning in found] == ["not-faithful"] * (told is not None)
     assert told is None or f"no more than removing {told}: " in found[0].text
+
+
+def test_every_code_is_listed() -> None:
+    """An expression is checked against the list: one that was missing could not be asked about."""
+    found = set()
+    for path in (Path(__file__).parents[2] / "staa_cli").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ReportWarning":
+                first = node.args[0]
+                found |= {first.value} if isinstance(first, ast.Constant) else set()
+    assert found == WARNINGS

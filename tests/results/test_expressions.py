@@ -154,6 +154,13 @@ def test_parts_are_evaluated_from_left_to_right_as_far_as_needed() -> None:
         ("'ö' == label or rows.cod == 1", "unknown field 'rows.cod' at character 22", "'code'"),
         ("x.y > 1", "'x.y' does not exist: it has no fields at character 3", ""),
         ("x[0] > 1", "'x' is not a list", ""),
+        (
+            "'flat-temporl' in rows.code",
+            "no warning has the code 'flat-temporl'",
+            "'flat-temporal'",
+        ),
+        ("x > 1 or 'xyz' not in rows.code", "'xyz' at character 10", "warnings: attention"),
+        ("rows[0].code == 'truncatd'", "no warning has the code 'truncatd'", "'truncated'"),
         ("rows[-1].share > 1", "'rows[-1]' is not a field", ""),
         ("rows[0:1] == 1", "is not a field", ""),
         ("rows[true].share > 0", "is not a field", ""),
