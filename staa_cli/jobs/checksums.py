@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
@@ -60,6 +59,8 @@ class Checksums:
     def _known(self, key: tuple[int, ...]) -> str | None:
         if not self._path.is_file():
             return None
+        import sqlite3  # not before there is a large video
+
         try:
             with closing(sqlite3.connect(self._path, _WAIT_S)) as database:
                 found = database.execute(_FIND, key).fetchone()
@@ -68,6 +69,8 @@ class Checksums:
         return None if found is None else str(found[0])
 
     def _keep(self, key: tuple[int, ...], checksum: str) -> None:
+        import sqlite3
+
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._path, _WAIT_S)) as database, database:

@@ -28,6 +28,8 @@ BLUR = 1 / 16
 TOKENS_A_PASS = 1 << 12
 """Maximum of tokens in one pass on a CPU; more are slower there, since new memory for every layer's
 output costs as much as the arithmetic."""
+TURNS = 8
+"""Passes of each thread for one question."""
 ON_GPU = 16
 """Factor for other devices, which a few copies would not fill."""
 
@@ -195,9 +197,13 @@ class PerturbedClip:
 
     @property
     def together(self) -> int:
-        """Number of copies to ask about together: those of all passes that run side by side."""
+        """Number of copies to ask about together: those of several passes that run side by side.
+
+        Passes of one question share their threads, which have to warm up.
+        """
         device = self.clip.device
-        return passes_at_once(self.model, device) * perturbations_per_pass(self.grid, device)
+        passes = passes_at_once(self.model, device)
+        return perturbations_per_pass(self.grid, device) * (passes * TURNS if passes > 1 else 1)
 
     def under(self, replacement: str) -> PerturbedClip:
         """The same clip with another replacement, except `black`; itself if they are equal.

@@ -28,7 +28,12 @@ from torch import Tensor, nn
 
 from staa_cli.errors import UsageError
 from staa_cli.methods.base import MethodInputs, Options
-from staa_cli.methods.perturbation.base import PerturbationMethod, PerturbedClip
+from staa_cli.methods.perturbation.base import (
+    PerturbationMethod,
+    PerturbedClip,
+    perturbations_per_pass,
+)
+from staa_cli.methods.perturbation.passes import passes_at_once
 from staa_cli.methods.readout import to_grid
 from staa_cli.models.taps import Tap, shown, taps
 from staa_cli.schema import AttentionLayout, Output
@@ -148,11 +153,13 @@ def _ask(perturbed: PerturbedClip, kept: Tensor, prefix: int) -> Tensor:
     """Scores [M] of copies with the kept patches, bool [M, n], in batches."""
     model, clip = perturbed.model, perturbed.clip[None]
     thinned = replace(perturbed, model=lambda part: _without(model, part, prefix)(clip))  # type: ignore[arg-type]
-    sizes = kept.sum(dim=1)
-    scores = torch.zeros(len(kept), device=kept.device)
+    sizes, device = kept.sum(dim=1), kept.device
+    scores = torch.zeros(len(kept), device=device)
+    # Half of the tokens are left out, and torch divides a pass among its threads.
+    at_once = 2 * perturbations_per_pass(perturbed.grid, device) * passes_at_once(model, device)
     for size in set(sizes.tolist()):  # all copies of one pass need equally many tokens
         same_size = (sizes == size).nonzero()[:, 0]
-        for batch in same_size.split(2 * perturbed.together):
+        for batch in same_size.split(at_once):
             scores[batch] = thinned.ask(kept[batch]).float()
     perturbed.asked = thinned.asked
     return scores

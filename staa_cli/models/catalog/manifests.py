@@ -148,5 +148,5 @@ def read_manifest(path: Path) -> Manifest:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"the model manifest {path.name} is broken: {error}",
-            "reinstall the package that provides it",
+            "restore the file, or reinstall the package that provides it",
         ) from error

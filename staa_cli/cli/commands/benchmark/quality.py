@@ -53,8 +53,9 @@ def quality(
         option(
             "--dataset",
             "NAME",
-            "Clips with ground truth (events, events-hard, twins), a folder of videos, or, of a "
-            "folder of classes, mosaics:DIR, splices:DIR, or classes:DIR. [events]",
+            "Generated clips (events, events-hard, twins; events-small and states for the zoo), a "
+            "folder of videos, or, of a folder of classes, mosaics:DIR, splices:DIR, or "
+            "classes:DIR. [events]",
         ),
     ] = "events",
     methods: Annotated[
