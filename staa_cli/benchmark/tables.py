@@ -21,13 +21,6 @@ Part = str | list[list[str]]
 """Prose, or the cells of a table with a header line."""
 SURE = "*"
 """Marks a difference whose interval excludes zero."""
-_WITHOUT_REPLACEMENT = frozenset(
-    (
-        *("srg_blur", "srg_mean", "srg_noise", "f_fidelity"),
-        *("max_sensitivity", "sparseness", "entropy", "randomization", "class_sensitivity"),
-    )
-)
-"""Metrics to which ``--replacement`` does not apply: they have their own, or remove nothing."""
 _NEEDED = {
     "mask": "boxes or a mask within what the model sees",
     "event": "an event within the frames that it sees",
@@ -70,10 +63,7 @@ def headline(result: Mapping[str, Any]) -> str:
             line += f", {result['correct']} of the {result['labeled']} labeled ones correctly"
     if result["mask_share"] is not None:
         line += f"; an actor fills {percent(result['mask_share'], 1)} of their volume"
-    removed = any(
-        not METRICS.get(row["metric"]).truth and row["metric"] not in _WITHOUT_REPLACEMENT
-        for row in result["results"]
-    )
+    removed = any(METRICS.get(row["metric"]).replaces for row in result["results"])
     return f"{line}; removed by {result['options']['replacement']}" if removed else line
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -111,7 +111,7 @@ class Ci:
         from staa_cli.results.index.junit import junit
         from staa_cli.results.index.summary import markdown
 
-        outcomes = [] if gates is None else list(zip(gates.results(), gates.lines(), strict=True))
+        outcomes = gates.outcomes() if gates else []
         failed = [line for gate, line in outcomes if gate.status != "passed"]
         if self.annotations is not None:
             for line in github(index, folder, failed):
@@ -134,9 +134,9 @@ class Ci:
         return complete
 
 
-def tell_gates(gates: Sequence[GateResult], lines: Sequence[str], console: Console) -> None:
-    """Print the outcome of every gate, each a line: as an error unless it has passed."""
-    for gate, line in zip(gates, lines, strict=True):
+def tell_gates(outcomes: Iterable[tuple[GateResult, str]], console: Console) -> None:
+    """Print the outcome of every gate, each in a line: as an error unless it has passed."""
+    for gate, line in outcomes:
         if gate.status == "passed":
             console.message(line)
         else:

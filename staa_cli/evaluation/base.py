@@ -110,6 +110,8 @@ class Metric:
     beatable: bool = True
     """Whether comparing with a baseline is meaningful; a map that does not use the model may score
     perfectly on independence of something."""
+    replaces: bool = True
+    """Whether it replaces parts of the clip as the user says, not in its own way or not at all."""
 
     def __call__(self, trial: Trial) -> float:
         """The score of a trial."""
@@ -123,12 +125,15 @@ def metric(
     truth: Collection[Known] = (),
     random_masks: bool = False,
     beatable: bool = True,
+    replaces: bool = True,
 ) -> Callable[[Callable[[Trial], float]], Metric]:
     """A decorator that turns a function of a trial into a `Metric`, with its fields as arguments.
 
     Its name comes from the entry point of the group ``staa.metrics`` that declares it.
     """
-    return lambda score: Metric(score, better, frozenset(truth), source, random_masks, beatable)
+    return lambda score: Metric(
+        score, better, frozenset(truth), source, random_masks, beatable, replaces and not truth
+    )
 
 
 def _accept(name: str, declared: Any) -> Metric:

@@ -8,7 +8,9 @@ from staa_cli.evaluation.base import Trial, metric
 from staa_cli.statistics import entropy_share
 
 
-@metric(beatable=False, source="Gini index, Chalasani et al. 2020 (arXiv 1810.06583)")
+@metric(
+    beatable=False, replaces=False, source="Gini index, Chalasani et al. 2020 (arXiv 1810.06583)"
+)
 def sparseness(trial: Trial) -> float:
     """Gini index of the attribution's magnitudes: 0 for a uniform map, near 1 for one token."""
     rising = np.sort(np.abs(np.ravel(trial.values)).astype(np.float64))
@@ -18,7 +20,12 @@ def sparseness(trial: Trial) -> float:
     return float((2 * ranks - rising.size - 1) @ rising / (rising.size * rising.sum()))
 
 
-@metric(better="lower", beatable=False, source="Bhatt et al. 2020 (arXiv 2005.00631), definition 4")
+@metric(
+    better="lower",
+    beatable=False,
+    replaces=False,
+    source="Bhatt et al. 2020 (arXiv 2005.00631), definition 4",
+)
 def entropy(trial: Trial) -> float:
     """Entropy of the attribution's magnitudes, as a share of a uniform map's."""
     magnitudes = np.abs(trial.values)

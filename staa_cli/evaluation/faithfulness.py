@@ -51,19 +51,19 @@ def srg(trial: Trial) -> float:
     return gain(trial.curves)
 
 
-@metric(source=SRG)
+@metric(replaces=False, source=SRG)
 def srg_blur(trial: Trial) -> float:
     """Symmetric relevance gain with blur as the replacement."""
     return gain(trial.curves_under("blur"))
 
 
-@metric(source=SRG)
+@metric(replaces=False, source=SRG)
 def srg_mean(trial: Trial) -> float:
     """Symmetric relevance gain with the clip's mean color as the replacement."""
     return gain(trial.curves_under("mean"))
 
 
-@metric(source=SRG)
+@metric(replaces=False, source=SRG)
 def srg_noise(trial: Trial) -> float:
     """Symmetric relevance gain with noise of the clip's colors as the replacement."""
     return gain(trial.curves_under("noise"))
@@ -136,7 +136,7 @@ def saco(trial: Trial) -> float:
     return float(signs @ gaps / np.abs(gaps).sum())
 
 
-@metric(random_masks=True, source="Zheng et al. 2025 (arXiv 2410.02970), section 4")
+@metric(random_masks=True, replaces=False, source="Zheng et al. 2025 (arXiv 2410.02970), section 4")
 def f_fidelity(trial: Trial) -> float:
     """F-Fidelity: drop without some of the most relevant tokens, minus drop without some others.
 

@@ -14,6 +14,7 @@ DRAWS, RADIUS = 5, 0.02
 @metric(
     better="lower",
     beatable=False,
+    replaces=False,
     source="Yeh et al. 2019 (arXiv 1901.09392), definition 3",
 )
 def max_sensitivity(trial: Trial) -> float:

@@ -18,6 +18,7 @@ from staa_cli.statistics import rank_correlation, variation
 @metric(
     better="lower",
     beatable=False,
+    replaces=False,
     source="Adebayo et al. 2018 (arXiv 1810.03292), section 3",
 )
 def randomization(trial: Trial) -> float:
@@ -34,6 +35,7 @@ def randomization(trial: Trial) -> float:
 @metric(
     better="lower",
     beatable=False,
+    replaces=False,
     source="rank correlation of two classes' maps",
 )
 def class_sensitivity(trial: Trial) -> float:

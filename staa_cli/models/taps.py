@@ -119,15 +119,18 @@ def record(layer: nn.Module, *tensors: Tensor) -> None:
 
     Attention passes the fields of `AttentionTensors`, in order; other layers pass one tensor.
     """
-    readers = _READERS.get()
-    if readers is not None and id(layer) in readers:
-        readers[id(layer)](AttentionTensors(*tensors) if len(tensors) > 1 else tensors[0])
+    if reader := _reader_of(layer):
+        reader(AttentionTensors(*tensors) if len(tensors) > 1 else tensors[0])
 
 
 def is_read(layer: nn.Module) -> bool:
     """Whether a tap reads `layer` in this pass; if not, what `record` would get can be left out."""
+    return _reader_of(layer) is not None
+
+
+def _reader_of(layer: nn.Module) -> Callable[..., None] | None:
     readers = _READERS.get()
-    return readers is not None and id(layer) in readers
+    return None if readers is None else readers.get(id(layer))
 
 
 def attention_rows(q: Tensor, k: Tensor, scale: float, out: Tensor | None = None) -> Tensor:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from small_videos import film
 
 from staa_cli.cli import app as cli
 
@@ -53,6 +54,16 @@ class Done:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture
+def two_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two small videos in ``clips``, a small model, and the current folder above them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STAA_THREADS", "1")
+    monkeypatch.setenv("STAA_MODEL", "test_timesformer")
+    for name in ("walk", "jump"):
+        film(Path("clips", f"{name}.mp4"), 12)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from small_videos import film
 
 from staa_cli.errors import ExitCode
 
@@ -16,13 +15,7 @@ LINE = ("explain", "clips", "--no-annotated", "--no-html")
 HOLDS, DOES_NOT_HOLD = "prediction.target.probability > 0", "len(frames.index) == 0"
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STAA_THREADS", "1")
-    monkeypatch.setenv("STAA_MODEL", "test_timesformer")
-    for name in ("walk", "jump"):
-        film(Path("clips", f"{name}.mp4"), 12)
+pytestmark = pytest.mark.usefixtures("two_clips")
 
 
 def test_a_condition_that_is_true_of_a_video_fails(run: Any) -> None:

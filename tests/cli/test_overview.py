@@ -16,13 +16,7 @@ LINE = ("explain", "clips", "--no-annotated", "--reproducible")
 OVERVIEW = ["staa-out/index.html", "staa-out/index.json"]
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STAA_THREADS", "1")
-    monkeypatch.setenv("STAA_MODEL", "test_timesformer")
-    for name in ("walk", "jump"):
-        film(Path("clips", f"{name}.mp4"), 12)
+pytestmark = pytest.mark.usefixtures("two_clips")
 
 
 def listed() -> tuple[list[str], list[str]]:

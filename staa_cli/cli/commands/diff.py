@@ -154,4 +154,4 @@ def _report(result: Diff, console: Console) -> None:
         console.warning(line)
     for failure in result.failures:
         console.error(StaaError(failure.cause, failure.hint))
-    tell_gates(result.gates, summary.outcomes(result), console)
+    tell_gates(zip(result.gates, summary.outcomes(result), strict=True), console)

@@ -256,11 +256,16 @@ def _run(
             reporter.interrupted()
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     reporter.conclude()
-    found = [] if gates is None else gates.results()
-    tell_gates(found, [] if gates is None else gates.lines(), console)
-    if reporter.failed or not told or any(gate.status == "unevaluated" for gate in found):
+    status = None
+    if gates is not None:
+        from staa_cli.results.diff.gate import overall
+
+        outcomes = gates.outcomes()
+        tell_gates(outcomes, console)
+        status = overall([result for result, _ in outcomes])
+    if reporter.failed or not told or status == "unevaluated":
         raise typer.Exit(ExitCode.INPUT_FAILED)
-    if any(gate.status == "failed" for gate in found):
+    if status == "failed":
         raise typer.Exit(ExitCode.GATE_FAILED)
 
 

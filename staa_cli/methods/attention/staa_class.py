@@ -75,9 +75,8 @@ class RolloutFromMean(Rollout):
         q, k, v = (method_inputs.captured[read.__name__, block] for read in (queries, keys, values))
         mean = mean_weights(q, method_inputs.layout.prefix_tokens)  # [B*S, N]
         read = several_rows(torch.stack([rows.flatten(0, 1), mean], dim=1)[:, None])
-        pushed, of_mean = read(AttentionTensors(q, k, v), method_inputs.layer(role, block)).unbind(
-            2
-        )
+        both = read(AttentionTensors(q, k, v), method_inputs.layer(role, block))
+        pushed, of_mean = both.unbind(dim=2)  # each [B*S, heads, N]
         self.written["values", block] = weighted_values(of_mean, v)
         return self.identity * rows + (1 - self.identity) * pushed.mean(dim=1).view_as(rows)
 

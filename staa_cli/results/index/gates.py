@@ -37,11 +37,8 @@ class ReportGates:
             tally.add(len(self._names), name, report)
         self._names.append(name)
 
-    def results(self) -> list[GateResult]:
-        """The outcome of every gate."""
+    def outcomes(self) -> list[tuple[GateResult, str]]:
+        """The outcome of every gate, also in a line."""
         gaps = self._gaps or ([] if self._names else ["no video has a report"])
-        return [tally.result(gaps) for tally in self._tallies]
-
-    def lines(self) -> list[str]:
-        """The same, each in a line."""
-        return [outcome(result, self._names) for result in self.results()]
+        results = [tally.result(gaps) for tally in self._tallies]
+        return [(result, outcome(result, self._names)) for result in results]

@@ -255,11 +255,10 @@ class TimeSformer(VideoTransformer):
     def _add_time(self, tokens: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         """[B*T, 1+P, D] to the class token [B, 1, D] and patches [B, P, T, D] with their time."""
         tokens = tokens.reshape(batch, -1, *tokens.shape[1:])  # [B, T, 1+P, D]
+        frames = tokens.shape[1]
         time: Tensor = self.time_embed
-        if len(tokens[0]) != time.shape[1]:
-            time = F.interpolate(
-                time.transpose(1, 2), size=len(tokens[0]), mode="nearest"
-            ).transpose(1, 2)
+        if frames != time.shape[1]:
+            time = F.interpolate(time.transpose(1, 2), size=frames, mode="nearest").transpose(1, 2)
         patches = tokens[:, :, 1:].transpose(1, 2).contiguous()  # time fastest
         return tokens[:, 0, :1], patches + time[:, None]
 
