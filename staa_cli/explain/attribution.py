@@ -184,17 +184,23 @@ def _explain(
     kept: StoredOutputs | None = None,
 ) -> Explained:
     """Explain all clips of a reader, in order; `kept` receives outputs that serve every class."""
+    copies = method.perturbations(model.layout, options)
+
+    def ask(inputs: Tensor, target: Target, plan: Sequence[int]) -> Explained:
+        keep = kept is not None
+        return attend(model, inputs, method, options, target, plan, reader.asked, keep)
 
     def work(inputs: Tensor, numbers: Sequence[int]) -> Explained:
         plan = [reader.number(position) for position in numbers]
-        keep = kept is not None
-        batch = attend(model, inputs, method, options, target, plan, reader.asked, keep)
+        if copies:  # they fill batches of their own, and report progress
+            batch = ask(inputs, target, plan)
+        else:
+            batch = reader.turns.attend(ask, inputs, target, plan, reader.stopwatch)
         if kept is not None and batch.reading is not None:
             kept.add(numbers, batch.reading)
         return replace(batch, reading=None)
 
-    copies = method.perturbations(model.layout, options)
-    return collect(reader.forward(stage, work, copies), len(reader))
+    return collect(reader.forward(stage, work, copies, takes_turn=not copies), len(reader))
 
 
 class RunningPrediction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from typing import Literal, TypeVar
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from staa_cli.explain.timing import Stopwatch
+from staa_cli.explain.turns import Turns
 from staa_cli.memory import memory_for, ran_out_of_memory
 from staa_cli.models.load import LoadedModel
 from staa_cli.schema import Clip, OnProgress, UInt8
@@ -62,6 +64,13 @@ class FrameCache:
             self._frames.clear()
 
 
+def clips_at_once(batch_size: Literal["auto"] | int, model: LoadedModel) -> int:
+    """Clips per batch; auto is one on a CPU, which gains nothing from more."""
+    if batch_size != "auto":
+        return batch_size
+    return 1 if model.device.type == "cpu" else 8
+
+
 class ClipReader:
     """Reads the clips of a plan; each pass reads every needed frame once.
 
@@ -69,10 +78,11 @@ class ClipReader:
         source: of the frames.
         model: that receives the clips.
         clips: in any order; their frames may overlap.
-        batch_size: clips per batch; auto depends on the device.
+        batch_size: clips per batch; auto depends on the device, see `clips_at_once`.
         on_progress: called with (stage, clips read, total clips).
-        stopwatch: measures the time of decoding.
+        stopwatch: measures the time of decoding and of passes.
         cache: shared by passes and readers with the same source and model input.
+        turns: shared by threads that use the same model.
     """
 
     def __init__(
@@ -85,6 +95,7 @@ class ClipReader:
         on_progress: OnProgress,
         stopwatch: Stopwatch,
         cache: FrameCache | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.report = DecodeReport()
         """Report of the last pass that read the frames, also by another reader of the cache."""
@@ -92,10 +103,8 @@ class ClipReader:
         """Largest deviation, in the last pass, of a cell of 16 x 16 pixels from its mean color over
         a clip, 0 to 1."""
         self._source, self._model, self._clips, self._cache = source, model, clips, cache
-        if batch_size == "auto":
-            # A CPU gains nothing from more than one clip at a time.
-            batch_size = 1 if model.device.type == "cpu" else 8
-        self.batch_size = batch_size
+        self.turns = turns or Turns()
+        self.batch_size = clips_at_once(batch_size, model)
         """Clips per batch; reduced when memory runs out."""
         self.backed_off = False
         self._on_progress, self.stopwatch = on_progress, stopwatch
@@ -117,10 +126,11 @@ class ClipReader:
             on_progress=self._on_progress,
             stopwatch=self.stopwatch,
             cache=self._cache,
+            turns=self.turns,
         )
 
     def forward(
-        self, stage: str, work: Work[R], perturbations: int = 0
+        self, stage: str, work: Work[R], perturbations: int = 0, *, takes_turn: bool = False
     ) -> Iterator[tuple[tuple[int, ...], R]]:
         """Run one pass; yields (positions in `clips` [B], result of `work`) for each batch.
 
@@ -131,6 +141,7 @@ class ClipReader:
             work: function of normalized clips float [B, T, 3, h, w] and their positions [B].
             perturbations: perturbed copies that `work` evaluates per clip and reports by `asked`;
                 the progress counts them instead of clips.
+            takes_turn: whether `work` waits for its turn itself.
 
         Raises:
             UnavailableError: not even one clip fits.
@@ -148,7 +159,7 @@ class ClipReader:
                 numbers = tuple(number for number, _ in part)
                 inputs = torch.stack([clip for _, clip in part])
                 try:
-                    with self.stopwatch("forward"):
+                    with nullcontext() if takes_turn else self.turns.alone(self.stopwatch):
                         result = work(inputs, numbers)
                 except Exception as error:
                     self._back_off(error, numbers)

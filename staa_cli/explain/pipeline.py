@@ -26,6 +26,7 @@ from staa_cli.explain.stitch import (
     with_rest,
 )
 from staa_cli.explain.timing import Stopwatch
+from staa_cli.explain.turns import Turns
 from staa_cli.explain.warnings import (
     batch_warnings,
     coverage_warnings,
@@ -111,6 +112,8 @@ class PlannedVideo:
     plan: sampling.Plan
     cache: FrameCache | None = None
     """Set if several explanations read the same frames."""
+    turns: Turns | None = None
+    """Set if other threads use the same model."""
 
     def reader(
         self,
@@ -128,6 +131,7 @@ class PlannedVideo:
             on_progress=on_progress,
             stopwatch=stopwatch,
             cache=self.cache,
+            turns=self.turns,
         )
 
 
@@ -138,6 +142,7 @@ def plan_video(
     on_progress: OnProgress,
     stopwatch: Stopwatch,
     cache: FrameCache | None = None,
+    turns: Turns | None = None,
 ) -> PlannedVideo:
     """Probe a video and plan its clips.
 
@@ -150,7 +155,7 @@ def plan_video(
         source = open_source(video)
     plan = plan_clips(source.info, fitted.input, settings)
     on_progress(PLANNING, len(plan.clips), len(plan.clips))
-    return PlannedVideo(source, plan, cache)
+    return PlannedVideo(source, plan, cache, turns)
 
 
 def explain_one(
@@ -159,6 +164,7 @@ def explain_one(
     settings: Settings,
     on_progress: OnProgress,
     measure: Measure | None = None,
+    turns: Turns | None = None,
 ) -> Explanation:
     """Explain a video, with a score for every frame. Writes nothing.
 
@@ -168,6 +174,7 @@ def explain_one(
         settings: of the explanation.
         on_progress: called with (stage, done, total); first the number of clips, as `planning`.
         measure: measures faithfulness, if the settings request it.
+        turns: shared by threads that use the same model with the same settings.
 
     Raises:
         VideoError: the file does not open or decode.
@@ -175,7 +182,7 @@ def explain_one(
     """
     check_settings(model, settings)
     stopwatch = Stopwatch()
-    planned = plan_video(video, model, settings, on_progress, stopwatch)
+    planned = plan_video(video, model, settings, on_progress, stopwatch, turns=turns)
     (explanation,) = explain_classes(
         planned, model, [settings], on_progress, measure=measure, stopwatch=stopwatch
     )

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from staa_cli.config.settings import Settings
+import torch
+
 from staa_cli.evaluation.measure import measure_faithfulness
+from staa_cli.explain.clips import clips_at_once
 from staa_cli.explain.pipeline import PLANNING, check_settings, explain_one, open_model
+from staa_cli.explain.turns import Turns
 from staa_cli.jobs.workload import Workload, workload
 from staa_cli.models.catalog.hub import Announce
 from staa_cli.schema import Explanation, OnProgress
 
+if TYPE_CHECKING:
+    from staa_cli.jobs.run import Request
+
 
 class Explainer:
-    """Opens the model and checks that the settings fit it.
+    """Opens the model and checks that the settings fit it. Several threads may explain videos.
+
+    Args:
+        request: options of all jobs.
+        announce: called with one line about what is going to be downloaded.
 
     Raises:
         UsageError: an unknown method or class, or one that does not fit the model.
         UnavailableError: no such model, device, or package.
     """
 
-    def __init__(self, settings: Settings, announce: Announce) -> None:
-        self.settings = settings
+    def __init__(self, request: Request, announce: Announce) -> None:
+        settings = self.settings = request.settings
         self.model = open_model(settings, announce)
         check_settings(self.model, settings)
+        together = clips_at_once(settings.batch_size, self.model)
+        if request.reproducible or settings.compile:  # each shape would be compiled anew
+            together = 1
+        self._turns = Turns(together, torch.get_num_threads())
 
     def workload(self, clips: int) -> Workload:
         """The cost of a number of clips."""
@@ -42,4 +57,11 @@ class Explainer:
             else:
                 on_progress(stage, done, total)
 
-        return explain_one(video, self.model, self.settings, report, measure=measure_faithfulness)
+        return explain_one(
+            video,
+            self.model,
+            self.settings,
+            report,
+            measure=measure_faithfulness,
+            turns=self._turns,
+        )

@@ -13,29 +13,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from staa_cli.config.settings import Settings
 from staa_cli.errors import InputError, OutputError, StaaError
 from staa_cli.explain.provenance import fingerprint
 from staa_cli.failures import understood
-from staa_cli.files import REPORT, sha256_of
-from staa_cli.jobs.checksums import Checksums
+from staa_cli.files import REPORT
 from staa_cli.jobs.claims import Claimed, claim
-from staa_cli.jobs.copies import cache_folder, cache_of, source_of, with_copy, with_url
+from staa_cli.jobs.copies import cache_of, source_of, with_copy, with_url
 from staa_cli.jobs.inputs import Job
 from staa_cli.jobs.outcome import OnEvent, Opened, Opening, Outcome, Progress, Started
+from staa_cli.jobs.resources import ModelFacts, Resources
 from staa_cli.jobs.uploads import destinations, likeness, uploading
 from staa_cli.memory import let_go, ran_out_of_memory
-from staa_cli.models.catalog.manifests import read_manifests
-from staa_cli.models.checkpoints.labels import read_labels
 from staa_cli.remote.downloads import Cache
 from staa_cli.results.folder import ResultFolder
 from staa_cli.results.redraw import stored_explanation
 from staa_cli.results.save import Saved, save
 from staa_cli.results.writers.base import wanted_files
-from staa_cli.schema import Explanation, ModelInput, OnProgress, Output
+from staa_cli.schema import Explanation, OnProgress
 
 if TYPE_CHECKING:
     from staa_cli.jobs.explainer import Explainer
@@ -58,16 +55,6 @@ class Request:
     """Read finished videos again, even if their sizes and times are as they were."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """Properties of a model that determine what has to be done."""
-
-    input: ModelInput
-    labels: tuple[str, ...]
-    weights_sha256: str
-    output: Output
-
-
 class Worker:
     """Runs jobs one after the other with one model, which is opened when first needed.
 
@@ -75,6 +62,7 @@ class Worker:
         request: options of all jobs.
         on_event: called with events as they happen.
         announce: called with one line about what is going to be downloaded.
+        resources: shared with other workers of the process, which have the same request.
     """
 
     def __init__(
@@ -82,10 +70,11 @@ class Worker:
         request: Request,
         on_event: OnEvent = lambda event: None,
         announce: Announce = lambda line: None,
+        resources: Resources | None = None,
     ) -> None:
         self.request, self.announce = request, announce
         wanted_files(request.settings.output)  # an unknown format ends the run
-        self._on_event = on_event
+        self._on_event, self._resources = on_event, resources or Resources(request)
 
     def run(self, job: Job) -> Outcome:
         """Explain one video and write its results, unless that has been done.
@@ -129,7 +118,7 @@ class Worker:
             return Outcome(job, "skipped")
         settings = self.request.settings
         try:
-            video = self.checksums.of(job.source)
+            video = self._resources.checksums.of(job.source)
         except OSError:
             return None  # explaining it will report the problem
         expected = self._fingerprint(video, settings)
@@ -169,46 +158,28 @@ class Worker:
             if target.exists() and job.source.exists() and target.samefile(job.source):
                 raise OutputError(f"{target} is the video itself", "choose another --output-dir")
 
-    @cached_property
+    @property
     def model_facts(self) -> ModelFacts:
-        """From the manifest of a bundled model; a checkpoint has to be opened.
+        """What is to be known of the model.
 
         Raises:
             UsageError, UnavailableError: as `run`.
         """
-        settings = self.request.settings
-        manifest = read_manifests().get(settings.model)
-        if manifest is None or not manifest.weights.is_file():
-            model = self.explainer.model
-            return ModelFacts(
-                model.input, model.labels, model.info.weights_sha256, model.info.output
-            )
-        labels = manifest.labels
-        if settings.labels is not None:
-            labels = read_labels(Path(settings.labels), len(labels))
-        return ModelFacts(manifest.input, labels, sha256_of(manifest.weights), manifest.output)
+        return self._resources.model_facts(lambda: self.explainer)
 
-    @cached_property
+    @property
     def explainer(self) -> Explainer:
         """The explainer; opens the model on first use.
 
         Raises:
             UsageError, UnavailableError: as `run`.
         """
-        self._on_event(Opening())
-        from staa_cli.jobs.explainer import Explainer
-
-        return Explainer(self.request.settings, self.announce)
+        return self._resources.explainer(lambda: self._on_event(Opening()), self.announce)
 
     @cached_property
     def cache(self) -> Cache:
         """Copies of videos at URLs."""
         return cache_of(self.request.settings, self.announce)
-
-    @cached_property
-    def checksums(self) -> Checksums:
-        """Of videos that may be finished."""
-        return Checksums(cache_folder(self.request.settings), self.request.verify)
 
     def _written(self, job: Job) -> Outcome:
         self.check_folder(job)  # before the work, which may take an hour

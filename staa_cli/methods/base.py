@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -118,6 +118,21 @@ class MethodOutput:
     rows: Tensor | None = None
     """[classes, D] each class's direction in the tokens' outputs. With more classes than D, this
     stores fewer numbers per token."""
+
+    def of(self, clips: slice) -> MethodOutput:
+        """The output for a part of the batch."""
+
+        def of(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor[clips]
+
+        return replace(
+            self,
+            values=self.values[clips],
+            cls_self_mass=of(self.cls_self_mass),
+            looked=of(self.looked),
+            shares=of(self.shares),
+            parts=of(self.parts),
+        )
 
     @property
     def serves_all(self) -> bool:

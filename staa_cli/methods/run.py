@@ -41,6 +41,19 @@ class Explained:
     reading: MethodOutput | None = None
     """The output that serves every class, if there is one and `keep` was set."""
 
+    def of(self, clips: slice) -> Explained:
+        """The result for a part of the batch."""
+        return Explained(
+            self.scores[clips],
+            self.targets[clips],
+            self.values[clips],
+            self.cls_self_mass[clips],
+            self.space_variation[clips],
+            self.attention_variation[clips],
+            self.passes_per_clip,
+            None if self.reading is None else self.reading.of(clips),
+        )
+
 
 def explain_batch(
     model: nn.Module,

@@ -12,8 +12,7 @@ from safetensors.torch import save_file
 from small_videos import asked
 
 from staa_cli.errors import OutputError, UsageError, VideoError
-from staa_cli.jobs import explainer
-from staa_cli.jobs import run as running
+from staa_cli.jobs import explainer, resources
 from staa_cli.jobs.inputs import Job
 from staa_cli.models import load as loading
 from staa_cli.models.catalog import manifests as manifests
@@ -75,7 +74,7 @@ def test_the_plan_of_a_bundled_model_loads_nothing(
     def no_model(*_: object, **__: object) -> None:
         pytest.fail("a model was loaded")
 
-    monkeypatch.setattr(running, "read_manifests", read)
+    monkeypatch.setattr(resources, "read_manifests", read)
     monkeypatch.setattr(loading, "open_registered", lambda name: open_bundled(read()[name]))
     monkeypatch.setattr(loading, "MODELS", ["mine"])
     settings = asked(model="mine")
