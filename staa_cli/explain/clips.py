@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, nullcontext
 from functools import partial
 from itertools import islice
 from typing import Literal, TypeVar
@@ -17,6 +17,7 @@ from staa_cli.explain.turns import Turns
 from staa_cli.memory import memory_for, ran_out_of_memory
 from staa_cli.models.load import LoadedModel
 from staa_cli.schema import Clip, OnProgress, UInt8
+from staa_cli.video.ahead import ahead
 from staa_cli.video.frame_source import SeekableSource
 from staa_cli.video.table import DecodeReport
 
@@ -24,6 +25,8 @@ STILL = 2 / 255
 """Motion below this is rounding or codec noise in a still picture."""
 _CELL = 16
 """Side in pixels of a cell over which motion is averaged, to suppress noise."""
+_AHEAD = 16
+"""Frames that may wait to be used."""
 _KEPT_BYTES = 1 << 29
 """Cache size; enough for 53 clips of 16 x 224 x 224 that do not overlap."""
 
@@ -146,26 +149,26 @@ class ClipReader:
         Raises:
             UnavailableError: not even one clip fits.
         """
-        clips, done = self._read(), 0
         self._asked, self._report_progress = 0, partial(self._on_progress, stage)
         self._perturbations = perturbations * len(self._clips)
-        while done < len(self._clips):
-            batch = list(islice(clips, self.batch_size))
-            done += len(batch)
-            if not perturbations:
-                self._report_progress(done, len(self._clips))
-            while batch:
-                part = batch[: self.batch_size]
-                numbers = tuple(number for number, _ in part)
-                inputs = torch.stack([clip for _, clip in part])
-                try:
-                    with nullcontext() if takes_turn else self.turns.alone(self.stopwatch):
-                        result = work(inputs, numbers)
-                except Exception as error:
-                    self._back_off(error, numbers)
-                    continue
-                batch = batch[len(part) :]
-                yield numbers, result
+        done = 0
+        with closing(self._read()) as clips:
+            while batch := list(islice(clips, self.batch_size)):
+                done += len(batch)
+                if not perturbations:
+                    self._report_progress(done, len(self._clips))
+                while batch:
+                    part = batch[: self.batch_size]
+                    numbers = tuple(number for number, _ in part)
+                    inputs = torch.stack([clip for _, clip in part])
+                    try:
+                        with nullcontext() if takes_turn else self.turns.alone(self.stopwatch):
+                            result = work(inputs, numbers)
+                    except Exception as error:
+                        self._back_off(error, numbers)
+                        continue
+                    batch = batch[len(part) :]
+                    yield numbers, result
 
     @property
     def perturbed_in_all(self) -> int:
@@ -190,27 +193,32 @@ class ClipReader:
         if self._model.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _read(self) -> Iterator[tuple[int, Tensor]]:
-        """Clips in order of their last frame; a frame is kept as long as a clip needs it."""
+    def _read(self) -> Generator[tuple[int, Tensor]]:
+        """Clips in order of their last frame; a frame is kept as long as a clip needs it.
+
+        Frames are decoded and prepared in a thread while the model works on earlier ones.
+        """
         self.report, self.motion = DecodeReport(), 0.0
         std = torch.tensor(self._model.input.std)[:, None, None]
         frames = [clip.frame_indices for clip in self._clips]
         order = sorted(range(len(frames)), key=lambda number: frames[number][-1])
         last_use = {index: number for number in order for index in frames[number]}
-        read = self._frames(sorted(last_use))
         cached: dict[int, Tensor] = {}  # index to [3, h, w]
         cells: dict[int, Tensor] = {}
-        for number in order:
-            with self.stopwatch("decode"):
-                while frames[number][-1] not in cached:
-                    index, cached[index] = next(read)  # the left target is assigned first
-                    cells[index] = F.avg_pool2d(cached[index], _CELL, ceil_mode=True) * std
-            clip_cells = torch.stack([cells[index] for index in frames[number]])
-            self.motion = max(self.motion, float((clip_cells - clip_cells.mean(dim=0)).abs().max()))
-            yield number, torch.stack([cached[index] for index in frames[number]])
-            for index in {*frames[number]}:
-                if last_use[index] == number:
-                    del cached[index], cells[index]
+        with closing(ahead(self._frames(sorted(last_use)), _AHEAD)) as read:
+            for number in order:
+                needed = [*frames[number]]
+                with self.stopwatch("decode"):
+                    while needed[-1] not in cached:
+                        index, cached[index] = next(read)  # the left target is assigned first
+                        cells[index] = F.avg_pool2d(cached[index], _CELL, ceil_mode=True) * std
+                clip_cells = torch.stack([cells[index] for index in needed])
+                deviation = (clip_cells - clip_cells.mean(dim=0)).abs().max()
+                self.motion = max(self.motion, float(deviation))
+                yield number, torch.stack([cached[index] for index in needed])
+                for index in {*needed}:
+                    if last_use[index] == number:
+                        del cached[index], cells[index]
 
     def _frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         """Preprocessed frames, ascending: (position, normalized float [3, h, w])."""
