@@ -17,7 +17,9 @@ its own code, and the command exits with 3.
 
 from __future__ import annotations
 
+import traceback
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -60,6 +62,40 @@ class StaaError(Exception):
         super().__init__(cause)
         self.cause = cause
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle whole: with the notes, and the traceback, also of causes, as text.
+
+        A class of another package is sent as the class of this module that it extends, because the
+        receiving process may be unable to import it.
+        """
+        kind = next(each for each in type(self).__mro__ if each.__module__ == __name__)
+        if isinstance(self.__cause__, SentTraceback):
+            text = self.__cause__.text
+        else:
+            text = "".join(traceback.format_exception(self))
+        return _received, (kind, self.cause, self.hint, getattr(self, "__notes__", []), text)
+
+
+class SentTraceback(Exception):
+    """The cause of an error from another process: its traceback as text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"in another process\n{self.text}"
+
+
+def _received(
+    kind: type[StaaError], cause: str, hint: str | None, notes: list[str], text: str
+) -> StaaError:
+    error = kind(cause, hint)
+    for note in notes:
+        error.add_note(note)
+    error.__cause__ = SentTraceback(text)
+    return error
 
 
 class UsageError(StaaError):

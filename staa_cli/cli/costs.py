@@ -8,7 +8,7 @@ from staa_cli.config.settings import Loaded, load_settings
 from staa_cli.formatting import clock, counted
 
 if TYPE_CHECKING:
-    from staa_cli.jobs.workload import Workload
+    from staa_cli.jobs.outcome import Workload
 
 _LONG_S = 300.0
 _PRESET = "long-video"

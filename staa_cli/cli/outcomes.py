@@ -68,7 +68,7 @@ class Reporter:
                 use_threads(self._loaded.settings.threads)
             case Opened(job=job, workload=work):
                 name = shown(job.source.name)
-                self._progress.plan(f"{name}: {in_words(work)}", work.total)
+                self._progress.plan(name, in_words(work), work.total)
                 if hint := long_video_hint(work, self._loaded):
                     self._console.message(f"{name}: {hint}")
             case Progress(job=job, stage=stage, done=done, total=total):
@@ -77,7 +77,7 @@ class Reporter:
     def take(self, outcome: Outcome) -> None:
         """Report one outcome immediately."""
         self._counts[outcome.status] += 1
-        self._progress.finished()
+        self._progress.finished(shown(outcome.job.source.name))
         source = outcome.job.title
         if outcome.error is not None:
             self._failures.append((outcome.error, source))

@@ -18,6 +18,12 @@ def use_threads(count: int | None) -> None:
         torch.set_num_threads(count)
 
 
+def set_up_worker(threads: int) -> None:
+    """Set up a process of a command that only runs jobs: see the functions of this module."""
+    keep_freed_memory()
+    use_threads(threads)
+
+
 def keep_freed_memory() -> None:
     """Let glibc reuse the memory that one layer frees for the next, unless the user configured it.
 

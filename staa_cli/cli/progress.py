@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from staa_cli.formatting import about
 
@@ -20,6 +21,8 @@ class Progress:
 
     Args:
         total: number of videos, None if unknown.
+        at_once: whether several videos are processed at once; then the bar shows the one that
+            started first, and lines are about that one, too.
         stream: to draw on.
         colored: whether to use colors.
         drawn: False prints lines instead of a bar.
@@ -35,10 +38,15 @@ class Progress:
         drawn: bool,
         say: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        at_once: bool = False,
     ) -> None:
         self._bars = _bars(stream, colored) if drawn else None
-        self._pace = _Pace(say, clock, in_lines=not drawn)
-        self._shown = ""
+        self._at_once, self._drawn = at_once, drawn
+        self._say, self._clock = say, clock
+        self._running: dict[str, _Video] = {}
+        """The videos that have started, by name, the first one first."""
+        self._shown = ("", "")
         if self._bars is not None:
             self._all = self._bars.add_task("all videos", total=total, visible=total != 1)
             self._one = self._bars.add_task("", total=None)
@@ -65,23 +73,45 @@ class Progress:
 
     def stage(self, name: str, stage: str, done: int, total: int) -> None:
         """Progress of a stage of the current video; a total of 0 means unknown."""
-        self._pace.stage(name, stage, done, total)
-        if self._bars is None:
-            return
-        text = f"{_short(name)}  {stage}"
-        if text != self._shown:
-            self._shown = text
-            self._bars.reset(self._one, description=text)
-        self._bars.update(self._one, completed=done, total=total or None)
+        video = self._video(name)
+        video.stage, video.done, video.total = stage, done, total
+        first = next(iter(self._running))
+        video.pace.stage(name, stage, done, total, in_lines=not self._drawn and name == first)
+        self._draw()
 
-    def plan(self, line: str, passes: int) -> None:
+    def plan(self, name: str, cost: str, passes: int) -> None:
         """Announce the cost of a video; printed if it is not negligible."""
-        self._pace.plan(line, passes)
+        self._video(name).pace.plan(f"{name}: {cost}", passes)
 
-    def finished(self) -> None:
-        """Another video is finished."""
+    def finished(self, name: str) -> None:
+        """A video is finished."""
+        self._running.pop(name, None)
         if self._bars is not None:
             self._bars.advance(self._all)
+        self._draw()
+
+    def _video(self, name: str) -> _Video:
+        if name not in self._running:
+            if not self._at_once:
+                self._running.clear()
+            self._running[name] = _Video(_Pace(self._say, self._clock))
+        return self._running[name]
+
+    def _draw(self) -> None:
+        if self._bars is None or not self._running:
+            return
+        name, video = next(iter(self._running.items()))
+        more = f"  and {count} more" if (count := len(self._running) - 1) else ""
+        text = f"{_short(name)}  {video.stage}{more}"
+        now: dict[str, Any] = {
+            "description": text,
+            "completed": video.done,
+            "total": video.total or None,
+        }
+        if (name, video.stage) != self._shown:
+            self._shown = name, video.stage
+            self._bars.reset(self._one, **now)
+        self._bars.update(self._one, **now)
 
     def above(self, line: str, stream: TextIO) -> None:
         """Print a line above the bars to a stream of the same terminal, without markup."""
@@ -106,13 +136,10 @@ class _Pace:
     Args:
         say: prints a line.
         clock: returns seconds.
-        in_lines: print progress every minute, as there is no bar.
     """
 
-    def __init__(
-        self, say: Callable[[str], None], clock: Callable[[], float], in_lines: bool
-    ) -> None:
-        self._say, self._clock, self._in_lines = say, clock, in_lines
+    def __init__(self, say: Callable[[str], None], clock: Callable[[], float]) -> None:
+        self._say, self._clock = say, clock
         self._pending = ""
         self._current = ("", "")
         self._start, self._first, self._last_line = 0.0, 0, -_EVERY_S
@@ -123,8 +150,8 @@ class _Pace:
         if passes >= _MANY:
             self._say_pending()
 
-    def stage(self, name: str, stage: str, done: int, total: int) -> None:
-        """Progress of a stage of the video `name`."""
+    def stage(self, name: str, stage: str, done: int, total: int, *, in_lines: bool) -> None:
+        """Progress of a stage of the video `name`; `in_lines` prints it every minute."""
         now = self._clock()
         if (name, stage) != self._current:
             self._current, self._start, self._first, self._last_line = (
@@ -140,7 +167,7 @@ class _Pace:
         if spent + remaining < _LONG_S:
             return
         self._say_pending()
-        if self._in_lines and now - self._last_line >= _EVERY_S and done < total:
+        if in_lines and now - self._last_line >= _EVERY_S and done < total:
             self._last_line = now
             self._say(f"{name}: {stage} {done:,} of {total:,}, {about(remaining)} of it left")
 
@@ -148,6 +175,16 @@ class _Pace:
         if self._pending:
             self._say(self._pending)
         self._pending = ""
+
+
+@dataclass
+class _Video:
+    """A video that has started."""
+
+    pace: _Pace
+    stage: str = ""
+    done: int = 0
+    total: int = 0
 
 
 def _short(name: str) -> str:

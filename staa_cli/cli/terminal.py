@@ -120,12 +120,15 @@ class Console:
             root.removeHandler(handler)
             root.setLevel(level)
 
-    def progress(self, total: int | None) -> Progress:
-        """A progress bar for `total` videos, None if unknown; without a terminal, lines."""
+    def progress(self, total: int | None, *, at_once: bool = False) -> Progress:
+        """A progress bar for `total` videos, None if unknown; without a terminal, lines.
+
+        `at_once` says whether several videos are processed at once.
+        """
         from staa_cli.cli.progress import Progress
 
         drawn = self._live and self.stream.isatty()
-        self._bar = Progress(total, self.stream, self.colored, drawn, self.message)
+        self._bar = Progress(total, self.stream, self.colored, drawn, self.message, at_once=at_once)
         return self._bar
 
     def write(self, text: str, stream: TextIO | None = None) -> None:

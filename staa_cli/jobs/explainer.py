@@ -12,7 +12,8 @@ from staa_cli.evaluation.measure import measure_faithfulness
 from staa_cli.explain.clips import clips_at_once
 from staa_cli.explain.pipeline import PLANNING, check_settings, explain_one, open_model
 from staa_cli.explain.turns import Turns
-from staa_cli.jobs.workload import Workload, workload
+from staa_cli.jobs.outcome import Workload
+from staa_cli.jobs.workload import workload
 from staa_cli.models.catalog.hub import Announce
 from staa_cli.schema import Explanation, OnProgress
 

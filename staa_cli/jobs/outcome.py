@@ -11,7 +11,6 @@ from staa_cli.errors import StaaError
 from staa_cli.jobs.inputs import Job
 
 if TYPE_CHECKING:
-    from staa_cli.jobs.workload import Workload
     from staa_cli.results.document import Report
 
 
@@ -28,6 +27,24 @@ class Outcome:
     outputs: tuple[Path | str, ...] = ()
     """The written files: paths, or URLs without credentials."""
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Cost of a video, known once its clips are planned."""
+
+    clips: int
+    passes: int
+    """Forward passes of one clip to explain; a backward pass counts as two."""
+    faithfulness_passes: int
+    """Maximum number of passes of one perturbed copy to measure faithfulness."""
+    dense_s: float | None
+    """Seconds of video that are covered without a gap; None if clips are sampled sparsely."""
+
+    @property
+    def total(self) -> int:
+        """All passes."""
+        return self.passes + self.faithfulness_passes
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import Literal
 from staa_cli.errors import StaaError
 from staa_cli.explain.pipeline import find_target, plan_clips
 from staa_cli.jobs.inputs import Job
+from staa_cli.jobs.outcome import Workload
 from staa_cli.jobs.run import Worker, failure
 from staa_cli.jobs.uploads import likeness
-from staa_cli.jobs.workload import Workload
 from staa_cli.methods import candidates
 from staa_cli.remote.downloads import Download
 from staa_cli.results.writers.base import wanted_files

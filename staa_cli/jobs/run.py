@@ -23,7 +23,7 @@ from staa_cli.files import REPORT
 from staa_cli.jobs.claims import Claimed, claim
 from staa_cli.jobs.copies import cache_of, source_of, with_copy, with_url
 from staa_cli.jobs.inputs import Job
-from staa_cli.jobs.outcome import OnEvent, Opened, Opening, Outcome, Progress, Started
+from staa_cli.jobs.outcome import OnEvent, Opened, Opening, Outcome, Progress, Started, Workload
 from staa_cli.jobs.resources import ModelFacts, Resources
 from staa_cli.jobs.uploads import destinations, likeness, uploading
 from staa_cli.memory import let_go, ran_out_of_memory
@@ -36,7 +36,6 @@ from staa_cli.schema import Explanation, OnProgress
 
 if TYPE_CHECKING:
     from staa_cli.jobs.explainer import Explainer
-    from staa_cli.jobs.workload import Workload
     from staa_cli.models.catalog.hub import Announce
 
 

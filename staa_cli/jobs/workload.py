@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -18,6 +17,7 @@ from staa_cli.explain.attribution import attend
 from staa_cli.explain.pipeline import method_options
 from staa_cli.explain.sampling import DENSE
 from staa_cli.files import ANNOTATED
+from staa_cli.jobs.outcome import Workload
 from staa_cli.methods import Method, Options, choose_method
 from staa_cli.methods.run import predict_batch
 from staa_cli.models.load import LoadedModel
@@ -27,24 +27,6 @@ from staa_cli.video.encode import write_video
 
 _PASSES, _FRAMES = 3, 16
 """Numbers of passes and frames in a trial."""
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """Cost of a video, known once its clips are planned."""
-
-    clips: int
-    passes: int
-    """Forward passes of one clip to explain; a backward pass counts as two."""
-    faithfulness_passes: int
-    """Maximum number of passes of one perturbed copy to measure faithfulness."""
-    dense_s: float | None
-    """Seconds of video that are covered without a gap; None if clips are sampled sparsely."""
-
-    @property
-    def total(self) -> int:
-        """All passes."""
-        return self.passes + self.faithfulness_passes
 
 
 def workload(

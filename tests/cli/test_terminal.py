@@ -88,7 +88,7 @@ def test_a_line_above_the_bar_keeps_brackets_and_a_quiet_console_draws_none() ->
     with console.progress(2) as progress:
         progress.stage("[bold]x.mp4", "model", 3, 8)
         console.message("[bold]x.mp4: done")
-        progress.finished()
+        progress.finished("[bold]x.mp4")
     text = stream.getvalue()
     assert "[bold]x.mp4: done" in text
     assert "[bold]x.mp4  model" in text

@@ -20,7 +20,8 @@ from staa_cli.config.settings import (
 )
 from staa_cli.evaluation.comparison import compare_video
 from staa_cli.explain.pipeline import PLANNING
-from staa_cli.jobs.workload import Workload, time_frame, time_pass, workload
+from staa_cli.jobs.outcome import Workload
+from staa_cli.jobs.workload import time_frame, time_pass, workload
 from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.video.probe import probe
 

@@ -143,7 +143,7 @@ def compare(
             if stage == PLANNING:
                 compared = [settings.method.name] if classes else names
                 work = workload(total, model, settings, compared, depth, len(classes or "1"))
-                progress.plan(f"{name}: {in_words(work)}", work.total)
+                progress.plan(name, in_words(work), work.total)
                 if hint := long_video_hint(work, loaded):
                     console.message(f"{name}: {hint}")
             else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ from staa_cli.cli.ci import Annotations, Ci, FailIf, Junit, SummaryMd, tell_gate
 from staa_cli.cli.options import SETTINGS, as_argument, command, put
 from staa_cli.cli.outcomes import Reporter
 from staa_cli.cli.plans import show_plans
-from staa_cli.cli.process import use_threads
+from staa_cli.cli.process import set_up_worker, use_threads
 from staa_cli.cli.terminal import Console, shown
 from staa_cli.config.settings import Loaded, Settings
 from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
@@ -26,6 +27,7 @@ from staa_cli.remote.storage import file_system
 
 if TYPE_CHECKING:
     from staa_cli.cli.progress import Progress
+    from staa_cli.jobs.engines import Engine
     from staa_cli.jobs.overview import Overview
     from staa_cli.jobs.run import Request
     from staa_cli.results.index.gates import ReportGates
@@ -101,6 +103,16 @@ _Reproducible = Annotated[
 _FailFast = Annotated[
     bool, _flag("Stop at the first input that fails.", "Run", "--fail-fast", "-x")
 ]
+_AtOnce = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        metavar="N",
+        min=1,
+        help="Explain N videos at once, in processes with a model each that share the cores. [1]",
+        rich_help_panel="Run",
+    ),
+]
 _DryRun = Annotated[bool, _flag("Show what would be done without doing it.", "Run", "--dry-run")]
 
 
@@ -122,6 +134,7 @@ def explain(
     verify: _Verify = False,
     reproducible: _Reproducible = False,
     fail_fast: _FailFast = False,
+    at_once: _AtOnce = 1,
     dry_run: _DryRun = False,
     conditions: FailIf = None,
     summary_md: SummaryMd = None,
@@ -165,7 +178,19 @@ def explain(
             _plan(jobs, request, loaded, json, console)
         else:
             local = ci if destination is None else None
-            _run(jobs, request, loaded, json, fail_fast, part.count > 1, local, gates, console)
+            several, engine = part.count > 1, _engine(at_once)
+            _run(jobs, request, loaded, json, fail_fast, several, local, gates, console, engine)
+
+
+def _engine(at_once: int) -> Engine:
+    """What runs the jobs of a call."""
+    if at_once == 1:
+        from staa_cli.jobs.engines.local import run_local
+
+        return run_local
+    from staa_cli.jobs.engines.processes import run_processes
+
+    return functools.partial(run_processes, count=at_once, set_up=set_up_worker)
 
 
 def _destination(settings: Settings) -> Address | None:
@@ -213,7 +238,8 @@ def _jobs(
         )
     where = {**where, "root": None if root is None else Path(root)}
     if from_file == "-":
-        names = stream_list(sys.stdin.buffer)
+        # Unbuffered: a thread may still be reading at the end, when Python locks the buffer.
+        names = stream_list(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
         return shard.of(iter_jobs(inputs, output_dir, listed=names, **where))
     names_read = [] if from_file is None else read_list(from_file)
     return tuple(shard.of(find_jobs(inputs, output_dir, listed=names_read, **where)))
@@ -229,8 +255,9 @@ def _run(
     ci: Ci | None,
     gates: ReportGates | None,
     console: Console,
+    engine: Engine,
 ) -> None:
-    """Explain, and report each outcome before the next job is started.
+    """Explain, and report each outcome as it is completed.
 
     Results that are uploaded have no overview: `ci` is None.
     """
@@ -238,18 +265,19 @@ def _run(
     from staa_cli.jobs.overview import Overview
 
     total = len(jobs) if isinstance(jobs, tuple) else None
-    with console.progress(total) as progress:
+    with console.progress(total, at_once=engine is not run_local) as progress:
         reporter = Reporter(console, progress, loaded, total, json)
         overview, told = Overview(Path(loaded.settings.output.dir)), True
         try:
-            for outcome in run_local(jobs, request, reporter.on_event, console.message):
-                reporter.take(outcome)
-                if gates is not None:
-                    gates.take(outcome.job.title, outcome.report)
-                if ci is not None:
-                    overview.take(outcome)
-                if fail_fast and reporter.failed:
-                    break
+            with closing(engine(jobs, request, reporter.on_event, console.message)) as running:
+                for outcome in running:
+                    reporter.take(outcome)
+                    if gates is not None:
+                        gates.take(outcome.job.title, outcome.report)
+                    if ci is not None:
+                        overview.take(outcome)
+                    if fail_fast and reporter.failed:
+                        break
             if ci is not None:
                 told = _tell(overview, of_several, loaded, json, ci, gates, progress, console)
         except KeyboardInterrupt:

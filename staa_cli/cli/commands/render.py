@@ -93,7 +93,7 @@ def render(
                 console.error(understood(error), str(folder))
                 continue
             finally:
-                progress.finished()
+                progress.finished(name)
             for path in paths:
                 put(console, as_argument(path))
     if failed:

@@ -8,7 +8,7 @@ jobs. Failures of a job are in its outcome; an exception from a worker ends the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from staa_cli.jobs.inputs import Job
@@ -24,8 +24,10 @@ class Engine(Protocol):
 
     def __call__(
         self, jobs: Iterable[Job], request: Request, on_event: OnEvent, announce: Announce
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome]:
         """Yield the outcomes of jobs as they are completed, in any order.
+
+        Closing the generator ends jobs that are running; nothing of them is left.
 
         Args:
             jobs: consumed one by one when a worker is free, as they may come from a stream.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING
 
 from staa_cli.formatting import counted
@@ -25,7 +25,7 @@ def run_local(
     request: Request,
     on_event: OnEvent = lambda event: None,
     announce: Announce = lambda line: None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """See `Engine`. Nothing is done before the first outcome is requested.
 
     Videos on which another process works come last, when that has finished or is gone.

@@ -1,0 +1,191 @@
+"""Spread jobs over several places, each of which runs one at a time.
+
+What a place is, a process on this host or an actor in a cluster, is the matter of its engine. This
+module does what is the same for all: it draws a job when a place is free, tries a job again whose
+worker is gone, keeps videos on which others work for the end, and merges all that is said.
+
+A thread for each place waits for it; outcomes and events reach the caller in its own thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from queue import SimpleQueue
+from threading import Event as Flag
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, Protocol
+
+from staa_cli.errors import InputError
+from staa_cli.failures import understood
+from staa_cli.formatting import counted
+from staa_cli.jobs.engines.hosted import Announced, Message, Result, RunEnded
+from staa_cli.jobs.engines.local import WAIT_S
+from staa_cli.jobs.inputs import Job
+from staa_cli.jobs.outcome import OnEvent, Outcome
+
+if TYPE_CHECKING:
+    from staa_cli.models.catalog.hub import Announce
+
+_GRACE_S = 5.0
+"""Time that interrupted workers have to remove what they have not finished."""
+
+
+class Lost(Exception):
+    """The worker of a place is gone, with the job that it ran.
+
+    Args:
+        how: it ended, for a message.
+        hint: what may help.
+    """
+
+    def __init__(self, how: str, hint: str | None = None) -> None:
+        super().__init__(how)
+        self.how, self.hint = how, hint
+
+
+class Place(Protocol):
+    """Runs one job at a time with a worker of its own, which is replaced when it is lost."""
+
+    def open(self) -> None:
+        """Wait until a job could start here.
+
+        Raises:
+            StaaError: that will not be; it ends the run.
+        """
+
+    def run(self, job: Job, on_message: Callable[[Message], None]) -> Result:
+        """Run one job.
+
+        Raises:
+            Lost: the worker ended, or the place is interrupted.
+        """
+
+    def interrupt(self) -> None:
+        """Ask the worker to end at once. Called from another thread; does not wait."""
+
+    def close(self, deadline: float) -> None:
+        """Return when the worker has ended, by force after `deadline` of the monotonic clock."""
+
+
+def spread(
+    jobs: Iterable[Job], places: Sequence[Place], on_event: OnEvent, announce: Announce
+) -> Generator[Outcome]:
+    """Yield the outcomes of jobs as they are completed; see `Engine`.
+
+    At most as many jobs are drawn as there are places without an outcome. Whatever ends the
+    iteration interrupts jobs that are running.
+    """
+    spreading = _Spreading(jobs, places)
+    announced: set[str] = set()
+    try:
+        for said in spreading.messages():
+            match said:
+                case Outcome():
+                    yield said
+                case RunEnded(error=error):
+                    raise error
+                case Announced(line=line):
+                    # Each worker announces the model that the first of them downloads.
+                    if line not in announced:
+                        announced.add(line)
+                        announce(line)
+                case _:
+                    on_event(said)
+    finally:
+        spreading.stop()
+
+
+class _Spreading:
+    def __init__(self, jobs: Iterable[Job], places: Sequence[Place]) -> None:
+        self._jobs, self._places = iter(jobs), places
+        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._claimed: deque[Job] = deque()
+        self._drawing, self._stopped = Lock(), Flag()
+        self._drawn = False
+        """Whether no new job is to be expected."""
+        self._waiting = False
+        """Whether only claimed jobs are left to draw."""
+        self._problem: Exception | None = None
+        """Of the inputs; it is told when what was drawn before is done."""
+
+    def messages(self) -> Iterator[Outcome | RunEnded | Message]:
+        """All that the workers say, until there is nothing left to do."""
+        for place in self._places:
+            Thread(target=self._work, args=(place,), daemon=True).start()
+        working = len(self._places)
+        while working:
+            said = self._queue.get()
+            if said is None:
+                working -= 1
+            else:
+                yield said
+        if self._problem is not None:
+            raise self._problem
+
+    def stop(self) -> None:
+        """End all workers, and wait for that.
+
+        The threads are not waited for: one may be reading the list of inputs.
+        """
+        self._stopped.set()
+        for place in self._places:
+            place.interrupt()
+        deadline = time.monotonic() + _GRACE_S
+        try:
+            for place in self._places:
+                place.close(deadline)
+        except KeyboardInterrupt:  # again: at once
+            for place in self._places:
+                place.close(0.0)
+            raise
+
+    def _work(self, place: Place) -> None:
+        try:
+            place.open()
+            while (job := self._draw()) is not None:
+                result = self._result(place, job)
+                if result is not None:
+                    self._queue.put(result)
+                    continue
+                self._claimed.append(job)
+                if self._waiting:
+                    self._stopped.wait(WAIT_S)
+        except Exception as error:
+            self._queue.put(RunEnded(understood(error)))
+        finally:
+            self._queue.put(None)
+
+    def _draw(self) -> Job | None:
+        """The next job; None if there is none, and those that are claimed come last."""
+        with self._drawing:
+            if not self._drawn and not self._stopped.is_set():
+                try:
+                    return next(self._jobs)
+                except StopIteration:
+                    pass
+                except Exception as error:
+                    self._problem = error
+                self._drawn = True
+            if self._stopped.is_set() or not self._claimed:
+                return None
+            if not self._waiting:
+                videos = counted(len(self._claimed), "video")
+                self._queue.put(Announced(f"waiting for another process to finish {videos}"))
+            self._waiting = True
+            return self._claimed.popleft()
+
+    def _result(self, place: Place, job: Job) -> Result:
+        start = time.perf_counter()
+        for is_last in (False, True):
+            try:
+                return place.run(job, self._queue.put)
+            except Lost as lost:
+                how, hint = lost.how, lost.hint
+            if self._stopped.is_set():
+                return None
+            if not is_last:
+                self._queue.put(Announced(f"{job.title}: {how}; trying once more"))
+        error = InputError(f"{how}, also when tried again", hint)
+        return Outcome(job, "failed", error=error, seconds=time.perf_counter() - start)
