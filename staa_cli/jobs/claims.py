@@ -42,7 +42,6 @@ def claim(folder: Path) -> Iterator[None]:
     path = folder / CLAIM
     created = [each for each in (folder, *folder.parents) if not each.exists()]
     with output_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         if not _created(path):
             if not _is_stale(path):
                 raise Claimed
@@ -66,11 +65,18 @@ def claim(folder: Path) -> Iterator[None]:
 def _created(path: Path) -> bool:
     """Whether the claim did not exist, and is now this process's."""
     owner = {"host": socket.gethostname(), "pid": os.getpid()}
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(json.dumps(owner) + "\n")
-    except FileExistsError:
-        return False
+    for is_last in (False, False, True):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                file.write(json.dumps(owner) + "\n")
+        except FileExistsError:
+            return False
+        except FileNotFoundError:  # whoever had created a parent has just removed it
+            if is_last:
+                raise
+        else:
+            break
     return True
 
 

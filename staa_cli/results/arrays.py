@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from staa_cli.errors import InputError
 from staa_cli.files import MAPS, REPORT
 from staa_cli.paths import path_from
+from staa_cli.results.conversion import convert
 from staa_cli.results.document import Report
 from staa_cli.results.report import EXPLAIN_AGAIN, error_in_words, load_report
 from staa_cli.schema import Explanation, ReportWarning, RunDetails
@@ -137,10 +138,10 @@ def explanation_of(arrays: Mapping[str, NDArray[Any]], report: Report) -> Explan
         plain["by_class"] = {"classes": classes, "values": values}
     plain["warnings"] = [ReportWarning(row.code, row.text) for row in report.warnings]
     if report.run is not None:
-        run = msgspec.convert(report.run, RunDetails, from_attributes=True)
+        run = convert(report.run, RunDetails, from_attributes=True)
         paths = {"folder": report.run.folder, "folder_bytes": report.run.folder_bytes}
         plain["run"] = replace(run, folder=str(path_from(paths, "folder")))
-    return msgspec.convert(plain, Explanation, dec_hook=_array)
+    return convert(plain, Explanation, dec_hook=_array)
 
 
 def load_explanation(folder: Path) -> Explanation:

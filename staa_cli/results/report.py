@@ -19,6 +19,7 @@ from staa_cli.explain.stitch import center_of_mass
 from staa_cli.files import MAPS
 from staa_cli.paths import as_text, path_fields
 from staa_cli.results import document
+from staa_cli.results.conversion import convert, decode
 from staa_cli.results.document import Document, Report
 from staa_cli.schema import (
     SCHEMA_VERSION,
@@ -70,7 +71,7 @@ def from_explanation(explanation: Explanation, *, reproducible: bool = False) ->
         faithfulness=None if faithfulness is None else _faithfulness(faithfulness),
         run=None if reproducible or not details else _run(details),
     )
-    return msgspec.convert(plain_document(exact), Report)
+    return convert(plain_document(exact), Report)
 
 
 def plain_document(value: Document) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def load_document(
     """
     try:
         content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-        head = msgspec.json.decode(content, type=_Version)
+        head = decode(content, _Version)
     except FileNotFoundError as error:
         named = "name the folder of a result, as in staa-out/*"
         raise InputError(f"cannot read {path}: no such file or directory", named) from error
@@ -127,7 +128,7 @@ def load_document(
             f"use the version of staa that wrote it, or {hint}",
         )
     try:
-        return msgspec.json.decode(content, type=kind)
+        return decode(content, kind)
     except msgspec.ValidationError as error:
         raise InputError(f"{path} is not a {noun}: {error_in_words(error)}", hint) from error
     except (ValueError, RecursionError) as error:  # in a part that the version did not need
@@ -172,7 +173,7 @@ def typed_settings(settings: Mapping[str, Any]) -> Settings:
         InputError: a value is not valid.
     """
     try:
-        return msgspec.convert(settings, Settings)
+        return convert(settings, Settings)
     except msgspec.ValidationError as error:
         raise InputError(
             f"unknown settings in the report: {error_in_words(error)}", EXPLAIN_AGAIN

@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 from job_runs import content, job, run, statuses
-from small_videos import film
+from small_videos import asked, film
 
 from staa_cli.jobs import claims
 from staa_cli.jobs.claims import CLAIM, STALE_S, Claimed, claim
+from staa_cli.jobs.engines import spread
+from staa_cli.jobs.engines.local import run_local
+from staa_cli.jobs.run import Request
 
 ROOT = Path(__file__).parents[2]
 LONG_AGO = (1.0, 1.0)
@@ -110,19 +113,19 @@ def test_a_claimed_video_comes_last_and_is_not_explained_twice(
         path.unlink()
     jobs[0].folder.rmdir()
     file = claimed_by(jobs[0].folder, "elsewhere", 1)
-    waited: list[float] = []
+    said: list[str] = []
 
-    def other_process_finishes(seconds: float) -> None:
-        waited.append(seconds)
+    def other_process_finishes(line: str) -> None:
+        said.append(line)
         for name, data in done.items():
             (jobs[0].folder / name).write_bytes(data)
         file.unlink()
 
-    monkeypatch.setattr(time, "sleep", other_process_finishes)
-    outcomes = run(jobs)
+    monkeypatch.setattr(spread, "WAIT_S", 0.01)
+    outcomes = list(run_local(jobs, Request(asked()), announce=other_process_finishes, at_once=1))
     assert [outcome.job for outcome in outcomes] == [jobs[1], jobs[0]]
     assert statuses(outcomes) == ["done", "skipped"]
-    assert len(waited) == 1
+    assert said == ["waiting for another process to finish 1 video"]
     assert content(jobs[0].folder) == done
 
 

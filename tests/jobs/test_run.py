@@ -135,21 +135,22 @@ def test_batches_begin_anew_after_a_video_that_ran_out_of_memory(
 ) -> None:
     jobs = [job(tmp_path, f"{name}.mp4", 36, seed=i) for i, name in enumerate("abc")]
     model, sizes = load_model("test_timesformer", device="cpu"), []
-    turn = [""]
+    turn, real = [""], explain_one
 
     def forward(module: Any, args: tuple[Any, ...]) -> None:
         sizes.append((turn[0], len(args[0])))
         if turn[0] == "b.mp4":
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    def tell(event: Event) -> None:
-        if isinstance(event, Started):
-            turn[0] = event.job.source.name
+    def explain(path: Path, *args: Any, **more: Any) -> Any:
+        turn[0] = path.name
+        return real(path, *args, **more)
 
+    monkeypatch.setattr(explainer, "explain_one", explain)
     model.module.register_forward_pre_hook(forward)
     monkeypatch.setattr(explainer, "open_model", lambda *_: model)
     settings = asked(batch_size=2, sampling=SamplingSettings(hop=0.5))
-    outcomes = run(jobs, settings, on_event=tell)
+    outcomes = run(jobs, settings)
     assert statuses(outcomes) == ["done", "failed", "done"]
     assert isinstance(outcomes[1].error, UnavailableError)
     most = {name: max(size for each, size in sizes if each == name) for name, _ in sizes}

@@ -28,7 +28,7 @@ def run(
 ) -> list[Outcome]:
     """Run jobs one after another; returns their outcomes."""
     jobs = [jobs] if isinstance(jobs, Job) else jobs
-    return list(run_local(jobs, Request(settings or asked(), **request), on_event))
+    return list(run_local(jobs, Request(settings or asked(), **request), on_event, at_once=1))
 
 
 def planned(jobs: list[Job], settings: Settings | None = None, **request: Any) -> list[Planned]:

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from staa_cli.errors import StaaError
 from staa_cli.failures import understood
 from staa_cli.jobs.claims import Claimed
 from staa_cli.jobs.inputs import Job
 from staa_cli.jobs.outcome import Event, Opening, Outcome, Progress
+from staa_cli.jobs.resources import Resources
 from staa_cli.jobs.run import Request, Worker
 
 _EVERY_S = 0.25
@@ -31,7 +31,7 @@ class Announced:
 class RunEnded:
     """An error that no other job would be spared."""
 
-    error: StaaError
+    error: BaseException
 
 
 Message = Event | Announced
@@ -56,10 +56,16 @@ class HostedWorker:
     Args:
         options: of the worker.
         send: called with messages, from any thread. What it raises ends the job.
+        resources: shared with other workers of the process.
     """
 
-    def __init__(self, options: WorkerOptions, send: Callable[[Message], None]) -> None:
-        self._options, self._send = options, send
+    def __init__(
+        self,
+        options: WorkerOptions,
+        send: Callable[[Message], None],
+        resources: Resources | None = None,
+    ) -> None:
+        self._options, self._send, self._resources = options, send, resources
         self._worker: Worker | None = None
         self._stage, self._sent = ("", ""), 0.0
 
@@ -67,7 +73,9 @@ class HostedWorker:
         """Run one job."""
         try:
             if self._worker is None:
-                self._worker = Worker(self._options.request, self._on_event, self._announce)
+                self._worker = Worker(
+                    self._options.request, self._on_event, self._announce, self._resources
+                )
             return self._worker.run(job)
         except Claimed:
             return None

@@ -1,8 +1,9 @@
 """Spread jobs over several places, each of which runs one at a time.
 
-What a place is, a process on this host or an actor in a cluster, is the matter of its engine. This
-module does what is the same for all: it draws a job when a place is free, tries a job again whose
-worker is gone, keeps videos on which others work for the end, and merges all that is said.
+What a place is, a thread, a process on this host, or an actor in a cluster, is the matter of its
+engine. This module does what is the same for all: it draws a job when a place is free, tries a job
+again whose worker is gone, keeps videos on which others work for the end, and merges all that is
+said.
 
 A thread for each place waits for it; outcomes and events reach the caller in its own thread.
 """
@@ -12,22 +13,26 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from queue import SimpleQueue
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from threading import Event as Flag
-from threading import Lock, Thread
+from threading import Lock, Semaphore, Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 from staa_cli.errors import InputError
 from staa_cli.failures import understood
 from staa_cli.formatting import counted
 from staa_cli.jobs.engines.hosted import Announced, Message, Result, RunEnded
-from staa_cli.jobs.engines.local import WAIT_S
 from staa_cli.jobs.inputs import Job
 from staa_cli.jobs.outcome import OnEvent, Outcome
 
 if TYPE_CHECKING:
     from staa_cli.models.catalog.hub import Announce
 
+WAIT_S = 1.0
+"""Interval at which it is checked whether another process has finished."""
+_NOTICE_S = 0.5
+"""Interval at which Ctrl-C is noticed where it does not interrupt waiting, as on Windows."""
 _GRACE_S = 5.0
 """Time that interrupted workers have to remove what they have not finished."""
 
@@ -70,14 +75,27 @@ class Place(Protocol):
 
 
 def spread(
-    jobs: Iterable[Job], places: Sequence[Place], on_event: OnEvent, announce: Announce
+    jobs: Iterable[Job],
+    places: Sequence[Place],
+    on_event: OnEvent,
+    announce: Announce,
+    *,
+    ahead: int | None = None,
 ) -> Generator[Outcome]:
-    """Yield the outcomes of jobs as they are completed; see `Engine`.
+    """Yield the outcomes of jobs; see `Engine`.
 
-    At most as many jobs are drawn as there are places without an outcome. Whatever ends the
-    iteration interrupts jobs that are running.
+    Whatever ends the iteration interrupts jobs that are running.
+
+    Args:
+        jobs: as for each engine; one is drawn when a place is free.
+        places: where they run; more may be added while they do.
+        on_event: as for each engine.
+        announce: as for each engine.
+        ahead: maximum number of jobs that may have begun before an outcome is given out; outcomes
+            then come in the order of the jobs, but for those that other processes work on. None
+            gives each out as it is completed.
     """
-    spreading = _Spreading(jobs, places)
+    spreading = _Spreading(jobs, places, ahead)
     announced: set[str] = set()
     try:
         for said in spreading.messages():
@@ -97,10 +115,24 @@ def spread(
         spreading.stop()
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A job is done with, for now."""
+
+    position: int | None
+    """In the order of the jobs; None if its place was given up, as it was claimed."""
+    outcome: Outcome | None
+    """None if another process works on it; it is tried again."""
+
+
 class _Spreading:
-    def __init__(self, jobs: Iterable[Job], places: Sequence[Place]) -> None:
-        self._jobs, self._places = iter(jobs), places
+    def __init__(self, jobs: Iterable[Job], places: Sequence[Place], ahead: int | None) -> None:
+        self._jobs, self._places = enumerate(jobs), places
         self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._room = None if ahead is None else Semaphore(ahead)
+        self._early: dict[int, Outcome | None] = {}
+        self._due = 0
+        """Position of the outcome that is given out next, if they come in order."""
         self._claimed: deque[Job] = deque()
         self._drawing, self._stopped = Lock(), Flag()
         self._drawn = False
@@ -112,17 +144,37 @@ class _Spreading:
 
     def messages(self) -> Iterator[Outcome | RunEnded | Message]:
         """All that the workers say, until there is nothing left to do."""
-        for place in self._places:
-            Thread(target=self._work, args=(place,), daemon=True).start()
-        working = len(self._places)
-        while working:
-            said = self._queue.get()
+        started = ended = 0
+        while ended < len(self._places):
+            for place in self._places[started:]:  # all at first; the caller may add more
+                Thread(target=self._work, args=(place,), daemon=True).start()
+                started += 1
+            try:
+                said = self._queue.get(timeout=_NOTICE_S)
+            except Empty:
+                continue
             if said is None:
-                working -= 1
+                ended += 1
+            elif isinstance(said, _Done):
+                yield from self._given_out(said)
             else:
                 yield said
         if self._problem is not None:
             raise self._problem
+
+    def _given_out(self, done: _Done) -> Iterator[Outcome]:
+        """The outcomes that are due when a job is done."""
+        if self._room is None or done.position is None:
+            if done.outcome is not None:
+                yield done.outcome
+            return
+        self._early[done.position] = done.outcome
+        while self._due in self._early:
+            outcome = self._early.pop(self._due)
+            self._due += 1
+            self._room.release()
+            if outcome is not None:
+                yield outcome
 
     def stop(self) -> None:
         """End all workers, and wait for that.
@@ -130,6 +182,8 @@ class _Spreading:
         The threads are not waited for: one may be reading the list of inputs.
         """
         self._stopped.set()
+        if self._room is not None:
+            self._room.release(len(self._places))  # for those that wait to draw, in vain
         for place in self._places:
             place.interrupt()
         deadline = time.monotonic() + _GRACE_S
@@ -144,21 +198,28 @@ class _Spreading:
     def _work(self, place: Place) -> None:
         try:
             place.open()
-            while (job := self._draw()) is not None:
+            while (drawn := self._draw()) is not None:
+                position, job = drawn
                 result = self._result(place, job)
-                if result is not None:
+                if isinstance(result, RunEnded):
                     self._queue.put(result)
                     continue
-                self._claimed.append(job)
-                if self._waiting:
+                if result is None:
+                    self._claimed.append(job)
+                self._queue.put(_Done(position, result))
+                if result is None and self._waiting:
                     self._stopped.wait(WAIT_S)
         except Exception as error:
             self._queue.put(RunEnded(understood(error)))
+        except BaseException as error:
+            self._queue.put(RunEnded(error))
         finally:
             self._queue.put(None)
 
-    def _draw(self) -> Job | None:
-        """The next job; None if there is none, and those that are claimed come last."""
+    def _draw(self) -> tuple[int | None, Job] | None:
+        """The next job and its position; None if there is none. Claimed ones come last."""
+        if self._room is not None and not self._drawn:
+            self._room.acquire()
         with self._drawing:
             if not self._drawn and not self._stopped.is_set():
                 try:
@@ -174,7 +235,7 @@ class _Spreading:
                 videos = counted(len(self._claimed), "video")
                 self._queue.put(Announced(f"waiting for another process to finish {videos}"))
             self._waiting = True
-            return self._claimed.popleft()
+            return None, self._claimed.popleft()
 
     def _result(self, place: Place, job: Job) -> Result:
         start = time.perf_counter()
