@@ -24,6 +24,9 @@ CLAIM = ".staa-claim"
 TOUCHED_S, STALE_S = 10.0, 60.0
 """Interval at which a claim is touched, and age without a touch from which it is stale."""
 
+_made: set[Path] = set()
+"""Folders that were missing: the last thread with a claim below them removes them if empty."""
+
 
 class Claimed(Exception):
     """Another process works on the result folder."""
@@ -40,7 +43,8 @@ def claim(folder: Path) -> Iterator[None]:
         OutputError: the folder cannot be written.
     """
     path = folder / CLAIM
-    created = [each for each in (folder, *folder.parents) if not each.exists()]
+    folders = folder, *folder.parents
+    _made.update(each for each in folders if not each.exists())
     with output_errors(folder):
         if not _created(path):
             if not _is_stale(path):
@@ -58,8 +62,9 @@ def claim(folder: Path) -> Iterator[None]:
         heart.join()
         with suppress(OSError):  # the folder is not empty, or somebody removed it
             path.unlink()
-            for each in created:
-                each.rmdir()
+            for each in folders:
+                if each in _made:
+                    each.rmdir()
 
 
 def _created(path: Path) -> bool:
