@@ -25,7 +25,7 @@ from staa_cli.results.pages.page import (
 )
 from staa_cli.results.pages.thumbnails import ACROSS, DOWN, Thumbnails
 
-STYLES, SCRIPTS = ("page.css", "index.css"), ("rows.js", "index.js")
+STYLES, SCRIPTS = ("page.css", "index.css"), ("rows.js", "table.js", "index.js")
 """Its assets."""
 _LINKED = (PAGE, ANNOTATED, REPORT)
 """What a row links to: the first that there is."""
