@@ -14,7 +14,7 @@ class ResultRows extends Rows {
     text.title = hint ? `${cause}\n${hint}` : cause;
     cell("picture");
     cell("video", ...this.name(name));
-    cell("cause-cell", text).colSpan = this.measured ? 5 : 4;
+    cell("cause-cell", text).colSpan = this.columnsFrom(2);
   }
 
   cells(number, cell) {

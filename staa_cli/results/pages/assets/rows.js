@@ -88,6 +88,12 @@ class Rows {
     return row;
   }
 
+  /** Number of columns that are seen from one on; cells over more would make the others narrower. */
+  columnsFrom(first) {
+    const heads = [...document.querySelectorAll(".list thead th")].slice(first);
+    return Math.max(1, heads.filter((head) => head.offsetWidth).length);
+  }
+
   /** The name of a file, and the folder that it is in. */
   name(path, link = element("span")) {
     const end = path.lastIndexOf("/");

@@ -50,7 +50,6 @@ class Table {
   space() {
     const row = element("tr", "space"), cell = element("td");
     row.ariaHidden = "true";
-    cell.colSpan = this.table.tHead.rows[0].cells.length;
     row.append(cell);
     return row;
   }
