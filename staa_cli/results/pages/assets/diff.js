@@ -27,7 +27,7 @@ class PairRows extends Rows {
     cell("importance", this.curves(number));
     cell("shift", ...this.measure(`${data.shift[number].toFixed(2)} s`, data.when[number]));
     cell("moved", ...this.measure(percent(data.moved[number]), data.spots[data.where[number]]));
-    cell("rank", element("span", "", data.rank[number]?.toFixed(2).replace("-", "−") ?? "–"));
+    cell("rank", element("span", "", data.rank[number]?.toFixed(2) ?? "-"));
     const codes = element("span", "codes", this.codes(number).join(", "));
     codes.title = codes.textContent;
     cell("warned", codes);
@@ -59,7 +59,7 @@ class PairRows extends Rows {
     const { codes, added, removed } = this.data;
     return [
       ...added[number].map((code) => `+ ${codes[code]}`),
-      ...removed[number].map((code) => `− ${codes[code]}`),
+      ...removed[number].map((code) => `- ${codes[code]}`),
     ];
   }
 
@@ -117,7 +117,7 @@ class Pairs extends Table {
     const hasChanges = added.some((list) => list.length) || removed.some((list) => list.length);
     offer("warnings changed", "warned", hasChanges);
     codes.forEach((code, i) => offer(`+ ${code}`, `added:${i}`, true));
-    codes.forEach((code, i) => offer(`− ${code}`, `removed:${i}`, true));
+    codes.forEach((code, i) => offer(`- ${code}`, `removed:${i}`, true));
     for (const kind of ["lost", "added", "unreadable"]) {
       offer(kind, kind, failed.some((one) => one[3] === kind));
     }
