@@ -376,6 +376,14 @@ def test_an_address_leads_to_a_pair(shown: Show, listed: Path) -> None:
     assert page.driver.find_element("css selector", "main.overview").is_displayed()
 
 
+def test_runs_without_a_pair_are_listed(shown: Show, tmp_path: Path) -> None:
+    result(tmp_path / "old", "lost.mp4")
+    result(tmp_path / "new", "added.mp4")
+    page = shown(write_diff(tmp_path), part="#pair=0")
+    assert names(page) == ["lost.mp4", "added.mp4"]
+    page.check_quiet(tmp_path / "diff.html")
+
+
 def test_what_is_left_out_is_said_and_linked(
     shown: Show, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

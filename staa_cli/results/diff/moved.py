@@ -94,7 +94,7 @@ class Curves:
 def _times_s(index: list[int], old: Result, new: Result) -> Float64:
     """Exact times of frames if there are maps; those of reports are rounded."""
     for result in (old, new):
-        if result.explanation is not None:
+        if result.explanation is not None and index[-1] < result.explanation.video.frames:
             return result.explanation.video.times_s[index]
     known: dict[int, float] = {}
     for result in (old, new):

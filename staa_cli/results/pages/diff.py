@@ -5,7 +5,7 @@ It is made from the comparison and the result folders, with neither model nor de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -68,7 +68,7 @@ def diff_page(diff: Diff, folder: Path, on_pair: OnPair = lambda name, done, tot
         InputError: a report has become unreadable since.
     """
     order = ranked(diff)
-    rows, articles = PairRows(diff, folder, len(order)), list[str]()
+    rows, articles = PairRows(diff, folder), list[str]()
     policies, size = set[str](), 0
     for done, number in enumerate(order):
         pair = diff.pairs[number]
@@ -109,22 +109,23 @@ def _title(pair: Pair) -> str:
     kind = ' class="answer"' if pair.label_changed else ""
     before, after = answers_of(pair)
     answers = f"{words(before)} → <span{kind}>{words(after)}</span>"
-    name = Path(pair.video.path).name
-    return f'<h2 class="title">{words(name)} <span class="answers">{answers}</span></h2>'
+    folder, _, name = pair.video.path.rpartition("/")
+    title = f'<h2 class="title">{words(name)} <span class="answers">{answers}</span></h2>'
+    return f'{title}<p class="soft">{words(folder)}</p>'
 
 
 def _document(diff: Diff, rows: PairRows, articles: Sequence[str], media: str) -> str:
     data, single = rows.data(), len(rows.names) == 1 and not [*not_compared(diff)]
     left = len(rows.names) - len(articles)
-    note = "Those first that a gate does not accept, or that changed most."
+    note = "Those first that a gate does not accept, or that changed most. A row opens its video."
     if left:
         note += (
             f" The first {len(articles):,} can be played here; for {left:,} more there are links "
             f"to both reports, as this page would be larger than {megabytes(EMBEDDED_BYTES)}."
         )
     overview = (
-        f'<main class="overview">{_TOOLS}{_table(bool(diff.gates))}'
-        f'<p class="soft order">{note}</p>{_without_scripts(diff, rows)}</main>'
+        f'<main class="overview"><p class="soft order">{note}</p>{_TOOLS}'
+        f"{_table(bool(diff.gates))}{_without_scripts(diff, rows)}</main>"
     )
     sheets = "".join(
         base64_block(f"sheet-{number}", sheet)
@@ -158,14 +159,14 @@ def _headline(diff: Diff) -> str:
 
 def _header(diff: Diff, single: bool) -> str:
     lines = "".join(
-        f'<p class="soft"><b>{name}</b> {words(place.path)} · {_makers(diff, name)}</p>'
+        f'<p class="soft"><b>{name}</b> {" · ".join([words(place.path), *_makers(diff, name)])}</p>'
         for name, place in (("old", diff.old), ("new", diff.new))
     )
     notes = "" if single else f'<p class="summary">{_summary(diff)}</p>'
     items = [
         f'<li><code>{words(gate.gate)}</code> <span class="state {gate.status}">'
         f"{STATUS[gate.status]}</span> "
-        f"{words(line.removeprefix(f'{gate.gate} {STATUS[gate.status]}'))}</li>"
+        f"{words(line.removeprefix(f'{gate.gate} {STATUS[gate.status]}').lstrip(': '))}</li>"
         for gate, line in zip(diff.gates, outcomes(diff), strict=True)
     ]
     items += [
@@ -178,17 +179,15 @@ def _header(diff: Diff, single: bool) -> str:
     return f"<header{kind}><h1>{escaped(_headline(diff))}</h1>{lines}{notes}{listed}</header>"
 
 
-def _makers(diff: Diff, name: str) -> str:
-    """Model and method of a run, if they are the same for all videos."""
+def _makers(diff: Diff, name: str) -> Iterator[str]:
+    """Model and method of a run, or how many there are."""
     sides: list[Side] = [getattr(pair, name) for pair in diff.pairs]
-    parts = []
     for texts, noun in (
         ({side.model for side in sides}, "models"),
         ({side.method for side in sides}, "methods"),
     ):
         if texts:
-            parts.append(words(next(iter(texts))) if len(texts) == 1 else f"{len(texts)} {noun}")
-    return " · ".join(parts)
+            yield words(next(iter(texts))) if len(texts) == 1 else f"{len(texts)} {noun}"
 
 
 def _summary(diff: Diff) -> str:
@@ -235,7 +234,7 @@ def _table(gated: bool) -> str:
         for name, text in columns
     ]
     legend = (
-        '<th scope="col" class="importance"><span class="keyed">importance: '
+        '<th scope="col" class="importance"><span class="keyed"><b>importance:</b>'
         '<i class="old"></i>old <i class="new"></i>new</span></th>'
     )
     heads.insert(2, legend)

@@ -11,8 +11,10 @@ from urllib.parse import quote
 
 import numpy as np
 
+from staa_cli.files import REPORT
 from staa_cli.formatting import percent
 from staa_cli.results.diff.document import Diff, Pair
+from staa_cli.results.diff.pairs import Result
 from staa_cli.results.diff.summary import answers_of, score_of
 from staa_cli.results.document import Place
 from staa_cli.results.index.collect import entry_of, highest_by_part, path_of
@@ -23,6 +25,12 @@ from staa_cli.results.pages.pair import Compared
 from staa_cli.results.pages.thumbnails import ACROSS, DOWN, Thumbnails
 
 _SIDES = ("old", "new")
+_COLUMNS = (
+    *("video", "label", "target", "score", "curve", "shift", "when", "moved", "where", "rank"),
+    *("added", "removed", "beyond", "noise", "folder", "file", "slot"),
+)
+_REPEATED = ("labels", "codes", "spots", "files")
+"""Lists of texts that cells are numbers of."""
 
 
 def ranked(diff: Diff) -> list[int]:
@@ -46,50 +54,62 @@ def beyond_gates(diff: Diff) -> Mapping[int, list[int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Links:
-    """Where the results of a run are, seen from the page."""
+class _Run:
+    """A run, as seen from the page."""
 
-    run: Path
-    """The folder of the run."""
+    path: Path
+    """Its folder."""
     address: str
     """Link to it."""
 
     @classmethod
-    def of(cls, place: Place, folder: Path) -> _Links:
+    def of(cls, place: Place, folder: Path) -> _Run:
         path = path_of(place)
-        run = path if path.is_dir() else path.parent
-        return cls(run, link(run, folder))
-
-    def to(self, entry: Entry) -> str:
-        """Link to what there is of a result."""
-        return f"{self.address}/{_quoted(entry.folder)}/{LINKED[linked_file(entry)]}"
+        path = path if path.is_dir() else path.parent
+        return cls(path, link(path, folder))
 
 
-def _quoted(place: Place) -> str:
-    return quote(os.fsencode(path_of(place)))
+@dataclass(frozen=True, slots=True)
+class _Linked:
+    """A result of a run, and what of it a row links to."""
+
+    entry: Entry
+    folder: str
+    """Address of its folder, relative to that of the run."""
+    file: str
+    """Address of the file, relative to the folder."""
+    is_folder: bool
+    """Whether the folder is that of the result, rather than of a report under another name."""
+
+    @classmethod
+    def of(cls, result: Result, run: _Run) -> _Linked:
+        entry, name = entry_of(result.report, result.path.parent, run.path), result.path.name
+        is_folder = name == REPORT
+        file = LINKED[linked_file(entry)] if is_folder else quote(os.fsencode(name))
+        return cls(entry, quote(os.fsencode(path_of(entry.folder))), file, is_folder)
 
 
 class PairRows:
     """The columns of the table, in the order of the rows; repeated texts are numbers of a list."""
 
-    def __init__(self, diff: Diff, folder: Path, count: int) -> None:
-        self.links = [_Links.of(place, folder) for place in (diff.old, diff.new)]
-        self.thumbnails = Thumbnails(2 * count)
+    def __init__(self, diff: Diff, folder: Path) -> None:
+        self.thumbnails = Thumbnails(2 * len(diff.pairs))
         self.names: list[tuple[str, str, str, str, str]] = []
         """Name, answers, links, and a line of measures, for a page without scripts."""
         self._diff, self._beyond = diff, beyond_gates(diff)
+        self._runs = [_Run.of(place, folder) for place in (diff.old, diff.new)]
         self._within = {finding.pair for gate in diff.gates for finding in gate.within_noise}
-        self._texts: dict[str, dict[str, int]] = {"labels": {}, "codes": {}, "spots": {}}
-        self._columns: dict[str, list[Any]] = {}
+        self._texts: dict[str, dict[str, int]] = {name: {} for name in _REPEATED}
+        self._columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
 
     def add(self, number: int, compared: Compared) -> None:
         """Add the pair with that index in the comparison."""
         pair = self._diff.pairs[number]
-        entries = [
-            entry_of(result.report, result.path.parent, links.run)
-            for result, links in zip((compared.old, compared.new), self.links, strict=True)
+        sides, rank = (pair.old, pair.new), pair.temporal.rank_correlation
+        linked = [
+            _Linked.of(result, run)
+            for result, run in zip((compared.old, compared.new), self._runs, strict=True)
         ]
-        rank = pair.temporal.rank_correlation
         cells: dict[str, Any] = {
             "video": pair.video.path,
             "shift": round(pair.temporal.shift_s, 3),
@@ -102,22 +122,27 @@ class PairRows:
             "removed": [self._text("codes", code) for code in pair.warnings_removed],
             "beyond": self._beyond.get(number, []),
             "noise": int(number in self._within),
-            "label": [self._text("labels", side.label) for side in (pair.old, pair.new)],
-            "target": [self._text("labels", side.target.label) for side in (pair.old, pair.new)],
-            "score": [score_of(side) for side in (pair.old, pair.new)],
-            "folder": [_quoted(entry.folder) for entry in entries],
-            "file": [linked_file(entry) for entry in entries],
-            "slot": [
-                self.thumbnails.add(links.run / path_of(entry.folder), entry)
-                for entry, links in zip(entries, self.links, strict=True)
-            ],
+            "label": [self._text("labels", side.label) for side in sides],
+            "target": [self._text("labels", side.target.label) for side in sides],
+            "score": [score_of(side) for side in sides],
+            "folder": [one.folder for one in linked],
+            "file": [self._text("files", one.file) for one in linked],
+            "slot": [self._slot(one, run) for one, run in zip(linked, self._runs, strict=True)],
         }
-        for name, value in cells.items():
-            self._columns.setdefault(name, []).append(value)
-        old, new = (one.to(entry) for one, entry in zip(self.links, entries, strict=True))
+        for name in _COLUMNS:
+            self._columns[name].append(cells[name])
+        old, new = (
+            f"{run.address}/{one.folder}/{one.file}"
+            for one, run in zip(linked, self._runs, strict=True)
+        )
         self.names.append(
             (pair.video.path, " → ".join(answers_of(pair)), old, new, _measured(pair, compared))
         )
+
+    def _slot(self, one: _Linked, run: _Run) -> int:
+        """Number of the picture of a result, or -1."""
+        folder = run.path / path_of(one.entry.folder)
+        return self.thumbnails.add(folder, one.entry) if one.is_folder else -1
 
     def links_to_last(self) -> tuple[str, str]:
         """Links to both results of the pair that was added last."""
@@ -132,8 +157,7 @@ class PairRows:
             | {name: list(texts) for name, texts in self._texts.items()}
             | {
                 "count": len(self.names),
-                "files": LINKED,
-                "roots": [links.address for links in self.links],
+                "roots": [run.address for run in self._runs],
                 "gates": [gate.gate for gate in self._diff.gates],
                 "failed": [*not_compared(self._diff)],
                 "sizes": self.thumbnails.sizes,

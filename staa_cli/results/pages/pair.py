@@ -171,16 +171,15 @@ def _opened_s(curves: Curves, gain: HeatMaps) -> float:
 
 def _pictures(compared: Compared, media: Media, name: str) -> str:
     """Old and new, and their difference."""
-    copy = '<canvas class="copy"></canvas>'
     video = video_element(compared.new.report.video, media)
     both = compared.old.maps is not None and compared.new.maps is not None
     note = "" if both else '<span class="soft">of the mean maps</span>'
     columns = [
         (_OLD, video, f"<b>Old</b> {_side_note(compared.old)}"),
-        (_NEW, copy, f"<b>New</b> {_side_note(compared.new)}"),
+        (_NEW, _copy("new heat"), f"<b>New</b> {_side_note(compared.new)}"),
         (
             _MOVED,
-            copy,
+            _copy("difference"),
             '<b>What moved</b> <span class="moved-legend">less '
             f"{color_bar(DIFFERENCE, f'{name}-gain')} more</span>{note}",
         ),
@@ -193,11 +192,15 @@ def _pictures(compared: Compared, media: Media, name: str) -> str:
     return f'<div class="sides">{figures}</div>'
 
 
+def _copy(shown: str) -> str:
+    return f'<canvas class="copy" role="img" aria-label="The same frame with the {shown}"></canvas>'
+
+
 def _side_note(result: Result) -> str:
-    if result.maps is None:
-        return '<span class="soft">mean map, as maps.npz is missing</span>'
     report = result.report
-    return f'<span class="soft">{words(report.model.name)} · {words(report.method.name)}</span>'
+    note = "" if result.maps is not None else ": mean map, as maps.npz is missing"
+    names = f"{words(report.model.name)} · {words(report.method.name)}"
+    return f'<span class="soft">{names}{note}</span>'
 
 
 def _time(compared: Compared) -> str:
@@ -211,7 +214,7 @@ def _time(compared: Compared) -> str:
         '<div class="playhead" hidden></div><div class="pointer" hidden></div></div>'
         f"{time_axis(curves.start_s, curves.end_s)}"
         '<p class="soft">Each curve is in multiples of its mean, so that the areas below both are '
-        "equal; frames that no clip covers have no importance.</p></section>"
+        "equal; dotted is the mean. Frames that no clip covers have no importance.</p></section>"
     )
 
 

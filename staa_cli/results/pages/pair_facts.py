@@ -151,19 +151,20 @@ def _gates(number: int, gates: Sequence[GateResult]) -> str:
 
 
 def _gate(number: int, gate: GateResult) -> str:
-    kind, says = "passed", "not beyond it"
+    kind, says, value = "passed", "within", None
     for finding in gate.within_noise:
         if finding.pair == number:
-            says = "beyond it, but not beyond noise"
+            says, value = "within noise", finding.value
     for finding in gate.findings:
         if finding.pair == number:
-            kind = "failed" if gate.status != "passed" else "passed"
-            says = "beyond it" if kind == "failed" else "beyond it, accepted"
-            says += "" if finding.value is None else f": {finding.value:.6g}"
+            accepted = gate.status == "passed"
+            kind = "passed" if accepted else "failed"
+            says, value = "beyond, but accepted" if accepted else "beyond", finding.value
+    measured = "" if value is None else f": {value:.6g}"
     if gate.status == "unevaluated":
-        kind = "failed" if kind == "failed" else "unevaluated"
-        says += f"; it {STATUS[gate.status]}"
-    return f'<span class="state {kind}">{kind}</span> <code>{words(gate.gate)}</code> {says}'
+        kind = "unevaluated" if kind == "passed" else kind
+        measured += f"; the gate {STATUS[gate.status]}"
+    return f'<span class="state {kind}">{says}</span> <code>{words(gate.gate)}</code>{measured}'
 
 
 def _caveats(pair: Pair) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from staa_cli.errors import InputError
-from staa_cli.files import PAGE, sha256_of
+from staa_cli.files import PAGE, REPORT, sha256_of
 from staa_cli.results.diff.pairs import Result
 from staa_cli.results.folder import ResultFolder
 from staa_cli.results.pages.media import Media, link, linked, media_of
@@ -40,7 +40,8 @@ def _of_page(result: Result, folder: Path) -> Media | None:
     """What the page of a result shows; None if there is no page, or it has no video."""
     page, times_s = result.path.parent / PAGE, np.array(result.report.frames.time_s)
     try:
-        media = stored_media(page, times_s).media if page.is_file() else ABSENT
+        is_its_own = result.path.name == REPORT and page.is_file()
+        media = stored_media(page, times_s).media if is_its_own else ABSENT
     except InputError:  # not a page of staa
         return None
     file = linked(media.address, page.parent)

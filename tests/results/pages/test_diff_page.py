@@ -23,6 +23,7 @@ from stamped import write_stamped
 from staa_cli.results.diff.gate import Gate, Limit, label_changes, shift_limit
 from staa_cli.results.diff.moved import map_gain
 from staa_cli.results.diff.pairs import Result
+from staa_cli.results.diff.run import diff
 from staa_cli.results.pages import diff as diff_pages
 from staa_cli.results.pages.diff import GENERATOR, SCRIPTS, STYLES, diff_page
 from staa_cli.results.pages.media import Media
@@ -174,6 +175,18 @@ def test_links_lead_to_both_results(tmp_path: Path) -> None:
     ]
 
 
+def test_a_report_under_another_name_has_nothing_from_its_neighbors(tmp_path: Path) -> None:
+    """Such as those that were copied into one folder: a page there is of another result."""
+    for name in ("old", "new"):
+        path = result(tmp_path / name, peak_s=0.5 if name == "old" else 1.0)
+        write_page(path.parent)
+        path.rename(tmp_path / f"{name} 1.json")
+    write_page(tmp_path)
+    page = Parsed(diff_page(diff(tmp_path / "old 1.json", tmp_path / "new 1.json"), tmp_path))
+    assert [link["href"] for link in page.of("a")] == ["./././old%201.json", "./././new%201.json"]
+    assert page.of("video")[0].get("src") is None
+
+
 def test_a_single_pair_is_shown_without_a_list(tmp_path: Path) -> None:
     paths = [result(tmp_path / name, peak_s=at) for name, at in (("old", 0.5), ("new", 1.5))]
     page = Parsed(write_diff(tmp_path).read_text())
@@ -291,8 +304,8 @@ def test_noise_and_gates_of_a_pair_are_in_its_facts(tmp_path: Path) -> None:
         Limit.parse("--min", "confidence_change=-0.1"),
     ]
     page = Parsed(write_diff(tmp_path, gates, noise=[tmp_path / "seed"]).read_text())
-    assert "--max-shift 0.1 beyond it, but not beyond noise" in page.text
-    assert "--min confidence_change=-0.1 beyond it: -0.37" in page.text
+    assert "within noise --max-shift 0.1: 0." in page.text
+    assert "beyond --min confidence_change=-0.1: -0.37" in page.text
     noise = compared(tmp_path, noise=[tmp_path / "seed"]).pairs[0].noise[0]
     assert f"{noise.temporal.shift_s:.2f} s" in page.text
 

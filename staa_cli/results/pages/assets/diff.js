@@ -67,7 +67,7 @@ class PairRows extends Rows {
     const { beyond, noise, gates } = this.data;
     const names = beyond[number].map((gate) => gates[gate]);
     const state = element("span", names.length ? "state failed" : "state passed");
-    state.textContent = names.length ? "beyond" : noise[number] ? "noise" : "within";
+    state.textContent = names.length ? "beyond" : noise[number] ? "within noise" : "within";
     const soft = element("span", "soft", names.join(", "));
     soft.title = names.join("\n");
     return [state, soft];
@@ -308,21 +308,21 @@ class Diff {
   /** What the list has of a pair whose maps are not in the page. */
   brief(number) {
     const { data } = this, { maker } = this.list, article = element("article", "brief");
-    const title = element("h2", "title");
-    title.append(...maker.name(data.video[number]));
-    const facts = element("p");
-    facts.append(...maker.answers(number));
-    const measures = [
-      `moved in time by ${data.shift[number].toFixed(2)} s ${data.when[number]}`,
-      `${percent(data.moved[number])} moved in the picture ${data.spots[data.where[number]]}`,
-      ...maker.codes(number), ...data.beyond[number].map((gate) => `beyond ${data.gates[gate]}`),
-    ].map((text) => element("li", "", text));
+    const [name, folder] = maker.name(data.video[number], element("h2", "title"));
+    const [label, score] = maker.answers(number), answers = element("p", "answers");
+    answers.append(label, " ", score);
+    const mostly = (text) => (text ? `, mostly ${text}` : "");
     const list = element("ul", "verdict");
-    list.append(...measures);
+    list.append(...[
+      `When: importance moved by ${data.shift[number].toFixed(2)} s${mostly(data.when[number])}`,
+      `Where: ${percent(data.moved[number])} of the heat is elsewhere`
+        + mostly(data.spots[data.where[number]]),
+      ...maker.codes(number), ...data.beyond[number].map((gate) => `beyond ${data.gates[gate]}`),
+    ].map((text) => element("li", "", text)));
     const note = "It cannot be played here, as the page would be too large: see both reports.";
     const links = element("p", "links"), [old, now] = maker.links(number);
     links.append(old, " · ", now);
-    article.append(title, facts, list, maker.curves(number), element("p", "soft", note), links);
+    article.append(name, ...(folder ? [folder] : []), answers, list, maker.curves(number), element("p", "soft", note), links);
     return article;
   }
 

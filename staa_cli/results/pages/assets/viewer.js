@@ -99,6 +99,7 @@ class Viewer {
     for (const picture of this.root.querySelectorAll("video, canvas.copy")) {
       picture.addEventListener("click", () => this.player.toggle());
     }
+    this.find(".play").disabled = !video.hasAttribute("src");
     if (!video.hasAttribute("src")) {
       this.fail(this.data.absent ?? "The video is not in this page: see its facts.");
     }
