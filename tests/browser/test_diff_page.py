@@ -25,6 +25,7 @@ from staa_cli.results.diff.moved import map_gain
 from staa_cli.results.diff.pairs import Result
 from staa_cli.results.document import Place
 from staa_cli.results.pages import diff as diff_pages
+from staa_cli.results.pages import media
 from staa_cli.results.pages.diff import diff_page
 from staa_cli.schema import Float32
 
@@ -173,6 +174,19 @@ def test_without_the_video_the_heat_is_shown_alone(page: Page, tmp_path: Path) -
     expected = alpha_of(levels, OPACITY, (shown.shape[0], shown.shape[1]))
     assert np.abs(shown - expected).max() <= 8
     page.check_quiet(film.page)
+
+
+def test_a_large_video_is_linked(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media, "EMBEDDED_BYTES", 1000)
+    film = Film(tmp_path)
+    page.open(film.page)
+    assert page.run("document.querySelector('video').getAttribute('src')") == "./film.mp4"
+    page.viewer("seekTime(1e6 + 100)")
+    page.wait_for_frame(30)
+    check_pictures(page, film, 30)
+    page.check_quiet(film.page, film.path)
 
 
 def test_a_mean_map_is_shown_at_all_times(page: Page, tmp_path: Path) -> None:

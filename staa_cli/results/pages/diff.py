@@ -219,7 +219,7 @@ _COLUMNS = (
     ("video", "video"),
     ("label", "label"),
     ("shift", "moved in time"),
-    ("moved", "moved in the picture"),
+    ("moved", "moved in place"),
     ("rank", "rank"),
     ("warned", "warnings"),
 )

@@ -99,7 +99,7 @@ class PairRows extends Rows {
 
 const MEASURES = {
   shift: ["moved in time, s", true],
-  moved: ["moved in the picture, %", true],
+  moved: ["moved in place, %", true],
   rank: ["rank correlation", false],
 };
 
