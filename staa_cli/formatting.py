@@ -77,6 +77,13 @@ def clock(time_s: float, total_s: float, decimals: int = 1) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:0{digits}.{decimals}f}"
 
 
+def place(center: tuple[float, float]) -> str:
+    """A place in a picture, x and y as shares of its size, in words: `upper left`."""
+    x, y = (min(2, int(3 * share)) if share >= 0 else 0 for share in center)
+    row, column = ("upper", "", "lower")[y], ("left", "", "right")[x]
+    return " ".join(part for part in (row, column) if part) or "center"
+
+
 def about(seconds: float) -> str:
     """A rounded estimate: `about 40 s`, `about 2 h 10 min`, `about 520 h`."""
     if seconds < 57.5:

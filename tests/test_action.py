@@ -120,6 +120,9 @@ def test_results_as_before_pass_and_all_is_kept(checkout: Checkout) -> None:
     assert checkout.files["summary"].read_text().startswith("## staa diff: passed\n")
     assert (checkout.results / "explained" / "walk" / "report.json").is_file()
     assert json.loads((checkout.results / "diff.json").read_text())["status"] == "passed"
+    links = re.findall(r'href="(\./[^"]*)"', (checkout.results / "diff.html").read_text())
+    assert len(links) == 2
+    assert all((checkout.results / link).is_file() for link in links)  # also in the artifact
 
 
 @needs_shell

@@ -123,7 +123,7 @@ _COMMON = frozenset(
         *("methods", "classes", "full_faithfulness", "no_faithfulness"),
         *("dataset", "metrics", "clips", "seed", "into"),
         *("max_shift", "max_label_changes", "fail_if", "noise"),
-        *("rows", "maps", "url"),
+        *("rows", "maps", "url", "html"),
     )
 )
 """The most important options; if a command has many others, -h shows only these."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from staa_cli.render.color import DIFFERENCE, colormap, rgb_to_yuv, yuv_to_rgb
 from staa_cli.render.layer import BLACK, GREY, WHITE, Canvas, UInt16, blend, fixed
 from staa_cli.render.text import number, percent
-from staa_cli.schema import Clip, Explanation, Float32, Float64, UInt8
+from staa_cli.schema import (
+    Clip,
+    Float32,
+    Float64,
+    FrameScores,
+    HeatMaps,
+    SpatialStats,
+    UInt8,
+)
 
 if TYPE_CHECKING:
     from staa_cli.config.settings import RenderSettings
@@ -39,6 +47,26 @@ _EDGE = 0.6
 Indices = NDArray[np.intp]
 
 
+class Heat(Protocol):
+    """The parts of an `Explanation` that its heat is drawn from."""
+
+    @property
+    def maps(self) -> HeatMaps:
+        """Maps over time."""
+
+    @property
+    def frames(self) -> FrameScores:
+        """Which frames clips cover."""
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """The clips that the maps are of."""
+
+    @property
+    def spatial(self) -> SpatialStats:
+        """Whether the maps are flat."""
+
+
 class HeatField:
     """Maps as levels 0 to 1 at any time, interpolated between knots, on one scale per scope.
 
@@ -47,7 +75,7 @@ class HeatField:
     peak, so that changes over time are still visible.
     """
 
-    def __init__(self, explanation: Explanation, scale: str, ceiling: float | None = None) -> None:
+    def __init__(self, explanation: Heat, scale: str, ceiling: float | None = None) -> None:
         maps = explanation.maps
         self.times_s = maps.times_s
         self.scale = scale

@@ -147,6 +147,11 @@ class ResultFolder:
         """The source of the document, None if there is no document with a single source."""
         return Source.of_document(self.document() or {})
 
+    def places_of(self, video: VideoInfo) -> list[Path]:
+        """Where the explained video may be: by its path from here, and from where it was given."""
+        source = self.source()
+        return [Path(video.path), *([source.file] if source and source.file else [])]
+
     def finished(
         self, names: Sequence[str], fingerprint: str, *, reproducible: bool = False
     ) -> Report | None:

@@ -154,8 +154,7 @@ def _video(explanation: Explanation, folder: Path, named: Path | None) -> VideoI
         InputError: it is missing, or is another video.
     """
     explained = explanation.video
-    source = ResultFolder(folder).source()
-    candidates = [Path(explained.path), *([source.file] if source and source.file else [])]
+    candidates = ResultFolder(folder).places_of(explained)
     existing = [path for path in ([named] if named else candidates) if path.is_file()]
     if not existing:
         missing = explained.url if named is None else None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from explanations import blobs
-from open_pages import VIEWER, Page
+from open_pages import VIEWER, Page, alpha_of
 from PIL import Image
 from small_videos import asked
 from stamped import read, with_silence, write_stamped
@@ -19,7 +19,7 @@ from stamped import read, with_silence, write_stamped
 from staa_cli.api import Explanation, explain_video
 from staa_cli.config.settings import RenderSettings
 from staa_cli.models.load import load_model
-from staa_cli.render.heat import HeatField, cubic_weights
+from staa_cli.render.heat import HeatField
 from staa_cli.render.painter import Painter
 from staa_cli.render.storyboard import painted
 from staa_cli.results.pages import media
@@ -27,7 +27,7 @@ from staa_cli.results.pages.explanation import explanation_page
 from staa_cli.results.pages.media import media_of
 from staa_cli.results.pages.stills import Still
 from staa_cli.results.save import save
-from staa_cli.schema import Float32, SpatialStats, UInt8
+from staa_cli.schema import SpatialStats
 
 pytestmark = pytest.mark.slow
 Open = Callable[..., Page]
@@ -79,15 +79,6 @@ def stamp_of(page: Page, explanation: Explanation) -> int:
     picture = Image.fromarray(page.picture()).resize((info.width, info.height))
     upright = np.asarray(picture)
     return read(np.rot90(upright, -1) if info.rotation == 90 else upright)
-
-
-def alpha_of(levels: Float32, opacity: float, size: tuple[int, int]) -> UInt8:
-    """Opacity of the heat by the formulas of the annotated video: [H, W]."""
-    height, width = size
-    smooth = cubic_weights(height, levels.shape[0]) @ levels
-    smooth = smooth @ cubic_weights(width, levels.shape[1]).T
-    ramp = np.clip(smooth / 0.45, 0, 1)
-    return np.round(255 * opacity * ramp * ramp * (3 - 2 * ramp)).astype(np.uint8)
 
 
 def check_heat(page: Page, explanation: Explanation, frame: int, scale: str = "video") -> None:

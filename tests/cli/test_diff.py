@@ -540,3 +540,46 @@ def test_a_summary_that_cannot_be_written_is_3_though_the_gate_has_failed(run: A
     done = run("diff", "old", "new", "--max-shift", "0.1", "--summary-md", ".")
     assert done.code == ExitCode.INPUT_FAILED
     assert "error: cannot write ." in done.err
+
+
+@pytest.mark.usefixtures("drifted")
+def test_the_page_is_written_beside_what_else_is_told(run: Any) -> None:
+    plain = run("diff", "old", "new", *FAILING[0])
+    done = run("diff", "old", "new", *FAILING[0], "--html", "pages/diff.html")
+    assert (done.code, done.out) == (plain.code, plain.out) == (ExitCode.GATE_FAILED, plain.out)
+    assert done.err == plain.err + "pages/diff.html is written\n"
+    first = Path("pages/diff.html").read_text()
+    assert "Failed: 3 videos, 1 beyond a limit" in first
+    assert "./../new/jump/report.json" in first
+    assert run("diff", "old", "old", "--html", "pages/diff.html").code == ExitCode.OK
+    assert Path("pages/diff.html").read_text() != first
+    assert [path.name for path in Path("pages").iterdir()] == ["diff.html"]
+
+
+@pytest.mark.usefixtures("drifted")
+def test_the_page_replaces_only_a_page_of_its_own(run: Any) -> None:
+    own = Path("old/walk/report.html")  # of staa, but of another kind
+    own.write_text('<!doctype html><meta name="generator" content="staa 0.1.0">')
+    for path in (own, Path("old/walk/report.json"), Path("note.txt")):
+        path.touch()
+        before = path.read_bytes()
+        done = run("diff", "old", "new", "--html", str(path))
+        assert done.code == ExitCode.INPUT_FAILED
+        assert done.out == ""  # before anything is compared
+        assert done.err.startswith(f"error: {path} is in the way and was not written by staa diff")
+        assert path.read_bytes() == before
+    done = run("diff", "old", "new", "--html", "old")
+    assert done.code == ExitCode.USAGE
+    assert "error: --html: old is a folder" in done.err
+
+
+@pytest.mark.usefixtures("drifted")
+def test_the_page_tells_of_what_cannot_be_compared(run: Any) -> None:
+    shutil.rmtree("new/jump")
+    Path("new/run/report.json").write_text("{")
+    done = run("diff", "old", "new", "--max-shift", "1", "--html", "diff.html")
+    assert done.code == ExitCode.INPUT_FAILED
+    page = Path("diff.html").read_text()
+    assert "Could not be evaluated" in page
+    assert "only in the old run" in page
+    assert "is not JSON" in page

@@ -12,9 +12,26 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from staa_cli.schema import UInt8
+from staa_cli.render.heat import cubic_weights
+from staa_cli.schema import Float32, UInt8
 
 VIEWER = "document.querySelector('[data-viewer]').viewer"
+
+
+def alpha_of(
+    levels: Float32, opacity: float, size: tuple[int, int], *, signed: bool = False
+) -> UInt8:
+    """Opacity [H, W] of the heat by the formulas of the annotated video.
+
+    Levels [h, w] are 0 to 1; if `signed`, -1 to 1.
+    """
+    height, width = size
+    smooth = cubic_weights(height, levels.shape[0]) @ levels
+    smooth = smooth @ cubic_weights(width, levels.shape[1]).T
+    if signed:
+        smooth = np.abs(smooth)
+    ramp = np.clip(smooth / 0.45, 0, 1)
+    return np.round(255 * opacity * ramp * ramp * (3 - 2 * ramp)).astype(np.uint8)
 
 
 class Page:
@@ -89,19 +106,21 @@ class Page:
                 actions.click_and_hold()
         actions.release().perform()
 
-    def picture(self) -> UInt8:
-        """What is seen of the video, RGB [H, W, 3]."""
-        self.run("document.querySelector('.picture').scrollIntoView({block: 'center'})")
+    def picture(self, number: int = 0) -> UInt8:
+        """What is seen of the video, RGB [H, W, 3], in one of the pictures."""
+        element = self.driver.find_elements("css selector", ".viewer .picture")[number]
+        self.run("arguments[0].scrollIntoView({block: 'center'})", element)
         self.driver.execute_async_script(  # until what was drawn is on the screen
             "const done = arguments[0], next = requestAnimationFrame;"
             "next(() => next(() => next(() => done())))"
         )
-        content = self.driver.find_element("css selector", ".picture").screenshot_as_png
-        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        return np.asarray(Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB"))
 
-    def heat(self) -> UInt8:
-        """The canvas with the heat, RGBA [H, W, 4]."""
-        address = self.run("document.querySelector('.glow').toDataURL('image/png')")
+    def heat(self, number: int = 0) -> UInt8:
+        """The canvas with the heat of one of the pictures, RGBA [H, W, 4]."""
+        address = self.run(
+            "document.querySelectorAll('.glow')[arguments[0]].toDataURL('image/png')", number
+        )
         content = base64.b64decode(address.partition(",")[2])
         return np.asarray(Image.open(io.BytesIO(content)).convert("RGBA"))
 

@@ -23,16 +23,16 @@ mapfile -d '' -t gates < <(options "$GATES")
 
 # A new folder outside the checkout, where a pull request could have put results of its own.
 work=$(mktemp -d "$RUNNER_TEMP/staa.XXXXXX")
-mkdir "$work/base" "$work/results"
+mkdir -p "$work/results/base"
 echo "results=$work/results" >> "$GITHUB_OUTPUT"
 git fetch --quiet --no-tags --depth=1 origin "$BASE" || refuse "cannot fetch the base commit $BASE"
 git --literal-pathspecs archive "$(git rev-parse --verify FETCH_HEAD)" -- "$BASELINE" |
-    tar -x -C "$work/base" || refuse "the base commit $BASE has no $BASELINE"
+    tar -x -C "$work/results/base" || refuse "the base commit $BASE has no $BASELINE"
 
 code=0
 staa explain -r --output-dir "$work/results/explained" --model "$MODEL" "${explain[@]}" \
     -- "$VIDEOS" || code=$?
-staa diff "${gates[@]}" --json --summary-md "$GITHUB_STEP_SUMMARY" \
-    -- "$work/base/$BASELINE" "$work/results/explained" > "$work/results/diff.json" ||
+staa diff "${gates[@]}" --json --summary-md "$GITHUB_STEP_SUMMARY" --html "$work/results/diff.html" \
+    -- "$work/results/base/$BASELINE" "$work/results/explained" > "$work/results/diff.json" ||
     code=$((code ? code : $?))
 exit "$code"

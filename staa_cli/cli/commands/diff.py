@@ -11,7 +11,7 @@ import typer
 from staa_cli.cli.ci import SummaryMd, append_summary, tell_gates
 from staa_cli.cli.options import command, put, put_json
 from staa_cli.cli.terminal import Console, shown, table, terminal_width
-from staa_cli.errors import ExitCode, StaaError
+from staa_cli.errors import ExitCode, OutputError, StaaError, UsageError
 
 if TYPE_CHECKING:
     from staa_cli.results.diff.document import Diff
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """
 staa diff before/ after/
 staa diff baseline/ explained/ --max-shift 0.15 --max-label-changes 0
+staa diff baseline/ explained/ --html diff.html
 staa diff baseline/ explained/ --noise seed1/ --noise seed2/ --max-shift 0.15
 staa diff old/report.json new/report.json --min temporal.rank_correlation=0.8
 staa diff old/ new/ --fail-if 'new.temporal.flat and not old.temporal.flat' --json
@@ -80,6 +81,15 @@ _AllowAdded = Annotated[
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=_OUTPUT)]
+_Html = Annotated[
+    Path | None,
+    _option(
+        "--html",
+        "FILE",
+        "Write a page for browsers: all videos, and old and new side by side.",
+        _OUTPUT,
+    ),
+]
 
 
 def add(app: typer.Typer) -> None:
@@ -99,6 +109,7 @@ def diff(
     noise: _Noise = None,
     allow_added: _AllowAdded = False,
     json: _Json = False,
+    html: _Html = None,
     summary_md: SummaryMd = None,
     console: Console,
 ) -> None:
@@ -115,6 +126,8 @@ def diff(
     gates += [gating.Limit.parse("--max", text) for text in maximum or ()]
     gates += [gating.Limit.parse("--min", text) for text in minimum or ()]
     gates += [gating.Condition.parse("--fail-if", text) for text in fail_if or ()]
+    if html is not None:
+        _check_page(html)
     with console.progress(1) as progress:
         result = run.diff(
             old,
@@ -138,10 +151,52 @@ def diff(
     _report(result, console)
     if summary_md is not None:
         append_summary(summary_md, summary.markdown(result), console)
+    if html is not None:
+        _write_page(result, html, console)
     if result.status == "unevaluated" or result.failures:
         raise typer.Exit(ExitCode.INPUT_FAILED)
     if result.status == "failed":
         raise typer.Exit(ExitCode.GATE_FAILED)
+
+
+def _check_page(path: Path) -> None:
+    """Check that the page may be written.
+
+    Raises:
+        UsageError: it is a folder.
+        OutputError: another file is there.
+    """
+    from staa_cli.results.pages.diff import GENERATOR
+    from staa_cli.results.pages.page import is_page
+
+    if path.is_dir():
+        raise UsageError(f"--html: {path} is a folder", "name a file")
+    if path.exists() and not is_page(path, GENERATOR):
+        raise OutputError(
+            f"{path} is in the way and was not written by staa diff",
+            "move it away, or name another file with --html",
+        )
+
+
+def _write_page(result: Diff, path: Path, console: Console) -> None:
+    """Write the page.
+
+    Raises:
+        InputError: a report has become unreadable.
+        OutputError: the page cannot be written.
+    """
+    from staa_cli.files import atomic_path
+    from staa_cli.results.pages.diff import diff_page
+
+    with console.progress(1) as progress:
+        html = diff_page(
+            result,
+            path.parent,
+            lambda name, done, total: progress.stage(shown(name), "page", done, total),
+        )
+    with atomic_path(path) as part:
+        part.write_text(html, encoding="utf-8")
+    console.message(f"{path} is written")
 
 
 def _report(result: Diff, console: Console) -> None:

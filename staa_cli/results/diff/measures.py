@@ -129,7 +129,7 @@ def energy_moved_by_time(
         return None
     moments = np.union1d(times_s, others_s)
     moments = moments[(moments >= start) & (moments <= end)]
-    one, other = _at(moments, times_s, maps), _at(moments, others_s, others)
+    one, other = maps_at(moments, times_s, maps), maps_at(moments, others_s, others)
     steps = durations(moments)
     first, second = (
         distribution(np.maximum(row, 0.0).sum(axis=(1, 2)), steps) for row in (one, other)
@@ -138,8 +138,8 @@ def energy_moved_by_time(
     return min(float((first + second) / 2 @ moved), 1.0)
 
 
-def _at(moments: Float64, times_s: Float64, maps: Float64) -> Float64:
-    """[n, h, w] maps interpolated to times."""
+def maps_at(moments: Float64, times_s: Float64, maps: Float64) -> Float64:
+    """[n, h, w] maps [K, h, w] interpolated to times [n]; constant beyond the first and last."""
     right = np.searchsorted(times_s, moments).clip(0, len(times_s) - 1)
     left = np.maximum(right - 1, 0)
     span = times_s[right] - times_s[left]

@@ -30,7 +30,7 @@ from staa_cli.results.stored import (
     load_consistent,
     report_paths,
 )
-from staa_cli.schema import HeatMaps
+from staa_cli.schema import Explanation, HeatMaps
 
 _SEEDS = ("sampling.seed", "method.seed")
 
@@ -134,7 +134,8 @@ class Result:
 
     path: Path
     report: Report
-    maps: HeatMaps | None
+    explanation: Explanation | None
+    """With the maps."""
 
     @classmethod
     def load(cls, path: Path) -> Result:
@@ -143,8 +144,12 @@ class Result:
         Raises:
             InputError: a file is broken or inconsistent, or of another schema version.
         """
-        report, explanation = load_consistent(path), explanation_beside(path)
-        return cls(path, report, None if explanation is None else explanation.maps)
+        return cls(path, load_consistent(path), explanation_beside(path))
+
+    @property
+    def maps(self) -> HeatMaps | None:
+        """Its maps over time, if they are there."""
+        return None if self.explanation is None else self.explanation.maps
 
     @property
     def label(self) -> str:

@@ -18,12 +18,13 @@ COLUMNS_ABOUT = (
 )
 _SHOWN = 3
 """Maximum number of videos, or of reasons, in a line."""
-_STATUS = {
+STATUS = {
     None: "no gate",
     "passed": "passed",
     "failed": "failed",
     "unevaluated": "could not be evaluated",
 }
+"""Outcomes in words."""
 
 
 def name_of(place: Place) -> str:
@@ -47,20 +48,27 @@ def row_of(pair: Pair) -> tuple[str, ...]:
 
 def _answers(pair: Pair) -> str:
     """`hop 98 % -> shake 45 %`, and changes of warnings."""
-    old, new = pair.old, pair.new
-    same = (old.label, old.target.label) == (new.label, new.target.label)
-    after = _score(new) if same else _answer(new)
+    before, after = answers_of(pair)
     changes = [f"+ {code}" for code in pair.warnings_added]
     changes += [f"- {code}" for code in pair.warnings_removed]
-    return ", ".join([f"{_answer(old)} -> {after}", *changes])
+    return ", ".join([f"{before} -> {after}", *changes])
 
 
-def _answer(side: Side) -> str:
+def answers_of(pair: Pair) -> tuple[str, str]:
+    """The old and the new answer, the new one without a label if that is the same."""
+    old, new = pair.old, pair.new
+    same = (old.label, old.target.label) == (new.label, new.target.label)
+    return answer_of(old), score_of(new) if same else answer_of(new)
+
+
+def answer_of(side: Side) -> str:
+    """`hop 98 %`."""
     answered = "" if side.label == side.target.label else f"{side.label}, explained: "
-    return f"{answered}{side.target.label} {_score(side)}"
+    return f"{answered}{side.target.label} {score_of(side)}"
 
 
-def _score(side: Side) -> str:
+def score_of(side: Side) -> str:
+    """`98 %`, or a raw value."""
     target = side.target
     return raw(target.score) if target.probability is None else percent(target.probability)
 
@@ -86,7 +94,7 @@ def gaps(diff: Diff) -> Iterator[str]:
 def outcome(gate: GateResult, names: Sequence[str]) -> str:
     """The outcome of a gate in a line; `names` are those of all videos, by index."""
     if gate.status == "unevaluated":
-        return f"{gate.gate} {_STATUS[gate.status]}: {_listed(gate.reasons, '; ')}"
+        return f"{gate.gate} {STATUS[gate.status]}: {_listed(gate.reasons, '; ')}"
     accepted = f", {gate.allowed} accepted" if gate.allowed else ""
     videos = counted(len(names), "video")
     found = f" for all {videos}" if len(names) > 1 else " for the video"
@@ -97,7 +105,7 @@ def outcome(gate: GateResult, names: Sequence[str]) -> str:
             found = f": {count} of {videos} beyond it{accepted}: {listed}"
     if gate.within_noise:
         found += f"; not beyond noise: {_listed(_values(gate.within_noise, names))}"
-    return f"{gate.gate} {_STATUS[gate.status]}{found}"
+    return f"{gate.gate} {STATUS[gate.status]}{found}"
 
 
 def outcomes(diff: Diff) -> list[str]:
@@ -121,7 +129,7 @@ def _listed(words: Sequence[str], separator: str = ", ") -> str:
 
 def markdown(diff: Diff) -> list[str]:
     """Lines of a summary in Markdown: the outcome first, as the end may be cut."""
-    lines = [f"## staa diff: {_STATUS[diff.status]}", ""]
+    lines = [f"## staa diff: {STATUS[diff.status]}", ""]
     lines += [f"- {literal(line)}" for line in outcomes(diff)]
     lines += [f"- {literal(failure.cause)}" for failure in diff.failures[:_SHOWN]]
     lines += [f"- {literal(line)}" for line in gaps(diff)]

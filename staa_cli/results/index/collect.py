@@ -16,7 +16,7 @@ from staa_cli.results.index.document import BrokenReport, Entry, FailedInput, In
 from staa_cli.results.report import load_document
 from staa_cli.results.stored import check_finished, load_consistent, report_paths
 from staa_cli.results.writers.base import WRITERS
-from staa_cli.schema import SCHEMA_VERSION
+from staa_cli.schema import SCHEMA_VERSION, Float64
 
 OnResult = Callable[[str, int, int], None]
 """Called with a result's folder, the number of results before it, and the number of all."""
@@ -48,7 +48,7 @@ def collect(
         on_result(as_text(path.parent.name), done, len(reports))
         try:
             check_finished(path)
-            entries.append(_entry(load_consistent(path), path.parent, folder))
+            entries.append(entry_of(load_consistent(path), path.parent, folder))
         except InputError as error:
             broken.append(
                 BrokenReport(as_text(error.cause), error.hint, report=place_of(path, folder))
@@ -123,7 +123,14 @@ def _has_result(failed: FailedInput, found: dict[Place, str]) -> bool:
     return found[failed.folder] != failed.fingerprint
 
 
-def _entry(report: Report, result: Path, folder: Path) -> Entry:
+def entry_of(report: Report, result: Path, folder: Path) -> Entry:
+    """The entry of a result in the overview of a folder.
+
+    Args:
+        report: of the result, consistent.
+        result: its folder.
+        folder: that paths are relative to.
+    """
     video, model, frames = report.video, report.model, report.frames
     across, down = video.sample_aspect_ratio
     first_s, last_s, steps = frames.time_s[0], frames.time_s[-1], len(frames.time_s) - 1
@@ -156,27 +163,38 @@ def _entry(report: Report, result: Path, folder: Path) -> Entry:
 def _curve(
     times_s: Sequence[float], scores: Sequence[float | None], end_s: float
 ) -> list[float | None]:
-    """The highest score in each part of the time, as a share of their range, to two decimals.
-
-    A part in which no frame begins shows the one before it.
-    """
+    """The highest score in each part of the time, as a share of their range, to two decimals."""
     values = np.array([np.nan if score is None else score for score in scores])
-    count = min(_PARTS, len(values))
-    if np.isnan(values).all():
-        return [None] * count
-    span_s = max(end_s - times_s[0], 1e-9)
-    shares = (np.array(times_s) - times_s[0]) / span_s
-    parts = (shares * count + _ROUNDED).astype(int).clip(0, count - 1)
-    starts = np.searchsorted(parts, np.arange(count))
     values = values / 2  # so that no difference is infinite
+    highest = highest_by_part(np.array(times_s), values, end_s)
+    if np.isnan(highest).all():
+        return [None] * len(highest)
     low, high = min(0.0, float(np.nanmin(values))), float(np.nanmax(values))
     scale = high - low if high > low else 1.0
-    curve = list[float | None]()
-    for first, stop in zip(starts, (*starts[1:], len(values)), strict=True):
+    return [None if np.isnan(v) else round(float((v - low) / scale), 2) for v in highest]
+
+
+def highest_by_part(times_s: Float64, values: Float64, end_s: float) -> Float64:
+    """[P] highest value in each of at most 48 equal parts of the time, NaN where none is known.
+
+    A part in which no frame begins shows the one before it.
+
+    Args:
+        times_s: [N] start times of frames.
+        values: [N] NaN where unknown.
+        end_s: end of the last frame.
+    """
+    count = min(_PARTS, len(values))
+    span_s = max(end_s - times_s[0], 1e-9)
+    shares = (times_s - times_s[0]) / span_s
+    parts = (shares * count + _ROUNDED).astype(int).clip(0, count - 1)
+    starts = np.searchsorted(parts, np.arange(count))
+    highest = np.full(count, np.nan)
+    for place, (first, stop) in enumerate(zip(starts, (*starts[1:], len(values)), strict=True)):
         part = values[first:stop] if stop > first else values[max(first - 1, 0) : first]
         known = part[~np.isnan(part)]
-        curve.append(round(float((known.max() - low) / scale), 2) if len(known) else None)
-    return curve
+        highest[place] = known.max() if len(known) else np.nan
+    return highest
 
 
 def _measured(report: Report) -> Measured | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from staa_cli import __version__
 from staa_cli.config.settings import RenderSettings
-from staa_cli.formatting import answer, clock, counted, number, percent
+from staa_cli.formatting import answer, clock, counted, number, percent, place
 from staa_cli.results.pages import timeline
 from staa_cli.results.pages.charts import faithfulness_section
 from staa_cli.results.pages.facts import facts_sections
@@ -97,18 +97,18 @@ def _card(explanation: Explanation, index: int, still: Still) -> str:
     time_s, total = float(explanation.video.times_s[index]), explanation.video.duration_s
     times_s = explanation.video.times_s
     peaks = [int(np.abs(times_s - moment.peak_s).argmin()) for moment in explanation.moments]
-    rank, text, place = "", "", ""
+    rank, text, where = "", "", ""
     if index in peaks:
         moment = explanation.moments[peaks.index(index)]
         rank = f"<b>{peaks.index(index) + 1}</b> "
         span = f"{clock(moment.start_s, total)} to {clock(moment.end_s, total)}"
         text = f'<span class="soft">{span} · {percent(moment.share)} of the evidence</span>'
-        place = f", heat {_place(moment.center)}"
+        where = f", heat {place(moment.center)}"
     when = clock(time_s, total, 2)
     width, height = still.size
     return (
         f'<button type="button" class="card" data-seek="{time_s:.6f}"><img src="{still.address}" '
-        f'width="{width}" height="{height}" alt="Frame at {when}{place}">'
+        f'width="{width}" height="{height}" alt="Frame at {when}{where}">'
         f"<span>{rank}at {when}</span>{text}</button>"
     )
 
@@ -120,7 +120,7 @@ def _moments_table(moments: Sequence[Moment], total: float) -> str:
         f"<tr><td>{rank}</td><td>{clock(moment.peak_s, total, 2)}</td><td>"
         f"{clock(moment.start_s, total, 2)} to {clock(moment.end_s, total, 2)}</td><td>"
         f"{percent(moment.share)}</td><td>{number(moment.peak_score)}</td>"
-        f"<td>{_place(moment.center)}</td></tr>"
+        f"<td>{place(moment.center)}</td></tr>"
         for rank, moment in enumerate(moments[:_LISTED], start=1)
     )
     hidden = len(moments) - _LISTED
@@ -132,13 +132,6 @@ def _moments_table(moments: Sequence[Moment], total: float) -> str:
         f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
         f"{note if hidden > 0 else ''}</details>"
     )
-
-
-def _place(center: tuple[float, float]) -> str:
-    """A place in the picture in words."""
-    x, y = (min(2, int(3 * share)) if share >= 0 else 0 for share in center)
-    row, column = ("upper", "", "lower")[y], ("left", "", "right")[x]
-    return " ".join(part for part in (row, column) if part) or "center"
 
 
 def _panel(explanation: Explanation, media: Media) -> Iterator[str]:

@@ -25,9 +25,9 @@ from staa_cli.results.pages.page import (
 )
 from staa_cli.results.pages.thumbnails import ACROSS, DOWN, Thumbnails
 
-STYLES, SCRIPTS = ("page.css", "index.css"), ("rows.js", "index.js")
+STYLES, SCRIPTS = ("page.css", "index.css"), ("rows.js", "table.js", "index.js")
 """Its assets."""
-_LINKED = (PAGE, ANNOTATED, REPORT)
+LINKED = (PAGE, ANNOTATED, REPORT)
 """What a row links to: the first that there is."""
 _LISTED = 500
 """Maximum number of rows without scripts."""
@@ -131,7 +131,7 @@ def _data(results: Sequence[Entry]) -> dict[str, Any]:
     return {
         "labels": labels,
         "codes": codes,
-        "files": _LINKED,
+        "files": LINKED,
         "folder": [entry.folder.path for entry in results],
         "links": {
             number: quote(os.fsencode(path_of(entry.folder)))
@@ -139,7 +139,7 @@ def _data(results: Sequence[Entry]) -> dict[str, Any]:
             if entry.folder.path_bytes is not None
         },
         "video": [entry.video.path for entry in results],
-        "file": [_linked(entry) for entry in results],
+        "file": [linked_file(entry) for entry in results],
         "label": [label[entry.label] for entry in results],
         "target": [label[entry.target.label] for entry in results],
         "score": [float(f"{entry.target.score:.3g}") for entry in results],
@@ -148,7 +148,7 @@ def _data(results: Sequence[Entry]) -> dict[str, Any]:
         "end": [round(entry.end_s, 2) for entry in results],
         "peak": [None if entry.flat else _rounded(entry.peak_s) for entry in results],
         "flat": [int(entry.flat) for entry in results],
-        "curve": ["".join(map(_level, entry.curve)) for entry in results],
+        "curve": ["".join(map(level, entry.curve)) for entry in results],
         "warned": [sorted({code[warning.code] for warning in entry.warnings}) for entry in results],
         "srg": [None if one is None else _rounded(one.srg) for one in faithfulness],
         "beaten": [int(bool(one and one.beaten_by)) for one in faithfulness],
@@ -163,12 +163,14 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
 
 
-def _level(share: float | None) -> str:
+def level(share: float | None) -> str:
+    """A share, 0 to 1, of a curve as a character; None is a gap."""
     return " " if share is None else _LEVELS[round(share * (len(_LEVELS) - 1))]
 
 
-def _linked(entry: Entry) -> int:
-    return next((n for n, name in enumerate(_LINKED) if name in entry.files), len(_LINKED) - 1)
+def linked_file(entry: Entry) -> int:
+    """What a row links to, as a place in `LINKED`."""
+    return next((n for n, name in enumerate(LINKED) if name in entry.files), len(LINKED) - 1)
 
 
 def _failed(index: Index) -> Iterable[tuple[str, str, str]]:
@@ -186,7 +188,7 @@ def _without_scripts(index: Index) -> str:
         for name, cause, _ in _failed(index)
     ]
     for entry in index.results:
-        link = f"./{quote(os.fsencode(path_of(entry.folder)))}/{_LINKED[_linked(entry)]}"
+        link = f"./{quote(os.fsencode(path_of(entry.folder)))}/{LINKED[linked_file(entry)]}"
         codes = ", ".join(dict.fromkeys(warning.code for warning in entry.warnings))
         rows.append(
             f'<tr><td><a href="{escaped(link)}">{words(as_text(entry.video.path))}</a></td>'

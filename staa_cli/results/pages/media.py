@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from staa_cli.schema import Explanation
 from staa_cli.video.frame_source import VideoFile, source_of
@@ -50,7 +50,7 @@ def media_of(explanation: Explanation, folder: Path, *, reproducible: bool = Fal
         if info.size_bytes <= EMBEDDED_BYTES:
             address = _data_url(Path(info.path).read_bytes(), media_type)
             return Media(address, -info.start_s, "the source's own bytes")
-        return Media(_link(Path(info.path), folder), -info.start_s, "linked, as it is large")
+        return Media(link(Path(info.path), folder), -info.start_s, "linked, as it is large")
     if is_file and info.size_bytes <= EMBEDDED_BYTES:
         copied = _written(lambda path: copy_for_browsers(info, path))
         if copied is not None and len(copied) <= EMBEDDED_BYTES:
@@ -78,11 +78,18 @@ def _data_url(content: bytes, media_type: str = "video/mp4") -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
-def _link(file: Path, folder: Path) -> str:
-    """A relative link from a page in `folder`; a complete one to another drive."""
+def link(file: Path, folder: Path) -> str:
+    """A relative link from a page in `folder` to a file; a complete one to another drive."""
     try:
         relative = os.path.relpath(file.absolute(), folder.absolute())
     except ValueError:
         return file.absolute().as_uri()
     # A first segment with a colon would be taken for a scheme.
     return "./" + quote(os.fsencode(relative.replace(os.sep, "/")))
+
+
+def linked(address: str, folder: Path) -> Path | None:
+    """The file that a page in `folder` links to, None for a video in the page itself, or none."""
+    if address.startswith("data:") or not address:
+        return None
+    return folder / os.fsdecode(unquote_to_bytes(urlsplit(address).path))

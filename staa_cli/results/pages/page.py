@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from staa_cli import __version__
@@ -22,7 +23,13 @@ _ASSETS = files("staa_cli.results.pages") / "assets"
 
 
 def page(
-    title: str, body: str, *, styles: Sequence[str], scripts: Sequence[str], media: str = "data:"
+    title: str,
+    body: str,
+    *,
+    styles: Sequence[str],
+    scripts: Sequence[str],
+    media: str = "data:",
+    generator: str = "staa",
 ) -> str:
     """A complete page.
 
@@ -32,6 +39,7 @@ def page(
         styles: names of style sheets among the assets, in order.
         scripts: names of scripts among the assets, in order; they share one scope.
         media: sources of video that the policy allows, besides none.
+        generator: what writes the page, in front of the version.
     """
     style, script = assets(styles), assets(scripts)
     policy = (
@@ -43,10 +51,19 @@ def page(
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f'<meta name="generator" content="staa {escaped(__version__)}">\n'
+        f'<meta name="generator" content="{generator} {escaped(__version__)}">\n'
         f"<title>{escaped(title)}</title>\n<style>{style}</style>\n</head>\n"
         f"<body>\n{body}\n<script>{script}</script>\n</body>\n</html>\n"
     )
+
+
+def is_page(path: Path, generator: str) -> bool:
+    """Whether a file is a page that was written by that part of staa."""
+    try:
+        with path.open("rb") as file:
+            return f'<meta name="generator" content="{generator} '.encode() in file.read(2000)
+    except OSError:
+        return False
 
 
 def escaped(text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote_to_bytes, urlsplit
 
 from staa_cli.errors import StaaError
 from staa_cli.failures import understood
@@ -15,6 +14,7 @@ from staa_cli.results.arrays import load_explanation
 from staa_cli.results.index.collect import OnResult, folder_of
 from staa_cli.results.index.document import Index
 from staa_cli.results.pages.explanation import explanation_page
+from staa_cli.results.pages.media import linked
 from staa_cli.results.pages.stills import stored_media
 from staa_cli.results.report import EXPLAIN_AGAIN, typed_settings
 from staa_cli.results.writers.base import WRITERS
@@ -95,7 +95,5 @@ def rebuild_page(folder: Path) -> Path | None:
 
 def _missing(address: str, folder: Path) -> Path | None:
     """The linked file, if it is not there."""
-    if address.startswith("data:") or not address:
-        return None
-    path = folder / os.fsdecode(unquote_to_bytes(urlsplit(address).path))
-    return None if path.is_file() else Path(os.path.normpath(path))
+    path = linked(address, folder)
+    return None if path is None or path.is_file() else Path(os.path.normpath(path))

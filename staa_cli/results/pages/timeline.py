@@ -19,7 +19,8 @@ from staa_cli.schema import Explanation
 
 _WIDTH, _HEIGHT = 1001, 101
 """Points of a stretched curve; coordinates are 0 to 1000 and 0 to 100."""
-_STRETCHED = f'viewBox="0 0 {_WIDTH - 1} {_HEIGHT - 1}" preserveAspectRatio="none"'
+STRETCHED = f'viewBox="0 0 {_WIDTH - 1} {_HEIGHT - 1}" preserveAspectRatio="none"'
+"""Attributes of an SVG for `paths`, whatever its size."""
 _BELOW_RANKS = 'y="18%" height="82%"'
 _NUMBERED, _APART = 6, 2.5
 """Number of numbered moments, and the least distance of two numbers in percent."""
@@ -36,23 +37,28 @@ def curve_lane(explanation: Explanation) -> str:
     """The curve of one method, with moments shaded and numbered, and what was not seen hatched."""
     curve = Curve.of(explanation)
     zero = curve.y(0, _HEIGHT)
-    joined = curve.joined(_WIDTH, _HEIGHT)
+    areas, stroke = paths(curve)
+    moments = "".join(_spans(curve, [(m.start_s, m.end_s) for m in explanation.moments], "moment"))
+    gaps = "".join(_spans(curve, unseen(explanation), "unseen"))
+    return (
+        f'<svg class="curve" role="img" aria-label="{escaped(curve_words(explanation))}">'
+        f'{moments}{gaps}<svg {_BELOW_RANKS} {STRETCHED}><path class="area" d="{areas}"/>'
+        f'<path class="zero" d="M0 {zero:.4g}H{_WIDTH - 1}"/>'
+        f'<path class="line" d="{stroke}"/></svg>'
+        f"{''.join(_ranks(explanation, curve))}</svg>"
+    )
+
+
+def paths(curve: Curve) -> tuple[str, str]:
+    """The area below a curve, and its line, in the coordinates of `STRETCHED`."""
+    zero, joined = curve.y(0, _HEIGHT), curve.joined(_WIDTH, _HEIGHT)
     lines = ["L".join(f"{x:.4g} {y:.4g}" for x, y in line) for line in joined]
     ends = [(line[0][0], line[-1][0]) for line in joined]
     areas = "".join(
         f"M{first:.4g} {zero:.4g}L{line}L{last:.4g} {zero:.4g}Z"
         for line, (first, last) in zip(lines, ends, strict=True)
     )
-    stroke = "".join(f"M{line}h0" for line in lines)  # h0 draws a single point as a dot
-    moments = "".join(_spans(curve, [(m.start_s, m.end_s) for m in explanation.moments], "moment"))
-    gaps = "".join(_spans(curve, unseen(explanation), "unseen"))
-    return (
-        f'<svg class="curve" role="img" aria-label="{escaped(curve_words(explanation))}">'
-        f'{moments}{gaps}<svg {_BELOW_RANKS} {_STRETCHED}><path class="area" d="{areas}"/>'
-        f'<path class="zero" d="M0 {zero:.4g}H{_WIDTH - 1}"/>'
-        f'<path class="line" d="{stroke}"/></svg>'
-        f"{''.join(_ranks(explanation, curve))}</svg>"
-    )
+    return areas, "".join(f"M{line}h0" for line in lines)  # h0 draws a single point as a dot
 
 
 def curve_words(explanation: Explanation) -> str:
@@ -112,13 +118,12 @@ def clip_lane(explanation: Explanation) -> str:
     return f'<svg class="clips" aria-hidden="true">{"".join(boxes)}</svg>'
 
 
-def time_axis(explanation: Explanation) -> str:
-    """Round times."""
-    curve = Curve.of(explanation)
-    ticks = time_ticks(curve.start_s, curve.end_s, 6)
+def time_axis(start_s: float, end_s: float) -> str:
+    """Round times on an axis from its start to its end."""
+    ticks = time_ticks(start_s, end_s, 6)
     marks = []
-    for tick, text in zip(ticks, time_words(ticks, curve.end_s), strict=True):
-        share = _share(curve, tick)
+    for tick, text in zip(ticks, time_words(ticks, end_s), strict=True):
+        share = 100 * (tick - start_s) / (end_s - start_s)
         anchor = "start" if share < 2 else "end" if share > 98 else "middle"
         marks.append(f'<text x="{share:.4g}%" y="12" text-anchor="{anchor}">{escaped(text)}</text>')
     return f'<svg class="axis" aria-hidden="true">{"".join(marks)}</svg>'

@@ -13,8 +13,10 @@ from typing import Any
 
 from staa_cli.config.settings import RenderSettings
 from staa_cli.render.color import colormap
-from staa_cli.render.heat import HeatField
+from staa_cli.render.curve import axis_s
+from staa_cli.render.heat import Heat, HeatField
 from staa_cli.render.storyboard import highest
+from staa_cli.results.document import Video
 from staa_cli.results.pages import timeline
 from staa_cli.results.pages.arrays import (
     SCALES,
@@ -26,7 +28,7 @@ from staa_cli.results.pages.arrays import (
 from staa_cli.results.pages.media import Media
 from staa_cli.results.pages.page import base64_block, data_block, escaped, keys_dialog, words
 from staa_cli.results.pages.stills import Still
-from staa_cli.schema import Explanation
+from staa_cli.schema import Explanation, VideoInfo
 
 STYLES, SCRIPTS = ("viewer.css",), ("heat.js", "player.js", "viewer.js")
 """Its assets."""
@@ -54,9 +56,11 @@ def viewer(
     for place, one in enumerate(explanations):
         arrays |= method_arrays(one, place)
     table, content = packed(arrays)
+    names = [one.attributions[0].method for one in explanations]
     return (
         f'<div class="viewer" data-viewer="{name}">{_stage(explanations[0], media, poster)}'
-        f"{_controls(explanations, settings)}{_lanes(explanations)}{below}</div>"
+        f"{controls(settings, _legend(explanations[0], settings), names)}"
+        f"{_lanes(explanations)}{below}</div>"
         f"{data_block(f'{name}-data', _data(explanations, media) | {'arrays': table})}"
         f"{base64_block(f'{name}-arrays', content)}"
     )
@@ -73,41 +77,66 @@ def _data(explanations: Sequence[Explanation], media: Media) -> dict[str, Any]:
         "media": media.note,
         "peak_s": float(explanation.video.times_s[highest(explanation)]),
         "methods": [
-            {
-                "name": one.attributions[0].method,
-                "grid": list(one.maps.values.shape[1:]),
-                "box": list(one.maps.box),
-                "spans": [list(span) for span in one.frames.spans()],
-                "scores": list(score_range(one)),
-                "flat": one.spatial.flat,
-                "ends": {scale: HeatField(one, scale).ends("heat") for scale in SCALES},
-            }
+            {"name": one.attributions[0].method, "scores": list(score_range(one))} | field_data(one)
             for one in explanations
         ],
     }
 
 
+def field_data(heat: Heat) -> dict[str, Any]:
+    """What the scripts need to draw maps, except for the arrays."""
+    return {
+        "grid": list(heat.maps.values.shape[1:]),
+        "box": list(heat.maps.box),
+        "spans": [list(span) for span in heat.frames.spans()],
+        "flat": heat.spatial.flat,
+        "ends": {scale: HeatField(heat, scale).ends("heat") for scale in SCALES},
+    }
+
+
 def _stage(explanation: Explanation, media: Media, poster: Still) -> str:
     info = explanation.video
+    shown = video_element(info, media, f' poster="{poster.address}"')
+    return f'<div class="stage">{picture(shown)}</div>'
+
+
+def video_element(info: VideoInfo | Video, media: Media, poster: str = "") -> str:
+    """The video, in the shape that players show."""
     across, down = info.sample_aspect_ratio
     width, height = max(1, round(info.width * across / down)), info.height
     source = f' src="{escape(media.address)}"' if media.address else ""
-    video = (
-        f'<video controls playsinline preload="auto" width="{width}" height="{height}" '
-        f'poster="{poster.address}"{source} aria-label="{escaped(Path(info.path).name)}"></video>'
-    )
     return (
-        f'<div class="stage"><div class="picture">{video}'
-        '<div class="crop" hidden><canvas class="hue"></canvas><canvas class="glow"></canvas></div>'
-        '<p class="badge" hidden></p><p class="problem" role="alert" hidden></p></div></div>'
+        f'<video controls playsinline preload="auto" width="{width}" height="{height}"'
+        f'{poster}{source} aria-label="{escaped(Path(info.path).name)}"></video>'
     )
 
 
-def _controls(explanations: Sequence[Explanation], settings: RenderSettings) -> str:
-    """Controls, which scripts show."""
-    field = HeatField(explanations[0], settings.scale)
-    low, high = field.ends("heat")
-    names = [one.attributions[0].method for one in explanations]
+def picture(content: str, method: int | None = None) -> str:
+    """A picture with heat over it: of that method, or else of the one that is chosen."""
+    fixed = "" if method is None else f' data-method="{method}"'
+    return (
+        f'<div class="picture"{fixed}>{content}'
+        '<div class="crop" hidden><canvas class="hue"></canvas><canvas class="glow"></canvas></div>'
+        '<p class="badge" hidden></p><p class="problem" role="alert" hidden></p></div>'
+    )
+
+
+def _legend(explanation: Explanation, settings: RenderSettings) -> str:
+    low, high = HeatField(explanation, settings.scale).ends("heat")
+    return (
+        f'<span class="legend" title="evidence"><span class="low">{escaped(low)}</span>'
+        f'{color_bar(settings.colormap)}<span class="high">{escaped(high)}</span></span>'
+    )
+
+
+def controls(settings: RenderSettings, legend: str, methods: Sequence[str] = ()) -> str:
+    """Controls, which scripts show.
+
+    Args:
+        settings: what they are set to at the beginning.
+        legend: HTML.
+        methods: names to choose from.
+    """
     return (
         '<div class="controls" hidden>'
         '<div class="transport">'
@@ -123,10 +152,8 @@ def _controls(explanations: Sequence[Explanation], settings: RenderSettings) -> 
         f'value="{settings.opacity:g}"></label>'
         '<label>from level <input class="threshold" type="range" min="0" max="0.95" step="0.05" '
         f'value="0"></label>{_select("scale", SCALES, settings.scale)}'
-        f"{_select('method', names, names[0]) if len(names) > 1 else ''}"
-        f'<span class="legend" title="evidence"><span class="low">{escaped(low)}</span>'
-        f'{_color_bar(settings.colormap)}<span class="high">{escaped(high)}</span></span>'
-        "</div></div>"
+        f"{_select('method', methods, methods[0]) if len(methods) > 1 else ''}"
+        f"{legend}</div></div>"
     )
 
 
@@ -138,15 +165,16 @@ def _select(name: str, choices: Sequence[str], chosen: str) -> str:
     return f'<label>{name} <select class="{name}">{options}</select></label>'
 
 
-def _color_bar(name: str) -> str:
+def color_bar(name: str, identity: str = "colors") -> str:
+    """The colors of a map from the lowest to the highest level; `identity` is its own in a page."""
     colors = colormap(name)[::15]
     stops = "".join(
         f'<stop offset="{place / (len(colors) - 1):.3g}" stop-color="#{bytes(color).hex()}"/>'
         for place, color in enumerate(colors)
     )
     return (
-        '<svg class="bar" aria-hidden="true"><defs><linearGradient id="colors">'
-        f'{stops}</linearGradient></defs><rect width="100%" height="100%" fill="url(#colors)"/>'
+        f'<svg class="bar" aria-hidden="true"><defs><linearGradient id="{identity}">'
+        f'{stops}</linearGradient></defs><rect width="100%" height="100%" fill="url(#{identity})"/>'
         "</svg>"
     )
 
@@ -166,7 +194,7 @@ def _lanes(explanations: Sequence[Explanation]) -> str:
         f'<section aria-label="Time" class="time"><div class="lanes">{rows}'
         f"{timeline.seen_lane(explanation)}{clips}"
         '<div class="playhead" hidden></div><div class="pointer" hidden></div></div>'
-        f"{timeline.time_axis(explanation)}"
+        f"{timeline.time_axis(*axis_s(explanation))}"
         f'<p class="soft">{escaped(" · ".join(captions))}</p></section>'
     )
 

@@ -90,11 +90,10 @@ class HeatField {
 class HeatPainter {
   static FULL_OPACITY = 0.45; // level from which the heat has full opacity
 
-  constructor(hue, glow, colors) {
+  constructor(hue, glow) {
     this.layers = [hue, glow].map((canvas) => ({
       canvas, context: canvas.getContext("2d"), table: new Uint32Array(256),
     }));
-    this.colors = colors;
   }
 
   /** The grid of the maps; the canvas has some pixels for each cell, the browser scales it. */
@@ -115,13 +114,15 @@ class HeatPainter {
   /**
    * Colors of the levels, as those of annotated.mp4 (tint_tables); what is below a threshold is
    * transparent. Of the contrast of the picture, `keep` remains, and of its hue the fourth power.
+   * The zero of signed levels is in the middle.
    */
-  setLook(opacity, threshold) {
+  setLook(colors, opacity, threshold, signed) {
     const [hue, glow] = this.layers.map((layer) => new Uint8ClampedArray(layer.table.buffer));
     for (let i = 0; i < 256; i++) {
-      const ramp = Math.min(1, i / (255 * HeatPainter.FULL_OPACITY));
-      const alpha = i / 255 < threshold ? 0 : opacity * ramp * ramp * (3 - 2 * ramp);
-      const [r, g, b] = this.colors.subarray(3 * i, 3 * i + 3);
+      const level = signed ? Math.abs(2 * i - 255) / 255 : i / 255;
+      const ramp = Math.min(1, level / HeatPainter.FULL_OPACITY);
+      const alpha = level < threshold ? 0 : opacity * ramp * ramp * (3 - 2 * ramp);
+      const [r, g, b] = colors.subarray(3 * i, 3 * i + 3);
       // Where the picture shines through, the color's brightness keeps away from black and white
       // by as much: yellow over black is yellow, not olive.
       const keep = 1 - alpha, half = 127.5 * keep;

@@ -77,6 +77,10 @@ class Player {
 
   seekPending() {
     if (this.target < 0 || this.target === this.sought) return;
+    if (this.alone) {
+      this.show(this.times[this.target]);
+      return;
+    }
     this.sought = this.target;
     const start = this.times[this.target], next = this.times[this.target + 1] ?? this.end;
     // A little inside the frame, so that rounding cannot show the one before.
@@ -96,25 +100,34 @@ class Player {
     const { video } = this;
     if (video.requestVideoFrameCallback) {
       const shown = (_, { mediaTime }) => {
-        this.show(mediaTime);
+        this.showMedia(mediaTime);
         video.requestVideoFrameCallback(shown);
       };
       video.requestVideoFrameCallback(shown);
     } else { // the picture may change up to a frame later
       const poll = () => {
-        if (video.readyState >= 2) this.show(video.currentTime);
+        if (video.readyState >= 2) this.showMedia(video.currentTime);
         requestAnimationFrame(poll);
       };
       poll();
     }
   }
 
-  show(mediaTime) {
+  /** Whether there is neither a video nor a poster: frames are but times, shown at once. */
+  get alone() {
+    return !this.video.hasAttribute("src") && !this.video.poster;
+  }
+
+  showMedia(mediaTime) {
     const time = mediaTime * 1e6 + this.offset;
     if (this.playing) {
       this.sought = this.target = -1;
       if (time >= this.end - this.rounding) this.video.pause(); // the rest was not explained
     }
+    this.show(time);
+  }
+
+  show(time) {
     const frame = this.frameAt(time);
     if (frame === this.shown) return;
     this.shown = frame;

@@ -64,15 +64,15 @@ function clock(seconds) {
   return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest}`;
 }
 
-/** Makes the rows of the table. */
+/** Makes the rows of a table; what has no result comes after the others, in `data.failed`. */
 class Rows {
-  constructor(data) {
+  constructor(data, count) {
     this.data = data;
-    this.count = data.folder.length;
+    this.count = count;
     this.sheets = new Sheets(data);
-    this.measured = data.srg.some((gain) => gain !== null);
   }
 
+  /** A row; `cells(number, cell)` and `failedCells(failed, row, cell)` fill it. */
   row(number, place) {
     const row = element("tr");
     row.setAttribute("aria-rowindex", place + 2);
@@ -88,44 +88,10 @@ class Rows {
     return row;
   }
 
-  failedCells([name, cause, hint], row, cell) {
-    row.className = "failed";
-    const text = element("span", "cause"), title = element("b", "", "failed");
-    text.append(title, hint ? `${cause}; ${hint}` : cause);
-    text.title = hint ? `${cause}\n${hint}` : cause;
-    cell("picture");
-    cell("video", ...this.name(name));
-    cell("cause-cell", text).colSpan = this.measured ? 5 : 4;
-  }
-
-  cells(number, cell) {
-    const { data } = this;
-    const label = data.labels[data.label[number]], target = data.labels[data.target[number]];
-    const slot = data.slot[number];
-    cell("picture", ...(slot < 0 ? [] : [this.sheets.canvas(slot)]));
-    const link = element("a");
-    link.href = `${this.folderOf(number)}/${data.files[data.file[number]]}`;
-    cell("video", ...this.name(data.video[number], link));
-    const asked = label === target ? [] : [element("span", "soft", `explained: ${target}`)];
-    const answer = element("bdi", "", label);
-    answer.title = label;
-    cell("label", answer, ...asked);
-    cell("score", ...this.score(data.score[number], data.raw[number]));
-    cell("time", ...this.importance(number));
-    const gain = data.srg[number], beaten = data.beaten[number];
-    const words = gain === null ? "" : `${gain.toFixed(2)}${beaten ? " !" : ""}`;
-    const srg = cell("srg", element("span", beaten ? "beaten" : "", words));
-    if (beaten) srg.title = "a baseline is at least as faithful";
-    const codes = data.warned[number].map((code) => data.codes[code]).join(", ");
-    const warned = element("span", "codes", codes);
-    warned.title = codes;
-    cell("warned", warned);
-  }
-
-  folderOf(number) {
-    const { folder, links } = this.data;
-    const parts = folder[number].split("/").map(encodeURIComponent);
-    return `./${links[number] ?? parts.join("/")}`;
+  /** Number of columns that are seen from one on; cells over more would make the others narrower. */
+  columnsFrom(first) {
+    const heads = [...document.querySelectorAll(".list thead th")].slice(first);
+    return Math.max(1, heads.filter((head) => head.offsetWidth).length);
   }
 
   /** The name of a file, and the folder that it is in. */
@@ -136,29 +102,6 @@ class Rows {
     const parts = [link];
     if (end > 0) parts.push(element("span", "soft", path.slice(0, end)));
     return parts;
-  }
-
-  score(score, raw) {
-    if (raw) return [element("span", "", score.toPrecision(3))];
-    const meter = svg("svg", { class: "meter", "aria-hidden": "true" });
-    meter.append(svg("rect", { width: `${100 * score}%`, height: "100%" }));
-    return [element("span", "", percent(score)), meter];
-  }
-
-  /** The curve over the explained time, and when it is highest. */
-  importance(number) {
-    const { curve, flat, peak, start, end } = this.data, levels = [...curve[number]];
-    const when = peak[number] === null ? "no moment stands out" : `highest at ${clock(peak[number])}`;
-    const image = svg("svg", {
-      class: "curve", role: "img", "aria-label": when, viewBox: "0 0 480 30",
-      preserveAspectRatio: "none",
-    });
-    if (flat[number]) image.append(svg("path", { class: "line flat", d: "M0 16H480" }));
-    else image.append(...this.lines(levels));
-    const title = svg("title", {});
-    title.textContent = `${when}, of ${clock(start[number])} to ${clock(end[number])}`;
-    image.append(title);
-    return [image];
   }
 
   lines(levels) {

@@ -1,6 +1,55 @@
 "use strict";
 
-/** The parts of a page that move: picture, heat, controls, and time axis. */
+/** The picture of the video with the heat of a method; all but the first are copies of the video. */
+class Picture {
+  constructor(root, video, arrays) {
+    this.video = video;
+    this.crop = root.querySelector(".crop");
+    this.badge = root.querySelector(".badge");
+    this.copy = root.querySelector("canvas.copy");
+    this.fixed = root.dataset.method;
+    this.painter = new HeatPainter(root.querySelector(".hue"), root.querySelector(".glow"));
+    this.colors = arrays;
+    root.style.setProperty("--ratio", video.width / video.height);
+  }
+
+  choose(methods, chosen) {
+    this.method = methods[this.fixed ?? chosen];
+    const [left, top, right, bottom] = this.method.box, { style } = this.crop;
+    style.left = `${100 * left}%`;
+    style.top = `${100 * top}%`;
+    style.width = `${100 * (right - left)}%`;
+    style.height = `${100 * (bottom - top)}%`;
+    this.painter.resize(...this.method.grid);
+  }
+
+  setLook(opacity, threshold) {
+    const { colors, signed_colors: signedColors } = this.colors, { signed } = this.method;
+    this.painter.setLook(signed ? signedColors : colors, opacity, threshold, signed);
+  }
+
+  draw(time, scale, isHot) {
+    this.copyVideo();
+    const levels = this.method.field.at(time, scale);
+    this.crop.hidden = !levels || !isHot;
+    if (!this.crop.hidden) this.painter.draw(levels);
+    this.badge.textContent = levels ? "flat: no place stands out" : this.method.unseen;
+    this.badge.hidden = Boolean(levels) && !this.method.flat;
+  }
+
+  copyVideo() {
+    const { copy, video } = this, { videoWidth, videoHeight } = video;
+    if (!copy || !videoWidth) return;
+    const scale = Math.min(1, Picture.MAX_COPY / Math.max(videoWidth, videoHeight));
+    const [width, height] = [videoWidth, videoHeight].map((side) => Math.round(scale * side));
+    if (copy.width !== width || copy.height !== height) Object.assign(copy, { width, height });
+    copy.getContext("2d").drawImage(video, 0, 0, width, height);
+  }
+}
+
+Picture.MAX_COPY = 1280;
+
+/** The parts of a page that move: pictures with heat, controls, and time axis. */
 class Viewer {
   constructor(root, data, arrays) {
     this.root = root;
@@ -12,8 +61,11 @@ class Viewer {
     const times = accumulated(arrays.frame_us, start);
     this.video = this.find("video");
     this.player = new Player(this.video, times, this.end, Math.round(data.offset_s * 1e6));
-    this.painter = new HeatPainter(this.find(".hue"), this.find(".glow"), arrays.colors);
+    this.pictures = [...root.querySelectorAll(".picture")].map(
+      (picture) => new Picture(picture, this.video, arrays),
+    );
     this.methods = data.methods.map((method, number) => ({
+      unseen: "not seen by the model",
       ...method,
       scores: arrays[`scores_${number}`],
       range: method.scores,
@@ -43,10 +95,14 @@ class Viewer {
   setUpStage() {
     const { video } = this;
     this.root.classList.add("live");
-    this.find(".picture").style.setProperty("--ratio", video.width / video.height);
     video.controls = false;
-    video.addEventListener("click", () => this.player.toggle());
-    if (!video.hasAttribute("src")) this.fail("The video is not in this page: see its facts.");
+    for (const picture of this.root.querySelectorAll("video, canvas.copy")) {
+      picture.addEventListener("click", () => this.player.toggle());
+    }
+    this.find(".play").disabled = !video.hasAttribute("src");
+    if (!video.hasAttribute("src")) {
+      this.fail(this.data.absent ?? "The video is not in this page: see its facts.");
+    }
     video.addEventListener("error", () => this.retry());
   }
 
@@ -82,7 +138,7 @@ class Viewer {
       this.player.seek(this.player.frameAt(this.data.peak_s * 1e6));
       this.player.touched = false;
     };
-    if (this.video.readyState >= 1) open();
+    if (this.video.readyState >= 1 || this.player.alone) open();
     else this.video.addEventListener("loadedmetadata", open, { once: true });
   }
 
@@ -115,7 +171,7 @@ class Viewer {
 
   onKey(event, keys) {
     const isCommand = event.ctrlKey || event.altKey || event.metaKey;
-    if (keys.open || isCommand && !event.getModifierState("AltGraph")) return; // [ in German
+    if (keys.open || !this.root.isConnected || isCommand && !event.getModifierState("AltGraph")) return; // [ in German
     const focus = event.target, { key } = event;
     const takesText = focus.matches("select, input:not([type=checkbox])");
     if (takesText && (key.startsWith("Arrow") || key === "Home" || key === "End")) return;
@@ -152,17 +208,14 @@ class Viewer {
     for (const lane of this.root.querySelectorAll(".lane")) {
       lane.classList.toggle("chosen", Number(lane.dataset.method) === number);
     }
-    const [left, top, right, bottom] = this.method.box, { style } = this.find(".crop");
-    style.left = `${100 * left}%`;
-    style.top = `${100 * top}%`;
-    style.width = `${100 * (right - left)}%`;
-    style.height = `${100 * (bottom - top)}%`;
-    this.painter.resize(...this.method.grid);
+    for (const picture of this.pictures) picture.choose(this.methods, number);
     this.restyle();
   }
 
   restyle() {
-    this.painter.setLook(Number(this.opacity.value), Number(this.threshold.value));
+    for (const picture of this.pictures) {
+      picture.setLook(Number(this.opacity.value), Number(this.threshold.value));
+    }
     this.draw();
   }
 
@@ -213,18 +266,20 @@ class Viewer {
 
   /** Heat on the frame that is shown. */
   draw() {
-    const { shown, times } = this.player, crop = this.find(".crop");
+    const { shown, times } = this.player;
     this.showState();
+    this.showEnds();
+    if (shown < 0) return;
+    for (const picture of this.pictures) {
+      picture.draw(times[shown], this.scale, this.heat.checked);
+    }
+  }
+
+  /** Which values the ends of the color bar stand for. */
+  showEnds() {
     [".low", ".high"].forEach((end, i) => {
       this.find(end).textContent = this.method.ends[this.scale][i];
     });
-    if (shown < 0) return;
-    const levels = this.method.field.at(times[shown], this.scale);
-    crop.hidden = !levels || !this.heat.checked;
-    if (!crop.hidden) this.painter.draw(levels);
-    const badge = this.find(".badge");
-    badge.textContent = levels ? "flat: no place stands out" : "not seen by the model";
-    badge.hidden = Boolean(levels) && !this.method.flat;
   }
 
   showState() {
@@ -263,11 +318,11 @@ class Viewer {
   }
 }
 
-async function mountViewer(root) {
+async function mountViewer(root, Kind = Viewer) {
   const part = (name) => document.getElementById(`${root.dataset.viewer}-${name}`);
   const data = JSON.parse(part("data").textContent);
   const arrays = await unpack(part("arrays"), data.arrays);
-  root.viewer = new Viewer(root, data, arrays);
+  root.viewer = new Kind(root, data, arrays);
 }
 
-for (const root of document.querySelectorAll("[data-viewer]")) mountViewer(root);
+for (const root of document.querySelectorAll("[data-viewer]:not([data-kind])")) mountViewer(root);
