@@ -49,6 +49,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     ),
     "Picture": (
         *("render.view", "render.opacity", "render.colormap", "render.scale", "render.strip"),
+        *("render.encoder", "render.preset"),
     ),
     "Output": tuple(name for name in keys() if name.startswith("output.")),
 }

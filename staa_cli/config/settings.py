@@ -144,6 +144,13 @@ class RenderSettings:
     strip: Literal["below", "over", "none"] = setting(
         "below", "where the temporal curve and the text are placed"
     )
+    encoder: Literal["auto", "x264", "nvenc", "videotoolbox", "vaapi"] = setting(
+        "auto",
+        "encoder of annotated.mp4; auto uses that of the graphics hardware if a test of it works",
+        takes="auto, x264, nvenc, videotoolbox, vaapi",
+        metavar="NAME",
+        shapes_result=False,
+    )
     preset: Literal[
         "ultrafast",
         "superfast",
@@ -154,8 +161,8 @@ class RenderSettings:
         "slow",
         "slower",
         "veryslow",
-    ] = setting("veryfast", "speed preset of the H.264 encoder")
-    crf: int = setting(23, "quality of the H.264 encoder, 0 (best) to 51", at_least=0, at_most=51)
+    ] = setting("superfast", "speed of the encoder, as x264 names it", metavar="SPEED")
+    crf: int = setting(23, "quality of the encoder, 0 (best) to 51", at_least=0, at_most=51)
 
 
 Depth = Literal["quick", "full"]

@@ -31,6 +31,7 @@ from staa_cli.remote.downloads import Cache
 from staa_cli.results.folder import ResultFolder
 from staa_cli.results.redraw import stored_explanation
 from staa_cli.results.save import Saved, save
+from staa_cli.results.writers.annotated_mp4 import check_encoder
 from staa_cli.results.writers.base import wanted_files
 from staa_cli.schema import Explanation, OnProgress
 
@@ -73,6 +74,7 @@ class Worker:
     ) -> None:
         self.request, self.announce = request, announce
         wanted_files(request.settings.output)  # an unknown format ends the run
+        check_encoder(request.settings, reproducible=request.reproducible)  # one that is not here
         self._on_event, self._resources = on_event, resources or Resources(request)
 
     def run(self, job: Job) -> Outcome:

@@ -24,6 +24,7 @@ from staa_cli.models.load import LoadedModel
 from staa_cli.schema import AttentionLayout, VideoInfo
 from staa_cli.video.decode import iter_frames
 from staa_cli.video.encode import write_video
+from staa_cli.video.encoder_choice import encoders_for
 
 _PASSES, _FRAMES = 3, 16
 """Numbers of passes and frames in a trial."""
@@ -120,6 +121,12 @@ def time_frame(info: VideoInfo, settings: Settings) -> float:
     start = time.perf_counter()
     pictures = [picture for _, picture in iter_frames(info, range(min(_FRAMES, info.frames)))]
     with TemporaryDirectory() as folder:
-        write_video(Path(folder) / ANNOTATED, pictures, rate=25, preset=settings.render.preset)
+        write_video(
+            Path(folder) / ANNOTATED,
+            pictures,
+            rate=25,
+            preset=settings.render.preset,
+            encoders=encoders_for(settings.render.encoder),
+        )
     spent = time.perf_counter() - start
     return spent / sum(int(np.prod(picture.shape[:2])) for picture in pictures)

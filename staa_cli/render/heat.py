@@ -191,6 +191,7 @@ class Tint:
         self._rows = cubic_weights(height // 2, grid[0]) * 255
         self._columns = np.ascontiguousarray(cubic_weights(width // 2, grid[1]).T)
         self._table = table
+        self._wide_keep, self._wide_add = _doubled(table.keep_y), _doubled(table.add_y)
 
     def draw(self, canvas: Canvas, levels: Float32) -> None:
         """Blend levels [h, w] into the part of a frame that they cover, in bands of rows."""
@@ -204,11 +205,11 @@ class Tint:
     def _draw_band(self, band: Canvas, levels: Float32) -> None:
         index = (levels + 0.5).astype(np.intp)  # [rows, W/2]
         table = self._table
-        keep = np.take(table.keep_c, index, mode="clip")
-        blend(band.u, keep, np.take(table.add_u, index, mode="clip"))
-        blend(band.v, keep, np.take(table.add_v, index, mode="clip"))
-        wide_keep = _doubled(np.take(table.keep_y, index, mode="clip"))
-        wide_add = _doubled(np.take(table.add_y, index, mode="clip"))
+        keep = table.keep_c.take(index, mode="clip")
+        blend(band.u, keep, table.add_u.take(index, mode="clip"))
+        blend(band.v, keep, table.add_v.take(index, mode="clip"))
+        wide_keep = self._wide_keep.take(index, mode="clip").view(np.uint16)
+        wide_add = self._wide_add.take(index, mode="clip").view(np.uint16)
         blend(band.y[0::2], wide_keep, wide_add)
         blend(band.y[1::2], wide_keep, wide_add)
 
@@ -252,9 +253,9 @@ def tint_tables(name: str, opacity: float | None, hd: bool) -> Tables:
     return Tables(*map(fixed, (keep, add_y, keep_c, (1 - keep_c) * u, (1 - keep_c) * v)))
 
 
-def _doubled(values: UInt16) -> UInt16:
-    """Repeat every column: [H, W] to [H, 2 W]."""
-    return (values.astype(np.uint32) * 0x10001).view(np.uint16)
+def _doubled(table: UInt16) -> NDArray[np.uint32]:
+    """Each value of a table twice in one number, for the two pixels of luma beside each other."""
+    return table.astype(np.uint32) * 0x10001
 
 
 class Contour:

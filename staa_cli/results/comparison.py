@@ -163,6 +163,8 @@ def _draw(
     from staa_cli.render.stills import write_png
     from staa_cli.render.storyboard import highest, shown_size
     from staa_cli.video.annotate import annotate
+    from staa_cli.video.encoder_choice import encoders_for
+    from staa_cli.video.encoders import Quality
     from staa_cli.video.frame_source import source_of
 
     first = comparison.explanations[0]
@@ -179,8 +181,8 @@ def _draw(
         path,
         panels.draw,
         size=panels.size,
-        preset=settings.render.preset,
-        crf=settings.render.crf,
+        encoders=encoders_for(settings.render.encoder),
+        quality=Quality(settings.render.preset, settings.render.crf, threads=settings.threads),
         frames=part,
         on_frame=lambda _: on_progress("drawing", next(steps), len(part)),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,15 +60,15 @@ def redraw(
     output = replace(output, annotated=wanted.annotated, html=wanted.html, npz=True)
     if explanation.faithfulness is None:
         output = replace(output, faithfulness=False, quick_faithfulness=False)
-    written = {name: value for name, value in asdict(output).items() if name != "dir"}
-    settings = explanation.settings | {"render": asdict(render), "output": written}
+    new_settings = Settings(render=render, output=output, threads=loaded.settings.threads)
+    drawn_with = relevant(new_settings)
+    settings = explanation.settings | {name: drawn_with[name] for name in ("render", "output")}
     drawn = replace(
         explanation,
         video=info,
         settings=settings,
         fingerprint=_fingerprint(explanation, settings),
     )
-    new_settings = Settings(render=render, output=output)
     return save(
         drawn,
         into or folder,

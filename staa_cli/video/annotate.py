@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -21,6 +21,7 @@ from staa_cli.video.audio import Sound, sound_handling
 from staa_cli.video.container import open_video, packets, sound_of
 from staa_cli.video.decode import RequestedFrames, all_frames, file_of, seek_point, table_of
 from staa_cli.video.encode import BT709, CLOCK, LONGEST_STEP, Color, Mp4Writer, Shape, VideoWriter
+from staa_cli.video.encoders import STANDARD, X264, Encoder, Quality
 from staa_cli.video.frame_source import SeekableSource, VideoFile
 from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix, use_supported_matrix
 from staa_cli.video.table import DecodeReport, FrameTable, first_frame
@@ -37,10 +38,8 @@ def annotate(
     size: tuple[int, int] | None = None,
     scaled_to: tuple[int, int] | None = None,
     audio: bool = True,
-    preset: str = "veryfast",
-    crf: float = 23,
-    max_rate: float | None = None,
-    repeatable: bool = False,
+    encoders: Sequence[Encoder] = (X264,),
+    quality: Quality = STANDARD,
     frames: range | None = None,
     on_frame: Callable[[int], None] | None = None,
     watched: Collection[int] = (),
@@ -62,10 +61,8 @@ def annotate(
         scaled_to: (width, height) of frames before drawing, even; by default the video's, rounded
             up to even.
         audio: keep the sound track.
-        preset: of x264.
-        crf: quality of x264, lower is better.
-        max_rate: limit in bits per second, which lowers the quality if necessary.
-        repeatable: encode equal frames to equal bytes; the file grows a little.
+        encoders: the first that opens for the size is used.
+        quality: speed and quality of the encoding.
         frames: positions of the frames to write; None for all.
         on_frame: called with the position of every written frame.
         watched: positions among `frames` for which `on_picture` is called.
@@ -78,9 +75,7 @@ def annotate(
         OutputError: the file cannot be written.
     """
     report = report if report is not None else DecodeReport()
-    encoding: dict[str, Any] = {
-        "preset": preset, "crf": crf, "max_rate": max_rate, "repeatable": repeatable
-    }  # fmt: skip
+    encoding: dict[str, Any] = {"encoders": encoders, "quality": quality}
     if isinstance(video, SeekableSource) and not isinstance(video, VideoFile):
 
         def pass_watched(index: int, picture: UInt8) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import av
 import numpy as np
+from av.codec.hwaccel import HWAccel
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
@@ -21,6 +22,7 @@ from av.video.stream import VideoStream
 from staa_cli.errors import OutputError
 from staa_cli.files import output_errors
 from staa_cli.schema import Float32, UInt8
+from staa_cli.video.encoders import STANDARD, X264, Encoder, Quality
 
 CLOCK = Fraction(1, 90_000)
 LONGEST_STEP = 1 << 30
@@ -28,7 +30,7 @@ LONGEST_STEP = 1 << 30
 _MAX_SIDE = 16_384
 """Pixels per side that H.264 levels allow."""
 _SAVE_MEMORY_PIXELS = 1 << 24
-"""Above this, the encoder holds one frame at a time: each takes at least 50 MB."""
+"""Above this, x264 holds one frame at a time: each takes at least 50 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +142,12 @@ class VideoWriter(Mp4Writer):
     Args:
         path: of the MP4, with any ending.
         shape: properties of the video.
-        preset: of x264.
-        crf: quality of x264, lower is better.
-        max_rate: limit in bits per second, which lowers the quality if necessary.
+        encoders: the first that opens for this shape is used.
+        quality: speed and quality of the encoding.
         gop: maximum number of frames between key frames.
-        repeatable: encode equal frames to equal bytes on the same machine.
 
     Raises:
-        OutputError: the file cannot be written, or the encoder fails.
+        OutputError: the file cannot be written, or no encoder opens.
     """
 
     def __init__(
@@ -155,36 +155,53 @@ class VideoWriter(Mp4Writer):
         path: Path,
         shape: Shape,
         *,
-        preset: str = "veryfast",
-        crf: float = 23,
-        max_rate: float | None = None,
+        encoders: Sequence[Encoder] = (X264,),
+        quality: Quality = STANDARD,
         gop: int | None = None,
-        repeatable: bool = False,
     ) -> None:
         self._durations: dict[int, int] = {}
         self._size = shape.width, shape.height
+        self._time_base, self._empty = shape.time_base, True
+        size = f"{shape.width}x{shape.height}"
         if max(self._size) > _MAX_SIDE:
-            size = f"{shape.width}x{shape.height}"
             raise OutputError(
                 f"{size} pixels are too many for H.264, which allows {_MAX_SIDE} per side",
                 "use --no-annotated to skip the annotated video",
             )
-        # x264's macroblock tree is not deterministic at some widths (with AVX-512).
-        params = ["mbtree=0"] if repeatable else []
         if shape.width * shape.height > _SAVE_MEMORY_PIXELS:
-            params += ["rc-lookahead=0", "bframes=0", "ref=1", "subme=0", "threads=1"]
-        if max_rate is not None:
-            kilobits = max(1, round(max_rate / 1000))
-            params += [f"vbv-maxrate={kilobits}", f"vbv-bufsize={4 * kilobits}"]
-        super().__init__(path, shape.time_base)
-        self._time_base = shape.time_base
-        with self.errors():
-            self._stream = self.container.add_stream(
-                "libx264",
-                rate=shape.rate,
-                options={"preset": preset, "crf": str(crf), "x264-params": ":".join(params)},
-            )
-            _set_up(self._stream, shape, gop)
+            quality = replace(quality, huge=True)
+        for encoder in encoders:
+            super().__init__(path, shape.time_base)
+            try:
+                self._stream = self._open(encoder, shape, gop, quality)
+                return
+            except (FFmpegError, NotImplementedError) as error:
+                self._discard()
+                reason = getattr(error, "strerror", None) or str(error)
+                problem = OutputError(
+                    f"{encoder.name} cannot encode {size} pixels: {reason.lower()}",
+                    None if encoder is X264 else "use --encoder x264",
+                )
+                problem.__cause__ = error
+        raise problem
+
+    def _open(
+        self, encoder: Encoder, shape: Shape, gop: int | None, quality: Quality
+    ) -> VideoStream:
+        """Add a stream whose encoder is open: hardware that cannot encode it fails here."""
+        options = encoder.options(quality)
+        if quality.max_rate is not None:
+            bits = max(1000, round(quality.max_rate))
+            options |= {"maxrate": str(bits), "bufsize": str(4 * bits)}
+        stream: Any = self.container.add_stream(
+            encoder.codec,
+            rate=shape.rate,
+            options=options,
+            hwaccel=None if encoder.device is None else HWAccel(encoder.device),
+        )
+        _set_up(stream, shape, gop, encoder.pixels)
+        stream.codec_context.open()
+        return cast(VideoStream, stream)
 
     def write(self, frame: VideoFrame, ticks: int, duration: int) -> None:
         """Write a yuv420p frame; its start and duration are in units of the shape's time base."""
@@ -192,7 +209,7 @@ class VideoWriter(Mp4Writer):
             raise ValueError(f"a picture of {frame.width}x{frame.height} for {self._size}")
         frame.pts, frame.time_base = ticks, self._time_base
         frame.pict_type = 0  # otherwise the encoder copies the source's key frames
-        self._durations[ticks] = duration
+        self._durations[ticks], self._empty = duration, False
         self._encode(frame)
 
     def _encode(self, frame: VideoFrame | None) -> None:
@@ -205,7 +222,7 @@ class VideoWriter(Mp4Writer):
             self.mux(packet)
 
     def _finish(self) -> None:
-        if not self._stream.codec_context.is_open:
+        if self._empty:
             raise OutputError(f"no frame to write to {self._path}")
         self._encode(None)
         super()._finish()
@@ -222,6 +239,7 @@ def write_video(
     crf: float = 18,
     preset: str = "medium",
     gop: int | None = None,
+    encoders: Sequence[Encoder] = (X264,),
 ) -> None:
     """Write RGB uint8 [H, W, 3] frames as an MP4; odd sides grow by one pixel.
 
@@ -235,6 +253,7 @@ def write_video(
         crf: quality, lower is better.
         preset: of x264.
         gop: maximum number of frames between key frames.
+        encoders: the first that opens for the frames' size is used.
 
     Raises:
         OutputError: the file cannot be written.
@@ -249,7 +268,8 @@ def write_video(
     shape = Shape(width, height, time_base, rate, times_s is not None, rotation=rotation)
     ticks = count() if times_s is None else [round(t / CLOCK) for t in times_s]
     step = max(1, round(1 / (rate * time_base)))
-    with VideoWriter(path, shape, preset=preset, crf=crf, gop=gop) as writer:
+    quality = Quality(preset, crf)
+    with VideoWriter(path, shape, encoders=encoders, quality=quality, gop=gop) as writer:
         sound = _Samples(writer, *audio) if audio is not None else None
         for start, length, picture in _timed(ticks, chain([first], pictures), step):
             writer.write(_frame(picture), start, length)
@@ -306,9 +326,9 @@ class _Samples:
         self._writer.encode(self._stream, None)
 
 
-def _set_up(stream: VideoStream, shape: Shape, gop: int | None) -> None:
+def _set_up(stream: VideoStream, shape: Shape, gop: int | None, pixels: str) -> None:
     context = stream.codec_context
-    context.width, context.height, context.pix_fmt = shape.width, shape.height, "yuv420p"
+    context.width, context.height, context.pix_fmt = shape.width, shape.height, pixels
     context.time_base = shape.time_base
     context.sample_aspect_ratio = shape.aspect
     context.color_range = int(ColorRange.MPEG)

@@ -100,7 +100,8 @@ class Converter:
         matrix = kept_matrix(frame)
         stored = self._yuv420p(frame, matrix).planes
         y, u, v = (self._orientation.turn(plane_array(plane)) for plane in stored)
-        y = np.pad(y, ((0, y.shape[0] % 2), (0, y.shape[1] % 2)), mode="edge")
+        if y.shape[0] % 2 or y.shape[1] % 2:
+            y = np.pad(y, ((0, y.shape[0] % 2), (0, y.shape[1] % 2)), mode="edge")
         return YuvPlanes(y, u, v, "bt709" if matrix in (None, Colorspace.ITU709) else "bt601")
 
     def _yuv420p(self, frame: VideoFrame, matrix: int | None) -> VideoFrame:

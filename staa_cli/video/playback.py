@@ -7,6 +7,7 @@ that reports the time of a frame names the frame.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from staa_cli.video.annotate import annotate, sound_track, split_packets
 from staa_cli.video.container import open_video, packets
 from staa_cli.video.decode import file_of, table_of
 from staa_cli.video.encode import Mp4Writer
+from staa_cli.video.encoders import Quality
 from staa_cli.video.frame_source import SeekableSource
 from staa_cli.video.table import DecodeReport, frame_table
 
@@ -30,7 +32,8 @@ _SOUND = {
 _EBML_WEBM = b"\x42\x82\x84webm"
 """The document type of a WebM file, with the id and the size of its element."""
 _LONGEST_PX = 640
-_CRF = 28
+_QUALITY = Quality("veryfast", crf=28)
+"""Of a proxy, which is small and embedded into a page: its size matters more than its time."""
 _LOWEST_RATE = 60_000
 """Bits per second below which a proxy of that size shows too little to be worth its time."""
 _ROUNDING_S = 0.001
@@ -138,9 +141,7 @@ def encode_for_browsers(
         destination,
         lambda index, time_s, planes: planes,
         scaled_to=(width, height),
-        crf=_CRF,
-        max_rate=max_rate,
-        repeatable=repeatable,
+        quality=replace(_QUALITY, max_rate=max_rate, repeatable=repeatable),
         frames=frames,
     )
     return True

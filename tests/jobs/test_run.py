@@ -18,6 +18,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from hardware import ABSENT, WORKING, codec_of, machine_with
 from job_runs import content, job, planned, run, statuses
 from small_videos import asked, film
 
@@ -346,6 +347,32 @@ def test_an_interrupt_ends_it_and_the_next_run_goes_on(
     assert sorted(content(jobs[1].folder)) == [".staa-writing", "importance.csv"]
     assert statuses(run(jobs, settings)) == ["skipped", "done"]
     assert sorted(content(jobs[1].folder)) == ["importance.csv", "report.json"]
+
+
+def test_a_video_by_another_encoder_is_as_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, settings = job(tmp_path), asked({"annotated": True})
+    machine_with(monkeypatch, WORKING)
+    assert statuses(run(one, settings)) == ["done"]
+    assert codec_of(one.folder / "annotated.mp4") == "mpeg4"
+    machine_with(monkeypatch)
+    x264 = replace(settings, render=replace(settings.render, encoder="x264"))
+    assert statuses(run(one, settings) + run(one, x264)) == ["skipped", "skipped"]
+    assert statuses(run(one, settings, force=True)) == ["done"]
+    assert codec_of(one.folder / "annotated.mp4") == "h264"
+
+
+def test_an_encoder_that_is_not_here_ends_the_run_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = job(tmp_path)
+    machine_with(monkeypatch, ABSENT)
+    render = RenderSettings(encoder="videotoolbox")
+    with pytest.raises(UnavailableError):
+        run(one, asked({"annotated": True}, render=render))
+    assert not one.folder.exists()
+    assert statuses(run(one, asked({"npz": True}, render=render))) == ["done"]
 
 
 def test_reproducible_means_equal_bytes(tmp_path: Path) -> None:

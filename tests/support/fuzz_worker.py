@@ -22,6 +22,7 @@ from staa_cli.errors import OutputError, VideoError
 from staa_cli.memory import peak_memory_bytes
 from staa_cli.video.annotate import annotate
 from staa_cli.video.decode import iter_frames
+from staa_cli.video.encoders import Quality
 from staa_cli.video.pixels import YuvPlanes
 from staa_cli.video.probe import probe
 
@@ -76,7 +77,7 @@ def _read(dice: random.Random, path: Path, output: Path) -> None:
     assert (
         info.duration_s >= info.times_s[-1]
     )  # equal if a frame is shorter than the float precision
-    annotate(info, output, unchanged, preset="ultrafast")
+    annotate(info, output, unchanged, quality=Quality("ultrafast"))
     assert probe(output).frames <= info.frames
 
 

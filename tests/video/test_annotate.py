@@ -16,6 +16,7 @@ from staa_cli.errors import OutputError, VideoError
 from staa_cli.video.annotate import annotate
 from staa_cli.video.decode import iter_frames
 from staa_cli.video.encode import write_video
+from staa_cli.video.encoders import Quality
 from staa_cli.video.pixels import YuvPlanes
 from staa_cli.video.probe import probe
 from staa_cli.video.table import DecodeReport
@@ -52,7 +53,7 @@ def top_boxes(path: Path) -> list[bytes]:
 )
 def test_clips_keep_their_times_shape_and_look(clips: Path, tmp_path: Path, name: str) -> None:
     source, path = probe(clips / name), tmp_path / "x.part"
-    annotate(source, path, same, crf=14)
+    annotate(source, path, same, quality=Quality(crf=14))
     copy = probe(path)
     assert copy.times_s == pytest.approx(source.times_s, abs=1e-6)
     assert copy.duration_s == pytest.approx(source.duration_s, abs=0.0015)
@@ -176,7 +177,7 @@ def test_odd_sizes_and_turns(tmp_path: Path, turn: int) -> None:
         tmp_path / "in.mp4", pictures, turn=turn, codec="libx264", pixels="yuv444p"
     )
     source = probe(path)
-    annotate(source, tmp_path / "out.mp4", same, crf=10)
+    annotate(source, tmp_path / "out.mp4", same, quality=Quality(crf=10))
     (_, before), (_, after) = (
         *iter_frames(source, [4]),
         *iter_frames(probe(tmp_path / "out.mp4"), [4]),
@@ -198,7 +199,7 @@ def test_color_survives(tmp_path: Path, pixels: str, matrix: str) -> None:
         said.add(planes.matrix)
         return planes
 
-    annotate(source, tmp_path / "out.mp4", note, crf=8)
+    annotate(source, tmp_path / "out.mp4", note, quality=Quality(crf=8))
     assert said == {matrix}
     (_, before), (_, after) = (
         *iter_frames(source, [1]),
@@ -314,7 +315,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
 
     def most(frames: int) -> int:
         path = write_stamped(tmp_path / "in.mp4", (stamp(n, 640, 480) for n in range(frames)))
-        annotate(probe(path), tmp_path / "out.mp4", same, preset="ultrafast")
+        annotate(probe(path), tmp_path / "out.mp4", same, quality=Quality("ultrafast"))
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     short = most(150)

@@ -19,6 +19,7 @@ from staa_cli.models.load import load_model
 from staa_cli.results.redraw import redraw
 from staa_cli.video.annotate import annotate
 from staa_cli.video.decode import iter_frames
+from staa_cli.video.encoders import Quality
 from staa_cli.video.pixels import YuvPlanes
 from staa_cli.video.probe import probe
 from staa_cli.video.table import DecodeReport
@@ -153,7 +154,7 @@ def test_sound_that_comes_first_takes_no_picture_away(
 ) -> None:
     path = with_tone(tmp_path / f"in.{ending}", codec, 48_000, first=True)
     report = DecodeReport()
-    annotate(probe(path), tmp_path / "out.mp4", same, report=report, crf=10)
+    annotate(probe(path), tmp_path / "out.mp4", same, report=report, quality=Quality(crf=10))
     copy = probe(tmp_path / "out.mp4")
     assert (copy.frames, copy.audio) == (50, "aac")
     assert copy.duration_s == pytest.approx(2.0)
@@ -273,7 +274,7 @@ def test_sound_goes_with_the_picture_where_the_clock_is_set_anew(
     tmp_path: Path, ffmpeg: Ffmpeg
 ) -> None:
     path = joined(tmp_path, ffmpeg, *[(700, 48_000)] * 3)
-    annotate(probe(path), tmp_path / "out.mp4", same, crf=10)
+    annotate(probe(path), tmp_path / "out.mp4", same, quality=Quality(crf=10))
     flashes, beeps = flashes_and_beeps(tmp_path / "out.mp4")
     assert flashes == pytest.approx([1, 3, 5], abs=0.05)
     assert beeps == pytest.approx(flashes, abs=0.1)
@@ -285,7 +286,7 @@ def test_aac_that_changes_is_encoded(
 ) -> None:
     """An MP4 says once how its AAC is to be decoded."""
     path = joined(tmp_path, ffmpeg, (700, 48_000), (*second, "-output_ts_offset", 2))
-    annotate(probe(path), tmp_path / "out.mp4", same, crf=10)
+    annotate(probe(path), tmp_path / "out.mp4", same, quality=Quality(crf=10))
     flashes, beeps = flashes_and_beeps(tmp_path / "out.mp4")
     assert flashes == pytest.approx([1, 3], abs=0.1)
     assert beeps == pytest.approx(flashes, abs=0.1)

@@ -13,6 +13,7 @@ from stamped import read, write_stamped
 
 from staa_cli.video.annotate import annotate
 from staa_cli.video.decode import file_of, iter_frames, seek_point, table_of
+from staa_cli.video.encoders import Quality
 from staa_cli.video.pixels import YuvPlanes
 from staa_cli.video.probe import probe
 from staa_cli.video.table import DecodeReport
@@ -34,7 +35,9 @@ def test_a_part_has_its_own_frames_from_zero_on(tmp_path: Path, ending: str, par
         drawn.append((index, time_s))
         return planes
 
-    annotate(source, tmp_path / "out.mp4", draw, frames=part, report=report, crf=10)
+    annotate(
+        source, tmp_path / "out.mp4", draw, frames=part, report=report, quality=Quality(crf=10)
+    )
     copy = probe(tmp_path / "out.mp4")
     assert [read(p) for _, p in iter_frames(copy, range(copy.frames))] == list(part)
     assert copy.times_s == pytest.approx(np.arange(len(part)) / 30, abs=1e-3)
@@ -101,7 +104,7 @@ def test_the_sound_of_a_part_goes_with_it(
     part: range,
 ) -> None:
     path = beeping(ending, codec)
-    annotate(probe(path), tmp_path / "out.mp4", same, frames=part, crf=10)
+    annotate(probe(path), tmp_path / "out.mp4", same, frames=part, quality=Quality(crf=10))
     raw = ffmpeg("-i", tmp_path / "out.mp4", "-vn", "-ac", 1, "-ar", 8000, "-f", "f32le", "-")
     with av.open(str(tmp_path / "out.mp4")) as container:
         track = container.streams.audio[0]

@@ -31,6 +31,7 @@ from video_reference import (
 from staa_cli.schema import VideoInfo
 from staa_cli.video.annotate import annotate
 from staa_cli.video.decode import iter_frames
+from staa_cli.video.encoders import Quality
 from staa_cli.video.pixels import YuvPlanes
 from staa_cli.video.probe import probe
 from staa_cli.video.table import DecodeReport
@@ -158,7 +159,7 @@ def _same_when_annotated(
         return planes
 
     report = DecodeReport()
-    annotate(info, path, unchanged, preset="ultrafast", report=report)
+    annotate(info, path, unchanged, quality=Quality("ultrafast"), report=report)
     copied = tracks(path)
     video = shown(copied)
     assert case.damaged or (report.packets_bad, report.missing) == (0, [])

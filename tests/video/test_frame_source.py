@@ -18,6 +18,7 @@ from staa_cli.errors import InputError, UsageError
 from staa_cli.schema import UInt8
 from staa_cli.video.annotate import annotate
 from staa_cli.video.decode import iter_frames
+from staa_cli.video.encoders import Quality
 from staa_cli.video.frame_source import (
     FrameArray,
     FrameSource,
@@ -216,7 +217,7 @@ def test_frames_in_memory_are_drawn_on_with_their_times(
 
     report = DecodeReport()
     source = FrameArray(frames, times_s=times)
-    annotate(source, tmp_path / "out.mp4", draw, crf=8, frames=part, report=report)
+    annotate(source, tmp_path / "out.mp4", draw, quality=Quality(crf=8), frames=part, report=report)
     wanted = list(part or range(12))
     assert asked == [(index, times[index]) for index in wanted]
     assert (report.frames_decoded, report.missing) == (len(wanted), [])
@@ -235,8 +236,8 @@ def test_a_file_is_drawn_on_as_its_probe_is(stamped: Path, tmp_path: Path) -> No
     def same(index: int, time_s: float, planes: YuvPlanes) -> YuvPlanes:
         return planes
 
-    annotate(probe(stamped), tmp_path / "one.mp4", same, repeatable=True)
-    annotate(VideoFile(stamped), tmp_path / "two.mp4", same, repeatable=True)
+    annotate(probe(stamped), tmp_path / "one.mp4", same, quality=Quality(repeatable=True))
+    annotate(VideoFile(stamped), tmp_path / "two.mp4", same, quality=Quality(repeatable=True))
     assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()
 
 

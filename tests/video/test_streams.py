@@ -16,6 +16,7 @@ from stamped import read, stamp, write_stamped
 
 from staa_cli.video.annotate import annotate
 from staa_cli.video.decode import iter_frames
+from staa_cli.video.encoders import Quality
 from staa_cli.video.probe import probe
 from staa_cli.video.table import DecodeReport, frame_table
 
@@ -91,7 +92,9 @@ def assert_played_as_made(path: Path, out: Path, frames: int, step_s: float) -> 
     assert info.times_s == pytest.approx(np.arange(frames) * step_s, abs=0.0011)
     assert info.duration_s == pytest.approx(frames * step_s, abs=1.05 * step_s)
     assert [read(p) for _, p in iter_frames(info, range(frames))] == list(range(frames))
-    annotate(info, out, lambda index, time_s, planes: planes, report=report, crf=10)
+    annotate(
+        info, out, lambda index, time_s, planes: planes, report=report, quality=Quality(crf=10)
+    )
     copy = probe(out)
     assert copy.times_s == pytest.approx(info.times_s, abs=0.0011)
     assert [read(p) for _, p in iter_frames(copy, range(frames))] == list(range(frames))

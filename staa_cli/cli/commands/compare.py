@@ -115,7 +115,9 @@ def compare(
     from staa_cli.jobs.workload import workload
     from staa_cli.methods import named
     from staa_cli.results import comparison
+    from staa_cli.results.writers.annotated_mp4 import check_encoder
 
+    check_encoder(settings)
     _check_selection(methods, classes, loaded)
     settings, shared = _scaled(settings, scale)
     if classes and len(classes) == 1:

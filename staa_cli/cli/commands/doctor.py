@@ -56,7 +56,7 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     console: Console,
 ) -> None:
-    """Show versions, codecs, devices, and memory, for bug reports."""
+    """Show versions, codecs, encoders, devices, and memory, for bug reports."""
     facts, problems = _examine()
     if json:
         put_json(console, {"ok": not problems, **facts, "problems": problems}, indent=2)
@@ -136,6 +136,15 @@ def _has_codec(name: str, mode: Any) -> bool:
     return True
 
 
+def _encoders() -> _Section:
+    """Which encoders of annotated videos work; hardware that is not there is not a problem."""
+    from staa_cli.video.encoder_choice import encoders_for, problem_of
+    from staa_cli.video.encoders import HARDWARE, X264
+
+    found = {encoder.name: problem_of(encoder) or "works" for encoder in (X264, *HARDWARE)}
+    return {"auto": encoders_for("auto")[0].name, **found}, []
+
+
 def _devices() -> _Section:
     import torch
 
@@ -182,6 +191,7 @@ _SECTIONS: dict[str, Callable[[], _Section]] = {
     "system": _system,
     "packages": _packages,
     "codecs": _codecs,
+    "encoders": _encoders,
     "devices": _devices,
     "models": _models,
     "plugins": _plugins,

@@ -97,7 +97,9 @@ _NoClobber = Annotated[
 _Reproducible = Annotated[
     bool,
     _flag(
-        "Omit times and host names, so that equal input gives equal bytes.", "Run", "--reproducible"
+        "Omit times and host names, and encode with x264, so that equal input gives equal bytes.",
+        "Run",
+        "--reproducible",
     ),
 ]
 _FailFast = Annotated[

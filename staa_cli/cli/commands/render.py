@@ -71,7 +71,9 @@ def render(
     if video is not None and len(folders) > 1:
         raise UsageError("--video applies to a single result", "give one FOLDER")
     from staa_cli.results.redraw import redraw
+    from staa_cli.results.writers.annotated_mp4 import check_encoder
 
+    check_encoder(loaded.settings)
     failed = False
     with console.progress(len(folders)) as progress:
         for folder, into in _targets(folders, output_dir):

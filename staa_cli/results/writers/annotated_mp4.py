@@ -6,12 +6,25 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from staa_cli.config.settings import Settings
 from staa_cli.files import ANNOTATED, atomic_path
 from staa_cli.results.writers.base import Writer
 from staa_cli.schema import Explanation, UInt8
 
 if TYPE_CHECKING:
     from staa_cli.video.table import DecodeReport
+
+
+def check_encoder(settings: Settings, *, reproducible: bool = False) -> None:
+    """Check, before any work, that the encoder that the settings name can be used.
+
+    Raises:
+        UsageError, UnavailableError: it cannot.
+    """
+    if settings.output.annotated and settings.render.encoder not in ("auto", "x264"):
+        from staa_cli.video.encoder_choice import encoders_for
+
+        encoders_for(settings.render.encoder, repeatable=reproducible)
 
 
 class AnnotatedMp4(Writer):
@@ -34,6 +47,7 @@ class AnnotatedMp4(Writer):
         Raises:
             VideoError: no frame decodes.
             OutputError: the file cannot be written.
+            UnavailableError: the encoder in the settings does not work here.
         """
         self.decode(path)
 
@@ -56,11 +70,12 @@ class AnnotatedMp4(Writer):
             Statistics and problems of decoding.
 
         Raises:
-            VideoError: no frame decodes.
-            OutputError: the file cannot be written.
+            VideoError, OutputError, UnavailableError: as `write`.
         """
         from staa_cli.render.painter import Painter
         from staa_cli.video.annotate import annotate
+        from staa_cli.video.encoder_choice import encoders_for
+        from staa_cli.video.encoders import Quality
         from staa_cli.video.frame_source import source_of
         from staa_cli.video.table import DecodeReport
 
@@ -72,9 +87,13 @@ class AnnotatedMp4(Writer):
                 part,
                 painter.draw,
                 size=painter.size,
-                preset=style.preset,
-                crf=style.crf,
-                repeatable=self.reproducible,
+                encoders=encoders_for(style.encoder, repeatable=self.reproducible),
+                quality=Quality(
+                    style.preset,
+                    style.crf,
+                    repeatable=self.reproducible,
+                    threads=self.settings.threads,
+                ),
                 frames=self.explanation.part,
                 on_frame=on_frame,
                 watched=watched,
