@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ class Fickle(nn.Module):
             if mood == "bug":
                 raise AttributeError("'NoneType' object has no attribute 'shape'")
             if mood == "sleep":
-                time.sleep(300)
+                for _ in range(3000):
+                    time.sleep(0.1)  # as a pass in many steps
         tokens = self.embed(x.flatten(0, 1)).flatten(2).transpose(1, 2)
         return self.head(self.attn(tokens.reshape(len(x), -1, 16)).mean(dim=1))
 
@@ -73,8 +75,10 @@ def build():
     torch.manual_seed(0)
     return Fickle()
 """
+needs_ray = pytest.mark.skipif(not find_spec("ray"), reason="ray is not installed")
 ENGINES = [
     pytest.param(("--jobs", "2"), id="processes"),
+    pytest.param(("--engine", "ray", "--jobs", "2"), id="ray", marks=needs_ray),
 ]
 BRIGHT, NAMES = "b", "abcd"
 BEGIN_S, END_S = 60.0, 20.0
@@ -106,9 +110,9 @@ def line(*arguments: str) -> list[str]:
 
 
 @pytest.fixture
-def environ() -> dict[str, str]:
-    keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return keep | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "80"}
+def environ(tmp_path: Path) -> dict[str, str]:
+    own = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "COLUMNS": "80"}
+    return own | {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture
