@@ -79,7 +79,7 @@ def run_ray(
     most = len(jobs) if isinstance(jobs, Sized) else None
     if most == 0:
         return
-    with connected(address) as ray:
+    with connected(address, announce) as ray:
         settings, shared = request.settings, address is not None
         actors = actors_for(ray.nodes(), settings, count, most, shared=shared)
         options = WorkerOptions(request, actors.threads, set_up)

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,8 +26,12 @@ _OBJECTS_BYTES = 100 << 20
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[Any]:
+def connected(address: str | None, announce: Callable[[str], None]) -> Iterator[Any]:
     """A context with the module `ray`, connected to a cluster.
+
+    Args:
+        address: as for `ray.init`; None starts a cluster.
+        announce: called with a line before what takes some seconds.
 
     Raises:
         UnavailableError: ray is missing, or the cluster does not answer.
@@ -46,6 +50,7 @@ def connected(address: str | None) -> Iterator[Any]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
     with ExitStack() as stack:
         if address is None:
+            announce("starting Ray on this host")
             folder = stack.enter_context(
                 TemporaryDirectory(prefix="staa-ray-", ignore_cleanup_errors=True)
             )
