@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ class Fickle(nn.Module):
         return {("joint", 0): self.attn}
 
     def forward(self, x):
+        with Path("threads").open("a") as file:
+            file.write(f"{torch.get_num_threads()}\\n")
         if x.mean() > 0.5:
             tries = Path("tries")
             with tries.open("a") as file:
@@ -64,7 +67,8 @@ class Fickle(nn.Module):
             if mood == "bug":
                 raise AttributeError("'NoneType' object has no attribute 'shape'")
             if mood == "sleep":
-                time.sleep(300)
+                for _ in range(3000):
+                    time.sleep(0.1)  # as a pass in many steps
         tokens = self.embed(x.flatten(0, 1)).flatten(2).transpose(1, 2)
         return self.head(self.attn(tokens.reshape(len(x), -1, 16)).mean(dim=1))
 
@@ -73,8 +77,10 @@ def build():
     torch.manual_seed(0)
     return Fickle()
 """
+needs_ray = pytest.mark.skipif(not find_spec("ray"), reason="ray is not installed")
 ENGINES = [
     pytest.param(("--jobs", "2"), id="processes"),
+    pytest.param(("--engine", "ray", "--jobs", "2"), id="ray", marks=needs_ray),
 ]
 BRIGHT, NAMES = "b", "abcd"
 BEGIN_S, END_S = 60.0, 20.0
@@ -102,13 +108,13 @@ def here(tmp_path: Path) -> Path:
 
 def line(*arguments: str) -> list[str]:
     fixed = ("--model", "fickle:build", "--no-annotated", "--no-html", "--no-npz", "--threads", "1")
-    return [sys.executable, "-m", "staa_cli", "explain", *arguments, *fixed]
+    return [sys.executable, "-m", "staa_cli", "explain", *fixed, *arguments]
 
 
 @pytest.fixture
-def environ() -> dict[str, str]:
-    keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return keep | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "80"}
+def environ(tmp_path: Path) -> dict[str, str]:
+    own = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "COLUMNS": "80"}
+    return own | {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture
@@ -207,16 +213,11 @@ def test_a_bug_is_told_with_where_it_occurs(
 def test_what_no_video_could_be_asked_is_told_once(
     explain: Any, here: Path, engine: tuple[str, ...]
 ) -> None:
-    for flags, code in (
-        (("--class", "nothing"), ExitCode.USAGE),
-        (("--device", "nowhere"), ExitCode.USAGE),
-        (("--arch", "nothing"), ExitCode.USAGE),
-    ):
-        alone = explain(*flags)
-        done = explain("--json", *flags, *engine)
-        assert (done.returncode, done.stdout) == (code, "")
-        assert (done.returncode, done.stderr) == (alone.returncode, alone.stderr)
-        assert not list(here.glob("staa-out/*"))
+    alone = explain("--class", "nothing")
+    done = explain("--class", "nothing", "--json", *engine)
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+    assert done.stderr.removeprefix("starting Ray on this host\n") == alone.stderr
+    assert not list(here.glob("staa-out/*"))
 
 
 def processes_with(variable: str) -> list[int]:
@@ -330,6 +331,26 @@ def test_an_interrupt_while_a_list_is_read_ends_it(running: Any, here: Path) -> 
     assert until(lambda: process.poll() is not None, END_S)  # its input is still open
     assert process.returncode == ExitCode.INTERRUPTED
     assert process.stderr.read().splitlines()[-1].startswith("interrupted: 1 finished")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_each_worker_has_the_threads_that_are_asked_for(
+    explain: Any, here: Path, engine: tuple[str, ...]
+) -> None:
+    assert explain("--threads", "3", *engine).returncode == ExitCode.OK
+    assert set((here / "threads").read_text().split()) == {"3"}
+
+
+@linux
+@pytest.mark.slow
+def test_processes_share_the_cores(here: Path, environ: dict[str, str]) -> None:
+    cores = len(os.sched_getaffinity(0))
+    for videos, threads in ((["in/a.mp4"], cores), (["in/c.mp4", "in/d.mp4"], cores // 2)):
+        command = [each for each in line(*videos, "--jobs", "2") if each not in ("--threads", "1")]
+        subprocess.run(command, cwd=here, env=environ, timeout=120, check=True)
+        assert set((here / "threads").read_text().split()) == {str(max(1, threads))}
+        (here / "threads").unlink()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from staa_cli.cli.ci import Annotations, Ci, FailIf, Junit, SummaryMd, tell_gates
+from staa_cli.cli.completion import one_of
 from staa_cli.cli.options import SETTINGS, as_argument, command, put
 from staa_cli.cli.outcomes import Reporter
 from staa_cli.cli.plans import show_plans
@@ -106,12 +108,32 @@ _FailFast = Annotated[
     bool, _flag("Stop at the first input that fails.", "Run", "--fail-fast", "-x")
 ]
 _AtOnce = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--jobs",
         metavar="N",
         min=1,
-        help="Explain N videos at once, in processes with a model each that share the cores. [1]",
+        help="Explain N videos at once, in processes with a model each that share the cores. [1; "
+        "with Ray, as many as the cluster has room for]",
+        rich_help_panel="Run",
+    ),
+]
+_EngineName = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="Where videos are explained: local, or ray, by actors on a Ray cluster. [local]",
+        rich_help_panel="Run",
+        autocompletion=one_of("local", "ray"),
+    ),
+]
+_ClusterAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        help="The Ray cluster; auto for that of this host. [RAY_ADDRESS, else one is started]",
         rich_help_panel="Run",
     ),
 ]
@@ -136,7 +158,9 @@ def explain(
     verify: _Verify = False,
     reproducible: _Reproducible = False,
     fail_fast: _FailFast = False,
-    at_once: _AtOnce = 1,
+    at_once: _AtOnce = None,
+    engine: _EngineName = "local",
+    address: _ClusterAddress = None,
     dry_run: _DryRun = False,
     conditions: FailIf = None,
     summary_md: SummaryMd = None,
@@ -148,6 +172,7 @@ def explain(
     """Explain what a video model looked at: an annotated video and a report for every input."""
     if force and no_clobber:
         raise UsageError("--force and --no-clobber contradict each other", "give one of them")
+    run = _engine(engine, at_once, address)
     ci, gates = Ci(summary_md, junit, annotations), None
     if conditions:
         if dry_run:
@@ -180,13 +205,25 @@ def explain(
             _plan(jobs, request, loaded, json, console)
         else:
             local = ci if destination is None else None
-            several, engine = part.count > 1, _engine(at_once)
-            _run(jobs, request, loaded, json, fail_fast, several, local, gates, console, engine)
+            _run(jobs, request, loaded, json, fail_fast, part.count > 1, local, gates, console, run)
 
 
-def _engine(at_once: int) -> Engine:
-    """What runs the jobs of a call."""
-    if at_once == 1:
+def _engine(name: str, at_once: int | None, address: str | None) -> Engine:
+    """What runs the jobs of a call.
+
+    Raises:
+        UsageError: an unknown name, or options that do not fit it.
+    """
+    if name not in ("local", "ray"):
+        raise UsageError(f"--engine: expected local or ray, not {name!r}")
+    if name == "ray":
+        from staa_cli.jobs.engines.ray_actors import run_ray
+
+        address = address or os.environ.get("RAY_ADDRESS") or None
+        return functools.partial(run_ray, count=at_once, address=address, set_up=set_up_worker)
+    if address is not None:
+        raise UsageError("--address applies only to --engine ray", "add --engine ray")
+    if at_once in (None, 1):
         from staa_cli.jobs.engines.local import run_local
 
         return run_local

@@ -40,6 +40,13 @@ Result = Outcome | RunEnded | None
 
 
 @dataclass(frozen=True, slots=True)
+class Finished:
+    """The last message about a job."""
+
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerOptions:
     """What a process needs to become a worker."""
 

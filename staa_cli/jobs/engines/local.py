@@ -80,7 +80,7 @@ class _Thread:
         self.told = threading.Event()
         """Set when the caller knows that the model is going to be opened."""
 
-    def open(self) -> None:
+    def open(self, on_message: Callable[[Message], None]) -> None:
         pass
 
     def run(self, job: Job, on_message: Callable[[Message], None]) -> Result:

@@ -11,13 +11,12 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Sized
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing import Pipe, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from staa_cli.jobs.engines.hosted import HostedWorker, Message, Result, WorkerOptions
+from staa_cli.jobs.engines.hosted import Finished, HostedWorker, Message, Result, WorkerOptions
 from staa_cli.jobs.engines.spread import Lost, spread
 from staa_cli.jobs.inputs import Job
 from staa_cli.jobs.outcome import OnEvent, Outcome
@@ -73,7 +72,7 @@ class _Process:
         self._connection: Connection | None = None
         self._interrupted = False
 
-    def open(self) -> None:
+    def open(self, on_message: Callable[[Message], None]) -> None:
         pass
 
     def run(self, job: Job, on_message: Callable[[Message], None]) -> Result:
@@ -82,7 +81,7 @@ class _Process:
             connection.send(job)
             while connection in wait([connection, process.sentinel]):
                 said = connection.recv()
-                if isinstance(said, _Finished):
+                if isinstance(said, Finished):
                     return said.result
                 on_message(said)
         raise self._lost()
@@ -148,13 +147,6 @@ def _start_without_interrupts(process: Any) -> None:
     process.start()
 
 
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    """The last message about a job."""
-
-    result: Result
-
-
 def _serve(connection: Connection, options: WorkerOptions) -> None:
     """Run the jobs that are received, until there are no more."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -168,7 +160,7 @@ def _serve(connection: Connection, options: WorkerOptions) -> None:
     worker = HostedWorker(options, send)
     with suppress(KeyboardInterrupt, EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            send(_Finished(worker.run(connection.recv())))
+            send(Finished(worker.run(connection.recv())))
 
 
 def _interrupt(number: int, frame: Any) -> None:

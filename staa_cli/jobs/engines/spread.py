@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
 from threading import Lock, Semaphore, Thread
@@ -53,11 +54,12 @@ class Lost(Exception):
 class Place(Protocol):
     """Runs one job at a time with a worker of its own, which is replaced when it is lost."""
 
-    def open(self) -> None:
+    def open(self, on_message: Callable[[Message], None]) -> None:
         """Wait until a job could start here.
 
         Raises:
             StaaError: that will not be; it ends the run.
+            Lost: the place is interrupted.
         """
 
     def run(self, job: Job, on_message: Callable[[Message], None]) -> Result:
@@ -125,6 +127,13 @@ class _Done:
     """None if another process works on it; it is tried again."""
 
 
+class _State(Enum):
+    """What becomes of the thread of a place."""
+
+    OPENED = auto()
+    ENDED = auto()
+
+
 class _Spreading:
     def __init__(self, jobs: Iterable[Job], places: Sequence[Place], ahead: int | None) -> None:
         self._jobs, self._places = enumerate(jobs), places
@@ -144,8 +153,9 @@ class _Spreading:
 
     def messages(self) -> Iterator[Outcome | RunEnded | Message]:
         """All that the workers say, until there is nothing left to do."""
-        started = ended = 0
-        while ended < len(self._places):
+        started = opened = ended = 0
+        # A place that has not opened when all others have ended is not needed.
+        while ended < min(len(self._places), max(opened, 1)):
             for place in self._places[started:]:  # all at first; the caller may add more
                 Thread(target=self._work, args=(place,), daemon=True).start()
                 started += 1
@@ -153,12 +163,15 @@ class _Spreading:
                 said = self._queue.get(timeout=_NOTICE_S)
             except Empty:
                 continue
-            if said is None:
-                ended += 1
-            elif isinstance(said, _Done):
-                yield from self._given_out(said)
-            else:
-                yield said
+            match said:
+                case _State.OPENED:
+                    opened += 1
+                case _State.ENDED:
+                    ended += 1
+                case _Done():
+                    yield from self._given_out(said)
+                case _:
+                    yield said
         if self._problem is not None:
             raise self._problem
 
@@ -197,11 +210,13 @@ class _Spreading:
 
     def _work(self, place: Place) -> None:
         try:
-            place.open()
+            place.open(self._queue.put)
+            self._queue.put(_State.OPENED)
             while (drawn := self._draw()) is not None:
                 position, job = drawn
                 result = self._result(place, job)
                 if isinstance(result, RunEnded):
+                    self._stopped.set()  # the next job would meet the same
                     self._queue.put(result)
                     continue
                 if result is None:
@@ -209,12 +224,14 @@ class _Spreading:
                 self._queue.put(_Done(position, result))
                 if result is None and self._waiting:
                     self._stopped.wait(WAIT_S)
+        except Lost:
+            pass  # interrupted while it opened
         except Exception as error:
             self._queue.put(RunEnded(understood(error)))
         except BaseException as error:
             self._queue.put(RunEnded(error))
         finally:
-            self._queue.put(None)
+            self._queue.put(_State.ENDED)
 
     def _draw(self) -> tuple[int | None, Job] | None:
         """The next job and its position; None if there is none. Claimed ones come last."""

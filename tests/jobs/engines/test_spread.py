@@ -28,7 +28,7 @@ class Here:
         self._behavior = behavior
         self.opened = self.interrupted = self.closed = False
 
-    def open(self) -> None:
+    def open(self, on_message: Callable[[Message], None]) -> None:
         self.opened = True
 
     def run(self, job: Job, on_message: Callable[[Message], None]) -> Result:
