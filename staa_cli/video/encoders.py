@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from staa_cli.cores import cores
 
 _MOST_THREADS = 4
 """Drawing keeps one core busy; more threads would wait for it, and take more CPU time."""
@@ -57,7 +58,7 @@ def _x264(quality: Quality) -> dict[str, str]:
         params += ["mbtree=1", "rc-lookahead=10"]
     if quality.repeatable:
         params += [_REPEATABLE_WITH_AVX2 if _has_avx2() else _REPEATABLE]
-    threads = min(quality.threads or _cores(), _MOST_THREADS)
+    threads = min(quality.threads or cores(), _MOST_THREADS)
     if quality.huge:
         params += ["rc-lookahead=0", "bframes=0", "ref=1", "subme=0"]
         threads = 1
@@ -85,13 +86,6 @@ def _has_avx2() -> bool:
         return " avx2 " in Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
-
-
-def _cores() -> int:
-    """The number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 _NVENC_PRESETS = {

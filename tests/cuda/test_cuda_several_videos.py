@@ -64,7 +64,7 @@ def test_short_videos_share_batches_and_are_explained_as_alone(
             np.asarray(row, np.float64)
             for row in (one.report.frames.score, other.report.frames.score)
         ]
-        np.testing.assert_allclose(*scores, atol=1e-3)  # NaN where no clip reaches
+        np.testing.assert_allclose(scores[0], scores[1], atol=1e-3)  # NaN where no clip reaches
 
 
 def test_what_shall_be_reproducible_shares_no_batch(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
@@ -12,14 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
+from staa_cli.cli.engines import engine_of
 from staa_cli.cli.options import command, put, put_json
 from staa_cli.cli.terminal import Console, table, terminal_width
-from staa_cli.errors import ExitCode
+from staa_cli.cores import cores
+from staa_cli.errors import ExitCode, UsageError
 from staa_cli.registry import Registry
 
 _EXAMPLES = """
 staa doctor
 staa doctor --json > doctor.json
+staa doctor --measure --model ./my-checkpoint    how many --jobs are fastest here
 """
 
 _PACKAGES = (
@@ -46,6 +48,12 @@ _CODECS = {
 }
 
 
+def _measured(name: str, metavar: str, what: str) -> Any:
+    return typer.Option(
+        name, metavar=metavar, help=f"Measure with {what}.", rich_help_panel="With --measure"
+    )
+
+
 def add(app: typer.Typer) -> None:
     """Register the command."""
     command(app, _EXAMPLES)(doctor)
@@ -54,9 +62,32 @@ def add(app: typer.Typer) -> None:
 def doctor(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure",
+            help="Explain a video a few times instead, and advise how many --jobs are fastest.",
+        ),
+    ] = False,
+    video: Annotated[
+        str | None, _measured("--video", "FILE", "this video, not a synthetic one")
+    ] = None,
+    model: Annotated[str | None, _measured("--model", "MODEL", "this model")] = None,
+    config: Annotated[str | None, _measured("--config", "PRESET|FILE", "these settings")] = None,
     console: Console,
 ) -> None:
     """Show versions, codecs, encoders, devices, and memory, for bug reports."""
+    if measure:
+        from staa_cli.cli.speed import measure_speed, put_speed
+
+        speed = measure_speed(video, model, config, engine_of, console)
+        if json:
+            put_json(console, speed, indent=2)
+        else:
+            put_speed(speed, console)
+        return
+    if (video, model, config) != (None, None, None):
+        raise UsageError("--video, --model, and --config apply only to --measure", "add --measure")
     facts, problems = _examine()
     if json:
         put_json(console, {"ok": not problems, **facts, "problems": problems}, indent=2)
@@ -93,9 +124,7 @@ def _system() -> _Section:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "cpus": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cpus": cores(),
         "memory_mib": _memory_mib(),
     }, []
 

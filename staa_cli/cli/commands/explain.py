@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
@@ -15,10 +13,11 @@ import typer
 
 from staa_cli.cli.ci import Annotations, Ci, FailIf, Junit, SummaryMd, tell_gates
 from staa_cli.cli.completion import one_of
+from staa_cli.cli.engines import engine_of
 from staa_cli.cli.options import SETTINGS, as_argument, command, put
 from staa_cli.cli.outcomes import Reporter
 from staa_cli.cli.plans import show_plans
-from staa_cli.cli.process import set_up_worker, use_threads
+from staa_cli.cli.process import use_threads
 from staa_cli.cli.terminal import Console, shown
 from staa_cli.config.settings import Loaded, Settings
 from staa_cli.errors import ExitCode, InputError, StaaError, UsageError
@@ -172,7 +171,7 @@ def explain(
     """Explain what a video model looked at: an annotated video and a report for every input."""
     if force and no_clobber:
         raise UsageError("--force and --no-clobber contradict each other", "give one of them")
-    run = _engine(engine, at_once, address)
+    run = engine_of(at_once, engine, address)
     ci, gates = Ci(summary_md, junit, annotations), None
     if conditions:
         if dry_run:
@@ -206,30 +205,6 @@ def explain(
         else:
             local = ci if destination is None else None
             _run(jobs, request, loaded, json, fail_fast, part.count > 1, local, gates, console, run)
-
-
-def _engine(name: str, at_once: int | None, address: str | None) -> Engine:
-    """What runs the jobs of a call.
-
-    Raises:
-        UsageError: an unknown name, or options that do not fit it.
-    """
-    if name not in ("local", "ray"):
-        raise UsageError(f"--engine: expected local or ray, not {name!r}")
-    if name == "ray":
-        from staa_cli.jobs.engines.ray_actors import run_ray
-
-        address = address or os.environ.get("RAY_ADDRESS") or None
-        return functools.partial(run_ray, count=at_once, address=address, set_up=set_up_worker)
-    if address is not None:
-        raise UsageError("--address applies only to --engine ray", "add --engine ray")
-    if at_once in (None, 1):
-        from staa_cli.jobs.engines.local import run_local
-
-        return run_local
-    from staa_cli.jobs.engines.processes import run_processes
-
-    return functools.partial(run_processes, count=at_once, set_up=set_up_worker)
 
 
 def _destination(settings: Settings) -> Address | None:

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from staa_cli.cores import cores
 from staa_cli.jobs.engines.hosted import Finished, HostedWorker, Message, Result, WorkerOptions
 from staa_cli.jobs.engines.spread import Lost, spread
 from staa_cli.jobs.inputs import Job
@@ -50,16 +51,9 @@ def run_processes(
     """
     if isinstance(jobs, Sized):
         count = max(1, min(count, len(jobs)))
-    threads = request.settings.threads or max(1, _cores() // count)
+    threads = request.settings.threads or max(1, cores() // count)
     options = WorkerOptions(request, threads, set_up)
     return spread(jobs, [_Process(options) for _ in range(count)], on_event, announce)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _Process:

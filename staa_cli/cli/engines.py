@@ -1,0 +1,42 @@
+"""What runs the jobs of a call, from its options."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING
+
+from staa_cli.cli.process import set_up_worker
+from staa_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from staa_cli.jobs.engines import Engine
+
+
+def engine_of(at_once: int | None, name: str = "local", address: str | None = None) -> Engine:
+    """The engine for a number of processes.
+
+    Args:
+        at_once: number of processes, or of actors; None for the engine's own choice.
+        name: local or ray.
+        address: of a Ray cluster.
+
+    Raises:
+        UsageError: an unknown name, or options that do not fit it.
+    """
+    if name not in ("local", "ray"):
+        raise UsageError(f"--engine: expected local or ray, not {name!r}")
+    if name == "ray":
+        from staa_cli.jobs.engines.ray_actors import run_ray
+
+        address = address or os.environ.get("RAY_ADDRESS") or None
+        return functools.partial(run_ray, count=at_once, address=address, set_up=set_up_worker)
+    if address is not None:
+        raise UsageError("--address applies only to --engine ray", "add --engine ray")
+    if at_once in (None, 1):
+        from staa_cli.jobs.engines.local import run_local
+
+        return run_local
+    from staa_cli.jobs.engines.processes import run_processes
+
+    return functools.partial(run_processes, count=at_once, set_up=set_up_worker)
