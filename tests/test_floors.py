@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "staa_cli"
 
 FLOORS = (
     {"schema", "errors", "failures", "entry_points", "registry", "references", "files", "paths"}
-    | {"memory"}
+    | {"memory", "cores"}
     | {"formatting", "statistics"},
     {"config", "remote"},
     {"models", "video", "synthetic"},

@@ -73,7 +73,7 @@ def test_clips_of_several_videos_share_a_batch_and_stay_apart(
 def test_no_more_clips_share_a_batch_than_fit(films: list[Path], model: LoadedModel) -> None:
     with counted(model) as sizes:
         at_once(films, model, Turns(5), asked(batch_size=3))
-    assert sorted(sizes) == [2, 5]
+    assert sorted(sizes) in ([2, 5], [3, 4])  # by which video is first
     with counted(model) as sizes:
         at_once(films, model, Turns(), asked(batch_size=3))
     assert sorted(sizes) == [2, 2, 3]
