@@ -275,11 +275,10 @@ def _run(
 
     Results that are uploaded have no overview: `ci` is None.
     """
-    from staa_cli.jobs.engines.local import run_local
     from staa_cli.jobs.overview import Overview
 
     total = len(jobs) if isinstance(jobs, tuple) else None
-    with console.progress(total, at_once=engine is not run_local) as progress:
+    with console.progress(total, at_once=True) as progress:
         reporter = Reporter(console, progress, loaded, total, json)
         overview, told = Overview(Path(loaded.settings.output.dir)), True
         try:
