@@ -1,15 +1,16 @@
-"""One model for several videos at once: threads take turns, and share batches.
+"""One model for several videos at once, in threads of which each explains a video.
 
-While one video is decoded, drawn, or encoded, another one has the model, so that the stages of
-different videos overlap. A pass uses all of torch's threads, so two at a time would gain nothing;
-and with the same threads, a video's numbers do not depend on what else is going on.
+On a GPU, or for numbers that do not depend on what else is going on, passes take turns: while one
+video has the model, others are decoded, drawn, or encoded. On a GPU, clips that wait at the same
+time share a batch. On a CPU, passes otherwise run side by side with a share of the cores each: two
+passes with one thread are faster than two, one after the other, with two threads.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate
 from threading import Lock, RLock
@@ -42,22 +43,26 @@ class _Question:
 
 
 class Turns:
-    """Passes of one model by several threads, one at a time.
+    """Passes of one model by several threads.
 
     Args:
         together: largest number of clips of several videos in a batch; with 1, none are shared, so
             that results do not depend on which videos happen to be explained at the same time.
         threads: number of torch's threads for each pass; None leaves it as it is.
+        side_by_side: whether passes run at the same time, instead of one after the other.
     """
 
-    def __init__(self, together: int = 1, threads: int | None = None) -> None:
+    def __init__(
+        self, together: int = 1, threads: int | None = None, *, side_by_side: bool = False
+    ) -> None:
         self._together, self._threads = together, threads
-        self._turn, self._changing = RLock(), Lock()
+        self._turn: AbstractContextManager[object] = nullcontext() if side_by_side else RLock()
+        self._changing = Lock()
         self._waiting: list[_Question] = []
 
     @contextmanager
     def alone(self, stopwatch: Stopwatch) -> Iterator[None]:
-        """A context in which no other thread has the model; the stopwatch leaves out waiting."""
+        """A context in which this thread may use the model; the stopwatch leaves out waiting."""
         with self._turn:
             self._use_threads()
             with stopwatch(_FORWARD):

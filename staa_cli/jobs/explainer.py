@@ -27,20 +27,26 @@ class Explainer:
     Args:
         request: options of all jobs.
         announce: called with one line about what is going to be downloaded.
+        at_once: number of threads that explain videos.
 
     Raises:
         UsageError: an unknown method or class, or one that does not fit the model.
         UnavailableError: no such model, device, or package.
     """
 
-    def __init__(self, request: Request, announce: Announce) -> None:
+    def __init__(self, request: Request, announce: Announce, at_once: int = 1) -> None:
         settings = self.settings = request.settings
         self.model = open_model(settings, announce)
         check_settings(self.model, settings)
+        threads, on_cpu = torch.get_num_threads(), self.model.device.type == "cpu"
+        if on_cpu and at_once > 1 and not request.reproducible:
+            # The number of threads can change the last bits of results.
+            self._turns = Turns(threads=max(1, threads // at_once), side_by_side=True)
+            return
         together = clips_at_once(settings.batch_size, self.model)
         if request.reproducible or settings.compile:  # each shape would be compiled anew
             together = 1
-        self._turns = Turns(together, torch.get_num_threads())
+        self._turns = Turns(together, threads)
 
     def workload(self, clips: int) -> Workload:
         """The cost of a number of clips."""

@@ -39,11 +39,12 @@ class Resources:
 
     Args:
         request: options of all jobs.
+        at_once: number of threads that run jobs on a CPU.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, at_once: int = 1) -> None:
         self.checksums = Checksums(cache_folder(request.settings), request.verify)
-        self._request = request
+        self._request, self._at_once = request, at_once
         self._opening = RLock()
         self._explainer: Explainer | None = None
         self._facts: ModelFacts | None = None
@@ -72,7 +73,7 @@ class Resources:
                 from staa_cli.jobs.explainer import Explainer
 
                 try:
-                    self._explainer = Explainer(self._request, announce)
+                    self._explainer = Explainer(self._request, announce, self._at_once)
                 except Exception as error:
                     self._problem = error
                     raise

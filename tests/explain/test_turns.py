@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -37,13 +37,15 @@ def at_once(
     model: LoadedModel,
     turns: Turns,
     settings: Settings,
-    on_progress: Callable[..., None] = lambda *_: None,
+    starts_together: bool = True,
 ) -> list[Future[Any]]:
-    """Explain videos in threads that all wait until each has asked for its turn once."""
+    """Explain videos in threads, which start when each has asked for its turn once."""
     explain = partial(
-        explain_one, model=model, settings=settings, on_progress=on_progress, turns=turns
+        explain_one, model=model, settings=settings, on_progress=lambda *_: None, turns=turns
     )
     with ThreadPoolExecutor(len(films)) as pool:
+        if not starts_together:
+            return [pool.submit(explain, video) for video in films]
         with turns.alone(Stopwatch()):
             explained = [pool.submit(explain, video) for video in films]
             until = time.monotonic() + 30
@@ -88,26 +90,33 @@ def test_alone_or_beside_others_a_video_that_shares_no_batch_gets_the_same_bits(
         same(one.result(), other)
 
 
-def test_passes_take_turns(films: list[Path], model: LoadedModel) -> None:
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_passes_take_turns_or_run_side_by_side(
+    films: list[Path], model: LoadedModel, side_by_side: bool
+) -> None:
     running, most = [0], [0]
+    wanted = apart(films, model, asked())
     counting = threading.Lock()
 
     def count(step: int, *_: object) -> None:
         with counting:
             running[0] += step
             most[0] = max(most[0], running[0])
-        time.sleep(0.002)
+        time.sleep(0.005)
 
     hooks = [
         model.module.register_forward_pre_hook(partial(count, 1)),
         model.module.register_forward_hook(partial(count, -1)),
     ]
+    turns = Turns(threads=1, side_by_side=side_by_side)
     try:
-        at_once(films, model, Turns(), asked())
+        found = at_once(films, model, turns, asked(), starts_together=not side_by_side)
     finally:
         for hook in hooks:
             hook.remove()
-    assert most == [1]
+    assert (most[0] > 1) == side_by_side
+    for one, other in zip(found, wanted, strict=True):
+        same(one.result(), other, atol=1e-6)  # that of another number of threads
 
 
 def test_a_batch_that_does_not_fit_is_divided_by_video(

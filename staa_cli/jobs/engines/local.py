@@ -1,6 +1,6 @@
 """The engine of this process: several videos at once, in threads that share one model.
 
-While one video has the model, others are decoded, drawn, or encoded, so that no core waits.
+Decoding, passes, drawing, and encoding of different videos overlap, so that no core waits.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Sized
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from staa_cli.cores import cores
 from staa_cli.jobs.engines.hosted import HostedWorker, Message, Result, WorkerOptions
 from staa_cli.jobs.engines.spread import Lost, spread
 from staa_cli.jobs.inputs import Job
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from staa_cli.models.catalog.hub import Announce
 
 _AT_ONCE, _ON_GPU = 2, 6
-"""Videos at once. On a CPU, whose passes use every core, a third one would only need memory."""
+"""Videos at once. On a CPU, a third one would only need memory."""
 _AHEAD = 16
 """Videos that may have begun before an outcome is given out."""
 _SOON_S = 0.3
@@ -48,10 +49,10 @@ def run_local(
         announce: as for each engine.
         at_once: number of videos that are processed at once; None chooses it.
     """
-    resources = Resources(request)
-    count = at_once or _AT_ONCE
+    count = at_once or min(_AT_ONCE, request.settings.threads or cores())
     if isinstance(jobs, Sized):
         count = max(1, min(count, len(jobs)))
+    resources = Resources(request, count)
     places = [_Thread(request, resources) for _ in range(count)]
 
     def tell(event: Event) -> None:
@@ -59,7 +60,7 @@ def run_local(
         if isinstance(event, Opening):
             for place in places:
                 place.told.set()
-        elif at_once is None and count > 1 and resources.is_on_gpu:
+        elif at_once is None and len(places) > 1 and resources.is_on_gpu:
             places.extend(_Thread(request, resources) for _ in range(_ON_GPU - len(places)))
 
     return spread(jobs, places, tell, announce, ahead=_AHEAD)
