@@ -158,7 +158,7 @@ def main() -> None:
     """Measure, and print."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command does it
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="one of: call, overlap, memory")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--peaks", type=int, help=argparse.SUPPRESS)
