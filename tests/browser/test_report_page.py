@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -367,3 +368,22 @@ def test_without_scripts_it_can_be_read(page: Page, written: Path) -> None:
         assert not page.driver.find_element("css selector", ".controls").is_displayed()
     finally:
         page.cdp("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_ten_minutes_are_ready_to_seek_in_two_seconds(opened: Open, tmp_path: Path) -> None:
+    explanation = explained(write_stamped(tmp_path / "a.mp4", 18_000))
+    assert explanation.video.duration_s == pytest.approx(600)
+    explanation.save(tmp_path / "out")
+    report = tmp_path / "out" / "report.html"
+    page, spent = opened(report), []
+    for frame in (9_000, 17_000, 3_000):
+        began = time.monotonic()
+        page.driver.get(report.as_uri())
+        page.wait(VIEWER)
+        page.wait_to_settle()
+        page.viewer(f"player.seek({frame})")
+        page.wait_for_frame(frame)
+        spent.append(time.monotonic() - began)
+        assert stamp_of(page, explanation) == frame % 4096
+    assert min(spent) < 2
+    page.check_quiet(report)
