@@ -26,6 +26,8 @@ def engine_of(at_once: int | None, name: str = "local", address: str | None = No
     """
     if name not in ("local", "ray"):
         raise UsageError(f"--engine: expected local or ray, not {name!r}")
+    if address is not None and not address.strip():
+        raise UsageError("--address is empty", "give HOST:PORT, or auto")
     if name == "ray":
         from staa_cli.jobs.engines.ray_actors import run_ray
 

@@ -217,8 +217,8 @@ class ResultFolder:
     ) -> Iterator[None]:
         """A context in which files are written, with a marker and without temporary leftovers.
 
-        On success, files of another source are removed. On an error before any file was written,
-        the folder is restored.
+        On success, files of another source are removed. On an error or an interrupt, new files are
+        removed, and the folder is as before; if a file has been replaced, the marker stays.
 
         Raises:
             OutputError: as `check`, or the folder cannot be created or written.
@@ -236,6 +236,8 @@ class ResultFolder:
             self._write_mark(own_files | set(names), source)
             yield
         except BaseException:
+            with suppress(OSError, OutputError):
+                self.drop(name for name, old in zip(names, before, strict=True) if old is None)
             if self._stamps(names) == before:
                 self._restore(mark, is_new)
             raise

@@ -568,6 +568,13 @@ def test_the_page_replaces_only_a_page_of_its_own(run: Any) -> None:
         assert done.out == ""  # before anything is compared
         assert done.err.startswith(f"error: {path} is in the way and was not written by staa diff")
         assert path.read_bytes() == before
+    os.mkfifo("pipe")
+    done = run("diff", "old", "new", "--html", "pipe")
+    assert done.code == ExitCode.INPUT_FAILED
+    assert "pipe is in the way" in done.err
+    done = run("diff", "old", "new", "--html", "-")
+    assert done.code == ExitCode.USAGE
+    assert not Path("-").exists()
     done = run("diff", "old", "new", "--html", "old")
     assert done.code == ExitCode.USAGE
     assert "error: --html: old is a folder" in done.err

@@ -43,13 +43,25 @@ def write(
 
 
 def break_off(folder: Path | str, source: Path, draw: bool = True) -> None:
-    """What Ctrl-C leaves of writing, before or after a picture is there."""
+    """Ctrl-C while files are written, before or after a picture is there."""
     of = Source(source.absolute(), sha256_of(source))
     with suppress(KeyboardInterrupt), ResultFolder(Path(folder)).writing(NAMES, of):
         assert ".staa-writing" in names(folder)
         if draw:
             Path(folder, "picture.png").write_text("drawn")
         raise KeyboardInterrupt
+
+
+def kill(folder: Path, source: Path) -> None:
+    """What a process leaves that is killed after a picture is there."""
+    of = Source(source.absolute(), sha256_of(source))
+    with suppress(KeyboardInterrupt), ResultFolder(folder).writing(NAMES, of):
+        Path(folder, "picture.png").write_text("drawn")
+        left = {path.name: path.read_bytes() for path in folder.iterdir()}
+        raise KeyboardInterrupt
+    folder.mkdir(exist_ok=True)
+    for name, data in left.items():
+        (folder / name).write_bytes(data)
 
 
 def check(folder: Path | str, source: Path, **options: Any) -> None:
@@ -125,7 +137,7 @@ def test_a_name_that_is_no_utf8_is_a_name() -> None:
     source.write_text("one")
     other = Path(os.fsdecode(b"\xfe.mp4"))
     other.write_text("other")
-    break_off("out", source)
+    kill(Path("out"), source)
     source.write_text("edited")
     check("out", source)
     with pytest.raises(OutputError, match=r"another video, .*/\\xff.mp4"):
@@ -137,9 +149,9 @@ def test_a_source_that_is_not_there_is_told_by_who_opens_it() -> None:
     check("out", Path("missing/a.mp4"))
 
 
-def test_what_broke_off_knows_its_source() -> None:
+def test_what_was_killed_knows_its_source() -> None:
     source, other = video("x/a.mp4", "of x"), video("y/a.mp4", "of y")
-    break_off("out", source)
+    kill(Path("out"), source)
     assert names("out") == [".staa-writing", "picture.png"]
     with pytest.raises(OutputError, match="another video"):
         check("out", other)
@@ -166,12 +178,13 @@ def test_a_comparison_and_a_report_share_a_folder_of_one_source() -> None:
     check("out", other)
 
 
+@pytest.mark.parametrize("draw", [False, True])
 @pytest.mark.parametrize("there", [False, True])
-def test_who_writes_nothing_leaves_nothing(there: bool) -> None:
+def test_who_does_not_finish_leaves_nothing(there: bool, draw: bool) -> None:
     source = video("a.mp4")
     if there:
         video("out/notes.txt", "mine")
-    break_off("out", source, draw=False)
+    break_off("out", source, draw)
     assert Path("out").exists() is there
     if there:
         assert names("out") == ["notes.txt"]
@@ -180,6 +193,7 @@ def test_who_writes_nothing_leaves_nothing(there: bool) -> None:
 def test_a_finished_result_stays_finished_until_something_is_replaced() -> None:
     source = video("a.mp4")
     write("out", source)
+    Path("out/picture.png").write_text("of before")
     for change in (False, True):
         break_off("out", source, draw=change)
         assert Path("out/.staa-writing").exists() is change

@@ -171,7 +171,10 @@ def _check_page(path: Path) -> None:
 
     if path.is_dir():
         raise UsageError(f"--html: {path} is a folder", "name a file")
-    if path.exists() and not is_page(path, GENERATOR):
+    if path == Path("-"):
+        raise UsageError("--html: - is not a file", "name one: the page has links to other files")
+    # A pipe would be waited for, and a link would be replaced instead of its file.
+    if path.is_symlink() or (path.exists() and not (path.is_file() and is_page(path, GENERATOR))):
         raise OutputError(
             f"{path} is in the way and was not written by staa diff",
             "move it away, or name another file with --html",

@@ -107,11 +107,10 @@ _FailFast = Annotated[
     bool, _flag("Stop at the first input that fails.", "Run", "--fail-fast", "-x")
 ]
 _AtOnce = Annotated[
-    int | None,
+    str | None,
     typer.Option(
         "--jobs",
         metavar="N",
-        min=1,
         help="Explain N videos at once, in processes with a model each that share the cores. [1; "
         "with Ray, as many as the cluster has room for]",
         rich_help_panel="Run",
@@ -171,7 +170,7 @@ def explain(
     """Explain what a video model looked at: an annotated video and a report for every input."""
     if force and no_clobber:
         raise UsageError("--force and --no-clobber contradict each other", "give one of them")
-    run = engine_of(at_once, engine, address)
+    run = engine_of(_number(at_once), engine, address)
     ci, gates = Ci(summary_md, junit, annotations), None
     if conditions:
         if dry_run:
@@ -205,6 +204,19 @@ def explain(
         else:
             local = ci if destination is None else None
             _run(jobs, request, loaded, json, fail_fast, part.count > 1, local, gates, console, run)
+
+
+def _number(text: str | None) -> int | None:
+    """The value of --jobs.
+
+    Raises:
+        UsageError: it is not a number from 1.
+    """
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and int(text[:6]) > 0 and len(text) < 6):
+        raise UsageError(f"--jobs: expected a number from 1, not {text!r}")
+    return int(text)
 
 
 def _destination(settings: Settings) -> Address | None:
