@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from queue import Empty, SimpleQueue
@@ -34,6 +35,8 @@ WAIT_S = 1.0
 """Interval at which it is checked whether another process has finished."""
 _NOTICE_S = 0.5
 """Interval at which Ctrl-C is noticed where it does not interrupt waiting, as on Windows."""
+_LAST_S = 0.2
+"""Time after which an ended worker has nothing more to say."""
 _GRACE_S = 5.0
 """Time that interrupted workers have to remove what they have not finished."""
 
@@ -113,6 +116,10 @@ def spread(
                         announce(line)
                 case _:
                     on_event(said)
+    except KeyboardInterrupt:
+        spreading.stop()
+        yield from spreading.completed()
+        raise
     finally:
         spreading.stop()
 
@@ -148,6 +155,7 @@ class _Spreading:
         """Whether no new job is to be expected."""
         self._waiting = False
         """Whether only claimed jobs are left to draw."""
+        self._has_ended = False
         self._problem: Exception | None = None
         """Of the inputs; it is told when what was drawn before is done."""
 
@@ -194,6 +202,9 @@ class _Spreading:
 
         The threads are not waited for: one may be reading the list of inputs.
         """
+        if self._has_ended:
+            return
+        self._has_ended = True
         self._stopped.set()
         if self._room is not None:
             self._room.release(len(self._places))  # for those that wait to draw, in vain
@@ -207,6 +218,16 @@ class _Spreading:
             for place in self._places:
                 place.close(0.0)
             raise
+
+    def completed(self) -> list[Outcome]:
+        """Outcomes of jobs that were completed before the end, and not given out."""
+        outcomes = [outcome for _, outcome in sorted(self._early.items()) if outcome is not None]
+        with suppress(Empty):
+            while True:
+                said = self._queue.get(timeout=_LAST_S)
+                if isinstance(said, _Done) and said.outcome is not None:
+                    outcomes.append(said.outcome)
+        return outcomes
 
     def _work(self, place: Place) -> None:
         try:

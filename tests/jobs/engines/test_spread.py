@@ -216,3 +216,30 @@ def test_leaving_it_interrupts_what_is_running() -> None:
     outcomes.close()
     assert all(place.closed for place in places)
     assert len(ended) <= 2  # nothing was begun afterwards, and nothing tried again
+
+
+def test_what_was_completed_before_ctrl_c_is_given_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    second = threading.Event()
+
+    def first_is_slow(job: Job, on_message: Callable[[Message], None]) -> Result:
+        if job.title == "a":
+            assert second.wait(SOON_S)
+            raise Lost("interrupted")
+        outcome = done(job, lambda message: None)
+        second.set()
+        return outcome
+
+    class Interrupted(SimpleQueue):  # type: ignore[type-arg]
+        def get(self, block: bool = True, timeout: float | None = None) -> object:
+            if timeout == engine._NOTICE_S:
+                assert second.wait(SOON_S)
+                raise KeyboardInterrupt
+            return super().get(block, timeout)
+
+    monkeypatch.setattr(engine, "SimpleQueue", Interrupted)
+    places = [Here(first_is_slow), Here(first_is_slow)]
+    outcomes = spread(jobs("ab"), places, lambda event: None, lambda line: None, ahead=16)
+    assert next(outcomes).job.title == "b"
+    with pytest.raises(KeyboardInterrupt):
+        next(outcomes)
+    assert all(place.closed for place in places)
