@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from staa_cli.cli.engines import engine_of
 from staa_cli.cli.options import put
 from staa_cli.cli.terminal import Console, table, terminal_width
 from staa_cli.config.settings import load_settings
@@ -19,14 +20,12 @@ from staa_cli.formatting import raw
 
 if TYPE_CHECKING:
     from staa_cli.jobs.advice import Rate
-    from staa_cli.jobs.engines import Engine
 
 
 def measure_speed(
     video: str | None,
     model: str | None,
     config: str | None,
-    engine_of: Callable[[int], Engine],
     console: Console,
 ) -> dict[str, Any]:
     """Measure numbers of processes; returns what was found, as plain data.
@@ -35,7 +34,6 @@ def measure_speed(
         video: to explain; None for a synthetic one.
         model: to explain with; None for that of the settings.
         config: preset or file with settings.
-        engine_of: gives the engine for a number of processes.
         console: for messages.
 
     Raises:

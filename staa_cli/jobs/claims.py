@@ -65,6 +65,7 @@ def claim(folder: Path) -> Iterator[None]:
             for each in folders:
                 if each in _made:
                     each.rmdir()
+        _made.discard(folder)
 
 
 def _created(path: Path) -> bool:

@@ -39,14 +39,13 @@ class Explainer:
         self.model = open_model(settings, announce)
         check_settings(self.model, settings)
         threads, on_cpu = torch.get_num_threads(), self.model.device.type == "cpu"
-        if on_cpu and at_once > 1 and not request.reproducible:
-            # The number of threads can change the last bits of results.
+        # Another number of threads, or of clips, changes the last bits; a compiled model is for one
+        # shape, and compiled by one thread.
+        alike = request.reproducible or settings.compile
+        if on_cpu and at_once > 1 and not alike:
             self._turns = Turns(threads=max(1, threads // at_once), side_by_side=True)
             return
-        together = clips_at_once(settings.batch_size, self.model)
-        if request.reproducible or settings.compile:  # each shape would be compiled anew
-            together = 1
-        self._turns = Turns(together, threads)
+        self._turns = Turns(1 if alike else clips_at_once(settings.batch_size, self.model), threads)
 
     def workload(self, clips: int) -> Workload:
         """The cost of a number of clips."""

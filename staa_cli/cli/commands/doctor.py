@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from staa_cli.cli.engines import engine_of
 from staa_cli.cli.options import command, put, put_json
 from staa_cli.cli.terminal import Console, table, terminal_width
 from staa_cli.cores import cores
@@ -80,7 +79,7 @@ def doctor(
     if measure:
         from staa_cli.cli.speed import measure_speed, put_speed
 
-        speed = measure_speed(video, model, config, engine_of, console)
+        speed = measure_speed(video, model, config, console)
         if json:
             put_json(console, speed, indent=2)
         else:

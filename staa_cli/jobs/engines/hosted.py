@@ -1,6 +1,6 @@
-"""A worker in another process, and what crosses between that and the process of the call.
+"""A worker in a thread, another process, or an actor, and what it and the caller tell each other.
 
-Everything is plain data that can be pickled, and read without torch.
+Messages are plain data that can be pickled, and read without torch.
 """
 
 from __future__ import annotations
