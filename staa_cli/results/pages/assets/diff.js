@@ -6,16 +6,6 @@ class PairRows extends Rows {
     super(data, data.count);
   }
 
-  failedCells([name, cause, hint, kind], row, cell) {
-    row.className = "failed";
-    const text = element("span", "cause"), title = element("b", "", kind);
-    text.append(title, hint ? `${cause}; ${hint}` : cause);
-    text.title = hint ? `${cause}\n${hint}` : cause;
-    cell("picture");
-    cell("video", ...this.name(name));
-    cell("cause-cell", text).colSpan = this.columnsFrom(2);
-  }
-
   cells(number, cell) {
     const { data } = this;
     const slots = data.slot[number].filter((slot) => slot >= 0);

@@ -7,16 +7,6 @@ class ResultRows extends Rows {
     this.measured = data.srg.some((gain) => gain !== null);
   }
 
-  failedCells([name, cause, hint], row, cell) {
-    row.className = "failed";
-    const text = element("span", "cause"), title = element("b", "", "failed");
-    text.append(title, hint ? `${cause}; ${hint}` : cause);
-    text.title = hint ? `${cause}\n${hint}` : cause;
-    cell("picture");
-    cell("video", ...this.name(name));
-    cell("cause-cell", text).colSpan = this.columnsFrom(2);
-  }
-
   cells(number, cell) {
     const { data } = this;
     const label = data.labels[data.label[number]], target = data.labels[data.target[number]];

@@ -72,7 +72,7 @@ class Rows {
     this.sheets = new Sheets(data);
   }
 
-  /** A row; `cells(number, cell)` and `failedCells(failed, row, cell)` fill it. */
+  /** A row; `cells(number, cell)` fills that of a result. */
   row(number, place) {
     const row = element("tr");
     row.setAttribute("aria-rowindex", place + 2);
@@ -86,6 +86,16 @@ class Rows {
     if (number >= this.count) this.failedCells(this.data.failed[number - this.count], row, cell);
     else this.cells(number, cell);
     return row;
+  }
+
+  failedCells([name, cause, hint, kind = "failed"], row, cell) {
+    row.className = "failed";
+    const text = element("span", "cause"), title = element("b", "", kind);
+    text.append(title, hint ? `${cause}; ${hint}` : cause);
+    text.title = hint ? `${cause}\n${hint}` : cause;
+    cell("picture");
+    cell("video", ...this.name(name));
+    cell("cause-cell", text).colSpan = this.columnsFrom(2);
   }
 
   /** Number of columns that are seen from one on; cells over more would make the others narrower. */
