@@ -219,11 +219,16 @@ def test_leaving_it_interrupts_what_is_running() -> None:
 
 
 def test_what_was_completed_before_ctrl_c_is_given_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    second = threading.Event()
+    second, stopped = threading.Event(), threading.Event()
+
+    class Stoppable(Here):
+        def interrupt(self) -> None:
+            super().interrupt()
+            stopped.set()
 
     def first_is_slow(job: Job, on_message: Callable[[Message], None]) -> Result:
         if job.title == "a":
-            assert second.wait(SOON_S)
+            assert stopped.wait(SOON_S)
             raise Lost("interrupted")
         outcome = done(job, lambda message: None)
         second.set()
@@ -237,7 +242,7 @@ def test_what_was_completed_before_ctrl_c_is_given_out(monkeypatch: pytest.Monke
             return super().get(block, timeout)
 
     monkeypatch.setattr(engine, "SimpleQueue", Interrupted)
-    places = [Here(first_is_slow), Here(first_is_slow)]
+    places = [Stoppable(first_is_slow), Stoppable(first_is_slow)]
     outcomes = spread(jobs("ab"), places, lambda event: None, lambda line: None, ahead=16)
     assert next(outcomes).job.title == "b"
     with pytest.raises(KeyboardInterrupt):
