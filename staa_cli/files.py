@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,16 +26,27 @@ MARK = ".staa-writing"
 APART = "give the folder that contains both, or --from-file with --root, or another --output-dir"
 """Hint for two sources that would share a result folder."""
 
+_SCHEMA_VERSION = re.compile(rb'"schema_version":\s*(\d+)')
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_own(path: Path) -> bool:
     """Whether staa wrote a JSON file: its version is in the first bytes."""
+    return b'"staa_version"' in _head(path)
+
+
+def schema_version_of(path: Path) -> int | None:
+    """The schema version of a JSON file that staa wrote, which may be cut short."""
+    found = _SCHEMA_VERSION.search(_head(path)) if is_own(path) else None
+    return None if found is None else int(found[1])
+
+
+def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return b'"staa_version"' in file.read(256)
+            return file.read(256)
     except OSError:
-        return False
+        return b""
 
 
 def sha256_of(*paths: Path) -> str:

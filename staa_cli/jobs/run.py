@@ -30,7 +30,9 @@ from staa_cli.memory import let_go, ran_out_of_memory
 from staa_cli.remote.downloads import Cache
 from staa_cli.results.folder import ResultFolder
 from staa_cli.results.redraw import stored_explanation
+from staa_cli.results.report import load_report
 from staa_cli.results.save import Saved, save
+from staa_cli.results.stored import check_finished
 from staa_cli.results.writers.annotated_mp4 import check_encoder
 from staa_cli.results.writers.base import wanted_files
 from staa_cli.schema import Explanation, OnProgress
@@ -107,7 +109,8 @@ class Worker:
         """The outcome of a job that is already finished, None if there is work to do.
 
         Raises:
-            InputError: the input has no video, or its folder has results of another video.
+            InputError: the input has no video, or its folder has results of another video, or ones
+                that cannot be read and are not to be replaced.
         """
         if job.problem is not None:
             raise InputError(*job.problem)
@@ -116,6 +119,8 @@ class Worker:
         folder = ResultFolder(job.folder, title=job.place)
         folder.check_source(source_of(job))
         if self.request.no_clobber:
+            check_finished(job.folder / REPORT)
+            load_report(job.folder / REPORT)
             return Outcome(job, "skipped")
         settings = self.request.settings
         try:
@@ -124,7 +129,12 @@ class Worker:
             return None  # explaining it will report the problem
         expected = self._fingerprint(video, settings)
         names = wanted_files(settings.output)
-        report = folder.finished(names, expected, reproducible=self.request.reproducible)
+        report = folder.finished(
+            names,
+            expected,
+            reproducible=self.request.reproducible,
+            is_likeness=job.destination is not None,
+        )
         if report is None:
             return None
         return Outcome(job, "skipped", report, outputs=destinations(job, names))

@@ -179,6 +179,20 @@ def load_explanation(folder: Path) -> Explanation:
     return explanation
 
 
+def fingerprint_in(path: Path) -> str | None:
+    """The fingerprint of the result that a maps.npz belongs to, None if it cannot be read.
+
+    It is quick, as it is asked for every finished video: numpy would take twice as long.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.read("explanation_json.npy")
+        header = 10 + int.from_bytes(member[8:10], "little")  # of version 1.0 of numpy's format
+        return str(json.loads(member[header:])["fingerprint"])
+    except (OSError, *_BROKEN):
+        return None
+
+
 def _without_arrays(explanation: Explanation) -> dict[str, Any]:
     """The explanation as JSON values, without what the arrays or the report contain."""
     excluded = {"clip_predictions", "maps", "by_class", "warnings", "run", "source"}

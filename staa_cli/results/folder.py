@@ -21,18 +21,24 @@ from staa_cli.files import (
     COMPARED,
     COMPARED_STILL,
     COMPARISON,
+    MAPS,
     MARK,
+    PAGE,
     REPORT,
     atomic_path,
+    is_own,
     output_errors,
     parts_of,
+    schema_version_of,
     sha256_of,
 )
 from staa_cli.paths import as_text, path_fields, path_from
 from staa_cli.remote.addresses import is_url
+from staa_cli.results.arrays import fingerprint_in
+from staa_cli.results.pages.page import is_page
 from staa_cli.results.report import load_document, load_report
 from staa_cli.results.writers.base import WRITERS
-from staa_cli.schema import VideoInfo
+from staa_cli.schema import SCHEMA_VERSION, VideoInfo
 from staa_cli.video.folders import absolute
 
 if TYPE_CHECKING:
@@ -111,9 +117,10 @@ class ResultFolder:
     Args:
         path: of the folder, which may not exist yet.
         document: the JSON file that is written last; if staa wrote it, it also wrote the others, or
-            those that the document lists as `files`.
-                f"{self._title}/{foreign[0]} is in the way and was not written by staa",
-                f"move it away{elsewhere}",
+            those that the document lists as `files`. So it did if a report or a comparison only
+            begins as its own do, as one that was cut short, or of another version.
+        option: that chooses another folder, for messages; empty if there is none.
+        title: of the folder, for messages; by default its path.
     """
 
     def __init__(
@@ -153,11 +160,20 @@ class ResultFolder:
         return [Path(video.path), *([source.file] if source and source.file else [])]
 
     def finished(
-        self, names: Sequence[str], fingerprint: str, *, reproducible: bool = False
+        self,
+        names: Sequence[str],
+        fingerprint: str,
+        *,
+        reproducible: bool = False,
+        is_likeness: bool = False,
     ) -> Report | None:
         """The report of a finished run with that fingerprint, None if there is work to do.
 
-        If `reproducible`, a report with run details does not count as finished.
+        Args:
+            names: of its files.
+            fingerprint: of the run.
+            reproducible: a report with run details does not count as finished.
+            is_likeness: the files but for the report are not those of the result.
         """
         if self.interrupted:
             return None
@@ -165,7 +181,12 @@ class ResultFolder:
         complete = all(path.is_file() and path.stat().st_size for path in written)
         if report is None or not complete or (reproducible and report.run):
             return None
-        return report if report.fingerprint == fingerprint else None
+        if report.fingerprint != fingerprint:
+            return None
+        has_maps = MAPS in names and not is_likeness
+        if has_maps and fingerprint_in(self.path / MAPS) != fingerprint:
+            return None
+        return report
 
     def check(
         self, names: Sequence[str], source: Source | None = None, *, force: bool = False
@@ -179,18 +200,34 @@ class ResultFolder:
 
         Raises:
             OutputError: a foreign file is in the way, or the folder holds the result of another
-                source.
+                source, or of a newer version.
         """
         with output_errors(self.path):
-            own_files = self._own_names(names)
+            own_files = self._own_names(names, force)
             foreign = [
                 name for name in names if name not in own_files and (self.path / name).exists()
             ]
+        elsewhere = f", or choose another folder with {self._option}" if self._option else ""
+        if self._document in foreign:
+            hint = f"move the folder away, or remove it{elsewhere}"
+            if self._has_page:
+                hint = f"--force replaces it and the files of staa beside it{elsewhere}"
+            raise OutputError(
+                f"{self._title}/{self._document} is in the way and was not written by staa, or is "
+                "damaged beyond recognition",
+                hint,
+            )
         if foreign:
-            elsewhere = f", or choose another folder with {self._option}" if self._option else ""
             raise OutputError(
                 f"{self._title}/{foreign[0]} is in the way and was not written by staa",
                 f"move it away{elsewhere}",
+            )
+        version = schema_version_of(self.path / self._document)
+        if version is not None and version > SCHEMA_VERSION and not force:
+            replaces = "--force replaces it" if self._document == REPORT else "move it away"
+            raise OutputError(
+                f"{self._title}/{self._document} has schema version {version}, of a newer staa",
+                f"{replaces}{elsewhere}",
             )
         if source is not None and not force:
             self.check_source(source)
@@ -227,7 +264,7 @@ class ResultFolder:
         obsolete = self._files_of_others(source) - set(names)
         is_new = not self.path.exists()
         with output_errors(self.path):
-            own_files = self._own_names(names)
+            own_files = self._own_names(names, force)
             self.path.mkdir(parents=True, exist_ok=True)
             for part in [part for name in (*names, MARK) for part in parts_of(self.path / name)]:
                 part.unlink(missing_ok=True)
@@ -241,17 +278,23 @@ class ResultFolder:
             if self._stamps(names) == before:
                 self._restore(mark, is_new)
             raise
-        self.drop([*obsolete, MARK])
+        self.drop([*obsolete, MARK], keep=source)
 
-    def drop(self, names: Iterable[str]) -> None:
+    def drop(self, names: Iterable[str], keep: Source | None = None) -> None:
         """Remove files of another result, which would look like a part of this one.
+
+        Args:
+            names: of the files, which may be missing.
+            keep: is not removed, as it is the video of this result.
 
         Raises:
             OutputError: a file cannot be removed.
         """
-        for name in names:
-            with output_errors(self.path / name):
-                (self.path / name).unlink(missing_ok=True)
+        for path in (self.path / name for name in names):
+            if keep is not None and keep.file is not None and _is_same_file(path, keep.file):
+                continue
+            with output_errors(path):
+                path.unlink(missing_ok=True)
 
     def _files_of_others(self, source: Source | None) -> set[str]:
         """Names of possible files of documents of another source."""
@@ -269,14 +312,26 @@ class ResultFolder:
         sources = (Source.of_document(document) for document in documents if document)
         return [source for source in sources if source is not None]
 
-    def _own_names(self, names: Sequence[str]) -> set[str]:
+    def _own_names(self, names: Sequence[str], force: bool) -> set[str]:
         """Names of files in the folder that staa may replace."""
-        marked = {str(name) for name in self._mark().get("files", [])}
-        document = self.document()
-        if document is None:
-            return marked
-        files = document.get("files")
-        return marked | (set(map(str, files)) if isinstance(files, list) else set(names))
+        mark, document = self._mark(), self.document() or {}
+        marked, listed = mark.get("files"), document.get("files")
+        own = {str(name) for name in marked} if isinstance(marked, list) else set[str]()
+        if isinstance(listed, list):
+            return own | set(map(str, listed))
+        if document or (force and self._has_page):
+            return own | set(names)
+        damaged = [self._document] if mark else [self._document, MARK]
+        if any(is_own(self.path / name) for name in damaged):
+            # An overview shares its folder with files of others, and listed its own.
+            own |= set(names) if self._document in (REPORT, COMPARISON) else {self._document}
+        return own
+
+    @property
+    def _has_page(self) -> bool:
+        """Whether a page of staa shows whose the report beside it was, whatever is left of that."""
+        is_report = self._document == REPORT and (self.path / REPORT).is_file()
+        return is_report and is_page(self.path / PAGE, "staa")
 
     def _read(self, name: str) -> dict[str, Any] | None:
         if not (self.path / name).is_file():

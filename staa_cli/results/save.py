@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from staa_cli.config.settings import Settings
+from staa_cli.files import MAPS, REPORT, is_own
+from staa_cli.results.arrays import fingerprint_in
 from staa_cli.results.folder import ResultFolder, Source
 from staa_cli.results.writers.annotated_mp4 import AnnotatedMp4
 from staa_cli.results.writers.base import WRITERS, Writer, wanted_files, wanted_writers
@@ -54,8 +56,9 @@ def save(
     writers, names = wanted_writers(settings.output), wanted_files(settings.output)
     with_frames = [writer for writer in writers if writer.frames(explanation)]
     result = ResultFolder(folder)
-    before = result.report()
-    with result.writing(names, Source.of_video(explanation.video), force=force):
+    before, is_own_folder = result.report(), is_own(folder / REPORT)
+    source = Source.of_video(explanation.video)
+    with result.writing(names, source, force=force):
         active = [
             writer(explanation, settings, reproducible=reproducible) for writer in with_frames
         ]
@@ -65,12 +68,15 @@ def save(
                 kind(explanation, settings, reproducible=reproducible).write(folder / kind.file)
         last = ReportJson(explanation, settings, reproducible=reproducible)
         last.write(folder / last.file)
-        if before is not None:
+        if is_own_folder:
             stale = {writer for _, writer in WRITERS.items() if writer.file not in names}
-            if _content(before) == _content(last.report):
+            if before is not None and _content(before) == _content(last.report):
                 restyled = before.settings.get("render") != last.report.settings.get("render")
                 stale = {writer for writer in stale if restyled and writer.frames(explanation)}
-            result.drop({writer.file for writer in stale})
+            obsolete = {writer.file for writer in stale}
+            if fingerprint_in(folder / MAPS) != explanation.fingerprint:
+                obsolete |= {MAPS} - set(names)  # they would contradict the report
+            result.drop(obsolete, keep=source)
     return Saved(tuple(folder / name for name in names), last.report)
 
 

@@ -325,6 +325,46 @@ def test_the_video_itself_is_never_replaced(tmp_path: Path) -> None:
     assert isinstance(outcome.error, OutputError)
     assert "the video itself" in outcome.error.cause
     assert source.read_bytes() == before
+    # Nor is it removed as a file of the earlier result, of another class.
+    assert statuses(run(Job(source, tmp_path), asked(target="1"))) == ["done"]
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["cut short", "empty", "newer", "interrupted"])
+def test_no_clobber_neither_replaces_nor_counts_what_cannot_be_read(
+    tmp_path: Path, damage: str
+) -> None:
+    one = job(tmp_path)
+    run(one)
+    path = one.folder / "report.json"
+    text = path.read_text()
+    damaged = {
+        "cut short": text[:400],
+        "empty": "",
+        "newer": text.replace('"schema_version": 1', '"schema_version": 99'),
+        "interrupted": text,
+    }
+    path.write_text(damaged[damage])
+    if damage == "interrupted":
+        (one.folder / MARK).write_text("{}")
+    before = content(one.folder)
+    (outcome,) = run(one, no_clobber=True)
+    assert isinstance(outcome.error, InputError)
+    assert "--force" in (outcome.error.hint or "")
+    assert content(one.folder) == before
+
+
+def test_maps_of_another_result_beside_a_report_make_it_again(tmp_path: Path) -> None:
+    one, settings = job(tmp_path), asked({"npz": True})
+    run(one, asked({"npz": True}, target="1"))
+    maps = (one.folder / "maps.npz").read_bytes()
+    run(one, settings)
+    (one.folder / "maps.npz").write_bytes(maps)
+    assert statuses(run(one, settings)) == ["done"]
+    assert statuses(run(one, settings)) == ["skipped"]
+    # Without maps, those of before would contradict the report.
+    run(one, asked({"npz": False}))
+    assert not (one.folder / "maps.npz").exists()
 
 
 def test_an_interrupt_ends_it_and_the_next_run_goes_on(

@@ -207,6 +207,70 @@ def test_a_mark_that_makes_no_sense_owns_nothing() -> None:
             check("out", video("a.mp4"))
 
 
+CUT_SHORT = '{\n  "schema_version": 1,\n  "staa_version": "0.1.0",\n  "fingerpr'
+STAA_PAGE = '<!doctype html>\n<meta name="generator" content="staa 0.1.0">\n'
+
+
+@pytest.mark.parametrize("text", [CUT_SHORT, CUT_SHORT + 'int": 1e400}', CUT_SHORT + '": [[[['])
+def test_a_damaged_report_is_replaced_with_the_files_beside_it(text: str) -> None:
+    source = video("a.mp4")
+    video("out/report.json", text)
+    video("out/picture.png", "of before")
+    check("out", source)
+    write("out", source)
+    assert ResultFolder(Path("out")).document() is not None
+
+
+def test_a_damaged_overview_owns_nothing_but_itself() -> None:
+    """It lists its files, as those beside it may be of others."""
+    video("out/index.json", CUT_SHORT)
+    folder = ResultFolder(Path("out"), "index.json")
+    folder.check(["index.json", "index.html"])
+    video("out/index.html", "mine")
+    with pytest.raises(OutputError, match=r"index.html is in the way"):
+        folder.check(["index.json", "index.html"])
+
+
+def test_a_marker_that_is_cut_short_owns_the_files_too() -> None:
+    video("out/.staa-writing", '{"staa_version": "0.1.0", "files": ["pict')
+    video("out/picture.png", "of before")
+    check("out", video("a.mp4"))
+
+
+@pytest.mark.parametrize("cut_short", [False, True])
+def test_the_result_of_a_newer_staa_is_replaced_by_force_alone(cut_short: bool) -> None:
+    text = CUT_SHORT.replace('version": 1', 'version": 99')
+    video("out/report.json", text if cut_short else text + 'int": ""}')
+    video("out/picture.png", "newer")
+    with pytest.raises(OutputError, match="schema version 99, of a newer staa") as caught:
+        check("out", video("a.mp4"))
+    assert "--force replaces it" in (caught.value.hint or "")
+    check("out", video("a.mp4"), force=True)
+    video("out/compare.json", text)
+    with pytest.raises(OutputError, match="of a newer staa") as caught:
+        ResultFolder(Path("out"), "compare.json").check([])
+    assert "--force" not in (caught.value.hint or "")  # which `compare` does not have
+
+
+@pytest.mark.parametrize("text", ["", "[[[[", "\0" * 300, '{"schema_version": 1}'])
+def test_a_report_beyond_recognition_goes_by_force_beside_a_page_of_staa(text: str) -> None:
+    source = video("a.mp4")
+    video("out/report.json", text)
+    video("out/picture.png", "whose?")
+    for force in (False, True):
+        with pytest.raises(OutputError, match=r"out/report\.json is in the way") as caught:
+            check("out", source, force=force)
+        assert (caught.value.hint or "").startswith("move the folder away, or remove it")
+    video("out/report.html", "<!doctype html>\n<title>mine</title>")
+    with pytest.raises(OutputError, match="in the way"):
+        check("out", source, force=True)
+    video("out/report.html", STAA_PAGE)
+    with pytest.raises(OutputError, match="in the way") as caught:
+        check("out", source)
+    assert (caught.value.hint or "").startswith("--force replaces it")
+    check("out", source, force=True)
+
+
 @pytest.mark.parametrize("path", [1, None, ["a.mp4"], {"a": 1}])
 def test_a_document_that_somebody_has_changed_is_of_its_content(path: Any) -> None:
     source = video("a.mp4")

@@ -18,6 +18,7 @@ from staa_cli.models.load import load_model
 from staa_cli.results.arrays import load_explanation
 from staa_cli.results.redraw import redraw
 from staa_cli.results.save import save
+from staa_cli.results.stored import explanation_beside
 
 OUTPUT = dict.fromkeys(("annotated", "html", "npz", "storyboard", "gif", "plot"), True)
 
@@ -171,7 +172,8 @@ def test_no_picture_of_another_look_stays_beside_a_report_of_this_one(folder: Pa
     redraw(folder, flags(view="contour"))
     assert {"storyboard.png", "annotated.gif", "curve.png"} < content(folder).keys()
     save(explained(asked()), folder, asked())
-    assert content(folder).keys() == {"curve.png", "maps.npz", "report.json"}  # no look in them
+    assert content(folder).keys() == {"curve.png", "report.json"}  # no look in it
+    assert explanation_beside(folder / "report.json") is None  # maps of before are refused
     save(explained(asked({"gif": True})), folder, asked({"gif": True}))
     save(explained(asked()), folder, asked())
     assert "annotated.gif" in content(folder)  # which is as the report says
