@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -56,7 +57,7 @@ def connected(address: str | None, announce: Callable[[str], None]) -> Iterator[
             )
             stack.callback(ray.shutdown)
             # In this thread: the processes of the cluster end when the one that started them does.
-            with _without_stderr():
+            with _without_stderr(), _interrupts_held():
                 _start(ray, {**quiet, "_temp_dir": folder})
         else:
             _connect(ray, address, quiet)
@@ -118,6 +119,31 @@ def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:
     for cause in raised:
         reason = re.split(r"\.? *(?:\n|$)|\. ", str(cause).strip())[0] or type(cause).__name__
         raise UnavailableError(f"{failed}: {reason}", hint) from cause
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """A context at whose end Ctrl-C takes effect; a second one does so at once.
+
+    A cluster that is half started cannot be shut down: Ray would crash.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield  # it does not interrupt this thread
+        return
+    held: list[int] = []
+
+    def hold(number: int, frame: Any) -> None:
+        held.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 @contextmanager
