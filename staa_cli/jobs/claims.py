@@ -3,12 +3,14 @@
 A claim is a file in the result folder with its owner, a process on a host, which touches it all the
 time. One that has not been touched for a while, or whose process on this host is gone, is stale,
 and is taken over. Ages are differences of times that the file system gives, so that the clocks of
-hosts need not agree. If two processes take over at the same moment, or one that was stopped goes
+hosts need not agree; one that is in the future is as old, as its owner would have touched it since
+the clock was set back. If two processes take over at the same moment, or one that was stopped goes
 on, both do the same work: results are written so that this damages nothing.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import socket
@@ -26,6 +28,9 @@ TOUCHED_S, STALE_S = 10.0, 60.0
 
 _made: set[Path] = set()
 """Folders that were missing: the last thread with a claim below them removes them if empty."""
+_held: dict[Path, str] = {}
+"""Claims of this process, with their content. Each is listed before it is created, and until it is
+removed, so that none stays behind whatever interrupts a thread, or ends it with the process."""
 
 
 class Claimed(Exception):
@@ -42,40 +47,39 @@ def claim(folder: Path) -> Iterator[None]:
         Claimed: another process has a claim on it that is not stale.
         OutputError: the folder cannot be written.
     """
-    path = folder / CLAIM
-    folders = folder, *folder.parents
-    _made.update(each for each in folders if not each.exists())
-    with output_errors(folder):
-        if not _created(path):
-            if not _is_stale(path):
-                raise Claimed
-            path.unlink(missing_ok=True)
-            if not _created(path):  # another process was faster
-                raise Claimed
-    done = threading.Event()
+    path, done = folder / CLAIM, threading.Event()
+    _made.update(each for each in (folder, *folder.parents) if not each.exists())
+    owner = json.dumps({"host": socket.gethostname(), "pid": os.getpid()}) + "\n"
+    if _held.setdefault(path, owner) is not owner:  # another thread
+        raise Claimed
     heart = threading.Thread(target=_touch, args=(path, done), name="claim", daemon=True)
-    heart.start()
     try:
+        with output_errors(folder):
+            if not _created(path, owner):
+                if not _is_stale(path):
+                    raise Claimed
+                path.unlink(missing_ok=True)
+                if not _created(path, owner):  # another process was faster
+                    raise Claimed
+        heart.start()
         yield
+    except Claimed:  # what is there is not of this process, even if it looks like it
+        _held.pop(path, None)
+        raise
     finally:
         done.set()
-        heart.join()
-        with suppress(OSError):  # the folder is not empty, or somebody removed it
-            path.unlink()
-            for each in folders:
-                if each in _made:
-                    each.rmdir()
-        _made.discard(folder)
+        if heart.ident is not None:
+            heart.join()
+        _release(path)
 
 
-def _created(path: Path) -> bool:
+def _created(path: Path, owner: str) -> bool:
     """Whether the claim did not exist, and is now this process's."""
-    owner = {"host": socket.gethostname(), "pid": os.getpid()}
     for is_last in (False, False, True):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("x", encoding="utf-8") as file:
-                file.write(json.dumps(owner) + "\n")
+                file.write(owner)
         except FileExistsError:
             return False
         except FileNotFoundError:  # whoever had created a parent has just removed it
@@ -84,6 +88,27 @@ def _created(path: Path) -> bool:
         else:
             break
     return True
+
+
+def _release(path: Path) -> None:
+    """Remove a claim if it is this process's, also a half-written one, and empty folders."""
+    with suppress(OSError):  # somebody removed it
+        content = path.read_text(encoding="utf-8", errors="replace")
+        if path in _held and _held[path].startswith(content):
+            path.unlink()
+    with suppress(OSError):  # the folder is not empty
+        for each in path.parents:
+            if each in _made:
+                each.rmdir()
+    _made.discard(path.parent)
+    _held.pop(path, None)
+
+
+@atexit.register
+def _release_all() -> None:
+    """Remove what threads leave that end with the process, in the middle of their work."""
+    for path in list(_held):
+        _release(path)
 
 
 def _touch(path: Path, done: threading.Event) -> None:
@@ -104,7 +129,7 @@ def _is_stale(path: Path) -> bool:
     if host == socket.gethostname() and not _is_running(process):
         return True
     with NamedTemporaryFile(dir=path.parent, prefix=CLAIM) as now:
-        return Path(now.name).stat().st_mtime - touched > STALE_S
+        return abs(Path(now.name).stat().st_mtime - touched) > STALE_S
 
 
 def _is_running(process: int) -> bool:

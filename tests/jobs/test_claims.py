@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import random
@@ -16,6 +18,7 @@ import pytest
 from job_runs import content, job, run, statuses
 from small_videos import asked, film
 
+from staa_cli.errors import OutputError
 from staa_cli.jobs import claims
 from staa_cli.jobs.claims import CLAIM, STALE_S, Claimed, claim
 from staa_cli.jobs.engines import spread
@@ -81,6 +84,89 @@ def test_a_claim_that_nobody_touches_is_stale(tmp_path: Path, owner: str) -> Non
         pass
 
 
+def test_a_claim_of_the_future_is_stale_too(tmp_path: Path) -> None:
+    """It was touched by a clock that was wrong: its owner would have touched it again since."""
+    file = claimed_by(tmp_path / "result", "elsewhere", 1)
+    os.utime(file, (time.time() + STALE_S / 2,) * 2)
+    with pytest.raises(Claimed), claim(tmp_path / "result"):
+        pass
+    os.utime(file, (2_208_988_800,) * 2)  # in 2040
+    with claim(tmp_path / "result"):
+        pass
+
+
+def test_a_claim_that_does_not_fit_on_the_disk_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.TextIOWrapper):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def opened(path: Path, mode: str, **_: object) -> Full:
+        return Full(io.FileIO(path, mode))
+
+    monkeypatch.setattr(Path, "open", opened)
+    with pytest.raises(OutputError, match="no space left"), claim(tmp_path / "result"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+LEAVES = """
+import sys, threading, time
+from pathlib import Path
+from staa_cli.jobs import claims
+
+folder, where = Path(sys.argv[1]), sys.argv[2]
+made = threading.Event()
+if where == "created":  # Ctrl-C arrives when the file is there, and nothing else is
+    created = claims._created
+    def interrupted(*arguments):
+        created(*arguments)
+        raise KeyboardInterrupt
+    claims._created = interrupted
+if where == "released":  # or when the work is done
+    def interrupted(thread):
+        raise KeyboardInterrupt
+    threading.Thread.join = interrupted
+
+def work():
+    try:
+        with claims.claim(folder / "result"):
+            made.set()
+            if where == "working":
+                time.sleep(60)
+    except KeyboardInterrupt:
+        pass
+    made.set()
+
+threading.Thread(target=work, daemon=True).start()
+made.wait()
+if where != "working":
+    time.sleep(0.2)
+"""
+
+
+@pytest.mark.parametrize("where", ["created", "working", "released"])
+def test_an_interrupt_leaves_no_claim(tmp_path: Path, where: str) -> None:
+    """Wherever it meets a thread; one that does not notice ends with the process."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES, tmp_path, where],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=60,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_claim_of_who_took_over_stays(tmp_path: Path) -> None:
+    with claim(tmp_path / "result"):
+        (tmp_path / "result" / CLAIM).write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    assert (tmp_path / "result" / CLAIM).exists()
+
+
 def test_ages_are_those_of_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever this host's clock says."""
     claimed_by(tmp_path / "result", "elsewhere", 1)
@@ -125,7 +211,7 @@ def test_a_claimed_video_comes_last_and_is_not_explained_twice(
     outcomes = list(run_local(jobs, Request(asked()), announce=other_process_finishes, at_once=1))
     assert [outcome.job for outcome in outcomes] == [jobs[1], jobs[0]]
     assert statuses(outcomes) == ["done", "skipped"]
-    assert said == ["waiting for another process to finish 1 video"]
+    assert said == [f"waiting for another process to finish {jobs[0].title}"]
     assert content(jobs[0].folder) == done
 
 

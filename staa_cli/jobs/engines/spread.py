@@ -40,6 +40,9 @@ _LAST_S = 0.2
 _GRACE_S = 5.0
 """Time that interrupted workers have to remove what they have not finished."""
 
+_NAMED = 3
+"""Number of claimed videos up to which their names are told."""
+
 
 class Lost(Exception):
     """The worker of a place is gone, with the job that it ran.
@@ -270,7 +273,9 @@ class _Spreading:
             if self._stopped.is_set() or not self._claimed:
                 return None
             if not self._waiting:
-                videos = counted(len(self._claimed), "video")
+                titles = [job.title for job in self._claimed]
+                few = len(titles) <= _NAMED
+                videos = ", ".join(titles) if few else counted(len(titles), "video")
                 self._queue.put(Announced(f"waiting for another process to finish {videos}"))
             self._waiting = True
             return None, self._claimed.popleft()

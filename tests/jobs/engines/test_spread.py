@@ -138,21 +138,22 @@ def test_a_job_whose_worker_is_lost_is_tried_once_more(times: int) -> None:
         assert again.error.hint == "memory"
 
 
+@pytest.mark.parametrize(("others", "told"), [("ab", "a, b"), ("abcd", "4 videos")])
 def test_what_others_work_on_comes_last_and_is_announced_once(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, others: str, told: str
 ) -> None:
     monkeypatch.setattr(engine, "WAIT_S", 0.01)
     tries: list[str] = []
 
     def claimed(job: Job, on_message: Callable[[Message], None]) -> Result:
         tries.append(job.title)
-        return None if job.title in "ab" and tries.count(job.title) < 3 else done(job, on_message)
+        return None if job.title in others and tries.count(job.title) < 3 else done(job, on_message)
 
     said: list[str] = []
-    outcomes = list(run(jobs("abcd"), Here(claimed), said=said))
-    assert names(outcomes) == "cdab"
-    assert "".join(tries) == "abcdabab"
-    assert said == ["waiting for another process to finish 2 videos"]
+    outcomes = list(run(jobs("abcdef"), Here(claimed), said=said))
+    assert names(outcomes) == "abcdef".replace(others, "") + others
+    assert "".join(tries) == "abcdef" + others + others
+    assert said == [f"waiting for another process to finish {told}"]
 
 
 def test_what_no_job_would_be_spared_ends_the_run_once() -> None:
