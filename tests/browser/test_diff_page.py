@@ -158,6 +158,9 @@ def test_by_keyboard_alone(page: Page, film: Film) -> None:
     page.keys("?")
     assert page.run("document.querySelector('dialog').open")
     page.keys(ESCAPE)
+    page.run("document.querySelector('a[href]').focus()")
+    page.keys(" ")  # which links do not use
+    page.wait(f"{VIEWER}.player.playing")
     page.check_quiet(film.page)
 
 

@@ -175,7 +175,7 @@ class Viewer {
     const focus = event.target, { key } = event;
     const takesText = focus.matches("select, input:not([type=checkbox])");
     if (takesText && (key.startsWith("Arrow") || key === "Home" || key === "End")) return;
-    if (key === " " && focus.matches("button, input, select, summary, a")) return;
+    if (key === " " && focus.matches("button, input, select, summary")) return;
     const second = (sign) => this.seekTime(this.player.times[this.player.frame] + sign * 1e6);
     const last = this.player.times.length - 1;
     const actions = {
