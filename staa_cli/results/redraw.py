@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 from staa_cli.config.settings import Loaded, OutputSettings, RenderSettings, Settings
 from staa_cli.errors import InputError
 from staa_cli.explain.provenance import fingerprint, relevant
-from staa_cli.files import sha256_of
+from staa_cli.files import REPORT, sha256_of
 from staa_cli.results.arrays import load_explanation
 from staa_cli.results.folder import ResultFolder
 from staa_cli.results.save import Saved, save
+from staa_cli.results.stored import check_finished
 from staa_cli.schema import Explanation, OnProgress, VideoInfo
 from staa_cli.video.folders import absolute
 
@@ -49,9 +50,11 @@ def redraw(
         on_progress: called with (stage, done, total).
 
     Raises:
-        InputError: the report, the maps, or the video is missing, or it is another video.
+        InputError: the report, the maps, or the video is missing, it is another video, or the
+            result is of an interrupted run.
         OutputError: a file cannot be written, or is in the way.
     """
+    check_finished(folder / REPORT)
     explanation = load_explanation(folder)
     info = _video(explanation, folder, video)
     render = _changed(RenderSettings, "render", explanation, loaded)

@@ -14,6 +14,7 @@ from small_videos import asked, film
 from staa_cli.api import Explanation, explain_video
 from staa_cli.config.settings import Loaded, RenderSettings, Settings, load_settings
 from staa_cli.errors import InputError, OutputError
+from staa_cli.files import MARK
 from staa_cli.models.load import load_model
 from staa_cli.results.arrays import load_explanation
 from staa_cli.results.redraw import redraw
@@ -166,6 +167,18 @@ def test_what_is_missing_or_broken_is_said(folder: Path, name: str, content: byt
         redraw(folder, flags())
     assert name in caught.value.cause or "schema_version" in caught.value.cause
     assert "\n" not in caught.value.cause
+
+
+@pytest.mark.parametrize("into", [None, Path("again")])
+def test_an_interrupted_result_is_not_drawn(folder: Path, into: Path | None) -> None:
+    """Its files may be of two runs, and its marker is what says so."""
+    (folder / MARK).write_text("{}")
+    before = content(folder)
+    with pytest.raises(InputError, match="is of an interrupted run") as caught:
+        redraw(folder, flags(), into=into)
+    assert "--force" in (caught.value.hint or "")
+    assert content(folder) == before
+    assert into is None or not into.exists()
 
 
 def test_no_picture_of_another_look_stays_beside_a_report_of_this_one(folder: Path) -> None:
