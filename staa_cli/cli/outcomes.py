@@ -17,6 +17,8 @@ from staa_cli.formatting import answer, counted, percent, with_interval
 from staa_cli.paths import path_fields
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from staa_cli.cli.progress import Progress
     from staa_cli.jobs.outcome import Event, Outcome
     from staa_cli.results.document import Report, Temporal, WarningRow
@@ -99,13 +101,22 @@ class Reporter:
         for path in outcome.outputs:
             put(self._console, as_argument(path))
 
-    def interrupted(self) -> None:
-        """Report what is finished after an interrupt."""
+    def interrupted(self, overview: Path | None = None, *, forced: bool = False) -> None:
+        """Report what is finished after an interrupt.
+
+        Args:
+            overview: the folder whose overview is missing, if it is to have one.
+            forced: the command would explain finished videos again.
+        """
         finished = sum(self._counts[status] for status in ("done", "redrawn", "skipped"))
         of_total = "" if self._total is None else f" of {self._total}"
-        self._console.message(
-            f"interrupted: {finished}{of_total} finished; run the same command again to continue"
-        )
+        words = [f"interrupted: {finished}{of_total} finished"]
+        if self._counts.total() != self._total:
+            again = "it again without --force" if forced else "the same command again"
+            words.append(f"run {again} to continue")
+        elif overview is not None:
+            words.append(f"`staa report {as_argument(overview)}` writes the overview")
+        self._console.message("; ".join(words))
 
     def conclude(self) -> None:
         """Print counts, and failures again unless they have just been printed."""

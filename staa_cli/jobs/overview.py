@@ -37,8 +37,10 @@ class Overview:
         self.seconds: dict[Place, float] = {}
         """Time that each result took, by its folder."""
 
-    def __len__(self) -> int:
-        return len(self._reports) + len(self._failed)
+    def is_wanted(self, of_several: bool) -> bool:
+        """Whether there is something to overview: several inputs, or one of a shard."""
+        count = len(self._reports) + len(self._failed)
+        return count > 1 or (of_several and count > 0)
 
     def take(self, outcome: Outcome) -> None:
         """Remember an outcome."""

@@ -147,8 +147,13 @@ def test_fail_fast_and_an_interrupt_end_it(explain: Any, here: Path) -> None:
     fast = explain("in", "-x")
     assert fast.code == ExitCode.INPUT_FAILED
     assert "1 failed, 2 not tried" in fast.err
-    stopped = explain("in", upset="interrupt")
-    assert stopped.code == ExitCode.INTERRUPTED
+    for flags, again in (
+        ((), "the same command again"),
+        (("--force",), "it again without --force"),
+    ):
+        stopped = explain("in", *flags, upset="interrupt")
+        assert stopped.code == ExitCode.INTERRUPTED
+        assert f"finished; run {again} to continue" in stopped.err.splitlines()[-1]
     for folder in (here / "staa-out").glob("*"):  # another video may have been finished
         assert (folder / "report.json").is_file()
 

@@ -48,6 +48,23 @@ def test_several_videos_have_an_overview_and_one_has_none(run: Any) -> None:
     assert Path("more/index.html").is_file()
 
 
+def test_ctrl_c_in_the_overview_leaves_nothing_to_continue(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("staa_cli.results.index.write.write_index", interrupted)
+        done = run(*LINE)
+    assert done.code == ExitCode.INTERRUPTED
+    assert done.err.splitlines()[-1] == (
+        "interrupted: 2 of 2 finished; `staa report staa-out` writes the overview"
+    )
+    assert run("report", "staa-out").code == ExitCode.OK
+    assert listed() == (["jump", "walk"], [])
+
+
 def test_the_overview_is_of_the_whole_folder(run: Any) -> None:
     run(*LINE)
     film(Path("other/a.mp4"), 12)

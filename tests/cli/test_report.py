@@ -116,6 +116,7 @@ def test_a_damaged_page_is_an_error_and_the_overview_is_written(run: Any) -> Non
     assert done.code == ExitCode.INPUT_FAILED
     assert done.out.splitlines() == [f"run/{name}" for name in FILES]
     assert "error: run/jump/report.html is not a page of staa" in done.err
+    assert done.err.splitlines()[-1] == "2 videos, 1 with warnings, 1 page not written"
     assert Path("run/jump/report.html").read_text() == "<video>"
 
 

@@ -98,7 +98,8 @@ _NoClobber = Annotated[
 _Reproducible = Annotated[
     bool,
     _flag(
-        "Omit times and host names, and encode with x264, so that equal input gives equal bytes.",
+        "Omit times and host names, and encode with x264, so that equal input gives equal bytes on "
+        "one machine with equal --threads and --jobs.",
         "Run",
         "--reproducible",
     ),
@@ -292,7 +293,8 @@ def _run(
     total = len(jobs) if isinstance(jobs, tuple) else None
     with console.progress(total, at_once=True) as progress:
         reporter = Reporter(console, progress, loaded, total, json)
-        overview, told = Overview(Path(loaded.settings.output.dir)), True
+        folder, told = Path(loaded.settings.output.dir), True
+        overview = Overview(folder)
         try:
             with closing(engine(jobs, request, reporter.on_event, console.message)) as running:
                 for outcome in running:
@@ -306,7 +308,8 @@ def _run(
             if ci is not None:
                 told = _tell(overview, of_several, loaded, json, ci, gates, progress, console)
         except KeyboardInterrupt:
-            reporter.interrupted()
+            missing = overview.is_wanted(of_several) and ci is not None
+            reporter.interrupted(folder if missing else None, forced=request.force)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     reporter.conclude()
     status = None
@@ -343,7 +346,7 @@ def _tell(
         progress.stage(shown(result), "overview", done, total)
 
     try:
-        if len(overview) > 1 or (of_several and len(overview)):
+        if overview.is_wanted(of_several):
             whole = overview.of_folder(stage)
             names = [OVERVIEW] if output.html else []
             for path in write_index(whole, folder, names, stage, option="--output-dir"):

@@ -59,7 +59,7 @@ def report(
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "no such folder"
         raise NothingMatched(f"{folder}: {what}", _HINT)
-    paths, failures = list[Path](), list[StaaError]()
+    paths, failures, unwritten = list[Path](), list[StaaError](), ""
     with console.progress(1) as progress:
 
         def stage(name: str) -> Callable[[str, int, int], None]:
@@ -73,6 +73,8 @@ def report(
             rebuilt = rebuild_pages(folder, index, stage("page"))
             paths += rebuilt.paths
             failures += rebuilt.failures
+            if count := len(rebuilt.failures):
+                unwritten = f", {counted(count, 'page')} not written"
             for cause, hint in rebuilt.caveats:
                 console.warning(f"{cause}; {hint}")
             if rebuilt.absent:
@@ -87,6 +89,6 @@ def report(
     told = ci.tell(index, folder, console)
     for error in failures:
         console.error(error)
-    console.message(headline(index))
+    console.message(headline(index) + unwritten)
     if failures or not told:
         raise typer.Exit(ExitCode.INPUT_FAILED)
