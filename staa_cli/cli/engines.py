@@ -32,6 +32,8 @@ def engine_of(at_once: int | None, name: str = "local", address: str | None = No
         from staa_cli.jobs.engines.ray_actors import run_ray
 
         address = address or os.environ.get("RAY_ADDRESS") or None
+        if address is not None:
+            _check_port(address)
         return functools.partial(run_ray, count=at_once, address=address, set_up=set_up_worker)
     if address is not None:
         raise UsageError("--address applies only to --engine ray", "add --engine ray")
@@ -42,3 +44,14 @@ def engine_of(at_once: int | None, name: str = "local", address: str | None = No
     from staa_cli.jobs.engines.processes import run_processes
 
     return functools.partial(run_processes, count=at_once, set_up=set_up_worker)
+
+
+def _check_port(address: str) -> None:
+    """Check the port of an address, if it has one.
+
+    Raises:
+        UsageError: there can be no such port.
+    """
+    _, colon, port = address.rpartition(":")
+    if colon and port.isdecimal() and not 0 < int(port[:6]) < 1 << 16:
+        raise UsageError(f"--address {address}: a port is a number from 1 to {(1 << 16) - 1}")

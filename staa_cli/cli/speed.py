@@ -15,11 +15,12 @@ from staa_cli.cli.options import put
 from staa_cli.cli.terminal import Console, table, terminal_width
 from staa_cli.config.settings import load_settings
 from staa_cli.cores import cores
-from staa_cli.errors import UsageError
+from staa_cli.errors import InputError, UsageError
 from staa_cli.formatting import raw
 
 if TYPE_CHECKING:
     from staa_cli.jobs.advice import Rate
+    from staa_cli.jobs.outcome import Event
 
 
 def measure_speed(
@@ -40,6 +41,7 @@ def measure_speed(
         StaaError: the settings are not valid, or the video cannot be explained with them.
     """
     from staa_cli.jobs.advice import best, measured_rates, write_sample
+    from staa_cli.jobs.outcome import Opened
 
     settings = load_settings(config, {"model": model}, os.environ).settings
     with ExitStack() as stack:
@@ -50,9 +52,20 @@ def measure_speed(
         elif not (source := Path(video)).is_file():
             raise UsageError(f"--video: no such file: {video}")
         rates: list[Rate] = []
+        told: set[int] = set()
+
+        def on_event(event: Event) -> None:
+            # Neither the model nor the video is broken.
+            if isinstance(event, Opened) and count not in told:
+                told.add(count)
+                console.message(f"explaining it with --jobs {count}")
+
         for count in _counts():
-            console.message(f"explaining it with --jobs {count}")
-            rates += measured_rates(source, settings, [count], engine_of)
+            try:
+                rates += measured_rates(source, settings, [count], engine_of, on_event)
+            except InputError as error:
+                error.cause = f"{source}: {error.cause}"
+                raise
     chosen = best(rates)
     return {
         "model": settings.model,

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from staa_cli.config.settings import Settings
 from staa_cli.jobs.engines import Engine
 from staa_cli.jobs.inputs import Job
+from staa_cli.jobs.outcome import OnEvent
 from staa_cli.jobs.run import Request
 
 _ROUNDS = 3
@@ -31,7 +32,11 @@ class Rate:
 
 
 def measured_rates(
-    video: Path, settings: Settings, counts: Sequence[int], engine_of: Callable[[int], Engine]
+    video: Path,
+    settings: Settings,
+    counts: Sequence[int],
+    engine_of: Callable[[int], Engine],
+    on_event: OnEvent = lambda event: None,
 ) -> Iterable[Rate]:
     """Measure numbers of processes, one after the other.
 
@@ -40,6 +45,7 @@ def measured_rates(
         settings: of the explanation.
         counts: numbers of processes.
         engine_of: gives the engine for a number of processes.
+        on_event: called with events of the jobs.
 
     Raises:
         StaaError: the video cannot be explained with these settings.
@@ -53,7 +59,7 @@ def measured_rates(
             jobs = [Job(video, Path(folder) / str(n)) for n in range(first * (1 + _ROUNDS))]
             ends = []
             engine = engine_of(count)
-            with closing(engine(jobs, request, lambda event: None, lambda line: None)) as outcomes:
+            with closing(engine(jobs, request, on_event, lambda line: None)) as outcomes:
                 for outcome in outcomes:
                     if outcome.error is not None:
                         raise outcome.error

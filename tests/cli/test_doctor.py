@@ -48,11 +48,19 @@ def test_two_cores_as_json(run: Any, video: str, monkeypatch: pytest.MonkeyPatch
     [
         ("--video x.mp4", ExitCode.USAGE, "apply only to --measure"),
         ("--measure --video nowhere.mp4", ExitCode.USAGE, "no such file: nowhere.mp4"),
+        ("--measure --video env.sh", ExitCode.INPUT_FAILED, "error: env.sh: "),
+        ("--measure --video walk.mp4 --model broken.pth", ExitCode.UNAVAILABLE, "broken.pth"),
         ("--measure --model nowhere", ExitCode.UNAVAILABLE, "nowhere"),
         ("--measure --config nowhere", ExitCode.USAGE, "nowhere"),
     ],
 )
-def test_what_cannot_be_measured(run: Any, line: str, code: int, words: str) -> None:
+def test_what_cannot_be_measured(
+    run: Any, video: str, line: str, code: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(video).parent)
+    Path("env.sh").write_text("export A=1\n")
+    Path("broken.pth").write_bytes(b"not weights")
     done = run("doctor", *line.split())
     assert (done.code, done.out) == (code, "")
     assert words in done.err
+    assert "explaining it" not in done.err

@@ -89,6 +89,11 @@ def test_a_server_that_does_not_answer_is_told_soon(staa: Any, tmp_path: Path) -
     [
         (("--engine", "rays"), "--engine: expected local or ray, not 'rays'"),
         (("--engine", "local", "--address", "auto"), "--address applies only to --engine ray"),
+        (
+            ("--address", "localhost:99999"),
+            "--address localhost:99999: a port is a number from 1 to 65535",
+        ),
+        (("--address", "ray://a:0"), "--address ray://a:0: a port is a number from 1 to 65535"),
         (("--device", "cuda:1"), "--device cuda:1: Ray assigns GPUs to its actors"),
     ],
 )
