@@ -207,6 +207,10 @@ class ModelInfo:
     """Random masks that it was trained with, if known."""
 
 
+Reason = Literal["top-1", "named", "index"]
+"""Why a class is explained: the most probable one, or asked for by name or by index."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """Output of the model and the target class."""
@@ -214,7 +218,7 @@ class Prediction:
     scores: Float32
     """[classes] probabilities, which sum to one only after a softmax; or raw values."""
     target: int
-    reason: Literal["top-1", "named", "index"]
+    reason: Reason
     labels: tuple[str, ...]
     output: Output = "softmax"
     """Activation that produced the scores."""

@@ -18,6 +18,8 @@ from staa_cli.schema import (
     ClassAttributions,
     Float32,
     Float64,
+    Prediction,
+    Reason,
 )
 
 TOP = 5
@@ -38,6 +40,17 @@ class Attributed:
     """[C]."""
     by_class: ClassAttributions | None = None
     """For the most probable classes, if requested and the passes serve them."""
+
+    def prediction(self, model: LoadedModel, reason: Reason) -> Prediction:
+        """The prediction for all clips together; `reason` is for the explained class."""
+        return Prediction(self.pooled, self.target, reason, model.labels, model.info.output)
+
+    def predictions(self, model: LoadedModel, reason: Reason) -> tuple[Prediction, ...]:
+        """The prediction of each clip [C], for the same class."""
+        output = model.info.output
+        return tuple(
+            Prediction(scores, self.target, reason, model.labels, output) for scores in self.scores
+        )
 
 
 def attend(

@@ -16,7 +16,7 @@ from staa_cli.explain.timing import Stopwatch
 from staa_cli.explain.turns import Turns
 from staa_cli.memory import memory_for, ran_out_of_memory
 from staa_cli.models.load import LoadedModel
-from staa_cli.schema import Clip, OnProgress, UInt8
+from staa_cli.schema import Clip, ModelInput, OnProgress, UInt8
 from staa_cli.video.ahead import ahead
 from staa_cli.video.frame_source import SeekableSource
 from staa_cli.video.table import DecodeReport
@@ -65,6 +65,18 @@ class FrameCache:
         self._frames[index] = frame
         if self._free_bytes < 0:
             self._frames.clear()
+
+
+def motion_cells(frame: Tensor, model_input: ModelInput) -> Tensor:
+    """Mean colors of cells of 16 x 16 pixels of a preprocessed frame [3, h, w], 0 to 1 apart."""
+    std = torch.tensor(model_input.std)[:, None, None]
+    return F.avg_pool2d(frame, _CELL, ceil_mode=True) * std
+
+
+def deviation(cells: Sequence[Tensor]) -> float:
+    """Largest deviation of a cell of the frames of a clip from its mean over the clip, 0 to 1."""
+    stacked = torch.stack(list(cells))
+    return float((stacked - stacked.mean(dim=0)).abs().max())
 
 
 def clips_at_once(batch_size: Literal["auto"] | int, model: LoadedModel) -> int:
@@ -199,7 +211,6 @@ class ClipReader:
         Frames are decoded and prepared in a thread while the model works on earlier ones.
         """
         self.report, self.motion = DecodeReport(), 0.0
-        std = torch.tensor(self._model.input.std)[:, None, None]
         frames = [clip.frame_indices for clip in self._clips]
         order = sorted(range(len(frames)), key=lambda number: frames[number][-1])
         last_use = {index: number for number in order for index in frames[number]}
@@ -211,10 +222,8 @@ class ClipReader:
                 with self.stopwatch("decode"):
                     while needed[-1] not in cached:
                         index, cached[index] = next(read)  # the left target is assigned first
-                        cells[index] = F.avg_pool2d(cached[index], _CELL, ceil_mode=True) * std
-                clip_cells = torch.stack([cells[index] for index in needed])
-                deviation = (clip_cells - clip_cells.mean(dim=0)).abs().max()
-                self.motion = max(self.motion, float(deviation))
+                        cells[index] = motion_cells(cached[index], self._model.input)
+                self.motion = max(self.motion, deviation([cells[index] for index in needed]))
                 yield number, torch.stack([cached[index] for index in needed])
                 for index in {*needed}:
                     if last_use[index] == number:

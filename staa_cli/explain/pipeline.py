@@ -6,59 +6,34 @@ This is the only module that knows all stages.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Protocol
 
-from staa_cli.config.settings import Depth, MethodSettings, PostSettings, Settings
+from staa_cli.config.settings import Depth, MethodSettings, Settings
 from staa_cli.errors import UsageError
-from staa_cli.explain import provenance, sampling
+from staa_cli.explain import sampling
+from staa_cli.explain.assembly import Read, Subject, assemble
 from staa_cli.explain.attribution import TOP, Attributed, attribute
-from staa_cli.explain.clips import STILL, ClipReader, FrameCache
-from staa_cli.explain.stitch import (
-    Piece,
-    find_moments,
-    smooth_scores,
-    spatial_stats,
-    stitch_maps,
-    stitch_scores,
-    temporal_stats,
-    with_rest,
-)
+from staa_cli.explain.clips import ClipReader, FrameCache
 from staa_cli.explain.timing import Stopwatch
 from staa_cli.explain.turns import Turns
-from staa_cli.explain.warnings import (
-    batch_warnings,
-    coverage_warnings,
-    faithfulness_warnings,
-    fit_warnings,
-    method_warnings,
-    result_warnings,
-    setting_warnings,
-    threshold_warnings,
-)
-from staa_cli.methods import Method, Options, choose_method
-from staa_cli.methods.postprocess import postprocess
+from staa_cli.methods import Options, choose_method
 from staa_cli.models.catalog.hub import Announce
 from staa_cli.models.load import LoadedModel, load_model
 from staa_cli.registry import did_you_mean
 from staa_cli.schema import (
     Attribution,
-    Clip,
     Explanation,
     Faithfulness,
-    Float32,
-    ModelInput,
     OnProgress,
     Prediction,
-    VideoInfo,
+    Reason,
 )
-from staa_cli.video.frame_source import SeekableSource, VideoFile, open_source
+from staa_cli.video.frame_source import SeekableSource, open_source
 
 PLANNING = "planning"
 """The first stage, reported once when the number of clips is known."""
-
-Reason = Literal["top-1", "named", "index"]
 
 
 class Measure(Protocol):
@@ -153,7 +128,7 @@ def plan_video(
     fitted = model.fitted(settings.sampling.frames, settings.sampling.size)
     with stopwatch("probe"):
         source = open_source(video)
-    plan = plan_clips(source.info, fitted.input, settings)
+    plan = sampling.plan_for(source.info.times_s, fitted.input, settings.sampling)
     on_progress(PLANNING, len(plan.clips), len(plan.clips))
     return PlannedVideo(source, plan, cache, turns)
 
@@ -233,127 +208,45 @@ def explain_classes(
         [probable if target is None else target for target in targets],
         top=TOP if settings.output.npz else 0,
     )
-    shared = _Shared(planned, trained, model, method, options, reader, stopwatch)
+    subject = Subject(planned.source, planned.plan, model, trained, method, options)
+    video = _Video(subject, reader, stopwatch)
     return [
-        _explanation(shared, variant, reason, of_class, measure)
+        _explanation(video, variant, reason, of_class, measure)
         for variant, reason, of_class in zip(variants, reasons, attributed, strict=True)
     ]
 
 
-class _Shared(NamedTuple):
-    """Shared data of explanations of one video for several classes."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Video:
+    """What explanations of one video for several classes have in common."""
 
-    planned: PlannedVideo
-    trained: ModelInput
-    """Input that the model was trained on, before `fitted`."""
-    model: LoadedModel
-    method: Method
-    options: Options
+    subject: Subject
     reader: ClipReader
     stopwatch: Stopwatch
 
 
 def _explanation(
-    shared: _Shared,
+    video: _Video,
     settings: Settings,
     reason: Reason,
     attributed: Attributed,
     measure: Measure | None,
 ) -> Explanation:
     """The explanation of one class, from its attributions."""
-    planned, trained, model, method, options, reader, stopwatch = shared
-    source, plan = planned.source, planned.plan
-    info = provenance.with_decoding(source.info, reader.report)
-
-    def prediction_of(scores: Float32) -> Prediction:
-        return Prediction(scores, attributed.target, reason, model.labels, model.info.output)
-
-    prediction = prediction_of(attributed.pooled)
-    clip_predictions = tuple(prediction_of(scores) for scores in attributed.scores)
-    with stopwatch("stitch"):
-        pieces = _pieces(plan.clips, attributed.attributions, clip_predictions, settings.post)
-        scores = stitch_scores(pieces, info.times_s, plan.part, info.duration_s)
-        frames = smooth_scores(scores, settings.post.smooth, settings.post.smooth_s)
-        coverage = frames.coverage
-        if settings.sampling.keep_rest:
-            frames = with_rest(frames, info.times_s, info.duration_s)
-        still = reader.motion < STILL
-        temporal = temporal_stats(pieces, frames, settings.post.flat_below, still)
-        spatial = spatial_stats(attributed.attributions, settings.post.flat_space_below)
-        maps = stitch_maps(pieces, model.view_box(info.height, info.width))
+    subject, reader, stopwatch = video.subject, video.reader, video.stopwatch
     faithfulness = None
     if measure is not None and (depth := settings.output.depth) is not None:
         with stopwatch("faithfulness"):
             faithfulness = measure(
-                reader, model, clip_predictions, [attributed.attributions], options, depth
+                reader,
+                subject.model,
+                attributed.predictions(subject.model, reason),
+                [attributed.attributions],
+                subject.options,
+                depth,
             )
-    return Explanation(
-        video=info,
-        model=model.info,
-        settings=provenance.relevant(settings),
-        strategy=plan.strategy,
-        clips=plan.clips,
-        prediction=prediction,
-        clip_predictions=clip_predictions,
-        attributions=attributed.attributions,
-        frames=frames,
-        maps=maps,
-        moments=()
-        if temporal.still
-        else find_moments(frames, maps, flat_below=settings.post.flat_below),
-        temporal=temporal,
-        spatial=spatial,
-        warnings=(
-            *plan.warnings,
-            *coverage_warnings(coverage, plan, lambda: _dense_clips(info, model.input, settings)),
-            *fit_warnings(trained, model.input),
-            *result_warnings(
-                info,
-                model.info,
-                prediction,
-                temporal,
-                spatial,
-                reader.report,
-                settings.post.flat_below,
-            ),
-            *method_warnings(
-                method,
-                options,
-                settings.target is not None,
-                method.is_class_specific(model.layout, options),
-                _used_for_every_method(settings),
-            ),
-            *setting_warnings(settings),
-            *threshold_warnings(settings.post.threshold, maps),
-            *faithfulness_warnings(faithfulness, model.info.output),
-            *batch_warnings(reader.batch_size if reader.backed_off else None),
-        ),
-        fingerprint=provenance.fingerprint(
-            info.sha256, model.info.weights_sha256, model.info.output, model.labels, settings
-        ),
-        run=provenance.run_details(model, stopwatch),
-        faithfulness=faithfulness,
-        by_class=attributed.by_class,
-        source=None if isinstance(source, VideoFile) else source,
-    )
-
-
-def plan_clips(info: VideoInfo, model_input: ModelInput, settings: Settings) -> sampling.Plan:
-    """Plan the clips of a video for a model with that input."""
-    stride = settings.sampling.stride or model_input.stride
-    return sampling.plan(
-        info.times_s,
-        frames=settings.sampling.frames or model_input.frames,
-        interval_s=stride / model_input.rate,
-        settings=settings.sampling,
-        model_interval_s=model_input.interval_s,
-    )
-
-
-def _dense_clips(info: VideoInfo, model_input: ModelInput, settings: Settings) -> int:
-    """Number of clips that would cover everything."""
-    dense = replace(settings.sampling, strategy="dense", hop=min(settings.sampling.hop, 1.0))
-    return len(plan_clips(info, model_input, replace(settings, sampling=dense)).clips)
+    read = Read(reader.report, reader.motion, reader.batch_size if reader.backed_off else None)
+    return assemble(subject, settings, reason, attributed, read, stopwatch, faithfulness)
 
 
 def find_target(target: str | int | None, labels: Sequence[str]) -> tuple[int | None, Reason]:
@@ -389,28 +282,3 @@ def method_options(settings: MethodSettings) -> Options:
     return Options(
         settings.layers, settings.combine, settings.seed, settings.replacement, settings.samples
     )
-
-
-def _used_for_every_method(settings: Settings) -> set[str]:
-    """Method options that have an effect besides the method, by --seed or through faithfulness."""
-    measured, drawn = settings.output.depth is not None, settings.sampling.strategy == "random"
-    return ({"replacement"} if measured else set()) | ({"seed"} if measured or drawn else set())
-
-
-def _pieces(
-    clips: Sequence[Clip],
-    attributions: Sequence[Attribution],
-    predictions: Sequence[Prediction],
-    post: PostSettings,
-) -> list[Piece]:
-    pieces = []
-    for clip, attribution, prediction in zip(clips, attributions, predictions, strict=True):
-        maps = postprocess(
-            attribution.values,
-            threshold=post.threshold,
-            threshold_value=post.threshold_value,
-            focus_sigma=post.focus_sigma,
-            focus_gamma=post.focus_gamma,
-        )
-        pieces.append(Piece.of(clip, attribution, maps, prediction.weight))
-    return pieces

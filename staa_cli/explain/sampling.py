@@ -11,7 +11,7 @@ counts the repeats, and there is a warning.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from staa_cli.config.settings import SamplingSettings
 from staa_cli.errors import InputError, UsageError
 from staa_cli.formatting import counted, raw
-from staa_cli.schema import Clip, Float64, ReportWarning
+from staa_cli.schema import Clip, Float64, ModelInput, ReportWarning
 
 _Row = tuple[NDArray[np.intp], int]  # frame numbers [T], and how many of them are padding
 
@@ -92,8 +92,21 @@ def plan(
         rows = [_fill(times, row) for row in targets]
     clips = _clips(times_s, ((row + first, padded) for row, padded in rows), shape.interval_s)
     strategy = "dense" if settings.strategy == "auto" else settings.strategy
-    warnings = _warnings(clips, shape, strategy, model_interval_s or interval_s)
+    trained_s = model_interval_s or interval_s
+    warnings = clip_warnings(clips, frames, shape.interval_s, strategy, trained_s)
     return Plan(strategy, clips, range(first, last), tuple(warnings))
+
+
+def plan_for(times_s: Float64, model_input: ModelInput, settings: SamplingSettings) -> Plan:
+    """Place clips as `plan` does, for a model with that input."""
+    stride = settings.stride or model_input.stride
+    return plan(
+        times_s,
+        frames=settings.frames or model_input.frames,
+        interval_s=stride / model_input.rate,
+        settings=settings,
+        model_interval_s=model_input.interval_s,
+    )
 
 
 def clip_at(times_s: Float64, start_s: float, *, frames: int, interval_s: float) -> Clip:
@@ -201,9 +214,19 @@ def _clips(times_s: Float64, rows: Iterable[_Row], interval_s: float) -> tuple[C
     )
 
 
-def _warnings(
-    clips: tuple[Clip, ...], shape: _ClipShape, strategy: str, trained_s: float
+def clip_warnings(
+    clips: Sequence[Clip], frames: int, interval_s: float, strategy: str, trained_s: float
 ) -> Iterator[ReportWarning]:
+    """Warnings about clips that are not what the model was trained on.
+
+    Args:
+        clips: of the video.
+        frames: T, the frames of a clip.
+        interval_s: time between two of them.
+        strategy: that placed them.
+        trained_s: the interval that the model was trained on.
+    """
+    shape = _ClipShape(frames, interval_s)
     padded = max(clip.padded for clip in clips)
     if padded:
         yield ReportWarning(

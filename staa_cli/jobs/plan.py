@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from staa_cli.errors import StaaError
-from staa_cli.explain.pipeline import find_target, plan_clips
+from staa_cli.explain.pipeline import find_target
+from staa_cli.explain.sampling import plan_for
 from staa_cli.jobs.inputs import Job
 from staa_cli.jobs.outcome import Workload
 from staa_cli.jobs.run import Worker, failure
@@ -67,7 +68,7 @@ def _planned(job: Job, worker: Worker) -> Planned:
                 status = "redraw" if worker.stored(job) is not None else "explain"
                 worker.check_folder(job)
         video = probe(job.source)
-        clips = plan_clips(video, worker.model_facts.input, settings)
+        clips = plan_for(video.times_s, worker.model_facts.input, settings.sampling)
     except Exception as error:
         return Planned(job, "fail", error=failure(error))
     return Planned(

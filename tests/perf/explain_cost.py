@@ -127,14 +127,15 @@ def floors_of(video: Path) -> float:
     import torch
 
     from staa_cli.config.settings import Settings
-    from staa_cli.explain.pipeline import open_model, plan_clips
+    from staa_cli.explain.pipeline import open_model
+    from staa_cli.explain.sampling import plan_for
     from staa_cli.methods.run import predict_batch
     from staa_cli.video.annotate import annotate
     from staa_cli.video.decode import iter_frames
     from staa_cli.video.probe import probe
 
     model, info = open_model(Settings()), probe(video)
-    clips = plan_clips(info, model.input, Settings()).clips
+    clips = plan_for(info.times_s, model.input, Settings().sampling).clips
     wanted = sorted({index for clip in clips for index in clip.frame_indices})
     batch = torch.zeros(1, model.input.frames, 3, *model.input.size)
     began = time.perf_counter()
