@@ -22,7 +22,7 @@ FLOORS = (
     {"evaluation", "footage"},
     {"render"},
     {"results"},
-    {"api", "jobs", "benchmark"},
+    {"api", "jobs", "benchmark", "live"},
     {"training"},
     {"cli"},
     {"__main__"},

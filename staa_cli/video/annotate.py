@@ -20,14 +20,22 @@ from staa_cli.schema import UInt8, VideoInfo
 from staa_cli.video.audio import Sound, sound_handling
 from staa_cli.video.container import open_video, packets, sound_of
 from staa_cli.video.decode import RequestedFrames, all_frames, file_of, seek_point, table_of
-from staa_cli.video.encode import BT709, CLOCK, LONGEST_STEP, Color, Mp4Writer, Shape, VideoWriter
+from staa_cli.video.encode import (
+    BT709,
+    CLOCK,
+    FINEST,
+    LONGEST_STEP,
+    Color,
+    Mp4Writer,
+    Shape,
+    VideoWriter,
+)
 from staa_cli.video.encoders import STANDARD, X264, Encoder, Quality
 from staa_cli.video.frame_source import SeekableSource, VideoFile
 from staa_cli.video.pixels import Converter, YuvPlanes, frame_of, kept_matrix, use_supported_matrix
 from staa_cli.video.table import DecodeReport, FrameTable, first_frame
 
 Draw = Callable[[int, float, YuvPlanes], YuvPlanes]
-_FINEST = 1_000_000
 
 
 def annotate(
@@ -103,7 +111,7 @@ def annotate(
     part = range(info.frames) if frames is None else frames
     time_base, starts = _starts(table, part)
     key = seek_point(file_of(info), table, part.start)
-    shape = _shape(scaled, size, time_base, _color(info))
+    shape = _shape(scaled, size, time_base, color_of(first_frame(file_of(info)), info.transfer))
     with (
         open_video(file_of(info), sound=audio) as (container, stream),
         VideoWriter(destination, shape, **encoding) as writer,
@@ -176,16 +184,16 @@ def _scaled(info: VideoInfo, size: tuple[int, int] | None) -> VideoInfo:
 
 def _table_of_times(info: VideoInfo) -> FrameTable:
     """The frame table of a source that is not a file, in microseconds."""
-    ticks = np.rint(np.append(info.times_s, info.duration_s) * _FINEST).astype(np.int64)
+    ticks = np.rint(np.append(info.times_s, info.duration_s) * FINEST).astype(np.int64)
     last = max(1, int(ticks[-1] - ticks[-2]))
-    return FrameTable(ticks[:-1], (), Fraction(1, _FINEST), last, fit=True)
+    return FrameTable(ticks[:-1], (), Fraction(1, FINEST), last, fit=True)
 
 
 def _starts(table: FrameTable, part: range) -> tuple[Fraction, list[int]]:
     """The output's time base, and in it the start of N frames and the end of the last: [N + 1]."""
     ticks = np.append(table.ticks, table.ticks[-1] + table.last)[part.start : part.stop + 1]
     ends: list[int] = (ticks - ticks[0]).tolist()
-    clock = table.time_base if table.time_base.denominator <= _FINEST else CLOCK
+    clock = table.time_base if table.time_base.denominator <= FINEST else CLOCK
     longest_s = max(after - before for before, after in pairwise(ends)) * table.time_base
     if longest_s * clock.denominator > LONGEST_STEP:  # a recording that paused for hours
         clock = Fraction(1, int(LONGEST_STEP / longest_s))
@@ -212,10 +220,10 @@ def _shape(
     )
 
 
-def _color(info: VideoInfo) -> Color:
-    if info.transfer != "sdr":
+def color_of(frame: VideoFrame, transfer: str) -> Color:
+    """Color of the planes that `Converter.planes` makes of a decoded frame with that transfer."""
+    if transfer != "sdr":
         return BT709
-    frame = first_frame(file_of(info))
     use_supported_matrix(frame)
     return Color(kept_matrix(frame) or BT709.matrix, frame.color_trc, frame.color_primaries)
 

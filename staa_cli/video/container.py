@@ -22,13 +22,13 @@ from av.video.stream import VideoStream
 from staa_cli.errors import VideoError
 
 # Demuxers that read their own file and nothing else: no playlists, scripts, stills, or devices.
-_FORMATS = (
+FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,live_flv,asf,ogg,nut,mxf,dv,rm,wtv,ivf,gif,apng,"
     "h261,h263,h264,hevc,vvc,m4v,av1,obu,vc1,mjpeg,yuv4mpegpipe"
 )
-_SAFE = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+_SAFE = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 # Accept tags in a legacy encoding; since PyAV 19 they are never an error.
-_LENIENT: dict[str, Any] = (
+LENIENT: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )
 _MAX_PIXELS = 100_000_000
@@ -136,7 +136,7 @@ def video_errors() -> Iterator[None]:
 
 def _open(path: str) -> InputContainer:
     try:
-        container: InputContainer = av.open(f"file:{path}", options=dict(_SAFE), **_LENIENT)
+        container: InputContainer = av.open(f"file:{path}", options=dict(_SAFE), **LENIENT)
         return container
     except FFmpegError as error:
         raise _reason(path) from error
@@ -170,7 +170,7 @@ def _video_stream(container: InputContainer, path: str) -> VideoStream:
             if not all(counts):  # the container does not store counts
                 counts = [_count_packets(path, signature(path)).get(s.index, 0) for s in best]
             best = [best[counts.index(max(counts))]]
-        _check_size(best[0])
+        check_size(best[0])
         return best[0]
     if streams:
         raise VideoError("its video codec is not supported here")
@@ -187,7 +187,12 @@ def _count_packets(path: str, _signature: tuple[int, int, int]) -> Counter[int]:
         return Counter(packet.stream_index for packet in video_packets if packet.size)
 
 
-def _check_size(stream: VideoStream) -> None:
+def check_size(stream: VideoStream) -> None:
+    """Check that frames of a stream are not too large.
+
+    Raises:
+        VideoError: they are.
+    """
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > _MAX_PIXELS:
         raise VideoError(f"frames of {width}x{height} pixels are larger than staa supports")

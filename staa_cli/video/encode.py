@@ -25,6 +25,8 @@ from staa_cli.schema import Float32, UInt8
 from staa_cli.video.encoders import STANDARD, X264, Encoder, Quality
 
 CLOCK = Fraction(1, 90_000)
+FINEST = 1_000_000
+"""Ticks per second of the finest time base that is kept."""
 LONGEST_STEP = 1 << 30
 """Ticks from frame to frame that an MP4 can store, with one bit of reserve for shifts."""
 _MAX_SIDE = 16_384
@@ -199,7 +201,7 @@ class VideoWriter(Mp4Writer):
             options=options,
             hwaccel=None if encoder.device is None else HWAccel(encoder.device),
         )
-        _set_up(stream, shape, gop, encoder.pixels)
+        set_up(stream, shape, gop, encoder.pixels)
         stream.codec_context.open()
         return cast(VideoStream, stream)
 
@@ -326,7 +328,15 @@ class _Samples:
         self._writer.encode(self._stream, None)
 
 
-def _set_up(stream: VideoStream, shape: Shape, gop: int | None, pixels: str) -> None:
+def set_up(stream: VideoStream, shape: Shape, gop: int | None, pixels: str) -> None:
+    """Set the properties of a video track before its encoder is opened.
+
+    Args:
+        stream: of the track.
+        shape: of its frames.
+        gop: maximum number of frames between key frames; None for that of the encoder.
+        pixels: pixel format, as FFmpeg names it.
+    """
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = shape.width, shape.height, pixels
     context.time_base = shape.time_base

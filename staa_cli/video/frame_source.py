@@ -1,7 +1,8 @@
 """Sources of frames with their times: a video file, memory, or a custom source.
 
-To support a camera, a URL, or a pipe, add a module with a subclass of `FrameSource`. A finite
-source that can be read again is a `SeekableSource`, which is all that explaining and drawing need.
+A finite source that can be read again is a `SeekableSource`, which is all that explaining and
+drawing need. Streams without an end, of which the moment of arrival matters, are read by
+`live_source`.
 """
 
 from __future__ import annotations

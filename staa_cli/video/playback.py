@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from av.video.stream import VideoStream
 
 from staa_cli.errors import OutputError, VideoError
 from staa_cli.schema import VideoInfo
@@ -51,7 +52,9 @@ def browser_type(info: VideoInfo) -> str | None:
         return None
     if info.codec == "vp8" and media_type != "video/webm":
         return None
-    with open_video(file_of(info), sound=True) as (container, _):
+    with open_video(file_of(info), sound=True) as (container, stream):
+        if not _has_playable_profile(stream):
+            return None
         earliest_s = (container.start_time or 0) / 1_000_000
     from_zero = abs(earliest_s) < _ROUNDING_S
     return media_type if from_zero and info.frames_declared in (0, info.frames) else None
@@ -79,6 +82,8 @@ def copy_for_browsers(info: VideoInfo, destination: Path) -> bool:
             open_video(file_of(info), sound=True) as (container, stream),
             Mp4Writer(destination, table.time_base) as writer,
         ):
+            if not _has_playable_profile(stream):
+                raise OutputError("browsers do not play this profile")
             track = writer.container.add_stream_from_template(stream)
             sound = sound_track(info, container, writer, table, part, DecodeReport())
             for packet in split_packets(container, stream, sound):
@@ -165,6 +170,11 @@ def _is_playable(info: VideoInfo) -> bool:
     plain = info.pixel_format in ("yuv420p", "yuvj420p") and info.transfer == "sdr"
     whole = not (info.packets_bad or info.truncated or info.times_repaired)
     return info.codec in _CODECS and plain and whole and not (info.interlaced or info.mirrored)
+
+
+def _has_playable_profile(stream: VideoStream) -> bool:
+    """Whether browsers play the profile of a stream's codec: not that of H.264 without loss."""
+    return not str(stream.codec_context.profile or "").startswith("High 4:4:4")
 
 
 def _file_type(info: VideoInfo) -> str | None:

@@ -58,7 +58,7 @@ def _info(
         rotation=90 * upright.turns,
         mirrored=upright.mirrored,
         sample_aspect_ratio=upright.size(*_aspect(stream)),
-        transfer=_transfer(frame),
+        transfer=transfer_of(frame),
         interlaced=frame.interlaced_frame,
         start_s=float(table.ticks[0] * table.time_base),
         duration_s=duration_s,
@@ -79,7 +79,8 @@ def _aspect(stream: VideoStream) -> tuple[int, int]:
     return (ratio.numerator, ratio.denominator) if ratio > 0 else (1, 1)
 
 
-def _transfer(frame: VideoFrame) -> Literal["sdr", "pq", "hlg"]:
+def transfer_of(frame: VideoFrame) -> Literal["sdr", "pq", "hlg"]:
+    """The transfer function of a decoded frame."""
     if frame.color_trc == ColorTrc.SMPTE2084:
         return "pq"
     return "hlg" if frame.color_trc == ColorTrc.ARIB_STD_B67 else "sdr"
