@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,13 +31,17 @@ _HAIRLINE = np.uint16(120), np.uint16(136 * WHITE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Panel:
-    """Properties of one panel among several."""
+    """What a picture shows otherwise if it is one of several, or of a stream."""
 
     field: HeatField
     axis: tuple[float, float] | None
     """Lowest and highest value of the strip; None for those of the panel's curve."""
     words: dict[str, str]
     """Texts by field of `Texts` that replace those of the explanation."""
+    clock: Callable[[float], str] | None = None
+    """Text of the clock at a time; None for the time and the duration."""
+    note: Callable[[float], str] | None = None
+    """Note at a time; None for those about the map."""
 
 
 class Painter:
@@ -47,7 +52,7 @@ class Painter:
         settings: of the drawing.
         picture: width and height of the frames if not the video's (for a thumbnail); odd sides are
             rounded up to even, as in the planes.
-        panel: properties of a panel, if it is one of several.
+        panel: what the picture shows otherwise.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Painter:
         )
         self._field = panel.field if panel else HeatField(explanation, settings.scale)
         self._axis = panel.axis if panel else None
+        self._clock, self._own_note = (panel.clock, panel.note) if panel else (None, None)
         note = max(self._notes(), key=len, default="")
         self._texts = strips.texts_of(explanation, *self._field.ends(settings.view), note)
         if panel:
@@ -131,6 +137,8 @@ class Painter:
 
     def _note(self, levels: Float32 | None, time_s: float) -> str:
         """The note of the strip for one frame."""
+        if self._own_note is not None:
+            return self._own_note(time_s)
         if levels is None:
             return _NOT_SEEN
         if self._explanation.spatial.flat:
@@ -175,7 +183,7 @@ class Painter:
                 layout.strip, layout, self._texts, self._explanation, self._settings, self._axis
             )
             layers.append(Layer.of(image, layout.strip.plate.left, layout.strip.plate.top, hd))
-            playhead = strips.Playhead(layout.strip, layout, self._explanation, hd)
+            playhead = strips.Playhead(layout.strip, layout, self._explanation, hd, self._clock)
         if layout.title:  # on the strip if that is below
             image = strips.title_image(layout.title, layout, self._texts)
             layers.append(Layer.of(image, layout.title.plate.left, layout.title.plate.top, hd))

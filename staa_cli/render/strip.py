@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -203,9 +204,17 @@ def _ticks(curve: Curve, explanation: Explanation, width: int) -> list[int]:
 class Playhead:
     """The line at the current time, the dot on the curve, and the clock."""
 
-    def __init__(self, strip: Strip, layout: Layout, explanation: Explanation, hd: bool) -> None:
+    def __init__(
+        self,
+        strip: Strip,
+        layout: Layout,
+        explanation: Explanation,
+        hd: bool,
+        clock: Callable[[float], str] | None = None,
+    ) -> None:
         self._strip, self._font_px, self._hd = strip, layout.font_px, hd
         self._curve = Curve.of(explanation)
+        self._clock = clock or (lambda time_s: clock_text(time_s, self._curve.end_s))
         self._width = max(1, round(layout.font_px / 12))
         self._text_layers: dict[Box, tuple[str, Layer]] = {}
 
@@ -223,8 +232,7 @@ class Playhead:
         canvas.y[top:bottom, left:right] = WHITE
         for plane in (canvas.u, canvas.v):
             plane[top // 2 : (bottom + 1) // 2, left // 2 : (right + 1) // 2] = GREY
-        clock = clock_text(time_s, self._curve.end_s)
-        for box, words in ((self._strip.clock, clock), (self._strip.note, note)):
+        for box, words in ((self._strip.clock, self._clock(time_s)), (self._strip.note, note)):
             if box and words:
                 self._text(box, words).over(canvas)
 

@@ -50,7 +50,7 @@ _NODES = (
     *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.BinOp, *_ARITHMETIC),
     *(ast.Compare, ast.Eq, ast.NotEq, ast.In, ast.NotIn, *_ORDERS),
 )
-_OF_CODES = ("code", "warnings_added", "warnings_removed")
+_OF_CODES = ("code", "warnings", "warnings_added", "warnings_removed")
 """Fields with codes of warnings."""
 _FUNCTIONS = "functions are abs(a), len(list), min(a, b), max(a, b), min(list), max(list)"
 _LANGUAGE = "expressions have fields, numbers, texts, and, or, not, in, == != < <= > >=, + - * /"

@@ -155,9 +155,13 @@ class ResultFolder:
         return Source.of_document(self.document() or {})
 
     def places_of(self, video: VideoInfo) -> list[Path]:
-        """Where the explained video may be: by its path from here, and from where it was given."""
+        """Where the explained video may be: by its path from here, and from where it was given.
+
+        What is kept of a stream is beside its result, also after the folder was moved.
+        """
         source = self.source()
-        return [Path(video.path), *([source.file] if source and source.file else [])]
+        given = [source.file] if source and source.file else []
+        return [Path(video.path), *given, self.path / Path(video.path).name]
 
     def finished(
         self,

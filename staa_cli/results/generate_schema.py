@@ -13,20 +13,23 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
 from staa_cli.config.settings import Settings, keys
 from staa_cli.config.values import Key
-from staa_cli.results import document, ground_truth
+from staa_cli.results import document, ground_truth, stream_rows
 from staa_cli.results.diff import document as diff_document
 from staa_cli.results.diff.document import Diff
 from staa_cli.results.document import Report
 from staa_cli.results.ground_truth import GroundTruth
 from staa_cli.results.index import document as index_document
 from staa_cli.results.index.document import Index
+from staa_cli.results.stream_rows import StreamRow
 from staa_cli.schema import SCHEMA_VERSION
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def report_schema() -> dict[str, Any]:
@@ -55,11 +58,22 @@ def index_schema() -> dict[str, Any]:
     return {**root, "$defs": parts}
 
 
+def stream_schema() -> dict[str, Any]:
+    """The JSON Schema of a line of `staa stream --json`, which is of one of several kinds."""
+    parts: dict[str, dict[str, Any]] = msgspec.json.schema(StreamRow)["$defs"]
+    for name, part in parts.items():
+        _describe(part, getattr(stream_rows, name))
+    kinds = [{"$ref": f"#/$defs/{kind.__name__}"} for kind in get_args(StreamRow)]
+    title = f"staa stream, schema version {SCHEMA_VERSION}"
+    return {"$schema": _DIALECT, "title": title, "anyOf": kinds, "$defs": parts}
+
+
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     f"schema_v{SCHEMA_VERSION}.json": report_schema,
     f"ground_truth_schema_v{SCHEMA_VERSION}.json": ground_truth_schema,
     f"diff_schema_v{SCHEMA_VERSION}.json": diff_schema,
     f"index_schema_v{SCHEMA_VERSION}.json": index_schema,
+    f"stream_schema_v{SCHEMA_VERSION}.json": stream_schema,
 }
 """Files beside this one, and what is in them."""
 
@@ -78,7 +92,7 @@ def _schema_of(
         _describe(part, getattr(module, name))
     root = parts.pop(kind.__name__)
     root["title"] = f"{noun}, schema version {SCHEMA_VERSION}"
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root}, parts
+    return {"$schema": _DIALECT, **root}, parts
 
 
 def _describe(part: dict[str, Any], kind: type[document.Part]) -> None:

@@ -58,16 +58,16 @@ def from_explanation(explanation: Explanation, *, reproducible: bool = False) ->
         settings=explanation.settings,
         sampling=document.Sampling(
             strategy=explanation.strategy,
-            clips=[_part(document.Clip, clip) for clip in explanation.clips],
+            clips=[from_part(document.Clip, clip) for clip in explanation.clips],
         ),
         prediction=_prediction(explanation),
         method=_method(explanation),
         frames=_frames(explanation),
-        coverage=_part(document.Coverage, explanation.coverage),
-        moments=[_part(document.Moment, moment) for moment in explanation.moments],
-        temporal=_part(document.Temporal, explanation.temporal),
+        coverage=from_part(document.Coverage, explanation.coverage),
+        moments=[from_part(document.Moment, moment) for moment in explanation.moments],
+        temporal=from_part(document.Temporal, explanation.temporal),
         spatial=_spatial(explanation),
-        warnings=[_part(document.WarningRow, warning) for warning in explanation.warnings],
+        warnings=[from_part(document.WarningRow, warning) for warning in explanation.warnings],
         faithfulness=None if faithfulness is None else _faithfulness(faithfulness),
         run=None if reproducible or not details else _run(details),
     )
@@ -180,7 +180,7 @@ def typed_settings(settings: Mapping[str, Any]) -> Settings:
         ) from error
 
 
-def _part(kind: type[P], source: Any, **fields: Any) -> P:
+def from_part(kind: type[P], source: Any, **fields: Any) -> P:
     """A part of the document; fields that are not given are attributes of `source`."""
     copied = {name: getattr(source, name) for name in kind.__struct_fields__ if name not in fields}
     return kind(**copied, **fields)
@@ -188,22 +188,22 @@ def _part(kind: type[P], source: Any, **fields: Any) -> P:
 
 def _run(details: RunDetails) -> document.Run:
     paths: dict[str, Any] = {"folder_bytes": None, **path_fields(details.folder, "folder")}
-    return _part(document.Run, details, **paths)
+    return from_part(document.Run, details, **paths)
 
 
 def _video(explanation: Explanation) -> document.Video:
     paths: dict[str, Any] = {"path_bytes": None, **path_fields(explanation.video.address)}
-    return _part(document.Video, explanation.video, **paths)
+    return from_part(document.Video, explanation.video, **paths)
 
 
 def _model(explanation: Explanation) -> document.Model:
     model = explanation.model
-    return _part(
+    return from_part(
         document.Model,
         model,
         classes=len(model.labels),
-        input=_part(document.ModelInput, model.input),
-        layout=_part(document.Layout, model.layout),
+        input=from_part(document.ModelInput, model.input),
+        layout=from_part(document.Layout, model.layout),
     )
 
 
@@ -218,11 +218,11 @@ def _prediction(explanation: Explanation) -> document.Prediction:
             reason=video_prediction.reason,
             **target,
         ),
-        top_k=_top(video_prediction),
+        top_k=top_classes(video_prediction),
         clips=[
             document.ClipPrediction(
                 clip=clip.index,
-                top_k=_top(prediction),
+                top_k=top_classes(prediction),
                 **{f"target_{key}": prediction.score},
             )
             for clip, prediction in zip(
@@ -237,7 +237,8 @@ def score_key(prediction: Prediction) -> str:
     return "probability" if prediction.is_probability else "value"
 
 
-def _top(prediction: Prediction) -> list[document.Scored]:
+def top_classes(prediction: Prediction) -> list[document.Scored]:
+    """The classes with the highest scores, highest first."""
     key = score_key(prediction)
     return [
         document.Scored(index=index, label=label, **{key: score})
@@ -306,7 +307,7 @@ def _spatial(explanation: Explanation) -> document.Spatial:
 
 
 def _faithfulness(faithfulness: Faithfulness) -> document.Faithfulness:
-    return _part(
+    return from_part(
         document.Faithfulness,
         faithfulness,
         rows=[

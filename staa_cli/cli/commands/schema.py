@@ -19,12 +19,14 @@ staa schema > report.schema.json
 staa schema ground-truth > ground_truth.schema.json
 staa schema diff > diff.schema.json
 staa schema index > index.schema.json
+staa schema stream > stream.schema.json
 """
 _FILES = {
     "report": "schema_v1.json",
     "ground-truth": "ground_truth_schema_v1.json",
     "diff": "diff_schema_v1.json",
     "index": "index_schema_v1.json",
+    "stream": "stream_schema_v1.json",
 }
 
 
@@ -39,7 +41,8 @@ def schema(
         typer.Argument(
             metavar="DOCUMENT",
             help="report, for report.json, ground-truth, for ground_truth.json, diff, for the "
-            "output of `staa diff --json`, or index, for index.json. [report]",
+            "output of `staa diff --json`, index, for index.json, or stream, for a line of "
+            "`staa stream --json`. [report]",
             autocompletion=one_of(*_FILES),
             show_default=False,
         ),

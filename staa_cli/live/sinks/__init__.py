@@ -1,0 +1,1 @@
+"""Where a stream goes: encoded video, and lines of JSON."""
