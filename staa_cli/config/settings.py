@@ -16,7 +16,7 @@ from staa_cli.errors import ConfigError, UsageError
 from staa_cli.references import is_reference
 from staa_cli.registry import did_you_mean
 
-RESERVED_VARIABLES = frozenset({"STAA_DEBUG"})
+RESERVED_VARIABLES = frozenset({"STAA_DEBUG", "STAA_STREAM_TOKEN"})
 """Environment variables with the prefix `STAA_` that are not settings."""
 
 

@@ -21,7 +21,7 @@ def driver() -> Iterator[Any]:
     options.binary_location = chromium
     for argument in ("headless=new", "no-sandbox", "disable-gpu", "hide-scrollbars", "mute-audio"):
         options.add_argument(f"--{argument}")
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
+    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     service = webdriver.chrome.service.Service(chromedriver)
     with webdriver.Chrome(options=options, service=service) as chrome:

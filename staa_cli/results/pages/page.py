@@ -29,6 +29,7 @@ def page(
     styles: Sequence[str],
     scripts: Sequence[str],
     media: str = "data:",
+    connect: str | None = None,
     generator: str = "staa",
 ) -> str:
     """A complete page.
@@ -39,12 +40,14 @@ def page(
         styles: names of style sheets among the assets, in order.
         scripts: names of scripts among the assets, in order; they share one scope.
         media: sources of video that the policy allows, besides none.
+        connect: sources that its scripts may talk to, besides none.
         generator: what writes the page, in front of the version.
     """
     style, script = assets(styles), assets(scripts)
     policy = (
         f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; "
         f"img-src data:; media-src {media}; base-uri 'none'; form-action 'none'"
+        f"{f'; connect-src {connect}' if connect else ''}"
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -1,0 +1,1 @@
+"""A live page: the stream in browsers, with its heat drawn there."""
