@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from itertools import takewhile
 from math import isnan
 from pathlib import Path
 
@@ -68,9 +69,16 @@ def test_the_readme_is_a_front_page() -> None:
     assert len(README.encode()) <= 10_000
 
 
+def words_of(line: str) -> list[str]:
+    """The words of a command, up to a pipe or a redirection."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|>")
+    lexer.whitespace_split, lexer.commenters = True, ""
+    return list(takewhile(lambda word: word not in ("|", ">", ">>"), lexer))
+
+
 @pytest.mark.parametrize("line", staa_lines())
 def test_every_command_line_parses(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = shlex.split(line.split("|")[0].split(">")[0])[1:]
+    words = words_of(line)[1:]
     command = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
     depth = 2 if command[0] in ("benchmark", "config") or "inspect" in command else 1
     assert run([*words[:depth], "--help"]) == 0

@@ -23,6 +23,7 @@ from staa_cli.cli.commands import (
     render,
     report,
     schema,
+    stream,
 )
 from staa_cli.cli.help import HelpGroup, help_hint
 from staa_cli.cli.options import State
@@ -67,7 +68,7 @@ def _root(
 
 
 _COMMANDS = (
-    *(explain, compare, render, report, diff, export, benchmark),
+    *(explain, stream, compare, render, report, diff, export, benchmark),
     *(models, methods, config, doctor, schema),
 )
 for _command in _COMMANDS:

@@ -17,8 +17,8 @@ from staa_cli.errors import ExitCode, StaaError, UsageError
 from staa_cli.registry import did_you_mean
 
 PANELS = (
-    *("Arguments", "Inputs", "Model", "Sampling", "Attribution", "Picture", "Gate", "Output", "CI"),
-    "Run",
+    *("Arguments", "Inputs", "Source", "Model", "Sampling", "Attribution", "Picture", "Gate"),
+    *("Output", "Alerts", "CI", "Run"),
 )
 _MESSAGES, _WHOLE = "Messages", "staa.whole_help"
 _MAX_WIDTH = 100
@@ -124,6 +124,7 @@ _COMMON = frozenset(
         *("dataset", "metrics", "clips", "seed", "into"),
         *("max_shift", "max_label_changes", "fail_if", "noise"),
         *("rows", "maps", "url", "html"),
+        *("output", "realtime", "hop", "alert", "exec_", "serve"),
     )
 )
 """The most important options; if a command has many others, -h shows only these."""

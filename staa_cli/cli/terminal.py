@@ -20,6 +20,7 @@ from staa_cli.paths import shown as shown  # used together with what is here
 
 if TYPE_CHECKING:
     from staa_cli.cli.progress import Progress
+    from staa_cli.cli.status import Status
 
 Color = Literal["auto", "always", "never"]
 
@@ -60,7 +61,7 @@ class Console:
         self._color, self._environ = color, environ
         self.colored = self.colors(self.stream)
         self._live = progress and verbosity >= 0 and environ.get("TERM") != "dumb"
-        self._bar: Progress | None = None
+        self._bar: Progress | Status | None = None
 
     def colors(self, stream: TextIO) -> bool:
         """Whether output to a stream is colored."""
@@ -128,8 +129,18 @@ class Console:
         from staa_cli.cli.progress import Progress
 
         drawn = self._live and self.stream.isatty()
-        self._bar = Progress(total, self.stream, self.colored, drawn, self.message, at_once=at_once)
-        return self._bar
+        self._bar = progress = Progress(
+            total, self.stream, self.colored, drawn, self.message, at_once=at_once
+        )
+        return progress
+
+    def status(self) -> Status:
+        """A line that changes, for what has no end; without a terminal, a line sometimes."""
+        from staa_cli.cli.status import Status
+
+        drawn = self._live and self.stream.isatty()
+        self._bar = status = Status(self.stream, self.colored, drawn, self.message)
+        return status
 
     def write(self, text: str, stream: TextIO | None = None) -> None:
         """Write a line unchanged, by default to stderr; above a progress bar if there is one."""
