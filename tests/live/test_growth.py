@@ -22,18 +22,25 @@ RUN_S = 30.0
 LEAST_FRAMES = 10_000
 
 
+def alive(*, collected: bool = True) -> Counter[str]:
+    """Number of objects by the name of their class; other tests may hold some, too."""
+    if collected:
+        gc.collect()
+    return Counter(type(each).__name__ for each in gc.get_objects())
+
+
 def test_old_maps_and_pictures_are_freed_at_once(sample_videos: Path) -> None:
     """Without a cycle of references, which would keep them until garbage is collected."""
     model = load_model("tiny-events")
-    gc.collect()
+    before = alive()
     gc.disable()
     try:
         sink = run_stream(sample_videos / "hop.mp4", model, hop=6, kept=False, keep_s=9.0)
-        alive = Counter(type(each).__name__ for each in gc.get_objects())
+        added = alive(collected=False) - before
     finally:
         gc.enable()
     assert sink.live.counts.windows > 6
-    assert alive["LatestMaps"] == alive["Painter"] == alive["Explanation"] == 1
+    assert added["LatestMaps"] == added["Painter"] == added["Explanation"] == 1
     windows = sink.live.moments(10.0).windows
     assert len(windows) > 1
     assert all(explained.window.frames == () for explained in windows)
