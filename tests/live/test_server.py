@@ -7,7 +7,7 @@ import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from staa_cli.errors import UnavailableError, UsageError
-from staa_cli.live.server import app, viewers
+from staa_cli.live.server import app, sink, viewers
 from staa_cli.live.server.access import Access, Place, given_token
 from staa_cli.models.load import load_model
 
@@ -159,6 +159,24 @@ def test_who_says_nothing_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.raises(ConnectionClosed),
     ):
         viewer.recv(timeout=10)
+
+
+def test_connections_that_ask_for_nothing_do_not_keep_others_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sink, "_SILENT_S", 0.3)
+    with serving(token=TOKEN) as served, ExitStack() as stack:
+        port = served.access.port
+        silent = [
+            stack.enter_context(closing(socket.create_connection(("127.0.0.1", port), 10)))
+            for _ in range(300)
+        ]
+        for connection in silent:
+            connection.settimeout(10)
+            assert connection.recv(1) == b""  # closed by the server
+        with served.watching(token=TOKEN) as viewer, served.shown():
+            time.sleep(0.8)  # one that watches stays
+            assert pictures(viewer, 1)
 
 
 # Requests.

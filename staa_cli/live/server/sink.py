@@ -33,6 +33,8 @@ _WAITING = 2
 _STATE_S = 1.0
 """Interval at which pages are told what the stream does."""
 _KEEP_S = 10.0
+_SILENT_S = 5.0
+"""A connection has sent its first request within this time, or twice that."""
 _FAREWELL_S = 0.2
 """From the last message to the end of the server."""
 
@@ -163,11 +165,23 @@ class PageSink:
             runner.run(self._run())
 
     async def _run(self) -> None:
-        telling = asyncio.create_task(self._tell())
+        tasks = [asyncio.create_task(work) for work in (self._tell(), self._end_silent())]
         try:
             await self._server.serve(sockets=[self._access.socket])
         finally:
-            telling.cancel()
+            for task in tasks:
+                task.cancel()
+
+    async def _end_silent(self) -> None:
+        """End connections that ask for nothing, which would keep others out."""
+        silent: set[Any] = set()
+        while True:
+            await asyncio.sleep(_SILENT_S)
+            connections = self._server.server_state.connections
+            now = {each for each in connections if getattr(each, "scope", True) is None}
+            for connection in now & silent:
+                connection.transport.abort()
+            silent = now
 
     async def _tell(self) -> None:
         """Tell all pages from time to time what the stream does."""
