@@ -86,7 +86,13 @@ def status_line(live: Live) -> str:
     """What happens in a stream, on one line."""
     counts, dropped = live.counts, live.dropped
     seconds = max(time.monotonic() - counts.started_s, 1e-6)
-    parts = [f"{counts.shown:,} frames shown"]
+    parts = []
+    if live.latest is not None:
+        prediction = live.latest.explained.prediction
+        parts.append(f"{prediction.label} {prediction.score:.2f}")
+    elif counts.due:
+        parts.append("explaining the first window")
+    parts.append(f"{counts.shown:,} frames shown")
     if dropped["frames"]:
         parts.append(f"{dropped['frames']:,} dropped")
     parts.append(f"{counted(counts.windows, 'window')}, {counts.windows / seconds:.1f}/s")
@@ -96,9 +102,6 @@ def status_line(live: Live) -> str:
         delay_s = live.delays.quantile(stage, 0.95)
         if not math.isnan(delay_s):
             parts.append(f"{words} after {1000 * delay_s:.0f} ms")
-    if live.latest is not None:
-        prediction = live.latest.explained.prediction
-        parts.append(f"{prediction.label} {prediction.score:.2f}")
     return " · ".join(parts)
 
 

@@ -37,7 +37,12 @@ class AlertRule:
         """
         match = _FOR.fullmatch(text.strip())
         if match is None:
-            return cls(text, Expression.parse(text, JudgedWindow, _OPTION))
+            try:
+                return cls(text, Expression.parse(text, JudgedWindow, _OPTION))
+            except UsageError as error:
+                if not re.search(r"\bfor\b", text, re.IGNORECASE):
+                    raise
+                raise UsageError(error.cause, "a time is written as: p > 0.8 for 2 s") from error
         try:
             seconds = float(match["number"]) * _SECONDS[match["unit"]]
         except ValueError as error:

@@ -15,6 +15,10 @@ from staa_cli.video.live_source import Arrived, Connection
 from staa_cli.video.stream_address import StreamAddress
 from staa_cli.video.stream_clock import StreamClock
 
+_FAST_S = 4.0
+"""Seconds of a stream after which it is clear that frames come too fast for a live source."""
+_STEADY_S = 10.0
+"""Time after which a connection counts as steady: if it is lost, the first pause is short again."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 """Of connecting again: the pause doubles from try to try."""
 
@@ -41,6 +45,7 @@ class Capture:
         address: where it comes from.
         waits: time limits.
         options: of FFmpeg for the source.
+        takes_all: the stream takes every frame, however fast they come.
         paced: deliver frames of a file when they are due, as if it was recorded now.
         on_message: called with a line about a lost or a new connection.
     """
@@ -52,10 +57,14 @@ class Capture:
         options: Mapping[str, str],
         *,
         paced: bool = False,
+        takes_all: bool = False,
         on_message: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._address, self._waits, self._options = address, waits, options
         self._paced, self._on_message = paced, on_message
+        self._is_live = not takes_all
+        self._first_s: float | None = None
+        self._is_told = False
         self.stopped = Event()
         """Set from another thread to end it."""
         # A file keeps its pauses, however long; a live source would have reached a time limit.
@@ -94,10 +103,13 @@ class Capture:
         while not self.stopped.is_set():
             problem: VideoError | None = None
             try:
+                begun_s = time.monotonic()
                 for item in self._connected():
                     if lost_s is not None:
                         self._on_message(f"{self._address.shown}: frames come again")
-                        lost_s, pause_s = None, _FIRST_PAUSE_S
+                        lost_s = None
+                    if time.monotonic() - begun_s > _STEADY_S:
+                        pause_s = _FIRST_PAUSE_S
                     yield item
                 if self._number == 0 and not self.stopped.is_set():
                     raise VideoError("it ended before its first frame")
@@ -110,7 +122,7 @@ class Capture:
             now = time.monotonic()
             left_s = self._waits.reconnect_s - (0.0 if lost_s is None else now - lost_s)
             if ended or self._number == 0 or left_s <= 0:
-                if problem is None and lost_s is not None:
+                if lost_s is not None:
                     problem = VideoError(
                         f"it ended, and did not come back within {self._waits.reconnect_s:g} s"
                     )
@@ -146,7 +158,11 @@ class Capture:
             if self.info is None:
                 self.info = connection.info(arrived.picture)
             moment = self._clock.of(ticks)
-            due_s = self._due(moment.time_s, arrived) if self._paced else arrived.arrived_s
+            # A file on a web server would otherwise come as fast as the network is.
+            paced = self._paced or (self._is_live and connection.is_finite)
+            due_s = self._due(moment.time_s, arrived) if paced else arrived.arrived_s
+            if self._is_live and not paced:
+                self._tell_if_fast(moment.time_s)
             frame = LiveFrame(
                 self._number,
                 moment.time_s,
@@ -156,6 +172,18 @@ class Capture:
             )
             self._number += 1
             yield frame, moment.continues
+
+    def _tell_if_fast(self, time_s: float) -> None:
+        """Say so once if frames come much faster than they are to be shown."""
+        now = time.monotonic()
+        if self._first_s is None:
+            self._first_s = now
+        if not self._is_told and time_s > _FAST_S and now - self._first_s < time_s / 2:
+            self._is_told = True
+            self._on_message(
+                f"{self._address.shown}: frames come faster than they are to be shown, and newer "
+                "ones replace older ones; --no-realtime takes all"
+            )
 
     def _due(self, time_s: float, arrived: Arrived) -> float:
         """Wait until a frame of a paced file is due, and return when that was."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from staa_cli.config.settings import Settings
-from staa_cli.errors import InputError
+from staa_cli.errors import InputError, OutputError
 from staa_cli.files import atomic_path
 from staa_cli.live.explainer import ExplainedWindow, WindowExplainer
 from staa_cli.live.frames import LiveFrame
@@ -61,13 +62,20 @@ def keep(moments: Moments, explainer: WindowExplainer, settings: Settings, folde
     place = folder / f"{moments.at.astimezone(UTC):%Y-%m-%dT%H-%M-%S.%f}"[:-3]
     first = moments.frames[0]
     video = place / KEPT_VIDEO
-    with atomic_path(video) as part:
-        write_lossless(
-            part,
-            [frame.picture for frame in moments.frames],
-            [frame.time_s for frame in moments.frames],
-            moments.info,
-        )
+    hidden = video.name
+    try:
+        with atomic_path(video) as part:
+            hidden = part.name
+            write_lossless(
+                part,
+                [frame.picture for frame in moments.frames],
+                [frame.time_s for frame in moments.frames],
+                moments.info,
+            )
+    except OutputError as error:
+        with suppress(OSError):
+            place.rmdir()
+        raise OutputError(error.cause.replace(hidden, video.name), error.hint) from error
     target = moments.windows[-1].prediction.target
     frames = {frame.number: frame for frame in moments.frames}
     windows = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -72,6 +74,7 @@ class Outputs:
         self._lines, self._access = lines, access
         self._targets = [Target.parse(text) for text in asked.targets]
         self._rules = [AlertRule.parse(text) for text in asked.alerts]
+        self._alerts: AlertSink | None = None
         self._folder = Path(asked.keep_dir) / folder_of(address.shown)
 
     def sinks(self, explainer: WindowExplainer) -> list[Sink]:
@@ -80,20 +83,24 @@ class Outputs:
         sinks: list[Sink] = [VideoSink(target, self._settings.render) for target in self._targets]
         sinks += self._lines
         if self._rules:
-            sinks.append(
-                AlertSink(
-                    [Alert(rule, asked.alert_pause_s) for rule in self._rules],
-                    partial(self._keep, explainer),
-                    asked.keep_s,
-                    self._tell,
-                    self._warn,
-                    _command(asked),
-                )
+            self._alerts = AlertSink(
+                [Alert(rule, asked.alert_pause_s) for rule in self._rules],
+                partial(self._keep, explainer),
+                asked.keep_s,
+                self._tell,
+                self._warn,
+                _command(asked),
             )
+            sinks.append(self._alerts)
         if self._access is not None:
             look, keeps = self._settings.render, partial(self._keep, explainer)
             sinks.append(PageSink(self._access, look, keeps, asked.keep_s))
         return sinks
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was to be kept is."""
+        return self._alerts is None or not self._alerts.failed
 
     def close(self, summary: SummaryRow) -> None:
         """Write the summary, where windows are written."""
@@ -140,7 +147,11 @@ def outputs_of(
             lines.append(LinesSink(sys.stdout, "standard output", with_windows=asked.json))
         for target in map(Target.parse, asked.targets):
             if target.is_file:
-                _check_new(target.name, "--output", force=asked.force)
+                _check_new(target.name, "--output", address, force=asked.force)
+        if to_stdout and sys.stdout.isatty():
+            raise UsageError("--output - writes video, which a terminal cannot show", "add a pipe")
+        if asked.alerts:
+            _check_folder(Path(asked.keep_dir))
         access = None
         if asked.serve is not None:
             check_installed()
@@ -150,22 +161,32 @@ def outputs_of(
         outputs = Outputs(asked, address, settings, warn, lines, access)
         _command(asked)
         if asked.ndjson is not None:
-            _check_new(asked.ndjson, "--ndjson", force=asked.force)
+            _check_new(asked.ndjson, "--ndjson", address, force=asked.force)
             with output_errors(Path(asked.ndjson)):
                 file = stack.enter_context(Path(asked.ndjson).open("w", encoding="utf-8"))
             lines.append(LinesSink(file, asked.ndjson))
         yield outputs
 
 
-def _check_new(name: str, option: str, *, force: bool) -> None:
+def _check_new(name: str, option: str, address: StreamAddress, *, force: bool) -> None:
+    """Check that a file may be written, and is not the source."""
     path = Path(name)
     with output_errors(path):
+        if address.is_local and path.exists() and path.samefile(address.name):
+            raise UsageError(f"{option}: {name} is the source itself", "choose another name")
         if path.is_dir():
             raise OutputError(f"{option}: {name} is a folder", "give the name of a file in it")
         if not path.absolute().parent.is_dir():
             raise OutputError(f"{option}: there is no folder {path.parent}", "make it first")
         if path.exists() and not force:
             raise OutputError(f"{option}: {name} exists already", "--force replaces it")
+
+
+def _check_folder(path: Path) -> None:
+    """Check that a folder is there, or can be made, before there is something to keep in it."""
+    present = next((each for each in (path, *path.absolute().parents) if each.exists()), path)
+    if not present.is_dir() or not os.access(present, os.W_OK):
+        raise OutputError(f"--keep-dir: cannot write to {path}", "choose another folder")
 
 
 def _command(asked: Asked) -> Command | None:
@@ -177,4 +198,6 @@ def _command(asked: Asked) -> Command | None:
         raise UsageError(f"--exec: cannot read {asked.command!r}: {str(error).lower()}") from error
     if not arguments:
         raise UsageError("--exec: expected a command, not ''")
+    if shutil.which(arguments[0]) is None:
+        raise UsageError(f"--exec: no program {arguments[0]!r}", "give its path")
     return Command(arguments, asked.command_limit_s)

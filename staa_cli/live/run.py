@@ -32,8 +32,8 @@ _FRAMES_WAITING = 8
 """Frames that may wait to be drawn, a quarter of a second at 30 a second."""
 _CLOSING_S = 10.0
 """Time that threads have to write what is left, or to notice that they were stopped."""
-_READ_S = 1.0
-"""Time that a read from the source has to end when the stream is stopped."""
+_READ_S, _PASS_S = 1.0, 2.0
+"""Time that a read from the source, and a pass, have to end when the stream is stopped."""
 RECENT_S = 10.0
 """Seconds of the curve."""
 _LATE_S = 120.0
@@ -144,7 +144,7 @@ class Live:
             sink.start(self)
         try:
             crew.start("capture", self._capture, patience_s=_READ_S)
-            crew.start("explain", self._explain)
+            crew.start("explain", self._explain, patience_s=_PASS_S)
             crew.start("draw", self._draw)
             ticked_s = time.monotonic()
             while {"capture", "explain", "draw"} & {*crew.busy} and not crew.stopped.is_set():
@@ -171,6 +171,16 @@ class Live:
             "windows": self._windows.dropped if by_hop else 0,
             "frames": self._frames.dropped,
         }
+
+    @property
+    def silence(self) -> str:
+        """Why no window was explained; empty if one was."""
+        if self.counts.windows or not self.counts.frames:
+            return ""
+        if self.counts.due:
+            return "no window was explained: the first one takes longer than the stream"
+        span_s = self.explainer.spacing(self._hop).span_s
+        return f"no window was explained: one takes {span_s:.3g} s of a stream, this was shorter"
 
     def moments(self, seconds: float) -> Moments:
         """The last seconds, as far as they are kept; what is written of them does not change.

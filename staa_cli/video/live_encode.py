@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import av
 from av.error import FFmpegError
@@ -26,7 +27,7 @@ _COMPLETE = {"omit_video_pes_length": "0"}
 _FILES = {
     # Fragments, each with its own index: a player reads them while the file grows, or is cut off.
     ".mp4": ("mp4", {"movflags": "frag_keyframe+empty_moov+default_base_moof"}),
-    ".mkv": ("matroska", {"live": "1", "cluster_time_limit": "1000"}),
+    ".mkv": ("matroska", {"cluster_time_limit": "1000"}),
     ".ts": ("mpegts", _COMPLETE),
 }
 _KEY_FRAME_S = 1.0
@@ -58,6 +59,12 @@ class Target:
             return cls(text, *_of(".ts"))
         if text.startswith("udp://"):
             # A datagram takes seven packets of MPEG-TS.
+            try:
+                has_port = bool(urlsplit(text).port)
+            except ValueError:
+                has_port = False
+            if not has_port:
+                raise UsageError(f"--output: {text!r} has no port", "udp://HOST:PORT")
             joint = "&" if "?" in text else "?"
             sized = text if "pkt_size=" in text else f"{text}{joint}pkt_size=1316"
             return cls(sized, *_of(".ts"))
@@ -73,7 +80,9 @@ class Target:
     @property
     def shown(self) -> str:
         """The target for people."""
-        return "standard output" if self.name == STDOUT else as_text(self.name)
+        if self.name == STDOUT:
+            return "standard output"
+        return as_text(self.name.partition("?")[0] if "://" in self.name else self.name)
 
     @property
     def is_file(self) -> bool:

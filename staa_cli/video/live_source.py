@@ -270,7 +270,7 @@ class Connection:
         damaged = isinstance(error, invalid) and not self._has_frames
         if damaged and self._reader is not None and not self._reader.received:
             return VideoError("nothing was sent")
-        if damaged and self._address.kind == "pipe":
+        if damaged and self._reader is not None and self._reader.head.endswith(b"ftyp"):
             return VideoError(
                 "not a video that can be read from a pipe",
                 "an MP4 has its index at the end: send MPEG-TS, Matroska, or a fragmented MP4",
@@ -299,6 +299,8 @@ class _Reader:
         self._timeout_s, self._stopped = timeout_s, stopped
         self.received = 0
         """Bytes so far."""
+        self.head = b""
+        """The first bytes."""
         self.since_s = time.monotonic()
         """Since when the next frame is waited for."""
         self._descriptor = self._opened(name)
@@ -314,6 +316,7 @@ class _Reader:
                 return self._nothing_came()
             if self._ready():
                 data = os.read(self._descriptor, size)
+                self.head = self.head or data[:8]
                 self.received += len(data)
                 return data
         return b""

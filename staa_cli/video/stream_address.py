@@ -102,6 +102,11 @@ class StreamAddress:
         return cls("file", str(check_file(path)), as_text(text))
 
     @property
+    def is_local(self) -> bool:
+        """Whether it is a file."""
+        return self.kind in ("file", "growing")
+
+    @property
     def waits(self) -> bool:
         """Whether the source waits for its reader, so that nothing is lost if that is slow."""
         return self.kind == "file"

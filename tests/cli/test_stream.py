@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import jsonschema
 import pytest
 
 from staa_cli.cli import app as cli
-from staa_cli.errors import ExitCode
+from staa_cli.errors import ExitCode, OutputError
 
 ROOT = Path(__file__).parents[2]
 HOP = str(ROOT / "sample_videos" / "hop.mp4")
@@ -115,7 +116,10 @@ def test_an_alert_prints_lines_and_keeps_a_result_that_other_commands_read(run: 
         ([HOP, "-o", "-", "--json"], 2, "error: --json and --output - both write to stdout"),
         ([HOP, "-o", "a.ts", "-o", "a.ts"], 2, "error: --output: the same target is given twice"),
         ([HOP, "-o", "no/a.ts"], 3, "error: --output: there is no folder no"),
-        ([HOP, "--hop", "0"], 2, "error: --hop: expected auto, or a number of frames from 1"),
+        ([HOP, "--hop", "0"], 2, "error: --hop: expected auto, or a number from 1 to 99,999"),
+        ([HOP, "--alert", "p > 0.8 for 2"], 2, "hint: a time is written as: p > 0.8 for 2 s"),
+        ([HOP, "--alert", "p > 1", "--exec", "nowhere"], 2, "error: --exec: no program 'nowhere'"),
+        ([HOP, "-o", "udp://127.0.0.1"], 2, "error: --output: 'udp://127.0.0.1' has no port"),
         ([HOP, "--timeout", "0"], 2, "error: --timeout: expected a number of seconds above 0"),
         ([HOP, "--timeout", "nan"], 2, "error: --timeout: expected a number of seconds above 0"),
         ([HOP, "--keep", "-1"], 2, "error: --keep: expected a number of seconds above 0"),
@@ -150,6 +154,42 @@ def test_no_file_is_replaced_unless_asked(run: Run) -> None:
     done = run("stream", HOP, "--ndjson", "a.ndjson")
     assert (done.code, Path("a.ndjson").read_text()) == (3, "mine")
     assert run("stream", HOP, "-o", "a.mp4", "--force").code == ExitCode.OK
+
+
+@pytest.mark.parametrize("option", ["-o", "--ndjson"])
+@pytest.mark.parametrize("name", ["in.mp4", "link.mp4"])
+def test_a_source_is_never_overwritten(run: Run, option: str, name: str) -> None:
+    Path("in.mp4").write_bytes(content := Path(HOP).read_bytes())
+    Path("link.mp4").symlink_to("in.mp4")
+    done = run("stream", "in.mp4", option, name, "--force")
+    assert done.code == ExitCode.USAGE
+    assert f"{name} is the source itself" in done.err
+    assert Path("in.mp4").read_bytes() == content
+
+
+def test_why_no_window_was_explained_is_told(run: Run) -> None:
+    done = run("stream", HOP, "--stride", "50")
+    assert done.code == ExitCode.OK
+    assert "warning: no window was explained: one takes 87.5 s of a stream" in done.err
+
+
+def test_what_could_not_be_kept_is_an_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any) -> None:
+        raise OutputError("no space left for it")
+
+    monkeypatch.setattr("staa_cli.live.keep.write_lossless", full)
+    done = run("stream", HOP, "--alert", "p > 0", "--keep-dir", "kept")
+    assert done.code == ExitCode.INPUT_FAILED
+    assert "warning: alert 'p > 0': no space left for it" in done.err
+    assert lines(done.out)[1]["error"] == "no space left for it"
+    assert list(Path("kept").rglob("*T*")) == []
+
+
+def test_a_folder_that_keeps_nothing_is_noticed_at_once(run: Run) -> None:
+    Path("file").write_text("mine")
+    done = run("stream", HOP, "--alert", "p > 0", "--keep-dir", "file")
+    assert done.code == ExitCode.INPUT_FAILED
+    assert "error: --keep-dir: cannot write to file" in done.err
 
 
 def test_credentials_of_a_source_are_never_shown(run: Run) -> None:
@@ -220,6 +260,37 @@ def test_ctrl_c_closes_files_and_tells_what_happened(
     assert frames(Path("a.mp4")) == summary["sinks"][0]["frames_written"] >= 20
     assert "frames shown" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_signals_of_services_end_a_stream_as_ctrl_c_does(
+    started: Callable[..., subprocess.Popen[str]], number: int
+) -> None:
+    process = started(HOP, "--realtime", "-o", "a.mp4", "--ndjson", "w.ndjson")
+    grown(Path("a.mp4"), 60_000)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 128 + number
+    assert lines(Path("w.ndjson").read_text())[-1]["kind"] == "summary"
+    assert "frames shown" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_a_pipe_that_is_too_fast_is_told(started: Callable[..., subprocess.Popen[str]]) -> None:
+    with av.open(HOP) as source, av.open("long.ts", "w", format="mpegts") as target:
+        stream: Any = target.add_stream("libx264", rate=24, options={"preset": "ultrafast"})
+        stream.width, stream.height = source.streams.video[0].width, source.streams.video[0].height
+        for number, frame in enumerate(list(source.decode(video=0)) * 3):
+            frame.pts, frame.time_base, frame.pict_type = number, Fraction(1, 24), 0
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    process = started("-")
+    assert process.stdin is not None
+    process.stdin.buffer.write(Path("long.ts").read_bytes())  # type: ignore[attr-defined]
+    _, err = process.communicate(timeout=60)
+    assert err.count("--no-realtime takes all") == 1
 
 
 @pytest.mark.slow

@@ -96,6 +96,7 @@ def test_fields_of_a_window_can_be_used(window: JudgedWindow, text: str) -> None
         ("__import__('os')", "not allowed"),
         ("prob > 0.5 for 2 s", "unknown field 'prob'"),
         ("p > 0.5 for .. s", "expected a time"),
+        ("p > 0.5 for 2", "cannot read"),
         ("", "expected an expression"),
         (" for 2 s", "cannot read"),
         ('"low-confidense" in warnings', "no warning has the code"),

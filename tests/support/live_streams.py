@@ -69,6 +69,7 @@ def run_stream(
         address,
         Waits(nothing_s, reconnect_s),
         {},
+        takes_all=waits,
         paced=not waits and address.kind == "file",
     )
     explainer = WindowExplainer(model, settings)

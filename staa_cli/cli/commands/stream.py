@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from staa_cli.cli.options import SETTINGS, command
-from staa_cli.cli.process import use_threads
+from staa_cli.cli.process import Terminated, ended_by_signals, use_threads
 from staa_cli.cli.terminal import Console, table
 from staa_cli.config.settings import Loaded
 from staa_cli.errors import ExitCode, UsageError, VideoError
+from staa_cli.formatting import counted
 from staa_cli.paths import as_text
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _SETTINGS = {
     "Attribution": SETTINGS["Attribution"],
     "Picture": tuple(name for name in SETTINGS["Picture"] if name != "render.encoder"),
 }
+
+_MOST_SECONDS = 1_000_000
 
 
 def _option(text: str, panel: str, *names: str, metavar: str | None = None) -> Any:
@@ -255,6 +258,7 @@ def stream(
                 address,
                 Waits(timeout, reconnect),
                 dict(_pair(text) for text in source_option or []),
+                takes_all=waits,
                 paced=not waits and address.kind == "file",
                 on_message=console.message,
             ),
@@ -265,10 +269,14 @@ def stream(
             waits=waits,
             keep_s=keep if alert or serve is not None else 0.0,
         )
-        code = ExitCode.OK
+        code: int = ExitCode.OK
         try:
-            with _naming(address.shown), console.status() as status:
+            with ended_by_signals(), _naming(address.shown), console.status() as status:
                 live.run(lambda running: status.show(_line(running)))
+            if not outputs.complete:
+                code = ExitCode.INPUT_FAILED
+        except Terminated as error:
+            code = error.exit_code
         except KeyboardInterrupt:
             code = ExitCode.INTERRUPTED
         finally:
@@ -299,6 +307,12 @@ def _conclude(live: Live, console: Console) -> None:
     if not live.counts.frames:
         return
     console.message(status_line(live))
+    if live.silence:
+        console.warning(live.silence)
+    for sink in live.summary()["sinks"]:
+        if sink.get("frames_written") and sink["frames_dropped"]:
+            lost, name = sink["frames_dropped"], sink["output"]
+            console.warning(f"{name}: {counted(lost, 'frame')} dropped, as writing was too slow")
     rows = delay_rows(live)
     if console.verbosity >= 0 and rows:
         console.write(table(["delay", "P50", "P95", "P99", "max"], rows))
@@ -313,10 +327,13 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text[:6]) > 0 and len(text) < 6):
-        raise UsageError(f"--hop: expected auto, or a number of frames from 1, not {text!r}")
+        raise UsageError(f"--hop: expected auto, or a number from 1 to 99,999, not {text!r}")
     return int(text)
 
 
 def _check_seconds(name: str, seconds: float) -> None:
-    if not 0 < seconds <= 1e6:  # also not a number
-        raise UsageError(f"{name}: expected a number of seconds above 0, not {seconds:g}")
+    if not 0 < seconds <= _MOST_SECONDS:  # also not a number
+        raise UsageError(
+            f"{name}: expected a number of seconds above 0, at most {_MOST_SECONDS:,}, not "
+            f"{seconds:g}"
+        )

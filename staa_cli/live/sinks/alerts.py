@@ -95,6 +95,8 @@ class AlertSink:
         self._alerts, self._keep, self._seconds = alerts, keep, seconds
         self._tell, self._warn, self._command = tell, warn, command
         self._kept = 0
+        self.failed = False
+        """Whether something could not be kept."""
 
     def start(self, live: Live) -> None:
         """Start the thread."""
@@ -158,6 +160,7 @@ class AlertSink:
         try:
             result = self._keep(met.moments)
         except Exception as error:
+            self.failed = True
             return replace(row, error=self._told(understood(error), row.alert))
         self._kept += 1
         row = replace(row, result=str(result))
@@ -171,6 +174,8 @@ class AlertSink:
         if code is None:
             cause = f"--exec was ended after {self._command.limit_s:g} s"
             return replace(row, error=self._told(StaaError(cause), row.alert))
+        if code:
+            self._warn(f"alert {row.alert!r}: --exec ended with {code}")
         return replace(row, exit_code=code)
 
     def _told(self, error: StaaError, text: str) -> str:
