@@ -159,9 +159,10 @@ class Capture:
                 self.info = connection.info(arrived.picture)
             moment = self._clock.of(ticks)
             # A file on a web server would otherwise come as fast as the network is.
-            paced = self._paced or (self._is_live and connection.is_finite)
+            on_network = self._is_live and self._address.kind == "network"
+            paced = self._paced or (on_network and connection.is_finite)
             due_s = self._due(moment.time_s, arrived) if paced else arrived.arrived_s
-            if self._is_live and not paced:
+            if self._is_live and not paced and not self._address.waits:
                 self._tell_if_fast(moment.time_s)
             frame = LiveFrame(
                 self._number,
