@@ -162,7 +162,7 @@ class Capture:
             on_network = self._is_live and self._address.kind == "network"
             paced = self._paced or (on_network and connection.is_finite)
             due_s = self._due(moment.time_s, arrived) if paced else arrived.arrived_s
-            if self._is_live and not paced and not self._address.waits:
+            if self._is_live and self._address.kind in ("pipe", "growing"):
                 self._tell_if_fast(moment.time_s)
             frame = LiveFrame(
                 self._number,
