@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from staa_cli.formatting import about
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Bars
 
 _NAME_CHARACTERS = 28
@@ -115,13 +116,17 @@ class Progress:
 
     def above(self, line: str, stream: TextIO) -> None:
         """Print a line above the bars to a stream of the same terminal, without markup."""
-        from rich.text import Text
-
         if self._bars is not None:
-            console = self._bars.console
-            original, console.file = console.file, stream
-            console.print(Text.from_ansi(line), soft_wrap=True)
-            console.file = original
+            print_above(self._bars.console, line, stream)
+
+
+def print_above(console: Console, line: str, stream: TextIO) -> None:
+    """Print a line above what a console of rich draws, without markup."""
+    from rich.text import Text
+
+    original, console.file = console.file, stream
+    console.print(Text.from_ansi(line), soft_wrap=True)
+    console.file = original
 
 
 _MANY = 100

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from staa_cli.cli.progress import print_above
 from staa_cli.formatting import counted
 
 if TYPE_CHECKING:
@@ -73,13 +74,8 @@ class Status:
 
     def above(self, line: str, stream: TextIO) -> None:
         """Print a line above to a stream of the same terminal, without markup."""
-        from rich.text import Text
-
         if self._area is not None:
-            console = self._area.console
-            original, console.file = console.file, stream
-            console.print(Text.from_ansi(line), soft_wrap=True)
-            console.file = original
+            print_above(self._area.console, line, stream)
 
 
 def status_line(live: Live) -> str:

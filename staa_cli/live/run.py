@@ -49,8 +49,6 @@ class Drawn:
     plain: YuvPlanes
     annotated: YuvPlanes
     latest: LatestMaps | None
-    drawn_s: float
-    """When it was drawn, by `time.monotonic`."""
 
 
 class Sink(Protocol):
@@ -278,11 +276,10 @@ class Live:
             overlay = overlay or Overlay(info)
             latest = known if self._waits else self.latest
             plain, annotated = overlay.draw(frame, latest)
-            now = time.monotonic()
-            self.delays.add("capture to overlay", now - frame.arrived_s)
+            self.delays.add("capture to overlay", time.monotonic() - frame.arrived_s)
             if latest is not None:
                 self.delays.add("age of maps", latest.age_s(frame.time_s))
-            drawn = Drawn(frame, info, plain, annotated, latest, now)
+            drawn = Drawn(frame, info, plain, annotated, latest)
             self.counts.shown += 1
             for sink in self._sinks:
                 sink.show(drawn, wait=self._waits)

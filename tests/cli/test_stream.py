@@ -122,6 +122,7 @@ def test_an_alert_prints_lines_and_keeps_a_result_that_other_commands_read(run: 
         ([HOP, "-o", "udp://127.0.0.1"], 2, "error: --output: 'udp://127.0.0.1' has no port"),
         ([HOP, "--timeout", "0"], 2, "error: --timeout: expected a number of seconds above 0"),
         ([HOP, "--timeout", "nan"], 2, "error: --timeout: expected a number of seconds above 0"),
+        ([HOP, "--reconnect", "-1"], 2, "error: --reconnect: expected a number of seconds from 0"),
         ([HOP, "--keep", "-1"], 2, "error: --keep: expected a number of seconds above 0"),
         ([HOP, "--source-option", "x"], 2, "error: --source-option: expected NAME=VALUE"),
         ([HOP, "--alert", "prob > 1"], 2, "error: --alert: unknown field 'prob'"),

@@ -80,7 +80,7 @@ class Served:
         info = replace(info_of(picture), sample_aspect_ratio=aspect)
         plain, _ = Overlay(info).draw(LiveFrame(number, number / 30, frame, now, now), None)
         live = LiveFrame(number, number / 30, frame, now, now)
-        self.sink.show(Drawn(live, info, plain, plain, None, now), wait=False)
+        self.sink.show(Drawn(live, info, plain, plain, None), wait=False)
 
     @contextmanager
     def shown(self, *, rate: float = 60, picture: Picture | None = None) -> Iterator[None]:

@@ -217,9 +217,9 @@ def stream(
     """Explain a live stream: the newest maps on every frame, with the delay measured."""
     for name, seconds in (
         *(("--timeout", timeout), ("--keep", keep), ("--exec-timeout", exec_timeout)),
-        *(("--reconnect", reconnect + 1), ("--alert-pause", alert_pause + 1)),
+        *(("--reconnect", reconnect), ("--alert-pause", alert_pause)),
     ):
-        _check_seconds(name, seconds)
+        _check_seconds(name, seconds, or_none=name in ("--reconnect", "--alert-pause"))
     if exec_ is not None and not alert:
         raise UsageError("--exec runs for alerts, but there is no --alert", "add --alert EXPR")
     every = None if hop == "auto" else _count(hop)
@@ -331,9 +331,11 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _check_seconds(name: str, seconds: float) -> None:
-    if not 0 < seconds <= _MOST_SECONDS:  # also not a number
+def _check_seconds(name: str, seconds: float, *, or_none: bool) -> None:
+    """Check a number of seconds above 0, or from 0."""
+    if not (0 < seconds <= _MOST_SECONDS or (or_none and seconds == 0)):  # also not a number
+        least = "from 0" if or_none else "above 0"
         raise UsageError(
-            f"{name}: expected a number of seconds above 0, at most {_MOST_SECONDS:,}, not "
+            f"{name}: expected a number of seconds {least}, at most {_MOST_SECONDS:,}, not "
             f"{seconds:g}"
         )

@@ -72,9 +72,12 @@ class VideoSink:
                 delays.add("encode", now - start)
                 delays.add("capture to written", now - drawn.frame.arrived_s)
                 self._written += 1
-        finally:
+        except BaseException:
             if writer is not None:
-                writer.close()
+                writer.abandon()  # closing it would fail, too, and hide why
+            raise
+        if writer is not None:
+            writer.close()
 
 
 def _shape(drawn: Drawn, frame_s: float) -> Shape:
