@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,8 +63,9 @@ def attend(
     clip_indices: Sequence[int],
     on_perturbed: Callable[[int], None] = lambda count: None,
     keep: bool = False,
+    first_pass: AbstractContextManager[None] | None = None,
 ) -> Explained:
-    """Explain one batch of normalized clips [B, T, 3, h, w] on the CPU."""
+    """Explain one batch of normalized clips [B, T, 3, h, w] on the CPU; see `explain_batch`."""
     return explain_batch(
         model.module,
         model.layout,
@@ -76,6 +78,7 @@ def attend(
         on_perturbed=on_perturbed,
         output=model.info.output,
         keep=keep,
+        first_pass=first_pass,
     )
 
 

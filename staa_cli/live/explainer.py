@@ -1,7 +1,7 @@
 """Explain windows of a stream by the same functions as clips of a file.
 
-For the same frames, numbers are those of a file. Each frame is resized once, although it is in many
-windows.
+For the same frames, numbers are those of a file. Each frame is resized and embedded once, although
+it is in many windows.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import NamedTuple
@@ -29,6 +30,7 @@ from staa_cli.explain.timing import Stopwatch
 from staa_cli.live.frames import LiveFrame, Spacing, Window
 from staa_cli.methods import choose_method
 from staa_cli.methods.run import predict_batch
+from staa_cli.models.frame_embeddings import FrameEmbeddings
 from staa_cli.models.load import LoadedModel
 from staa_cli.schema import Attribution, Clip, Explanation, Prediction, VideoInfo
 from staa_cli.video.frame_source import SeekableSource
@@ -86,6 +88,7 @@ class WindowExplainer:
         )
         self._target, self._reason = find_target(settings.target, model.labels)
         self._prepared: dict[int, _Prepared] = {}
+        self._embeddings = FrameEmbeddings(self.model.module)
         self._convert: Converter | None = None
 
     def spacing(self, hop: int | None, *, dense: bool = False) -> Spacing:
@@ -125,7 +128,10 @@ class WindowExplainer:
         self._prepared = {
             number: frame for number, frame in self._prepared.items() if number >= first
         }
-        return self._explained(window, frames, self._target, time.perf_counter() - start)
+        self._embeddings.forget(first)
+        prepare_s = time.perf_counter() - start
+        first_pass = self._embeddings.of(window.clip.frame_indices)
+        return self._explained(window, frames, self._target, prepare_s, first_pass)
 
     def of_class(
         self,
@@ -156,10 +162,19 @@ class WindowExplainer:
         frames: Sequence[_Prepared],
         target: int | None,
         prepare_s: float,
+        first_pass: AbstractContextManager[None] | None = None,
     ) -> ExplainedWindow:
         start = time.perf_counter()
         inputs = torch.stack([frame.inputs for frame in frames])[None]
-        given = attend(self.model, inputs, self._method, self._options, target, (0,))
+        given = attend(
+            self.model,
+            inputs,
+            self._method,
+            self._options,
+            target,
+            (0,),
+            first_pass=first_pass,
+        )
         model_s = time.perf_counter() - start
         (attribution,) = attributions_of(given, self.model, self._method, self._options)
         prediction = Prediction(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,6 +69,7 @@ def explain_batch(
     on_perturbed: Callable[[int], None] = lambda count: None,
     output: Output = "softmax",
     keep: bool = False,
+    first_pass: AbstractContextManager[None] | None = None,
 ) -> Explained:
     """Compute class scores and attributions of normalized clips.
 
@@ -85,6 +87,7 @@ def explain_batch(
         on_perturbed: called with the number of perturbed copies passed since the last call.
         output: what the model's logits mean.
         keep: also return the output for maps of other classes, if one pass serves all.
+        first_pass: active during the pass of the unaltered clips only.
 
     Raises:
         UsageError: the method does not fit the model.
@@ -94,7 +97,7 @@ def explain_batch(
     with torch.inference_mode(not method.gradients):
         if method.gradients:
             inputs = inputs.detach().requires_grad_()
-        with taps(model, method.taps(layout, options)) as captured:
+        with first_pass or nullcontext(), taps(model, method.taps(layout, options)) as captured:
             logits: Tensor = model(inputs)
         scores = scores_of(logits.detach(), output).cpu().numpy()
         targets = _targets(target, logits, scores)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from staa_cli.models.frame_embeddings import embed_new
 from staa_cli.models.linear import Linear
 from staa_cli.models.taps import record
 
@@ -171,6 +172,9 @@ class PatchEmbed(nn.Module):
             raise ValueError(
                 f"pictures of {width} x {height} do not divide into patches of {self.patch_size}"
             )
+        return embed_new(self, x, self._embed)
+
+    def _embed(self, x: Tensor) -> Tensor:
         return self.proj(x).flatten(2).transpose(1, 2)  # type: ignore[no-any-return]
 
 
@@ -204,6 +208,9 @@ class ConvStem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Frames [B, 3, H, W] to tokens [B, P, D], in row-major order."""
+        return embed_new(self, x, self._embed)
+
+    def _embed(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu" and not self.training:
             # Otherwise each convolution converts to channels last and back. In training, contiguous
             # frames are faster.
@@ -231,7 +238,7 @@ class TubeletConvStem(ConvStem):
     def forward(self, x: Tensor) -> Tensor:
         """Video [B, T, 3, H, W] to tokens [B, N, D]."""
         tubelets = x.reshape(-1, 3 * self.tubelet_size, *x.shape[-2:])  # [B*T', 3*tubelet, H, W]
-        tokens = super().forward(tubelets)
+        tokens = self._embed(tubelets)
         return tokens.reshape(len(x), -1, tokens.shape[-1])
 
 

@@ -85,6 +85,11 @@ class FrameWise(nn.Module):
         """The image model's blocks."""
         return cast(nn.ModuleList, self.vit.blocks)
 
+    @property
+    def frame_embedding(self) -> nn.Module:
+        """The layer that embeds every frame by itself."""
+        return cast(nn.Module, self.vit.patch_embed.proj)
+
     def layout(self) -> AttentionLayout:
         """How this model attends, for the methods."""
         return AttentionLayout(

@@ -190,6 +190,11 @@ class TimeSformer(VideoTransformer):
             nn.init.trunc_normal_(table, std=0.02)
         init_linear(self)
 
+    @property
+    def frame_embedding(self) -> nn.Module:
+        """The layer that embeds every frame by itself."""
+        return self.patch_embed
+
     def attention_layers(self) -> dict[tuple[str, int], nn.Module]:
         """(role, block) to the layer that can be tapped; the norm before the head is read_out 0."""
         role = "joint" if self.kind == "joint" else "spatial"
