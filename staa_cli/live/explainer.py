@@ -243,19 +243,26 @@ class Recent:
     Args:
         shown_s: seconds whose windows are drawn together.
         kept_s: seconds for which windows are kept, not less.
+        apart_s: time from the start of a window to that of the next one that is drawn with it.
+            Windows in between are drawn only while they are the newest: each costs time, and
+            hardly changes what many others show.
     """
 
-    def __init__(self, shown_s: float, kept_s: float) -> None:
-        self._shown_s, self._kept_s, self._lock = shown_s, kept_s, Lock()
+    def __init__(self, shown_s: float, kept_s: float, apart_s: float = 0.0) -> None:
+        self._shown_s, self._kept_s, self._apart_s = shown_s, kept_s, apart_s
+        self._lock = Lock()
         self._windows: deque[ExplainedWindow] = deque()
+        self._drawn: deque[ExplainedWindow] = deque()
 
     def add(self, explained: ExplainedWindow) -> None:
         """Add the newest window."""
-        start_s = explained.window.completed.time_s - self._kept_s
+        end_s, start_s = explained.window.completed.time_s, explained.window.clip.start_s
         with self._lock:
             self._windows.append(explained)
-            while self._windows[0].window.clip.start_s < start_s and len(self._windows) > 1:
-                self._windows.popleft()
+            _forget(self._windows, end_s - self._kept_s)
+            if not self._drawn or start_s - self._drawn[-1].window.clip.start_s >= self._apart_s:
+                self._drawn.append(explained)
+            _forget(self._drawn, end_s - self._shown_s)
 
     def windows(self) -> list[ExplainedWindow]:
         """All that are kept, in order."""
@@ -264,7 +271,14 @@ class Recent:
 
     def shown(self) -> list[ExplainedWindow]:
         """Those that are drawn together: the newest one at least."""
-        windows = self.windows()
-        start_s = windows[-1].window.completed.time_s - self._shown_s
-        earlier = [window for window in windows[:-1] if window.window.clip.start_s >= start_s]
-        return [*earlier, windows[-1]]
+        with self._lock:
+            newest, drawn = self._windows[-1], list(self._drawn)
+        start_s = newest.window.completed.time_s - self._shown_s
+        earlier = [window for window in drawn if window.window.clip.start_s >= start_s]
+        return earlier if earlier and earlier[-1] is newest else [*earlier, newest]
+
+
+def _forget(windows: deque[ExplainedWindow], start_s: float) -> None:
+    """Drop windows that begin earlier, but for the last one."""
+    while windows[0].window.clip.start_s < start_s and len(windows) > 1:
+        windows.popleft()

@@ -36,6 +36,10 @@ _READ_S, _PASS_S = 1.0, 2.0
 """Time that a read from the source, and a pass, have to end when the stream is stopped."""
 RECENT_S = 10.0
 """Seconds of the curve."""
+OVERLAP = 4
+"""Windows over the same frames that are enough for the curve of a source that does not wait."""
+_WORK = {"capture", "explain", "combine", "draw"}
+"""Threads that end with the source."""
 _LATE_S = 120.0
 """Longest time from the last frame of a window to its explanation."""
 
@@ -123,8 +127,10 @@ class Live:
         spacing = explainer.spacing(hop, dense=waits)
         self.ring = Ring(spacing, keep_s)
         self._timeline = Timeline(recent_s + _LATE_S)
-        self._recent = Recent(recent_s, max(recent_s, keep_s))
+        apart_s = 0.0 if waits else spacing.span_s / OVERLAP
+        self._recent = Recent(recent_s, max(recent_s, keep_s), apart_s)
         self._windows = Handover[tuple[Window, Event]](1, stopped)
+        self._explained = Handover[tuple[ExplainedWindow, float, Event]](1, stopped)
         self._frames = Handover[tuple[LiveFrame, LatestMaps | None]](_FRAMES_WAITING, stopped)
         self.latest: LatestMaps | None = None
 
@@ -143,9 +149,10 @@ class Live:
         try:
             crew.start("capture", self._capture, patience_s=_READ_S)
             crew.start("explain", self._explain, patience_s=_PASS_S)
+            crew.start("combine", self._combine)
             crew.start("draw", self._draw)
             ticked_s = time.monotonic()
-            while {"capture", "explain", "draw"} & {*crew.busy} and not crew.stopped.is_set():
+            while _WORK & {*crew.busy} and not crew.stopped.is_set():
                 crew.stopped.wait(0.05)
                 if time.monotonic() - ticked_s >= tick_s:
                     ticked_s = time.monotonic()
@@ -245,10 +252,20 @@ class Live:
             assert info is not None, "a frame has come"
             self.delays.add("window wait", taken_s - window.completed.decoded_s)
             explained = self.explainer.explain(window, info)
-            self._publish(explained, info)
             self.delays.add("model", explained.model_s)
-            self.delays.add("explain", time.monotonic() - taken_s)
-            self.delays.add("capture to maps", time.monotonic() - window.completed.arrived_s)
+            self._explained.put((explained, taken_s, done), wait=True)
+        self._explained.close()
+
+    def _combine(self) -> None:
+        """Beside the passes, which then follow each other at once."""
+        while (item := self._explained.get()) is not None:
+            explained, taken_s, done = item
+            info = self.capture.info
+            assert info is not None, "a frame has come"
+            self._publish(explained, info)
+            now = time.monotonic()
+            self.delays.add("explain", now - taken_s)
+            self.delays.add("capture to maps", now - explained.window.completed.arrived_s)
             self.counts.windows += 1
             done.set()
 
