@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 from start_cost import machine
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
@@ -141,12 +142,19 @@ def measured(seconds: float, arch: str | None, page: bool, more: list[str]) -> d
     begun = np.array(times) - times[0] >= START_S
     gaps = np.diff(np.array(times))[begun[1:]]
     settled = np.array(ages)[begun]
+    sixth = len(settled) // 6
     return {
         "summary": rows[-1],
         "ages": [float(np.quantile(settled, share)) for share in (0.5, 0.95, 0.99, 1.0)],
+        "later": late(settled[-sixth:]) / late(settled[:sixth]),
         "missing": int(np.round(gaps * RATE - 1).sum()),
         "samples": samples,
     }
+
+
+def late(ages: NDArray[np.float64]) -> float:
+    """The P95 of ages in seconds."""
+    return float(np.quantile(ages, 0.95))
 
 
 def growth(samples: list[Sample]) -> tuple[float, int, int]:
@@ -188,6 +196,7 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("age of the maps of a frame", ms(delay["age of maps"]), ""),
         ("passes for a window", ms(delay["model"]), ""),
         ("windows a second", f"{summary['windows_per_second']:.1f}", ""),
+        ("clock's P95 in the last sixth / in the first", f"{found['later']:.3f}", ""),
         ("memory at the end / after a sixth", f"{memory:.3f}", f"{GROWTH}"),
         ("threads and open files added", f"{threads} and {files}", "0"),
     ]
