@@ -97,15 +97,15 @@ def _part_stem(path: Path) -> str:
 
 
 @contextmanager
-def output_errors(path: Path) -> Iterator[None]:
-    """Convert an `OSError` in the block to an `OutputError` that names the path."""
+def output_errors(path: Path | str) -> Iterator[None]:
+    """Convert an `OSError` in the block to an `OutputError` that names the path, or the address."""
     try:
         yield
     except OSError as error:
         raise _output_error(path, error) from error
 
 
-def _output_error(path: Path, error: OSError) -> OutputError:
+def _output_error(path: Path | str, error: OSError) -> OutputError:
     if error.errno in _DISK_FULL:
         return OutputError(
             f"no space left for {path}", "free some disk space, or choose another folder"

@@ -27,7 +27,7 @@ from staa_cli.cli.commands import (
 )
 from staa_cli.cli.help import HelpGroup, help_hint
 from staa_cli.cli.options import State
-from staa_cli.cli.process import keep_freed_memory
+from staa_cli.cli.process import keep_freed_memory, leave
 from staa_cli.cli.terminal import Color, Console, wants_color
 from staa_cli.config.settings import keys
 from staa_cli.errors import ExitCode, UsageError
@@ -84,7 +84,7 @@ def main() -> NoReturn:
     for name in ("stdout", "stderr"):  # closed by the caller: discard output
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-    sys.exit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENAS = -3, -1, -8
 """Parameters of `mallopt` in glibc."""
@@ -53,6 +55,25 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process, also while a thread is inside a library, in a pass or a read.
+
+    Python would end a daemon thread as soon as it comes back from there, which C++ takes for a
+    crash.
+    """
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if not any(thread.daemon for thread in others):
+        sys.exit(code)
+    for thread in others:
+        if not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def use_threads(count: int | None) -> None:

@@ -80,6 +80,8 @@ class Status:
 
 def status_line(live: Live) -> str:
     """What happens in a stream, on one line."""
+    if not live.is_warm:
+        return "the model is passed once to warm up"
     counts, dropped = live.counts, live.dropped
     seconds = max(time.monotonic() - counts.started_s, 1e-6)
     parts = []

@@ -123,6 +123,7 @@ class Live:
         self.crew = Crew(capture.stopped)
         stopped = capture.stopped
         self._sinks, self._hop, self._waits = sinks, hop, waits
+        self._started: list[Sink] = []
         self._look = live_look(settings.render)
         spacing = explainer.spacing(hop, dense=waits)
         self.ring = Ring(spacing, keep_s)
@@ -133,6 +134,8 @@ class Live:
         self._explained = Handover[tuple[ExplainedWindow, float, Event]](1, stopped)
         self._frames = Handover[tuple[LiveFrame, LatestMaps | None]](_FRAMES_WAITING, stopped)
         self.latest: LatestMaps | None = None
+        self.is_warm = False
+        """Whether the first pass, which takes several times as long as later ones, is over."""
 
     def run(self, on_tick: Callable[[Live], None] = lambda live: None, tick_s: float = 1.0) -> None:
         """Run until the source ends, or `stopped` is set; errors of any thread are raised.
@@ -142,31 +145,37 @@ class Live:
             tick_s: how often.
         """
         crew = self.crew
-        self.explainer.warm_up()
-        self.counts.started_s = time.monotonic()
-        for sink in self._sinks:
-            sink.start(self)
         try:
-            crew.start("capture", self._capture, patience_s=_READ_S)
             crew.start("explain", self._explain, patience_s=_PASS_S)
+            self._wait_while(lambda: not self.is_warm, on_tick, tick_s)
+            self.counts.started_s = time.monotonic()
+            for sink in self._sinks if self.is_warm else ():
+                sink.start(self)
+                self._started.append(sink)
+            crew.start("capture", self._capture, patience_s=_READ_S)
             crew.start("combine", self._combine)
             crew.start("draw", self._draw)
-            ticked_s = time.monotonic()
-            while _WORK & {*crew.busy} and not crew.stopped.is_set():
-                crew.stopped.wait(0.05)
-                if time.monotonic() - ticked_s >= tick_s:
-                    ticked_s = time.monotonic()
-                    on_tick(self)
+            self._wait_while(lambda: bool(_WORK & {*crew.busy}), on_tick, tick_s)
         except BaseException:
             crew.stopped.set()
             raise
         finally:
-            for sink in reversed(self._sinks):
+            for sink in reversed(self._started):
                 sink.finish()
             crew.join(_CLOSING_S)
             crew.stopped.set()
         if crew.error is not None:
             raise crew.error
+
+    def _wait_while(
+        self, is_going: Callable[[], bool], on_tick: Callable[[Live], None], tick_s: float
+    ) -> None:
+        """Wait while something goes on, unless a thread has failed."""
+        ticked_s = time.monotonic()
+        while is_going() and not self.crew.stopped.wait(0.05):
+            if time.monotonic() - ticked_s >= tick_s:
+                ticked_s = time.monotonic()
+                on_tick(self)
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -221,7 +230,7 @@ class Live:
             "packets_bad": self.capture.packets_bad,
             "times_repaired": self.capture.times_repaired,
             "delay": {stage: dict(row) for stage, row in self.delays.summary().items()},
-            "sinks": [sink.summary() for sink in self._sinks],
+            "sinks": [sink.summary() for sink in self._started],
         }
 
     def _capture(self) -> None:
@@ -245,6 +254,8 @@ class Live:
             pass
 
     def _explain(self) -> None:
+        self.explainer.warm_up()
+        self.is_warm = True
         while (item := self._windows.get()) is not None:
             window, done = item
             taken_s = time.monotonic()

@@ -160,7 +160,7 @@ class LiveWriter:
     def _errors(self) -> Iterator[None]:
         where = self._target.shown
         try:
-            with output_errors(Path(where)):
+            with output_errors(where):
                 yield
         except (OutputError, FFmpegError) as error:
             problem = self._stdout.problem if self._stdout is not None else None

@@ -73,6 +73,8 @@ class StreamAddress:
     def _parse(cls, text: str) -> StreamAddress:
         if text == STDIN:
             return cls("pipe", text, "standard input")
+        if text.lower().startswith("file:") and not Path(text).exists():
+            raise UsageError("a file is given by its path", "leave out file:")
         if (match := _URL.fullmatch(text)) is not None:
             protocol = match[1].lower()
             if protocol not in PROTOCOLS:

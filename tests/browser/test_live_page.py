@@ -170,6 +170,8 @@ def test_it_shows_the_stream_with_its_heat(opened: Open, source: Path, model: Lo
         check_quiet(page, streamed.access)
     page.wait(f"{STATE} === 'ended'")
     assert text(page, ".connection") == "the stream ended"
+    assert text(page, ".axis .now") == "end"
+    assert "frames on this page" in text(page, ".facts")
 
 
 def check_heat(page: Page) -> None:

@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from own_model import OWN
 from stream_sources import tcp_server
 
 COMMAND = (sys.executable, "-m", "staa_cli", "stream")
@@ -24,10 +26,32 @@ ENDED_S = 9.0
 pytestmark = pytest.mark.slow
 
 
+LONG = """
+
+passes = 0
+
+class Long(Own):
+    def forward(self, x):
+        global passes
+        passes += 1
+        if passes == {first}:
+            os.write(2, b"a long pass\\n")
+            end = time.monotonic() + 30
+            while time.monotonic() < end:
+                x = torch.nn.functional.conv2d(x[0], self.embed.weight, padding=8)[None, :, :3]
+        return super().forward(x)
+
+def make():
+    return Long()
+"""
+"""A model of which one pass takes long, in many calls of a library."""
+
+
 @contextmanager
-def running(source: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(source: str, *more: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        [*COMMAND, source, "--json", "--timeout", "600"],
+        [*COMMAND, source, "--json", "--timeout", "600", *more],
+        **options,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         # The shell that started the tests may ignore it.
@@ -65,6 +89,21 @@ def test_it_ends_while_it_waits_for_a_pipe(tmp_path: Path) -> None:
     with running(str(path)) as process, path.open("wb"):  # opens when there is a reader
         time.sleep(0.2)
         end_of(process)
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_it_ends_in_the_middle_of_a_pass(sample_videos: Path, tmp_path: Path, first: int) -> None:
+    (tmp_path / "slow.py").write_text(f"import os, time\n{OWN}{LONG.format(first=first)}")
+    source, environment = str(sample_videos / "hop.mp4"), {**os.environ, "PYTHONPATH": "."}
+    more = ("--realtime", "--model", "slow:make")
+    with running(source, *more, cwd=tmp_path, env=environment) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"a long pass\n"
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, messages = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130, messages
+    assert b"terminate" not in messages
 
 
 def wait_until_connected(port: int) -> None:

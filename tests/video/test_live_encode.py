@@ -227,6 +227,11 @@ def test_a_full_disk(tmp_path: Path, ending: str) -> None:
     assert raised.value.hint
 
 
+def test_a_receiver_that_is_not_there_is_named_as_it_was_given() -> None:
+    with pytest.raises(OutputError, match="cannot write udp://nowhere.invalid:1234: "):
+        writer("udp://nowhere.invalid:1234")
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         writer(tmp_path / "none" / "v.mp4")

@@ -68,7 +68,8 @@ def test_a_named_pipe_is_not_opened(tmp_path: Path) -> None:
     ("text", "cause", "hint"),
     [
         ("rtps://camera/1", "does not read streams from rtps://", "rtsp"),
-        ("file:///etc/passwd", "does not read streams from file://", "v4l2:/dev/video0"),
+        ("file:///etc/passwd", "a file is given by its path", "leave out file:"),
+        ("file:v.mp4", "a file is given by its path", "leave out file:"),
         ("concat://a.ts", "does not read streams from concat://", "v4l2"),
         ("hls+http://a/b.m3u8", "does not read streams from hls[+]http://", "http"),
         ("s3://bucket/v.mp4", "does not read streams from s3://", "rtsp://"),

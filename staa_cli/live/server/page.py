@@ -69,7 +69,7 @@ _CURVE = (
     'preserveAspectRatio="none"><path class="area"/><path class="zero"/><path class="line"/>'
     '</svg></div></div><svg class="axis" aria-hidden="true">'
     '<text x="0" y="12">10 s ago</text><text x="50%" y="12" text-anchor="middle">5 s ago</text>'
-    '<text x="100%" y="12" text-anchor="end">now</text></svg></section>'
+    '<text class="now" x="100%" y="12" text-anchor="end">now</text></svg></section>'
 )
 _ASIDE = (
     '<section><h2>Prediction</h2><ol class="top"><li class="soft">none yet</li></ol></section>'

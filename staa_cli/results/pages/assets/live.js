@@ -105,6 +105,7 @@ class LivePage {
         this.ended = true;
         this.showState(message);
         if (this.keep) this.keep.disabled = true;
+        this.find(".now").textContent = "end";
         this.setState("ended", "the stream ended");
       },
     };
@@ -301,7 +302,7 @@ class LivePage {
     const count = (number) => number.toLocaleString("en");
     const share = (part, all) => (all ? `${(100 * part / all).toFixed(1)} %` : "–");
     const facts = {
-      "frames shown": `${count(this.frames)} here of ${count(this.received)}`,
+      "frames on this page": `${count(this.frames)} drawn, ${count(this.received)} received`,
       "frames dropped": share(state.frames_dropped + page.frames_dropped, state.frames),
       "windows explained": `${count(state.windows)}, ${state.windows_per_second.toFixed(1)} a second`,
       "windows dropped": share(state.windows_dropped, state.windows + state.windows_dropped),
