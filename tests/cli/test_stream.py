@@ -111,7 +111,7 @@ def test_an_alert_prints_lines_and_keeps_a_result_that_other_commands_read(run: 
         (["nofile.mp4"], 3, "error: nofile.mp4: no such file"),
         (["."], 3, "error: .: a folder, not a video file"),
         (["rtps://camera/1"], 2, "error: staa does not read streams from rtps://"),
-        (["file:///etc/passwd"], 2, "error: staa does not read streams from file://"),
+        (["file:///etc/passwd"], 2, "error: a file is given by its path"),
         ([HOP, "-o", "a.avi"], 2, "error: --output: cannot write a stream to 'a.avi'"),
         ([HOP, "-o", "-", "--json"], 2, "error: --json and --output - both write to stdout"),
         ([HOP, "-o", "a.ts", "-o", "a.ts"], 2, "error: --output: the same target is given twice"),
