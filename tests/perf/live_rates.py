@@ -12,14 +12,16 @@ import argparse
 import json
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 from device_rates import name_of
 from live_cost import RATE, random_weights
 from measure import Row, interleaved
+from start_cost import machine
 
 from staa_cli.config.settings import Settings
 from staa_cli.live.capture import Capture, Waits
@@ -113,37 +115,48 @@ def explain(explainer: WindowExplainer, camera: Camera, beside: Executor) -> Cal
     return job
 
 
-def row(name: str, device: str, precision: str, compiled: bool, rounds: int) -> Row:
-    """What a model reaches."""
-    options = {"device": device, "precision": precision, "compile": compiled}
+def explainer_of(name: str, device: str, variant: str) -> WindowExplainer:
+    """An explainer that is warm, of a model in a variant: a precision, or one and `+compile`."""
+    precision, _, compiled = variant.partition("+")
+    options: dict[str, Any] = {"device": device, "precision": precision, "compile": bool(compiled)}
     with tempfile.TemporaryDirectory() as folder:
         if name == BUNDLED:
-            model = load_model(name, **options)  # type: ignore[arg-type]
+            model = load_model(name, **options)
         else:
             _, file, *_ = random_weights(name, Path(folder))
-            model = load_model(file, arch=name, **options)  # type: ignore[arg-type]
+            model = load_model(file, arch=name, **options)
     explainer = WindowExplainer(model, Settings())
     explainer.warm_up()
+    return explainer
+
+
+def rows_of(name: str, device: str, variants: list[str], rounds: int) -> Iterator[Row]:
+    """What a model reaches in each variant; all take turns."""
     hop = HOP.get(device, 1)
     # The curve has its length before the first round that counts.
     settled = round(RECENT_S * RATE / hop / TURN) if device != "cpu" or name == BUNDLED else 1
-    camera = Camera(explainer, TURN * (settled + rounds + 1), hop)
+    jobs: dict[str, Callable[[], None]] = {}
     with ThreadPoolExecutor(1) as beside:
-        jobs = {
-            "classified": classify(model, camera),
-            "explained": explain(explainer, camera, beside),
-        }
+        for variant in variants:
+            explainer = explainer_of(name, device, variant)
+            camera = Camera(explainer, TURN * (settled + rounds + 1), hop)
+            jobs[f"classified {variant}"] = classify(explainer.model, camera)
+            jobs[f"explained {variant}"] = explain(explainer, camera, beside)
         every = interleaved(jobs, settled + rounds)
     times = {kind: [second / TURN for second in every[kind][settled:]] for kind in jobs}
     medians = {kind: statistics.median(seconds) for kind, seconds in times.items()}
-    return {
-        "model": MODELS[name],
-        "precision": precision + (", compiled" if compiled else ""),
-        **{f"{kind}_per_s": 1 / median for kind, median in medians.items()},
-        "ratio": medians["explained"] / medians["classified"],
-        "n": rounds,
-        "seconds": times,
-    }
+    for variant in variants:
+        explained = medians[f"explained {variant}"]
+        yield {
+            "model": MODELS[name],
+            "variant": variant,
+            "classified_per_s": 1 / medians[f"classified {variant}"],
+            "explained_per_s": 1 / explained,
+            "ratio": explained / medians[f"classified {variant}"],
+            "first": explained / medians[f"explained {variants[0]}"],
+            "n": rounds,
+            "seconds": {kind: times[f"{kind} {variant}"] for kind in ("classified", "explained")},
+        }
 
 
 def main() -> None:
@@ -151,26 +164,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--model", action="append", choices=MODELS)
-    parser.add_argument("--precisions", default="fp32")
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--variants", default="fp32", help="such as fp32,bf16,fp32+compile")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    variants = given.variants.split(",")
     rows = [
-        row(name, given.device, precision, given.compile, given.rounds)
+        row
         for name in given.model or MODELS
-        for precision in given.precisions.split(",")
+        for row in rows_of(name, given.device, variants, given.rounds)
     ]
-    device = name_of(given.device)
+    device = machine() if given.device == "cpu" else name_of(given.device)
     if given.json:
         print(json.dumps({"device": device, "rows": rows}, indent=2))
         return
-    print(f"On {device}, medians of {given.rounds} interleaved rounds of {TURN} windows.\n")
-    print("| model | precision | classified a second | explained a second | ratio |")
-    print("|---|---|---|---|---|")
-    for found in rows:
-        rates = f"{found['classified_per_s']:.3g} | {found['explained_per_s']:.3g}"
-        print(f"| {found['model']} | {found['precision']} | {rates} | {found['ratio']:.2f} |")
+    print("| model | precision | classified a second | explained a second |", end="")
+    print(f" explained / classified | time over {variants[0]} |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        rates = f"{row['classified_per_s']:.3g} | {row['explained_per_s']:.3g}"
+        ratios = f"{row['ratio']:.2f} | {row['first']:.2f}"
+        print(f"| {row['model']} | {row['variant']} | {rates} | {ratios} |")
+    print(f"\nMedians of {given.rounds} interleaved rounds of {TURN} windows; {device}")
 
 
 if __name__ == "__main__":
