@@ -14,6 +14,7 @@ from staa_cli.formatting import counted
 if TYPE_CHECKING:
     from rich.live import Live as Area
 
+    from staa_cli.cli.terminal import Console
     from staa_cli.live.run import Live
 
 _EVERY_S = 10.0
@@ -101,6 +102,34 @@ def status_line(live: Live) -> str:
         if not math.isnan(delay_s):
             parts.append(f"{words} after {1000 * delay_s:.0f} ms")
     return " · ".join(parts)
+
+
+class News:
+    """What is told once: the source and the model with -v, and each kind of warning.
+
+    Args:
+        console: where it is printed.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told: set[str] = set()
+
+    def tell(self, live: Live) -> None:
+        """Tell what is new."""
+        info = live.capture.info
+        if info is not None and self._is_new("source"):
+            size = f"{info.codec} {info.width}x{info.height}"
+            self._console.detail(f"source: {size}, {info.rate:.4g} frames/s, {info.container}")
+            self._console.detail(f"model: {live.explainer.described}")
+        for code, warning in live.warnings.items():
+            if self._is_new(f"warning {code}"):
+                self._console.warning(f"{code}: {warning.text}")
+
+    def _is_new(self, what: str) -> bool:
+        is_new = what not in self._told
+        self._told.add(what)
+        return is_new
 
 
 _STAGES = {

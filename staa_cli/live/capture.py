@@ -158,9 +158,10 @@ class Capture:
             if self.info is None:
                 self.info = connection.info(arrived.picture)
             moment = self._clock.of(ticks)
-            # A file on a web server would otherwise come as fast as the network is.
-            on_network = self._is_live and self._address.kind == "network"
-            paced = self._paced or (on_network and connection.is_finite)
+            # They would otherwise come as fast as the network, or FFmpeg, is.
+            is_file = self._address.kind == "network" and connection.is_finite
+            played = self._is_live and (is_file or self._address.is_generated)
+            paced = self._paced or played
             due_s = self._due(moment.time_s, arrived) if paced else arrived.arrived_s
             if self._is_live and self._address.kind in ("pipe", "growing"):
                 self._tell_if_fast(moment.time_s)

@@ -98,6 +98,14 @@ class WindowExplainer:
         return Spacing(frames, interval_s, hop, overlapping_s if dense and hop is None else None)
 
     @property
+    def described(self) -> str:
+        """The model, its windows, and the method in words."""
+        frames, span_s = self.model.input.frames, self.spacing(None).span_s
+        window = f"windows of {frames} frames over {span_s:.3g} s"
+        where = f"{self.model.device}, {self.model.precision}"
+        return f"{self.model.info.name}, {window}, {self._method.name}, on {where}"
+
+    @property
     def _interval_s(self) -> float:
         """Time between two frames of a window."""
         return (self.settings.sampling.stride or self.model.input.stride) / self.model.input.rate

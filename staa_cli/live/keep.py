@@ -88,5 +88,8 @@ def keep(moments: Moments, explainer: WindowExplainer, settings: Settings, folde
 
 def folder_of(source: str) -> str:
     """The name of a folder for a source, from its address for people."""
-    name = _UNSAFE.sub("-", as_text(source)).strip("-.")[-_NAME_CHARACTERS:].strip("-.")
+    name = _UNSAFE.sub("-", as_text(source)).strip("-.")
+    if len(name) > _NAME_CHARACTERS:  # what tells it from others may be at either end
+        half = _NAME_CHARACTERS // 2
+        name = f"{name[:half]}-{name[-half:]}"
     return name or "stream"

@@ -25,7 +25,7 @@ from staa_cli.live.handover import Crew, Handover
 from staa_cli.live.keep import Moments
 from staa_cli.live.overlay import LatestMaps, Overlay, live_look
 from staa_cli.live.timeline import Timeline
-from staa_cli.schema import VideoInfo
+from staa_cli.schema import ReportWarning, VideoInfo
 from staa_cli.video.pixels import YuvPlanes
 
 _FRAMES_WAITING = 8
@@ -134,6 +134,8 @@ class Live:
         self._explained = Handover[tuple[ExplainedWindow, float, Event]](1, stopped)
         self._frames = Handover[tuple[LiveFrame, LatestMaps | None]](_FRAMES_WAITING, stopped)
         self.latest: LatestMaps | None = None
+        self.warnings: dict[str, ReportWarning] = {}
+        """The first of each code that an explanation had."""
         self.is_warm = False
         """Whether the first pass, which takes several times as long as later ones, is over."""
 
@@ -291,6 +293,7 @@ class Live:
                 "choose a smaller model, or another --method",
             )
         recent = self.explainer.together(windows, source, first)
+        self.warnings = {warning.code: warning for warning in recent.warnings} | self.warnings
         self.latest = latest = LatestMaps(explained, recent, self._look)
         for sink in self._sinks:
             sink.explained(latest)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -227,8 +229,31 @@ def load_model(
         module = module.to(torch_device, _PRECISIONS[precision])
     module.eval().requires_grad_(False)
     if compile:
+        _check_compiler(torch_device)
         module.compile()
     return LoadedModel(module, info, torch_device, precision, shared)
+
+
+def _check_compiler(device: torch.device) -> None:
+    """Check that torch, which compiles at the first pass, has what it needs for that.
+
+    Raises:
+        UnavailableError: there is no C++ compiler.
+    """
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # "no CUDA runtime"
+    if device.type != "cpu":
+        return
+    with suppress(ImportError):  # where it is may change with torch
+        from torch._inductor.cpp_builder import get_cpp_compiler
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler as error:
+            raise UnavailableError(
+                "to compile a model, torch needs a C++ compiler, which is not here",
+                "install one, such as g++, or leave out --compile",
+            ) from error
 
 
 def find_device(name: str) -> torch.device:

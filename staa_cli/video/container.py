@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import lru_cache
@@ -89,7 +89,7 @@ def open_video(path: str, *, sound: bool = False) -> Iterator[tuple[InputContain
     # Another library may have routed FFmpeg's log to Python, which deadlocks with threads.
     av.logging.set_level(None)
     with video_errors(), _open(path) as container:
-        stream = _video_stream(container, path)
+        stream = shown_stream(container, path)
         if stream.codec_context.name == stream.codec.canonical_name:
             # FFmpeg's native decoders lose errors with slice threads.
             stream.codec_context.thread_count = 1
@@ -159,17 +159,26 @@ def _reason(path: str) -> VideoError:
     return VideoError("not a readable video, or too badly damaged")
 
 
-def _video_stream(container: InputContainer, path: str) -> VideoStream:
-    """The video stream that a player shows: the default one, or that with the most frames."""
+def shown_stream(container: InputContainer, path: str | None = None) -> VideoStream:
+    """The video stream that a player shows: the default one, or that with the most frames.
+
+    Args:
+        container: that is open.
+        path: of its file, whose packets are counted if it does not say how many frames there are;
+            without one, as for a live source, it is then the largest.
+
+    Raises:
+        VideoError: there is none, it cannot be decoded, or its frames are too large.
+    """
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     decodable = [stream for stream in streams if stream.codec_context is not None]
     if decodable:
         best = [s for s in decodable if _is_default(s)] or decodable
         if len(best) > 1:
-            counts = [stream.frames for stream in best]
-            if not all(counts):  # the container does not store counts
-                counts = [_count_packets(path, signature(path)).get(s.index, 0) for s in best]
-            best = [best[counts.index(max(counts))]]
+            ranks = [stream.frames for stream in best]
+            if not all(ranks):  # the container does not store counts
+                ranks = _ranks(best, path)
+            best = [best[ranks.index(max(ranks))]]
         check_size(best[0])
         return best[0]
     if streams:
@@ -177,6 +186,13 @@ def _video_stream(container: InputContainer, path: str) -> VideoStream:
     raise VideoError(
         "no video stream, only sound" if container.streams.audio else "no video stream"
     )
+
+
+def _ranks(streams: Sequence[VideoStream], path: str | None) -> list[int]:
+    if path is None:
+        return [s.codec_context.width * s.codec_context.height for s in streams]
+    counts = _count_packets(path, signature(path))
+    return [counts.get(stream.index, 0) for stream in streams]
 
 
 @lru_cache(maxsize=16)

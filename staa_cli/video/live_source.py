@@ -22,13 +22,13 @@ import numpy as np
 from av.container import InputContainer
 from av.error import ArgumentError, EOFError, ExitError, FFmpegError, InvalidDataError
 from av.packet import Packet
-from av.stream import Discard, Disposition
+from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from staa_cli.errors import VideoError
 from staa_cli.schema import VideoInfo
-from staa_cli.video.container import FORMATS, LENIENT, check_size, fraction
+from staa_cli.video.container import FORMATS, LENIENT, fraction, shown_stream
 from staa_cli.video.pixels import Orientation, has_unknown_color
 from staa_cli.video.probe import transfer_of
 from staa_cli.video.stream_address import STDIN, StreamAddress
@@ -109,7 +109,8 @@ class Connection:
             raise self._reason(error) from None  # its text has the address, with credentials
         self._is_open = True
         try:
-            self._stream = _video_stream(self._container)
+            path = address.name if address.kind == "file" else None
+            self._stream = _only_shown(self._container, path)
         except BaseException:
             self.close()
             raise
@@ -371,19 +372,9 @@ class _Growing(_Reader):
         return b""
 
 
-def _video_stream(container: InputContainer) -> VideoStream:
-    """The video stream that a player shows: the default one, else the largest."""
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    decodable = [stream for stream in streams if stream.codec_context is not None]
-    if not decodable:
-        raise VideoError("its video codec is not supported here" if streams else "no video stream")
-
-    def rank(stream: VideoStream) -> tuple[bool, int]:
-        is_default = bool(stream.disposition & Disposition.default)
-        return is_default, stream.codec_context.width * stream.codec_context.height
-
-    best = max(decodable, key=rank)
-    check_size(best)
+def _only_shown(container: InputContainer, path: str | None) -> VideoStream:
+    """The video stream that a player shows; no packets of others come."""
+    best = shown_stream(container, path)
     best.codec_context.thread_count = 1
     best.codec_context.thread_type = "SLICE"
     for other in container.streams:

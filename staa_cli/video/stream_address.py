@@ -114,9 +114,14 @@ class StreamAddress:
         return self.kind == "file"
 
     @property
+    def is_generated(self) -> bool:
+        """Whether FFmpeg makes its pictures, as fast as they are read."""
+        return self.format == "lavfi"
+
+    @property
     def reconnects(self) -> bool:
         """Whether it may come back after it has ended."""
-        return self.kind in ("network", "device")
+        return self.kind in ("network", "device") and not self.is_generated
 
 
 def shown_url(url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -103,6 +104,17 @@ def test_an_alert_prints_lines_and_keeps_a_result_that_other_commands_read(run: 
     assert explained.code == ExitCode.OK
     moved = folder.rename("moved")
     assert run("render", str(moved), "--gif").code == ExitCode.OK
+
+
+def test_warnings_are_told_once_and_more_with_v(run: Run) -> None:
+    done = run("stream", HOP, "--size", "64", "-v")
+    assert done.err.count("warning: untrained-size: ") == 1
+    assert done.err.count("warning: model-note: ") == 1
+    assert re.search(r"^source: h264 \d+x\d+, 24 frames/s, mov$", done.err, re.MULTILINE)
+    assert re.search(r"^model: tiny-events, windows of 8 frames over 1\.75 s, ", done.err, re.M)
+    quiet = run("stream", HOP, "--size", "64", "-q")
+    assert quiet.err == ""
+    assert "source: " not in run("stream", HOP).err
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_memory_threads_and_files_do_not_grow() -> None:
         load_model("test_timesformer"),
         settings,
         waits=False,
+        takes_all=True,
         on_tick=sample,
         kept=False,
         keep_s=5.0,

@@ -109,7 +109,7 @@ def test_nothing_is_kept_before_something_was_explained(
         ("../../etc/passwd", "etc-passwd"),
         ("..", "stream"),
         ("/dev/video0", "dev-video0"),
-        ("a" * 300, "a" * 60),
+        ("a" * 30 + "b" * 300 + "c" * 30, f"{'a' * 30}-{'c' * 30}"),
     ],
 )
 def test_a_source_names_a_folder(source: str, name: str) -> None:

@@ -166,6 +166,25 @@ def test_ctrl_c_ends_a_stream_and_its_sinks(
     assert sinks[0].crew.busy == []
 
 
+def test_test_pictures_come_at_their_rate_and_end(model: LoadedModel, settings: Settings) -> None:
+    start = time.monotonic()
+    sink = run_stream(
+        "lavfi:testsrc2=s=64x48:r=30:d=1.5", model, settings, waits=False, reconnect_s=60.0
+    )
+    assert 1.4 < time.monotonic() - start < 6
+    assert [drawn.frame.number for drawn in sink.drawn] == list(range(45))
+    assert sink.live.capture.connections == 1
+
+
+def test_the_first_warning_of_each_kind_is_known(
+    video: Path, model: LoadedModel, settings: Settings
+) -> None:
+    sink = run_stream(video, model, settings)
+    codes = {warning.code for latest in sink.latest for warning in latest.recent.warnings}
+    assert codes
+    assert {*sink.live.warnings} == codes
+
+
 def test_delays_and_counts_are_those_of_the_stream(
     video: Path, model: LoadedModel, settings: Settings
 ) -> None:

@@ -136,6 +136,17 @@ def test_half_precision_stays_near_and_answers_in_float32(tiny_clip: Tensor) -> 
 
 
 @pytest.mark.slow
+def test_to_compile_without_a_compiler_is_refused_at_once(tmp_path: Path) -> None:
+    import torch._inductor.config as inductor
+
+    with (
+        inductor.patch({"cpp.cxx": (str(tmp_path / "g++"),)}),
+        pytest.raises(UnavailableError, match="needs a C\\+\\+ compiler") as raised,
+    ):
+        load("test_timesformer", compile=True)
+    assert "leave out --compile" in str(raised.value.hint)
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for the CPU with g++")
 def test_a_compiled_model_is_read_like_any_other(tiny_clip: Tensor) -> None:
     """First nobody reads, then two methods do: what was compiled before must not blind them."""

@@ -53,6 +53,7 @@ def run_stream(
     *,
     hop: int | None = None,
     waits: bool = True,
+    takes_all: bool | None = None,
     follow: bool = False,
     nothing_s: float = 10.0,
     reconnect_s: float = 0.0,
@@ -69,7 +70,7 @@ def run_stream(
         address,
         Waits(nothing_s, reconnect_s),
         {},
-        takes_all=waits,
+        takes_all=waits if takes_all is None else takes_all,
         paced=not waits and address.kind == "file",
     )
     explainer = WindowExplainer(model, settings)

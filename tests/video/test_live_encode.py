@@ -228,7 +228,7 @@ def test_a_full_disk(tmp_path: Path, ending: str) -> None:
 
 
 def test_a_receiver_that_is_not_there_is_named_as_it_was_given() -> None:
-    with pytest.raises(OutputError, match="cannot write udp://nowhere.invalid:1234: "):
+    with pytest.raises(OutputError, match=r"cannot write udp://nowhere\.invalid:1234: "):
         writer("udp://nowhere.invalid:1234")
 
 

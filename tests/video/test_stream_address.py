@@ -18,7 +18,7 @@ def test_a_url(protocol: str) -> None:
     address = StreamAddress.parse(f"{protocol.upper()}://Camera.local:99/Live/1?channel=2")
     assert address.kind == "network"
     assert address.name == f"{protocol}://Camera.local:99/Live/1?channel=2"
-    assert address.reconnects
+    assert address.reconnects == (device != "lavfi")
     assert not address.waits
 
 
@@ -35,7 +35,7 @@ def test_a_camera(device: str) -> None:
         "Front camera:1 (USB)",
         f"{device}:Front camera:1 (USB)",
     )
-    assert address.reconnects
+    assert address.reconnects == (device != "lavfi")
 
 
 def test_stdin() -> None:

@@ -17,7 +17,9 @@ from stamped import read, stamp, write_stamped
 from staa_cli.video.annotate import annotate
 from staa_cli.video.decode import iter_frames
 from staa_cli.video.encoders import Quality
+from staa_cli.video.live_source import Connection
 from staa_cli.video.probe import probe
+from staa_cli.video.stream_address import StreamAddress
 from staa_cli.video.table import DecodeReport, frame_table
 
 Ffmpeg = Callable[..., bytes]
@@ -74,6 +76,10 @@ def test_the_stream_that_a_player_shows(
     info = probe(path)
     assert info.frames == frames[shown]
     assert [read(p) for _, p in iter_frames(info, [0])] == [100 * shown]
+    with Connection(StreamAddress.parse(str(path)), 10.0) as connection:
+        pictures = [arrived.picture for arrived in connection.frames()]
+    assert len(pictures) == frames[shown]
+    assert read(np.asarray(pictures[0].to_ndarray(format="rgb24"), np.uint8)) == 100 * shown
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF")

@@ -223,6 +223,7 @@ def stream(
     if exec_ is not None and not alert:
         raise UsageError("--exec runs for alerts, but there is no --alert", "add --alert EXPR")
     every = None if hop == "auto" else _count(hop)
+    from staa_cli.cli.status import News, status_line
     from staa_cli.explain.pipeline import open_model
     from staa_cli.live.capture import Capture, Waits
     from staa_cli.live.explainer import WindowExplainer
@@ -270,9 +271,15 @@ def stream(
             keep_s=keep if alert or serve is not None else 0.0,
         )
         code: int = ExitCode.OK
+        news = News(console)
+
+        def tick(running: Live) -> None:
+            news.tell(running)
+            status.show(status_line(running))
+
         try:
             with ended_by_signals(), _naming(address.shown), console.status() as status:
-                live.run(lambda running: status.show(_line(running)))
+                live.run(tick)
             if not outputs.complete:
                 code = ExitCode.INPUT_FAILED
         except Terminated as error:
@@ -281,6 +288,7 @@ def stream(
             code = ExitCode.INTERRUPTED
         finally:
             outputs.close(summary_row(live))
+            news.tell(live)
             _conclude(live, console)
     raise typer.Exit(code)
 
@@ -292,12 +300,6 @@ def _naming(source: str) -> Iterator[None]:
         yield
     except VideoError as error:
         raise VideoError(f"{as_text(source)}: {error.cause}", error.hint) from error
-
-
-def _line(live: Live) -> str:
-    from staa_cli.cli.status import status_line
-
-    return status_line(live)
 
 
 def _conclude(live: Live, console: Console) -> None:

@@ -39,7 +39,7 @@ def live_page(settings: RenderSettings, keep_s: float | None) -> str:
     body = (
         f'{_HEADER}<main class="columns">'
         f'<div class="viewer live"><div class="stage">{picture(_CANVAS)}</div>'
-        f"{_controls(settings, keep_s)}{_CURVE}</div><aside>{_ASIDE}</aside></main>"
+        f"{_controls(settings, keep_s)}{_CURVE}{_WARNINGS}</div><aside>{_ASIDE}</aside></main>"
         f"{keys_dialog(keys)}{data_block('live-data', data)}"
         "<noscript><p>This page needs JavaScript to show a stream.</p></noscript>"
     )
@@ -78,8 +78,8 @@ _ASIDE = (
     '<span class="shown95"></span></span></p>'
     "<table><thead><tr><th>stage</th><th>P50</th><th>P95</th></tr></thead><tbody></tbody></table>"
     '</section><section><h2>Stream</h2><dl class="facts"></dl></section>'
-    '<section class="warnings" hidden><h2>Warnings</h2><ul></ul></section>'
 )
+_WARNINGS = '<section class="warnings" hidden><h2>Warnings</h2><ul></ul></section>'
 
 
 def _controls(settings: RenderSettings, keep_s: float | None) -> str:
