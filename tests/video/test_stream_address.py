@@ -18,7 +18,7 @@ def test_a_url(protocol: str) -> None:
     address = StreamAddress.parse(f"{protocol.upper()}://Camera.local:99/Live/1?channel=2")
     assert address.kind == "network"
     assert address.name == f"{protocol}://Camera.local:99/Live/1?channel=2"
-    assert address.reconnects == (device != "lavfi")
+    assert address.reconnects
     assert not address.waits
 
 
