@@ -42,7 +42,7 @@ MODELS = {
     "videomae_base_patch16_224": "VideoMAE-B 16x224",
 }
 """Models, and what they are called."""
-TURN = 4
+TURN = 2
 """Windows one after the other."""
 HOP = {"cpu": 8}
 """Frames from window to window, by device; one where it is not named."""
