@@ -27,7 +27,7 @@ from staa_cli.cli.commands import (
 )
 from staa_cli.cli.help import HelpGroup, help_hint
 from staa_cli.cli.options import State
-from staa_cli.cli.process import keep_freed_memory, leave
+from staa_cli.cli.process import keep_freed_memory, leave, mute_compiling
 from staa_cli.cli.terminal import Color, Console, wants_color
 from staa_cli.config.settings import keys
 from staa_cli.errors import ExitCode, UsageError
@@ -81,6 +81,7 @@ def main() -> NoReturn:
     # next to another busy process that takes several times as long as the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     keep_freed_memory()
+    mute_compiling()
     for name in ("stdout", "stderr"):  # closed by the caller: discard output
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
@@ -55,6 +57,12 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def mute_compiling() -> None:
+    """Leave out what torch says while it compiles, and what no user can act upon."""
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # there is no GPU
+    warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`")
 
 
 def leave(code: int) -> NoReturn:

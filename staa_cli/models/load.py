@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from contextlib import suppress
@@ -240,7 +239,6 @@ def _check_compiler(device: torch.device) -> None:
     Raises:
         UnavailableError: there is no C++ compiler.
     """
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # "no CUDA runtime"
     if device.type != "cpu":
         return
     with suppress(ImportError):  # where it is may change with torch
