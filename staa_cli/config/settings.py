@@ -256,7 +256,9 @@ class Settings:
         shapes_result=False,
     )
     compile: bool = setting(
-        False, "compile the model first: a slow start, and faster passes on some devices", shapes_result=False
+        False,
+        "compile the model first: a slow start, and faster passes on some devices",
+        shapes_result=False,
     )
     offline: bool = setting(False, "never use the network", shapes_result=False)
     max_download: float = setting(
