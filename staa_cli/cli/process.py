@@ -20,6 +20,9 @@ _SET_BY_USER = (
 )
 
 
+_ABANDONED = threading.Event()
+
+
 class Terminated(KeyboardInterrupt):
     """The process was asked to end.
 
@@ -65,18 +68,19 @@ def mute_compiling() -> None:
     warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`")
 
 
-def leave(code: int) -> NoReturn:
-    """End the process, also while a thread is inside a library, in a pass or a read.
+def abandon_threads() -> None:
+    """From now on, the process ends without its threads: one is inside a library, and stays there.
 
-    Python would end a daemon thread as soon as it comes back from there, which C++ takes for a
-    crash.
+    Python would end a daemon thread as soon as it comes back from a pass or a read, which C++ takes
+    for a crash.
     """
-    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if not any(thread.daemon for thread in others):
+    _ABANDONED.set()
+
+
+def leave(code: int) -> NoReturn:
+    """End the process."""
+    if not _ABANDONED.is_set():
         sys.exit(code)
-    for thread in others:
-        if not thread.daemon:
-            thread.join()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
