@@ -23,6 +23,7 @@ from staa_cli.formatting import counted
 from staa_cli.paths import as_text
 
 if TYPE_CHECKING:
+    from staa_cli.live.outputs import Outputs
     from staa_cli.live.run import Live
 
 _EXAMPLES = """
@@ -228,12 +229,10 @@ def stream(
     if exec_ is not None and not alert:
         raise UsageError("--exec runs for alerts, but there is no --alert", "add --alert EXPR")
     every = None if hop == "auto" else _count(hop)
-    from staa_cli.cli.status import News, status_line
     from staa_cli.explain.pipeline import open_model
     from staa_cli.live.capture import Capture, Waits
     from staa_cli.live.explainer import WindowExplainer
     from staa_cli.live.outputs import Asked, outputs_of
-    from staa_cli.live.rows import summary_row
     from staa_cli.live.run import Live
     from staa_cli.video.stream_address import StreamAddress
 
@@ -275,29 +274,35 @@ def stream(
             waits=waits,
             keep_s=keep if alert or serve is not None else 0.0,
         )
-        code: int = ExitCode.OK
-        news = News(console)
-
-        def tick(running: Live) -> None:
-            news.tell(running)
-            status.show(status_line(running))
-
-        try:
-            with ended_by_signals(), _naming(address.shown), console.status() as status:
-                live.run(tick)
-            if not outputs.complete:
-                code = ExitCode.INPUT_FAILED
-        except Terminated as error:
-            code = error.exit_code
-        except KeyboardInterrupt:
-            code = ExitCode.INTERRUPTED
-        finally:
-            outputs.close(summary_row(live))
-            news.tell(live)
-            _conclude(live, console)
-            if live.crew.busy:
-                abandon_threads()
+        code = _run(live, outputs, address.shown, console)
     raise typer.Exit(code)
+
+
+def _run(live: Live, outputs: Outputs, source: str, console: Console) -> int:
+    """Run a stream to its end, and tell what happens; returns the exit code."""
+    from staa_cli.cli.status import News, status_line
+    from staa_cli.live.rows import summary_row
+
+    news = News(console)
+    try:
+        with ended_by_signals(), _naming(source), console.status() as status:
+
+            def tick(running: Live) -> None:
+                news.tell(running)
+                status.show(status_line(running))
+
+            live.run(tick)
+        return ExitCode.OK if outputs.complete else ExitCode.INPUT_FAILED
+    except Terminated as error:
+        return error.exit_code
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    finally:
+        outputs.close(summary_row(live))
+        news.tell(live)
+        _conclude(live, console)
+        if live.crew.busy:
+            abandon_threads()
 
 
 @contextmanager
