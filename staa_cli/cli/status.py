@@ -82,7 +82,7 @@ class Status:
 def status_line(live: Live) -> str:
     """What happens in a stream, on one line."""
     if not live.is_warm:
-        return "the model is passed once to warm up"
+        return "warming up: the model's first pass"
     counts, dropped = live.counts, live.dropped
     seconds = max(time.monotonic() - counts.started_s, 1e-6)
     parts = []

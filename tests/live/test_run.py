@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from live_streams import Collected, run_stream, write_ts
 
+from staa_cli.cli.status import status_line
 from staa_cli.config.settings import Settings
 from staa_cli.errors import OutputError, UnavailableError
 from staa_cli.live.explainer import ExplainedWindow, WindowExplainer
@@ -164,6 +165,16 @@ def test_ctrl_c_ends_a_stream_and_its_sinks(
     assert sink.finished
     assert 0 < len(sink.drawn) < 60
     assert sinks[0].crew.busy == []
+
+
+def test_a_long_warm_up_is_told(
+    monkeypatch: pytest.MonkeyPatch, video: Path, model: LoadedModel, settings: Settings
+) -> None:
+    monkeypatch.setattr(WindowExplainer, "warm_up", lambda self: time.sleep(1.2))
+    said: list[str] = []
+    sink = run_stream(video, model, settings, on_tick=lambda live: said.append(status_line(live)))
+    assert said[0] == "warming up: the model's first pass"
+    assert "60 frames shown" in status_line(sink.live)
 
 
 def test_test_pictures_come_at_their_rate_and_end(model: LoadedModel, settings: Settings) -> None:

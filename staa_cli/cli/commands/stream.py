@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from staa_cli.cli.options import SETTINGS, command
-from staa_cli.cli.process import (
-    Terminated,
-    abandon_threads,
-    ended_by_signals,
-    use_threads,
-)
+from staa_cli.cli.process import Terminated, abandon_threads, ended_by_signals, use_threads
 from staa_cli.cli.terminal import Console, table
 from staa_cli.config.settings import Loaded
 from staa_cli.errors import ExitCode, UsageError, VideoError
